@@ -1,0 +1,3 @@
+module subwire/infra
+
+go 1.26

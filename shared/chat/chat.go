@@ -1,0 +1,84 @@
+// Package chat is the sample domain: chats, their messages, and the rules for
+// both. It knows neither GraphQL nor AWS; to build something else with
+// Subwire, replace it.
+package chat
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// Message is one message of a chat.
+type Message struct {
+	ID         string    `json:"id"` // a ULID: ids order messages by time
+	ChatID     string    `json:"chatId"`
+	Content    string    `json:"content"`
+	SenderName string    `json:"senderName"`
+	CreatedAt  time.Time `json:"createdAt"`
+}
+
+// Store keeps the messages.
+type Store interface {
+	// PutMessage stores a new message; a message that is there already is no
+	// error, so that it may be called again.
+	PutMessage(ctx context.Context, m Message) error
+
+	// Messages returns messages of a chat by ascending id, limit at most:
+	// those that follow the id after, or the newest when after is "".
+	// It is strongly consistent.
+	Messages(ctx context.Context, chatID, after string, limit int) ([]Message, error)
+}
+
+// Limits of what a message may hold, in bytes of UTF-8, and of one read.
+const (
+	MaxChatIDBytes  = 128
+	MaxNameBytes    = 128
+	MaxContentBytes = 8 << 10
+	MaxMessages     = 100
+	DefaultMessages = 50
+)
+
+// Topic is where new messages of a chat are announced.
+func Topic(chatID string) string { return "newMessage/" + chatID }
+
+// InputError says what is wrong with a value. Its text is for the client.
+type InputError string
+
+func (e InputError) Error() string { return string(e) }
+
+// CheckChatID returns an InputError for an id that no chat can have.
+func CheckChatID(id string) error { return checkText("chatId", id, MaxChatIDBytes) }
+
+// Check returns an InputError for the first rule that m breaks.
+func (m Message) Check() error {
+	if err := CheckChatID(m.ChatID); err != nil {
+		return err
+	}
+	if err := checkText("senderName", m.SenderName, MaxNameBytes); err != nil {
+		return err
+	}
+	return checkText("content", m.Content, MaxContentBytes)
+}
+
+func checkText(name, text string, max int) error {
+	switch {
+	case text == "":
+		return InputError(name + " is empty")
+	case len(text) > max:
+		return InputError(fmt.Sprintf("%s has %d bytes; at most %d are allowed", name, len(text), max))
+	case !utf8.ValidString(text):
+		return InputError(name + " is not valid UTF-8")
+	}
+	return nil
+}
+
+// CheckLimit returns an InputError for a number of messages that cannot be
+// read at once.
+func CheckLimit(limit int) error {
+	if limit < 1 || limit > MaxMessages {
+		return InputError(fmt.Sprintf("limit is %d; 1 to %d are allowed", limit, MaxMessages))
+	}
+	return nil
+}

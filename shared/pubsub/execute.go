@@ -1,0 +1,73 @@
+package pubsub
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Kind tells what an operation does.
+type Kind string
+
+// The kinds of operation that GraphQL has.
+const (
+	KindQuery        Kind = "query"
+	KindMutation     Kind = "mutation"
+	KindSubscription Kind = "subscription"
+)
+
+// Executor turns operations into something that can be run. It is what a
+// schema offers to the pipeline.
+type Executor interface {
+	// Prepare parses and validates op. An error that is an Errors is the
+	// client's fault and may be shown to it.
+	Prepare(op Operation) (Executable, error)
+}
+
+// Executable is a valid operation, ready to be run any number of times, by
+// many goroutines at once.
+type Executable struct {
+	Kind  Kind
+	Topic string // of a subscription: whose events it is run with
+
+	// Run executes the operation and returns the execution result as JSON:
+	// the payload of a next message or the body of an HTTP response. A
+	// subscription is run once per event; for others event is nil. An error
+	// that is an Errors means that nothing was executed.
+	Run func(ctx context.Context, event *Event) (json.RawMessage, error)
+}
+
+// Error is a GraphQL error. Members that are empty are left out, as clients
+// reject null in their place.
+type Error struct {
+	Message    string         `json:"message"`
+	Locations  []Location     `json:"locations,omitempty"`
+	Path       []any          `json:"path,omitempty"`
+	Extensions map[string]any `json:"extensions,omitempty"`
+}
+
+// Location is a place in a document; both numbers start at 1.
+type Location struct {
+	Line   int `json:"line"`
+	Column int `json:"column"`
+}
+
+// Errors is why an operation was not executed. It has one error at least.
+type Errors []Error
+
+func (e Errors) Error() string { return "operation refused: " + e[0].Message }
+
+// Codes that clients find in an error's extensions.code.
+const (
+	CodeParse       = "GRAPHQL_PARSE_FAILED"
+	CodeValidation  = "GRAPHQL_VALIDATION_FAILED"
+	CodeInput       = "BAD_USER_INPUT"
+	CodeTooLarge    = "PAYLOAD_TOO_LARGE"
+	CodeTooMany     = "TOO_MANY_OPERATIONS"
+	CodeUnavailable = "UNAVAILABLE"
+	CodeInternal    = "INTERNAL_SERVER_ERROR"
+)
+
+// NewError returns an error with a code.
+func NewError(code, message string) Error {
+	return Error{Message: message, Extensions: map[string]any{"code": code}}
+}

@@ -1,0 +1,89 @@
+// Package pubsub holds the words that the whole pipeline shares: connections,
+// subscriptions, operations, topics and events, and the contract of the store
+// that keeps them. It knows no protocol, no schema and no AWS service.
+package pubsub
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"hash/fnv"
+	"time"
+)
+
+// Conditions that callers branch on.
+var (
+	ErrGone               = errors.New("connection is gone")
+	ErrNotAcknowledged    = errors.New("connection is not acknowledged")
+	ErrAlreadyInitialised = errors.New("connection was already initialised")
+	ErrInitTimeout        = errors.New("connection was not initialised in time")
+	ErrSubscriberExists   = errors.New("operation id is in use")
+	ErrCompleted          = errors.New("operation was completed before it began")
+	ErrTooManyOperations  = errors.New("connection has too many operations")
+	ErrUnknownOperation   = errors.New("operation is unknown")
+	ErrBusy               = errors.New("connection takes no message now")
+	ErrTooLarge           = errors.New("message is too large for the connection")
+)
+
+// Connection is the protocol conversation on one socket.
+type Connection struct {
+	ID           string
+	ConnectedAt  time.Time
+	InitDeadline time.Time // connection_init must have come by then
+	Expires      time.Time // readers treat it as absent from then on
+
+	Acknowledged bool
+	Init         json.RawMessage   // payload of connection_init; nil without
+	Operations   map[string]string // running operations: id -> topic, "" for a query or mutation
+}
+
+// Operation is what a client asks for.
+type Operation struct {
+	Document  string          `json:"query"`
+	Name      string          `json:"operationName,omitempty"`
+	Variables json.RawMessage `json:"variables,omitempty"` // a JSON object, or empty
+}
+
+// Key identifies the operation: equal operations have equal keys, and so an
+// event gives equal results for them. It is 64 hex digits.
+func (o Operation) Key() string {
+	h := sha256.New()
+	for _, part := range [][]byte{[]byte(o.Document), []byte(o.Name), o.Variables} {
+		// The length before each part keeps ("ab","c") apart from ("a","bc").
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write(part)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Subscription is one active subscription operation of one connection.
+type Subscription struct {
+	ConnectionID string
+	OperationID  string // chosen by the client, unique in its connection while it runs
+	Topic        string // "" for a query or mutation: it takes the id and listens to nothing
+	OperationKey string
+	Expires      time.Time
+}
+
+// Event is something that happened in the domain. Every subscription to its
+// topic is executed with it.
+type Event struct {
+	ID    string          `json:"id"` // the same however often the event is read
+	Topic string          `json:"topic"`
+	Root  json.RawMessage `json:"root"` // the root value of the execution
+}
+
+// Buckets is how many parts the subscribers of a topic fall into.
+const Buckets = 256
+
+// Bucket is the part that the subscriptions of a connection fall into, from 0
+// to Buckets-1, whatever their topic.
+func Bucket(connectionID string) int {
+	h := fnv.New32a()
+	h.Write([]byte(connectionID))
+	sum := h.Sum32()
+	// FNV's low bits alone are weak for short, similar ids.
+	return int((sum ^ sum>>8 ^ sum>>16 ^ sum>>24) % Buckets)
+}

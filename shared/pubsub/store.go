@@ -1,0 +1,61 @@
+package pubsub
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"time"
+)
+
+// Store keeps connections, their subscriptions and the operations subscribed
+// to. Callers declare the few methods that they use; this is the whole
+// contract, which storetest checks and every implementation meets.
+//
+// Every method is strongly consistent and may be called by many processes at
+// once. An implementation retries what is worth retrying within ctx; an error
+// that is none of this package's means that the effect is unknown, and every
+// method may then be called again.
+type Store interface {
+	// PutConnection stores a new connection.
+	PutConnection(ctx context.Context, c Connection) error
+
+	// Connection returns the connection, or ErrGone.
+	Connection(ctx context.Context, id string) (Connection, error)
+
+	// Acknowledge stores init, the payload of connection_init (nil for none),
+	// and marks the connection acknowledged. Of many calls for one connection
+	// exactly one succeeds. Errors: ErrGone; ErrAlreadyInitialised;
+	// ErrInitTimeout when at is past the connection's deadline.
+	Acknowledge(ctx context.Context, id string, init json.RawMessage, at time.Time) error
+
+	// PutSubscription begins an operation that the client sent at the given
+	// time: it takes the operation id and, when s has a topic, stores the
+	// operation and lists s under the topic, all or nothing. Of many calls
+	// with one connection and operation id exactly one succeeds until the
+	// operation is deleted. At most max operations run per connection.
+	// Errors: ErrGone; ErrNotAcknowledged; ErrSubscriberExists; ErrCompleted
+	// when the client's later complete overtook this; ErrTooManyOperations.
+	PutSubscription(ctx context.Context, s Subscription, op Operation, at time.Time, max int) error
+
+	// DeleteSubscription ends the operation if it began before or at the given
+	// time, and reports whether it was running. When it was not, the id is
+	// remembered with the time, so that an overtaken PutSubscription from
+	// before fails with ErrCompleted. A connection that is gone is no error.
+	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
+
+	// DeleteConnection deletes the connection and all of its subscriptions.
+	// It costs only what the connection owns. One that is gone is no error.
+	DeleteConnection(ctx context.Context, id string) error
+
+	// DeleteUnacknowledged deletes the connection if it is not acknowledged,
+	// and reports whether it did. One that is gone is no error.
+	DeleteUnacknowledged(ctx context.Context, id string) (bool, error)
+
+	// Subscriptions yields the subscriptions of a topic that have not expired
+	// at the given time, by ascending Bucket of their connection, reading page
+	// by page as the caller goes on. It ends after the first error.
+	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[Subscription, error]
+
+	// Operation returns what was stored under the key, or ErrUnknownOperation.
+	Operation(ctx context.Context, key string) (Operation, error)
+}

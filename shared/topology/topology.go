@@ -1,0 +1,197 @@
+// Package topology says once what Subwire is made of: tables, queues,
+// functions and the event source mappings between them. The infrastructure
+// and the local cloud are both built from these values, so that they cannot
+// drift apart. It is data; it does nothing and imports nothing of ours.
+package topology
+
+import "time"
+
+// Table is one DynamoDB table. Keys are strings.
+type Table struct {
+	Name   string // logical name; a deployment puts its prefix before it
+	Env    string // environment variable that carries the physical name
+	Key    string // partition key attribute
+	Sort   string // sort key attribute, or "" for none
+	TTL    string // attribute with the expiry in Unix seconds, or "" for none
+	Stream bool   // whether inserts are streamed, as NEW_IMAGE
+}
+
+// The tables. What they hold is described in ARCHITECTURE.md, "Data".
+var (
+	Connections   = Table{Name: "connections", Env: "CONNECTIONS_TABLE", Key: "id", TTL: "ttl"}
+	Subscriptions = Table{Name: "subscriptions", Env: "SUBSCRIPTIONS_TABLE", Key: "topic", Sort: "subscriber", TTL: "ttl"}
+	Operations    = Table{Name: "operations", Env: "OPERATIONS_TABLE", Key: "key", TTL: "ttl"}
+	Messages      = Table{Name: "messages", Env: "MESSAGES_TABLE", Key: "chatId", Sort: "id", Stream: true}
+)
+
+// Tables lists every table.
+func Tables() []Table { return []Table{Connections, Subscriptions, Operations, Messages} }
+
+// Queue is one SQS queue.
+type Queue struct {
+	Name        string // logical name; a FIFO queue's ends in ".fifo"
+	Env         string // environment variable that carries its URL, or "" when no function sends to it
+	FIFO        bool
+	Visibility  time.Duration // at least six times the time-out of the function that receives from it
+	Retention   time.Duration
+	DeadLetters string // logical name of the queue that takes what was received MaxReceives times, or ""
+	MaxReceives int
+}
+
+const (
+	fourteenDays = 14 * 24 * time.Hour // the longest that SQS keeps a message
+
+	maxReceives = 5 // what AWS recommends as the least for a queue behind a Lambda
+)
+
+// The queues.
+var (
+	Fanout = Queue{Name: "fanout.fifo", Env: "FANOUT_QUEUE", FIFO: true, Visibility: 6 * senderTimeout,
+		Retention: 4 * 24 * time.Hour, DeadLetters: FanoutDead.Name, MaxReceives: maxReceives}
+	FanoutDead = Queue{Name: "fanout-dead.fifo", FIFO: true, Visibility: 30 * time.Second, Retention: fourteenDays}
+
+	Retries = Queue{Name: "retries", Env: "RETRIES_QUEUE", Visibility: 6 * senderTimeout,
+		Retention: 4 * 24 * time.Hour, DeadLetters: RetriesDead.Name, MaxReceives: maxReceives}
+	RetriesDead = Queue{Name: "retries-dead", Visibility: 30 * time.Second, Retention: fourteenDays}
+
+	// InitChecks holds one delayed message per new connection. A check that
+	// keeps failing is let go when its retention ends: the connection's TTL
+	// and the gateway's idle limit remain.
+	InitChecks = Queue{Name: "init-checks", Env: "INIT_CHECKS_QUEUE", Visibility: 6 * 10 * time.Second,
+		Retention: 10 * time.Minute}
+
+	// StreamDead is told which stream records could not be turned into batches.
+	StreamDead = Queue{Name: "stream-dead", Visibility: 30 * time.Second, Retention: fourteenDays}
+)
+
+// Queues lists every queue, dead letters before the queue that uses them.
+func Queues() []Queue {
+	return []Queue{FanoutDead, Fanout, RetriesDead, Retries, InitChecks, StreamDead}
+}
+
+// CallbackEnv is the environment variable with the management API's endpoint:
+// https://{api}.execute-api.{region}.amazonaws.com/{stage}.
+const CallbackEnv = "CALLBACK_URL"
+
+// Function is one Lambda function.
+type Function struct {
+	Name     string
+	Timeout  time.Duration
+	MemoryMB int
+	Tables   []Table // whose names it is given
+	Queues   []Queue // whose URLs it is given
+	Callback bool    // whether it is given the management API's endpoint
+	Settings []Setting
+}
+
+// Setting is an optional environment variable with its default.
+type Setting struct{ Env, Default string }
+
+// The settings. Lists are comma separated.
+var (
+	InitTimeout      = Setting{"INIT_TIMEOUT", "10s"}      // from $connect to connection_init; at most 15m, SQS's longest delay
+	AllowedOrigins   = Setting{"ALLOWED_ORIGINS", "*"}     // exact origins that may open a socket or call over HTTP; * for any
+	MaxSubscriptions = Setting{"MAX_SUBSCRIPTIONS", "100"} // active operations per connection
+	FanoutGroups     = Setting{"FANOUT_GROUPS", "4"}       // message groups per topic: a power of two up to 256; change it only while fanout.fifo is empty, or order may break once
+	SenderWorkers    = Setting{"SENDER_WORKERS", "64"}     // posts in flight per sender
+	Introspection    = Setting{"INTROSPECTION", "true"}    // whether __schema and __type are answered
+	LogLevel         = Setting{"LOG_LEVEL", "info"}        // debug, info, warn or error
+)
+
+const senderTimeout = 30 * time.Second
+
+// Functions of the pipeline. A message frame must be answered within the
+// gateway's 29 s integration limit ("Quotas for configuring and running a
+// WebSocket API in API Gateway").
+var (
+	Connect = Function{Name: "connect", Timeout: 10 * time.Second, MemoryMB: 256,
+		Tables: []Table{Connections}, Queues: []Queue{InitChecks},
+		Settings: []Setting{InitTimeout, AllowedOrigins, LogLevel}}
+	Message = Function{Name: "message", Timeout: 25 * time.Second, MemoryMB: 512, Callback: true,
+		Tables:   []Table{Connections, Subscriptions, Operations, Messages},
+		Settings: []Setting{MaxSubscriptions, Introspection, LogLevel}}
+	Disconnect = Function{Name: "disconnect", Timeout: 10 * time.Second, MemoryMB: 256, Callback: true,
+		Tables:   []Table{Connections, Subscriptions},
+		Settings: []Setting{LogLevel}}
+	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512,
+		Tables:   []Table{Messages},
+		Settings: []Setting{AllowedOrigins, Introspection, LogLevel}}
+	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 512,
+		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout},
+		Settings: []Setting{FanoutGroups, LogLevel}}
+	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
+		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{Retries},
+		Settings: []Setting{SenderWorkers, LogLevel}}
+)
+
+// Functions lists every function.
+func Functions() []Function {
+	return []Function{Connect, Message, Disconnect, GraphQL, Stream, Sender}
+}
+
+// Routes of the WebSocket API, by route key, and the HTTP API's only path.
+var (
+	Routes      = map[string]Function{"$connect": Connect, "$default": Message, "$disconnect": Disconnect}
+	GraphQLPath = "/graphql"
+)
+
+// StreamMapping moves a table's stream records to a function. Batch item
+// failures are always reported.
+type StreamMapping struct {
+	Table           Table
+	Function        Function
+	BatchSize       int
+	Parallelization int           // concurrent batches per shard; order is kept per partition key
+	Bisect          bool          // halve a failing batch, to isolate the bad record
+	MaxRetries      int           // of one record, before it goes to OnFailure
+	MaxAge          time.Duration // of one record, likewise
+	OnFailure       Queue
+}
+
+// QueueMapping moves a queue's messages to a function. Batch item failures
+// are always reported.
+type QueueMapping struct {
+	Queue          Queue
+	Function       Function
+	BatchSize      int
+	MaxConcurrency int // at most so many invocations at once
+}
+
+// MessageStream feeds new chat messages to the stream function. The retries
+// cover a throttled queue or table; the age leaves a day's stream time to
+// read parked records again.
+var MessageStream = StreamMapping{Table: Messages, Function: Stream, BatchSize: 100, Parallelization: 10,
+	Bisect: true, MaxRetries: 8, MaxAge: time.Hour, OnFailure: StreamDead}
+
+// QueueMappings lists what polls the queues.
+func QueueMappings() []QueueMapping {
+	return []QueueMapping{
+		{Queue: Fanout, Function: Sender, BatchSize: 10, MaxConcurrency: 100},
+		{Queue: Retries, Function: Sender, BatchSize: 10, MaxConcurrency: 10},
+		{Queue: InitChecks, Function: Disconnect, BatchSize: 10, MaxConcurrency: 10},
+	}
+}
+
+// Limits that API Gateway sets for a WebSocket API, in bytes ("Quotas for
+// configuring and running a WebSocket API in API Gateway").
+const (
+	MaxFrameBytes   = 32 << 10
+	MaxMessageBytes = 128 << 10
+)
+
+// Life of a socket and of what is stored for it.
+const (
+	IdleLimit       = 10 * time.Minute // the gateway closes a silent socket
+	ConnectionLimit = 2 * time.Hour    // the gateway closes every socket
+	ConnectionTTL   = ConnectionLimit + 15*time.Minute
+)
+
+// Subprotocol is the only WebSocket subprotocol spoken.
+const Subprotocol = "graphql-transport-ws"
+
+// Limits of one fan-out batch: a message of up to 64 KB is one SQS request,
+// and the rest of it is room for the envelope.
+const (
+	BatchTargets = 1000
+	BatchBytes   = 60_000
+)
