@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"subwire/functions/internal/wsevent"
+	"subwire/shared/session"
+	"subwire/shared/topology"
+)
+
+type handler struct {
+	log       *slog.Logger
+	connector session.Connector
+}
+
+// handle answers with the status of the upgrade. The subprotocol is echoed
+// only to a client that offered it: every client aborts on any other.
+func (h handler) handle(ctx context.Context, e wsevent.Event) (wsevent.Response, error) {
+	handshake := wsevent.Handshake(e)
+	status, err := h.connector.Connect(ctx, handshake)
+	if err != nil {
+		h.log.Error("connect failed", "connection", handshake.ConnectionID, "error", err)
+	}
+	r := wsevent.Response{StatusCode: status}
+	if status == http.StatusOK {
+		r.Headers = map[string]string{"Sec-WebSocket-Protocol": topology.Subprotocol}
+	}
+	return r, nil
+}

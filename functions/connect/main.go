@@ -1,0 +1,29 @@
+// Command connect answers $connect: it refuses a socket or stores a new
+// connection.
+package main
+
+import (
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"subwire/shared/boot"
+	"subwire/shared/dynamo"
+	"subwire/shared/queue"
+	"subwire/shared/session"
+	"subwire/shared/topology"
+)
+
+func main() {
+	p := boot.Start(topology.Connect)
+	lambda.Start(handler{
+		log: p.Log,
+		connector: session.Connector{
+			Connections: dynamo.New(dynamodb.NewFromConfig(p.AWS), dynamo.Tables{Connections: p.Table(topology.Connections)}),
+			Checks:      queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.InitChecks)),
+			Origins:     p.AllowedOrigins,
+			InitTimeout: p.InitTimeout,
+			TTL:         topology.ConnectionTTL,
+		},
+	}.handle)
+}

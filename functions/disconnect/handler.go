@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"subwire/functions/internal/wsevent"
+	"subwire/shared/session"
+)
+
+type handler struct {
+	log          *slog.Logger
+	disconnector session.Disconnector
+}
+
+// event is either a $disconnect or a batch of queued checks: one has no
+// records, the other no connection.
+type event struct {
+	wsevent.Event
+	Records []events.SQSMessage `json:"Records"`
+}
+
+// handle returns the checks that must be tried again. An error of a
+// $disconnect is for the metrics only: the gateway does not try again, and the
+// next event finds the connection gone.
+func (h handler) handle(ctx context.Context, e event) (events.SQSEventResponse, error) {
+	var r events.SQSEventResponse
+	if id := e.RequestContext.ConnectionID; id != "" {
+		if err := h.disconnector.Disconnect(ctx, id); err != nil {
+			return r, fmt.Errorf("disconnect %s: %w", id, err)
+		}
+	}
+	for _, m := range e.Records {
+		if err := h.disconnector.CheckInit(ctx, []byte(m.Body)); err != nil {
+			h.log.Error("init check failed", "message", m.MessageId, "error", err)
+			r.BatchItemFailures = append(r.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
+		}
+	}
+	return r, nil
+}

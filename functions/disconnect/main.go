@@ -1,0 +1,25 @@
+// Command disconnect answers $disconnect, and the delayed checks that end
+// connections which were never initialised.
+package main
+
+import (
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"subwire/shared/apigw"
+	"subwire/shared/boot"
+	"subwire/shared/dynamo"
+	"subwire/shared/session"
+	"subwire/shared/topology"
+)
+
+func main() {
+	p := boot.Start(topology.Disconnect)
+	lambda.Start(handler{
+		log: p.Log,
+		disconnector: session.Disconnector{
+			Connections: dynamo.New(dynamodb.NewFromConfig(p.AWS), p.Tables()),
+			Gateway:     apigw.New(p.AWS, p.Callback, 1),
+		},
+	}.handle)
+}

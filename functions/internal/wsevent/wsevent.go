@@ -1,0 +1,55 @@
+// Package wsevent reads what a WebSocket API of API Gateway tells a function.
+package wsevent
+
+import (
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"subwire/shared/session"
+)
+
+// Event is what API Gateway sends for $connect, $default and $disconnect.
+type Event = events.APIGatewayWebsocketProxyRequest
+
+// Response is the answer. Its status matters for $connect only; any other
+// route answers 200 always, as the gateway turns everything else into a frame
+// that ends every operation of the client.
+type Response = events.APIGatewayProxyResponse
+
+// Message returns the client's message of a $default event.
+func Message(e Event) session.Message {
+	return session.Message{
+		ConnectionID: e.RequestContext.ConnectionID,
+		Data:         []byte(e.Body),
+		At:           time.UnixMilli(e.RequestContext.RequestTimeEpoch),
+	}
+}
+
+// Handshake returns the request of a $connect event, the only one that has
+// headers.
+func Handshake(e Event) session.Handshake {
+	return session.Handshake{
+		ConnectionID: e.RequestContext.ConnectionID,
+		At:           time.UnixMilli(e.RequestContext.ConnectedAt),
+		Origin:       header(e, "Origin"),
+		Subprotocols: header(e, "Sec-WebSocket-Protocol"),
+	}
+}
+
+// header finds a header whose name the client may write in any case. Values
+// sent in several lines make one list.
+func header(e Event, name string) string {
+	for k, values := range e.MultiValueHeaders {
+		if strings.EqualFold(k, name) {
+			return strings.Join(values, ",")
+		}
+	}
+	for k, value := range e.Headers {
+		if strings.EqualFold(k, name) {
+			return value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"subwire/functions/internal/wsevent"
+	"subwire/shared/session"
+)
+
+type handler struct{ session *session.Session }
+
+// handle answers 200 whatever happens: the gateway turns any other answer into
+// a frame that ends every operation of the client.
+func (h handler) handle(ctx context.Context, e wsevent.Event) (wsevent.Response, error) {
+	m := wsevent.Message(e)
+	if err := h.session.Receive(ctx, m); err != nil {
+		h.session.Log.Error("message failed", "connection", m.ConnectionID, "error", err)
+	}
+	return wsevent.Response{StatusCode: http.StatusOK}, nil
+}

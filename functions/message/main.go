@@ -1,0 +1,32 @@
+// Command message answers $default: every message of a client.
+package main
+
+import (
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/oklog/ulid/v2"
+
+	"subwire/shared/apigw"
+	"subwire/shared/boot"
+	"subwire/shared/dynamo"
+	"subwire/shared/gql"
+	"subwire/shared/session"
+	"subwire/shared/topology"
+)
+
+func main() {
+	p := boot.Start(topology.Message)
+	store := dynamo.New(dynamodb.NewFromConfig(p.AWS), p.Tables())
+	schema := gql.ChatSchema(store, func() string { return ulid.Make().String() }, time.Now)
+	schema.Introspection, schema.Log = p.Introspection, p.Log
+	lambda.Start(handler{&session.Session{
+		Connections:   store,
+		Operations:    store,
+		Executor:      gql.MustNew(schema),
+		Gateway:       apigw.New(p.AWS, p.Callback, 1),
+		MaxOperations: p.MaxSubscriptions,
+		Log:           p.Log,
+	}}.handle)
+}

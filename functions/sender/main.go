@@ -1,0 +1,34 @@
+// Command sender delivers fan-out batches to their connections.
+package main
+
+import (
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/oklog/ulid/v2"
+
+	"subwire/shared/apigw"
+	"subwire/shared/boot"
+	"subwire/shared/delivery"
+	"subwire/shared/dynamo"
+	"subwire/shared/gql"
+	"subwire/shared/queue"
+	"subwire/shared/topology"
+)
+
+func main() {
+	p := boot.Start(topology.Sender)
+	store := dynamo.New(dynamodb.NewFromConfig(p.AWS), p.Tables())
+	schema := gql.ChatSchema(store, func() string { return ulid.Make().String() }, time.Now)
+	schema.Log = p.Log
+	lambda.Start(handler{p.Log, delivery.New(delivery.Config{
+		Store:    store,
+		Executor: gql.MustNew(schema),
+		Gateway:  apigw.New(p.AWS, p.Callback, p.SenderWorkers),
+		Retries:  queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.Retries)),
+		Workers:  p.SenderWorkers,
+		Log:      p.Log,
+	})}.handle)
+}

@@ -1,0 +1,16 @@
+# Sourced by the other scripts: need TOOL... ends the script with one line
+# that says what to install when a tool is not there.
+need() {
+	for tool in "$@"; do
+		command -v "$tool" >/dev/null 2>&1 && continue
+		case $tool in
+		go) what="Go 1.26 or newer" ;;
+		java) what="Java 17 or newer (a JRE is enough)" ;;
+		mvn) what="Apache Maven 3.8 or newer" ;;
+		node | npm) what="Node.js 20 or newer with npm" ;;
+		*) what=$tool ;;
+		esac
+		echo "subwire: $tool is not installed; install $what and try again" >&2
+		exit 1
+	done
+}

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Everything that must hold before a change lands.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+need go java mvn node npm
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "lint"
+scripts/lint.sh
+
+step "build"
+scripts/build.sh local
+
+step "npm clients"
+(cd scripts/clients && npm ci --no-audit --no-fund --loglevel=error)
+
+step "each module on its own (GOWORK=off)"
+for module in shared functions infra; do
+	(cd $module && GOWORK=off go test ./...)
+done
+
+# The store's and the pipeline's tests need DynamoDB Local and ElasticMQ, which
+# withbackend starts for them.
+step "race detector, with DynamoDB Local and ElasticMQ"
+(cd shared && go run ../scripts/withbackend go test -race ./...)
+(cd scripts && GOWORK=off go test -race -timeout 20m ./...)

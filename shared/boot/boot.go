@@ -1,0 +1,150 @@
+// Package boot starts a function's process. It is the only code of a function
+// that reads the environment. It does no network I/O, so that a cold start
+// costs as little as it can.
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"subwire/shared/topology"
+)
+
+// Process is what a function's main builds its parts from.
+type Process struct {
+	Config
+	AWS aws.Config
+	Log *slog.Logger
+}
+
+// Start reads the environment of the function. What is missing or wrong is
+// logged in full, and ends the process.
+func Start(f topology.Function) Process {
+	c, err := Load(f, os.Getenv)
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel})).With("function", f.Name)
+	slog.SetDefault(log)
+	var cfg aws.Config
+	if err == nil {
+		cfg, err = awsconfig.LoadDefaultConfig(context.Background())
+	}
+	if err != nil {
+		log.Error("cannot start", "error", err)
+		os.Exit(1)
+	}
+	return Process{Config: c, AWS: cfg, Log: log}
+}
+
+// Config is a function's environment. Fields that the function is not given
+// in topology are zero.
+type Config struct {
+	tables map[string]string // physical names by logical name
+	queues map[string]string // URLs by logical name
+
+	Callback         string // endpoint of the management API
+	InitTimeout      time.Duration
+	AllowedOrigins   []string
+	MaxSubscriptions int
+	FanoutGroups     int
+	SenderWorkers    int
+	Introspection    bool
+	LogLevel         slog.Level
+}
+
+// Table is the physical name of the table.
+func (c Config) Table(t topology.Table) string { return c.tables[t.Name] }
+
+// Queue is the URL of the queue.
+func (c Config) Queue(q topology.Queue) string { return c.queues[q.Name] }
+
+// Load reads what topology gives the function. Its error names every variable
+// that is missing or wrong.
+func Load(f topology.Function, getenv func(string) string) (Config, error) {
+	c := Config{tables: map[string]string{}, queues: map[string]string{}}
+	var errs []error
+	required := func(name string) string {
+		value := getenv(name)
+		if value == "" {
+			errs = append(errs, fmt.Errorf("%s is not set", name))
+		}
+		return value
+	}
+	for _, t := range f.Tables {
+		c.tables[t.Name] = required(t.Env)
+	}
+	for _, q := range f.Queues {
+		c.queues[q.Name] = required(q.Env)
+	}
+	if f.Callback {
+		c.Callback = required(topology.CallbackEnv)
+	}
+	for _, s := range f.Settings {
+		value := getenv(s.Env)
+		if value == "" {
+			value = s.Default
+		}
+		if err := c.set(s, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s is %q: %w", s.Env, value, err))
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
+// set reads one setting.
+func (c *Config) set(s topology.Setting, value string) (err error) {
+	switch s {
+	case topology.InitTimeout:
+		c.InitTimeout, err = duration(value, time.Second, 14*time.Minute)
+	case topology.AllowedOrigins:
+		c.AllowedOrigins = list(value)
+	case topology.MaxSubscriptions:
+		c.MaxSubscriptions, err = number(value, 1, 1000)
+	case topology.FanoutGroups:
+		if c.FanoutGroups, err = number(value, 1, 256); err == nil && c.FanoutGroups&(c.FanoutGroups-1) != 0 {
+			err = errors.New("it must be a power of two")
+		}
+	case topology.SenderWorkers:
+		c.SenderWorkers, err = number(value, 1, 900) // a Lambda environment has 1,024 file descriptors
+	case topology.Introspection:
+		c.Introspection, err = strconv.ParseBool(value)
+	case topology.LogLevel:
+		err = c.LogLevel.UnmarshalText([]byte(value))
+	default:
+		err = errors.New("boot does not know this setting")
+	}
+	return err
+}
+
+func number(value string, min, max int) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < min || n > max {
+		return 0, fmt.Errorf("it must be a number from %d to %d", min, max)
+	}
+	return n, nil
+}
+
+func duration(value string, min, max time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < min || d > max {
+		return 0, fmt.Errorf("it must be a time from %s to %s, such as 10s", min, max)
+	}
+	return d, nil
+}
+
+func list(value string) []string {
+	var out []string
+	for item := range strings.SplitSeq(value, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			out = append(out, item)
+		}
+	}
+	return out
+}

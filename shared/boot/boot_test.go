@@ -1,0 +1,96 @@
+package boot
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"subwire/shared/topology"
+)
+
+// full is an environment with everything that any function needs.
+func full() map[string]string {
+	env := map[string]string{topology.CallbackEnv: "https://api/stage"}
+	for _, t := range topology.Tables() {
+		env[t.Env] = "dev-" + t.Name
+	}
+	for _, q := range topology.Queues() {
+		env[q.Env] = "https://sqs/" + q.Name
+	}
+	return env
+}
+
+func TestEveryFunctionStartsWithItsDefaults(t *testing.T) {
+	t.Parallel()
+	for _, f := range topology.Functions() {
+		t.Run(f.Name, func(t *testing.T) {
+			t.Parallel()
+			env := full()
+			c, err := Load(f, func(name string) string { return env[name] })
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, table := range f.Tables {
+				if got := c.Table(table); got != "dev-"+table.Name {
+					t.Errorf("table %s is %q", table.Name, got)
+				}
+			}
+			for _, q := range f.Queues {
+				if got := c.Queue(q); got != "https://sqs/"+q.Name {
+					t.Errorf("queue %s is %q", q.Name, got)
+				}
+			}
+		})
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	env := full()
+	env[topology.InitTimeout.Env] = "3s"
+	env[topology.AllowedOrigins.Env] = "https://a.example, https://b.example"
+	c, err := Load(topology.Connect, func(name string) string { return env[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.InitTimeout != 3*time.Second || len(c.AllowedOrigins) != 2 || c.AllowedOrigins[1] != "https://b.example" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestEveryProblemIsNamed(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		function topology.Function
+		env      map[string]string
+		want     []string
+	}{
+		"NothingIsSet":        {topology.Stream, nil, []string{"SUBSCRIPTIONS_TABLE is not set", "FANOUT_QUEUE is not set"}},
+		"NoCallback":          {topology.Sender, map[string]string{topology.CallbackEnv: ""}, []string{"CALLBACK_URL is not set"}},
+		"GroupsNoPowerOfTwo":  {topology.Stream, map[string]string{"FANOUT_GROUPS": "3"}, []string{`FANOUT_GROUPS is "3"`, "power of two"}},
+		"WorkersNotANumber":   {topology.Sender, map[string]string{"SENDER_WORKERS": "many"}, []string{"SENDER_WORKERS", "1 to 900"}},
+		"InitTimeoutTooLong":  {topology.Connect, map[string]string{"INIT_TIMEOUT": "1h"}, []string{"INIT_TIMEOUT", "14m0s"}},
+		"UnknownLogLevel":     {topology.Connect, map[string]string{"LOG_LEVEL": "loud"}, []string{"LOG_LEVEL"}},
+		"IntrospectionNoBool": {topology.Message, map[string]string{"INTROSPECTION": "maybe"}, []string{"INTROSPECTION"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := map[string]string{}
+			if tc.env != nil {
+				env = full()
+			}
+			for k, v := range tc.env {
+				env[k] = v
+			}
+			_, err := Load(tc.function, func(name string) string { return env[name] })
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,113 @@
+// Package fanout plans who gets an event: it turns one event and the
+// subscriptions of its topic into batches that are small enough for one queue
+// message each. It does no I/O; the caller brings the subscriptions and takes
+// the batches away.
+package fanout
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"subwire/shared/pubsub"
+)
+
+// ErrUndecodable is returned for a queue message that holds no batch. Trying
+// again cannot help.
+var ErrUndecodable = errors.New("not a fan-out batch")
+
+// version of the wire format. A sender refuses what it does not know, so that
+// a batch from a newer planner waits for the newer sender.
+const version = 1
+
+// Batch is an event and some of the targets that must get it.
+type Batch struct {
+	Version int          `json:"v"`
+	Event   pubsub.Event `json:"event"`
+	Range   int          `json:"range"`             // which part of the topic's subscribers this is
+	Attempt int          `json:"attempt,omitempty"` // how often these targets were tried before
+	Tasks   []Task       `json:"tasks"`
+}
+
+// Task is one operation to execute, and who gets the result.
+type Task struct {
+	Operation string   `json:"op"` // key of the operation
+	Targets   []Target `json:"targets"`
+}
+
+// Target is one subscription of one connection. Its JSON is the array
+// [connection id, operation id]: a batch holds a thousand of them.
+type Target struct {
+	ConnectionID string
+	OperationID  string
+}
+
+// MarshalJSON writes the array.
+func (t Target) MarshalJSON() ([]byte, error) {
+	return json.Marshal([2]string{t.ConnectionID, t.OperationID})
+}
+
+// UnmarshalJSON reads the array.
+func (t *Target) UnmarshalJSON(data []byte) error {
+	var pair []string
+	if err := json.Unmarshal(data, &pair); err != nil {
+		return err
+	}
+	if len(pair) != 2 {
+		return fmt.Errorf("target has %d members", len(pair))
+	}
+	t.ConnectionID, t.OperationID = pair[0], pair[1]
+	return nil
+}
+
+// Targets is how many targets the batch has in all its tasks.
+func (b Batch) Targets() int {
+	n := 0
+	for _, t := range b.Tasks {
+		n += len(t.Targets)
+	}
+	return n
+}
+
+// Group is the message group of the batch. Every target gets all events of its
+// topic through one group, and so in order. A hash stands for the topic, as
+// group ids are limited to 128 printable ASCII characters.
+func (b Batch) Group() string {
+	sum := sha256.Sum256([]byte(b.Event.Topic))
+	return hex.EncodeToString(sum[:16]) + "-" + strconv.Itoa(b.Range)
+}
+
+// Encode returns the queue message of the batch and its deduplication id, a
+// hash of the message: the same targets planned again for the same event are
+// suppressed by the queue, any others are not. A running number could suppress
+// a batch with new targets; better a duplicate than a loss.
+func Encode(b Batch) (body []byte, deduplicationID string, err error) {
+	b.Version = version
+	if body, err = json.Marshal(b); err != nil {
+		return nil, "", fmt.Errorf("encode batch of event %s: %w", b.Event.ID, err)
+	}
+	sum := sha256.Sum256(body)
+	return body, hex.EncodeToString(sum[:]), nil
+}
+
+// Decode reads a queue message. Its error is an ErrUndecodable.
+func Decode(body []byte) (Batch, error) {
+	var b Batch
+	if err := json.Unmarshal(body, &b); err != nil {
+		return Batch{}, fmt.Errorf("%w: %v", ErrUndecodable, err)
+	}
+	switch {
+	case b.Version != version:
+		return Batch{}, fmt.Errorf("%w: version %d", ErrUndecodable, b.Version)
+	case b.Event.ID == "" || b.Event.Topic == "" || len(b.Event.Root) == 0:
+		return Batch{}, fmt.Errorf("%w: no event", ErrUndecodable)
+	case b.Attempt < 0:
+		return Batch{}, fmt.Errorf("%w: attempt %d", ErrUndecodable, b.Attempt)
+	case b.Targets() == 0:
+		return Batch{}, fmt.Errorf("%w: no targets", ErrUndecodable)
+	}
+	return b, nil
+}

@@ -1,0 +1,248 @@
+package fanout
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"subwire/shared/pubsub"
+)
+
+var event = pubsub.Event{ID: "01J", Topic: "newMessage/lobby", Root: json.RawMessage(`{"content":"<hi>"}`)}
+
+// topic returns n subscriptions by ascending bucket with so many operations.
+func topic(n, operations int, rng *rand.Rand) []pubsub.Subscription {
+	subs := make([]pubsub.Subscription, n)
+	for i := range subs {
+		subs[i] = pubsub.Subscription{
+			ConnectionID: fmt.Sprintf("conn-%08x=", rng.Uint32()),
+			OperationID:  strings.Repeat("<é", rng.IntN(9)+1),
+			OperationKey: fmt.Sprintf("%064d", rng.IntN(operations)),
+		}
+	}
+	slices.SortStableFunc(subs, func(a, b pubsub.Subscription) int {
+		return pubsub.Bucket(a.ConnectionID) - pubsub.Bucket(b.ConnectionID)
+	})
+	return subs
+}
+
+func each(subs []pubsub.Subscription) iter.Seq2[pubsub.Subscription, error] {
+	return func(yield func(pubsub.Subscription, error) bool) {
+		for _, s := range subs {
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+func plan(t *testing.T, e pubsub.Event, subs iter.Seq2[pubsub.Subscription, error], l Limits) []Batch {
+	t.Helper()
+	var out []Batch
+	for b, err := range Plan(e, subs, l) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+func TestEverySubscriptionIsInExactlyOneBatchWithinTheLimits(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		l := Limits{Targets: 1 + rng.IntN(300), Bytes: 1000 + rng.IntN(20_000), Groups: 1 << rng.IntN(6)}
+		subs := topic(rng.IntN(2000), 1+rng.IntN(5), rng)
+
+		var got []pubsub.Subscription
+		groupOf := map[string]string{}
+		for _, b := range plan(t, event, each(subs), l) {
+			body, _, err := Encode(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(body) > l.Bytes || b.Targets() > l.Targets {
+				t.Fatalf("seed %d: batch of %d bytes, %d targets exceeds %+v", seed, len(body), b.Targets(), l)
+			}
+			operations := map[string]bool{}
+			for _, task := range b.Tasks {
+				if operations[task.Operation] {
+					t.Fatalf("seed %d: operation %s is two tasks of one batch", seed, task.Operation)
+				}
+				operations[task.Operation] = true
+				for _, target := range task.Targets {
+					got = append(got, pubsub.Subscription{ConnectionID: target.ConnectionID,
+						OperationID: target.OperationID, OperationKey: task.Operation})
+					if g, seen := groupOf[target.ConnectionID]; seen && g != b.Group() {
+						t.Fatalf("seed %d: connection %s is in two groups", seed, target.ConnectionID)
+					}
+					groupOf[target.ConnectionID] = b.Group()
+				}
+			}
+		}
+		order := func(a, b pubsub.Subscription) int {
+			return strings.Compare(a.ConnectionID+a.OperationID+a.OperationKey, b.ConnectionID+b.OperationID+b.OperationKey)
+		}
+		slices.SortFunc(got, order)
+		slices.SortFunc(subs, order)
+		if diff := cmp.Diff(subs, got); len(subs) > 0 && diff != "" {
+			t.Fatalf("seed %d: targets differ from subscriptions:\n%s", seed, diff)
+		}
+	}
+}
+
+func TestATopicWithoutSubscribersHasNoBatch(t *testing.T) {
+	t.Parallel()
+	if got := plan(t, event, each(nil), Limits{10, 1000, 4}); len(got) != 0 {
+		t.Errorf("got %d batches", len(got))
+	}
+}
+
+func TestTheFirstBatchLeavesBeforeTheLastSubscriptionIsRead(t *testing.T) {
+	t.Parallel()
+	subs := topic(1000, 1, rand.New(rand.NewPCG(1, 1)))
+	read := 0
+	counting := func(yield func(pubsub.Subscription, error) bool) {
+		for _, s := range subs {
+			read++
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+	for range Plan(event, counting, Limits{Targets: 10, Bytes: 60_000, Groups: 4}) {
+		break
+	}
+	if read > 11 {
+		t.Errorf("read %d subscriptions for a batch of 10", read)
+	}
+}
+
+func TestPlanReportsErrors(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("throttled")
+	one := topic(1, 1, rand.New(rand.NewPCG(1, 1)))
+	for name, tc := range map[string]struct {
+		root string
+		subs iter.Seq2[pubsub.Subscription, error]
+		want error
+	}{
+		"TheStoreFails":     {`{}`, func(y func(pubsub.Subscription, error) bool) { y(pubsub.Subscription{}, broken) }, broken},
+		"TheEventIsTooLong": {`"` + strings.Repeat("x", 1000) + `"`, each(one), ErrEventTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := event
+			e.Root = json.RawMessage(tc.root)
+			var got error
+			for _, err := range Plan(e, tc.subs, Limits{10, 1000, 4}) {
+				got = err
+			}
+			if !errors.Is(got, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestDeduplicationID(t *testing.T) {
+	t.Parallel()
+	id := func(e pubsub.Event, connections ...string) string {
+		b := Batch{Event: e, Tasks: []Task{{Operation: "k"}}}
+		for _, c := range connections {
+			b.Tasks[0].Targets = append(b.Tasks[0].Targets, Target{c, "1"})
+		}
+		_, id, err := Encode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	other := event
+	other.ID = "01K"
+	if id(event, "a", "b") != id(event, "a", "b") {
+		t.Error("planning again gives another id")
+	}
+	if id(event, "a") == id(event, "a", "b") || id(event, "a") == id(other, "a") {
+		t.Error("other targets or another event give the same id")
+	}
+}
+
+// The golden file keeps the wire format: batches of an older planner are in
+// the queue while a new sender is deployed.
+func TestGoldenBatch(t *testing.T) {
+	t.Parallel()
+	plain := event
+	plain.Root = json.RawMessage(`{"content":"hi"}`)
+	want := Batch{Version: 1, Event: plain, Range: 3, Attempt: 2,
+		Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1"}, {"c2=", "__proto__"}}}}}
+	golden, err := os.ReadFile("testdata/batch.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("decoded batch differs:\n%s", diff)
+	}
+	body, _, err := Encode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.TrimSpace(string(golden)), string(body)); diff != "" {
+		t.Errorf("encoded batch differs:\n%s", diff)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		`{"v":1,"event":{"id":"1","topic":"t","root":{}},"range":0,"tasks":[{"op":"k","targets":[["c","1"]]}]}`,
+		`{"v":2}`, `{"v":1,"event":{"id":"1","topic":"t","root":null},"tasks":[]}`, `[]`, ``, `{"v":1,"attempt":-1}`,
+		`{"v":1,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c"]]}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		b, err := Decode(body)
+		if err != nil {
+			if !errors.Is(err, ErrUndecodable) {
+				t.Fatalf("error is not ErrUndecodable: %v", err)
+			}
+			return
+		}
+		again, _, err := Encode(b)
+		if err != nil {
+			t.Fatalf("decoded batch cannot be encoded: %v", err)
+		}
+		if _, err := Decode(again); err != nil {
+			t.Fatalf("encoded batch cannot be decoded: %v", err)
+		}
+	})
+}
+
+func BenchmarkPlan(b *testing.B) {
+	for _, n := range []int{1, 100, 10_000} {
+		subs := topic(n, 3, rand.New(rand.NewPCG(1, 1)))
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				for batch, err := range Plan(event, each(subs), Limits{1000, 60_000, 4}) {
+					if err != nil || batch.Targets() == 0 {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,133 @@
+package gql
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/graphql-go/graphql"
+
+	"subwire/shared/chat"
+	"subwire/shared/pubsub"
+)
+
+// ChatSchema fills the schema of the chat into a Config:
+//
+//	type Message { id: ID! chatId: ID! content: String! createdAt: String! senderName: String! }
+//	type Query { getNewMessages(chatId: ID!, after: ID, limit: Int = 50): [Message!]! }
+//	type Mutation { postMessage(chatId: ID!, content: String!, senderName: String!): Message! }
+//	type Subscription { newMessage(chatId: ID!): Message! }
+//
+// newID makes message ids, which must ascend; now tells the time.
+func ChatSchema(store chat.Store, newID func() string, now func() time.Time) Config {
+	r := chatResolvers{store, newID, now}
+	id, text := graphql.NewNonNull(graphql.ID), graphql.NewNonNull(graphql.String)
+	message := graphql.NewObject(graphql.ObjectConfig{Name: "Message", Fields: graphql.Fields{
+		"id":         messageField(id, func(m chat.Message) string { return m.ID }),
+		"chatId":     messageField(id, func(m chat.Message) string { return m.ChatID }),
+		"content":    messageField(text, func(m chat.Message) string { return m.Content }),
+		"createdAt":  messageField(text, func(m chat.Message) string { return m.CreatedAt.UTC().Format(time.RFC3339Nano) }),
+		"senderName": messageField(text, func(m chat.Message) string { return m.SenderName }),
+	}})
+	chatID := &graphql.ArgumentConfig{Type: id}
+	return Config{
+		Query: graphql.NewObject(graphql.ObjectConfig{Name: "Query", Fields: graphql.Fields{
+			"getNewMessages": {
+				Type:        graphql.NewNonNull(graphql.NewList(graphql.NewNonNull(message))),
+				Description: "Messages of a chat, oldest first: those after the given id, or else the newest.",
+				Args: graphql.FieldConfigArgument{"chatId": chatID, "after": {Type: graphql.ID},
+					"limit": {Type: graphql.Int, DefaultValue: chat.DefaultMessages}},
+				Resolve: r.getNewMessages,
+			},
+		}}),
+		Mutation: graphql.NewObject(graphql.ObjectConfig{Name: "Mutation", Fields: graphql.Fields{
+			"postMessage": {
+				Type:        graphql.NewNonNull(message),
+				Description: "Writes a message. Every subscriber of the chat gets it.",
+				Args:        graphql.FieldConfigArgument{"chatId": chatID, "content": {Type: text}, "senderName": {Type: text}},
+				Resolve:     r.postMessage,
+			},
+		}}),
+		Subscriptions: map[string]Subscription{
+			"newMessage": {
+				Type:        graphql.NewNonNull(message),
+				Description: "Messages of a chat as they are written.",
+				Args:        graphql.FieldConfigArgument{"chatId": chatID},
+				Topic:       newMessageTopic,
+				Root:        newMessageRoot,
+			},
+		},
+	}
+}
+
+func messageField(t graphql.Output, get func(chat.Message) string) *graphql.Field {
+	return &graphql.Field{Type: t, Resolve: func(p graphql.ResolveParams) (any, error) {
+		return get(p.Source.(chat.Message)), nil
+	}}
+}
+
+func newMessageTopic(args map[string]any) (string, error) {
+	chatID := argument(args, "chatId")
+	return chat.Topic(chatID), refuseInput(chat.CheckChatID(chatID))
+}
+
+func newMessageRoot(root json.RawMessage) (any, error) {
+	var m chat.Message
+	if err := json.Unmarshal(root, &m); err != nil {
+		return nil, fmt.Errorf("decode chat message: %w", err)
+	}
+	return m, nil
+}
+
+type chatResolvers struct {
+	store chat.Store
+	newID func() string
+	now   func() time.Time
+}
+
+func (r chatResolvers) getNewMessages(p graphql.ResolveParams) (any, error) {
+	chatID, limit := argument(p.Args, "chatId"), chat.DefaultMessages
+	if n, ok := p.Args["limit"].(int); ok {
+		limit = n
+	}
+	if err := errors.Join(chat.CheckChatID(chatID), chat.CheckLimit(limit)); err != nil {
+		return nil, refuseInput(err)
+	}
+	found, err := r.store.Messages(p.Context, chatID, argument(p.Args, "after"), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read messages: %w", err)
+	}
+	return found, nil
+}
+
+func (r chatResolvers) postMessage(p graphql.ResolveParams) (any, error) {
+	m := chat.Message{
+		ID:         r.newID(),
+		ChatID:     argument(p.Args, "chatId"),
+		Content:    argument(p.Args, "content"),
+		SenderName: argument(p.Args, "senderName"),
+		CreatedAt:  r.now().UTC(),
+	}
+	if err := m.Check(); err != nil {
+		return nil, refuseInput(err)
+	}
+	if err := r.store.PutMessage(p.Context, m); err != nil {
+		return nil, fmt.Errorf("write message: %w", err)
+	}
+	return m, nil
+}
+
+// argument returns a text argument, or "" when it was not given.
+func argument(args map[string]any, name string) string {
+	text, _ := args[name].(string)
+	return text
+}
+
+// refuseInput shows the domain's input errors to the client.
+func refuseInput(err error) error {
+	if err == nil {
+		return nil
+	}
+	return Refuse(pubsub.CodeInput, err)
+}

@@ -1,0 +1,73 @@
+package gql
+
+import (
+	"errors"
+
+	"github.com/graphql-go/graphql/gqlerrors"
+
+	"subwire/shared/pubsub"
+)
+
+// refused is an error whose text and code clients may see.
+type refused struct {
+	code string
+	error
+}
+
+// Refuse marks an error of a resolver or a Topic as the client's: it is shown
+// with the code in extensions.code. All other errors are shown as "Internal
+// server error" and logged.
+func Refuse(code string, err error) error { return refused{code, err} }
+
+// refusal turns the library's errors into Errors. Those that carry no code of
+// their own get the given one.
+func (e *Executor) refusal(code string, found []gqlerrors.FormattedError) pubsub.Errors {
+	if len(found) == 0 { // cannot be by the library's contract, but clients reject an empty list
+		return pubsub.Errors{pubsub.NewError(pubsub.CodeInternal, internalMessage)}
+	}
+	return e.errors(code, found)
+}
+
+const internalMessage = "Internal server error"
+
+// errors translates the library's errors. An error of a resolver that is not
+// Refused is hidden; one of the library itself gets the code.
+func (e *Executor) errors(code string, found []gqlerrors.FormattedError) []pubsub.Error {
+	var out []pubsub.Error
+	for _, f := range found {
+		shown := pubsub.NewError(code, f.Message)
+		for _, l := range f.Locations {
+			if l.Line > 0 && l.Column > 0 {
+				shown.Locations = append(shown.Locations, pubsub.Location{Line: l.Line, Column: l.Column})
+			}
+		}
+		shown.Path = f.Path
+		cause := cause(f)
+		var r refused
+		switch {
+		case errors.As(cause, &r):
+			shown.Extensions["code"], shown.Message = r.code, r.Error()
+		case cause != nil || code == pubsub.CodeInternal:
+			shown.Extensions["code"], shown.Message = pubsub.CodeInternal, internalMessage
+			e.log.Error("resolver failed", "error", f.Message)
+		}
+		out = append(out, shown)
+	}
+	return out
+}
+
+// cause is the error that a resolver returned or panicked with, or nil when
+// the library found the fault itself.
+func cause(f gqlerrors.FormattedError) error {
+	err := f.OriginalError()
+	for {
+		located, ok := err.(*gqlerrors.Error)
+		if !ok {
+			return err
+		}
+		if located.OriginalError == nil {
+			return nil
+		}
+		err = located.OriginalError
+	}
+}

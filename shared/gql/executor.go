@@ -1,0 +1,227 @@
+// Package gql makes GraphQL operations executable. The executor in this file
+// and its neighbours serves any schema; the chat's schema is in chat.go. It is
+// the only package that knows the GraphQL library.
+package gql
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/graphql-go/graphql"
+	"github.com/graphql-go/graphql/gqlerrors"
+	"github.com/graphql-go/graphql/language/ast"
+	"github.com/graphql-go/graphql/language/parser"
+	"github.com/graphql-go/graphql/language/source"
+
+	"subwire/shared/pubsub"
+)
+
+// Config is what an Executor is made of.
+type Config struct {
+	Query, Mutation *graphql.Object // Mutation may be nil
+	Subscriptions   map[string]Subscription
+
+	Introspection bool         // whether __schema and __type are answered
+	Log           *slog.Logger // gets the errors that clients are not shown; nil for slog.Default()
+}
+
+// Subscription is one field of the subscription type. An event of its topic is
+// decoded by Root, and what that returns is the field's value.
+type Subscription struct {
+	Type        graphql.Output
+	Args        graphql.FieldConfigArgument
+	Description string
+
+	// Topic returns the topic of the events that a subscription with these
+	// arguments gets. A refusal (see Refuse) is shown to the client.
+	Topic func(args map[string]any) (string, error)
+
+	// Root decodes the root value of an event.
+	Root func(root json.RawMessage) (any, error)
+}
+
+// Executor prepares operations against one schema. It implements
+// pubsub.Executor.
+type Executor struct {
+	schema        graphql.Schema
+	introspection bool
+	log           *slog.Logger
+}
+
+// New returns an executor, or an error when the types make no valid schema.
+func New(c Config) (*Executor, error) {
+	fields := graphql.Fields{}
+	for name, s := range c.Subscriptions {
+		fields[name] = &graphql.Field{Type: s.Type, Args: s.Args, Description: s.Description, Resolve: s.resolve}
+	}
+	sc := graphql.SchemaConfig{Query: c.Query, Mutation: c.Mutation}
+	if len(fields) > 0 {
+		sc.Subscription = graphql.NewObject(graphql.ObjectConfig{Name: "Subscription", Fields: fields})
+	}
+	schema, err := graphql.NewSchema(sc)
+	if err != nil {
+		return nil, fmt.Errorf("build schema: %w", err)
+	}
+	e := &Executor{schema: schema, introspection: c.Introspection, log: c.Log}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	return e, nil
+}
+
+// MustNew is New for a schema that is part of the program: it panics when the
+// types make no valid schema.
+func MustNew(c Config) *Executor {
+	e, err := New(c)
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
+// topicProbe is the root value with which a subscription is executed once when
+// it is prepared. Its field then answers with the topic instead of a value, so
+// that the library itself coerces the variables and arguments.
+type topicProbe struct{ topic string }
+
+// errProbed ends the execution with a topicProbe.
+var errProbed = errors.New("topic is known")
+
+func (s Subscription) resolve(p graphql.ResolveParams) (any, error) {
+	switch root := p.Info.RootValue.(type) {
+	case *topicProbe:
+		topic, err := s.Topic(p.Args)
+		if err != nil {
+			return nil, err
+		}
+		root.topic = topic
+		return nil, errProbed
+	case *pubsub.Event:
+		return s.Root(root.Root)
+	}
+	return nil, errors.New("subscription is executed without an event")
+}
+
+// Prepare implements pubsub.Executor: it parses and validates op, and for a
+// subscription finds the topic. Every refusal is a pubsub.Errors.
+func (e *Executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
+	doc, err := parser.Parse(parser.ParseParams{Source: source.NewSource(&source.Source{Body: []byte(op.Document), Name: "GraphQL"})})
+	if err != nil {
+		return pubsub.Executable{}, e.refusal(pubsub.CodeParse, gqlerrors.FormatErrors(err))
+	}
+	def, err := choose(doc, op.Name)
+	if err != nil {
+		return pubsub.Executable{}, err
+	}
+	if err := e.validate(doc, def); err != nil {
+		return pubsub.Executable{}, err
+	}
+	variables, err := decodeVariables(op.Variables)
+	if err != nil {
+		return pubsub.Executable{}, err
+	}
+	p := prepared{executor: e, doc: doc, name: op.Name, variables: variables}
+	x := pubsub.Executable{Kind: pubsub.Kind(def.Operation), Run: p.run}
+	if x.Kind == pubsub.KindSubscription {
+		x.Topic, err = p.topic()
+	}
+	return x, err
+}
+
+// choose returns the operation of that name, or the only one for no name.
+func choose(doc *ast.Document, name string) (*ast.OperationDefinition, error) {
+	var found []*ast.OperationDefinition
+	for _, d := range doc.Definitions {
+		if op, ok := d.(*ast.OperationDefinition); ok && (name == "" || op.Name != nil && op.Name.Value == name) {
+			found = append(found, op)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case name != "":
+		return nil, pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, fmt.Sprintf("There is no single operation named %q.", name))}
+	case len(found) == 0:
+		return nil, pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, "The document has no operation.")}
+	}
+	return nil, pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, "The document has several operations; operationName must choose one.")}
+}
+
+func (e *Executor) validate(doc *ast.Document, def *ast.OperationDefinition) error {
+	// Fragments that spread themselves come first and alone: on them, other
+	// rules of the library recurse until the process dies.
+	cycles := []graphql.ValidationRuleFn{graphql.NoFragmentCyclesRule}
+	for _, rules := range [][]graphql.ValidationRuleFn{cycles, graphql.SpecifiedRules} {
+		if result := graphql.ValidateDocument(&e.schema, doc, rules); !result.IsValid {
+			return e.refusal(pubsub.CodeValidation, result.Errors)
+		}
+	}
+	if !e.introspection && introspects(doc) {
+		return pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, "Introspection is off.")}
+	}
+	if pubsub.Kind(def.Operation) == pubsub.KindSubscription {
+		return checkRootField(doc, def)
+	}
+	return nil
+}
+
+// prepared is a valid operation. It is not changed by running it.
+type prepared struct {
+	executor  *Executor
+	doc       *ast.Document
+	name      string
+	variables map[string]any
+}
+
+func (p prepared) execute(ctx context.Context, root any) *graphql.Result {
+	return graphql.Execute(graphql.ExecuteParams{Schema: p.executor.schema, Root: root, AST: p.doc,
+		OperationName: p.name, Args: p.variables, Context: ctx})
+}
+
+// topic executes the subscription with a probe in place of an event.
+func (p prepared) topic() (string, error) {
+	probe := &topicProbe{}
+	result := p.execute(context.Background(), probe)
+	if probe.topic != "" {
+		return probe.topic, nil
+	}
+	return "", p.executor.refusal(pubsub.CodeInput, result.Errors)
+}
+
+// run implements pubsub.Executable.Run.
+func (p prepared) run(ctx context.Context, event *pubsub.Event) (json.RawMessage, error) {
+	var root any
+	if event != nil {
+		root = event
+	}
+	result := p.execute(ctx, root)
+	if result.Data == nil && !slices.ContainsFunc(result.Errors, hasPath) && len(result.Errors) > 0 {
+		return nil, p.executor.refusal(pubsub.CodeInput, result.Errors) // the variables do not fit: nothing ran
+	}
+	return encode(executionResult{Data: result.Data, Errors: p.executor.errors(pubsub.CodeInternal, result.Errors)})
+}
+
+func hasPath(e gqlerrors.FormattedError) bool { return len(e.Path) > 0 }
+
+// executionResult is the payload of next. Data is never left out: a result
+// without it would mean that nothing was executed.
+type executionResult struct {
+	Data   any            `json:"data"`
+	Errors []pubsub.Error `json:"errors,omitempty"`
+}
+
+// encode writes JSON without escaping <, > and &, which only HTML needs.
+func encode(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode execution result: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

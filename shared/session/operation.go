@@ -1,0 +1,96 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"subwire/shared/pubsub"
+	"subwire/shared/transportws"
+)
+
+// reserve is what is kept of the invocation's time for the answer, when a
+// query or mutation takes too long.
+const reserve = 3 * time.Second
+
+// start begins the operation of a subscribe message: a subscription is stored
+// and stays silent until an event; a query or mutation is run and answered.
+// Whatever is wrong with the operation itself ends it alone, not the
+// connection.
+func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e transportws.Start) error {
+	op := pubsub.Operation{Document: e.Payload.Query, Name: e.Payload.OperationName, Variables: e.Payload.Variables}
+	x, err := s.Executor.Prepare(op)
+	if err != nil {
+		return s.fail(ctx, m, e.ID, err)
+	}
+	sub := pubsub.Subscription{ConnectionID: m.ConnectionID, OperationID: e.ID, Topic: x.Topic, OperationKey: op.Key(), Expires: c.Expires}
+	err = s.Operations.PutSubscription(ctx, sub, op, m.At, s.MaxOperations)
+	switch {
+	case errors.Is(err, pubsub.ErrGone), errors.Is(err, pubsub.ErrCompleted):
+		return nil // nobody waits for an answer
+	case errors.Is(err, pubsub.ErrNotAcknowledged):
+		return transportws.Unauthorized()
+	case errors.Is(err, pubsub.ErrSubscriberExists):
+		return transportws.SubscriberAlreadyExists(e.ID)
+	case errors.Is(err, pubsub.ErrTooManyOperations):
+		return s.fail(ctx, m, e.ID, pubsub.Errors{pubsub.NewError(pubsub.CodeTooMany,
+			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations))})
+	case err != nil:
+		// It may have been stored all the same, and the client will hear that
+		// it was not: take it back.
+		_, undo := s.Operations.DeleteSubscription(ctx, m.ConnectionID, e.ID, m.At)
+		return errors.Join(s.fail(ctx, m, e.ID, fmt.Errorf("put subscription: %w", err)), undo)
+	}
+	if x.Kind == pubsub.KindSubscription {
+		return nil
+	}
+	return s.run(ctx, m, e.ID, x)
+}
+
+// run executes a query or mutation and answers with next and complete, unless
+// the client has completed the operation meanwhile.
+func (s *Session) run(ctx context.Context, m Message, id string, x pubsub.Executable) error {
+	payload, err := runWithin(ctx, x)
+	running, undo := s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.At)
+	switch {
+	case undo == nil && !running:
+		return nil
+	case err != nil:
+		return errors.Join(s.fail(ctx, m, id, err), undo)
+	}
+	err = s.post(ctx, m, transportws.AppendNext(nil, id, payload))
+	if errors.Is(err, pubsub.ErrTooLarge) {
+		return errors.Join(s.fail(ctx, m, id, pubsub.Errors{pubsub.NewError(pubsub.CodeTooLarge,
+			"The result is larger than a message may be; ask for less, or over HTTP.")}), undo)
+	}
+	if err == nil {
+		err = s.post(ctx, m, transportws.AppendComplete(nil, id))
+	}
+	return errors.Join(err, undo)
+}
+
+func runWithin(ctx context.Context, x pubsub.Executable) (json.RawMessage, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
+		defer cancel()
+	}
+	return x.Run(ctx, nil)
+}
+
+// fail ends the operation with an error message. A fault of the server is
+// logged, and the client told that it may try again.
+func (s *Session) fail(ctx context.Context, m Message, id string, why error) error {
+	var shown pubsub.Errors
+	if !errors.As(why, &shown) {
+		s.Log.Error("operation failed", "connection", m.ConnectionID, "error", why)
+		shown = pubsub.Errors{pubsub.NewError(pubsub.CodeUnavailable, "The operation could not be started; try again.")}
+	}
+	payload, err := json.Marshal(shown)
+	if err != nil {
+		return fmt.Errorf("encode errors: %w", err)
+	}
+	return s.post(ctx, m, transportws.AppendError(nil, id, payload))
+}

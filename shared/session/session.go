@@ -1,0 +1,163 @@
+// Package session holds one client's conversation: it carries out what
+// transportws says about each message, against the store, the executor and
+// the gateway. It knows no schema and no AWS service.
+//
+// Messages of one connection may be handled at the same time and in any
+// order, each by another process. Nothing is kept here between them; the
+// store's conditional writes settle who was first.
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"subwire/shared/pubsub"
+	"subwire/shared/transportws"
+)
+
+// Connections is what a session needs of pubsub.Store for the connection.
+type Connections interface {
+	Connection(ctx context.Context, id string) (pubsub.Connection, error)
+	Acknowledge(ctx context.Context, id string, init json.RawMessage, at time.Time) error
+	DeleteConnection(ctx context.Context, id string) error
+}
+
+// Operations is what a session needs of pubsub.Store for its operations.
+type Operations interface {
+	PutSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error
+	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
+}
+
+// Gateway posts to a connection and ends it. Post tells pubsub.ErrGone and
+// pubsub.ErrTooLarge apart; deleting what is gone is no error.
+type Gateway interface {
+	Post(ctx context.Context, connectionID string, frame []byte) error
+	Delete(ctx context.Context, connectionID string) error
+}
+
+// Session handles the messages of any number of connections.
+type Session struct {
+	Connections   Connections
+	Operations    Operations
+	Executor      pubsub.Executor
+	Gateway       Gateway
+	MaxOperations int // running at once, per connection
+	Log           *slog.Logger
+}
+
+// Message is one message of a client, as the gateway received it.
+type Message struct {
+	ConnectionID string
+	Data         []byte
+	At           time.Time // when the gateway received it
+}
+
+// Receive handles one message and answers it. The error is for the log: the
+// client was told already, as far as it could be reached.
+func (s *Session) Receive(ctx context.Context, m Message) error {
+	err := s.receive(ctx, m)
+	var refusal transportws.CloseError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refusal):
+		s.Log.Info("connection refused", "connection", m.ConnectionID, "code", refusal.Code, "reason", refusal.Reason)
+		err = nil
+	default:
+		refusal = transportws.InternalServerError()
+	}
+	return errors.Join(err, Refuse(ctx, s.Gateway, m.ConnectionID, refusal), s.forget(ctx, m.ConnectionID))
+}
+
+// Refuse tells the client why, then ends its socket. API Gateway cannot close
+// with a code, so a message carries it (see transportws.AppendConnectionError).
+func Refuse(ctx context.Context, g Gateway, connectionID string, why transportws.CloseError) error {
+	err := g.Post(ctx, connectionID, transportws.AppendConnectionError(nil, why))
+	if errors.Is(err, pubsub.ErrGone) {
+		return nil
+	}
+	if err != nil {
+		err = fmt.Errorf("post refusal: %w", err)
+	}
+	return errors.Join(err, g.Delete(ctx, connectionID))
+}
+
+func (s *Session) forget(ctx context.Context, connectionID string) error {
+	if err := s.Connections.DeleteConnection(ctx, connectionID); err != nil {
+		return fmt.Errorf("delete connection: %w", err)
+	}
+	return nil
+}
+
+// receive returns a CloseError when the connection must end, and any other
+// error when the server failed it.
+func (s *Session) receive(ctx context.Context, m Message) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	message, err := transportws.Decode(m.Data)
+	if err != nil {
+		return err
+	}
+	c, err := s.Connections.Connection(ctx, m.ConnectionID)
+	if errors.Is(err, pubsub.ErrGone) {
+		return transportws.CloseError{Code: transportws.CodeUnauthorized, Reason: "Connection expired"}
+	}
+	if err != nil {
+		return fmt.Errorf("load connection: %w", err)
+	}
+	state := transportws.State{Acknowledged: c.Acknowledged, InitDeadline: c.InitDeadline, Running: c.Operations}
+	switch e := state.Receive(message, m.At).(type) {
+	case transportws.Acknowledge:
+		return s.acknowledge(ctx, m, e)
+	case transportws.Pong:
+		return s.post(ctx, m, transportws.Message{Type: transportws.TypePong, Payload: e.Payload}.Append(nil))
+	case transportws.Start:
+		return s.start(ctx, m, c, e)
+	case transportws.Stop:
+		return s.stop(ctx, m, e)
+	case transportws.Close:
+		return e.CloseError
+	}
+	return nil
+}
+
+func (s *Session) acknowledge(ctx context.Context, m Message, e transportws.Acknowledge) error {
+	err := s.Connections.Acknowledge(ctx, m.ConnectionID, e.Payload, m.At)
+	switch {
+	case errors.Is(err, pubsub.ErrGone):
+		return nil
+	case errors.Is(err, pubsub.ErrAlreadyInitialised):
+		return transportws.TooManyInitialisationRequests()
+	case errors.Is(err, pubsub.ErrInitTimeout):
+		return transportws.ConnectionInitialisationTimeout()
+	case err != nil:
+		return fmt.Errorf("acknowledge: %w", err)
+	}
+	return s.post(ctx, m, transportws.Message{Type: transportws.TypeConnectionAck}.Append(nil))
+}
+
+func (s *Session) stop(ctx context.Context, m Message, e transportws.Stop) error {
+	if _, err := s.Operations.DeleteSubscription(ctx, m.ConnectionID, e.ID, m.At); err != nil {
+		return fmt.Errorf("delete subscription: %w", err)
+	}
+	return nil
+}
+
+// post answers the client. One that is gone needs no answer, and is forgotten.
+func (s *Session) post(ctx context.Context, m Message, frame []byte) error {
+	err := s.Gateway.Post(ctx, m.ConnectionID, frame)
+	if errors.Is(err, pubsub.ErrGone) {
+		return s.forget(ctx, m.ConnectionID)
+	}
+	if err != nil {
+		return fmt.Errorf("post answer: %w", err)
+	}
+	return nil
+}
