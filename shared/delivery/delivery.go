@@ -36,7 +36,7 @@ type Gateway interface {
 
 // Retries queues an encoded batch to be delivered again after the delay.
 type Retries interface {
-	Retry(ctx context.Context, body []byte, delay time.Duration) error
+	SendLater(ctx context.Context, body []byte, delay time.Duration) error
 }
 
 // Config is what a Sender is made of.
@@ -288,7 +288,7 @@ func (d *round) queueLeft(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
 	defer cancel()
-	if err := d.sender.Retries.Retry(ctx, body, delay(again.Attempt)); err != nil {
+	if err := d.sender.Retries.SendLater(ctx, body, delay(again.Attempt)); err != nil {
 		return fmt.Errorf("queue %d targets of event %s: %w", again.Targets(), d.batch.Event.ID, err)
 	}
 	d.report.Retried = again.Targets()

@@ -47,8 +47,8 @@ type Store interface {
 	// It costs only what the connection owns. One that is gone is no error.
 	DeleteConnection(ctx context.Context, id string) error
 
-	// DeleteUnacknowledged deletes the connection if it is not acknowledged,
-	// and reports whether it did. One that is gone is no error.
+	// DeleteUnacknowledged deletes the connection unless it is acknowledged,
+	// and reports whether it is absent now, be it that it was before.
 	DeleteUnacknowledged(ctx context.Context, id string) (bool, error)
 
 	// Subscriptions yields the subscriptions of a topic that have not expired

@@ -33,7 +33,7 @@ type Connector struct {
 
 // Checks queues a message to be read after the delay.
 type Checks interface {
-	Check(ctx context.Context, body []byte, delay time.Duration) error
+	SendLater(ctx context.Context, body []byte, delay time.Duration) error
 }
 
 // initCheck is the queued question whether a connection was initialised.
@@ -61,7 +61,7 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 	}
 	// The check comes first: a check of a connection that is not there does
 	// nothing, but a connection without a check may stay silent for minutes.
-	if err := c.Checks.Check(ctx, body, c.InitTimeout+checkMargin); err != nil {
+	if err := c.Checks.SendLater(ctx, body, c.InitTimeout+checkMargin); err != nil {
 		return http.StatusInternalServerError, fmt.Errorf("queue init check: %w", err)
 	}
 	err = c.Connections.PutConnection(ctx, pubsub.Connection{ID: h.ConnectionID, ConnectedAt: h.At,
@@ -96,12 +96,14 @@ func (d Disconnector) CheckInit(ctx context.Context, body []byte) error {
 	if err := json.Unmarshal(body, &check); err != nil {
 		return fmt.Errorf("decode init check: %w", err)
 	}
-	late, err := d.Connections.DeleteUnacknowledged(ctx, check.ConnectionID)
+	absent, err := d.Connections.DeleteUnacknowledged(ctx, check.ConnectionID)
 	if err != nil {
 		return fmt.Errorf("delete silent connection: %w", err)
 	}
-	if !late {
+	if !absent {
 		return nil
 	}
+	// The socket is closed also when the connection was absent before: this may
+	// be the second try of a check whose first could not reach the gateway.
 	return Refuse(ctx, d.Gateway, check.ConnectionID, transportws.ConnectionInitialisationTimeout())
 }

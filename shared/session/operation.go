@@ -40,8 +40,8 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	case err != nil:
 		// It may have been stored all the same, and the client will hear that
 		// it was not: take it back.
-		_, undo := s.Operations.DeleteSubscription(ctx, m.ConnectionID, e.ID, m.At)
-		return errors.Join(s.fail(ctx, m, e.ID, fmt.Errorf("put subscription: %w", err)), undo)
+		s.end(ctx, m, e.ID)
+		return s.fail(ctx, m, e.ID, fmt.Errorf("put subscription: %w", err))
 	}
 	if x.Kind == pubsub.KindSubscription {
 		return nil
@@ -49,26 +49,36 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	return s.run(ctx, m, e.ID, x)
 }
 
+// end frees the operation id and reports whether the operation was running. A
+// failure is logged and counts as running: what it leaves behind goes with the
+// connection, and the client is better served with an answer too many.
+func (s *Session) end(ctx context.Context, m Message, id string) bool {
+	running, err := s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.At)
+	if err != nil {
+		s.Log.Error("operation not ended", "connection", m.ConnectionID, "error", err)
+	}
+	return running || err != nil
+}
+
 // run executes a query or mutation and answers with next and complete, unless
 // the client has completed the operation meanwhile.
 func (s *Session) run(ctx context.Context, m Message, id string, x pubsub.Executable) error {
 	payload, err := runWithin(ctx, x)
-	running, undo := s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.At)
-	switch {
-	case undo == nil && !running:
+	if !s.end(ctx, m, id) {
 		return nil
-	case err != nil:
-		return errors.Join(s.fail(ctx, m, id, err), undo)
+	}
+	if err != nil {
+		return s.fail(ctx, m, id, err)
 	}
 	err = s.post(ctx, m, transportws.AppendNext(nil, id, payload))
-	if errors.Is(err, pubsub.ErrTooLarge) {
-		return errors.Join(s.fail(ctx, m, id, pubsub.Errors{pubsub.NewError(pubsub.CodeTooLarge,
-			"The result is larger than a message may be; ask for less, or over HTTP.")}), undo)
+	switch {
+	case errors.Is(err, pubsub.ErrTooLarge):
+		return s.fail(ctx, m, id, pubsub.Errors{pubsub.NewError(pubsub.CodeTooLarge,
+			"The result is larger than a message may be; ask for less, or over HTTP.")})
+	case err != nil:
+		return err
 	}
-	if err == nil {
-		err = s.post(ctx, m, transportws.AppendComplete(nil, id))
-	}
-	return errors.Join(err, undo)
+	return s.post(ctx, m, transportws.AppendComplete(nil, id))
 }
 
 func runWithin(ctx context.Context, x pubsub.Executable) (json.RawMessage, error) {

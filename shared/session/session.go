@@ -75,15 +75,17 @@ func (s *Session) Receive(ctx context.Context, m Message) error {
 
 // Refuse tells the client why, then ends its socket. API Gateway cannot close
 // with a code, so a message carries it (see transportws.AppendConnectionError).
+// A socket that cannot be told is left open: a bare close would make the client
+// connect again at once, and what it sends next is refused anyway.
 func Refuse(ctx context.Context, g Gateway, connectionID string, why transportws.CloseError) error {
 	err := g.Post(ctx, connectionID, transportws.AppendConnectionError(nil, why))
 	if errors.Is(err, pubsub.ErrGone) {
 		return nil
 	}
 	if err != nil {
-		err = fmt.Errorf("post refusal: %w", err)
+		return fmt.Errorf("post refusal: %w", err)
 	}
-	return errors.Join(err, g.Delete(ctx, connectionID))
+	return g.Delete(ctx, connectionID)
 }
 
 func (s *Session) forget(ctx context.Context, connectionID string) error {
@@ -121,7 +123,7 @@ func (s *Session) receive(ctx context.Context, m Message) (err error) {
 	case transportws.Start:
 		return s.start(ctx, m, c, e)
 	case transportws.Stop:
-		return s.stop(ctx, m, e)
+		s.end(ctx, m, e.ID)
 	case transportws.Close:
 		return e.CloseError
 	}
@@ -141,13 +143,6 @@ func (s *Session) acknowledge(ctx context.Context, m Message, e transportws.Ackn
 		return fmt.Errorf("acknowledge: %w", err)
 	}
 	return s.post(ctx, m, transportws.Message{Type: transportws.TypeConnectionAck}.Append(nil))
-}
-
-func (s *Session) stop(ctx context.Context, m Message, e transportws.Stop) error {
-	if _, err := s.Operations.DeleteSubscription(ctx, m.ConnectionID, e.ID, m.At); err != nil {
-		return fmt.Errorf("delete subscription: %w", err)
-	}
-	return nil
 }
 
 // post answers the client. One that is gone needs no answer, and is forgotten.

@@ -179,6 +179,9 @@ const (
 	MaxMessageBytes = 128 << 10
 )
 
+// MaxBodyBytes is the largest body of a request to the HTTP API that is read.
+const MaxBodyBytes = 1 << 20
+
 // Life of a socket and of what is stored for it.
 const (
 	IdleLimit       = 10 * time.Minute // the gateway closes a silent socket

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"subwire/shared/graphqlhttp"
+	"subwire/shared/pubsub"
+	"subwire/shared/topology"
+)
+
+type handler struct {
+	log      *slog.Logger
+	executor pubsub.Executor
+	origins  []string // whose pages may read the answers
+}
+
+// handle answers a request of the HTTP API (payload format 2.0).
+func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+	method := e.RequestContext.HTTP.Method
+	header, preflight := graphqlhttp.CORS(h.origins, e.Headers["origin"], method)
+	if preflight {
+		return events.APIGatewayV2HTTPResponse{StatusCode: http.StatusNoContent, Headers: header}, nil
+	}
+	result, err := h.execute(ctx, e)
+	if !shown(err) {
+		h.log.Error("request failed", "request", e.RequestContext.RequestID, "error", err)
+	}
+	r := graphqlhttp.Respond(e.Headers["accept"], result, err)
+	maps.Copy(header, r.Header)
+	return events.APIGatewayV2HTTPResponse{StatusCode: r.Status, Headers: header, Body: string(r.Body)}, nil
+}
+
+func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) (json.RawMessage, error) {
+	request, err := request(e)
+	if err != nil {
+		return nil, err
+	}
+	op, err := graphqlhttp.Decode(request, topology.MaxBodyBytes)
+	if err != nil {
+		return nil, err
+	}
+	x, err := h.executor.Prepare(op)
+	if err != nil {
+		return nil, err
+	}
+	if err := graphqlhttp.CheckKind(request.Method, x.Kind); err != nil {
+		return nil, err
+	}
+	return x.Run(ctx, nil)
+}
+
+// request reads the event. Its header names are in lower case.
+func request(e events.APIGatewayV2HTTPRequest) (graphqlhttp.Request, error) {
+	query, err := url.ParseQuery(e.RawQueryString)
+	if err != nil {
+		return graphqlhttp.Request{}, graphqlhttp.Refusal{Status: http.StatusBadRequest, Code: pubsub.CodeInput, Message: "the query string cannot be read"}
+	}
+	body := []byte(e.Body)
+	if e.IsBase64Encoded {
+		if body, err = base64.StdEncoding.DecodeString(e.Body); err != nil {
+			return graphqlhttp.Request{}, fmt.Errorf("decode body: %w", err)
+		}
+	}
+	return graphqlhttp.Request{Method: e.RequestContext.HTTP.Method, ContentType: e.Headers["content-type"],
+		Accept: e.Headers["accept"], Query: query, Body: body}, nil
+}
+
+// shown reports whether the client is told all of err.
+func shown(err error) bool {
+	var refusal graphqlhttp.Refusal
+	var refused pubsub.Errors
+	return err == nil || errors.As(err, &refusal) || errors.As(err, &refused)
+}

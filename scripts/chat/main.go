@@ -1,0 +1,107 @@
+// Chat tries Subwire from the command line:
+//
+//	go run ./scripts/chat -listen lobby
+//	go run ./scripts/chat -post lobby -text 'hello' -name Ada
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"subwire/scripts/internal/wsclient"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, "chat:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
+	listen := flags.String("listen", "", "print new messages of `CHAT` until Ctrl-C")
+	post := flags.String("post", "", "post a message to `CHAT`")
+	text := flags.String("text", "", "what to post")
+	name := flags.String("name", "someone", "sender's name of the post")
+	httpURL := flags.String("http", "http://127.0.0.1:4000/graphql", "`URL` of GraphQL over HTTP")
+	wsURL := flags.String("ws", "ws://127.0.0.1:4001/local", "`URL` of the WebSocket API")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	switch {
+	case *listen != "":
+		return listenTo(ctx, *wsURL, *listen, out)
+	case *post != "":
+		return postTo(ctx, *httpURL, map[string]string{"chatId": *post, "content": *text, "senderName": *name}, out)
+	}
+	return errors.New("say -listen CHAT or -post CHAT -text TEXT")
+}
+
+const (
+	newMessage = `subscription NewMessage($chatId: ID!) { newMessage(chatId: $chatId) { id content createdAt senderName } }`
+
+	postMessage = `mutation PostMessage($chatId: ID!, $content: String!, $senderName: String!) {
+  postMessage(chatId: $chatId, content: $content, senderName: $senderName) { id content createdAt senderName } }`
+
+	// keepAlive is well within the gateway's idle limit of 10 minutes.
+	keepAlive = 2 * time.Minute
+)
+
+// listenTo prints each execution result as it comes, one line each.
+func listenTo(ctx context.Context, url, chat string, out io.Writer) error {
+	client, err := wsclient.Dial(ctx, url, wsclient.Options{KeepAlive: keepAlive})
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", url, err)
+	}
+	defer client.Close()
+	s, err := client.Subscribe(ctx, wsclient.Operation{Query: newMessage, Name: "NewMessage", Variables: map[string]string{"chatId": chat}})
+	if err != nil {
+		return err
+	}
+	for {
+		result, err := s.Next(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out, string(result))
+	}
+}
+
+// postTo writes a message and prints the answer.
+func postTo(ctx context.Context, url string, variables map[string]string, out io.Writer) error {
+	body, err := json.Marshal(map[string]any{"query": postMessage, "operationName": "PostMessage", "variables": variables})
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	fmt.Fprintln(out, string(answer))
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server answered %s", response.Status)
+	}
+	return nil
+}

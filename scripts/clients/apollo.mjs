@@ -1,0 +1,64 @@
+// Apollo Client over a split link, as its documentation has it: HTTP for queries
+// and mutations, GraphQLWsLink for subscriptions.
+//   node apollo.mjs HTTP_URL WS_URL CHAT_ID
+// Prints {"next": message} for each new message. Standard input takes commands,
+// one a line: "post TEXT" and "history"; each is answered with one JSON line.
+// When standard input ends, it unsubscribes and exits.
+import readline from 'node:readline';
+import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from '@apollo/client';
+import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
+import { getMainDefinition } from '@apollo/client/utilities';
+import { createClient } from 'graphql-ws';
+import WebSocket from 'ws';
+
+const [httpUrl, wsUrl, chatId] = process.argv.slice(2);
+const print = (line) => console.log(JSON.stringify(line));
+
+const socket = createClient({ url: wsUrl, webSocketImpl: WebSocket });
+const isSubscription = ({ query }) => {
+  const definition = getMainDefinition(query);
+  return definition.kind === 'OperationDefinition' && definition.operation === 'subscription';
+};
+const client = new ApolloClient({
+  link: ApolloLink.split(isSubscription, new GraphQLWsLink(socket), new HttpLink({ uri: httpUrl })),
+  cache: new InMemoryCache(),
+});
+
+const fields = gql`fragment Fields on Message { id content senderName }`;
+
+const subscription = client
+  .subscribe({
+    query: gql`subscription NewMessage($chatId: ID!) { newMessage(chatId: $chatId) { ...Fields } } ${fields}`,
+    variables: { chatId },
+  })
+  .subscribe({
+    next: ({ data, error }) => print(error ? { error: error.message } : { next: data.newMessage }),
+    error: (e) => print({ error: e.message }),
+    complete: () => print({ complete: true }),
+  });
+
+const post = (content) =>
+  client.mutate({
+    mutation: gql`mutation PostMessage($chatId: ID!, $content: String!) {
+      postMessage(chatId: $chatId, content: $content, senderName: "Apollo") { ...Fields }
+    } ${fields}`,
+    variables: { chatId, content },
+  });
+
+const history = () =>
+  client.query({
+    query: gql`query History($chatId: ID!) { getNewMessages(chatId: $chatId) { ...Fields } } ${fields}`,
+    variables: { chatId },
+    fetchPolicy: 'network-only',
+  });
+
+for await (const line of readline.createInterface({ input: process.stdin })) {
+  try {
+    if (line.startsWith('post ')) print({ posted: (await post(line.slice(5))).data.postMessage });
+    if (line === 'history') print({ history: (await history()).data.getNewMessages });
+  } catch (e) {
+    print({ failed: e.message });
+  }
+}
+subscription.unsubscribe();
+await socket.dispose();

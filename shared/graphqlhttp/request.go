@@ -1,0 +1,186 @@
+// Package graphqlhttp is GraphQL over HTTP as pure functions: it reads an
+// operation from a request, and says which status, headers and body answer
+// it. It serves nothing, executes nothing and knows no schema.
+//
+// Where the draft of the specification ("GraphQL over HTTP", graphql.github.io)
+// and its audit suite (npm graphql-http) differ in a status code, the suite is
+// followed, as the clients in use do: 400 where the draft has come to say 422,
+// and 200 for application/json once a request is well-formed. Batches of
+// operations are not part of the specification and are refused.
+//
+// A caller goes through Decode, the executor's Prepare, CheckKind and Run, and
+// hands the result or the first error to Respond.
+package graphqlhttp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"subwire/shared/pubsub"
+)
+
+// Request is what GraphQL over HTTP looks at in an HTTP request.
+type Request struct {
+	Method      string
+	ContentType string // header; "" without
+	Accept      string // header, values joined by commas; "" without
+	Query       url.Values
+	Body        []byte
+}
+
+// Refusal is a request that breaks a rule of HTTP or has the wrong form; it
+// says nothing about the operation. Respond turns it into a response.
+type Refusal struct {
+	Status  int
+	Allow   string // with status 405: the methods that would do
+	Code    string // one of pubsub's
+	Message string // for the client; it holds nothing of the request
+}
+
+func (r Refusal) Error() string { return "request refused: " + r.Message }
+
+func badRequest(message string) Refusal {
+	return Refusal{Status: http.StatusBadRequest, Code: pubsub.CodeInput, Message: message}
+}
+
+// Decode reads the operation that a GET or POST request asks for. A body of
+// more than maxBody bytes is refused. Unknown members and parameters are
+// ignored, null is as good as absent, and of a repeated member of a JSON
+// object the last counts. The error is always a Refusal.
+//
+// A POST must be application/json: a browser sends the other types to a
+// foreign origin without asking it first, which lets any page post with a
+// visitor's cookies.
+func Decode(r Request, maxBody int) (pubsub.Operation, error) {
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		return pubsub.Operation{}, Refusal{Status: http.StatusMethodNotAllowed, Allow: "GET, POST",
+			Code: pubsub.CodeInput, Message: "method must be GET or POST"}
+	}
+	if _, ok := negotiate(r.Accept); !ok {
+		return pubsub.Operation{}, Refusal{Status: http.StatusNotAcceptable,
+			Code: pubsub.CodeInput, Message: "only " + graphQLType + " and " + jsonType + " are served"}
+	}
+	if r.Method == http.MethodGet {
+		return decodeQuery(r.Query)
+	}
+	if !isJSON(r.ContentType) {
+		return pubsub.Operation{}, Refusal{Status: http.StatusUnsupportedMediaType,
+			Code: pubsub.CodeInput, Message: "content type must be " + jsonType + " in UTF-8"}
+	}
+	if len(r.Body) > maxBody {
+		return pubsub.Operation{}, Refusal{Status: http.StatusRequestEntityTooLarge,
+			Code: pubsub.CodeTooLarge, Message: "body is larger than " + strconv.Itoa(maxBody) + " bytes"}
+	}
+	return decodeBody(r.Body)
+}
+
+// CheckKind refuses what a method may not do: a mutation over GET, which
+// links and prefetches would run, is a Refusal; a subscription is a
+// pubsub.Errors, as HTTP gives one answer and a subscription many.
+func CheckKind(method string, kind pubsub.Kind) error {
+	switch {
+	case kind == pubsub.KindSubscription:
+		return pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, "Subscriptions are served over WebSocket, not HTTP.")}
+	case kind == pubsub.KindMutation && method == http.MethodGet:
+		return Refusal{Status: http.StatusMethodNotAllowed, Allow: "POST",
+			Code: pubsub.CodeInput, Message: "a mutation must be sent by POST"}
+	}
+	return nil
+}
+
+func isJSON(contentType string) bool {
+	media, params, err := mime.ParseMediaType(contentType)
+	return err == nil && media == jsonType && isUTF8(params["charset"])
+}
+
+// isUTF8 reports whether a charset parameter, "" without, means UTF-8.
+func isUTF8(charset string) bool { return charset == "" || strings.EqualFold(charset, "utf-8") }
+
+func decodeQuery(q url.Values) (op pubsub.Operation, err error) {
+	for _, name := range []string{"query", "operationName", "variables", "extensions"} {
+		if len(q[name]) > 1 {
+			return op, badRequest("parameter " + name + " is given more than once")
+		}
+		if !utf8.ValidString(q.Get(name)) {
+			return op, badRequest("parameter " + name + " is not valid UTF-8")
+		}
+	}
+	if op.Document = q.Get("query"); op.Document == "" {
+		return op, badRequest("parameter query is missing")
+	}
+	op.Name = q.Get("operationName")
+	if op.Variables, err = optionalObject("variables", []byte(q.Get("variables"))); err != nil {
+		return op, err
+	}
+	_, err = optionalObject("extensions", []byte(q.Get("extensions")))
+	return op, err
+}
+
+func decodeBody(body []byte) (op pubsub.Operation, err error) {
+	members, err := object(body)
+	if err != nil {
+		return op, err
+	}
+	var ok bool
+	if op.Document, ok = text(members["query"]); !ok {
+		return op, badRequest("query is missing or not a string")
+	}
+	if name := members["operationName"]; name != nil && string(name) != "null" {
+		if op.Name, ok = text(name); !ok {
+			return op, badRequest("operationName is not a string")
+		}
+	}
+	if op.Variables, err = optionalObject("variables", members["variables"]); err != nil {
+		return op, err
+	}
+	_, err = optionalObject("extensions", members["extensions"])
+	return op, err
+}
+
+// object splits a JSON object into its members. A struct would match their
+// names whatever the case.
+func object(body []byte) (map[string]json.RawMessage, error) {
+	if !utf8.Valid(body) {
+		return nil, badRequest("body is not valid UTF-8")
+	}
+	var members map[string]json.RawMessage
+	err := json.Unmarshal(body, &members)
+	if _, syntax := errors.AsType[*json.SyntaxError](err); syntax {
+		return nil, badRequest("body cannot be read as JSON")
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) {
+		return nil, badRequest("batches are not supported: body must be one JSON object")
+	}
+	if err != nil || members == nil { // null leaves the map nil
+		return nil, badRequest("body is not a JSON object")
+	}
+	return members, nil
+}
+
+// optionalObject returns raw if it is a JSON object, and nil if it is empty
+// or null.
+func optionalObject(name string, raw []byte) (json.RawMessage, error) {
+	raw = bytes.TrimSpace(raw)
+	switch {
+	case len(raw) == 0 || string(raw) == "null":
+		return nil, nil
+	case raw[0] != '{' || !json.Valid(raw):
+		return nil, badRequest(name + " is not a JSON object")
+	}
+	return raw, nil
+}
+
+// text returns the string that raw is, if it is one.
+func text(raw json.RawMessage) (s string, ok bool) {
+	if len(raw) == 0 || raw[0] != '"' {
+		return "", false
+	}
+	return s, json.Unmarshal(raw, &s) == nil
+}

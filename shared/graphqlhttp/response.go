@@ -1,0 +1,79 @@
+package graphqlhttp
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"subwire/shared/pubsub"
+)
+
+// Response is what to send.
+type Response struct {
+	Status int
+	Header map[string]string
+	Body   []byte
+}
+
+var errInternal = pubsub.NewError(pubsub.CodeInternal, "Internal server error")
+
+// Respond returns the response to a request with the given Accept header, of
+// which came an execution result or else an error:
+//
+//   - a result is sent as it is, with 200; with 400 if it has no data and the
+//     client takes application/graphql-response+json
+//   - a Refusal has its own status
+//   - pubsub.Errors are sent with 400, or with 200 to a client that takes
+//     application/json only and may hide the errors of another status
+//   - any other error is a 500 that tells nothing of it; the caller logs it
+//
+// Errors are found by errors.As, so they may be wrapped.
+func Respond(accept string, result json.RawMessage, err error) Response {
+	media, _ := negotiate(accept)
+	status := http.StatusOK
+	if media == graphQLType && (err != nil || !hasData(result)) {
+		status = http.StatusBadRequest
+	}
+	if err == nil {
+		return respond(media, status, result)
+	}
+	if r, ok := errors.AsType[Refusal](err); ok {
+		response := respond(media, r.Status, encode(pubsub.NewError(r.Code, r.Message)))
+		if r.Allow != "" {
+			response.Header["Allow"] = r.Allow
+		}
+		return response
+	}
+	if list, ok := errors.AsType[pubsub.Errors](err); ok {
+		return respond(media, status, encode(list...))
+	}
+	return respond(media, http.StatusInternalServerError, encode(errInternal))
+}
+
+func respond(media string, status int, body []byte) Response {
+	return Response{Status: status, Body: body, Header: map[string]string{
+		"Content-Type": media + "; charset=utf-8",
+		// What a GET returns changes with the next mutation.
+		"Cache-Control": "no-store",
+	}}
+}
+
+func encode(list ...pubsub.Error) []byte {
+	body, err := json.Marshal(struct {
+		Errors []pubsub.Error `json:"errors"`
+	}{list})
+	if err != nil { // only an extension that JSON has no form for
+		return encode(errInternal)
+	}
+	return body
+}
+
+// hasData reports whether an execution result has the member data, be it null.
+func hasData(result json.RawMessage) bool {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(result, &members); err != nil {
+		return false
+	}
+	_, ok := members["data"]
+	return ok
+}

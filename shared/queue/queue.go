@@ -1,0 +1,181 @@
+// Package queue sends messages to one SQS queue, many per request and each of
+// them until SQS has taken it. It knows nothing of what is in a message, and
+// it does not receive.
+package queue
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// Limits of one request ("SendMessageBatch" in the SQS API Reference).
+const (
+	requestMessages = 10
+	requestBytes    = 240_000 // below the 256 KiB of queues made before August 2025, and of ElasticMQ
+)
+
+// A message that SQS refused for a reason of its own is sent again after a
+// random pause of up to firstPause, which doubles each time. The request as a
+// whole is retried by the SDK already.
+const (
+	attempts   = 5
+	firstPause = 100 * time.Millisecond
+)
+
+// errNoAnswer is why a message is sent again that the answer does not name.
+var errNoAnswer = errors.New("missing in the answer")
+
+// Client is the part of *sqs.Client that is used.
+type Client interface {
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+}
+
+// Message is one message for the queue. SQS takes 1 to 128 ASCII letters,
+// digits and punctuation marks as a group or deduplication id.
+type Message struct {
+	Body            []byte        // JSON
+	Group           string        // FIFO queues only: its messages are received in order
+	DeduplicationID string        // FIFO queues only: a second one within 5 minutes is accepted and dropped
+	Delay           time.Duration // standard queues only: at most 15 minutes, rounded up to seconds
+}
+
+// Publisher sends to one queue. Many goroutines may use it at once.
+type Publisher struct {
+	client Client
+	url    string
+}
+
+// New returns a Publisher for the queue with the given URL.
+func New(client Client, url string) *Publisher { return &Publisher{client, url} }
+
+// Send sends the messages as they come: a request leaves as soon as it is
+// full, before the next message is asked for. It ends at the first error,
+// either one that msgs yields, or one that says how many messages of a request
+// SQS did not take. Earlier requests have been sent then, and a refused one
+// may have been, so callers send all again with the same deduplication ids.
+//
+// No message overtakes one of an earlier request. Within a request SQS may take
+// a message and refuse one before it: messages of a group whose order matters
+// belong in different calls.
+func (p *Publisher) Send(ctx context.Context, msgs iter.Seq2[Message, error]) error {
+	var next []Message
+	size := 0
+	flush := func() error {
+		full := next
+		next, size = nil, 0
+		if len(full) == 0 {
+			return nil
+		}
+		return p.send(ctx, full)
+	}
+	for m, err := range msgs {
+		if err != nil {
+			return fmt.Errorf("next message to send: %w", err)
+		}
+		m.Body = escape(m.Body)
+		if size+len(m.Body) > requestBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		next, size = append(next, m), size+len(m.Body)
+		if len(next) == requestMessages || size >= requestBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// send sends one request, and again what SQS refused of it.
+func (p *Publisher) send(ctx context.Context, msgs []Message) error {
+	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
+	for i, m := range msgs {
+		entries[i] = entry(strconv.Itoa(i), m)
+	}
+	for attempt := 1; ; attempt++ {
+		out, err := p.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &p.url, Entries: entries})
+		if err != nil {
+			return fmt.Errorf("send %d messages: %w", len(entries), err)
+		}
+		var hopeless bool
+		if entries, hopeless, err = refused(entries, out); len(entries) == 0 {
+			return nil
+		}
+		if hopeless || attempt == attempts {
+			return fmt.Errorf("%d of %d messages not sent: %w", len(entries), len(msgs), err)
+		}
+		if !pause(ctx, attempt) {
+			return fmt.Errorf("%d of %d messages not sent: %w (%w)", len(entries), len(msgs), err, context.Cause(ctx))
+		}
+	}
+}
+
+// entry is m as SQS wants it.
+func entry(id string, m Message) types.SendMessageBatchRequestEntry {
+	e := types.SendMessageBatchRequestEntry{
+		Id:           &id,
+		MessageBody:  aws.String(string(m.Body)),
+		DelaySeconds: int32((m.Delay + time.Second - 1) / time.Second),
+	}
+	if m.Group != "" {
+		e.MessageGroupId = &m.Group
+	}
+	if m.DeduplicationID != "" {
+		e.MessageDeduplicationId = &m.DeduplicationID
+	}
+	return e
+}
+
+// refused returns the entries that SQS did not take, in their order, with the
+// reason of one of them, and whether one is refused for good: the sender's
+// fault, which a further attempt does not mend.
+func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBatchOutput) (rest []types.SendMessageBatchRequestEntry, hopeless bool, reason error) {
+	taken := make(map[string]bool, len(out.Successful))
+	for _, s := range out.Successful {
+		taken[aws.ToString(s.Id)] = true
+	}
+	for _, e := range entries {
+		if !taken[*e.Id] {
+			rest = append(rest, e)
+		}
+	}
+	reason = errNoAnswer
+	for _, f := range out.Failed {
+		if !hopeless { // the reason that ends it all is the one to tell
+			hopeless = f.SenderFault
+			reason = fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
+		}
+	}
+	return rest, hopeless, reason
+}
+
+// pause waits before the attempt after the given one; false if ctx ended.
+func pause(ctx context.Context, attempt int) bool {
+	timer := time.NewTimer(rand.N(firstPause << (attempt - 1)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// escape replaces the two characters that JSON allows in a string and SQS
+// does not in a body ("SendMessageBatch" in the SQS API Reference).
+func escape(json []byte) []byte {
+	json = bytes.ReplaceAll(json, []byte("\uFFFE"), []byte(`\ufffe`))
+	return bytes.ReplaceAll(json, []byte("\uFFFF"), []byte(`\uffff`))
+}

@@ -1,0 +1,411 @@
+package session_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"subwire/shared/memory"
+	"subwire/shared/pubsub"
+	"subwire/shared/session"
+)
+
+// executor understands documents of one word: subscription, query, mutation,
+// fail (running it fails), stop (calls during while it runs).
+type executor struct{ during func() }
+
+func (e executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
+	run := func(context.Context, *pubsub.Event) (json.RawMessage, error) {
+		return json.RawMessage(`{"data":{}}`), nil
+	}
+	switch op.Document {
+	case "subscription":
+		return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t", Run: run}, nil
+	case "query", "mutation":
+		return pubsub.Executable{Kind: pubsub.Kind(op.Document), Run: run}, nil
+	case "fail":
+		return pubsub.Executable{Kind: pubsub.KindQuery, Run: func(context.Context, *pubsub.Event) (json.RawMessage, error) {
+			return nil, errors.New("secret")
+		}}, nil
+	case "panic":
+		panic("secret")
+	case "stop":
+		return pubsub.Executable{Kind: pubsub.KindQuery, Run: func(ctx context.Context, ev *pubsub.Event) (json.RawMessage, error) {
+			e.during()
+			return run(ctx, ev)
+		}}, nil
+	}
+	return pubsub.Executable{}, pubsub.Errors{pubsub.NewError(pubsub.CodeParse, "what is "+op.Document+"?")}
+}
+
+// bench is a session with one open socket, "c", whose connection is stored.
+type bench struct {
+	*session.Session
+	store   *memory.Store
+	gateway *memory.Gateway
+	start   time.Time
+	sent    int // messages so far: each is received a millisecond after the one before
+}
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{store: memory.New(), gateway: &memory.Gateway{}, start: time.Now()}
+	b.Session = &session.Session{Connections: b.store, Operations: b.store, Executor: executor{}, Gateway: b.gateway,
+		MaxOperations: 3, Log: slog.New(slog.DiscardHandler)}
+	b.gateway.Open("c")
+	err := b.store.PutConnection(t.Context(), pubsub.Connection{ID: "c", ConnectedAt: b.start,
+		InitDeadline: b.start.Add(10 * time.Second), Expires: b.start.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.store.Contents().Check(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// send hands the session one frame after the other.
+func (b *bench) send(ctx context.Context, frames ...string) error {
+	var errs []error
+	for _, f := range frames {
+		b.sent++
+		at := b.start.Add(time.Duration(b.sent) * time.Millisecond)
+		errs = append(errs, b.Receive(ctx, session.Message{ConnectionID: "c", Data: []byte(f), At: at}))
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	initFrame = `{"type":"connection_init"}`
+	ackFrame  = `{"type":"connection_ack"}`
+)
+
+func subscribe(id, document string) string {
+	return `{"id":"` + id + `","type":"subscribe","payload":{"query":"` + document + `"}}`
+}
+
+func TestConversations(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		send   []string
+		want   []string
+		closed bool
+	}{
+		"InitIsAcknowledged":         {send: []string{initFrame}, want: []string{ackFrame}},
+		"PingBeforeInitIsAnswered":   {send: []string{`{"type":"ping","payload":{"n":1}}`}, want: []string{`{"type":"pong","payload":{"n":1}}`}},
+		"PongIsIgnored":              {send: []string{`{"type":"pong"}`}},
+		"SubscribeIsSilent":          {send: []string{initFrame, subscribe("1", "subscription")}, want: []string{ackFrame}},
+		"QueryIsAnsweredOnce":        {send: []string{initFrame, subscribe("1", "query")}, want: []string{ackFrame, `{"id":"1","type":"next","payload":{"data":{}}}`, `{"id":"1","type":"complete"}`}},
+		"AnIDIsFreeAfterItsQuery":    {send: []string{initFrame, subscribe("1", "query"), subscribe("1", "subscription")}, want: []string{ackFrame, `{"id":"1","type":"next","payload":{"data":{}}}`, `{"id":"1","type":"complete"}`}},
+		"AnIDIsFreeAfterComplete":    {send: []string{initFrame, subscribe("1", "subscription"), `{"id":"1","type":"complete"}`, subscribe("1", "subscription")}, want: []string{ackFrame}},
+		"CompleteOfAnUnknownID":      {send: []string{initFrame, `{"id":"9","type":"complete"}`, `{"id":"9","type":"complete"}`}, want: []string{ackFrame}},
+		"ABadDocumentEndsItselfOnly": {send: []string{initFrame, subscribe("1", "nonsense"), subscribe("2", "query")}, want: []string{ackFrame, `{"id":"1","type":"error","payload":[{"message":"what is nonsense?","extensions":{"code":"GRAPHQL_PARSE_FAILED"}}]}`, `{"id":"2","type":"next","payload":{"data":{}}}`, `{"id":"2","type":"complete"}`}},
+		"TooManyOperations":          {send: []string{initFrame, subscribe("1", "subscription"), subscribe("2", "subscription"), subscribe("3", "subscription"), subscribe("4", "query")}, want: []string{ackFrame, `{"id":"4","type":"error","payload":[{"message":"A connection may run 3 operations at once.","extensions":{"code":"TOO_MANY_OPERATIONS"}}]}`}},
+		"AFailureIsNotToldInDetail":  {send: []string{initFrame, subscribe("1", "fail")}, want: []string{ackFrame, `{"id":"1","type":"error","payload":[{"message":"The operation could not be started; try again.","extensions":{"code":"UNAVAILABLE"}}]}`}},
+		"SecondInit":                 {send: []string{initFrame, initFrame}, want: []string{ackFrame, connectionError("4429", "Too many initialisation requests")}, closed: true},
+		"SubscribeBeforeInit":        {send: []string{subscribe("1", "query")}, want: []string{connectionError("4401", "Unauthorized")}, closed: true},
+		"IDInUse":                    {send: []string{initFrame, subscribe("1", "subscription"), subscribe("1", "query")}, want: []string{ackFrame, connectionError("4409", "Subscriber for 1 already exists")}, closed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if err := b.send(t.Context(), tc.send...); err != nil {
+				t.Error(err)
+			}
+			b.check(t, tc.want, tc.closed)
+		})
+	}
+}
+
+func connectionError(code, message string) string {
+	return `{"type":"connection_error","payload":{"code":` + code + `,"message":"` + message + `"}}`
+}
+
+// check compares what the client got, and whether its socket was closed and
+// forgotten.
+func (b *bench) check(t *testing.T, want []string, closed bool) {
+	t.Helper()
+	if diff := cmp.Diff(want, b.gateway.Frames("c")); diff != "" {
+		t.Errorf("frames differ:\n%s", diff)
+	}
+	if got := len(b.gateway.Sockets()) == 0; got != closed {
+		t.Errorf("socket closed: %v, want %v", got, closed)
+	}
+	if got := len(b.store.Contents().Connections) == 0; got != closed {
+		t.Errorf("connection deleted: %v, want %v", got, closed)
+	}
+}
+
+func TestAMalformedMessageIsRefusedWithAReason(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.send(t.Context(), `{`); err != nil {
+		t.Fatal(err)
+	}
+	frames := b.gateway.Frames("c")
+	if len(frames) != 1 || !strings.HasPrefix(frames[0], `{"type":"connection_error","payload":{"code":4400,`) {
+		t.Errorf("got %q", frames)
+	}
+	b.check(t, frames, true)
+}
+
+func TestALateInitIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	late := session.Message{ConnectionID: "c", Data: []byte(initFrame), At: b.start.Add(11 * time.Second)}
+	if err := b.Receive(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	b.check(t, []string{connectionError("4408", "Connection initialisation timeout")}, true)
+}
+
+func TestAMessageOfAnUnknownConnectionIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.store.DeleteConnection(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.send(t.Context(), initFrame); err != nil {
+		t.Fatal(err)
+	}
+	b.check(t, []string{connectionError("4401", "Connection expired")}, true)
+}
+
+func TestInitAtOnceIsAcknowledgedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if err := b.Receive(t.Context(), session.Message{ConnectionID: "c", Data: []byte(initFrame), At: b.start}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	frames := strings.Join(b.gateway.Frames("c"), "\n")
+	if strings.Count(frames, ackFrame) > 1 || strings.Count(frames, "4429") != 1 {
+		t.Errorf("got %s", frames)
+	}
+}
+
+func TestACompleteThatOvertakesItsSubscribeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.send(t.Context(), initFrame); err != nil {
+		t.Fatal(err)
+	}
+	at := func(ms int) time.Time { return b.start.Add(time.Duration(ms) * time.Millisecond) }
+	for _, m := range []session.Message{
+		{ConnectionID: "c", Data: []byte(`{"id":"1","type":"complete"}`), At: at(20)},
+		{ConnectionID: "c", Data: []byte(subscribe("1", "subscription")), At: at(10)},
+	} {
+		if err := b.Receive(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if subs := b.store.Contents().Subscriptions; len(subs) > 0 {
+		t.Errorf("left behind: %+v", subs)
+	}
+	b.check(t, []string{ackFrame}, false)
+}
+
+func TestACompleteWhileTheQueryRunsStopsItsAnswer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Executor = executor{during: func() {
+		if err := b.send(context.Background(), `{"id":"1","type":"complete"}`); err != nil {
+			t.Error(err)
+		}
+	}}
+	if err := b.send(t.Context(), initFrame, subscribe("1", "stop")); err != nil {
+		t.Fatal(err)
+	}
+	b.check(t, []string{ackFrame}, false)
+}
+
+func TestAResultThatIsTooLargeIsAnError(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.gateway.Fault = func(_ string, frame []byte) (bool, error) {
+		if strings.Contains(string(frame), `"next"`) {
+			return false, pubsub.ErrTooLarge
+		}
+		return true, nil
+	}
+	if err := b.send(t.Context(), initFrame, subscribe("1", "query")); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.gateway.Frames("c"); len(got) != 2 || !strings.Contains(got[1], pubsub.CodeTooLarge) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAClientThatIsGoneIsForgotten(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.gateway.Delete(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.send(t.Context(), initFrame); err != nil {
+		t.Fatal(err)
+	}
+	b.check(t, nil, true)
+}
+
+func TestAPanicClosesTheConnectionAndIsReported(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.send(t.Context(), initFrame, subscribe("1", "panic")); err == nil || !strings.Contains(err.Error(), "panic") {
+		t.Errorf("got %v", err)
+	}
+	b.check(t, []string{ackFrame, connectionError("4500", "Internal server error")}, true)
+}
+
+// Each store call fails once in either kind; the client always hears of it,
+// and nothing is left in between.
+func TestFaultsOfTheStore(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []memory.Fault{memory.NotApplied, memory.Applied} {
+		for method, tc := range map[string]struct {
+			frames []string
+			want   string // in the last frame
+			closed bool
+		}{
+			"Connection":         {[]string{initFrame}, "4500", true},
+			"Acknowledge":        {[]string{initFrame}, "4500", true},
+			"PutSubscription":    {[]string{initFrame, subscribe("1", "subscription")}, pubsub.CodeUnavailable, false},
+			"DeleteSubscription": {[]string{initFrame, subscribe("1", "query")}, "complete", false},
+		} {
+			t.Run(method+map[memory.Fault]string{memory.NotApplied: "NotApplied", memory.Applied: "Applied"}[fault], func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				var once sync.Once
+				b.store.Fault = func(m string) (f memory.Fault) {
+					if m == method {
+						once.Do(func() { f = fault })
+					}
+					return f
+				}
+				if err := b.send(t.Context(), tc.frames...); (err != nil) != tc.closed {
+					t.Errorf("got %v", err)
+				}
+				frames := b.gateway.Frames("c")
+				if len(frames) == 0 || !strings.Contains(frames[len(frames)-1], tc.want) {
+					t.Errorf("last of %q does not say %q", frames, tc.want)
+				}
+				if got := len(b.gateway.Sockets()) == 0; got != tc.closed {
+					t.Errorf("socket closed: %v, want %v", got, tc.closed)
+				}
+				if subs := b.store.Contents().Subscriptions; len(subs) > 0 {
+					t.Errorf("left behind: %+v", subs)
+				}
+			})
+		}
+	}
+}
+
+// checks keeps what is queued.
+type checks struct {
+	bodies [][]byte
+	delay  time.Duration
+	err    error
+}
+
+func (c *checks) SendLater(_ context.Context, body []byte, delay time.Duration) error {
+	c.bodies, c.delay = append(c.bodies, body), delay
+	return c.err
+}
+
+func TestConnect(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		handshake session.Handshake
+		origins   []string
+		fault     memory.Fault
+		queue     error
+		status    int
+		stored    int
+	}{
+		"Accepted":       {handshake: session.Handshake{Subprotocols: "foo, graphql-transport-ws"}, origins: []string{"*"}, status: http.StatusOK, stored: 1},
+		"AllowedOrigin":  {handshake: session.Handshake{Subprotocols: "graphql-transport-ws", Origin: "https://a.example"}, origins: []string{"https://a.example"}, status: http.StatusOK, stored: 1},
+		"NoBrowser":      {handshake: session.Handshake{Subprotocols: "graphql-transport-ws"}, origins: []string{"https://a.example"}, status: http.StatusOK, stored: 1},
+		"ForeignOrigin":  {handshake: session.Handshake{Subprotocols: "graphql-transport-ws", Origin: "https://a.example.evil"}, origins: []string{"https://a.example"}, status: http.StatusForbidden},
+		"LegacyProtocol": {handshake: session.Handshake{Subprotocols: "graphql-ws"}, origins: []string{"*"}, status: http.StatusBadRequest},
+		"NoSubprotocol":  {origins: []string{"*"}, status: http.StatusBadRequest},
+		"TheStoreFails":  {handshake: session.Handshake{Subprotocols: "graphql-transport-ws"}, origins: []string{"*"}, fault: memory.NotApplied, status: http.StatusInternalServerError},
+		"TheQueueFails":  {handshake: session.Handshake{Subprotocols: "graphql-transport-ws"}, origins: []string{"*"}, queue: errors.New("busy"), status: http.StatusInternalServerError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, queue := memory.New(), &checks{err: tc.queue}
+			store.Fault = func(string) memory.Fault { return tc.fault }
+			tc.handshake.ConnectionID, tc.handshake.At = "c", time.Now()
+			c := session.Connector{Connections: store, Checks: queue, Origins: tc.origins, InitTimeout: 10 * time.Second, TTL: time.Hour}
+			status, err := c.Connect(t.Context(), tc.handshake)
+			if status != tc.status || (err != nil) != (status == http.StatusInternalServerError) {
+				t.Errorf("got %d, %v", status, err)
+			}
+			if got := len(store.Contents().Connections); got != tc.stored {
+				t.Errorf("%d connections are stored", got)
+			}
+			if tc.stored == 1 && queue.delay != 11*time.Second {
+				t.Errorf("check after %s", queue.delay)
+			}
+		})
+	}
+}
+
+func TestASilentConnectionIsEnded(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		before []string
+		want   []string
+		closed bool
+	}{
+		"Silent":      {want: []string{connectionError("4408", "Connection initialisation timeout")}, closed: true},
+		"Initialised": {before: []string{initFrame}, want: []string{ackFrame}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if err := b.send(t.Context(), tc.before...); err != nil {
+				t.Fatal(err)
+			}
+			d := session.Disconnector{Connections: b.store, Gateway: b.gateway}
+			if err := d.CheckInit(t.Context(), []byte(`{"connectionId":"c"}`)); err != nil {
+				t.Fatal(err)
+			}
+			b.check(t, tc.want, tc.closed)
+		})
+	}
+}
+
+// The first check deletes the connection but cannot reach the socket; the
+// second, of the same queued message, must still close it.
+func TestAnInitCheckIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	failures := 1
+	b.gateway.Fault = func(string, []byte) (bool, error) {
+		if failures--; failures >= 0 {
+			return false, pubsub.ErrBusy
+		}
+		return true, nil
+	}
+	d := session.Disconnector{Connections: b.store, Gateway: b.gateway}
+	for range 2 {
+		_ = d.CheckInit(t.Context(), []byte(`{"connectionId":"c"}`))
+	}
+	b.check(t, []string{connectionError("4408", "Connection initialisation timeout")}, true)
+}

@@ -1,0 +1,96 @@
+package transportws
+
+import (
+	"strconv"
+	"unicode/utf8"
+)
+
+// Close codes of the protocol, by the names of the graphql-ws library.
+const (
+	CodeBadRequest                      = 4400
+	CodeUnauthorized                    = 4401
+	CodeForbidden                       = 4403
+	CodeSubprotocolNotAcceptable        = 4406
+	CodeConnectionInitialisationTimeout = 4408
+	CodeSubscriberAlreadyExists         = 4409
+	CodeTooManyInitialisationRequests   = 4429
+	CodeInternalServerError             = 4500
+)
+
+// maxReasonBytes is the room that a close frame has for its reason (RFC 6455
+// section 5.5: 125 bytes less the two of the code).
+const maxReasonBytes = 123
+
+// CloseError says that the connection must end, and why. It ends at once:
+// later messages of the socket need no answer.
+type CloseError struct {
+	Code   int
+	Reason string // for the client: at most 123 bytes of UTF-8
+}
+
+func (c CloseError) Error() string {
+	return "close " + strconv.Itoa(c.Code) + ": " + c.Reason
+}
+
+// BadRequest is for a message of the wrong form. A reason that is too long is cut.
+func BadRequest(reason string) CloseError {
+	return CloseError{CodeBadRequest, truncate(reason, maxReasonBytes)}
+}
+
+// Unauthorized is for a subscribe before the acknowledgement.
+func Unauthorized() CloseError { return CloseError{CodeUnauthorized, "Unauthorized"} }
+
+// Forbidden is for a connection_init that the server will not acknowledge.
+func Forbidden() CloseError { return CloseError{CodeForbidden, "Forbidden"} }
+
+// ConnectionInitialisationTimeout is for a connection_init that came late or never.
+func ConnectionInitialisationTimeout() CloseError {
+	return CloseError{CodeConnectionInitialisationTimeout, "Connection initialisation timeout"}
+}
+
+// SubscriberAlreadyExists is for a subscribe with an operation id in use. A
+// long id is cut in the reason.
+func SubscriberAlreadyExists(id string) CloseError {
+	const before, after = "Subscriber for ", " already exists"
+	id = truncate(id, maxReasonBytes-len(before)-len(after))
+	return CloseError{CodeSubscriberAlreadyExists, before + id + after}
+}
+
+// TooManyInitialisationRequests is for a second connection_init.
+func TooManyInitialisationRequests() CloseError {
+	return CloseError{CodeTooManyInitialisationRequests, "Too many initialisation requests"}
+}
+
+// InternalServerError is for a fault of the server. It tells no more than that.
+func InternalServerError() CloseError {
+	return CloseError{CodeInternalServerError, "Internal server error"}
+}
+
+// truncate cuts s to max bytes at most, between two characters.
+func truncate(s string, max int) string {
+	if len(s) <= max {
+		return s
+	}
+	for !utf8.RuneStart(s[max]) {
+		max--
+	}
+	return s[:max]
+}
+
+// AppendConnectionError appends the frame that stands in for a close code,
+// to be sent right before the socket is closed:
+//
+//	{"type":"connection_error","payload":{"code":4401,"message":"Unauthorized"}}
+//
+// API Gateway cannot close with a code: every socket that it closes for its
+// back end ends with 1000, and on 1000 the graphql-ws client reconnects at
+// once and for ever. The type is none of the protocol, and on an unknown type
+// that client stops and shows its application an error. So do the mobile
+// clients that look at it.
+func AppendConnectionError(dst []byte, c CloseError) []byte {
+	dst = append(dst, `{"type":"connection_error","payload":{"code":`...)
+	dst = strconv.AppendInt(dst, int64(c.Code), 10)
+	dst = append(dst, `,"message":`...)
+	dst = appendString(dst, c.Reason)
+	return append(dst, "}}"...)
+}

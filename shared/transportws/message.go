@@ -1,0 +1,148 @@
+// Package transportws is the graphql-transport-ws subprotocol as pure
+// functions: a codec for its messages, its close codes, and the rules of what
+// to do about a message (State.Receive). It opens no socket, keeps no state
+// and reads no clock; it knows no GraphQL beyond the form of a subscribe
+// payload. The rules are those of PROTOCOL.md in the graphql-ws repository,
+// "GraphQL over WebSocket Protocol".
+package transportws
+
+import (
+	"encoding/json"
+	"errors"
+	"unicode/utf8"
+)
+
+// Name of the subprotocol. "graphql-ws" is another, older one.
+const Name = "graphql-transport-ws"
+
+// MaxIDBytes is the longest operation id that is taken. The protocol sets no
+// limit; this one lets an id be part of a key in any store.
+const MaxIDBytes = 512
+
+// Type is what a message is about.
+type Type string
+
+// The types of message, and who sends them.
+const (
+	TypeConnectionInit Type = "connection_init" // client
+	TypeConnectionAck  Type = "connection_ack"  // server
+	TypePing           Type = "ping"            // both
+	TypePong           Type = "pong"            // both
+	TypeSubscribe      Type = "subscribe"       // client
+	TypeNext           Type = "next"            // server
+	TypeError          Type = "error"           // server
+	TypeComplete       Type = "complete"        // both
+)
+
+// Message is one message of the protocol, which is one text frame.
+type Message struct {
+	Type    Type
+	ID      string          // operation id; "" for the four types about the connection
+	Payload json.RawMessage // as it was sent; nil when absent or null, and of a complete
+}
+
+// Decode reads one frame. Members that the protocol does not know are
+// ignored; names are compared case-sensitively; of a repeated name the last
+// counts, as with JSON.parse. An unpaired surrogate escape in an id becomes
+// U+FFFD. The content of a subscribe payload is left to State.Receive. The
+// message keeps no reference to the frame.
+//
+// The error is always a CloseError with CodeBadRequest, whose reason holds
+// nothing of the frame. Time and memory grow linearly with the frame, to some
+// 10 ms and 3 MB for 128 KB of tiny members; encoding/json refuses what is
+// nested deeper than 10,000 levels.
+func Decode(frame []byte) (Message, error) {
+	if !utf8.Valid(frame) {
+		return Message{}, BadRequest("message is not valid UTF-8")
+	}
+	members, err := object(frame)
+	if err != nil {
+		return Message{}, BadRequest("message " + err.Error())
+	}
+	name, ok := text(members["type"])
+	if !ok {
+		return Message{}, BadRequest("message has no type, which is a string")
+	}
+	m := Message{Type: Type(name)}
+	switch m.Type {
+	case TypeConnectionInit, TypeConnectionAck, TypePing, TypePong:
+	case TypeSubscribe, TypeNext, TypeError, TypeComplete:
+		if m.ID, err = operationID(members["id"]); err != nil {
+			return Message{}, BadRequest(name + " " + err.Error())
+		}
+	default:
+		return Message{}, BadRequest("message type is unknown")
+	}
+	if m.Payload, err = payload(m.Type, members["payload"]); err != nil {
+		return Message{}, BadRequest(name + " " + err.Error())
+	}
+	return m, nil
+}
+
+func operationID(raw json.RawMessage) (string, error) {
+	id, ok := text(raw)
+	switch {
+	case !ok:
+		return "", errors.New("has no id, which is a string")
+	case id == "":
+		return "", errors.New("has an empty id")
+	case len(id) > MaxIDBytes:
+		return "", errors.New("has an id that is too long")
+	}
+	return id, nil
+}
+
+// payload checks the kind of JSON value that a type calls for.
+func payload(t Type, raw json.RawMessage) (json.RawMessage, error) {
+	raw = present(raw)
+	switch t {
+	case TypeComplete:
+		return nil, nil
+	case TypeError:
+		var list []json.RawMessage
+		if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+			return nil, errors.New("payload is not a list of errors")
+		}
+	case TypeSubscribe, TypeNext:
+		if !isObject(raw) {
+			return nil, errors.New("payload is not an object")
+		}
+	default:
+		if raw != nil && !isObject(raw) {
+			return nil, errors.New("payload is neither an object nor null")
+		}
+	}
+	return raw, nil
+}
+
+// object splits a JSON object into its members. A struct would match their
+// names whatever the case.
+func object(raw []byte) (map[string]json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	err := json.Unmarshal(raw, &members)
+	if _, syntax := errors.AsType[*json.SyntaxError](err); syntax {
+		return nil, errors.New("cannot be read as JSON")
+	}
+	if err != nil || members == nil { // null leaves the map nil
+		return nil, errors.New("is not a JSON object")
+	}
+	return members, nil
+}
+
+// present turns null into nil, which an absent member is.
+func present(raw json.RawMessage) json.RawMessage {
+	if string(raw) == "null" {
+		return nil
+	}
+	return raw
+}
+
+func isObject(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '{' }
+
+// text returns the string that raw is, if it is one.
+func text(raw json.RawMessage) (s string, ok bool) {
+	if len(raw) == 0 || raw[0] != '"' {
+		return "", false
+	}
+	return s, json.Unmarshal(raw, &s) == nil
+}

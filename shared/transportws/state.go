@@ -1,0 +1,145 @@
+package transportws
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// State is what the stored connection says when a message arrives. It is
+// built anew for each message, and two messages of one connection may be
+// looked at by two processes at once. Receive therefore refuses what is
+// certainly wrong; the caller carries out the effect with a conditional write
+// and maps its failure to the CloseError that Receive would have returned.
+type State struct {
+	Acknowledged bool
+	InitDeadline time.Time         // connection_init must have come by then
+	Running      map[string]string // has the operation ids in use; the values do not matter
+}
+
+// Effect is what to do about a message: Acknowledge, Pong, Start, Stop, Close
+// or Ignore. How it changes the stored connection is said at each of them.
+type Effect interface{ effect() }
+
+// Acknowledge asks to store the payload of connection_init, mark the
+// connection acknowledged, and answer with a connection_ack. That order
+// keeps a client that has the acknowledgement from being refused its first
+// subscribe. A server may refuse with Forbidden instead.
+type Acknowledge struct {
+	Payload json.RawMessage // of connection_init; nil without
+}
+
+// Pong asks to answer with a pong that echoes the payload. Nothing changes.
+type Pong struct {
+	Payload json.RawMessage // of the ping; nil without
+}
+
+// Start asks to run an operation under the id, which is in use from now on
+// until the operation ends.
+type Start struct {
+	ID      string
+	Payload SubscribePayload
+}
+
+// Stop asks to end the operation with the id, which is then free again, and
+// to send nothing more for it. When no such operation runs, the store must
+// remember the id all the same: two messages of one connection may be handled
+// in either order, and this one may have overtaken its subscribe.
+type Stop struct {
+	ID string
+}
+
+// Close asks to send the reason (AppendConnectionError) and close the socket,
+// which ends the connection and its operations.
+type Close struct {
+	CloseError
+}
+
+// Ignore asks for nothing.
+type Ignore struct{}
+
+func (Acknowledge) effect() {}
+func (Pong) effect()        {}
+func (Start) effect()       {}
+func (Stop) effect()        {}
+func (Close) effect()       {}
+func (Ignore) effect()      {}
+
+// Receive returns what to do about a message of the client that arrived at
+// the given time. It never looks at an operation's document.
+func (s State) Receive(m Message, at time.Time) Effect {
+	switch m.Type {
+	case TypeConnectionInit:
+		return s.receiveInit(m, at)
+	case TypePing:
+		return Pong{m.Payload}
+	case TypePong:
+		return Ignore{}
+	case TypeSubscribe:
+		return s.receiveSubscribe(m)
+	case TypeComplete:
+		if !s.Acknowledged { // nothing can have been started
+			return Ignore{}
+		}
+		return Stop{m.ID}
+	}
+	return Close{BadRequest("only a server sends " + string(m.Type))}
+}
+
+func (s State) receiveInit(m Message, at time.Time) Effect {
+	switch {
+	case s.Acknowledged:
+		return Close{TooManyInitialisationRequests()}
+	case at.After(s.InitDeadline):
+		return Close{ConnectionInitialisationTimeout()}
+	}
+	return Acknowledge{m.Payload}
+}
+
+func (s State) receiveSubscribe(m Message) Effect {
+	p, err := decodeSubscribe(m.Payload)
+	if err != nil {
+		return Close{BadRequest("subscribe payload " + err.Error())}
+	}
+	if !s.Acknowledged {
+		return Close{Unauthorized()}
+	}
+	if _, running := s.Running[m.ID]; running {
+		return Close{SubscriberAlreadyExists(m.ID)}
+	}
+	return Start{m.ID, p}
+}
+
+// SubscribePayload is the operation that a subscribe message asks for.
+type SubscribePayload struct {
+	Query         string          // the document; may be "", which is no valid document
+	OperationName string          // "" without
+	Variables     json.RawMessage // a JSON object, or nil without
+	Extensions    json.RawMessage // a JSON object, or nil without
+}
+
+// decodeSubscribe checks the form of a payload. An error says what is wrong
+// with it, and holds nothing of it.
+func decodeSubscribe(raw json.RawMessage) (SubscribePayload, error) {
+	members, err := object(raw)
+	if err != nil {
+		return SubscribePayload{}, err
+	}
+	var p SubscribePayload
+	var ok bool
+	if p.Query, ok = text(members["query"]); !ok {
+		return p, errors.New("has no query, which is a string")
+	}
+	if name := present(members["operationName"]); name != nil {
+		if p.OperationName, ok = text(name); !ok {
+			return p, errors.New("has an operationName that is not a string")
+		}
+	}
+	if p.Variables = present(members["variables"]); p.Variables != nil && !isObject(p.Variables) {
+		return p, errors.New("has variables that are not an object")
+	}
+	if p.Extensions = present(members["extensions"]); p.Extensions != nil && !isObject(p.Extensions) {
+		return p, errors.New("has extensions that are not an object")
+	}
+	return p, nil
+}
