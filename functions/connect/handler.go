@@ -7,7 +7,7 @@ import (
 
 	"subwire/functions/internal/wsevent"
 	"subwire/shared/session"
-	"subwire/shared/topology"
+	"subwire/shared/transportws"
 )
 
 type handler struct {
@@ -25,7 +25,7 @@ func (h handler) handle(ctx context.Context, e wsevent.Event) (wsevent.Response,
 	}
 	r := wsevent.Response{StatusCode: status}
 	if status == http.StatusOK {
-		r.Headers = map[string]string{"Sec-WebSocket-Protocol": topology.Subprotocol}
+		r.Headers = map[string]string{"Sec-WebSocket-Protocol": transportws.Name}
 	}
 	return r, nil
 }

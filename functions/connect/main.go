@@ -19,7 +19,7 @@ func main() {
 	lambda.Start(handler{
 		log: p.Log,
 		connector: session.Connector{
-			Connections: dynamo.New(dynamodb.NewFromConfig(p.AWS), dynamo.Tables{Connections: p.Table(topology.Connections)}),
+			Connections: dynamo.New(dynamodb.NewFromConfig(p.AWS), p.Tables()),
 			Checks:      queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.InitChecks)),
 			Origins:     p.AllowedOrigins,
 			InitTimeout: p.InitTimeout,

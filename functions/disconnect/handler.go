@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -16,18 +17,24 @@ type handler struct {
 	disconnector session.Disconnector
 }
 
-// event is either a $disconnect or a batch of queued checks: one has no
+// trigger is either a $disconnect or a batch of queued checks: one has no
 // records, the other no connection.
-type event struct {
+type trigger struct {
 	wsevent.Event
 	Records []events.SQSMessage `json:"Records"`
 }
 
-// handle returns the checks that must be tried again. An error of a
-// $disconnect is for the metrics only: the gateway does not try again, and the
-// next event finds the connection gone.
-func (h handler) handle(ctx context.Context, e event) (events.SQSEventResponse, error) {
-	var r events.SQSEventResponse
+// answer serves both: the gateway reads the status, the queue's mapping the
+// checks that must be tried again.
+type answer struct {
+	events.SQSEventResponse
+	StatusCode int `json:"statusCode"`
+}
+
+// handle reports an error of a $disconnect for the metrics only: the gateway
+// does not try again, and the next event finds the connection gone.
+func (h handler) handle(ctx context.Context, e trigger) (answer, error) {
+	r := answer{StatusCode: http.StatusOK}
 	if id := e.RequestContext.ConnectionID; id != "" {
 		if err := h.disconnector.Disconnect(ctx, id); err != nil {
 			return r, fmt.Errorf("disconnect %s: %w", id, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
+	"subwire/shared/dynamo"
 	"subwire/shared/topology"
 )
 
@@ -59,8 +60,16 @@ type Config struct {
 	LogLevel         slog.Level
 }
 
-// Table is the physical name of the table.
-func (c Config) Table(t topology.Table) string { return c.tables[t.Name] }
+// Tables are the physical names of the tables; "" for those that the function
+// is not given.
+func (c Config) Tables() dynamo.Tables {
+	return dynamo.Tables{
+		Connections:   c.tables[topology.Connections.Name],
+		Subscriptions: c.tables[topology.Subscriptions.Name],
+		Operations:    c.tables[topology.Operations.Name],
+		Messages:      c.tables[topology.Messages.Name],
+	}
+}
 
 // Queue is the URL of the queue.
 func (c Config) Queue(q topology.Queue) string { return c.queues[q.Name] }

@@ -197,7 +197,7 @@ var tooLarge = func() answer {
 
 // post sends the answer to one target and acts on the outcome.
 func (d *round) post(ctx context.Context, operation string, t fanout.Target, a answer) {
-	err := d.sender.Gateway.Post(ctx, t.ConnectionID, a.frame(t.OperationID))
+	err := d.try(ctx, t, a)
 	switch {
 	case err == nil && a.ends:
 		d.count(&d.report.Delivered)
@@ -214,6 +214,33 @@ func (d *round) post(ctx context.Context, operation string, t fanout.Target, a a
 	default:
 		d.count(&d.report.Dropped)
 		d.sender.Log.Error("post refused", "event", d.batch.Event.ID, "connection", t.ConnectionID, "error", err)
+	}
+}
+
+// A busy connection is tried so often at once, with a random pause of up to
+// firstPause that grows fivefold, before it is queued: most are busy for a
+// moment only, as when the account's rate limit was met.
+const (
+	tries      = 3
+	firstPause = 30 * time.Millisecond
+)
+
+// try posts the answer, for which the caller holds a slot. During pauses the
+// slot serves other targets, so that slow clients cost the rest no throughput.
+func (d *round) try(ctx context.Context, t fanout.Target, a answer) error {
+	pause := firstPause
+	for try := 1; ; try++ {
+		err := d.sender.Gateway.Post(ctx, t.ConnectionID, a.frame(t.OperationID))
+		if try == tries || !errors.Is(err, pubsub.ErrBusy) {
+			return err
+		}
+		<-d.sender.slots
+		select {
+		case <-time.After(rand.N(pause)):
+		case <-ctx.Done():
+		}
+		d.sender.slots <- struct{}{}
+		pause *= 5
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -148,6 +149,23 @@ func TestAConnectionThatIsGoneIsDeletedWithItsSubscriptions(t *testing.T) {
 	}
 }
 
+func TestAMomentsBusynessIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 20, same("doc"))
+	var posts sync.Map // by connection: how often it was tried
+	b.gateway.Fault = func(id string, _ []byte) (bool, error) {
+		n, _ := posts.LoadOrStore(id, new(atomic.Int32))
+		if n.(*atomic.Int32).Add(1) < 3 {
+			return false, pubsub.ErrBusy
+		}
+		return true, nil
+	}
+	report, err := b.Deliver(t.Context(), b.batch(t))
+	if err != nil || report != (delivery.Report{Delivered: 20}) {
+		t.Errorf("got %+v, %v", report, err)
+	}
+}
+
 func TestOnlyBusyTargetsAreQueuedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10, same("doc"))
@@ -179,6 +197,10 @@ func TestOnlyBusyTargetsAreQueuedAgain(t *testing.T) {
 
 func TestDelaysGrowAndEndInFailure(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testDelays)
+}
+
+func testDelays(t *testing.T) {
 	b := setup(t, 1, same("doc"))
 	b.gateway.Fault = func(string, []byte) (bool, error) { return false, pubsub.ErrBusy }
 	next := b.batch(t)
@@ -316,14 +338,8 @@ func TestFaults(t *testing.T) {
 			}
 			return true, nil
 		}
-		for batch := b.batch(t); ; batch = b.retries.batches[0] {
-			report, err := b.Deliver(t.Context(), batch)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if report.Delivered == 1 {
-				break
-			}
+		if report, err := b.Deliver(t.Context(), b.batch(t)); err != nil || report.Delivered != 1 {
+			t.Fatalf("got %+v, %v", report, err)
 		}
 		if got := len(b.gateway.Frames("c0")); got != 2 { // at least once: here, twice
 			t.Errorf("got %d frames", got)

@@ -107,7 +107,7 @@ func (r chatResolvers) postMessage(p graphql.ResolveParams) (any, error) {
 		ChatID:     argument(p.Args, "chatId"),
 		Content:    argument(p.Args, "content"),
 		SenderName: argument(p.Args, "senderName"),
-		CreatedAt:  r.now().UTC(),
+		CreatedAt:  r.now().UTC().Truncate(time.Millisecond), // what the store keeps
 	}
 	if err := m.Check(); err != nil {
 		return nil, refuseInput(err)

@@ -98,6 +98,12 @@ func (p *Publisher) Send(ctx context.Context, msgs iter.Seq2[Message, error]) er
 	return flush()
 }
 
+// SendLater sends one message to a standard queue, to be received after the
+// delay: at most 15 minutes, rounded up to seconds.
+func (p *Publisher) SendLater(ctx context.Context, body []byte, delay time.Duration) error {
+	return p.Send(ctx, func(yield func(Message, error) bool) { yield(Message{Body: body, Delay: delay}, nil) })
+}
+
 // send sends one request, and again what SQS refused of it.
 func (p *Publisher) send(ctx context.Context, msgs []Message) error {
 	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))

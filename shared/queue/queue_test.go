@@ -196,6 +196,17 @@ func TestSendPassesEveryField(t *testing.T) {
 	}
 }
 
+func TestSendLaterDelaysOneMessage(t *testing.T) {
+	t.Parallel()
+	fake := &fakeSQS{}
+	if err := queue.New(fake, "url").SendLater(t.Context(), []byte(`1`), 11*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if len(fake.requests) != 1 || len(fake.requests[0]) != 1 || fake.requests[0][0].DelaySeconds != 11 {
+		t.Errorf("requests are %+v", fake.requests)
+	}
+}
+
 func TestSendEscapesWhatSQSRefuses(t *testing.T) {
 	t.Parallel()
 	text := "a\uFFFEb\uFFFFc\\"

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"testing"
+	"time"
+
+	"subwire/shared/memory"
+	"subwire/shared/pubsub"
+	"subwire/shared/session"
+)
+
+func setup(t *testing.T) (handler, *memory.Store, *memory.Gateway) {
+	t.Helper()
+	store, gateway := memory.New(), &memory.Gateway{}
+	gateway.Open("c")
+	if err := store.PutConnection(t.Context(), pubsub.Connection{ID: "c", Expires: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	return handler{slog.New(slog.DiscardHandler), session.Disconnector{Connections: store, Gateway: gateway}}, store, gateway
+}
+
+// invoke gives the handler the JSON that Lambda would.
+func invoke(ctx context.Context, t *testing.T, h handler, event string) (failed []string, err error) {
+	t.Helper()
+	var e trigger
+	if err := json.Unmarshal([]byte(event), &e); err != nil {
+		t.Fatal(err)
+	}
+	r, err := h.handle(ctx, e)
+	for _, f := range r.BatchItemFailures {
+		failed = append(failed, f.ItemIdentifier)
+	}
+	return failed, err
+}
+
+const disconnected = `{"requestContext":{"routeKey":"$disconnect","eventType":"DISCONNECT","connectionId":"c","disconnectStatusCode":1001,"disconnectReason":"Going away"}}`
+
+func TestDisconnectDeletesTheConnection(t *testing.T) {
+	t.Parallel()
+	h, store, _ := setup(t)
+	for range 2 { // what is gone already is no error
+		if _, err := invoke(t.Context(), t, h, disconnected); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(store.Contents().Connections); n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
+}
+
+func TestADisconnectThatFailsIsReported(t *testing.T) {
+	t.Parallel()
+	h, store, _ := setup(t)
+	store.Fault = func(string) memory.Fault { return memory.NotApplied }
+	if _, err := invoke(t.Context(), t, h, disconnected); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestOnlyTheChecksThatFailAreReceivedAgain(t *testing.T) {
+	t.Parallel()
+	h, _, gateway := setup(t)
+	failed, err := invoke(t.Context(), t, h, `{"Records":[
+		{"messageId":"good","body":"{\"connectionId\":\"c\"}"},
+		{"messageId":"bad","body":"nonsense"}]}`)
+	if err != nil || len(failed) != 1 || failed[0] != "bad" {
+		t.Errorf("failed %v, %v", failed, err)
+	}
+	if len(gateway.Sockets()) != 0 || len(gateway.Frames("c")) != 1 {
+		t.Errorf("the silent socket got %q", gateway.Frames("c"))
+	}
+}

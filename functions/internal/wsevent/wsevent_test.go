@@ -1,0 +1,48 @@
+package wsevent
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"subwire/shared/session"
+)
+
+func read(t *testing.T, name string) Event {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e Event
+	if err := json.Unmarshal(raw, &e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestHandshake(t *testing.T) {
+	t.Parallel()
+	want := session.Handshake{ConnectionID: "TWegAf_YCYcCJ9w=", At: time.UnixMilli(1795504302000),
+		Origin: "https://chat.example", Subprotocols: "foo,graphql-transport-ws"}
+	e := read(t, "connect.json")
+	if diff := cmp.Diff(want, Handshake(e)); diff != "" {
+		t.Error(diff)
+	}
+	e.MultiValueHeaders = nil // single values are enough
+	want.Subprotocols = "foo, graphql-transport-ws"
+	if diff := cmp.Diff(want, Handshake(e)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMessage(t *testing.T) {
+	t.Parallel()
+	want := session.Message{ConnectionID: "TWegAf_YCYcCJ9w=", Data: []byte(`{"type":"connection_init"}`), At: time.UnixMilli(1795504304123)}
+	if diff := cmp.Diff(want, Message(read(t, "message.json"))); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"subwire/shared/chat"
+	"subwire/shared/fanout"
+	"subwire/shared/memory"
+	"subwire/shared/pubsub"
+	"subwire/shared/queue"
+)
+
+// sent keeps what the handler sends.
+type sent struct {
+	messages []queue.Message
+	failAt   int // the call that fails, from 1
+	calls    int
+}
+
+func (s *sent) Send(_ context.Context, msgs iter.Seq2[queue.Message, error]) error {
+	if s.calls++; s.calls == s.failAt {
+		return errors.New("throttled")
+	}
+	for m, err := range msgs {
+		if err != nil {
+			return err
+		}
+		s.messages = append(s.messages, m)
+	}
+	return nil
+}
+
+func setup(t *testing.T, subscribers ...string) (handler, *sent, *memory.Store) {
+	t.Helper()
+	store, out := memory.New(), &sent{}
+	now := time.Now()
+	for _, id := range subscribers {
+		op := pubsub.Operation{Document: "subscription"}
+		if err := errors.Join(
+			store.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}),
+			store.Acknowledge(t.Context(), id, nil, now),
+			store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "1", Topic: chat.Topic("lobby"),
+				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, now, 10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return handler{log: slog.New(slog.DiscardHandler), store: store, fanout: out, limits: fanout.Limits{Targets: 10, Bytes: 10_000, Groups: 1}}, out, store
+}
+
+// record is an insert into the messages table.
+func record(sequence, chatID string) string {
+	return `{"eventID":"` + sequence + `","eventName":"INSERT","eventSource":"aws:dynamodb","dynamodb":{"SequenceNumber":"` + sequence + `",
+		"Keys":{"chatId":{"S":"` + chatID + `"},"id":{"S":"01A` + sequence + `"}},
+		"NewImage":{"chatId":{"S":"` + chatID + `"},"id":{"S":"01A` + sequence + `"},"content":{"S":"hi"},"senderName":{"S":"Ada"},"createdAt":{"N":"1795521600000"}}}}`
+}
+
+func invoke(t *testing.T, h handler, records string) []string {
+	t.Helper()
+	var e events.DynamoDBEvent
+	if err := json.Unmarshal([]byte(`{"Records":[`+records+`]}`), &e); err != nil {
+		t.Fatal(err)
+	}
+	r, err := h.handle(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed []string
+	for _, f := range r.BatchItemFailures {
+		failed = append(failed, f.ItemIdentifier)
+	}
+	return failed
+}
+
+func TestAnInsertBecomesABatchForItsSubscribers(t *testing.T) {
+	t.Parallel()
+	h, out, _ := setup(t, "a", "b")
+	if failed := invoke(t, h, record("1", "lobby")+","+record("2", "empty")); failed != nil {
+		t.Fatalf("failed %v", failed)
+	}
+	if len(out.messages) != 1 {
+		t.Fatalf("sent %d messages", len(out.messages))
+	}
+	b, err := fanout.Decode(out.messages[0].Body)
+	if err != nil || b.Event.ID != "01A1" || b.Targets() != 2 || out.messages[0].Group != b.Group() || out.messages[0].DeduplicationID == "" {
+		t.Errorf("sent %+v, %v", b, err)
+	}
+}
+
+func TestTheFirstFailureIsReportedAndNothingAfterItIsSent(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		records string
+		change  func(*sent, *memory.Store)
+		want    string
+		sent    int
+	}{
+		"Undecodable":   {record("1", "lobby") + `,{"eventName":"INSERT","dynamodb":{"SequenceNumber":"2"}},` + record("3", "lobby"), nil, "2", 1},
+		"TheQueueFails": {record("1", "lobby") + "," + record("2", "lobby"), func(s *sent, _ *memory.Store) { s.failAt = 2 }, "2", 1},
+		"TheStoreFails": {record("1", "lobby"), func(_ *sent, s *memory.Store) { s.Fault = func(string) memory.Fault { return memory.NotApplied } }, "1", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, out, store := setup(t, "a")
+			if tc.change != nil {
+				tc.change(out, store)
+			}
+			if failed := invoke(t, h, tc.records); len(failed) != 1 || failed[0] != tc.want {
+				t.Errorf("failed %v, want %s", failed, tc.want)
+			}
+			if len(out.messages) != tc.sent {
+				t.Errorf("sent %d messages", len(out.messages))
+			}
+		})
+	}
+}
+
+func TestPlanningAgainGivesTheSameDeduplicationID(t *testing.T) {
+	t.Parallel()
+	h, out, _ := setup(t, "a", "b", "c")
+	for range 2 {
+		invoke(t, h, record("1", "lobby"))
+	}
+	if len(out.messages) != 2 || out.messages[0].DeduplicationID != out.messages[1].DeduplicationID {
+		t.Errorf("sent %+v", out.messages)
+	}
+}

@@ -1,0 +1,236 @@
+// Package e2e tests the whole pipeline as its users meet it: the binaries that
+// are deployed, in the local cloud, with real sockets and real clients. It has
+// no code but tests. They need what make test prepares: the functions built for
+// this machine, and the npm packages in scripts/clients.
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/wsclient"
+	"subwire/shared/chat"
+	"subwire/shared/dynamo"
+	"subwire/shared/topology"
+)
+
+// One cloud serves all tests: each has chats of its own.
+var (
+	local *cloud.Cloud
+	store *dynamo.Store
+	logs  lockedBuffer // what the functions print
+)
+
+func TestMain(m *testing.M) {
+	var code int
+	err := func() (err error) {
+		if local, err = cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs}); err != nil {
+			return err
+		}
+		defer local.Stop()
+		store = dynamo.New(dynamodb.NewFromConfig(local.Backend.AWS()), dynamo.Tables{
+			Connections: local.Tables[topology.Connections.Name], Subscriptions: local.Tables[topology.Subscriptions.Name]})
+		code = m.Run()
+		return nil
+	}()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "start the local cloud:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// lockedBuffer is a buffer for many writers.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// patience bounds every wait for something that the pipeline does. It is no
+// expectation: the machine may be busy.
+const patience = 60 * time.Second
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// await polls until the condition holds.
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !condition(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s\nfunctions' logs:\n%s", patience, what, logs.String())
+		}
+	}
+}
+
+// subscribers counts the stored subscriptions of a chat.
+func subscribers(t *testing.T, chatID string) int {
+	t.Helper()
+	n := 0
+	for _, err := range store.Subscriptions(t.Context(), chat.Topic(chatID), time.Now()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}
+
+func awaitSubscribers(t *testing.T, chatID string, n int) {
+	t.Helper()
+	await(t, fmt.Sprintf("%d subscribers of %s", n, chatID), func() bool { return subscribers(t, chatID) == n })
+}
+
+func dial(t *testing.T) *wsclient.Client {
+	t.Helper()
+	c, err := wsclient.Dial(within(t), local.WSURL, wsclient.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func subscribe(t *testing.T, c *wsclient.Client, query, chatID string) *wsclient.Subscription {
+	t.Helper()
+	s, err := c.Subscribe(within(t), wsclient.Operation{Query: query, Variables: map[string]any{"chatId": chatID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func next(t *testing.T, s *wsclient.Subscription) string {
+	t.Helper()
+	result, err := s.Next(within(t))
+	if err != nil {
+		t.Fatalf("next: %v\nfunctions' logs:\n%s", err, logs.String())
+	}
+	return string(result)
+}
+
+// post writes a message over HTTP, as a browser would.
+func post(t *testing.T, chatID, content string) {
+	t.Helper()
+	status, body := request(t, encode(t, map[string]any{
+		"query":     `mutation ($chatId: ID!, $content: String!) { postMessage(chatId: $chatId, content: $content, senderName: "Ada") { id } }`,
+		"variables": map[string]string{"chatId": chatID, "content": content},
+	}))
+	if status != http.StatusOK || bytes.Contains(body, []byte("errors")) {
+		t.Fatalf("post answered %d %s", status, body)
+	}
+}
+
+func encode(t *testing.T, v any) string {
+	t.Helper()
+	raw, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func request(t *testing.T, operation string) (status int, body []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(within(t), http.MethodPost, local.HTTPURL, strings.NewReader(operation))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err = io.ReadAll(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, body
+}
+
+// node is a program of scripts/clients, which talks in JSON lines.
+type node struct {
+	stdin io.WriteCloser
+	lines chan string // closed when the program has ended
+}
+
+func startNode(t *testing.T, args ...string) *node {
+	t.Helper()
+	if _, err := os.Stat("../clients/node_modules/graphql-ws"); err != nil {
+		t.Fatal("the npm clients are not installed; run make test, or npm ci in scripts/clients")
+	}
+	cmd := exec.CommandContext(t.Context(), "node", args...)
+	cmd.Dir, cmd.Stderr = "../clients", &logs
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n := &node{stdin: stdin, lines: make(chan string, 1000)}
+	go func() {
+		defer close(n.lines)
+		for s := bufio.NewScanner(stdout); s.Scan(); {
+			n.lines <- s.Text()
+		}
+		_ = cmd.Wait() // its output has told
+	}()
+	t.Cleanup(func() {
+		stdin.Close()
+		for range n.lines { // until it has ended
+		}
+	})
+	return n
+}
+
+// line returns the program's next line.
+func (n *node) line(t *testing.T) string {
+	t.Helper()
+	select {
+	case l, ok := <-n.lines:
+		if !ok {
+			t.Fatalf("the client has ended\nlogs:\n%s", logs.String())
+		}
+		return l
+	case <-within(t).Done():
+		t.Fatalf("no line from the client\nlogs:\n%s", logs.String())
+		return ""
+	}
+}

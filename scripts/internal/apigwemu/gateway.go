@@ -1,0 +1,244 @@
+// Package apigwemu emulates Amazon API Gateway for the local cloud and for
+// tests: a WebSocket API with its management API, and an HTTP API. It is as
+// limited as the real one, so that what passes here is not failed by the
+// cloud: no close codes for DeleteConnection, one unordered invocation per
+// message, 410 until $connect has returned, small frames only. It adds faults
+// that can be switched on while it runs. It checks no signatures and has no
+// authorizers, no custom domains, no route responses and no account limits.
+//
+// Facts are from the API Gateway developer guide unless a comment says
+// otherwise; where nothing is known, a comment says that it is a guess.
+package apigwemu
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"subwire/shared/topology"
+)
+
+// Invoker runs one Lambda function.
+type Invoker interface {
+	// Invoke runs the function once with the JSON of an event and returns its
+	// JSON answer. An error is a function error, or the end of ctx, after
+	// which Invoke returns soon. It is called by many goroutines at once.
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}
+
+// Config describes the two APIs.
+type Config struct {
+	Connect, Message, Disconnect Invoker // integrations of $connect, $default and $disconnect
+	HTTP                         Invoker // integration of every route of the HTTP API
+
+	Stage  string       // of the WebSocket API, part of the management API's paths; default "local"
+	Paths  []string     // routes of the HTTP API, any method; default topology.GraphQLPath and "/"
+	Limits Limits       // zero fields have the documented defaults
+	Log    *slog.Logger // failed invocations; default none
+}
+
+// Limits of the gateway ("Quotas for configuring and running a WebSocket API
+// in API Gateway" and the same for HTTP APIs).
+type Limits struct {
+	Idle               time.Duration // a socket without messages either way is closed; default 10 minutes
+	Age                time.Duration // every socket is closed; default 2 hours
+	FrameBytes         int           // of one WebSocket frame from the client; default 32 KB
+	MessageBytes       int           // of one message either way; default 128 KB
+	BufferBytes        int           // waiting for one slow client; default 1 MB, a guess
+	BodyBytes          int           // of a request to the HTTP API; default 10 MB
+	IntegrationTimeout time.Duration // of the WebSocket routes; default 29 seconds
+	HTTPTimeout        time.Duration // of the HTTP routes; default 30 seconds
+	CloseWait          time.Duration // for the client to answer our close frame, after what it has yet to read; default 5 seconds, a guess
+}
+
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.Idle, topology.IdleLimit)
+	setDefault(&l.Age, topology.ConnectionLimit)
+	setDefault(&l.FrameBytes, topology.MaxFrameBytes)
+	setDefault(&l.MessageBytes, topology.MaxMessageBytes)
+	setDefault(&l.BufferBytes, 1<<20)
+	setDefault(&l.BodyBytes, 10<<20)
+	setDefault(&l.IntegrationTimeout, 29*time.Second)
+	setDefault(&l.HTTPTimeout, 30*time.Second)
+	setDefault(&l.CloseWait, 5*time.Second)
+	return l
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Faults make the gateway misbehave. A nil field is no fault. The functions
+// are called by many goroutines at once.
+type Faults struct {
+	// Post is asked about every post before it is handled. A status other than
+	// 0 is what the caller is answered; if sent, the client gets the frame all
+	// the same. It may block, to delay the post; ctx ends when the caller has
+	// hung up.
+	Post func(ctx context.Context, connectionID string) (status int, sent bool)
+
+	// Message is called in the goroutine of every message's invocation before
+	// that begins. While it blocks, later messages overtake. ctx ends when the
+	// gateway shuts down.
+	Message func(ctx context.Context, connectionID, body string)
+
+	// DropDisconnect reports whether the $disconnect event of the socket is
+	// lost.
+	DropDisconnect func(connectionID string) bool
+}
+
+// Gateway is the emulator. Serve WebSocket and HTTP each on a listener of its
+// own, and Close the gateway before the servers.
+type Gateway struct {
+	cfg    Config
+	log    *slog.Logger
+	faults atomic.Pointer[Faults]
+
+	ctx    context.Context // of all invocations: they outlive the client that caused them
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // sockets, their writers and invocations
+
+	mu      sync.Mutex // guards what follows
+	sockets map[string]*socket
+	closed  bool
+}
+
+// New returns a gateway. It needs no start.
+func New(cfg Config) *Gateway {
+	setDefault(&cfg.Stage, "local")
+	if cfg.Paths == nil {
+		cfg.Paths = []string{topology.GraphQLPath, "/"}
+	}
+	cfg.Limits = cfg.Limits.withDefaults()
+	g := &Gateway{cfg: cfg, log: cfg.Log, sockets: map[string]*socket{}}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	g.faults.Store(&Faults{})
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	return g
+}
+
+// WebSocket returns the handler of the WebSocket API: sockets at any path, and
+// the management API at /{stage}/@connections/{id}.
+func (g *Gateway) WebSocket() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case slices.Contains(strings.Split(r.URL.Path, "/"), "@connections"):
+			g.manage(w, r)
+		case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+			answer(w, http.StatusUpgradeRequired, "", "Upgrade Required") // a guess
+		default:
+			g.upgrade(w, r)
+		}
+	})
+}
+
+// HTTP returns the handler of the HTTP API.
+func (g *Gateway) HTTP() http.Handler { return http.HandlerFunc(g.serveHTTP) }
+
+// SetFaults replaces all faults.
+func (g *Gateway) SetFaults(f Faults) { g.faults.Store(&f) }
+
+// Connections returns the ids of the open sockets, sorted.
+func (g *Gateway) Connections() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Sorted(maps.Keys(g.sockets))
+}
+
+// Cut ends a socket without a close frame, as a broken network does: both
+// sides see code 1006. It reports whether the socket was open.
+func (g *Gateway) Cut(connectionID string) bool {
+	s := g.socket(connectionID)
+	if s == nil {
+		return false
+	}
+	s.cut()
+	return true
+}
+
+// CutAll cuts every open socket.
+func (g *Gateway) CutAll() {
+	for _, id := range g.Connections() {
+		g.Cut(id)
+	}
+}
+
+// Close closes every socket with code 1001 and refuses what comes after. It
+// returns when all invocations have ended, $disconnect's too. When ctx ends
+// first, it cuts the rest, cancels their invocations and returns an error.
+func (g *Gateway) Close(ctx context.Context) error {
+	g.shut()
+	done := make(chan struct{})
+	go func() {
+		g.wg.Wait()
+		close(done)
+	}()
+	defer g.cancel()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		g.cancel()
+		g.CutAll()
+		<-done
+		return fmt.Errorf("close sockets: %w", ctx.Err())
+	}
+}
+
+// begin counts what Close waits for. It reports whether the gateway is open.
+func (g *Gateway) begin() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.wg.Add(1)
+	}
+	return !g.closed
+}
+
+// shut begins nothing from now on, and closes the open sockets.
+func (g *Gateway) shut() {
+	g.mu.Lock()
+	g.closed = true
+	open := slices.Collect(maps.Values(g.sockets))
+	g.mu.Unlock()
+	for _, s := range open {
+		s.close(goingAway)
+	}
+}
+
+// socket returns the open socket, or nil.
+func (g *Gateway) socket(id string) *socket {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.sockets[id]
+}
+
+// add makes the socket reachable. One that was pending while the gateway shut
+// is closed at once.
+func (g *Gateway) add(s *socket) {
+	g.mu.Lock()
+	g.sockets[s.id] = s
+	closed := g.closed
+	g.mu.Unlock()
+	if closed {
+		s.close(goingAway)
+	}
+}
+
+func (g *Gateway) remove(s *socket) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.sockets, s.id)
+}

@@ -1,0 +1,158 @@
+package apigwemu
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// serveHTTP is the HTTP API: every route's integration is the HTTP function,
+// with payload format 2.0 ("Create AWS Lambda proxy integrations for HTTP APIs
+// in API Gateway").
+func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if !g.begin() {
+		answer(w, http.StatusServiceUnavailable, "", "Service Unavailable")
+		return
+	}
+	defer g.wg.Done()
+	if !slices.Contains(g.cfg.Paths, r.URL.Path) {
+		answer(w, http.StatusNotFound, "", "Not Found")
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(g.cfg.Limits.BodyBytes)))
+	if err != nil {
+		answer(w, http.StatusRequestEntityTooLarge, "", "Request Entity Too Large")
+		return
+	}
+	resp, err := g.invokeHTTP(httpEvent(r, body, time.Now()))
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		g.log.Warn("http integration timed out")
+		answer(w, http.StatusServiceUnavailable, "", "Service Unavailable")
+	case err != nil:
+		g.log.Warn("http integration failed", "error", err)
+		answer(w, http.StatusInternalServerError, "", "Internal Server Error")
+	default:
+		writeHTTP(w, resp)
+	}
+}
+
+func (g *Gateway) invokeHTTP(e events.APIGatewayV2HTTPRequest) (httpResponse, error) {
+	ctx, cancel := context.WithTimeout(g.ctx, g.cfg.Limits.HTTPTimeout)
+	defer cancel()
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return httpResponse{}, err
+	}
+	out, err := g.cfg.HTTP.Invoke(ctx, payload)
+	if err != nil {
+		return httpResponse{}, errors.Join(err, ctx.Err()) // a runtime may report its own error for our deadline
+	}
+	return decodeHTTP(out)
+}
+
+func httpEvent(r *http.Request, body []byte, at time.Time) events.APIGatewayV2HTTPRequest {
+	route := "ANY " + r.URL.Path
+	domain, _, _ := strings.Cut(r.Host, ".")
+	e := events.APIGatewayV2HTTPRequest{
+		Version:        "2.0",
+		RouteKey:       route,
+		RawPath:        r.URL.EscapedPath(),
+		RawQueryString: r.URL.RawQuery,
+		Headers:        map[string]string{},
+		RequestContext: events.APIGatewayV2HTTPRequestContext{
+			RouteKey: route, AccountID: accountID, Stage: "$default", RequestID: newID(), APIID: apiID,
+			DomainName: r.Host, DomainPrefix: domain,
+			Time: at.UTC().Format(timeLayout), TimeEpoch: at.UnixMilli(),
+			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{
+				Method: r.Method, Path: r.URL.Path, Protocol: r.Proto, SourceIP: sourceIP(r), UserAgent: r.UserAgent(),
+			},
+		},
+	}
+	for name, values := range forwarded(r) {
+		if name == "Cookie" {
+			e.Cookies = strings.Split(strings.Join(values, "; "), "; ")
+			continue
+		}
+		e.Headers[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	if query := r.URL.Query(); len(query) > 0 {
+		e.QueryStringParameters = map[string]string{}
+		for name, values := range query {
+			e.QueryStringParameters[name] = strings.Join(values, ",")
+		}
+	}
+	e.Body, e.IsBase64Encoded = encodeBody(r.Header.Get("Content-Type"), body)
+	return e
+}
+
+// encodeBody returns the body as it is put into the event: as text only for
+// the types that are known as text, in base64 for all others, so that a
+// function must be ready for both. The list of types is partly a guess.
+func encodeBody(contentType string, body []byte) (text string, isBase64 bool) {
+	kind, _, _ := mime.ParseMediaType(contentType)
+	isText := strings.HasPrefix(kind, "text/") ||
+		slices.Contains([]string{"application/json", "application/javascript", "application/xml"}, kind)
+	if len(body) == 0 || isText && utf8.Valid(body) {
+		return string(body), false
+	}
+	return base64.StdEncoding.EncodeToString(body), true
+}
+
+// httpResponse is a function's answer with its body decoded.
+type httpResponse struct {
+	status  int
+	headers map[string]string
+	cookies []string
+	body    []byte
+}
+
+// decodeHTTP reads an answer in format 2.0. JSON without a statusCode is the
+// body of a 200. The format has no multiValueHeaders.
+func decodeHTTP(out []byte) (httpResponse, error) {
+	if !json.Valid(out) {
+		return httpResponse{}, errMalformed
+	}
+	var a struct {
+		events.APIGatewayV2HTTPResponse
+		StatusCode *int `json:"statusCode"`
+	}
+	if err := json.Unmarshal(out, &a); err != nil || a.StatusCode == nil {
+		return httpResponse{status: http.StatusOK, headers: map[string]string{"Content-Type": "application/json"}, body: out}, nil
+	}
+	if *a.StatusCode < 200 || *a.StatusCode > 599 {
+		return httpResponse{}, errMalformed
+	}
+	body := []byte(a.Body)
+	if a.IsBase64Encoded {
+		var err error
+		if body, err = base64.StdEncoding.DecodeString(a.Body); err != nil {
+			return httpResponse{}, err
+		}
+	}
+	return httpResponse{status: *a.StatusCode, headers: a.Headers, cookies: a.Cookies, body: body}, nil
+}
+
+func writeHTTP(w http.ResponseWriter, resp httpResponse) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain;charset=UTF-8") // what the gateway puts where the function is silent
+	h.Set("Apigw-Requestid", newID())
+	for name, value := range resp.headers {
+		h.Set(name, value)
+	}
+	for _, cookie := range resp.cookies {
+		h.Add("Set-Cookie", cookie)
+	}
+	w.WriteHeader(resp.status)
+	_, _ = w.Write(resp.body) // the client may have gone; a 204 has no body
+}

@@ -1,0 +1,164 @@
+package apigwemu
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// serve answers one request from an HTTP API with the function.
+func serve(t *testing.T, f Invoker, limits Limits, r *http.Request) *http.Response {
+	t.Helper()
+	g := New(Config{HTTP: f, Limits: limits})
+	w := httptest.NewRecorder()
+	g.HTTP().ServeHTTP(w, r)
+	if err := g.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	return w.Result()
+}
+
+// eventOf returns the event that a request becomes.
+func eventOf(t *testing.T, r *http.Request) (e events.APIGatewayV2HTTPRequest) {
+	t.Helper()
+	serve(t, function(func(_ context.Context, payload []byte) ([]byte, error) {
+		if err := json.Unmarshal(payload, &e); err != nil {
+			t.Error(err)
+		}
+		return []byte(ok), nil
+	}), Limits{}, r)
+	return e
+}
+
+func TestARequestBecomesAnEventOfFormat2(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest("POST", "http://api.example.com/graphql?a=1&a=2&b=x%20y", strings.NewReader(`{"query":"{__typename}"}`))
+	r.RemoteAddr = "192.0.2.7:5000"
+	r.Header = http.Header{
+		"Content-Type": {"application/json; charset=utf-8"}, "X-Two": {"one", "two"},
+		"Cookie": {"a=1; b=2"}, "User-Agent": {"tester"},
+	}
+	want := events.APIGatewayV2HTTPRequest{
+		Version: "2.0", RouteKey: "ANY /graphql", RawPath: "/graphql", RawQueryString: "a=1&a=2&b=x%20y",
+		Cookies: []string{"a=1", "b=2"},
+		Headers: map[string]string{
+			"content-type": "application/json; charset=utf-8", "x-two": "one,two", "user-agent": "tester",
+			"host": "api.example.com", "x-forwarded-for": "192.0.2.7", "x-forwarded-port": "443", "x-forwarded-proto": "https",
+		},
+		QueryStringParameters: map[string]string{"a": "1,2", "b": "x y"},
+		RequestContext: events.APIGatewayV2HTTPRequestContext{
+			RouteKey: "ANY /graphql", AccountID: accountID, Stage: "$default", APIID: apiID,
+			DomainName: "api.example.com", DomainPrefix: "api",
+			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{
+				Method: "POST", Path: "/graphql", Protocol: "HTTP/1.1", SourceIP: "192.0.2.7", UserAgent: "tester",
+			},
+		},
+		Body: `{"query":"{__typename}"}`,
+	}
+	got := eventOf(t, r)
+	volatile := cmpopts.IgnoreFields(events.APIGatewayV2HTTPRequestContext{}, "RequestID", "Time", "TimeEpoch")
+	if diff := cmp.Diff(want, got, volatile); diff != "" {
+		t.Errorf("event (-want +got):\n%s", diff)
+	}
+}
+
+func TestBodiesThatAreNoKnownTextComeInBase64(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		contentType, body string
+		want              string
+		isBase64          bool
+	}{
+		"JSON is text":             {"application/json", "{}", "{}", false},
+		"plain text is text":       {"text/plain", "hi", "hi", false},
+		"no body is text":          {"", "", "", false},
+		"no type is base64":        {"", "hi", "aGk=", true},
+		"unknown type is base64":   {"application/graphql-response+json", "hi", "aGk=", true},
+		"invalid UTF-8 is base64":  {"application/json", "\xff", "/w==", true},
+		"octets are always base64": {"application/octet-stream", "hi", "aGk=", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest("POST", "/graphql", strings.NewReader(tt.body))
+			r.Header.Set("Content-Type", tt.contentType)
+			if e := eventOf(t, r); e.Body != tt.want || e.IsBase64Encoded != tt.isBase64 {
+				t.Errorf("body %q, base64 %v, want %q, %v", e.Body, e.IsBase64Encoded, tt.want, tt.isBase64)
+			}
+		})
+	}
+}
+
+func TestTheFunctionsAnswerBecomesTheResponse(t *testing.T) {
+	t.Parallel()
+	type response struct {
+		Status            int
+		ContentType, Body string
+		Cookies           []string
+	}
+	const json500 = `{"message":"Internal Server Error"}` + "\n"
+	for name, tt := range map[string]struct {
+		f    Invoker
+		want response
+	}{
+		"status, headers and body": {returns(`{"statusCode":404,"headers":{"content-type":"text/html"},"body":"<p>"}`),
+			response{404, "text/html", "<p>", nil}},
+		"base64 body": {returns(`{"statusCode":200,"headers":{"Content-Type":"image/png"},"body":"aGk=","isBase64Encoded":true}`),
+			response{200, "image/png", "hi", nil}},
+		"cookies": {returns(`{"statusCode":200,"cookies":["a=1; Secure","b=2"]}`),
+			response{200, "text/plain;charset=UTF-8", "", []string{"a=1; Secure", "b=2"}}},
+		"multiValueHeaders are not of this format": {returns(`{"statusCode":200,"multiValueHeaders":{"Content-Type":["text/html"]}}`),
+			response{200, "text/plain;charset=UTF-8", "", nil}},
+		"JSON without statusCode is the body": {returns(`{"data":{"a":1}}`),
+			response{200, "application/json", `{"data":{"a":1}}`, nil}},
+		"a JSON list is the body":  {returns(`[1]`), response{200, "application/json", `[1]`, nil}},
+		"function error":           {function(fails), response{500, "application/json", json500, nil}},
+		"answer that is no JSON":   {returns(`nope`), response{500, "application/json", json500, nil}},
+		"body that is no base64":   {returns(`{"statusCode":200,"body":"!","isBase64Encoded":true}`), response{500, "application/json", json500, nil}},
+		"status that HTTP forbids": {returns(`{"statusCode":42}`), response{500, "application/json", json500, nil}},
+		"time-out":                 {function(hangs), response{503, "application/json", `{"message":"Service Unavailable"}` + "\n", nil}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			resp := serve(t, tt.f, Limits{HTTPTimeout: 20 * time.Millisecond}, httptest.NewRequest("GET", "/", nil))
+			body, _ := io.ReadAll(resp.Body)
+			got := response{resp.StatusCode, resp.Header.Get("Content-Type"), string(body), resp.Header["Set-Cookie"]}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("response (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRequestsThatReachNoFunction(t *testing.T) {
+	t.Parallel()
+	never := function(func(context.Context, []byte) ([]byte, error) {
+		t.Error("the function was invoked")
+		return nil, nil
+	})
+	for name, tt := range map[string]struct {
+		path, body string
+		status     int
+		want       string
+	}{
+		"unknown route":       {"/nowhere", "", 404, `{"message":"Not Found"}`},
+		"body over the limit": {"/graphql", strings.Repeat("x", 10<<20+1), 413, `{"message":"Request Entity Too Large"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			resp := serve(t, never, Limits{}, httptest.NewRequest("POST", tt.path, strings.NewReader(tt.body)))
+			body, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != tt.status || strings.TrimSpace(string(body)) != tt.want {
+				t.Errorf("%d %s, want %d %s", resp.StatusCode, body, tt.status, tt.want)
+			}
+		})
+	}
+}

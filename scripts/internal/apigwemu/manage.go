@@ -1,0 +1,138 @@
+package apigwemu
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// manage is the management API. As the real one it says 403 to a path without
+// its stage and to a request without a signature, which it does not check.
+func (g *Gateway) manage(w http.ResponseWriter, r *http.Request) {
+	id, ok := g.connectionID(r)
+	switch {
+	case !ok:
+		answer(w, http.StatusForbidden, "ForbiddenException", "Forbidden")
+	case r.Header.Get("Authorization") == "":
+		answer(w, http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token")
+	case !wellFormed(id):
+		answer(w, http.StatusBadRequest, "BadRequestException", "Invalid connectionId: "+id)
+	case r.Method == http.MethodPost:
+		g.post(w, r, id)
+	case r.Method == http.MethodDelete:
+		g.delete(w, id)
+	case r.Method == http.MethodGet:
+		g.get(w, id)
+	default:
+		answer(w, http.StatusForbidden, "ForbiddenException", "Forbidden")
+	}
+}
+
+// connectionID returns the last part of /{stage}/@connections/{id}. It reports
+// whether the path has that form.
+func (g *Gateway) connectionID(r *http.Request) (id string, ok bool) {
+	parts := strings.Split(r.URL.EscapedPath(), "/") // an id may have an escaped slash
+	if len(parts) != 4 || parts[1] != g.cfg.Stage {
+		return "", false
+	}
+	id, err := url.PathUnescape(parts[3])
+	return id, err == nil
+}
+
+func (g *Gateway) post(w http.ResponseWriter, r *http.Request, id string) {
+	frame, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(g.cfg.Limits.MessageBytes)))
+	if err != nil {
+		answer(w, http.StatusRequestEntityTooLarge, "PayloadTooLargeException", "Message too long")
+		return
+	}
+	if fault := g.faults.Load().Post; fault != nil {
+		if status, sent := fault(r.Context(), id); status != 0 {
+			if s := g.socket(id); sent && s != nil {
+				_ = s.send(frame)
+			}
+			answer(w, status, errorTypes[status], "")
+			return
+		}
+	}
+	s := g.socket(id)
+	if s == nil {
+		gone(w)
+		return
+	}
+	switch err := s.send(frame); {
+	case errors.Is(err, errFull):
+		answer(w, http.StatusTooManyRequests, errorTypes[http.StatusTooManyRequests], "")
+	case err != nil:
+		gone(w)
+	}
+}
+
+func (g *Gateway) delete(w http.ResponseWriter, id string) {
+	if s := g.socket(id); s == nil || !s.close(deleted) {
+		gone(w)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// connectionInfo is what GET answers. Times are in RFC 3339.
+type connectionInfo struct {
+	ConnectedAt  time.Time `json:"connectedAt"`
+	Identity     identity  `json:"identity"`
+	LastActiveAt time.Time `json:"lastActiveAt"`
+}
+
+type identity struct {
+	SourceIP  string `json:"sourceIp"`
+	UserAgent string `json:"userAgent"`
+}
+
+func (g *Gateway) get(w http.ResponseWriter, id string) {
+	s := g.socket(id)
+	if s == nil {
+		gone(w)
+		return
+	}
+	s.mu.Lock()
+	info := connectionInfo{s.connectedAt.UTC(), identity{s.sourceIP, s.userAgent}, s.lastActive.UTC()}
+	s.mu.Unlock()
+	writeJSON(w, http.StatusOK, info)
+}
+
+// errorTypes are the types of errors that faults make.
+var errorTypes = map[int]string{
+	http.StatusBadRequest:            "BadRequestException",
+	http.StatusForbidden:             "ForbiddenException",
+	http.StatusGone:                  "GoneException",
+	http.StatusRequestEntityTooLarge: "PayloadTooLargeException",
+	http.StatusTooManyRequests:       "LimitExceededException",
+	http.StatusInternalServerError:   "InternalServerErrorException",
+}
+
+// gone answers as the real API was seen to: with a type and no JSON.
+func gone(w http.ResponseWriter) {
+	answer(w, http.StatusGone, errorTypes[http.StatusGone], "")
+}
+
+// answer writes an error. Its type goes into the header that SDKs read, and
+// the message, unless empty, into the body.
+func answer(w http.ResponseWriter, status int, errorType, message string) {
+	if errorType != "" {
+		w.Header().Set("X-Amzn-ErrorType", errorType)
+	}
+	if message == "" {
+		w.WriteHeader(status)
+		return
+	}
+	writeJSON(w, status, map[string]string{"message": message})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the caller may have gone
+}

@@ -1,0 +1,237 @@
+package apigwemu
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/coder/websocket"
+)
+
+// ending is how a socket ended, as $disconnect is told.
+type ending struct {
+	code   websocket.StatusCode
+	reason string
+	silent bool // the close frame has no reason
+}
+
+// The endings that are not the client's. Reasons and codes were seen in
+// recorded $disconnect events for 1000, 1001 and 1005; the other reasons are
+// guesses.
+var (
+	deleted     = ending{code: websocket.StatusNormalClosure, reason: "Connection Closed Normally", silent: true}
+	goingAway   = ending{code: websocket.StatusGoingAway, reason: "Going away"} // also at the age limit, a guess
+	noStatus    = ending{code: websocket.StatusNoStatusRcvd, reason: "Client-side close frame status not set"}
+	abnormal    = ending{code: websocket.StatusAbnormalClosure, reason: "Connection Closed Abnormally"}
+	binaryFrame = ending{code: websocket.StatusUnsupportedData, reason: "Binary frames are not supported"}
+	invalidText = ending{code: websocket.StatusInvalidFramePayloadData, reason: "Text is not valid UTF-8"}
+	tooBig      = ending{code: websocket.StatusMessageTooBig, reason: "Message too long"}
+)
+
+// socket is one client's WebSocket. Its handler's goroutine reads; a second
+// writes while there is something to write.
+type socket struct {
+	g           *Gateway
+	id          string
+	connectedAt time.Time
+	host        string
+	sourceIP    string
+	userAgent   string
+
+	frames    scanner
+	idle, age *time.Timer
+
+	mu         sync.Mutex      // guards what follows
+	conn       *websocket.Conn // set once, when the upgrade is answered; reader and writer need no lock for it
+	raw        net.Conn        // what conn runs on
+	lastActive time.Time
+	queue      [][]byte // frames to write
+	queued     int      // bytes of the queue, and of the frame that is being written
+	writing    bool     // whether the writer runs
+	end        *ending  // nil while open
+	linger     *time.Timer
+}
+
+// upgrade asks $connect about a new socket and, if it agrees, runs it to its
+// end.
+func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
+	if !g.begin() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	defer g.wg.Done()
+	s := &socket{
+		g: g, id: newID(), connectedAt: time.Now(), host: r.Host, sourceIP: sourceIP(r), userAgent: r.UserAgent(),
+		frames: scanner{limit: int64(g.cfg.Limits.FrameBytes)},
+	}
+	protocol, status := g.connect(s.connectEvent(r))
+	if status != http.StatusOK {
+		w.WriteHeader(status)
+		return
+	}
+	g.disconnect(s, s.run(w, r, protocol))
+}
+
+// connect invokes $connect. It returns the subprotocol that the function
+// answered, unchecked as in the real gateway, or the status that refuses the
+// upgrade. That a function error is a 502 is told by people who met it
+// (serverless-websockets-plugin issue 13).
+func (g *Gateway) connect(e wsRequest) (protocol string, status int) {
+	resp, err := g.invoke(g.cfg.Connect, e)
+	switch {
+	case err != nil:
+		g.log.Warn("connect failed", "connection", e.RequestContext.ConnectionID, "error", err)
+		return "", http.StatusBadGateway
+	case !successful(resp.StatusCode):
+		return "", resp.StatusCode
+	}
+	for name, value := range resp.Headers {
+		if strings.EqualFold(name, "Sec-WebSocket-Protocol") {
+			protocol = value
+		}
+	}
+	return protocol, http.StatusOK
+}
+
+func successful(status int) bool { return status >= 200 && status < 300 }
+
+// run opens the socket and reads until it has ended. It returns how.
+func (s *socket) run(w http.ResponseWriter, r *http.Request, protocol string) ending {
+	limits := s.g.cfg.Limits
+	s.lastActive = time.Now()
+	s.idle = time.AfterFunc(limits.Idle, func() { s.close(goingAway) })
+	s.age = time.AfterFunc(limits.Age, func() { s.close(goingAway) })
+	s.g.add(s) // before the client can know that it is open
+	end := abnormal
+	if s.open(w, r, protocol) {
+		end = s.read()
+	}
+	s.close(end)
+	s.idle.Stop()
+	s.age.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *s.end
+}
+
+// open answers the upgrade, and reports whether the client is there.
+func (s *socket) open(w http.ResponseWriter, r *http.Request, protocol string) bool {
+	if protocol != "" {
+		w.Header().Set("Sec-WebSocket-Protocol", protocol) // Accept would answer only what was offered
+	}
+	hijack := &scannedWriter{ResponseWriter: w, scanner: &s.frames}
+	conn, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	if err != nil {
+		return false // Accept has answered
+	}
+	conn.SetReadLimit(int64(s.g.cfg.Limits.MessageBytes))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn, s.raw = conn, hijack.conn
+	s.startWriter()
+	return true
+}
+
+// read begins an invocation for each message. It returns how the socket ended
+// on the client's side.
+func (s *socket) read() ending {
+	for n := int64(1); ; n++ {
+		kind, body, err := s.conn.Read(context.Background())
+		at := time.Now()
+		switch {
+		case s.frames.oversize.Load() == n, errors.Is(err, websocket.ErrMessageTooBig):
+			return tooBig
+		case err != nil:
+			return clientEnding(err)
+		case kind == websocket.MessageBinary:
+			return binaryFrame
+		case !utf8.Valid(body):
+			return invalidText
+		case s.touch(at):
+			s.g.wg.Go(func() { s.message(string(body), at) })
+		}
+	}
+}
+
+func clientEnding(err error) ending {
+	var frame websocket.CloseError
+	switch {
+	case !errors.As(err, &frame):
+		return abnormal
+	case frame.Code == websocket.StatusNoStatusRcvd:
+		return noStatus
+	}
+	return ending{code: frame.Code, reason: frame.Reason}
+}
+
+// touch begins a new idle time and reports whether the socket is open.
+func (s *socket) touch(at time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		return false
+	}
+	s.lastActive = at
+	s.idle.Reset(s.g.cfg.Limits.Idle)
+	return true
+}
+
+// message runs the integration of one message. Its answer does not reach the
+// client, as the route has no route response; a failure does.
+func (s *socket) message(body string, at time.Time) {
+	if hold := s.g.faults.Load().Message; hold != nil {
+		hold(s.g.ctx, s.id, body)
+	}
+	e := s.messageEvent(body, at)
+	resp, err := s.g.invoke(s.g.cfg.Message, e)
+	if err == nil && successful(resp.StatusCode) {
+		return
+	}
+	s.g.log.Warn("message failed", "connection", s.id, "status", resp.StatusCode, "error", err)
+	frame, _ := json.Marshal(map[string]string{
+		"message": "Internal server error", "connectionId": s.id, "requestId": e.RequestContext.RequestID,
+	})
+	_ = s.send(frame) // who has gone or does not read, misses it
+}
+
+// disconnect tells $disconnect how the socket ended. It is best effort: a
+// failure is not repeated.
+func (g *Gateway) disconnect(s *socket, end ending) {
+	if drop := g.faults.Load().DropDisconnect; drop != nil && drop(s.id) {
+		return
+	}
+	if _, err := g.invoke(g.cfg.Disconnect, s.disconnectEvent(end, time.Now())); err != nil {
+		g.log.Warn("disconnect failed", "connection", s.id, "error", err)
+	}
+}
+
+// invoke runs a WebSocket integration. An answer without a status code is an
+// error, as is one that is no JSON object.
+func (g *Gateway) invoke(f Invoker, e wsRequest) (resp events.APIGatewayProxyResponse, err error) {
+	ctx, cancel := context.WithTimeout(g.ctx, g.cfg.Limits.IntegrationTimeout)
+	defer cancel()
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return resp, err
+	}
+	out, err := f.Invoke(ctx, payload)
+	if err != nil {
+		return resp, err
+	}
+	if err := json.Unmarshal(out, &resp); err != nil {
+		return resp, err
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 599 {
+		return resp, errMalformed
+	}
+	return resp, nil
+}
+
+var errMalformed = errors.New("the function's answer has no valid statusCode")

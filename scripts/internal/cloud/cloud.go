@@ -1,0 +1,214 @@
+// Package cloud runs all of Subwire on this machine: DynamoDB Local, ElasticMQ,
+// an API Gateway emulator, the functions' deployed binaries and the event
+// source mappings between them, built from topology as the infrastructure is.
+package cloud
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"subwire/scripts/internal/apigwemu"
+	"subwire/scripts/internal/backend"
+	"subwire/scripts/internal/lambdart"
+	"subwire/shared/topology"
+)
+
+// Config says how to run the cloud. Only Root is required.
+type Config struct {
+	Root     string            // of the repository: bin/local/FUNCTION/bootstrap and .cache are in it
+	HTTP     string            // address of the HTTP API; default a free port on loopback
+	WS       string            // address of the WebSocket API, likewise
+	Data     string            // folder that keeps tables and queues between runs; "" for memory
+	Settings map[string]string // environment for the functions, beside what topology gives them
+	Limits   apigwemu.Limits   // of the gateway; zero fields as AWS has them
+	Log      *slog.Logger      // one line per invocation; default none
+	Output   io.Writer         // what the functions print, and progress; default none
+}
+
+// stage is the WebSocket API's.
+const stage = "local"
+
+// Cloud is a running cloud.
+type Cloud struct {
+	HTTPURL, WSURL string // for clients
+	Backend        *backend.Backend
+	Gateway        *apigwemu.Gateway
+	Functions      map[string]*lambdart.Function // by name
+	Tables, Queues map[string]string             // physical names and URLs by logical name
+
+	cfg     Config
+	servers []*http.Server
+	stop    context.CancelFunc // of the event source mappings
+	running sync.WaitGroup     // servers and mappings
+}
+
+// Start starts everything and returns when clients can connect. ctx bounds the
+// start only: end the cloud with Stop.
+func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	cfg.Output = &lockedWriter{w: cfg.Output}
+	c := &Cloud{cfg: cfg, Functions: map[string]*lambdart.Function{}, stop: func() {}}
+	defer func() {
+		if err != nil {
+			c.Stop()
+		}
+	}()
+	c.Backend, err = backend.Start(ctx, backend.Config{Cache: filepath.Join(cfg.Root, ".cache", "jars"), Data: cfg.Data, Progress: cfg.Output})
+	if err != nil {
+		return nil, err
+	}
+	if c.Tables, err = c.Backend.CreateTables(ctx, prefix); err != nil {
+		return nil, err
+	}
+	if c.Queues, err = c.Backend.CreateQueues(ctx, prefix); err != nil {
+		return nil, err
+	}
+	ws, err := listen(cfg.WS)
+	if err != nil {
+		return nil, err
+	}
+	web, err := listen(cfg.HTTP)
+	if err != nil {
+		ws.Close()
+		return nil, err
+	}
+	c.WSURL = "ws://" + ws.Addr().String() + "/" + stage
+	c.HTTPURL = "http://" + web.Addr().String() + topology.GraphQLPath
+	if err := c.startFunctions("http://" + ws.Addr().String() + "/" + stage); err != nil {
+		ws.Close()
+		web.Close()
+		return nil, err
+	}
+	c.startGateway(ws, web)
+	return c, c.startMappings(ctx)
+}
+
+// prefix of the physical names, as a deployment has one.
+const prefix = "subwire-"
+
+// listen opens the address, or a free port of its host when that is taken.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", cmp.Or(address, "127.0.0.1:0"))
+	if err == nil {
+		return l, nil
+	}
+	host, _, splitErr := net.SplitHostPort(address)
+	if splitErr != nil {
+		return nil, fmt.Errorf("listen on %q: %w", address, splitErr)
+	}
+	if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", address, err)
+	}
+	return l, nil
+}
+
+// concurrency is how many processes of a function run at most.
+const concurrency = 8
+
+func (c *Cloud) startFunctions(callback string) error {
+	for _, f := range topology.Functions() {
+		fn, err := lambdart.New(lambdart.Config{
+			Name:        f.Name,
+			Binary:      filepath.Join(c.cfg.Root, "bin", "local", f.Name, "bootstrap"),
+			Env:         append(c.environ(f, callback), c.Backend.Environ()...),
+			Timeout:     f.Timeout,
+			MemoryMB:    f.MemoryMB,
+			Concurrency: concurrency,
+			Log:         c.cfg.Log,
+			Output:      c.cfg.Output,
+		})
+		if err != nil {
+			return err
+		}
+		c.Functions[f.Name] = fn
+	}
+	return nil
+}
+
+// environ is what topology gives the function.
+func (c *Cloud) environ(f topology.Function, callback string) []string {
+	var env []string
+	for _, t := range f.Tables {
+		env = append(env, t.Env+"="+c.Tables[t.Name])
+	}
+	for _, q := range f.Queues {
+		env = append(env, q.Env+"="+c.Queues[q.Name])
+	}
+	if f.Callback {
+		env = append(env, topology.CallbackEnv+"="+callback)
+	}
+	for _, s := range f.Settings {
+		env = append(env, s.Env+"="+cmp.Or(c.cfg.Settings[s.Env], s.Default))
+	}
+	return env
+}
+
+func (c *Cloud) startGateway(ws, web net.Listener) {
+	route := func(key string) apigwemu.Invoker { return c.Functions[topology.Routes[key].Name] }
+	c.Gateway = apigwemu.New(apigwemu.Config{
+		Connect: route("$connect"), Message: route("$default"), Disconnect: route("$disconnect"),
+		HTTP:  c.Functions[topology.GraphQL.Name],
+		Stage: stage, Paths: []string{topology.GraphQLPath}, Limits: c.cfg.Limits, Log: c.cfg.Log,
+	})
+	c.serve(ws, c.Gateway.WebSocket())
+	c.serve(web, c.Gateway.HTTP())
+}
+
+func (c *Cloud) serve(l net.Listener, h http.Handler) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	c.servers = append(c.servers, s)
+	c.running.Go(func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			c.cfg.Log.Error("gateway stopped", "error", err)
+		}
+	})
+}
+
+// stopTime bounds the end of the sockets and of what they were doing.
+const stopTime = 3 * time.Second
+
+// lockedWriter lets all functions write to w, which may be nil.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	if l.w == nil {
+		return len(p), nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// Stop ends everything, in the reverse order, and returns when no child is left.
+func (c *Cloud) Stop() {
+	if c.Gateway != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		if err := c.Gateway.Close(ctx); err != nil {
+			c.cfg.Log.Warn("gateway closed late", "error", err)
+		}
+	}
+	for _, s := range c.servers {
+		s.Close()
+	}
+	c.stop()
+	for _, f := range c.Functions {
+		f.Stop()
+	}
+	c.running.Wait()
+	if c.Backend != nil {
+		c.Backend.Stop()
+	}
+}

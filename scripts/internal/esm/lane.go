@@ -1,0 +1,219 @@
+package esm
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"subwire/shared/topology"
+)
+
+// lane handles the records of one shard whose partition keys fall to it, one
+// batch at a time.
+type lane struct {
+	*Stream
+	shard string
+	pages chan []record // closed at the end of the shard
+}
+
+// batch is records that the function gets at once.
+type batch struct {
+	records []record
+	retries int // with which the first record has failed again; splits are none
+	invoked int // times, with the first record
+}
+
+// rest is what is to be done of b after an invocation that failed from the
+// given record on: nothing, or the same again, or parts of it in order.
+func (b batch) rest(failed int, bisect bool) []batch {
+	left := b.records[failed:]
+	switch {
+	case len(left) == 0:
+		return nil
+	case bisect && failed > 0: // split where the report says
+		return []batch{{left, 0, b.invoked}}
+	case bisect && len(left) > 1:
+		half := len(left) / 2
+		return []batch{{left[:half], 0, b.invoked}, {left[half:], 0, b.invoked}}
+	case failed > 0: // the first of these has failed once
+		return []batch{{left, 1, b.invoked}}
+	default:
+		return []batch{{left, b.retries + 1, b.invoked}}
+	}
+}
+
+// run makes batches of what comes, as large as they can be without waiting.
+func (l lane) run(ctx context.Context) {
+	var waiting []record
+	for ctx.Err() == nil {
+		if len(waiting) == 0 {
+			select {
+			case page, open := <-l.pages:
+				if !open {
+					return
+				}
+				waiting = page
+			case <-ctx.Done():
+				return
+			}
+		}
+		waiting = l.gather(waiting)
+		n := fit(waiting, l.Mapping.BatchSize)
+		l.handle(ctx, batch{records: waiting[:n]})
+		waiting = waiting[n:]
+	}
+}
+
+// gather adds to waiting what is there already, until a batch is full.
+func (l lane) gather(waiting []record) []record {
+	for len(waiting) < l.Mapping.BatchSize {
+		select {
+		case page, open := <-l.pages:
+			if !open {
+				return waiting
+			}
+			waiting = append(waiting, page...)
+		default:
+			return waiting
+		}
+	}
+	return waiting
+}
+
+// handle brings every record of b to the function or to the destination, or
+// returns because ctx ended.
+func (l lane) handle(ctx context.Context, b batch) {
+	todo := []batch{b}
+	for len(todo) > 0 && ctx.Err() == nil {
+		b, todo = todo[0], todo[1:]
+		if old := l.expired(b.records); old > 0 {
+			l.giveUp(ctx, b, old, "RecordAgeExceeded", nil)
+			b = batch{records: b.records[old:]}
+		}
+		if len(b.records) == 0 {
+			continue
+		}
+		b.invoked++
+		failed, err := l.invoke(ctx, b.records)
+		if failed < len(b.records) && ctx.Err() == nil {
+			l.Log.Warn("batch failed", "function", l.Mapping.Function.Name, "shard", l.shard,
+				"records", len(b.records), "from", b.records[failed].sequence, "error", err)
+		}
+		next := b.rest(failed, l.Mapping.Bisect)
+		if len(next) == 0 {
+			continue
+		}
+		if next[0].retries > l.Mapping.MaxRetries {
+			l.giveUp(ctx, next[0], len(next[0].records), "RetryAttemptsExhausted", err)
+			continue
+		}
+		if n := next[0].retries; n > 0 {
+			pause(ctx, l.retryPause(n))
+		}
+		todo = slices.Concat(next, todo)
+	}
+}
+
+// expired returns how many records, from the first, are too old.
+func (l lane) expired(records []record) int {
+	young := slices.IndexFunc(records, func(r record) bool { return time.Since(r.at) <= l.Mapping.MaxAge })
+	if young < 0 {
+		return len(records)
+	}
+	return young
+}
+
+// invoke returns from which record on the batch failed: len(records) for none.
+// The error says that the function failed or that its report is invalid, and
+// so the batch as a whole.
+func (l lane) invoke(ctx context.Context, records []record) (failed int, err error) {
+	response, err := l.Invoker.Invoke(ctx, event(records))
+	if err != nil {
+		return 0, err
+	}
+	ids, err := failures(response)
+	if err != nil {
+		return 0, err
+	}
+	failed = len(records)
+	for _, id := range ids {
+		i := slices.IndexFunc(records, func(r record) bool { return r.sequence == id })
+		if i < 0 {
+			return 0, fmt.Errorf("report names unknown record %q", id)
+		}
+		failed = min(failed, i)
+	}
+	return failed, nil
+}
+
+// giveUp tells the destination of the first n records of b. It does not return
+// before the destination knows, or ctx ended: no record is lost unseen.
+func (l lane) giveUp(ctx context.Context, b batch, n int, condition string, cause error) {
+	body := l.invocationRecord(b, n, condition, cause)
+	for ctx.Err() == nil {
+		_, err := l.Destination.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &l.OnFailureURL, MessageBody: aws.String(string(body))})
+		if err == nil {
+			l.Log.Error("records given up", "shard", l.shard, "records", n, "from", b.records[0].sequence, "condition", condition)
+			return
+		}
+		if ctx.Err() == nil {
+			l.Log.Warn("destination not told", "queue", l.Mapping.OnFailure.Name, "error", err)
+		}
+		pause(ctx, errorPause)
+	}
+}
+
+// invocationRecord is what AWS tells a destination ("Retaining discarded
+// batches for a DynamoDB event source in Lambda" in the Lambda Developer
+// Guide), but for the request id, which is not known here.
+func (l lane) invocationRecord(b batch, n int, condition string, cause error) []byte {
+	type requestContext struct {
+		FunctionArn string `json:"functionArn"`
+		Condition   string `json:"condition"`
+		InvokeCount int    `json:"approximateInvokeCount"`
+	}
+	type responseContext struct {
+		StatusCode    int    `json:"statusCode"`
+		Version       string `json:"executedVersion"`
+		FunctionError string `json:"functionError,omitempty"`
+	}
+	type batchInfo struct {
+		ShardID   string    `json:"shardId"`
+		Start     string    `json:"startSequenceNumber"`
+		End       string    `json:"endSequenceNumber"`
+		First     time.Time `json:"approximateArrivalOfFirstRecord"`
+		Last      time.Time `json:"approximateArrivalOfLastRecord"`
+		BatchSize int       `json:"batchSize"`
+		StreamArn string    `json:"streamArn"`
+	}
+	first, last := b.records[0], b.records[n-1]
+	var response *responseContext
+	if b.invoked > 0 {
+		response = &responseContext{StatusCode: 200, Version: "$LATEST"}
+		if cause != nil {
+			response.FunctionError = "Unhandled"
+		}
+	}
+	body, _ := json.Marshal(struct { // nothing in it can fail
+		Request   requestContext   `json:"requestContext"`
+		Response  *responseContext `json:"responseContext"`
+		Version   string           `json:"version"`
+		Timestamp string           `json:"timestamp"`
+		Batch     batchInfo        `json:"DDBStreamBatchInfo"`
+	}{
+		requestContext{functionARN(l.ARN, l.Mapping), condition, b.invoked},
+		response, "1.0", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
+		batchInfo{l.shard, first.sequence, last.sequence, first.at.UTC(), last.at.UTC(), n, l.ARN},
+	})
+	return body
+}
+
+// functionARN is that of the mapping's function, where the stream is.
+func functionARN(stream string, m topology.StreamMapping) string {
+	return fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", arnPart(stream, 3), arnPart(stream, 4), m.Function.Name)
+}

@@ -1,0 +1,181 @@
+package esm
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"subwire/shared/topology"
+)
+
+const (
+	receiveMax    = 10              // messages, of one request: SQS's limit
+	receiveWait   = 20              // seconds, likewise
+	deleteTimeout = 5 * time.Second // of what is handled, also when Run is to end
+)
+
+// QueueClient is the part of *sqs.Client that a Queue uses.
+type QueueClient interface {
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+}
+
+// Queue moves the messages of one queue to a function. What the function does
+// not report as failed is deleted; the rest comes back when its visibility
+// ends, which is the queue's affair, as are its dead letters and the order
+// within a group. A batch is what one request receives: ten messages at most.
+type Queue struct {
+	Mapping topology.QueueMapping
+	URL     string
+	ARN     string
+	Client  QueueClient
+	Invoker Invoker
+	Log     *slog.Logger
+}
+
+// Run works until ctx ends, and returns when the invocations have. Errors are
+// logged and do not end it.
+func (q *Queue) Run(ctx context.Context) {
+	slots := make(chan struct{}, q.Mapping.MaxConcurrency)
+	var invocations sync.WaitGroup
+	defer invocations.Wait()
+	for {
+		select {
+		case slots <- struct{}{}: // received only when it can be handled
+		case <-ctx.Done():
+			return
+		}
+		msgs, err := q.receive(ctx)
+		if err != nil && ctx.Err() == nil {
+			q.Log.Warn("receive failed", "queue", q.Mapping.Queue.Name, "error", err)
+			pause(ctx, errorPause)
+		}
+		if len(msgs) == 0 {
+			<-slots
+			continue
+		}
+		invocations.Go(func() {
+			q.handle(ctx, msgs)
+			<-slots
+		})
+	}
+}
+
+func (q *Queue) receive(ctx context.Context) ([]types.Message, error) {
+	out, err := q.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl:                    &q.URL,
+		MaxNumberOfMessages:         int32(min(q.Mapping.BatchSize, receiveMax)),
+		WaitTimeSeconds:             receiveWait,
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+		MessageAttributeNames:       []string{"All"},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("receive messages: %w", err)
+	}
+	return out.Messages, nil
+}
+
+// handle invokes the function with a batch and deletes what it has handled.
+func (q *Queue) handle(ctx context.Context, msgs []types.Message) {
+	handled, err := q.invoke(ctx, msgs)
+	if err != nil && ctx.Err() == nil {
+		q.Log.Warn("batch failed", "queue", q.Mapping.Queue.Name, "messages", len(msgs), "error", err)
+	}
+	if len(handled) == 0 {
+		return
+	}
+	// Also while Run ends: what is handled must not be handled again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
+	defer cancel()
+	if err := q.delete(ctx, handled); err != nil {
+		q.Log.Warn("delete failed", "queue", q.Mapping.Queue.Name, "error", err)
+	}
+}
+
+// invoke returns the messages that the function has handled: none with an
+// error.
+func (q *Queue) invoke(ctx context.Context, msgs []types.Message) ([]types.Message, error) {
+	payload, err := q.event(msgs)
+	if err != nil {
+		return nil, err
+	}
+	response, err := q.Invoker.Invoke(ctx, payload)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := failures(response)
+	if err != nil {
+		return nil, err
+	}
+	failed := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		failed[id] = true
+	}
+	var handled []types.Message
+	for _, m := range msgs {
+		if !failed[*m.MessageId] {
+			handled = append(handled, m)
+		}
+		delete(failed, *m.MessageId)
+	}
+	if len(failed) > 0 {
+		return nil, fmt.Errorf("report names %d unknown messages", len(failed))
+	}
+	return handled, nil
+}
+
+// delete deletes messages. What SQS does not delete comes back, as anything
+// may that is delivered at least once.
+func (q *Queue) delete(ctx context.Context, msgs []types.Message) error {
+	entries := make([]types.DeleteMessageBatchRequestEntry, len(msgs))
+	for i, m := range msgs {
+		entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle}
+	}
+	out, err := q.Client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries})
+	if err != nil {
+		return fmt.Errorf("delete %d messages: %w", len(msgs), err)
+	}
+	if n := len(out.Failed); n > 0 {
+		return fmt.Errorf("%d of %d messages not deleted: %s", n, len(msgs), aws.ToString(out.Failed[0].Code))
+	}
+	return nil
+}
+
+// event is the function's input.
+func (q *Queue) event(msgs []types.Message) ([]byte, error) {
+	var e events.SQSEvent
+	for _, m := range msgs {
+		attributes := make(map[string]events.SQSMessageAttribute, len(m.MessageAttributes))
+		for name, a := range m.MessageAttributes {
+			attributes[name] = events.SQSMessageAttribute{DataType: aws.ToString(a.DataType),
+				StringValue: a.StringValue, BinaryValue: a.BinaryValue,
+				StringListValues: []string{}, BinaryListValues: [][]byte{}}
+		}
+		e.Records = append(e.Records, events.SQSMessage{
+			MessageId:              *m.MessageId,
+			ReceiptHandle:          *m.ReceiptHandle,
+			Body:                   *m.Body,
+			Md5OfBody:              aws.ToString(m.MD5OfBody),
+			Md5OfMessageAttributes: aws.ToString(m.MD5OfMessageAttributes),
+			Attributes:             m.Attributes,
+			MessageAttributes:      attributes,
+			EventSourceARN:         q.ARN,
+			EventSource:            "aws:sqs",
+			AWSRegion:              arnPart(q.ARN, 3),
+		})
+	}
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode event: %w", err)
+	}
+	return payload, nil
+}

@@ -1,0 +1,119 @@
+package esm
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
+)
+
+// record is a stream record on its way to the function.
+type record struct {
+	sequence string
+	at       time.Time // when it came into the stream, to the second
+	json     []byte    // its element of the event's Records
+	hash     uint32    // of its partition key
+}
+
+// newRecord encodes r as an element of a function's input. key is the name of
+// the table's partition key.
+func newRecord(r types.Record, streamARN, key string) (record, error) {
+	change := events.DynamoDBStreamRecord{
+		ApproximateCreationDateTime: events.SecondsEpochTime{Time: aws.ToTime(r.Dynamodb.ApproximateCreationDateTime).Truncate(time.Second)},
+		Keys:                        attributes(r.Dynamodb.Keys),
+		NewImage:                    attributes(r.Dynamodb.NewImage),
+		OldImage:                    attributes(r.Dynamodb.OldImage),
+		SequenceNumber:              aws.ToString(r.Dynamodb.SequenceNumber),
+		SizeBytes:                   aws.ToInt64(r.Dynamodb.SizeBytes),
+		StreamViewType:              string(r.Dynamodb.StreamViewType),
+	}
+	encoded, err := json.Marshal(events.DynamoDBEventRecord{
+		AWSRegion:      aws.ToString(r.AwsRegion),
+		Change:         change,
+		EventID:        aws.ToString(r.EventID),
+		EventName:      string(r.EventName),
+		EventSource:    aws.ToString(r.EventSource),
+		EventVersion:   aws.ToString(r.EventVersion),
+		EventSourceArn: streamARN,
+	})
+	if err != nil {
+		return record{}, fmt.Errorf("encode record %s: %w", change.SequenceNumber, err)
+	}
+	partition, err := json.Marshal(change.Keys[key])
+	if err != nil {
+		return record{}, fmt.Errorf("encode key of record %s: %w", change.SequenceNumber, err)
+	}
+	h := fnv.New32a()
+	h.Write(partition)
+	return record{change.SequenceNumber, change.ApproximateCreationDateTime.Time, encoded, h.Sum32()}, nil
+}
+
+// event is the function's input.
+func event(records []record) []byte {
+	payload := []byte(eventHead)
+	for i, r := range records {
+		if i > 0 {
+			payload = append(payload, ',')
+		}
+		payload = append(payload, r.json...)
+	}
+	return append(payload, eventTail...)
+}
+
+const (
+	eventHead = `{"Records":[`
+	eventTail = `]}`
+)
+
+// fit returns how many records, from the first, make one batch: size at most,
+// and what one invocation may carry.
+func fit(records []record, size int) int {
+	bytes := len(eventHead) + len(eventTail)
+	for i, r := range records[:min(size, len(records))] {
+		if bytes += len(r.json) + 1; bytes > maxPayload && i > 0 {
+			return i
+		}
+	}
+	return min(size, len(records))
+}
+
+func attributes(in map[string]types.AttributeValue) map[string]events.DynamoDBAttributeValue {
+	out := make(map[string]events.DynamoDBAttributeValue, len(in))
+	for name, v := range in {
+		out[name] = attribute(v)
+	}
+	return out
+}
+
+func attribute(v types.AttributeValue) events.DynamoDBAttributeValue {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return events.NewStringAttribute(v.Value)
+	case *types.AttributeValueMemberN:
+		return events.NewNumberAttribute(v.Value)
+	case *types.AttributeValueMemberB:
+		return events.NewBinaryAttribute(v.Value)
+	case *types.AttributeValueMemberBOOL:
+		return events.NewBooleanAttribute(v.Value)
+	case *types.AttributeValueMemberSS:
+		return events.NewStringSetAttribute(v.Value)
+	case *types.AttributeValueMemberNS:
+		return events.NewNumberSetAttribute(v.Value)
+	case *types.AttributeValueMemberBS:
+		return events.NewBinarySetAttribute(v.Value)
+	case *types.AttributeValueMemberM:
+		return events.NewMapAttribute(attributes(v.Value))
+	case *types.AttributeValueMemberL:
+		list := make([]events.DynamoDBAttributeValue, len(v.Value))
+		for i, e := range v.Value {
+			list[i] = attribute(e)
+		}
+		return events.NewListAttribute(list)
+	default: // NULL
+		return events.NewNullAttribute()
+	}
+}

@@ -1,0 +1,229 @@
+package esm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"subwire/shared/topology"
+)
+
+const (
+	shardPause = time.Second // between looks for new shards
+
+	// idlePause is between reads that find nothing. AWS reads four times a
+	// second, which would be most of what a message takes here.
+	idlePause = 25 * time.Millisecond
+
+	// A failing batch is tried again after firstPause, then after twice that,
+	// and so on up to maxPause.
+	firstPause = 100 * time.Millisecond
+	maxPause   = 10 * time.Second
+
+	lanePages = 1000 // reads that a lane may be behind; a page has one record when few come
+)
+
+// StreamClient is the part of *dynamodbstreams.Client that a Stream uses.
+type StreamClient interface {
+	DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error)
+	GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error)
+	GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error)
+}
+
+// Destination is the part of *sqs.Client that takes note of lost records.
+type Destination interface {
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+}
+
+// Stream moves a table's inserts to a function, from the oldest record that
+// the stream holds. Records with one partition key reach the function in
+// order, the first time. Where it has got to is known to Run alone.
+//
+// A batch that fails is invoked again from the first record that the report
+// names, or whole. With Bisect one that fails from its first record is halved
+// instead, so that what is given up after MaxRetries is one record; without,
+// it is the rest of the batch.
+type Stream struct {
+	Mapping      topology.StreamMapping
+	ARN          string // of the stream
+	OnFailureURL string // of Mapping.OnFailure
+	Client       StreamClient
+	Destination  Destination
+	Invoker      Invoker
+	Log          *slog.Logger
+	RetryPause   time.Duration // before the first retry; default 100 ms
+}
+
+// Run works until ctx ends, and returns when all that it started has. Errors
+// are logged and do not end it.
+func (s *Stream) Run(ctx context.Context) {
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	read := map[string]chan struct{}{} // by shard, closed when it was read to its end
+	for {
+		shards, err := s.shards(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.Log.Warn("shards not found", "stream", s.ARN, "error", err)
+		}
+		var fresh []types.Shard
+		for _, shard := range shards {
+			if id := *shard.ShardId; read[id] == nil {
+				read[id] = make(chan struct{})
+				fresh = append(fresh, shard)
+			}
+		}
+		for _, shard := range fresh {
+			id, parent := *shard.ShardId, read[aws.ToString(shard.ParentShardId)]
+			done := read[id]
+			readers.Go(func() { s.runShard(ctx, id, parent, done) })
+		}
+		if !pause(ctx, shardPause) {
+			return
+		}
+	}
+}
+
+// shards lists the shards that the stream has now.
+func (s *Stream) shards(ctx context.Context) ([]types.Shard, error) {
+	var shards []types.Shard
+	in := &dynamodbstreams.DescribeStreamInput{StreamArn: &s.ARN}
+	for {
+		out, err := s.Client.DescribeStream(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("describe stream: %w", err)
+		}
+		shards = append(shards, out.StreamDescription.Shards...)
+		if in.ExclusiveStartShardId = out.StreamDescription.LastEvaluatedShardId; in.ExclusiveStartShardId == nil {
+			return shards, nil
+		}
+	}
+}
+
+// runShard handles a shard once its parent was: parent is nil for one that has
+// none, or none any more. It closes done when every record was handled.
+func (s *Stream) runShard(ctx context.Context, id string, parent <-chan struct{}, done chan<- struct{}) {
+	if parent != nil {
+		select {
+		case <-parent:
+		case <-ctx.Done():
+			return
+		}
+	}
+	var running sync.WaitGroup
+	lanes := make([]lane, max(1, s.Mapping.Parallelization))
+	for i := range lanes {
+		lanes[i] = lane{s, id, make(chan []record, lanePages)}
+		running.Go(func() { lanes[i].run(ctx) })
+	}
+	s.readShard(ctx, id, lanes)
+	for _, l := range lanes {
+		close(l.pages)
+	}
+	running.Wait()
+	if ctx.Err() == nil {
+		close(done)
+	}
+}
+
+// readShard reads a shard to its end and gives its records to the lanes.
+func (s *Stream) readShard(ctx context.Context, id string, lanes []lane) {
+	var position string  // the sequence number read last
+	var iterator *string // nil when one is needed
+	for ctx.Err() == nil {
+		records, next, err := s.page(ctx, id, position, iterator)
+		if err == nil {
+			err = s.deal(ctx, records, lanes)
+		}
+		if err != nil {
+			// An iterator lasts 15 minutes; after any error a new one is asked for.
+			iterator = nil
+			_, trimmed := errors.AsType[*types.TrimmedDataAccessException](err)
+			if trimmed && position == "" {
+				// DynamoDB Local says so of an iterator that is older than the
+				// shard's first record. Nothing was missed.
+				pause(ctx, idlePause)
+				continue
+			}
+			if trimmed {
+				position = ""
+			}
+			if ctx.Err() == nil {
+				s.Log.Warn("shard not read", "stream", s.ARN, "shard", id, "error", err)
+				pause(ctx, errorPause)
+			}
+			continue
+		}
+		if len(records) > 0 {
+			position = *records[len(records)-1].Dynamodb.SequenceNumber
+		}
+		if iterator = next; iterator == nil {
+			return
+		}
+		if len(records) == 0 {
+			pause(ctx, idlePause)
+		}
+	}
+}
+
+// page reads what follows the iterator or, without one, the position; "" is
+// the oldest record.
+func (s *Stream) page(ctx context.Context, id, position string, iterator *string) ([]types.Record, *string, error) {
+	if iterator == nil {
+		in := &dynamodbstreams.GetShardIteratorInput{StreamArn: &s.ARN, ShardId: &id, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
+		if position != "" {
+			in.ShardIteratorType, in.SequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &position
+		}
+		out, err := s.Client.GetShardIterator(ctx, in)
+		if err != nil {
+			return nil, nil, fmt.Errorf("get shard iterator: %w", err)
+		}
+		iterator = out.ShardIterator
+	}
+	out, err := s.Client.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: iterator})
+	if err != nil {
+		return nil, nil, fmt.Errorf("get records: %w", err)
+	}
+	return out.Records, out.NextShardIterator, nil
+}
+
+// deal gives the inserts among a page's records to the lanes of their
+// partition keys. It waits for a lane that is too far behind.
+func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) error {
+	hands := make([][]record, len(lanes))
+	for _, r := range page {
+		if r.EventName != types.OperationTypeInsert {
+			continue
+		}
+		rec, err := newRecord(r, s.ARN, s.Mapping.Table.Key)
+		if err != nil {
+			return err
+		}
+		i := rec.hash % uint32(len(lanes))
+		hands[i] = append(hands[i], rec)
+	}
+	for i, hand := range hands {
+		if len(hand) == 0 {
+			continue
+		}
+		select {
+		case lanes[i].pages <- hand:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// retryPause is how long to wait before the n-th retry, counted from 1.
+func (s *Stream) retryPause(n int) time.Duration {
+	return min(maxPause, cmp.Or(s.RetryPause, firstPause)<<min(n-1, 10))
+}

@@ -1,0 +1,493 @@
+package lambdart
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
+)
+
+// binary is the test function, built once.
+var binary string
+
+// A test starts this program again with these, to kill it.
+const (
+	doomedBinary  = "LAMBDART_TEST_BINARY"
+	doomedAddress = "LAMBDART_TEST_ADDRESS"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(doomedBinary) != "" {
+		runDoomed()
+	}
+	dir, err := os.MkdirTemp("", "lambdart")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "bootstrap")
+	build := exec.Command("go", "build", "-o", binary, "./testdata/fn")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+type request struct {
+	Do   string `json:"do"`
+	Text string `json:"text"`
+}
+
+type response struct {
+	Text      string
+	PID       int
+	RequestID string
+	ARN       string
+	Left      int64
+	TraceID   string
+	Env       []string
+}
+
+// start runs the test function until the test ends.
+func start(t *testing.T, cfg Config) *Function {
+	t.Helper()
+	cfg.Name, cfg.Binary = "fn", binary
+	if cfg.Timeout == 0 {
+		cfg.Timeout = time.Minute
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	f, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Stop)
+	return f
+}
+
+func invoke(ctx context.Context, f *Function, do, text string) (response, error) {
+	payload, err := json.Marshal(request{do, text})
+	if err != nil {
+		return response{}, err
+	}
+	out, err := f.Invoke(ctx, payload)
+	if err != nil {
+		return response{}, err
+	}
+	var r response
+	return r, json.Unmarshal(out, &r)
+}
+
+func mustInvoke(t *testing.T, f *Function, do, text string) response {
+	t.Helper()
+	r, err := invoke(t.Context(), f, do, text)
+	if err != nil {
+		t.Fatalf("%s: %v", do, err)
+	}
+	return r
+}
+
+// functionError checks that err is one with the given type and text.
+func functionError(t *testing.T, err error, kind, text string) {
+	t.Helper()
+	fe, ok := errors.AsType[*FunctionError](err)
+	if !ok {
+		t.Fatalf("error is %v, want a FunctionError", err)
+	}
+	if fe.Type != kind || !strings.Contains(fe.Message, text) {
+		t.Errorf("error is %q with %q, want %q with %q", fe.Type, fe.Message, kind, text)
+	}
+	var body struct{ ErrorType, ErrorMessage string }
+	if err := json.Unmarshal(fe.Payload, &body); err != nil || body.ErrorType != kind {
+		t.Errorf("payload is %s, want one with error type %q", fe.Payload, kind)
+	}
+}
+
+// ear is where processes connect to, so that a test sees them live and die.
+type ear struct {
+	t *testing.T
+	net.Listener
+}
+
+func listen(t *testing.T) ear {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return ear{t, l}
+}
+
+// accept waits for the next process that connects.
+func (e ear) accept() net.Conn {
+	e.t.Helper()
+	c, err := e.Accept()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// waitForDeath returns when the process at the other end has ended.
+func waitForDeath(t *testing.T, c net.Conn) {
+	t.Helper()
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("process still lives")
+	}
+}
+
+type outcome struct {
+	response
+	err error
+}
+
+// hold makes a process work until what it is told through the connection.
+func hold(t *testing.T, f *Function, e ear, do string) (net.Conn, <-chan outcome) {
+	t.Helper()
+	done := make(chan outcome, 1)
+	go func() {
+		r, err := invoke(t.Context(), f, do, e.Addr().String())
+		done <- outcome{r, err}
+	}()
+	return e.accept(), done
+}
+
+func TestInvokeTellsWhatAWSTells(t *testing.T) {
+	t.Parallel()
+	f := start(t, Config{Timeout: time.Minute})
+	first, second := mustInvoke(t, f, "echo", "a"), mustInvoke(t, f, "echo", "b")
+	if first.Text != "a" || second.Text != "b" {
+		t.Errorf("echoes are %q and %q", first.Text, second.Text)
+	}
+	if first.RequestID == second.RequestID || len(first.RequestID) != 36 {
+		t.Errorf("request ids are %q and %q, want two UUIDs", first.RequestID, second.RequestID)
+	}
+	if want := "arn:aws:lambda:us-east-1:000000000000:function:fn"; first.ARN != want {
+		t.Errorf("ARN is %s, want %s", first.ARN, want)
+	}
+	if limit := time.Minute.Milliseconds(); first.Left <= 0 || first.Left > limit {
+		t.Errorf("%d ms left of %d", first.Left, limit)
+	}
+	if !strings.HasPrefix(first.TraceID, "Root=1-") {
+		t.Errorf("trace id is %q", first.TraceID)
+	}
+}
+
+func TestEnvironmentIsThatOfLambda(t *testing.T) {
+	t.Parallel()
+	f := start(t, Config{Env: []string{"TABLE=t", "AWS_REGION=eu-central-1", "_HANDLER=mine"}, MemoryMB: 512})
+	got := map[string]string{}
+	for _, pair := range mustInvoke(t, f, "env", "").Env {
+		name, value, _ := strings.Cut(pair, "=")
+		got[name] = value
+	}
+	want := map[string]string{
+		"TABLE": "t", "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "us-east-1",
+		"_HANDLER": "bootstrap", "AWS_LAMBDA_RUNTIME_API": f.address + "/1", "AWS_LAMBDA_FUNCTION_NAME": "fn",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "LAMBDA_TASK_ROOT": filepath.Dir(binary),
+		"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "en_US.UTF-8", "TZ": ":UTC", "TMPDIR": os.TempDir(),
+	}
+	// The runtime client itself sets _X_AMZN_TRACE_ID; exec sets PWD with Dir.
+	ours := cmpopts.IgnoreMapEntries(func(name, _ string) bool { return name == "_X_AMZN_TRACE_ID" || name == "PWD" })
+	if diff := cmp.Diff(want, got, ours); diff != "" {
+		t.Errorf("environment (-want +got):\n%s", diff)
+	}
+}
+
+func TestFailuresOfTheFunction(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		do, text   string
+		timeout    time.Duration
+		kind, want string
+		survives   bool // whether the process is used again
+	}{
+		"error":           {"error", "no such chat", time.Minute, "errorString", "no such chat", true},
+		"panic":           {"panic", "nil map", time.Minute, "string", "nil map", false},
+		"exit":            {"exit", "", time.Minute, "Runtime.ExitError", "Runtime exited without providing a reason", false},
+		"large response":  {"large", "", time.Minute, "Function.ResponseSizeTooLarge", "6291456", false},
+		"hang until time": {"hang", "", 2 * time.Second, "Sandbox.Timedout", "Task timed out after 2.00 seconds", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := start(t, Config{Timeout: tt.timeout})
+			before := mustInvoke(t, f, "echo", "")
+			_, err := invoke(t.Context(), f, tt.do, tt.text)
+			functionError(t, err, tt.kind, tt.want)
+			after := mustInvoke(t, f, "echo", "")
+			if survived := before.PID == after.PID; survived != tt.survives {
+				t.Errorf("process used again: %v, want %v", survived, tt.survives)
+			}
+		})
+	}
+}
+
+func TestInitFailures(t *testing.T) {
+	t.Parallel()
+	t.Run("exit is told with the last output", func(t *testing.T) {
+		t.Parallel()
+		_, err := invoke(t.Context(), start(t, Config{Env: []string{"AT_INIT=exit"}}), "echo", "")
+		functionError(t, err, "Runtime.ExitError", "exit status 3: no table, no life")
+	})
+	t.Run("a reported one is passed on", func(t *testing.T) {
+		t.Parallel()
+		_, err := invoke(t.Context(), start(t, Config{Env: []string{"AT_INIT=report"}}), "echo", "")
+		functionError(t, err, "Config", "no table")
+	})
+	t.Run("a missing binary is named", func(t *testing.T) {
+		t.Parallel()
+		f, err := New(Config{Name: "fn", Binary: "no/such/bootstrap", Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Stop()
+		if _, err := f.Invoke(t.Context(), nil); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("error is %v, want %v", err, os.ErrNotExist)
+		}
+	})
+}
+
+func TestConcurrency(t *testing.T) {
+	t.Parallel()
+	e := listen(t)
+	f := start(t, Config{Concurrency: 2})
+	a, doneA := hold(t, f, e, "hold")
+	b, doneB := hold(t, f, e, "hold")
+
+	gaveUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := invoke(gaveUp, f, "echo", ""); !errors.Is(err, ErrThrottled) || !errors.Is(err, context.Canceled) {
+		t.Errorf("third at once: error is %v, want %v", err, ErrThrottled)
+	}
+	third := make(chan outcome, 1)
+	go func() {
+		r, err := invoke(t.Context(), f, "echo", "")
+		third <- outcome{r, err}
+	}()
+	a.Close()
+	first := <-doneA
+	if waited := <-third; waited.err != nil || waited.PID != first.PID {
+		t.Errorf("the one that waited got process %d, %v; want %d, which became free", waited.PID, waited.err, first.PID)
+	}
+	b.Close()
+	last := <-doneB
+	if first.err != nil || last.err != nil {
+		t.Fatal(first.err, last.err)
+	}
+	if first.PID == last.PID {
+		t.Error("one process had two events at once")
+	}
+	if got := mustInvoke(t, f, "echo", ""); got.PID != last.PID {
+		t.Errorf("process %d was used, want %d, the one used last", got.PID, last.PID)
+	}
+}
+
+func TestProcessesAreReused(t *testing.T) {
+	t.Parallel()
+	f := start(t, Config{Concurrency: 2})
+	var mu sync.Mutex
+	pids, requests := map[int]bool{}, map[string]bool{}
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			r, err := invoke(t.Context(), f, "echo", fmt.Sprint(i))
+			if err != nil || r.Text != fmt.Sprint(i) {
+				t.Errorf("echo of %d is %q, %v", i, r.Text, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			pids[r.PID], requests[r.RequestID] = true, true
+		})
+	}
+	wg.Wait()
+	if len(pids) > 2 || len(requests) != 40 {
+		t.Errorf("%d processes and %d requests, want at most 2 and 40", len(pids), len(requests))
+	}
+}
+
+func TestInvokeReturnsWithItsContext(t *testing.T) {
+	t.Parallel()
+	e := listen(t)
+	f := start(t, Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := invoke(ctx, f, "hold", e.Addr().String())
+		failed <- err
+	}()
+	c := e.accept()
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) || errors.Is(err, ErrThrottled) {
+		t.Errorf("error is %v, want %v", err, context.Canceled)
+	}
+	c.Close() // the function goes on to its end, and then there is room again
+	mustInvoke(t, f, "echo", "")
+}
+
+func TestOutputComesByLines(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	f := start(t, Config{Output: &out})
+	mustInvoke(t, f, "print", "one\ntwo")
+	mustInvoke(t, f, "print", " halves\nlast")
+	f.Stop()
+	if want := "fn: one\nfn: two halves\nfn: last\n"; out.String() != want {
+		t.Errorf("output is %q, want %q", out.String(), want)
+	}
+}
+
+func TestEveryInvocationIsLogged(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	f := start(t, Config{Log: slog.New(slog.NewJSONHandler(&out, nil))})
+	first := mustInvoke(t, f, "echo", "")
+	invoke(t.Context(), f, "error", "no such chat")
+	f.Stop()
+
+	type line struct{ Msg, Level, Function, Request, Start, Error string }
+	var got []line
+	for text := range strings.Lines(out.String()) {
+		var l line
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, l)
+	}
+	want := []line{
+		{"invocation", "INFO", "fn", first.RequestID, "cold", ""},
+		{"invocation", "ERROR", "fn", "", "warm", "errorString: no such chat"},
+	}
+	if len(got) == 2 {
+		want[1].Request = got[1].Request
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+}
+
+func TestKill(t *testing.T) {
+	t.Parallel()
+	e := listen(t)
+	f := start(t, Config{Concurrency: 2})
+	if f.Kill() {
+		t.Error("killed a process where there is none")
+	}
+	a, doneA := hold(t, f, e, "hold")
+	_, doneB := hold(t, f, e, "hold")
+	a.Close()
+	idle := <-doneA
+
+	if !f.Kill() {
+		t.Error("killed none")
+	}
+	functionError(t, (<-doneB).err, "Runtime.ExitError", "Runtime exited with error: signal: killed")
+
+	if got := mustInvoke(t, f, "echo", ""); got.PID != idle.PID {
+		t.Errorf("process %d was killed, which was idle", idle.PID)
+	}
+	left := f.idle[0]
+	f.Kill()
+	<-left.exited
+	if fresh := mustInvoke(t, f, "echo", ""); fresh.PID == idle.PID {
+		t.Error("a dead process was used")
+	}
+}
+
+func TestStopLeavesNothing(t *testing.T) {
+	t.Parallel()
+	e := listen(t)
+	f := start(t, Config{Concurrency: 3})
+	deaf, doneDeaf := hold(t, f, e, "deaf") // to SIGTERM
+	busy, doneBusy := hold(t, f, e, "hold")
+	mustInvoke(t, f, "dial", e.Addr().String())
+	idle := e.accept()
+
+	f.Stop()
+	for _, c := range []net.Conn{deaf, busy, idle} {
+		waitForDeath(t, c)
+	}
+	functionError(t, (<-doneDeaf).err, "Runtime.ExitError", "killed")
+	functionError(t, (<-doneBusy).err, "Runtime.ExitError", "terminated")
+	if _, err := invoke(t.Context(), f, "echo", ""); !errors.Is(err, ErrStopped) {
+		t.Errorf("after Stop: error is %v, want %v", err, ErrStopped)
+	}
+	if n := len(f.processes) + len(f.idle); n != 0 {
+		t.Errorf("%d processes are still known", n)
+	}
+}
+
+// TestNoProcessOutlivesUs kills a program with an idle process and a busy one.
+func TestNoProcessOutlivesUs(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux can tie the life of a process to ours")
+	}
+	e := listen(t)
+	doomed := exec.Command(os.Args[0])
+	doomed.Env = append(os.Environ(), doomedBinary+"="+binary, doomedAddress+"="+e.Addr().String())
+	if err := doomed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer doomed.Process.Kill()
+	first, second := e.accept(), e.accept()
+	doomed.Process.Kill()
+	doomed.Wait()
+	waitForDeath(t, first)
+	waitForDeath(t, second)
+}
+
+func runDoomed() {
+	f, err := New(Config{Name: "doomed", Binary: os.Getenv(doomedBinary), Concurrency: 2, Timeout: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	go invoke(context.Background(), f, "hold", os.Getenv(doomedAddress))
+	invoke(context.Background(), f, "dial", os.Getenv(doomedAddress))
+	time.Sleep(time.Minute) // it is killed long before
+	os.Exit(1)
+}
+
+func TestLineWriter(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	l := &lineWriter{to: &out, prefix: "> "}
+	for _, part := range []string{"a", "b\nc\n", "\n", strings.Repeat("x", maxLineBytes), "y"} {
+		io.WriteString(l, part)
+	}
+	l.flush()
+	l.flush()
+	want := "> ab\n> c\n> \n> " + strings.Repeat("x", maxLineBytes) + "\n> y\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+	for i := range 2 * tailLines {
+		fmt.Fprintln(l, i)
+	}
+	if got := strings.Split(l.tail(), "\n"); len(got) != tailLines || got[0] != "10" {
+		t.Errorf("tail is %q", got)
+	}
+}

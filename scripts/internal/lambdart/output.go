@@ -1,0 +1,61 @@
+package lambdart
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"sync"
+)
+
+const (
+	tailLines    = 10
+	maxLineBytes = 64 << 10 // what is longer is broken, so that memory stays bounded
+)
+
+// sharedWriter lets many processes write to w.
+type sharedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *sharedWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
+}
+
+// lineWriter passes on what one process writes, line by line, each in one
+// write with the prefix before it. It remembers the last lines.
+type lineWriter struct {
+	to     io.Writer
+	prefix string
+
+	begun []byte   // a line without its end
+	last  []string // at most tailLines
+}
+
+// Write never fails: a process must not die because nobody reads its log.
+func (l *lineWriter) Write(p []byte) (int, error) {
+	for line := range bytes.Lines(p) {
+		l.begun = append(l.begun, line...)
+		if line[len(line)-1] == '\n' || len(l.begun) >= maxLineBytes {
+			l.flush()
+		}
+	}
+	return len(p), nil
+}
+
+// flush passes on a line whose end will not come.
+func (l *lineWriter) flush() {
+	if len(l.begun) == 0 {
+		return
+	}
+	line := strings.TrimSuffix(string(l.begun), "\n")
+	l.begun = l.begun[:0]
+	l.last = append(l.last, line)
+	l.last = l.last[max(0, len(l.last)-tailLines):]
+	io.WriteString(l.to, l.prefix+line+"\n")
+}
+
+// tail returns the last lines. The process must have exited.
+func (l *lineWriter) tail() string { return strings.Join(l.last, "\n") }

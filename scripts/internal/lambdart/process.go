@@ -1,0 +1,131 @@
+package lambdart
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// region is where the function believes to be, unless Config.Env says other.
+const region = "us-east-1"
+
+// invocation is one event on its way through a process.
+type invocation struct {
+	id      string
+	payload []byte
+	result  chan result // takes the one answer of the process
+
+	finished chan struct{} // closed when what follows is valid
+	response []byte
+	err      error
+}
+
+type result struct {
+	response []byte
+	err      error
+}
+
+func newInvocation(payload []byte) *invocation {
+	var id [16]byte
+	rand.Read(id[:])
+	return &invocation{
+		id:       fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]),
+		payload:  payload,
+		result:   make(chan result, 1),
+		finished: make(chan struct{}),
+	}
+}
+
+// process is one execution environment: it handles one event at a time.
+type process struct {
+	id     string // part of its API's path, by which its requests are told from others
+	cmd    *exec.Cmd
+	output *lineWriter
+	work   chan *invocation // unbuffered: what is sent has been asked for
+	exited chan struct{}    // closed when it is no more
+
+	// Guarded by Function.mu.
+	busy        bool
+	current     *invocation    // the one to be answered
+	initFailure *FunctionError // what it reported before its first event
+}
+
+// newProcess prepares a process; it is started with its cmd.
+func newProcess(cfg Config, address, id string, output *sharedWriter) *process {
+	p := &process{
+		id:     id,
+		cmd:    exec.Command(cfg.Binary),
+		output: &lineWriter{to: output, prefix: cfg.Name + ": "},
+		work:   make(chan *invocation),
+		exited: make(chan struct{}),
+	}
+	p.cmd.Dir = filepath.Dir(cfg.Binary)
+	p.cmd.Env = environment(cfg, address+"/"+id)
+	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	p.cmd.SysProcAttr = sysProcAttr()
+	p.cmd.WaitDelay = stopGrace // for its own children that hold the output open
+	return p
+}
+
+// environment is what a process finds ("Defined runtime environment
+// variables" in the Lambda Developer Guide), and nothing of ours. HOME is
+// unset, as on AWS, so that no one's AWS profile is read.
+func environment(cfg Config, api string) []string {
+	env := []string{
+		"PATH=/usr/local/bin:/usr/bin:/bin",
+		"LANG=en_US.UTF-8",
+		"TZ=:UTC",
+		"TMPDIR=" + os.TempDir(),
+		"AWS_REGION=" + region,
+		"AWS_DEFAULT_REGION=" + region,
+	}
+	env = append(env, cfg.Env...)
+	// Last, as the last of equal names counts and these are reserved.
+	return append(env,
+		"_HANDLER=bootstrap",
+		"AWS_LAMBDA_RUNTIME_API="+api,
+		"AWS_LAMBDA_FUNCTION_NAME="+cfg.Name,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+strconv.Itoa(cfg.MemoryMB),
+		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+		"LAMBDA_TASK_ROOT="+filepath.Dir(cfg.Binary),
+	)
+}
+
+func (p *process) kill() { p.cmd.Process.Kill() } // fails only if it has exited
+
+// epitaph says how an exited process ended, in the words of AWS.
+func (p *process) epitaph() string {
+	if p.cmd.ProcessState.Success() {
+		return "Runtime exited without providing a reason"
+	}
+	return "Runtime exited with error: " + p.cmd.ProcessState.String()
+}
+
+// initError is why a process exited that never asked for an event.
+func (f *Function) initError(p *process) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.initFailure != nil {
+		return p.initFailure
+	}
+	return newFunctionError("Runtime.ExitError", "during init: %s: %s", p.epitaph(), p.output.tail())
+}
+
+// newFunctionError is a failure that the function did not report itself.
+func newFunctionError(kind, format string, args ...any) *FunctionError {
+	e := &FunctionError{Type: kind, Message: fmt.Sprintf(format, args...)}
+	e.Payload, _ = json.Marshal(errorBody{e.Message, e.Type}) // two strings: never fails
+	return e
+}
+
+// traceID is the value of a trace header that asks for no trace.
+func traceID(now time.Time) string {
+	var id [12]byte
+	rand.Read(id[:])
+	return fmt.Sprintf("Root=1-%08x-%x;Sampled=0", now.Unix(), id)
+}

@@ -1,0 +1,227 @@
+// Package wsclient is a small graphql-transport-ws client for tests, the load
+// generator and the command line. It keeps to the protocol but shares no code
+// with the server, so that a fault of one is seen by the other. It never
+// reconnects. Raw gives the socket without the protocol, to break its rules.
+package wsclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Subprotocol is what Dial offers unless told otherwise.
+const Subprotocol = "graphql-transport-ws"
+
+// readLimit is more than API Gateway ever sends in one message.
+const readLimit = 1 << 20
+
+// upgrader keeps no connection whose upgrade was refused.
+var upgrader = &http.Client{Transport: &http.Transport{
+	Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true,
+}}
+
+// Options of a connection. The zero value is ready for use.
+type Options struct {
+	Header       http.Header   // of the upgrade
+	Subprotocols []string      // to offer; nil for Subprotocol
+	Init         any           // payload of connection_init, as JSON; nil for none
+	KeepAlive    time.Duration // between pings; 0 for none
+}
+
+// ClosedError says how the server ended the connection.
+type ClosedError struct {
+	Code   int // close code; 1005 without a status, 1006 without a close frame
+	Reason string
+	Posted bool // whether code and reason are of a connection_error message, not of the close itself
+}
+
+func (e *ClosedError) Error() string {
+	return fmt.Sprintf("connection closed: %d %s", e.Code, e.Reason)
+}
+
+// RefusedError is the HTTP status that the server answered the upgrade with.
+type RefusedError struct{ Status int }
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("upgrade refused: %d %s", e.Status, http.StatusText(e.Status))
+}
+
+// OperationError is the payload of an error message: a list of GraphQL errors.
+type OperationError struct{ Errors json.RawMessage }
+
+func (e *OperationError) Error() string { return "operation failed: " + string(e.Errors) }
+
+// Operation is a GraphQL request.
+type Operation struct {
+	Query     string `json:"query"`
+	Name      string `json:"operationName,omitempty"`
+	Variables any    `json:"variables,omitempty"` // as a JSON object
+}
+
+// message is what travels either way.
+type message struct {
+	ID      string          `json:"id,omitempty"`
+	Type    string          `json:"type"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// Client is an acknowledged connection. It may be used by many goroutines at
+// once. The end of a context that was given to a call that is sending ends the
+// connection, as half a frame cannot be taken back.
+type Client struct {
+	conn *websocket.Conn
+	done chan struct{} // closed when nothing more is read
+	wg   sync.WaitGroup
+
+	mu         sync.Mutex // guards what follows
+	operations map[string]*Subscription
+	lastID     int
+	unknown    int
+	pongs      int
+	err        error // why the connection ended
+}
+
+// Dial opens a connection and returns when it is acknowledged. Errors:
+// *RefusedError when the upgrade was refused; *ClosedError when the server
+// closed, or answered connection_error, instead of acknowledging.
+func Dial(ctx context.Context, url string, o Options) (*Client, error) {
+	conn, err := dial(ctx, url, o)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{conn: conn, done: make(chan struct{}), operations: map[string]*Subscription{}}
+	if err := c.init(ctx, o.Init); err != nil {
+		conn.CloseNow()
+		return nil, fmt.Errorf("initialise connection: %w", err)
+	}
+	c.wg.Go(c.read)
+	if o.KeepAlive > 0 {
+		c.wg.Go(func() { c.keepAlive(o.KeepAlive) })
+	}
+	return c, nil
+}
+
+func dial(ctx context.Context, url string, o Options) (*websocket.Conn, error) {
+	if o.Subprotocols == nil {
+		o.Subprotocols = []string{Subprotocol}
+	}
+	conn, resp, err := websocket.Dial(ctx, url, &websocket.DialOptions{
+		HTTPClient: upgrader, HTTPHeader: o.Header, Subprotocols: o.Subprotocols,
+	})
+	switch {
+	case err == nil:
+		conn.SetReadLimit(readLimit)
+		return conn, nil
+	case resp != nil && resp.StatusCode != http.StatusSwitchingProtocols:
+		return nil, &RefusedError{Status: resp.StatusCode}
+	}
+	return nil, fmt.Errorf("open socket: %w", err)
+}
+
+// init sends connection_init and waits for the answer to it.
+func (c *Client) init(ctx context.Context, payload any) error {
+	m := message{Type: "connection_init"}
+	if payload != nil {
+		raw, err := json.Marshal(payload)
+		if err != nil {
+			return err
+		}
+		m.Payload = raw
+	}
+	if err := c.send(ctx, m); err != nil {
+		return err
+	}
+	for {
+		m, err := c.receive(ctx)
+		switch {
+		case err != nil:
+			return err
+		case m.Type == "connection_ack":
+			return nil
+		}
+		if err := c.handle(ctx, m); err != nil {
+			return err
+		}
+	}
+}
+
+// Subscribe begins an operation of any kind.
+func (c *Client) Subscribe(ctx context.Context, op Operation) (*Subscription, error) {
+	payload, err := json.Marshal(op)
+	if err != nil {
+		return nil, fmt.Errorf("encode operation: %w", err)
+	}
+	s, err := c.add()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.send(ctx, message{ID: s.id, Type: "subscribe", Payload: payload}); err != nil {
+		c.drop(s.id)
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	return s, nil
+}
+
+// Query runs a query or mutation and returns its execution result.
+func (c *Client) Query(ctx context.Context, op Operation) (json.RawMessage, error) {
+	s, err := c.Subscribe(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch _, err := s.Next(ctx); {
+	case err == nil:
+		return nil, errors.New("a second result came for one query")
+	case !errors.Is(err, io.EOF):
+		return nil, err
+	}
+	return result, nil
+}
+
+// Unknown is how many next, error and complete messages came for ids that no
+// operation is running under. They are ignored, as the protocol wants; after a
+// Complete, a few may be on their way.
+func (c *Client) Unknown() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unknown
+}
+
+// Pongs is how many pongs came.
+func (c *Client) Pongs() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pongs
+}
+
+// Done is closed when the connection has ended.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Err says why the connection has ended, or nil while it has not. It is a
+// *ClosedError, or net.ErrClosed after Close.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Close ends the connection normally and returns when nothing of it runs any
+// more; a server that does not answer the close is given 5 seconds. Running
+// operations end with net.ErrClosed.
+func (c *Client) Close() {
+	c.setErr(net.ErrClosed)
+	c.conn.Close(websocket.StatusNormalClosure, "") // it may have been closed already
+	c.wg.Wait()
+}

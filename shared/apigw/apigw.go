@@ -1,0 +1,131 @@
+// Package apigw posts to clients and closes their sockets through the
+// management API of an API Gateway WebSocket API ("Use @connections commands
+// in your backend service"). It turns the API's answers into what the pipeline
+// branches on. It retries nothing: one slow client must not hold up a sender,
+// so whoever posts decides what is tried again, and when.
+package apigw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"subwire/shared/pubsub"
+)
+
+// callTimeout bounds one call. The SDK sets no bound of its own.
+const callTimeout = 5 * time.Second
+
+// Client calls the management API of one stage. It may be used by many
+// goroutines at once.
+type Client struct {
+	api     *apigatewaymanagementapi.Client
+	timeout time.Duration
+}
+
+// New returns a client for the stage at callbackURL, which is
+// https://{api}.execute-api.{region}.amazonaws.com/{stage}. Up to maxConns
+// connections stay open between calls; it should be the number of concurrent
+// calls, as the SDK's default of 10 makes a busy sender dial for most posts.
+func New(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
+	api := apigatewaymanagementapi.NewFromConfig(awsCfg, func(o *apigatewaymanagementapi.Options) {
+		o.BaseEndpoint = &callbackURL
+		// The SDK's retries share one budget: 1 % of slow clients would use it
+		// up and stall the posts to all others for seconds.
+		o.Retryer = aws.NopRetryer{}
+		o.HTTPClient = pooled(awsCfg.HTTPClient, maxConns)
+	})
+	return &Client{api: api, timeout: callTimeout}
+}
+
+// pooled returns the client with room for n idle connections. A configured
+// client of the SDK keeps its settings, such as the certificates it trusts;
+// any other is the caller's to tune.
+func pooled(client aws.HTTPClient, n int) aws.HTTPClient {
+	if client == nil {
+		client = awshttp.NewBuildableClient()
+	}
+	b, ok := client.(*awshttp.BuildableClient)
+	if !ok {
+		return client
+	}
+	return b.WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConns = max(t.MaxIdleConns, n)
+		t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, n)
+	})
+}
+
+// Post sends one frame of text to the client. Errors: pubsub.ErrGone when the
+// connection no longer exists; pubsub.ErrBusy when the same post may succeed
+// later, or has succeeded without our hearing of it; pubsub.ErrTooLarge; the
+// error of ctx when that ended first.
+func (c *Client) Post(ctx context.Context, connectionID string, frame []byte) error {
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	_, err := c.api.PostToConnection(callCtx, &apigatewaymanagementapi.PostToConnectionInput{
+		ConnectionId: &connectionID, Data: frame,
+	})
+	if err := translate(ctx, err); err != nil {
+		return fmt.Errorf("post to connection %s: %w", connectionID, err)
+	}
+	return nil
+}
+
+// Delete closes the socket; the client sees code 1000 and no reason. One that
+// is gone is no error. Errors: pubsub.ErrBusy; the error of ctx when that
+// ended first.
+func (c *Client) Delete(ctx context.Context, connectionID string) error {
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	_, err := c.api.DeleteConnection(callCtx, &apigatewaymanagementapi.DeleteConnectionInput{
+		ConnectionId: &connectionID,
+	})
+	err = translate(ctx, err)
+	if err == nil || errors.Is(err, pubsub.ErrGone) {
+		return nil
+	}
+	return fmt.Errorf("delete connection %s: %w", connectionID, err)
+}
+
+// translate says what err, the result of a call made for ctx, means. What the
+// gateway answered counts before ctx, and both before the SDK's error types: a
+// 410 whose body is not JSON is no GoneException. Causes are kept as text, so
+// that our own deadline is not taken for the end of ctx.
+func translate(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	var answer *smithyhttp.ResponseError
+	if errors.As(err, &answer) && answer.HTTPStatusCode() != 0 {
+		return translateStatus(answer.HTTPStatusCode(), err)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w (%v)", ctx.Err(), err)
+	}
+	var unsent *smithyhttp.RequestSendError
+	if errors.As(err, &unsent) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %v", pubsub.ErrBusy, err)
+	}
+	return err
+}
+
+func translateStatus(status int, err error) error {
+	switch {
+	case status < http.StatusMultipleChoices:
+		return nil // it was done; only the rest of the answer was lost
+	case status == http.StatusGone, status == http.StatusBadRequest: // 400: an id that no connection can have
+		return fmt.Errorf("%w: %v", pubsub.ErrGone, err)
+	case status == http.StatusRequestEntityTooLarge:
+		return fmt.Errorf("%w: %v", pubsub.ErrTooLarge, err)
+	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+		return fmt.Errorf("%w: %v", pubsub.ErrBusy, err)
+	}
+	return err
+}

@@ -1,0 +1,227 @@
+package apigw
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"subwire/shared/pubsub"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testConfig asks for retries, which must not happen.
+func testConfig() aws.Config {
+	return aws.Config{
+		Region:           "eu-central-1",
+		RetryMaxAttempts: 3,
+		RetryMode:        aws.RetryModeStandard,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "SECRET"}, nil
+		}),
+	}
+}
+
+// newClient returns a client whose stage "prod" is answered by h.
+func newClient(t *testing.T, h http.HandlerFunc) *Client {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	c := New(testConfig(), srv.URL+"/prod", 4)
+	t.Cleanup(func() {
+		srv.Close()
+		closeIdle(c)
+	})
+	return c
+}
+
+// closeIdle ends the goroutines of kept connections.
+func closeIdle(c *Client) {
+	c.api.Options().HTTPClient.(*awshttp.BuildableClient).GetTransport().CloseIdleConnections()
+}
+
+func TestPostTranslatesAnswers(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		status    int
+		errorType string // header X-Amzn-ErrorType
+		body      string
+		want      error // nil: none of the pipeline's errors
+		fails     bool
+	}{
+		"200 is delivered":                           {status: 200},
+		"410 with error type and empty body is gone": {410, "GoneException", "", pubsub.ErrGone, true},
+		"410 with a body that is not JSON is gone":   {410, "GoneException", "<html>Gone</html>", pubsub.ErrGone, true},
+		"410 without error type is gone":             {410, "", "", pubsub.ErrGone, true},
+		"400 for an ill-formed id is gone":           {400, "BadRequestException", `{"message":"Invalid connectionId: x"}`, pubsub.ErrGone, true},
+		"429 with error type is busy":                {429, "LimitExceededException", "", pubsub.ErrBusy, true},
+		"429 without error type is busy":             {429, "", "", pubsub.ErrBusy, true},
+		"429 with a body that is not JSON is busy":   {429, "", "slow down", pubsub.ErrBusy, true},
+		"500 is busy": {500, "InternalServerErrorException", "", pubsub.ErrBusy, true},
+		"503 with a body that is not JSON is busy": {503, "", "<html>", pubsub.ErrBusy, true},
+		"413 is too large":                         {413, "PayloadTooLargeException", `{"message":"Message too long"}`, pubsub.ErrTooLarge, true},
+		"403 is an error of its own":               {403, "ForbiddenException", `{"message":"Forbidden"}`, nil, true},
+		"404 is an error of its own":               {404, "", "", nil, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int32
+			c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+				calls.Add(1)
+				if tt.errorType != "" {
+					w.Header().Set("X-Amzn-ErrorType", tt.errorType)
+				}
+				w.WriteHeader(tt.status)
+				io.WriteString(w, tt.body)
+			})
+			err := c.Post(t.Context(), "R1kmxc2VNjMCFIA=", []byte("{}"))
+			if (err != nil) != tt.fails {
+				t.Fatalf("Post = %v, want an error: %v", err, tt.fails)
+			}
+			for _, kind := range []error{pubsub.ErrGone, pubsub.ErrBusy, pubsub.ErrTooLarge} {
+				if got, want := errors.Is(err, kind), kind == tt.want; got != want {
+					t.Errorf("errors.Is(%v, %q) = %v, want %v", err, kind, got, want)
+				}
+			}
+			if n := calls.Load(); n != 1 {
+				t.Errorf("the gateway was called %d times, want once", n)
+			}
+		})
+	}
+}
+
+func TestPostSendsTheFrameSignedToTheStage(t *testing.T) {
+	t.Parallel()
+	type request struct{ Method, URI, Body string }
+	got := make(chan request, 1)
+	var signed atomic.Bool
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		signed.Store(strings.Contains(r.Header.Get("Authorization"), "/execute-api/aws4_request"))
+		got <- request{r.Method, r.RequestURI, string(body)}
+	})
+	for id, escaped := range map[string]string{
+		"R1kmxc2VNjMCFIA=": "R1kmxc2VNjMCFIA%3D",
+		"R1/mxc+VNjMCFIA=": "R1%2Fmxc%2BVNjMCFIA%3D",
+	} {
+		if err := c.Post(t.Context(), id, []byte(`{"type":"pong"}`)); err != nil {
+			t.Fatal(err)
+		}
+		want := request{"POST", "/prod/@connections/" + escaped, `{"type":"pong"}`}
+		if diff := cmp.Diff(want, <-got); diff != "" {
+			t.Errorf("request for %s (-want +got):\n%s", id, diff)
+		}
+		if !signed.Load() {
+			t.Errorf("request for %s is not signed for execute-api", id)
+		}
+	}
+}
+
+func TestPostOfALostConnectionIsBusy(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) })
+	if err := c.Post(t.Context(), "R1kmxc2VNjMCFIA=", []byte("{}")); !errors.Is(err, pubsub.ErrBusy) {
+		t.Errorf("Post = %v, want ErrBusy", err)
+	}
+}
+
+func TestPostThatRunsIntoItsOwnDeadlineIsBusy(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, silent)
+	c.timeout = time.Millisecond
+	err := c.Post(t.Context(), "R1kmxc2VNjMCFIA=", []byte("{}"))
+	if !errors.Is(err, pubsub.ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Post = %v, want ErrBusy and not the caller's deadline", err)
+	}
+}
+
+func TestPostWhoseAnswerBreaksOffWasDelivered(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		w.WriteHeader(http.StatusOK)
+		io.WriteString(w, "half")
+	})
+	if err := c.Post(t.Context(), "R1kmxc2VNjMCFIA=", []byte("{}")); err != nil {
+		t.Errorf("Post = %v, want nil", err)
+	}
+}
+
+func TestTheCallersCancellationIsRecognisable(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		cancel()
+		silent(w, r)
+	})
+	for name, call := range map[string]func() error{
+		"post":   func() error { return c.Post(ctx, "R1kmxc2VNjMCFIA=", []byte("{}")) },
+		"delete": func() error { return c.Delete(ctx, "R1kmxc2VNjMCFIA=") },
+	} {
+		err := call()
+		if !errors.Is(err, context.Canceled) || errors.Is(err, pubsub.ErrBusy) {
+			t.Errorf("%s = %v, want context.Canceled and not ErrBusy", name, err)
+		}
+	}
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		status int
+		fails  bool
+		busy   bool
+	}{
+		"of an open connection succeeds": {status: 204},
+		"of a gone connection succeeds":  {status: 410},
+		"of an ill-formed id succeeds":   {status: 400},
+		"at a busy gateway is busy":      {status: 429, fails: true, busy: true},
+		"without permission fails":       {status: 403, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodDelete || r.RequestURI != "/prod/@connections/R1kmxc2VNjMCFIA%3D" {
+					t.Errorf("request = %s %s", r.Method, r.RequestURI)
+				}
+				w.WriteHeader(tt.status)
+			})
+			err := c.Delete(t.Context(), "R1kmxc2VNjMCFIA=")
+			if (err != nil) != tt.fails || errors.Is(err, pubsub.ErrBusy) != tt.busy {
+				t.Errorf("Delete = %v, want an error: %v, ErrBusy: %v", err, tt.fails, tt.busy)
+			}
+		})
+	}
+}
+
+func TestNewKeepsConnectionsForEveryWorker(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig()
+	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
+		tr.DisableCompression = true // stands for the settings to keep
+	})
+	for _, n := range []int{4, 512} {
+		tr := New(cfg, "https://example.com/prod", n).api.Options().HTTPClient.(*awshttp.BuildableClient).GetTransport()
+		if tr.MaxIdleConnsPerHost < n || tr.MaxIdleConns < n || !tr.DisableCompression {
+			t.Errorf("maxConns %d: MaxIdleConns %d, MaxIdleConnsPerHost %d, configured settings kept: %v",
+				n, tr.MaxIdleConns, tr.MaxIdleConnsPerHost, tr.DisableCompression)
+		}
+	}
+}
+
+// silent answers nothing until the caller has gone.
+func silent(_ http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body) // only then does the server notice that the caller hangs up
+	<-r.Context().Done()
+}
