@@ -4,7 +4,6 @@ package main
 
 import (
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"subwire/shared/boot"
@@ -19,7 +18,7 @@ func main() {
 	lambda.Start(handler{
 		log: p.Log,
 		connector: session.Connector{
-			Connections: dynamo.New(dynamodb.NewFromConfig(p.AWS), p.Tables()),
+			Connections: dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
 			Checks:      queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.InitChecks)),
 			Origins:     p.AllowedOrigins,
 			InitTimeout: p.InitTimeout,

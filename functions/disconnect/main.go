@@ -4,7 +4,6 @@ package main
 
 import (
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"subwire/shared/apigw"
 	"subwire/shared/boot"
@@ -18,7 +17,7 @@ func main() {
 	lambda.Start(handler{
 		log: p.Log,
 		disconnector: session.Disconnector{
-			Connections: dynamo.New(dynamodb.NewFromConfig(p.AWS), p.Tables()),
+			Connections: dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
 			Gateway:     apigw.New(p.AWS, p.Callback, 1),
 		},
 	}.handle)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/oklog/ulid/v2"
 
 	"subwire/shared/boot"
@@ -16,7 +15,7 @@ import (
 
 func main() {
 	p := boot.Start(topology.GraphQL)
-	store := dynamo.New(dynamodb.NewFromConfig(p.AWS), p.Tables())
+	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	schema := gql.ChatSchema(store, func() string { return ulid.Make().String() }, time.Now)
 	schema.Introspection, schema.Log = p.Introspection, p.Log
 	lambda.Start(handler{p.Log, gql.MustNew(schema), p.AllowedOrigins}.handle)

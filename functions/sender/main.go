@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/oklog/ulid/v2"
 
@@ -20,7 +19,7 @@ import (
 
 func main() {
 	p := boot.Start(topology.Sender)
-	store := dynamo.New(dynamodb.NewFromConfig(p.AWS), p.Tables())
+	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	schema := gql.ChatSchema(store, func() string { return ulid.Make().String() }, time.Now)
 	schema.Log = p.Log
 	lambda.Start(handler{p.Log, delivery.New(delivery.Config{

@@ -3,7 +3,6 @@ package main
 
 import (
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"subwire/shared/boot"
@@ -17,7 +16,7 @@ func main() {
 	p := boot.Start(topology.Stream)
 	lambda.Start(handler{
 		log:    p.Log,
-		store:  dynamo.New(dynamodb.NewFromConfig(p.AWS), p.Tables()),
+		store:  dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
 		fanout: queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.Fanout)),
 		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: p.FanoutGroups},
 	}.handle)

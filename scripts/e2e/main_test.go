@@ -19,8 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/wsclient"
 	"subwire/shared/chat"
@@ -42,7 +40,7 @@ func TestMain(m *testing.M) {
 			return err
 		}
 		defer local.Stop()
-		store = dynamo.New(dynamodb.NewFromConfig(local.Backend.AWS()), dynamo.Tables{
+		store = dynamo.New(dynamo.NewClient(local.Backend.AWS()), dynamo.Tables{
 			Connections: local.Tables[topology.Connections.Name], Subscriptions: local.Tables[topology.Subscriptions.Name]})
 		code = m.Run()
 		return nil

@@ -11,7 +11,8 @@ import (
 // to. Callers declare the few methods that they use; this is the whole
 // contract, which storetest checks and every implementation meets.
 //
-// Every method is strongly consistent and may be called by many processes at
+// Times count to the millisecond, expiries to the second. Every method is
+// strongly consistent and may be called by many processes at
 // once. An implementation retries what is worth retrying within ctx; an error
 // that is none of this package's means that the effect is unknown, and every
 // method may then be called again.
@@ -29,8 +30,9 @@ type Store interface {
 	Acknowledge(ctx context.Context, id string, init json.RawMessage, at time.Time) error
 
 	// PutSubscription begins an operation that the client sent at the given
-	// time: it takes the operation id and, when s has a topic, stores the
-	// operation and lists s under the topic, all or nothing. Of many calls
+	// time: it takes the operation id and, when s has a topic, lists s under
+	// the topic, both or neither. The operation itself is stored before, and
+	// may stay when the rest fails: others may need it. Of many calls
 	// with one connection and operation id exactly one succeeds until the
 	// operation is deleted. At most max operations run per connection.
 	// Errors: ErrGone; ErrNotAcknowledged; ErrSubscriberExists; ErrCompleted

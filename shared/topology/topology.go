@@ -189,9 +189,6 @@ const (
 	ConnectionTTL   = ConnectionLimit + 15*time.Minute
 )
 
-// Subprotocol is the only WebSocket subprotocol spoken.
-const Subprotocol = "graphql-transport-ws"
-
 // Limits of one fan-out batch: a message of up to 64 KB is one SQS request,
 // and the rest of it is room for the envelope.
 const (

@@ -17,7 +17,7 @@ const Name = "graphql-transport-ws"
 
 // MaxIDBytes is the longest operation id that is taken. The protocol sets no
 // limit; this one lets an id be part of a key in any store.
-const MaxIDBytes = 512
+const MaxIDBytes = 1024
 
 // Type is what a message is about.
 type Type string

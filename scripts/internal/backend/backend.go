@@ -1,0 +1,193 @@
+// Package backend runs DynamoDB Local and ElasticMQ as child processes: the
+// database and the queues of the local cloud and of integration tests. It
+// knows how to fetch, start and stop them and how to create what topology
+// lists; it knows nothing of functions or gateways.
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"golang.org/x/sync/errgroup"
+)
+
+// Region and account that both servers pretend to be in.
+const (
+	Region  = "us-east-1"
+	Account = "000000000000"
+)
+
+// accessKey is letters and digits only: DynamoDB Local refuses others.
+const accessKey, secretKey = "local", "local"
+
+// Config says where a backend keeps things.
+type Config struct {
+	Cache    string    // folder for the servers' jars, shared by all backends; about 90 MB
+	Data     string    // folder that keeps tables, queues and messages; "" for memory only
+	Progress io.Writer // is told of a first start's downloads; nil for silence
+}
+
+// Backend is a running pair of servers.
+type Backend struct {
+	DynamoDB *Server // also serves DynamoDB Streams; it listens on all interfaces, as nothing can keep it from that
+	SQS      *Server // ElasticMQ, on loopback only
+}
+
+// Start fetches the servers when the cache lacks them, starts both and
+// returns when both answer. ctx bounds the start only: end the backend with
+// Stop. The servers end with this process, however it ends. An error says
+// what to install when Java or Maven is missing.
+func Start(ctx context.Context, cfg Config) (*Backend, error) {
+	java, err := findJava(ctx)
+	if err != nil {
+		return nil, err
+	}
+	jars, err := fetch(ctx, cfg.Cache, cfg.Progress)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{
+		DynamoDB: &Server{name: "DynamoDB Local", ready: dynamoDBReady},
+		SQS:      &Server{name: "ElasticMQ", ready: elasticMQReady},
+	}
+	b.DynamoDB.command, err = dynamoDBCommand(java, filepath.Join(jars, "dynamodb"), cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	b.SQS.command, err = elasticMQCommand(java, filepath.Join(jars, "elasticmq"), cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	var both errgroup.Group
+	both.Go(func() error { return b.DynamoDB.Start(ctx) })
+	both.Go(func() error { return b.SQS.Start(ctx) })
+	if err := both.Wait(); err != nil {
+		b.Stop()
+		return nil, err
+	}
+	return b, nil
+}
+
+// Stop ends both servers and returns when they are gone.
+func (b *Backend) Stop() {
+	var both errgroup.Group
+	both.Go(func() error { b.DynamoDB.Stop(); return nil })
+	both.Go(func() error { b.SQS.Stop(); return nil })
+	_ = both.Wait() // neither reports errors
+}
+
+// AWS returns a configuration for clients of DynamoDB, DynamoDB Streams and
+// SQS that talk to this backend.
+func (b *Backend) AWS() aws.Config {
+	return awsConfig(endpoints{
+		"DynamoDB":         b.DynamoDB.Endpoint,
+		"DynamoDB Streams": b.DynamoDB.Endpoint,
+		"SQS":              b.SQS.Endpoint,
+	})
+}
+
+func awsConfig(services endpoints) aws.Config {
+	return aws.Config{
+		Region: Region,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey}, nil
+		}),
+		ConfigSources: []any{services},
+	}
+}
+
+// endpoints tells the SDK where a service is, by the service's SDK id. The
+// SDK finds the method by its name.
+type endpoints map[string]string
+
+func (e endpoints) GetServiceBaseEndpoint(_ context.Context, id string) (string, bool, error) {
+	url, ok := e[id]
+	return url, ok, nil
+}
+
+// Environ returns NAME=value pairs with which any process whose clients use
+// the SDK's default configuration talks to this backend.
+func (b *Backend) Environ() []string {
+	return []string{
+		"AWS_ENDPOINT_URL_DYNAMODB=" + b.DynamoDB.Endpoint,
+		"AWS_ENDPOINT_URL_DYNAMODB_STREAMS=" + b.DynamoDB.Endpoint,
+		"AWS_ENDPOINT_URL_SQS=" + b.SQS.Endpoint,
+		"AWS_REGION=" + Region,
+		"AWS_ACCESS_KEY_ID=" + accessKey,
+		"AWS_SECRET_ACCESS_KEY=" + secretKey,
+	}
+}
+
+func dynamoDBReady(ctx context.Context, endpoint string) error {
+	_, err := dynamodb.NewFromConfig(awsConfig(endpoints{"DynamoDB": endpoint})).ListTables(ctx, nil)
+	return err
+}
+
+func elasticMQReady(ctx context.Context, endpoint string) error {
+	_, err := sqs.NewFromConfig(awsConfig(endpoints{"SQS": endpoint})).ListQueues(ctx, nil)
+	return err
+}
+
+// dynamoDBCommand returns what starts DynamoDB Local on a port.
+func dynamoDBCommand(java, jars, data string) (func(port int) []string, error) {
+	storage := []string{"-inMemory"}
+	if data != "" {
+		dir, err := makeDir(data, "dynamodb")
+		if err != nil {
+			return nil, err
+		}
+		storage = []string{"-dbPath", dir}
+	}
+	return func(port int) []string {
+		args := jvm(java, jars, "-Djava.library.path="+jars, // where SQLite's native library is
+			"software.amazon.dynamodb.services.local.main.ServerRunner")
+		args = append(args, "-sharedDb", "-disableTelemetry", "-port", fmt.Sprint(port))
+		return append(args, storage...)
+	}, nil
+}
+
+// elasticMQCommand returns what starts ElasticMQ on a port. Its settings are
+// system properties, which override its configuration file's.
+func elasticMQCommand(java, jars, data string) (func(port int) []string, error) {
+	settings := []string{
+		"-Drest-sqs.bind-hostname=127.0.0.1",
+		"-Dnode-address.host=127.0.0.1", // the queue URLs that it gives out begin with the node's address
+		"-Drest-stats.enabled=false",
+		"-Daws.region=" + Region,
+		"-Daws.accountId=" + Account,
+	}
+	if data != "" {
+		dir, err := makeDir(data, "elasticmq")
+		if err != nil {
+			return nil, err
+		}
+		settings = append(settings, "-Dmessages-storage.enabled=true",
+			"-Dmessages-storage.uri=jdbc:h2:"+filepath.Join(dir, "queues"))
+	}
+	return func(port int) []string {
+		ports := []string{fmt.Sprint("-Drest-sqs.bind-port=", port), fmt.Sprint("-Dnode-address.port=", port)}
+		return jvm(java, jars, append(append(ports, settings...), "org.elasticmq.server.Main")...)
+	}, nil
+}
+
+// jvm returns the command line for a small Java process that starts quickly.
+func jvm(java, jars string, args ...string) []string {
+	return append([]string{java, "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+		"-cp", filepath.Join(jars, "*")}, args...)
+}
+
+// makeDir makes a folder and returns its absolute path.
+func makeDir(parts ...string) (string, error) {
+	dir, err := filepath.Abs(filepath.Join(parts...))
+	if err := errors.Join(err, os.MkdirAll(dir, 0o755)); err != nil {
+		return "", fmt.Errorf("make data folder: %w", err)
+	}
+	return dir, nil
+}

@@ -1,0 +1,197 @@
+package dynamo
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"subwire/shared/pubsub"
+)
+
+// connectionItem is a connection as it is stored. The two maps exist from the
+// start, as an update can only set a member of a map that exists.
+type connectionItem struct {
+	ID           string `dynamodbav:"id"`
+	ConnectedAt  int64  `dynamodbav:"connectedAt"`  // Unix milliseconds, as are all times but ttl
+	InitDeadline int64  `dynamodbav:"initDeadline"` //
+	TTL          int64  `dynamodbav:"ttl"`          // Unix seconds
+
+	Acknowledged   bool   `dynamodbav:"acknowledged"`
+	AcknowledgedBy string `dynamodbav:"acknowledgedBy,omitempty"` // token of the call that did
+	Init           string `dynamodbav:"init,omitempty"`           // JSON
+	Closing        bool   `dynamodbav:"closing,omitempty"`        // its deletion has begun: it is gone
+
+	Operations map[string]runningItem `dynamodbav:"operations"` // by operation id
+	Completed  map[string]int64       `dynamodbav:"completed"`  // operation id -> time of a complete that found nothing
+}
+
+// runningItem is one running operation of a connection.
+type runningItem struct {
+	Topic string `dynamodbav:"topic,omitempty"`
+	At    int64  `dynamodbav:"at"` // when the client began it
+}
+
+// alive is the condition that gone is the opposite of.
+const alive = "attribute_exists(id) AND attribute_not_exists(closing) AND #ttl > :now"
+
+// gone reports whether the connection does not exist for readers. An item
+// without attributes is gone.
+func (i connectionItem) gone() bool { return i.Closing || i.TTL <= time.Now().Unix() }
+
+// completed reports whether a complete is remembered that a subscribe of the
+// given time did not outrun.
+func (i connectionItem) completed(operationID string, at time.Time) bool {
+	completedAt, ok := i.Completed[operationID]
+	return ok && completedAt >= at.UnixMilli()
+}
+
+// connectionKey is the key of a connection's item.
+func connectionKey(id string) attributes { return attributes{"id": text(id)} }
+
+// PutConnection implements pubsub.Store. A connection that is there already
+// stays as it is.
+func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
+	item, err := attributevalue.MarshalMap(connectionItem{
+		ID: c.ID, ConnectedAt: c.ConnectedAt.UnixMilli(), InitDeadline: c.InitDeadline.UnixMilli(),
+		TTL: c.Expires.Unix(), Acknowledged: c.Acknowledged, Init: string(c.Init),
+		Operations: map[string]runningItem{}, Completed: map[string]int64{},
+	})
+	if err != nil {
+		return fmt.Errorf("encode connection: %w", err)
+	}
+	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &s.tables.Connections, Item: item,
+		ConditionExpression: aws.String("attribute_not_exists(id)"),
+	})
+	if _, exists := refused(err); err != nil && !exists {
+		return fmt.Errorf("put connection: %w", err)
+	}
+	return nil
+}
+
+// Connection implements pubsub.Store. An item that DynamoDB has not yet
+// expired, or whose deletion was interrupted, is gone all the same.
+func (s *Store) Connection(ctx context.Context, id string) (pubsub.Connection, error) {
+	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(id), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return pubsub.Connection{}, fmt.Errorf("get connection: %w", err)
+	}
+	var item connectionItem
+	if err := attributevalue.UnmarshalMap(out.Item, &item); err != nil {
+		return pubsub.Connection{}, fmt.Errorf("decode connection: %w", err)
+	}
+	if item.gone() {
+		return pubsub.Connection{}, pubsub.ErrGone
+	}
+	c := pubsub.Connection{
+		ID: item.ID, ConnectedAt: time.UnixMilli(item.ConnectedAt), InitDeadline: time.UnixMilli(item.InitDeadline),
+		Expires: time.Unix(item.TTL, 0), Acknowledged: item.Acknowledged,
+		Operations: make(map[string]string, len(item.Operations)),
+	}
+	if item.Init != "" {
+		c.Init = json.RawMessage(item.Init)
+	}
+	for id, running := range item.Operations {
+		c.Operations[id] = running.Topic
+	}
+	return c, nil
+}
+
+// Acknowledge implements pubsub.Store. The token tells a repeated attempt,
+// whose first answer was lost, from a second connection_init.
+func (s *Store) Acknowledge(ctx context.Context, id string, init json.RawMessage, at time.Time) error {
+	token := rand.Text()
+	in := &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(id),
+		UpdateExpression:         aws.String("SET acknowledged = :yes, acknowledgedBy = :token, init = :init"),
+		ConditionExpression:      aws.String(alive + " AND acknowledged = :no AND initDeadline >= :at"),
+		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
+		ExpressionAttributeValues: attributes{
+			":yes": boolean(true), ":no": boolean(false), ":token": text(token), ":init": text(string(init)),
+			":at": number(at.UnixMilli()), ":now": number(time.Now().Unix()),
+		},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+	err := retry(ctx, func() error {
+		_, err := s.client.UpdateItem(ctx, in)
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	return explain("acknowledge connection", err, func(item connectionItem) error {
+		switch {
+		case item.AcknowledgedBy == token:
+			return nil
+		case item.Acknowledged:
+			return pubsub.ErrAlreadyInitialised
+		default:
+			return pubsub.ErrInitTimeout
+		}
+	})
+}
+
+// DeleteConnection implements pubsub.Store. It first marks the connection, so
+// that no operation can begin any more, then deletes its subscriptions' rows,
+// then the connection: after a failure on the way the connection is gone for
+// readers, and another call finishes the work.
+func (s *Store) DeleteConnection(ctx context.Context, id string) error {
+	var marked *dynamodb.UpdateItemOutput
+	err := retry(ctx, func() (err error) {
+		marked, err = s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+			TableName: &s.tables.Connections, Key: connectionKey(id),
+			UpdateExpression:          aws.String("SET closing = :yes"),
+			ConditionExpression:       aws.String("attribute_exists(id)"),
+			ExpressionAttributeValues: attributes{":yes": boolean(true)},
+			ReturnValues:              types.ReturnValueAllNew,
+		})
+		return err
+	})
+	if _, missing := refused(err); missing {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("mark connection: %w", err)
+	}
+	var item connectionItem
+	if err := attributevalue.UnmarshalMap(marked.Attributes, &item); err != nil {
+		return fmt.Errorf("decode connection: %w", err)
+	}
+	if err := s.deleteRows(ctx, id, item.Operations); err != nil {
+		return err
+	}
+	err = retry(ctx, func() error {
+		_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+			TableName: &s.tables.Connections, Key: connectionKey(id)})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete connection: %w", err)
+	}
+	return nil
+}
+
+// DeleteUnacknowledged implements pubsub.Store. Such a connection has no
+// subscriptions, so there are no rows to delete.
+func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, error) {
+	_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(id),
+		ConditionExpression:       aws.String("attribute_not_exists(id) OR acknowledged = :no"),
+		ExpressionAttributeValues: attributes{":no": boolean(false)},
+	})
+	if _, ok := refused(err); ok {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("delete unacknowledged connection: %w", err)
+	}
+	return true, nil
+}

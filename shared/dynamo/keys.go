@@ -1,0 +1,52 @@
+package dynamo
+
+import (
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"subwire/shared/pubsub"
+)
+
+// A sort key holds 1,024 bytes, an operation id any number. An id that is as
+// long as a hash, or longer, is replaced by its hash in the key, so that no
+// literal id can equal it, and stands in the row beside.
+const hashedBytes = 2 * sha512.Size
+
+// subscriber is the sort key of a subscription's row: bb#connection#operation,
+// with the bucket as two hex digits, so that rows ascend by bucket. Connection
+// ids are the gateway's and hold no '#'; operation ids may.
+func subscriber(connectionID, operationID string) string {
+	if isHashed(operationID) {
+		sum := sha512.Sum512([]byte(operationID))
+		operationID = hex.EncodeToString(sum[:])
+	}
+	return fmt.Sprintf("%02x#%s#%s", pubsub.Bucket(connectionID), connectionID, operationID)
+}
+
+// isHashed reports whether a hash stands for the id in the sort key.
+func isHashed(operationID string) bool { return len(operationID) >= hashedBytes }
+
+// splitSubscriber undoes subscriber, but for a hash.
+func splitSubscriber(key string) (connectionID, operationID string, err error) {
+	parts := strings.SplitN(key, "#", 3)
+	if len(parts) != 3 {
+		return "", "", fmt.Errorf("sort key %q is not bucket#connection#operation", key)
+	}
+	return parts[1], parts[2], nil
+}
+
+// attributes is a key or the values of an expression.
+type attributes = map[string]types.AttributeValue
+
+// text, number and boolean are attribute values.
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func number(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
+}
+
+func boolean(b bool) types.AttributeValue { return &types.AttributeValueMemberBOOL{Value: b} }

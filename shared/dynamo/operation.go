@@ -1,0 +1,66 @@
+package dynamo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"subwire/shared/pubsub"
+)
+
+// operationItem is an operation, shared by all who subscribed to the same.
+type operationItem struct {
+	Key       string `dynamodbav:"key"`
+	Document  string `dynamodbav:"document"`
+	Name      string `dynamodbav:"name,omitempty"`
+	Variables string `dynamodbav:"variables,omitempty"` // JSON
+	TTL       int64  `dynamodbav:"ttl"`
+}
+
+// operationMargin is how much longer than its latest subscriber an operation
+// is kept. An older connection may write the operation after a younger one
+// and set an earlier expiry: the margin covers the longest life of any.
+const operationMargin = 24 * time.Hour
+
+// Operation implements pubsub.Store. The expiry is not looked at: it is far
+// behind that of any subscription.
+func (s *Store) Operation(ctx context.Context, key string) (pubsub.Operation, error) {
+	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.tables.Operations, Key: attributes{"key": text(key)}, ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return pubsub.Operation{}, fmt.Errorf("get operation: %w", err)
+	}
+	if out.Item == nil {
+		return pubsub.Operation{}, pubsub.ErrUnknownOperation
+	}
+	var item operationItem
+	if err := attributevalue.UnmarshalMap(out.Item, &item); err != nil {
+		return pubsub.Operation{}, fmt.Errorf("decode operation: %w", err)
+	}
+	op := pubsub.Operation{Document: item.Document, Name: item.Name}
+	if item.Variables != "" {
+		op.Variables = json.RawMessage(item.Variables)
+	}
+	return op, nil
+}
+
+// putOperation writes the operation, or writes it again with a later expiry.
+func (s *Store) putOperation(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation) error {
+	item, err := attributevalue.MarshalMap(operationItem{
+		Key: sub.OperationKey, Document: op.Document, Name: op.Name, Variables: string(op.Variables),
+		TTL: sub.Expires.Add(operationMargin).Unix(),
+	})
+	if err != nil {
+		return fmt.Errorf("encode operation: %w", err)
+	}
+	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.tables.Operations, Item: item})
+	if err != nil {
+		return fmt.Errorf("put operation: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package dynamo
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"subwire/shared/storetest"
+	"subwire/shared/topology"
+)
+
+// endpointEnv names DynamoDB Local for the tests that need it.
+const endpointEnv = "SUBWIRE_DYNAMODB"
+
+func TestStoreOnDynamoDB(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	s.page = aws.Int32(7) // so that lists have many pages
+	storetest.Run(t, s)
+}
+
+// localStore returns a store with tables of its own on DynamoDB Local, or
+// skips the test.
+func localStore(t *testing.T) *Store {
+	t.Helper()
+	endpoint := os.Getenv(endpointEnv)
+	if endpoint == "" {
+		t.Skipf("needs DynamoDB Local: %s is not set", endpointEnv)
+	}
+	client, prefix := newClient(endpoint), rand.Text()[:12]+"-"
+	for _, table := range topology.Tables() {
+		name := prefix + table.Name
+		for range 2 { // the second time it exists
+			if err := CreateTable(t.Context(), client, table, name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Cleanup(func() {
+			_, err := client.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &name})
+			if err != nil {
+				t.Logf("delete table: %v", err)
+			}
+		})
+	}
+	return New(client, Tables{Connections: prefix + topology.Connections.Name,
+		Subscriptions: prefix + topology.Subscriptions.Name,
+		Operations:    prefix + topology.Operations.Name, Messages: prefix + topology.Messages.Name})
+}
+
+// newClient returns a client of a server on this machine. It does not retry:
+// tests of what the SDK retries would be slow.
+func newClient(endpoint string) *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{
+		Region: "us-east-1", BaseEndpoint: &endpoint, Retryer: aws.NopRetryer{},
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+	})
+}

@@ -1,0 +1,279 @@
+package dynamo
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"subwire/shared/pubsub"
+)
+
+// subscriptionItem is a subscription's row under its topic.
+type subscriptionItem struct {
+	Topic        string `dynamodbav:"topic"`
+	Subscriber   string `dynamodbav:"subscriber"`            // see keys.go
+	OperationID  string `dynamodbav:"operationId,omitempty"` // when its hash stands in the sort key
+	OperationKey string `dynamodbav:"operationKey"`
+	TTL          int64  `dynamodbav:"ttl"`
+}
+
+// maxCompleted bounds the completes that a connection remembers.
+const maxCompleted = 100
+
+// batchRows is how many rows one BatchWriteItem takes.
+const batchRows = 25
+
+// PutSubscription implements pubsub.Store. The operation is written first and
+// outside of the transaction, for its many subscribers would only stand in
+// each other's way; without a subscription it is garbage that expires.
+func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error {
+	begin, err := s.begin(sub, at, max)
+	if err != nil {
+		return err
+	}
+	items := []types.TransactWriteItem{begin}
+	if sub.Topic != "" {
+		if err := s.putOperation(ctx, sub, op); err != nil {
+			return err
+		}
+		row, err := s.list(sub)
+		if err != nil {
+			return err
+		}
+		items = append(items, row)
+	}
+	if err := s.transact(ctx, items); err != nil {
+		return explain("put subscription", err, func(item connectionItem) error {
+			_, running := item.Operations[sub.OperationID]
+			switch {
+			case !item.Acknowledged:
+				return pubsub.ErrNotAcknowledged
+			case running:
+				return pubsub.ErrSubscriberExists
+			case item.completed(sub.OperationID, at):
+				return pubsub.ErrCompleted
+			default:
+				return pubsub.ErrTooManyOperations
+			}
+		})
+	}
+	return nil
+}
+
+// begin is the update that takes the operation id. Ids come from the client:
+// they are names of attributes, never text of an expression.
+func (s *Store) begin(sub pubsub.Subscription, at time.Time, max int) (types.TransactWriteItem, error) {
+	running, err := attributevalue.MarshalMap(runningItem{Topic: sub.Topic, At: at.UnixMilli()})
+	if err != nil {
+		return types.TransactWriteItem{}, fmt.Errorf("encode operation: %w", err)
+	}
+	return types.TransactWriteItem{Update: &types.Update{
+		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
+		UpdateExpression: aws.String("SET operations.#id = :running REMOVE completed.#id"),
+		ConditionExpression: aws.String(alive + " AND acknowledged = :yes" +
+			" AND attribute_not_exists(operations.#id) AND size(operations) < :max" +
+			" AND (attribute_not_exists(completed.#id) OR completed.#id < :at)"),
+		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#ttl": "ttl"},
+		ExpressionAttributeValues: attributes{
+			":running": &types.AttributeValueMemberM{Value: running}, ":yes": boolean(true),
+			":max": number(int64(max)), ":at": number(at.UnixMilli()), ":now": number(time.Now().Unix()),
+		},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}}, nil
+}
+
+// list is the put of the subscription's row under its topic.
+func (s *Store) list(sub pubsub.Subscription) (types.TransactWriteItem, error) {
+	row := subscriptionItem{
+		Topic: sub.Topic, Subscriber: subscriber(sub.ConnectionID, sub.OperationID),
+		OperationKey: sub.OperationKey, TTL: sub.Expires.Unix(),
+	}
+	if isHashed(sub.OperationID) {
+		row.OperationID = sub.OperationID
+	}
+	item, err := attributevalue.MarshalMap(row)
+	if err != nil {
+		return types.TransactWriteItem{}, fmt.Errorf("encode subscription: %w", err)
+	}
+	return types.TransactWriteItem{Put: &types.Put{TableName: &s.tables.Subscriptions, Item: item}}, nil
+}
+
+// transact writes all items or none. One token for all attempts makes an
+// attempt that was applied, but whose answer was lost, count once.
+func (s *Store) transact(ctx context.Context, items []types.TransactWriteItem) error {
+	in := &dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(rand.Text())}
+	return retry(ctx, func() error {
+		_, err := s.client.TransactWriteItems(ctx, in)
+		return err
+	})
+}
+
+// DeleteSubscription implements pubsub.Store. It reads, then writes on the
+// condition that what it read is still so, and starts again when it is not.
+func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error) {
+	for {
+		item, err := s.operationState(ctx, connectionID, operationID)
+		if err != nil {
+			return false, err
+		}
+		running, isRunning := item.Operations[operationID]
+		switch {
+		case item.ID == "", isRunning && running.At > at.UnixMilli(), item.completed(operationID, at):
+			return false, nil
+		case isRunning:
+			err = s.end(ctx, connectionID, operationID, running)
+		default:
+			err = s.remember(ctx, connectionID, operationID, at, len(item.Completed) >= maxCompleted)
+		}
+		if err == nil {
+			return isRunning, nil
+		}
+		if _, changed := refused(err); !changed {
+			return false, fmt.Errorf("delete subscription: %w", err)
+		}
+	}
+}
+
+// operationState reads what the connection knows of one operation id. The
+// item's ID is "" when there is no connection.
+func (s *Store) operationState(ctx context.Context, connectionID, operationID string) (connectionItem, error) {
+	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(connectionID), ConsistentRead: aws.Bool(true),
+		ProjectionExpression:     aws.String("id, operations.#id, completed"),
+		ExpressionAttributeNames: map[string]string{"#id": operationID},
+	})
+	var item connectionItem
+	if err != nil {
+		return item, fmt.Errorf("get operation of connection: %w", err)
+	}
+	if err := attributevalue.UnmarshalMap(out.Item, &item); err != nil {
+		return item, fmt.Errorf("decode connection: %w", err)
+	}
+	return item, nil
+}
+
+// end frees the operation id and deletes the topic's row, if the operation is
+// still the one that was read.
+func (s *Store) end(ctx context.Context, connectionID, operationID string, running runningItem) error {
+	items := []types.TransactWriteItem{{Update: &types.Update{
+		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
+		UpdateExpression:          aws.String("REMOVE operations.#id"),
+		ConditionExpression:       aws.String("operations.#id.#at = :at"),
+		ExpressionAttributeNames:  map[string]string{"#id": operationID, "#at": "at"},
+		ExpressionAttributeValues: attributes{":at": number(running.At)},
+	}}}
+	if running.Topic != "" {
+		items = append(items, types.TransactWriteItem{Delete: &types.Delete{
+			TableName: &s.tables.Subscriptions, Key: rowKey(running.Topic, connectionID, operationID)}})
+	}
+	return s.transact(ctx, items)
+}
+
+// remember stores that the operation was completed, if it still does not run
+// and no later complete is remembered. When there are too many to remember,
+// the older ones, which hardly matter any more, make way.
+func (s *Store) remember(ctx context.Context, connectionID, operationID string, at time.Time, full bool) error {
+	in := &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
+		UpdateExpression: aws.String("SET completed.#id = :completed"),
+		ConditionExpression: aws.String("attribute_exists(id) AND attribute_not_exists(operations.#id)" +
+			" AND (attribute_not_exists(completed.#id) OR completed.#id < :at)"),
+		ExpressionAttributeNames:  map[string]string{"#id": operationID},
+		ExpressionAttributeValues: attributes{":at": number(at.UnixMilli()), ":completed": number(at.UnixMilli())},
+	}
+	if full {
+		in.UpdateExpression = aws.String("SET completed = :completed")
+		in.ExpressionAttributeValues[":completed"] = &types.AttributeValueMemberM{
+			Value: attributes{operationID: number(at.UnixMilli())}}
+	}
+	return retry(ctx, func() error {
+		_, err := s.client.UpdateItem(ctx, in)
+		return err
+	})
+}
+
+// Subscriptions implements pubsub.Store. DynamoDB may keep an expired row for
+// days, so the query leaves those out; a page may thus be empty and not the last.
+func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error] {
+	return func(yield func(pubsub.Subscription, error) bool) {
+		pages := dynamodb.NewQueryPaginator(s.client, &dynamodb.QueryInput{
+			TableName: &s.tables.Subscriptions, ConsistentRead: aws.Bool(true), Limit: s.page,
+			KeyConditionExpression:    aws.String("topic = :topic"),
+			FilterExpression:          aws.String("#ttl > :now"),
+			ExpressionAttributeNames:  map[string]string{"#ttl": "ttl"},
+			ExpressionAttributeValues: attributes{":topic": text(topic), ":now": number(now.Unix())},
+		})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(pubsub.Subscription{}, fmt.Errorf("query subscriptions: %w", err))
+				return
+			}
+			for _, item := range page.Items {
+				sub, err := decodeSubscription(item)
+				if !yield(sub, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// decodeSubscription turns a row into the subscription that was put.
+func decodeSubscription(item attributes) (pubsub.Subscription, error) {
+	var row subscriptionItem
+	if err := attributevalue.UnmarshalMap(item, &row); err != nil {
+		return pubsub.Subscription{}, fmt.Errorf("decode subscription: %w", err)
+	}
+	connectionID, operationID, err := splitSubscriber(row.Subscriber)
+	if err != nil {
+		return pubsub.Subscription{}, fmt.Errorf("decode subscription: %w", err)
+	}
+	if row.OperationID != "" {
+		operationID = row.OperationID
+	}
+	return pubsub.Subscription{ConnectionID: connectionID, OperationID: operationID, Topic: row.Topic,
+		OperationKey: row.OperationKey, Expires: time.Unix(row.TTL, 0)}, nil
+}
+
+// deleteRows deletes the topic rows of a connection's operations.
+func (s *Store) deleteRows(ctx context.Context, connectionID string, operations map[string]runningItem) error {
+	var rows []types.WriteRequest
+	for id, running := range operations {
+		if running.Topic != "" {
+			rows = append(rows, types.WriteRequest{DeleteRequest: &types.DeleteRequest{
+				Key: rowKey(running.Topic, connectionID, id)}})
+		}
+	}
+	// A row that is gone already is no error, so a repeated call may begin anew.
+	for batch := range slices.Chunk(rows, batchRows) {
+		left := map[string][]types.WriteRequest{s.tables.Subscriptions: batch}
+		err := retry(ctx, func() error {
+			out, err := s.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: left})
+			if err != nil {
+				return err
+			}
+			if left = out.UnprocessedItems; len(left) > 0 {
+				return errUnprocessed
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("delete subscriptions: %w", err)
+		}
+	}
+	return nil
+}
+
+// rowKey is the key of an operation's row under its topic.
+func rowKey(topic, connectionID, operationID string) attributes {
+	return attributes{"topic": text(topic), "subscriber": text(subscriber(connectionID, operationID))}
+}

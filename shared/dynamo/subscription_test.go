@@ -1,0 +1,102 @@
+package dynamo
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"subwire/shared/pubsub"
+)
+
+// subscribed puts an acknowledged connection "c" that runs one subscription
+// since the given time.
+func subscribed(t *testing.T, s *Store, at time.Time) pubsub.Subscription {
+	t.Helper()
+	sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k",
+		Expires: time.Now().Add(time.Hour)}
+	err := errors.Join(
+		s.PutConnection(t.Context(), pubsub.Connection{ID: "c", Acknowledged: true, Expires: sub.Expires}),
+		s.PutSubscription(t.Context(), sub, pubsub.Operation{}, at, 1),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sub
+}
+
+func countRows(t *testing.T, s *Store, topic string) (n int) {
+	t.Helper()
+	for _, err := range s.Subscriptions(t.Context(), topic, time.Now()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}
+
+func TestEndLeavesANewerOperationWithTheSameID(t *testing.T) {
+	t.Parallel()
+	s, at := localStore(t), time.Now()
+	subscribed(t, s, at)
+	before := runningItem{Topic: "t", At: at.UnixMilli() - 1} // what was read, and has ended since
+	if _, changed := refused(s.end(t.Context(), "c", "1", before)); !changed {
+		t.Error("end is not refused")
+	}
+	c, err := s.Connection(t.Context(), "c")
+	if err != nil || len(c.Operations) != 1 || countRows(t, s, "t") != 1 {
+		t.Errorf("connection %+v, error %v, %d rows: want the operation and its row", c, err, countRows(t, s, "t"))
+	}
+}
+
+func TestCompletesAreForgottenInTime(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	subscribed(t, s, time.Now())
+	for i := range maxCompleted + 5 {
+		if _, err := s.DeleteSubscription(t.Context(), "c", fmt.Sprint("x", i), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := s.client.GetItem(t.Context(), &dynamodb.GetItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey("c"), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var item connectionItem
+	if err := attributevalue.UnmarshalMap(out.Item, &item); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(item.Completed); n != 5 {
+		t.Errorf("%d completes are remembered, want the 5 since the map was full", n)
+	}
+}
+
+func TestDeleteConnectionEndsHalfDoneWork(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	sub := subscribed(t, s, time.Now())
+	broken := New(s.client, s.tables)
+	broken.tables.Subscriptions = "no-such-table" // the call ends after the mark
+	if err := broken.DeleteConnection(t.Context(), "c"); err == nil {
+		t.Fatal("the broken store reports success")
+	}
+	if _, err := s.Connection(t.Context(), "c"); !errors.Is(err, pubsub.ErrGone) {
+		t.Errorf("half deleted connection: got error %v, want ErrGone", err)
+	}
+	sub.OperationID = "2"
+	if err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, time.Now(), 9); !errors.Is(err, pubsub.ErrGone) {
+		t.Errorf("subscribe to half deleted connection: got error %v, want ErrGone", err)
+	}
+	if err := s.DeleteConnection(t.Context(), "c"); err != nil {
+		t.Errorf("second call: %v", err)
+	}
+	if n := countRows(t, s, "t"); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+}

@@ -1,0 +1,243 @@
+package dynamo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"subwire/shared/pubsub"
+)
+
+// answer is one scripted HTTP response; a body that is "" drops the
+// connection instead, as when an answer is lost.
+type answer struct {
+	status int
+	body   string
+}
+
+const (
+	ok           = `{}`
+	conflict     = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":"m"}`
+	throttle     = `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"m"}`
+	inProgress   = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionInProgressException","message":"m"}`
+	serverFailed = `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"m"}`
+)
+
+// cancelled is a cancelled transaction with a reason per item.
+func cancelled(codes ...string) answer {
+	var reasons []string
+	for _, code := range codes {
+		reasons = append(reasons, fmt.Sprintf(`{"Code":%q}`, code))
+	}
+	return answer{400, `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","CancellationReasons":[` +
+		strings.Join(reasons, ",") + `]}`}
+}
+
+// request is what the server was asked.
+type request struct {
+	action string
+	body   map[string]any
+}
+
+// scripted returns a store whose server gives the answers in order, and the
+// requests that it has got, to be read when the store's calls have returned.
+func scripted(t *testing.T, answers ...answer) (*Store, *[]request) {
+	t.Helper()
+	var got []request
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, _ := io.ReadAll(r.Body)
+		req := request{action: strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")}
+		if err := json.Unmarshal(raw, &req.body); err != nil {
+			t.Errorf("request is no JSON: %v", err)
+		}
+		got = append(got, req)
+		if len(got) > len(answers) {
+			t.Errorf("request %d, a %s, is one too many", len(got), req.action)
+			return
+		}
+		a := answers[len(got)-1]
+		if a.body == "" {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.WriteHeader(a.status)
+		_, _ = io.WriteString(w, a.body)
+	}))
+	t.Cleanup(server.Close)
+	tables := Tables{Connections: "c", Subscriptions: "s", Operations: "o", Messages: "m"}
+	return New(newClient(server.URL), tables), &got
+}
+
+func actions(requests []request) (names []string) {
+	for _, r := range requests {
+		names = append(names, r.action)
+	}
+	return names
+}
+
+func TestPutSubscriptionRetriesContention(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		answers []answer // of TransactWriteItems
+		want    error    // nil for success
+	}{
+		{"transaction conflict", []answer{cancelled("TransactionConflict", "None"), {200, ok}}, nil},
+		{"conflict on the row", []answer{cancelled("None", "TransactionConflict"), {200, ok}}, nil},
+		{"throttled item", []answer{cancelled("ThrottlingError", "None"), {200, ok}}, nil},
+		{"throttled request", []answer{{400, throttle}, {200, ok}}, nil},
+		{"in progress", []answer{{400, inProgress}, {200, ok}}, nil},
+		{"many times", []answer{{400, conflict}, {400, conflict}, {400, conflict}, {200, ok}}, nil},
+		{"failed condition is final", []answer{cancelled("ConditionalCheckFailed", "TransactionConflict")}, pubsub.ErrGone},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, got := scripted(t, append([]answer{{200, ok}}, tt.answers...)...)
+			sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k"}
+			err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, time.UnixMilli(1), 1)
+			if !errors.Is(err, tt.want) {
+				t.Errorf("got error %v, want %v", err, tt.want)
+			}
+			tokens := map[any]bool{}
+			for _, r := range (*got)[1:] {
+				tokens[r.body["ClientRequestToken"]] = true
+			}
+			if len(*got) != 1+len(tt.answers) || len(tokens) != 1 {
+				t.Errorf("%d requests with %d tokens, want %d with 1", len(*got), len(tokens), 1+len(tt.answers))
+			}
+		})
+	}
+}
+
+func TestPutSubscriptionReportsUnknownEffect(t *testing.T) {
+	t.Parallel()
+	s, _ := scripted(t, answer{200, ok}, answer{500, serverFailed})
+	sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k"}
+	err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, time.UnixMilli(1), 1)
+	for _, sentinel := range []error{nil, pubsub.ErrGone, pubsub.ErrTooManyOperations} {
+		if errors.Is(err, sentinel) {
+			t.Errorf("got error %v, want none of the contract's", err)
+		}
+	}
+}
+
+func TestAcknowledgeKnowsItsOwnAttempt(t *testing.T) {
+	t.Parallel()
+	for _, own := range []bool{true, false} {
+		t.Run(fmt.Sprintf("own %t", own), func(t *testing.T) {
+			t.Parallel()
+			// The first attempt is applied, but meets contention on its way
+			// back; the second finds the connection acknowledged.
+			token := make(chan string, 1)
+			calls := 0
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var in struct {
+					ExpressionAttributeValues map[string]struct{ S string }
+				}
+				if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+					t.Errorf("request is no JSON: %v", err)
+				}
+				w.WriteHeader(http.StatusBadRequest)
+				if calls++; calls == 1 {
+					token <- in.ExpressionAttributeValues[":token"].S
+					_, _ = io.WriteString(w, throttle)
+					return
+				}
+				by := <-token
+				if !own {
+					by = "another"
+				}
+				_, _ = fmt.Fprintf(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+					"Item":{"id":{"S":"c"},"ttl":{"N":"99999999999"},"acknowledged":{"BOOL":true},"acknowledgedBy":{"S":%q}}}`, by)
+			}))
+			t.Cleanup(server.Close)
+			s := New(newClient(server.URL), Tables{Connections: "c"})
+			want := pubsub.ErrAlreadyInitialised
+			if own {
+				want = nil
+			}
+			if err := s.Acknowledge(t.Context(), "c", nil, time.Now()); !errors.Is(err, want) {
+				t.Errorf("got error %v, want %v", err, want)
+			}
+		})
+	}
+}
+
+const marked = `{"Attributes":{"id":{"S":"c"},"operations":{"M":{
+	"1":{"M":{"topic":{"S":"t"},"at":{"N":"1"}}},"2":{"M":{"topic":{"S":"t"},"at":{"N":"1"}}},"q":{"M":{"at":{"N":"1"}}}}}}}`
+
+// unprocessed is a batch's answer that leaves one row.
+var unprocessed = fmt.Sprintf(`{"UnprocessedItems":{"s":[{"DeleteRequest":{"Key":{"topic":{"S":"t"},"subscriber":{"S":%q}}}}]}}`,
+	subscriber("c", "2"))
+
+func TestDeleteConnectionDeletesWhatABatchLeft(t *testing.T) {
+	t.Parallel()
+	s, got := scripted(t, answer{200, marked}, answer{200, unprocessed}, answer{400, throttle},
+		answer{200, unprocessed}, answer{200, ok}, answer{200, ok})
+	if err := s.DeleteConnection(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"UpdateItem", "BatchWriteItem", "BatchWriteItem", "BatchWriteItem", "BatchWriteItem", "DeleteItem"}
+	if diff := cmp.Diff(want, actions(*got)); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	for i, rows := range []int{2, 1, 1, 1} {
+		items := (*got)[1+i].body["RequestItems"].(map[string]any)["s"].([]any)
+		if len(items) != rows {
+			t.Errorf("batch %d has %d rows, want %d", i, len(items), rows)
+		}
+	}
+}
+
+func TestDeleteConnectionKeepsItUntilItsRowsAreGone(t *testing.T) {
+	t.Parallel()
+	s, got := scripted(t, answer{200, marked}, answer{500, serverFailed})
+	if err := s.DeleteConnection(t.Context(), "c"); err == nil {
+		t.Error("got no error")
+	}
+	if diff := cmp.Diff([]string{"UpdateItem", "BatchWriteItem"}, actions(*got)); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+func TestRetryGivesUp(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	err := retry(t.Context(), func() error { tries++; return errUnprocessed })
+	if !errors.Is(err, errUnprocessed) || tries != maxTries {
+		t.Errorf("got error %v after %d tries, want errUnprocessed after %d", err, tries, maxTries)
+	}
+}
+
+func TestSubscriberKey(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 700)
+	for _, id := range []string{"1", "a#b", "##", strings.Repeat("x", hashedBytes-1), long} {
+		key := subscriber("Q1=", id)
+		if len(key) > 1024 {
+			t.Errorf("key of %.20q has %d bytes", id, len(key))
+		}
+		connectionID, operationID, err := splitSubscriber(key)
+		if err != nil || connectionID != "Q1=" {
+			t.Errorf("key of %.20q splits to connection %q, error %v", id, connectionID, err)
+		}
+		if whole := operationID == id; whole == isHashed(id) {
+			t.Errorf("key of %.20q holds the id: %t", id, whole)
+		}
+	}
+	hash := strings.TrimPrefix(subscriber("Q1=", long), subscriber("Q1=", ""))
+	if subscriber("Q1=", hash) == subscriber("Q1=", long) {
+		t.Error("an id and the hash of it have one key")
+	}
+	if _, _, err := splitSubscriber("00#c"); err == nil {
+		t.Error("a key without operation id splits")
+	}
+}

@@ -1,0 +1,62 @@
+package memory
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"subwire/shared/chat"
+	"subwire/shared/pubsub"
+)
+
+// Contents is everything that a store holds, in a fixed order, expired or not.
+type Contents struct {
+	Connections   []pubsub.Connection         // by id
+	Subscriptions []pubsub.Subscription       // by topic, then as Subscriptions yields them
+	Operations    map[string]pubsub.Operation // by key
+	Messages      map[string][]chat.Message   // by chat, in ascending order
+}
+
+// Contents returns a copy of everything in the store. It never fails.
+func (s *Store) Contents() Contents {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := Contents{Operations: maps.Clone(s.operations), Messages: map[string][]chat.Message{}}
+	for _, id := range slices.Sorted(maps.Keys(s.connections)) {
+		c.Connections = append(c.Connections, s.connections[id].export())
+	}
+	c.Subscriptions = slices.SortedFunc(maps.Values(s.rows), func(a, b pubsub.Subscription) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), compareSubscriptions(a, b))
+	})
+	for chatID, messages := range s.messages {
+		c.Messages[chatID] = slices.Clone(messages)
+	}
+	return c
+}
+
+// Check returns an error when the contents break an invariant: a subscription
+// belongs to a connection that runs it, a running operation with a topic has
+// its subscription, and each subscription's operation is there.
+func (c Contents) Check() error {
+	listed := map[row]bool{}
+	for _, sub := range c.Subscriptions {
+		listed[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = true
+		if _, ok := c.Operations[sub.OperationKey]; !ok {
+			return fmt.Errorf("subscription %s of connection %s: no operation %s", sub.OperationID, sub.ConnectionID, sub.OperationKey)
+		}
+	}
+	for _, conn := range c.Connections {
+		for id, topic := range conn.Operations {
+			at := row{topic, conn.ID, id}
+			if topic != "" && !listed[at] {
+				return fmt.Errorf("operation %s of connection %s is not listed under %s", id, conn.ID, topic)
+			}
+			delete(listed, at)
+		}
+	}
+	for at := range listed {
+		return fmt.Errorf("subscription %s of connection %s under %s: no such operation runs", at.operationID, at.connectionID, at.topic)
+	}
+	return nil
+}

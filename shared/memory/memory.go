@@ -1,0 +1,285 @@
+// Package memory keeps connections, subscriptions, operations and chat
+// messages in memory: a fake of the real store for tests. It implements
+// pubsub.Store and chat.Store, can fail on demand, and shows what it holds. It
+// is not for production: it is one lock, and nothing ever leaves it by itself.
+package memory
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"subwire/shared/chat"
+	"subwire/shared/pubsub"
+)
+
+// ErrFault is the error of a call that a Fault made fail.
+var ErrFault = errors.New("injected fault")
+
+// Fault is how a call fails.
+type Fault int
+
+// The faults. A store's caller cannot tell the last two apart.
+const (
+	NoFault    Fault = iota
+	NotApplied       // the call does nothing and returns ErrFault
+	Applied          // the call does its work and returns ErrFault
+)
+
+// Store implements pubsub.Store and chat.Store. It is safe for concurrent use.
+type Store struct {
+	// Fault, when set, is asked once per call, with the method's name, how the
+	// call shall fail. It may be called by many goroutines at once; set it
+	// before they start.
+	Fault func(method string) Fault
+
+	mu          sync.Mutex // guards what follows
+	connections map[string]*connection
+	rows        map[row]pubsub.Subscription
+	operations  map[string]pubsub.Operation
+	messages    map[string][]chat.Message // by chat, in ascending order
+}
+
+// connection is what the store knows of one connection.
+type connection struct {
+	pubsub.Connection // but for Operations, which is made of running
+	running           map[string]begun
+	completed         map[string]time.Time // by operation id: the latest complete that found nothing
+}
+
+// begun is a running operation.
+type begun struct {
+	topic string
+	at    time.Time
+}
+
+// row is the key of a subscription under its topic.
+type row struct{ topic, connectionID, operationID string }
+
+// New returns an empty store.
+func New() *Store {
+	return &Store{
+		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{},
+		operations: map[string]pubsub.Operation{}, messages: map[string][]chat.Message{},
+	}
+}
+
+// do runs a method's work under the lock, with the fault that it is to have.
+// A call whose ctx is done has no effect.
+func (s *Store) do(ctx context.Context, method string, work func() error) error {
+	fault := NoFault
+	if s.Fault != nil {
+		fault = s.Fault(method)
+	}
+	if fault == NotApplied {
+		return fmt.Errorf("%s: %w", method, ErrFault)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	s.mu.Lock()
+	err := work()
+	s.mu.Unlock()
+	if fault == Applied {
+		return fmt.Errorf("%s: %w", method, ErrFault)
+	}
+	return err
+}
+
+// live returns a connection that is there and has not expired. The caller has
+// the lock and keeps it while it uses the connection.
+func (s *Store) live(id string) (*connection, error) {
+	c, ok := s.connections[id]
+	if !ok || !c.Expires.After(time.Now()) {
+		return nil, pubsub.ErrGone
+	}
+	return c, nil
+}
+
+// PutConnection implements pubsub.Store. A connection that is there already
+// stays as it is.
+func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
+	return s.do(ctx, "PutConnection", func() error {
+		if _, ok := s.connections[c.ID]; !ok {
+			s.connections[c.ID] = &connection{Connection: c, running: map[string]begun{}, completed: map[string]time.Time{}}
+		}
+		return nil
+	})
+}
+
+// Connection implements pubsub.Store.
+func (s *Store) Connection(ctx context.Context, id string) (found pubsub.Connection, err error) {
+	err = s.do(ctx, "Connection", func() error {
+		c, err := s.live(id)
+		if err == nil {
+			found = c.export()
+		}
+		return err
+	})
+	if err != nil {
+		return pubsub.Connection{}, err
+	}
+	return found, nil
+}
+
+// export returns a copy that the caller may keep.
+func (c *connection) export() pubsub.Connection {
+	out := c.Connection
+	out.Init = slices.Clone(c.Init)
+	out.Operations = make(map[string]string, len(c.running))
+	for id, op := range c.running {
+		out.Operations[id] = op.topic
+	}
+	return out
+}
+
+// Acknowledge implements pubsub.Store.
+func (s *Store) Acknowledge(ctx context.Context, id string, init json.RawMessage, at time.Time) error {
+	return s.do(ctx, "Acknowledge", func() error {
+		c, err := s.live(id)
+		switch {
+		case err != nil:
+			return err
+		case c.Acknowledged:
+			return pubsub.ErrAlreadyInitialised
+		case at.After(c.InitDeadline):
+			return pubsub.ErrInitTimeout
+		}
+		c.Acknowledged, c.Init = true, slices.Clone(init)
+		return nil
+	})
+}
+
+// PutSubscription implements pubsub.Store.
+func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error {
+	return s.do(ctx, "PutSubscription", func() error {
+		c, err := s.live(sub.ConnectionID)
+		if err != nil {
+			return err
+		}
+		_, running := c.running[sub.OperationID]
+		completedAt, completed := c.completed[sub.OperationID]
+		switch {
+		case !c.Acknowledged:
+			return pubsub.ErrNotAcknowledged
+		case running:
+			return pubsub.ErrSubscriberExists
+		case completed && !completedAt.Before(at):
+			return pubsub.ErrCompleted
+		case len(c.running) >= max:
+			return pubsub.ErrTooManyOperations
+		}
+		delete(c.completed, sub.OperationID)
+		c.running[sub.OperationID] = begun{sub.Topic, at}
+		if sub.Topic != "" {
+			s.operations[sub.OperationKey] = op
+			s.rows[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = sub
+		}
+		return nil
+	})
+}
+
+// DeleteSubscription implements pubsub.Store. Expired connections are not
+// told apart: what they own must go as well.
+func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (ended bool, err error) {
+	err = s.do(ctx, "DeleteSubscription", func() error {
+		c, ok := s.connections[connectionID]
+		if !ok {
+			return nil
+		}
+		op, running := c.running[operationID]
+		switch {
+		case running && op.at.After(at):
+		case running:
+			ended = true
+			delete(c.running, operationID)
+			delete(s.rows, row{op.topic, connectionID, operationID})
+		case c.completed[operationID].Before(at):
+			c.completed[operationID] = at
+		}
+		return nil
+	})
+	return ended && err == nil, err
+}
+
+// DeleteConnection implements pubsub.Store.
+func (s *Store) DeleteConnection(ctx context.Context, id string) error {
+	return s.do(ctx, "DeleteConnection", func() error {
+		if c, ok := s.connections[id]; ok {
+			for operationID, op := range c.running {
+				delete(s.rows, row{op.topic, id, operationID})
+			}
+			delete(s.connections, id)
+		}
+		return nil
+	})
+}
+
+// DeleteUnacknowledged implements pubsub.Store.
+func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (absent bool, err error) {
+	err = s.do(ctx, "DeleteUnacknowledged", func() error {
+		if c, ok := s.connections[id]; !ok || !c.Acknowledged {
+			delete(s.connections, id)
+			absent = true
+		}
+		return nil
+	})
+	return absent && err == nil, err
+}
+
+// Subscriptions implements pubsub.Store. It yields what was there when the
+// iteration began. With the fault Applied it ends with the error, as when a
+// later page cannot be read.
+func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error] {
+	return func(yield func(pubsub.Subscription, error) bool) {
+		var found []pubsub.Subscription
+		err := s.do(ctx, "Subscriptions", func() error {
+			for at, sub := range s.rows {
+				if at.topic == topic && sub.Expires.After(now) {
+					found = append(found, sub)
+				}
+			}
+			return nil
+		})
+		slices.SortFunc(found, compareSubscriptions)
+		for _, sub := range found {
+			if !yield(sub, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(pubsub.Subscription{}, err)
+		}
+	}
+}
+
+// compareSubscriptions orders as the real store's sort key does.
+func compareSubscriptions(a, b pubsub.Subscription) int {
+	return cmp.Or(
+		cmp.Compare(pubsub.Bucket(a.ConnectionID), pubsub.Bucket(b.ConnectionID)),
+		cmp.Compare(a.ConnectionID, b.ConnectionID),
+		cmp.Compare(a.OperationID, b.OperationID),
+	)
+}
+
+// Operation implements pubsub.Store.
+func (s *Store) Operation(ctx context.Context, key string) (found pubsub.Operation, err error) {
+	err = s.do(ctx, "Operation", func() (err error) {
+		op, ok := s.operations[key]
+		if !ok {
+			return pubsub.ErrUnknownOperation
+		}
+		found = op
+		return nil
+	})
+	if err != nil {
+		return pubsub.Operation{}, err
+	}
+	return found, nil
+}

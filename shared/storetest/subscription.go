@@ -1,0 +1,301 @@
+package storetest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"subwire/shared/pubsub"
+)
+
+// oddIDs are operation ids that a client may choose, to the store's harm.
+var oddIDs = []string{
+	"__proto__", "constructor", "a.b", "a#b", "#", "##", "a/b", "a b", " ", ".", "[0]", ":at", "#id", `"`, `\`,
+	"operations", "ünï-códe-✓-😀", "\u0000", "size(operations)", strings.Repeat("x", 127), strings.Repeat("x", 128),
+	strings.Repeat("é", 512), strings.Repeat("é", 511) + "e#",
+}
+
+var putTests = []test{
+	{"takes the id, stores the operation, lists the subscription", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		one := sub(c, "1", topic)
+		check(t, "PutSubscription", subscribe(t, s, one, base), nil)
+		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{one})
+		equal(t, "operations", running(t, s, c), map[string]string{"1": topic})
+		op, err := s.Operation(t.Context(), one.OperationKey)
+		check(t, "Operation", err, nil)
+		equal(t, "operation", op, operation)
+	}},
+	{"stores an operation of a document alone", func(t *testing.T, s Store) {
+		bare := pubsub.Operation{Document: "subscription { " + unique("f") + " }"}
+		one := sub(connected(t, s), "1", unique("topic"))
+		one.OperationKey = bare.Key()
+		check(t, "PutSubscription", s.PutSubscription(t.Context(), one, bare, base, limit), nil)
+		op, err := s.Operation(t.Context(), bare.Key())
+		check(t, "Operation", err, nil)
+		equal(t, "operation", op, bare)
+	}},
+	{"without a topic takes the id and lists nothing", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		query := sub(c, "q", "")
+		check(t, "PutSubscription", subscribe(t, s, query, base), nil)
+		equal(t, "operations", running(t, s, c), map[string]string{"q": ""})
+		check(t, "second", subscribe(t, s, sub(c, "q", topic), base), pubsub.ErrSubscriberExists)
+		complete(t, s, query, after(1), true)
+		checkNothing(t, s, c, topic)
+	}},
+	{"fails before the acknowledgement, all or nothing", func(t *testing.T, s Store) {
+		c, topic := newConnection(), unique("topic")
+		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
+		check(t, "PutSubscription", subscribe(t, s, sub(c, "1", topic), base), pubsub.ErrNotAcknowledged)
+		checkNothing(t, s, c, topic)
+	}},
+	{"fails for an unknown connection, all or nothing", func(t *testing.T, s Store) {
+		c, topic := newConnection(), unique("topic")
+		check(t, "PutSubscription", subscribe(t, s, sub(c, "1", topic), base), pubsub.ErrGone)
+		_, err := s.Connection(t.Context(), c.ID)
+		check(t, "Connection", err, pubsub.ErrGone)
+		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription(nil))
+	}},
+	{"fails for an id in use, all or nothing", func(t *testing.T, s Store) {
+		c, topic, other := connected(t, s), unique("topic"), unique("other")
+		check(t, "first", subscribe(t, s, sub(c, "1", topic), base), nil)
+		for _, at := range []time.Time{after(-5), base, after(5)} {
+			check(t, "second", subscribe(t, s, sub(c, "1", other), at), pubsub.ErrSubscriberExists)
+		}
+		equal(t, "operations", running(t, s, c), map[string]string{"1": topic})
+		equal(t, "subscriptions", listed(t, s, other), []pubsub.Subscription(nil))
+	}},
+	{"of many for one id, one wins", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		oneWins(t, pubsub.ErrSubscriberExists, crowd, func(i int) error {
+			return subscribe(t, s, sub(c, "1", topic), after(i))
+		})
+		equal(t, "count", len(listed(t, s, topic)), 1)
+	}},
+	{"of many for different ids, all win", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		calls := make([]func(context.Context) error, crowd)
+		for i := range calls {
+			calls[i] = func(context.Context) error { return subscribe(t, s, sub(c, number(i), topic), base) }
+		}
+		for _, err := range race(t.Context(), calls...) {
+			check(t, "PutSubscription", err, nil)
+		}
+		equal(t, "count", len(listed(t, s, topic)), crowd)
+	}},
+	{"takes ids per connection", func(t *testing.T, s Store) {
+		topic := unique("topic")
+		for range 3 {
+			check(t, "PutSubscription", subscribe(t, s, sub(connected(t, s), "1", topic), base), nil)
+		}
+		equal(t, "count", len(listed(t, s, topic)), 3)
+	}},
+	{"keeps to the greatest number", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		begin := func(id, topic string) error {
+			return s.PutSubscription(t.Context(), sub(c, id, topic), operation, base, 2)
+		}
+		check(t, "first", begin("1", topic), nil)
+		check(t, "second", begin("2", ""), nil)
+		check(t, "third", begin("3", topic), pubsub.ErrTooManyOperations)
+		check(t, "second again", begin("2", topic), pubsub.ErrSubscriberExists)
+		equal(t, "count", len(listed(t, s, topic)), 1)
+		complete(t, s, sub(c, "2", ""), base, true)
+		check(t, "third", begin("3", topic), nil)
+	}},
+	{"keeps to the greatest number in a crowd", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		calls := make([]func(context.Context) error, crowd)
+		for i := range calls {
+			calls[i] = func(ctx context.Context) error {
+				return s.PutSubscription(ctx, sub(c, number(i), topic), operation, base, 5)
+			}
+		}
+		for _, err := range race(t.Context(), calls...) {
+			if err != nil {
+				check(t, "PutSubscription", err, pubsub.ErrTooManyOperations)
+			}
+		}
+		equal(t, "count", len(listed(t, s, topic)), 5)
+	}},
+	{"takes any id", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		want := map[string]string{}
+		for _, id := range oddIDs {
+			want[id] = topic
+			check(t, "PutSubscription of "+id, subscribe(t, s, sub(c, id, topic), base), nil)
+			check(t, "second of "+id, subscribe(t, s, sub(c, id, topic), base), pubsub.ErrSubscriberExists)
+		}
+		equal(t, "operations", running(t, s, c), want)
+		for _, sub := range listed(t, s, topic) {
+			if want[sub.OperationID] != topic || sub.ConnectionID != c.ID {
+				t.Errorf("%+v is listed", sub)
+			}
+			complete(t, s, sub, base, true)
+		}
+		checkNothing(t, s, c, topic)
+		for _, id := range oddIDs {
+			complete(t, s, sub(c, id, topic), base, false)
+			check(t, "overtaken "+id, subscribe(t, s, sub(c, id, topic), base), pubsub.ErrCompleted)
+		}
+	}},
+}
+
+var deleteTests = []test{
+	{"ends what began before or at the time", func(t *testing.T, s Store) {
+		for _, at := range []time.Time{base, after(1)} {
+			c, topic := connected(t, s), unique("topic")
+			one := sub(c, "1", topic)
+			check(t, "PutSubscription", subscribe(t, s, one, base), nil)
+			complete(t, s, one, at, true)
+			checkNothing(t, s, c, topic)
+		}
+	}},
+	{"ends one operation and no other", func(t *testing.T, s Store) {
+		c, other, topic := connected(t, s), connected(t, s), unique("topic")
+		one, two, foreign := sub(c, "1", topic), sub(c, "2", topic), sub(other, "1", topic)
+		for _, sub := range []pubsub.Subscription{one, two, foreign} {
+			check(t, "PutSubscription", subscribe(t, s, sub, base), nil)
+		}
+		complete(t, s, one, base, true)
+		equal(t, "operations", running(t, s, c), map[string]string{"2": topic})
+		equal(t, "other's operations", running(t, s, other), map[string]string{"1": topic})
+		equal(t, "count", len(listed(t, s, topic)), 2)
+	}},
+	{"of a time before the operation began does nothing", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		one := sub(c, "1", topic)
+		check(t, "PutSubscription", subscribe(t, s, one, base), nil)
+		complete(t, s, one, after(-1), false)
+		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{one})
+		equal(t, "operations", running(t, s, c), map[string]string{"1": topic})
+	}},
+	{"frees the id", func(t *testing.T, s Store) {
+		c := connected(t, s)
+		topics := []string{unique("a"), unique("b")}
+		for i := range 4 {
+			one := sub(c, "1", topics[i%2])
+			check(t, "PutSubscription", subscribe(t, s, one, after(2*i)), nil)
+			equal(t, "subscriptions", listed(t, s, topics[i%2]), []pubsub.Subscription{one})
+			complete(t, s, one, after(2*i+1), true)
+			checkNothing(t, s, c, topics[i%2])
+		}
+	}},
+	{"may be repeated", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		one := sub(c, "1", topic)
+		check(t, "PutSubscription", subscribe(t, s, one, base), nil)
+		for _, want := range []bool{true, false, false} {
+			complete(t, s, one, after(1), want)
+		}
+		checkNothing(t, s, c, topic)
+	}},
+	{"that overtakes the subscribe leaves nothing", func(t *testing.T, s Store) {
+		for _, at := range []time.Time{base, after(1)} {
+			c, topic := connected(t, s), unique("topic")
+			one := sub(c, "1", topic)
+			complete(t, s, one, at, false)
+			check(t, "PutSubscription", subscribe(t, s, one, base), pubsub.ErrCompleted)
+			checkNothing(t, s, c, topic)
+		}
+	}},
+	{"is outrun by a newer subscribe", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		one := sub(c, "1", topic)
+		complete(t, s, one, base, false)
+		check(t, "PutSubscription", subscribe(t, s, one, after(1)), nil)
+		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{one})
+		complete(t, s, one, base, false) // the old complete once more
+		complete(t, s, one, after(1), true)
+		checkNothing(t, s, c, topic)
+	}},
+	{"remembers the latest time", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		one := sub(c, "1", topic)
+		complete(t, s, one, after(5), false)
+		complete(t, s, one, base, false)
+		check(t, "PutSubscription", subscribe(t, s, one, after(3)), pubsub.ErrCompleted)
+		check(t, "PutSubscription", subscribe(t, s, one, after(6)), nil)
+	}},
+	{"remembers for each id", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		complete(t, s, sub(c, "1", topic), base, false)
+		check(t, "PutSubscription", subscribe(t, s, sub(c, "2", topic), base), nil)
+	}},
+	{"remembers the newest of very many", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		for i := range 205 {
+			one := sub(c, number(i), topic)
+			complete(t, s, one, base, false)
+			check(t, "PutSubscription", subscribe(t, s, one, base), pubsub.ErrCompleted)
+		}
+	}},
+	{"of a connection that is gone is no error", func(t *testing.T, s Store) {
+		c := newConnection()
+		complete(t, s, sub(c, "1", ""), base, false)
+		_, err := s.Connection(t.Context(), c.ID)
+		check(t, "Connection", err, pubsub.ErrGone)
+		put(t, s, c) // fails if the complete left something under this id
+	}},
+	{"many at once end the operation once", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		check(t, "PutSubscription", subscribe(t, s, sub(c, "1", topic), base), nil)
+		ended := make(chan bool, crowd)
+		calls := make([]func(context.Context) error, crowd)
+		for i := range calls {
+			calls[i] = func(ctx context.Context) error {
+				was, err := s.DeleteSubscription(ctx, c.ID, "1", base)
+				ended <- was
+				return err
+			}
+		}
+		for _, err := range race(t.Context(), calls...) {
+			check(t, "DeleteSubscription", err, nil)
+		}
+		count := 0
+		for range crowd {
+			if <-ended {
+				count++
+			}
+		}
+		equal(t, "calls that ended it", count, 1)
+		checkNothing(t, s, c, topic)
+	}},
+	{"racing its subscribe leaves nothing", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		for i := range 30 {
+			one := sub(c, number(i), topic)
+			errs := race(t.Context(),
+				func(context.Context) error { return subscribe(t, s, one, base) },
+				func(ctx context.Context) error {
+					_, err := s.DeleteSubscription(ctx, c.ID, one.OperationID, after(1))
+					return err
+				})
+			if errs[0] != nil {
+				check(t, "PutSubscription", errs[0], pubsub.ErrCompleted)
+			}
+			check(t, "DeleteSubscription", errs[1], nil)
+			checkNothing(t, s, c, topic)
+		}
+	}},
+	{"and a subscribe with the same id racing keep the list true", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		one := sub(c, "1", topic)
+		for i := range 20 {
+			_ = subscribe(t, s, one, after(10*i)) // runs already after a round that the subscribe won
+			_ = race(t.Context(),
+				func(ctx context.Context) error {
+					_, err := s.DeleteSubscription(ctx, c.ID, "1", after(10*i+1))
+					return err
+				},
+				func(ctx context.Context) error {
+					_, err := s.DeleteSubscription(ctx, c.ID, "1", after(10*i+1))
+					return err
+				},
+				func(context.Context) error { return subscribe(t, s, one, after(10*i+2)) })
+			equal(t, "listed and running", len(listed(t, s, topic)), len(running(t, s, c)))
+		}
+	}},
+}
