@@ -1,0 +1,66 @@
+package pubsub
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestOperationKeys(t *testing.T) {
+	t.Parallel()
+	if got := (Operation{}).Key(); len(got) != 64 {
+		t.Errorf("key is %q", got)
+	}
+	ops := []Operation{
+		{Document: "ab"}, {Document: "a", Name: "b"}, {Name: "ab"}, {Document: "a", Variables: json.RawMessage("b")},
+		{Document: "a", Name: "b", Variables: json.RawMessage("{}")}, {Document: "a", Name: "b{}"},
+	}
+	seen := map[string]int{}
+	for i, op := range ops {
+		if op.Key() != ops[i].Key() {
+			t.Error("a key changes")
+		}
+		if j, dup := seen[op.Key()]; dup {
+			t.Errorf("operations %d and %d have one key", i, j)
+		}
+		seen[op.Key()] = i
+	}
+}
+
+// Buckets part hot topics among senders: none may get much more than its share.
+func TestBucketsAreEven(t *testing.T) {
+	t.Parallel()
+	const n = 100_000
+	for name, id := range map[string]func(int) string{
+		"Counted": func(i int) string { return fmt.Sprint("conn-", i) },
+		"AsAWS":   func(i int) string { return fmt.Sprintf("R1k%08xMCFIA=", i*2654435761) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var quarters [4]int
+			for i := range n {
+				b := Bucket(id(i))
+				if b < 0 || b >= Buckets {
+					t.Fatalf("bucket %d", b)
+				}
+				quarters[b*4/Buckets]++
+			}
+			for q, got := range quarters {
+				if got < n/5 || got > n*3/10 {
+					t.Errorf("quarter %d has %d of %d", q, got, n)
+				}
+			}
+		})
+	}
+}
+
+func TestErrorsHaveNoNullMembers(t *testing.T) {
+	t.Parallel()
+	for _, e := range []Error{{Message: "m"}, NewError(CodeInput, "m"), {Message: "m", Locations: []Location{{1, 2}}, Path: []any{"a", 1}}} {
+		body, err := json.Marshal(Errors{e})
+		if err != nil || strings.Contains(string(body), "null") {
+			t.Errorf("got %s, %v", body, err)
+		}
+	}
+}

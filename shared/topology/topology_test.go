@@ -1,0 +1,69 @@
+package topology
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestQueues(t *testing.T) {
+	t.Parallel()
+	byName := map[string]Queue{}
+	for _, q := range Queues() {
+		if dead, listed := byName[q.DeadLetters]; q.DeadLetters != "" && (!listed || dead.FIFO != q.FIFO) {
+			t.Errorf("%s: its dead letters %q are not listed before it, or not of its kind", q.Name, q.DeadLetters)
+		}
+		if q.FIFO != strings.HasSuffix(q.Name, ".fifo") {
+			t.Errorf("%s: only a FIFO queue's name ends in .fifo, and it must", q.Name)
+		}
+		byName[q.Name] = q
+	}
+	for _, m := range QueueMappings() {
+		if byName[m.Queue.Name].Visibility < 6*m.Function.Timeout {
+			t.Errorf("%s: visibility is less than six times the time-out of %s", m.Queue.Name, m.Function.Name)
+		}
+		if m.Queue.FIFO && m.BatchSize > 10 {
+			t.Errorf("%s: a FIFO batch has 10 messages at most", m.Queue.Name)
+		}
+	}
+}
+
+func TestEveryEnvironmentVariableHasOneMeaning(t *testing.T) {
+	t.Parallel()
+	meaning := map[string]string{CallbackEnv: "callback"}
+	add := func(env, what string) {
+		if before, taken := meaning[env]; taken && before != what {
+			t.Errorf("%s means %s and %s", env, before, what)
+		}
+		meaning[env] = what
+	}
+	for _, table := range Tables() {
+		add(table.Env, "table "+table.Name)
+	}
+	for _, f := range Functions() {
+		for _, q := range f.Queues {
+			if q.Env == "" {
+				t.Errorf("%s is given %s, which has no variable", f.Name, q.Name)
+			}
+			add(q.Env, "queue "+q.Name)
+		}
+		for _, s := range f.Settings {
+			add(s.Env, "setting "+s.Env)
+		}
+	}
+}
+
+func TestASubscriptionOutlivesItsSocket(t *testing.T) {
+	t.Parallel()
+	if ConnectionTTL <= ConnectionLimit {
+		t.Error("rows expire while their socket may be open")
+	}
+	if BatchBytes >= 64<<10 {
+		t.Error("a batch costs more than one SQS request")
+	}
+	for key, f := range Routes {
+		if f.Timeout >= 29*time.Second {
+			t.Errorf("%s: %s may take longer than the gateway waits", key, f.Name)
+		}
+	}
+}
