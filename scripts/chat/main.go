@@ -2,6 +2,7 @@
 //
 //	go run ./scripts/chat -listen lobby
 //	go run ./scripts/chat -post lobby -text 'hello' -name Ada
+//	go run ./scripts/chat -latency 200
 package main
 
 import (
@@ -33,6 +34,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
 	listen := flags.String("listen", "", "print new messages of `CHAT` until Ctrl-C")
 	post := flags.String("post", "", "post a message to `CHAT`")
+	latency := flags.Int("latency", 0, "measure `N` messages, one after the other, from mutation to next")
 	text := flags.String("text", "", "what to post")
 	name := flags.String("name", "someone", "sender's name of the post")
 	httpURL := flags.String("http", "http://127.0.0.1:4000/graphql", "`URL` of GraphQL over HTTP")
@@ -44,9 +46,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case *listen != "":
 		return listenTo(ctx, *wsURL, *listen, out)
 	case *post != "":
-		return postTo(ctx, *httpURL, map[string]string{"chatId": *post, "content": *text, "senderName": *name}, out)
+		answer, err := postTo(ctx, *httpURL, *post, *text, *name)
+		fmt.Fprintln(out, answer)
+		return err
+	case *latency > 0:
+		return measure(ctx, *httpURL, *wsURL, *latency, out)
 	}
-	return errors.New("say -listen CHAT or -post CHAT -text TEXT")
+	return errors.New("say -listen CHAT, -post CHAT -text TEXT, or -latency N")
 }
 
 const (
@@ -61,15 +67,11 @@ const (
 
 // listenTo prints each execution result as it comes, one line each.
 func listenTo(ctx context.Context, url, chat string, out io.Writer) error {
-	client, err := wsclient.Dial(ctx, url, wsclient.Options{KeepAlive: keepAlive})
-	if err != nil {
-		return fmt.Errorf("connect to %s: %w", url, err)
-	}
-	defer client.Close()
-	s, err := client.Subscribe(ctx, wsclient.Operation{Query: newMessage, Name: "NewMessage", Variables: map[string]string{"chatId": chat}})
+	s, closeSocket, err := subscribe(ctx, url, chat)
 	if err != nil {
 		return err
 	}
+	defer closeSocket()
 	for {
 		result, err := s.Next(ctx)
 		if err != nil {
@@ -79,29 +81,39 @@ func listenTo(ctx context.Context, url, chat string, out io.Writer) error {
 	}
 }
 
-// postTo writes a message and prints the answer.
-func postTo(ctx context.Context, url string, variables map[string]string, out io.Writer) error {
-	body, err := json.Marshal(map[string]any{"query": postMessage, "operationName": "PostMessage", "variables": variables})
+func subscribe(ctx context.Context, url, chat string) (_ *wsclient.Subscription, closeSocket func(), err error) {
+	client, err := wsclient.Dial(ctx, url, wsclient.Options{KeepAlive: keepAlive})
 	if err != nil {
-		return err
+		return nil, nil, fmt.Errorf("connect to %s: %w", url, err)
+	}
+	s, err := client.Subscribe(ctx, wsclient.Operation{Query: newMessage, Name: "NewMessage", Variables: map[string]string{"chatId": chat}})
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return s, client.Close, nil
+}
+
+// postTo writes a message and returns the answer.
+func postTo(ctx context.Context, url, chat, text, name string) (string, error) {
+	body, err := json.Marshal(map[string]any{"query": postMessage, "operationName": "PostMessage",
+		"variables": map[string]string{"chatId": chat, "content": text, "senderName": name}})
+	if err != nil {
+		return "", err
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return "", err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		return fmt.Errorf("read answer: %w", err)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the server answered %s", response.Status)
 	}
-	fmt.Fprintln(out, string(answer))
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the server answered %s", response.Status)
-	}
-	return nil
+	return string(answer), err
 }

@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -40,7 +41,13 @@ func (c *Cloud) stream(ctx context.Context, cfg aws.Config, queues *sqs.Client) 
 	if err != nil {
 		return nil, fmt.Errorf("find stream of %s: %w", table, err)
 	}
-	return &esm.Stream{Mapping: m, ARN: *out.Table.LatestStreamArn, OnFailureURL: c.Queues[m.OnFailure.Name],
+	var checkpoints *esm.Checkpoints
+	if c.cfg.Data != "" {
+		if checkpoints, err = esm.OpenCheckpoints(filepath.Join(c.cfg.Data, "checkpoints.json")); err != nil {
+			return nil, err
+		}
+	}
+	return &esm.Stream{Mapping: m, Checkpoints: checkpoints, ARN: *out.Table.LatestStreamArn, OnFailureURL: c.Queues[m.OnFailure.Name],
 		Client: dynamodbstreams.NewFromConfig(cfg), Destination: queues,
 		Invoker: c.Functions[m.Function.Name], Log: c.cfg.Log}, nil
 }

@@ -19,6 +19,8 @@ type lane struct {
 	*Stream
 	shard string
 	pages chan []record // closed at the end of the shard
+
+	progress *progress // of the shard
 }
 
 // batch is records that the function gets at once.
@@ -65,7 +67,22 @@ func (l lane) run(ctx context.Context) {
 		waiting = l.gather(waiting)
 		n := fit(waiting, l.Mapping.BatchSize)
 		l.handle(ctx, batch{records: waiting[:n]})
+		if ctx.Err() != nil {
+			return // it may not have been handled
+		}
+		l.checkpoint(waiting[:n])
 		waiting = waiting[n:]
+	}
+}
+
+// checkpoint notes that the records were handled.
+func (l lane) checkpoint(records []record) {
+	upTo := l.progress.finish(records)
+	if upTo == "" {
+		return
+	}
+	if err := l.Checkpoints.save(l.shard, upTo); err != nil {
+		l.Log.Warn("checkpoint not saved", "shard", l.shard, "error", err)
 	}
 }
 

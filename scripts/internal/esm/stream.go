@@ -45,8 +45,8 @@ type Destination interface {
 }
 
 // Stream moves a table's inserts to a function, from the oldest record that
-// the stream holds. Records with one partition key reach the function in
-// order, the first time. Where it has got to is known to Run alone.
+// the stream holds or from the checkpoint. Records with one partition key reach
+// the function in order, the first time.
 //
 // A batch that fails is invoked again from the first record that the report
 // names, or whole. With Bisect one that fails from its first record is halved
@@ -61,6 +61,7 @@ type Stream struct {
 	Invoker      Invoker
 	Log          *slog.Logger
 	RetryPause   time.Duration // before the first retry; default 100 ms
+	Checkpoints  *Checkpoints  // where to begin, and how far it has got; nil to begin with the oldest record
 }
 
 // Run works until ctx ends, and returns when all that it started has. Errors
@@ -120,8 +121,9 @@ func (s *Stream) runShard(ctx context.Context, id string, parent <-chan struct{}
 	}
 	var running sync.WaitGroup
 	lanes := make([]lane, max(1, s.Mapping.Parallelization))
+	shared := &progress{done: map[string]bool{}}
 	for i := range lanes {
-		lanes[i] = lane{s, id, make(chan []record, lanePages)}
+		lanes[i] = lane{s, id, make(chan []record, lanePages), shared}
 		running.Go(func() { lanes[i].run(ctx) })
 	}
 	s.readShard(ctx, id, lanes)
@@ -136,8 +138,8 @@ func (s *Stream) runShard(ctx context.Context, id string, parent <-chan struct{}
 
 // readShard reads a shard to its end and gives its records to the lanes.
 func (s *Stream) readShard(ctx context.Context, id string, lanes []lane) {
-	var position string  // the sequence number read last
-	var iterator *string // nil when one is needed
+	position := s.Checkpoints.position(id) // the sequence number read last
+	var iterator *string                   // nil when one is needed
 	for ctx.Err() == nil {
 		records, next, err := s.page(ctx, id, position, iterator)
 		if err == nil {
@@ -198,7 +200,7 @@ func (s *Stream) page(ctx context.Context, id, position string, iterator *string
 // deal gives the inserts among a page's records to the lanes of their
 // partition keys. It waits for a lane that is too far behind.
 func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) error {
-	hands := make([][]record, len(lanes))
+	hands, dealt := make([][]record, len(lanes)), []string{}
 	for _, r := range page {
 		if r.EventName != types.OperationTypeInsert {
 			continue
@@ -208,8 +210,9 @@ func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) er
 			return err
 		}
 		i := rec.hash % uint32(len(lanes))
-		hands[i] = append(hands[i], rec)
+		hands[i], dealt = append(hands[i], rec), append(dealt, rec.sequence)
 	}
+	lanes[0].progress.begin(dealt)
 	for i, hand := range hands {
 		if len(hand) == 0 {
 			continue

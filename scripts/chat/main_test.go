@@ -1,0 +1,33 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{"Nothing": nil, "UnknownFlag": {"-nonsense"}, "NoServer": {"-post", "a", "-http", "http://127.0.0.1:1/"}} {
+		var out strings.Builder
+		if err := run(t.Context(), args, &out); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	t.Parallel()
+	var values []time.Duration
+	for i := range 200 {
+		values = append(values, time.Duration(i+1)*time.Millisecond)
+	}
+	for p, want := range map[int]time.Duration{50: 100 * time.Millisecond, 99: 198 * time.Millisecond, 100: 200 * time.Millisecond} {
+		if got := percentile(values, p); got != want {
+			t.Errorf("p%d is %s, want %s", p, got, want)
+		}
+	}
+	if got := percentile(values[:1], 50); got != time.Millisecond {
+		t.Errorf("of one value: %s", got)
+	}
+}
