@@ -39,28 +39,29 @@ type Task struct {
 }
 
 // Target is one subscription of one connection. Its JSON is the array
-// [connection id, operation id]: a batch holds a thousand of them.
+// [connection id, operation id, expiry]: a batch holds a thousand of them.
 type Target struct {
 	ConnectionID string
 	OperationID  string
+	Expires      int64 // of the connection, in Unix seconds: nothing is delivered from then on
 }
 
 // MarshalJSON writes the array.
 func (t Target) MarshalJSON() ([]byte, error) {
-	return json.Marshal([2]string{t.ConnectionID, t.OperationID})
+	return json.Marshal([3]any{t.ConnectionID, t.OperationID, t.Expires})
 }
 
 // UnmarshalJSON reads the array.
 func (t *Target) UnmarshalJSON(data []byte) error {
-	var pair []string
-	if err := json.Unmarshal(data, &pair); err != nil {
+	var parts []json.RawMessage
+	if err := json.Unmarshal(data, &parts); err != nil {
 		return err
 	}
-	if len(pair) != 2 {
-		return fmt.Errorf("target has %d members", len(pair))
+	if len(parts) != 3 {
+		return fmt.Errorf("target has %d members", len(parts))
 	}
-	t.ConnectionID, t.OperationID = pair[0], pair[1]
-	return nil
+	return errors.Join(json.Unmarshal(parts[0], &t.ConnectionID), json.Unmarshal(parts[1], &t.OperationID),
+		json.Unmarshal(parts[2], &t.Expires))
 }
 
 // Targets is how many targets the batch has in all its tasks.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,6 +27,7 @@ func topic(n, operations int, rng *rand.Rand) []pubsub.Subscription {
 			ConnectionID: fmt.Sprintf("conn-%08x=", rng.Uint32()),
 			OperationID:  strings.Repeat("<é", rng.IntN(9)+1),
 			OperationKey: fmt.Sprintf("%064d", rng.IntN(operations)),
+			Expires:      time.Unix(rng.Int64N(1<<40), 0),
 		}
 	}
 	slices.SortStableFunc(subs, func(a, b pubsub.Subscription) int {
@@ -81,7 +83,7 @@ func TestEverySubscriptionIsInExactlyOneBatchWithinTheLimits(t *testing.T) {
 				operations[task.Operation] = true
 				for _, target := range task.Targets {
 					got = append(got, pubsub.Subscription{ConnectionID: target.ConnectionID,
-						OperationID: target.OperationID, OperationKey: task.Operation})
+						OperationID: target.OperationID, OperationKey: task.Operation, Expires: time.Unix(target.Expires, 0)})
 					if g, seen := groupOf[target.ConnectionID]; seen && g != b.Group() {
 						t.Fatalf("seed %d: connection %s is in two groups", seed, target.ConnectionID)
 					}
@@ -159,7 +161,7 @@ func TestDeduplicationID(t *testing.T) {
 	id := func(e pubsub.Event, connections ...string) string {
 		b := Batch{Event: e, Tasks: []Task{{Operation: "k"}}}
 		for _, c := range connections {
-			b.Tasks[0].Targets = append(b.Tasks[0].Targets, Target{c, "1"})
+			b.Tasks[0].Targets = append(b.Tasks[0].Targets, Target{c, "1", 0})
 		}
 		_, id, err := Encode(b)
 		if err != nil {
@@ -184,7 +186,7 @@ func TestGoldenBatch(t *testing.T) {
 	plain := event
 	plain.Root = json.RawMessage(`{"content":"hi"}`)
 	want := Batch{Version: 1, Event: plain, Range: 3, Attempt: 2,
-		Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1"}, {"c2=", "__proto__"}}}}}
+		Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099}, {"c2=", "__proto__", 0}}}}}
 	golden, err := os.ReadFile("testdata/batch.json")
 	if err != nil {
 		t.Fatal(err)
@@ -207,9 +209,9 @@ func TestGoldenBatch(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
-		`{"v":1,"event":{"id":"1","topic":"t","root":{}},"range":0,"tasks":[{"op":"k","targets":[["c","1"]]}]}`,
+		`{"v":1,"event":{"id":"1","topic":"t","root":{}},"range":0,"tasks":[{"op":"k","targets":[["c","1",5]]}]}`,
 		`{"v":2}`, `{"v":1,"event":{"id":"1","topic":"t","root":null},"tasks":[]}`, `[]`, ``, `{"v":1,"attempt":-1}`,
-		`{"v":1,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c"]]}]}`,
+		`{"v":1,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1"]]}]}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -86,15 +86,19 @@ func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
 		p.batch.Tasks = append(p.batch.Tasks, Task{Operation: s.OperationKey})
 	}
 	task := &p.batch.Tasks[i]
-	task.Targets = append(task.Targets, Target{s.ConnectionID, s.OperationID})
+	task.Targets = append(task.Targets, target(s))
 	p.bytes += size
 	p.targets++
 	return full, nil
 }
 
+func target(s pubsub.Subscription) Target {
+	return Target{s.ConnectionID, s.OperationID, s.Expires.Unix()}
+}
+
 // size is how many bytes s adds to the current batch, at most.
 func (p *planner) size(s pubsub.Subscription) int {
-	n := encodedLen(Target{s.ConnectionID, s.OperationID}) + len(",")
+	n := encodedLen(target(s)) + len(",")
 	if _, known := p.tasks[s.OperationKey]; !known {
 		n += encodedLen(Task{Operation: s.OperationKey, Targets: []Target{}}) + len(",")
 	}

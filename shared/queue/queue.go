@@ -11,6 +11,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -47,7 +48,14 @@ type Message struct {
 	Group           string        // FIFO queues only: its messages are received in order
 	DeduplicationID string        // FIFO queues only: a second one within 5 minutes is accepted and dropped
 	Delay           time.Duration // standard queues only: at most 15 minutes, rounded up to seconds
+	Reason          string        // why it is a dead letter, if it is one; see ReasonAttribute
 }
+
+// ReasonAttribute is the message attribute that tells why a message was parked.
+const ReasonAttribute = "reason"
+
+// maxReason keeps a reason readable, in bytes.
+const maxReason = 300
 
 // Publisher sends to one queue. Many goroutines may use it at once.
 type Publisher struct {
@@ -104,6 +112,12 @@ func (p *Publisher) SendLater(ctx context.Context, body []byte, delay time.Durat
 	return p.Send(ctx, func(yield func(Message, error) bool) { yield(Message{Body: body, Delay: delay}, nil) })
 }
 
+// Park sends one message to a standard queue of dead letters, with the reason
+// why it is one.
+func (p *Publisher) Park(ctx context.Context, body []byte, reason string) error {
+	return p.Send(ctx, func(yield func(Message, error) bool) { yield(Message{Body: body, Reason: reason}, nil) })
+}
+
 // send sends one request, and again what SQS refused of it.
 func (p *Publisher) send(ctx context.Context, msgs []Message) error {
 	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
@@ -140,6 +154,11 @@ func entry(id string, m Message) types.SendMessageBatchRequestEntry {
 	}
 	if m.DeduplicationID != "" {
 		e.MessageDeduplicationId = &m.DeduplicationID
+	}
+	if m.Reason != "" {
+		reason := strings.ToValidUTF8(m.Reason[:min(len(m.Reason), maxReason)], "")
+		e.MessageAttributes = map[string]types.MessageAttributeValue{
+			ReasonAttribute: {DataType: aws.String("String"), StringValue: &reason}}
 	}
 	return e
 }

@@ -207,6 +207,18 @@ func TestSendLaterDelaysOneMessage(t *testing.T) {
 	}
 }
 
+func TestParkTellsTheReason(t *testing.T) {
+	t.Parallel()
+	fake := &fakeSQS{}
+	if err := queue.New(fake, "url").Park(t.Context(), []byte(`1`), strings.Repeat("é", 200)); err != nil {
+		t.Fatal(err)
+	}
+	got := fake.requests[0][0].MessageAttributes[queue.ReasonAttribute]
+	if *got.DataType != "String" || *got.StringValue != strings.Repeat("é", 150) {
+		t.Errorf("reason is %s %q", *got.DataType, *got.StringValue)
+	}
+}
+
 func TestSendEscapesWhatSQSRefuses(t *testing.T) {
 	t.Parallel()
 	text := "a\uFFFEb\uFFFFc\\"

@@ -52,7 +52,9 @@ var (
 
 	Retries = Queue{Name: "retries", Env: "RETRIES_QUEUE", Visibility: 6 * senderTimeout,
 		Retention: 4 * 24 * time.Hour, DeadLetters: RetriesDead.Name, MaxReceives: maxReceives}
-	RetriesDead = Queue{Name: "retries-dead", Visibility: 30 * time.Second, Retention: fourteenDays}
+	// RetriesDead also takes what the sender itself gives up: batches that it
+	// cannot decode, and targets that were tried too often.
+	RetriesDead = Queue{Name: "retries-dead", Env: "RETRIES_DEAD_QUEUE", Visibility: 30 * time.Second, Retention: fourteenDays}
 
 	// InitChecks holds one delayed message per new connection. A check that
 	// keeps failing is let go when its retention ends: the connection's TTL
@@ -120,7 +122,7 @@ var (
 		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout},
 		Settings: []Setting{FanoutGroups, LogLevel}}
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
-		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{Retries},
+		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{Retries, RetriesDead},
 		Settings: []Setting{SenderWorkers, LogLevel}}
 )
 
