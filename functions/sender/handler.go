@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/shared/delivery"
-	"subwire/shared/fanout"
 )
 
 // reserve is what is kept of the invocation's time to queue what could not be
@@ -19,7 +18,7 @@ const reserve = 8 * time.Second
 type handler struct {
 	log    *slog.Logger
 	sender interface {
-		Deliver(ctx context.Context, b fanout.Batch) (delivery.Report, error)
+		Deliver(ctx context.Context, body []byte) (delivery.Report, error)
 	}
 }
 
@@ -69,17 +68,10 @@ func byGroup(messages []events.SQSMessage) [][]events.SQSMessage {
 // deliver returns the messages that must be received again.
 func (h handler) deliver(ctx context.Context, group []events.SQSMessage) []events.SQSMessage {
 	for i, m := range group {
-		b, err := fanout.Decode([]byte(m.Body))
-		var report delivery.Report
-		if err == nil {
-			report, err = h.sender.Deliver(ctx, b)
-		}
-		if err != nil {
-			h.log.Error("batch failed", "message", m.MessageId, "event", b.Event.ID, "error", err)
+		if _, err := h.sender.Deliver(ctx, []byte(m.Body)); err != nil {
+			h.log.Error("batch failed", "message", m.MessageId, "error", err)
 			return group[i:]
 		}
-		h.log.Info("batch delivered", "event", b.Event.ID, "attempt", b.Attempt, "delivered", report.Delivered,
-			"gone", report.Gone, "retried", report.Retried, "dropped", report.Dropped)
 	}
 	return nil
 }

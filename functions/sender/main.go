@@ -19,14 +19,15 @@ import (
 
 func main() {
 	p := boot.Start(topology.Sender)
-	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
+	queues, store := sqs.NewFromConfig(p.AWS), dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	schema := gql.ChatSchema(store, func() string { return ulid.Make().String() }, time.Now)
 	schema.Log = p.Log
 	lambda.Start(handler{p.Log, delivery.New(delivery.Config{
 		Store:    store,
 		Executor: gql.MustNew(schema),
 		Gateway:  apigw.New(p.AWS, p.Callback, p.SenderWorkers),
-		Retries:  queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.Retries)),
+		Retries:  queue.New(queues, p.Queue(topology.Retries)),
+		Dead:     queue.New(queues, p.Queue(topology.RetriesDead)),
 		Workers:  p.SenderWorkers,
 		Log:      p.Log,
 	})}.handle)

@@ -26,9 +26,18 @@ type handler struct {
 	limits fanout.Limits
 }
 
-// handle fans out the records in order and stops at the first that fails: the
-// event source mapping delivers that one and all after it again.
+// reserve is what is kept of the invocation's time to report how far it came.
+const reserve = 5 * time.Second
+
+// handle fans out the records in order and stops at the first that fails, or
+// when time is up: the event source mapping delivers that one and all after it
+// again.
 func (h handler) handle(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
+		defer cancel()
+	}
 	var r events.DynamoDBEventResponse
 	for _, record := range e.Records {
 		if err := h.fanOut(ctx, record); err != nil {

@@ -122,6 +122,21 @@ func TestTheFirstFailureIsReportedAndNothingAfterItIsSent(t *testing.T) {
 	}
 }
 
+func TestWhatIsLeftWhenTimeIsUpIsReported(t *testing.T) {
+	t.Parallel()
+	h, out, _ := setup(t, "a")
+	ctx, cancel := context.WithTimeout(t.Context(), reserve) // nothing is left of it
+	defer cancel()
+	var e events.DynamoDBEvent
+	if err := json.Unmarshal([]byte(`{"Records":[`+record("1", "lobby")+`]}`), &e); err != nil {
+		t.Fatal(err)
+	}
+	r, err := h.handle(ctx, e)
+	if err != nil || len(r.BatchItemFailures) != 1 || len(out.messages) != 0 {
+		t.Errorf("got %+v, %v; sent %d", r, err, len(out.messages))
+	}
+}
+
 func TestPlanningAgainGivesTheSameDeduplicationID(t *testing.T) {
 	t.Parallel()
 	h, out, _ := setup(t, "a", "b", "c")

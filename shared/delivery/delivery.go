@@ -18,6 +18,7 @@ import (
 
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
+	"subwire/shared/session"
 	"subwire/shared/transportws"
 )
 
@@ -28,23 +29,23 @@ type Store interface {
 	DeleteConnection(ctx context.Context, id string) error
 }
 
-// Gateway posts one message to one connection. Errors that are told apart:
-// pubsub.ErrGone, pubsub.ErrBusy, pubsub.ErrTooLarge.
-type Gateway interface {
-	Post(ctx context.Context, connectionID string, frame []byte) error
-}
-
 // Retries queues an encoded batch to be delivered again after the delay.
 type Retries interface {
 	SendLater(ctx context.Context, body []byte, delay time.Duration) error
+}
+
+// DeadLetters keeps what will not be tried again by itself.
+type DeadLetters interface {
+	Park(ctx context.Context, body []byte, reason string) error
 }
 
 // Config is what a Sender is made of.
 type Config struct {
 	Store    Store
 	Executor pubsub.Executor
-	Gateway  Gateway
+	Gateway  session.Gateway // also tells pubsub.ErrBusy apart
 	Retries  Retries
+	Dead     DeadLetters
 	Workers  int          // posts in flight at once, over all batches
 	Log      *slog.Logger // nil for slog.Default()
 }
@@ -54,42 +55,85 @@ type Sender struct {
 	Config
 	slots       chan struct{}                         // one for each post in flight
 	executables *lru.Cache[string, pubsub.Executable] // by operation key
+	served      *lru.Cache[service, struct{}]         // of batches that will come again
 }
 
-// cachedOperations is how many parsed operations a sender keeps. Clients of
-// one application share a few documents; each chat adds its variables.
-const cachedOperations = 1000
+// service is one event for one target.
+type service struct {
+	event  string
+	target fanout.Target
+}
+
+const (
+	// cachedOperations is how many parsed operations a sender keeps. Clients of
+	// one application share a few documents; each chat adds its variables.
+	cachedOperations = 1000
+
+	// rememberedServices is how many served targets of failed batches a sender
+	// remembers: ten of the largest batches.
+	rememberedServices = 10_000
+)
 
 // New returns a sender.
 func New(c Config) *Sender {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	cache, err := lru.New[string, pubsub.Executable](cachedOperations)
+	return &Sender{Config: c, slots: make(chan struct{}, c.Workers),
+		executables: newCache[string, pubsub.Executable](cachedOperations),
+		served:      newCache[service, struct{}](rememberedServices)}
+}
+
+func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
+	c, err := lru.New[K, V](size)
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	return &Sender{Config: c, slots: make(chan struct{}, c.Workers), executables: cache}
+	return c
 }
 
 // Report counts the targets of a batch by outcome.
 type Report struct {
 	Delivered int // posted, be it a result or the error that ends the operation
 	Gone      int // the connection did not exist any more and was deleted
+	Expired   int // the connection's time was up: it was told and deleted
 	Retried   int // queued for later
+	Parked    int // tried too often and put to the dead letters
 	Dropped   int // cannot be delivered, and trying again would not help
+	Skipped   int // served when this process had the batch before
 }
 
-// Deliver brings the batch to all of its targets. Targets that were not served
-// when ctx ends are queued for later. An error means that some could neither
-// be served nor queued: deliver the batch again. Delivery is at least once.
-func (s *Sender) Deliver(ctx context.Context, b fanout.Batch) (Report, error) {
-	d := &round{sender: s, batch: b, left: map[string][]fanout.Target{}, gone: map[string]bool{}}
+// Deliver brings an encoded batch to all of its targets. Targets that were not
+// served when ctx ends are queued for later; what is no batch is parked. An
+// error means that some could neither be served nor kept: deliver the message
+// again. Delivery is at least once.
+func (s *Sender) Deliver(ctx context.Context, body []byte) (Report, error) {
+	b, err := fanout.Decode(body)
+	if err != nil {
+		return Report{}, s.park(ctx, body, err.Error())
+	}
+	d := &round{sender: s, batch: b, left: map[string][]fanout.Target{}, closed: map[string]bool{}}
 	for _, task := range b.Tasks {
 		d.deliver(ctx, task)
 	}
 	d.posts.Wait()
-	return d.report, d.queueLeft(ctx)
+	err = d.keepLeft(ctx)
+	if err != nil {
+		d.rememberServed()
+	}
+	s.Log.Info("batch delivered", "event", b.Event.ID, "attempt", b.Attempt, "outcome", d.report)
+	return d.report, err
+}
+
+// park puts a message to the dead letters.
+func (s *Sender) park(ctx context.Context, body []byte, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
+	defer cancel()
+	if err := s.Dead.Park(ctx, body, reason); err != nil {
+		return fmt.Errorf("park batch (%s): %w", reason, err)
+	}
+	s.Log.Warn("batch parked", "reason", reason)
+	return nil
 }
 
 // executable returns the prepared operation. A pubsub.Errors or
@@ -119,7 +163,7 @@ type round struct {
 	mu     sync.Mutex // guards what follows
 	report Report
 	left   map[string][]fanout.Target // to be tried later, by operation key
-	gone   map[string]bool            // connections found gone
+	closed map[string]bool            // connections that were deleted
 }
 
 // deliver executes the task and starts its posts.
@@ -131,6 +175,10 @@ func (d *round) deliver(ctx context.Context, task fanout.Task) {
 		return
 	}
 	for i, target := range task.Targets {
+		if d.sender.served.Contains(service{d.batch.Event.ID, target}) {
+			d.count(&d.report.Skipped)
+			continue
+		}
 		select {
 		case d.sender.slots <- struct{}{}:
 		case <-ctx.Done():
@@ -197,6 +245,10 @@ var tooLarge = func() answer {
 
 // post sends the answer to one target and acts on the outcome.
 func (d *round) post(ctx context.Context, operation string, t fanout.Target, a answer) {
+	if time.Now().Unix() >= t.Expires {
+		d.expire(ctx, t)
+		return
+	}
 	err := d.try(ctx, t, a)
 	switch {
 	case err == nil && a.ends:
@@ -264,16 +316,37 @@ func (d *round) endSubscription(ctx context.Context, t fanout.Target) {
 	}
 }
 
-// deleteConnection deletes a connection that is gone, once per batch. If that
-// fails, the next event finds it again.
-func (d *round) deleteConnection(ctx context.Context, id string) {
-	d.mu.Lock()
-	known := d.gone[id]
-	d.gone[id] = true
-	d.mu.Unlock()
-	if known {
+// expire tells a client that its time is up, and ends its connection.
+func (d *round) expire(ctx context.Context, t fanout.Target) {
+	d.count(&d.report.Expired)
+	if !d.close(t.ConnectionID) {
 		return
 	}
+	if err := session.Refuse(ctx, d.sender.Gateway, t.ConnectionID, transportws.ConnectionExpired()); err != nil {
+		d.sender.Log.Warn("expired connection not closed", "connection", t.ConnectionID, "error", err)
+	}
+	d.deleteRows(ctx, t.ConnectionID)
+}
+
+// deleteConnection deletes a connection that is gone.
+func (d *round) deleteConnection(ctx context.Context, id string) {
+	if d.close(id) {
+		d.deleteRows(ctx, id)
+	}
+}
+
+// close reports whether the connection is to be deleted now: once per batch.
+func (d *round) close(id string) (first bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	first = !d.closed[id]
+	d.closed[id] = true
+	return first
+}
+
+// deleteRows deletes what is stored of a connection. If that fails, the next
+// event finds it again.
+func (d *round) deleteRows(ctx context.Context, id string) {
 	if err := d.sender.Store.DeleteConnection(ctx, id); err != nil {
 		d.sender.Log.Warn("connection not deleted", "connection", id, "error", err)
 	}
@@ -284,42 +357,60 @@ func (d *round) deleteConnection(ctx context.Context, id string) {
 const (
 	firstDelay  = 2 * time.Second
 	longestWait = 15 * time.Minute
-	// maxAttempts is after how many queued tries a batch is given up to the
-	// dead letters: the delays then sum up to more than half an hour.
+	// maxAttempts is after how many queued tries targets are parked: the delays
+	// then sum up to more than half an hour.
 	maxAttempts = 8
 
 	// queueTime is how long queuing may take once ctx has ended.
 	queueTime = 5 * time.Second
 )
 
-// ErrExhausted is returned for targets that were tried maxAttempts times.
-var ErrExhausted = errors.New("targets were tried too often")
-
-// queueLeft queues the targets that could not be served, in one batch.
-func (d *round) queueLeft(ctx context.Context) error {
+// keepLeft queues the targets that could not be served, in one batch, or parks
+// those that were tried too often.
+func (d *round) keepLeft(ctx context.Context) error {
 	again := fanout.Batch{Event: d.batch.Event, Range: d.batch.Range, Attempt: d.batch.Attempt + 1}
 	for _, task := range d.batch.Tasks { // in the order of the batch, not of the map
 		if targets := d.left[task.Operation]; len(targets) > 0 {
 			again.Tasks = append(again.Tasks, fanout.Task{Operation: task.Operation, Targets: targets})
 		}
 	}
-	if len(again.Tasks) == 0 {
+	n := again.Targets()
+	if n == 0 {
 		return nil
-	}
-	if again.Attempt > maxAttempts {
-		return fmt.Errorf("deliver event %s to %d targets: %w", d.batch.Event.ID, again.Targets(), ErrExhausted)
 	}
 	body, _, err := fanout.Encode(again)
 	if err != nil {
 		return err
 	}
+	if again.Attempt > maxAttempts {
+		d.report.Parked = n
+		return d.sender.park(ctx, body, fmt.Sprintf("%d targets were busy %d times", n, again.Attempt))
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
 	defer cancel()
 	if err := d.sender.Retries.SendLater(ctx, body, delay(again.Attempt)); err != nil {
-		return fmt.Errorf("queue %d targets of event %s: %w", again.Targets(), d.batch.Event.ID, err)
+		return fmt.Errorf("queue %d targets of event %s: %w", n, d.batch.Event.ID, err)
 	}
-	d.report.Retried = again.Targets()
+	d.report.Retried = n
 	return nil
+}
+
+// rememberServed notes whom this batch need not be delivered to again. It is
+// only for a batch that failed: a target that it misses gets the event twice.
+func (d *round) rememberServed() {
+	left := map[fanout.Target]bool{}
+	for _, targets := range d.left {
+		for _, t := range targets {
+			left[t] = true
+		}
+	}
+	for _, task := range d.batch.Tasks {
+		for _, t := range task.Targets {
+			if !left[t] {
+				d.sender.served.Add(service{d.batch.Event.ID, t}, struct{}{})
+			}
+		}
+	}
 }
 
 // delay is how long to wait before the given attempt, with a fifth of jitter,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"subwire/shared/fanout"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
+	"subwire/shared/transportws"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,12 +41,22 @@ func (e executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	}}, nil
 }
 
-// retries keeps what is queued.
+// retries keeps what is queued and what is parked.
 type retries struct {
 	mu      sync.Mutex
+	parked  []string // reasons
 	batches []fanout.Batch
 	delays  []time.Duration
 	err     error
+}
+
+func (r *retries) Park(_ context.Context, body []byte, reason string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.parked = append(r.parked, reason)
+	}
+	return r.err
 }
 
 func (r *retries) SendLater(_ context.Context, body []byte, delay time.Duration) error {
@@ -72,7 +84,7 @@ func setup(t *testing.T, n int, document func(i int) string) *bench {
 	t.Helper()
 	b := &bench{store: memory.New(), gateway: &memory.Gateway{}, retries: &retries{}}
 	b.Sender = delivery.New(delivery.Config{Store: b.store, Executor: executor{&b.runs}, Gateway: b.gateway,
-		Retries: b.retries, Workers: 8, Log: slog.New(slog.DiscardHandler)})
+		Retries: b.retries, Dead: b.retries, Workers: 8, Log: slog.New(slog.DiscardHandler)})
 	now := time.Now()
 	for i := range n {
 		id := fmt.Sprint("c", i)
@@ -111,10 +123,24 @@ func (b *bench) batch(t *testing.T) fanout.Batch {
 	return fanout.Batch{}
 }
 
+func body(t testing.TB, b fanout.Batch) []byte {
+	t.Helper()
+	encoded, _, err := fanout.Encode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded
+}
+
+func (b *bench) deliver(t *testing.T, batch fanout.Batch) (delivery.Report, error) {
+	t.Helper()
+	return b.Sender.Deliver(t.Context(), body(t, batch))
+}
+
 func TestEveryTargetGetsTheResultOfItsOwnOperation(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 100, func(i int) string { return fmt.Sprint("doc", i%3) })
-	report, err := b.Deliver(t.Context(), b.batch(t))
+	report, err := b.deliver(t, b.batch(t))
 	if err != nil || report.Delivered != 100 {
 		t.Fatalf("got %+v, %v", report, err)
 	}
@@ -135,7 +161,7 @@ func TestAConnectionThatIsGoneIsDeletedWithItsSubscriptions(t *testing.T) {
 	if err := b.gateway.Delete(t.Context(), "c1"); err != nil {
 		t.Fatal(err)
 	}
-	report, err := b.Deliver(t.Context(), b.batch(t))
+	report, err := b.deliver(t, b.batch(t))
 	if err != nil || report != (delivery.Report{Delivered: 2, Gone: 1}) {
 		t.Errorf("got %+v, %v", report, err)
 	}
@@ -160,7 +186,7 @@ func TestAMomentsBusynessIsWaitedFor(t *testing.T) {
 		}
 		return true, nil
 	}
-	report, err := b.Deliver(t.Context(), b.batch(t))
+	report, err := b.deliver(t, b.batch(t))
 	if err != nil || report != (delivery.Report{Delivered: 20}) {
 		t.Errorf("got %+v, %v", report, err)
 	}
@@ -176,7 +202,7 @@ func TestOnlyBusyTargetsAreQueuedAgain(t *testing.T) {
 		}
 		return true, nil
 	}
-	report, err := b.Deliver(t.Context(), b.batch(t))
+	report, err := b.deliver(t, b.batch(t))
 	if err != nil || report != (delivery.Report{Delivered: 8, Retried: 2}) {
 		t.Fatalf("got %+v, %v", report, err)
 	}
@@ -184,7 +210,7 @@ func TestOnlyBusyTargetsAreQueuedAgain(t *testing.T) {
 		t.Fatalf("queued %+v", b.retries.batches)
 	}
 	busy = false
-	report, err = b.Deliver(t.Context(), b.retries.batches[0])
+	report, err = b.deliver(t, b.retries.batches[0])
 	if err != nil || report != (delivery.Report{Delivered: 2}) {
 		t.Errorf("second try: %+v, %v", report, err)
 	}
@@ -204,19 +230,90 @@ func testDelays(t *testing.T) {
 	b := setup(t, 1, same("doc"))
 	b.gateway.Fault = func(string, []byte) (bool, error) { return false, pubsub.ErrBusy }
 	next := b.batch(t)
-	var err error
+	var report delivery.Report
 	for range 20 {
-		if _, err = b.Deliver(t.Context(), next); err != nil {
+		var err error
+		if report, err = b.deliver(t, next); err != nil {
+			t.Fatal(err)
+		}
+		if report.Retried == 0 {
 			break
 		}
 		next = b.retries.batches[len(b.retries.batches)-1]
 	}
-	if !errors.Is(err, delivery.ErrExhausted) {
-		t.Errorf("got %v", err)
+	if report.Parked != 1 || len(b.retries.parked) != 1 || !strings.Contains(b.retries.parked[0], "busy 9 times") {
+		t.Errorf("got %+v, parked %q", report, b.retries.parked)
 	}
 	d := b.retries.delays
 	if len(d) != 8 || !slices.IsSorted(d[:5]) || d[0] < time.Second || d[7] > 15*time.Minute || d[7] < 10*time.Minute {
 		t.Errorf("delays are %v", d)
+	}
+}
+
+func TestWhatIsNoBatchIsParked(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1, same("doc"))
+	if _, err := b.Deliver(t.Context(), []byte("nonsense")); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.retries.parked) != 1 || !strings.Contains(b.retries.parked[0], "not a fan-out batch") {
+		t.Errorf("parked %q", b.retries.parked)
+	}
+	b.retries.err = errors.New("queue is down")
+	if _, err := b.Deliver(t.Context(), []byte("nonsense")); !errors.Is(err, b.retries.err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnExpiredConnectionIsToldAndDeleted(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 2, same("doc"))
+	batch := b.batch(t)
+	for i, target := range batch.Tasks[0].Targets {
+		if target.ConnectionID == "c1" {
+			batch.Tasks[0].Targets[i].Expires = time.Now().Unix()
+		}
+	}
+	report, err := b.deliver(t, batch)
+	if err != nil || report != (delivery.Report{Delivered: 1, Expired: 1}) {
+		t.Errorf("got %+v, %v", report, err)
+	}
+	want := []string{string(transportws.AppendConnectionError(nil, transportws.ConnectionExpired()))}
+	if diff := cmp.Diff(want, b.gateway.Frames("c1")); diff != "" {
+		t.Errorf("it got something else:\n%s", diff)
+	}
+	if got := b.gateway.Sockets(); len(got) != 1 || len(b.store.Contents().Connections) != 1 {
+		t.Errorf("left are %v, %+v", got, b.store.Contents().Connections)
+	}
+}
+
+// Two targets are busy and cannot be queued, so the batch comes again: those
+// that were served are not served twice by the same process.
+func TestServedTargetsAreSkippedWhenABatchComesAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10, same("doc"))
+	var busy atomic.Bool
+	busy.Store(true)
+	b.gateway.Fault = func(id string, _ []byte) (bool, error) {
+		if busy.Load() && (id == "c3" || id == "c7") {
+			return false, pubsub.ErrBusy
+		}
+		return true, nil
+	}
+	batch := b.batch(t)
+	b.retries.err = errors.New("queue is down")
+	if _, err := b.deliver(t, batch); !errors.Is(err, b.retries.err) {
+		t.Fatalf("got %v", err)
+	}
+	busy.Store(false)
+	report, err := b.deliver(t, batch)
+	if err != nil || report != (delivery.Report{Delivered: 2, Skipped: 8}) {
+		t.Errorf("got %+v, %v", report, err)
+	}
+	for i := range 10 {
+		if got := len(b.gateway.Frames(fmt.Sprint("c", i))); got != 1 {
+			t.Errorf("connection %d got %d frames", i, got)
+		}
 	}
 }
 
@@ -225,7 +322,7 @@ func TestWhatCannotBeQueuedFailsTheBatch(t *testing.T) {
 	b := setup(t, 2, same("doc"))
 	b.gateway.Fault = func(string, []byte) (bool, error) { return false, pubsub.ErrBusy }
 	b.retries.err = errors.New("queue is down")
-	if _, err := b.Deliver(t.Context(), b.batch(t)); !errors.Is(err, b.retries.err) {
+	if _, err := b.deliver(t, b.batch(t)); !errors.Is(err, b.retries.err) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -241,7 +338,7 @@ func TestWhatIsLeftWhenTimeIsUpIsQueued(t *testing.T) {
 		}
 		return true, nil
 	}
-	report, err := b.Deliver(ctx, b.batch(t))
+	report, err := b.Deliver(ctx, body(t, b.batch(t)))
 	if err != nil || report.Delivered < 20 || report.Delivered+report.Retried != 100 {
 		t.Fatalf("got %+v, %v", report, err)
 	}
@@ -277,7 +374,7 @@ func TestWhatCannotBeExecutedEndsTheSubscription(t *testing.T) {
 			if tc.forget {
 				batch.Tasks[0].Operation = "unknown"
 			}
-			report, err := b.Deliver(t.Context(), batch)
+			report, err := b.deliver(t, batch)
 			if err != nil || report.Delivered != 1 {
 				t.Errorf("got %+v, %v", report, err)
 			}
@@ -300,11 +397,11 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			b := setup(t, 5, same("doc"))
 			b.store.Fault = once("Operation", kind)
-			report, err := b.Deliver(t.Context(), b.batch(t))
+			report, err := b.deliver(t, b.batch(t))
 			if err != nil || report.Retried != 5 {
 				t.Fatalf("got %+v, %v", report, err)
 			}
-			report, err = b.Deliver(t.Context(), b.retries.batches[0])
+			report, err = b.deliver(t, b.retries.batches[0])
 			if err != nil || report.Delivered != 5 {
 				t.Errorf("second try: %+v, %v", report, err)
 			}
@@ -318,7 +415,7 @@ func TestFaults(t *testing.T) {
 			batch := b.batch(t)
 			b.store.Fault = once("DeleteConnection", kind)
 			for range 2 { // the next event finds it again
-				report, err := b.Deliver(t.Context(), batch)
+				report, err := b.deliver(t, batch)
 				if err != nil || report != (delivery.Report{Delivered: 1, Gone: 1}) {
 					t.Errorf("got %+v, %v", report, err)
 				}
@@ -338,7 +435,7 @@ func TestFaults(t *testing.T) {
 			}
 			return true, nil
 		}
-		if report, err := b.Deliver(t.Context(), b.batch(t)); err != nil || report.Delivered != 1 {
+		if report, err := b.deliver(t, b.batch(t)); err != nil || report.Delivered != 1 {
 			t.Fatalf("got %+v, %v", report, err)
 		}
 		if got := len(b.gateway.Frames("c0")); got != 2 { // at least once: here, twice
@@ -361,14 +458,16 @@ func BenchmarkDeliver(b *testing.B) {
 	const targets = 1000
 	var runs atomic.Int32
 	op := pubsub.Operation{Document: "doc"}
-	sender := delivery.New(delivery.Config{Store: operations{op}, Executor: executor{&runs}, Gateway: sink{}, Retries: &retries{}, Workers: 64})
+	sender := delivery.New(delivery.Config{Store: operations{op}, Executor: executor{&runs}, Gateway: sink{}, Retries: &retries{},
+		Workers: 64, Log: slog.New(slog.DiscardHandler)})
 	batch := fanout.Batch{Event: pubsub.Event{ID: "e", Topic: "t", Root: json.RawMessage(`{}`)}, Tasks: []fanout.Task{{Operation: op.Key()}}}
 	for i := range targets {
-		batch.Tasks[0].Targets = append(batch.Tasks[0].Targets, fanout.Target{ConnectionID: fmt.Sprint("c", i), OperationID: "s"})
+		batch.Tasks[0].Targets = append(batch.Tasks[0].Targets, fanout.Target{ConnectionID: fmt.Sprint("c", i), OperationID: "s", Expires: math.MaxInt32 * 2})
 	}
+	encoded := body(b, batch)
 	b.ReportAllocs()
 	for b.Loop() {
-		if report, err := sender.Deliver(b.Context(), batch); err != nil || report.Delivered != targets {
+		if report, err := sender.Deliver(b.Context(), encoded); err != nil || report.Delivered != targets {
 			b.Fatal(report, err)
 		}
 	}
@@ -379,6 +478,8 @@ func BenchmarkDeliver(b *testing.B) {
 type sink struct{}
 
 func (sink) Post(context.Context, string, []byte) error { return nil }
+
+func (sink) Delete(context.Context, string) error { return nil }
 
 // operations knows one operation.
 type operations struct{ op pubsub.Operation }

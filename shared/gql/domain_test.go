@@ -104,7 +104,11 @@ func TestASecondDomainNeedsNoChangeOfTheCore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := sender.Deliver(t.Context(), batch); err != nil {
+		body, _, err := fanout.Encode(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sender.Deliver(t.Context(), body); err != nil {
 			t.Fatal(err)
 		}
 	}
