@@ -3,6 +3,8 @@
 //	go run ./scripts/chat -listen lobby
 //	go run ./scripts/chat -post lobby -text 'hello' -name Ada
 //	go run ./scripts/chat -latency 200
+//
+// It talks to make run's addresses, or to the deployment of -local or -stack.
 package main
 
 import (
@@ -18,6 +20,7 @@ import (
 	"os/signal"
 	"time"
 
+	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/wsclient"
 )
 
@@ -39,8 +42,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	name := flags.String("name", "someone", "sender's name of the post")
 	httpURL := flags.String("http", "http://127.0.0.1:4000/graphql", "`URL` of GraphQL over HTTP")
 	wsURL := flags.String("ws", "ws://127.0.0.1:4001/local", "`URL` of the WebSocket API")
+	where := deployment.Register(flags) // its URLs, if it is given, go before these
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if where.Given() {
+		d, err := where.Resolve(ctx)
+		if err != nil {
+			return err
+		}
+		*httpURL, *wsURL = d.HTTPURL, d.WSURL
 	}
 	switch {
 	case *listen != "":

@@ -8,7 +8,8 @@ import (
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	for name, args := range map[string][]string{"Nothing": nil, "UnknownFlag": {"-nonsense"}, "NoServer": {"-post", "a", "-http", "http://127.0.0.1:1/"}} {
+	for name, args := range map[string][]string{"Nothing": nil, "UnknownFlag": {"-nonsense"}, "NoServer": {"-post", "a", "-http", "http://127.0.0.1:1/"},
+		"TwoDeployments": {"-post", "a", "-local", "-stack", "b"}} {
 		var out strings.Builder
 		if err := run(t.Context(), args, &out); err == nil {
 			t.Errorf("%s: no error", name)

@@ -1,0 +1,53 @@
+// Package deployment finds a running Subwire for the commands: the local cloud
+// on this machine, or a stack in AWS. It starts and changes nothing.
+package deployment
+
+import (
+	"context"
+	"errors"
+	"flag"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// Deployment is where the parts of a running Subwire are.
+type Deployment struct {
+	AWS            aws.Config        // for clients of its services
+	HTTPURL, WSURL string            // for clients of its own
+	Tables, Queues map[string]string // physical names and URLs by logical name
+}
+
+// Flags are the flags that choose a deployment.
+type Flags struct {
+	local  bool
+	stack  string
+	folder string // in the repository, where the state file is looked for
+}
+
+// Register adds -local and -stack to the flags of a command.
+func Register(flags *flag.FlagSet) *Flags {
+	f := &Flags{folder: "."}
+	flags.BoolVar(&f.local, "local", false, "use the local cloud that runs on this machine (make run)")
+	flags.StringVar(&f.stack, "stack", "", "use the stack `NAME`, with the AWS credentials and region of the environment")
+	return f
+}
+
+// Given reports whether the flags choose a deployment.
+func (f *Flags) Given() bool { return f.local || f.stack != "" }
+
+// Resolve finds the deployment that the flags choose. It asks over the network
+// whether it is there. Its error is one line that says what to do.
+func (f *Flags) Resolve(ctx context.Context) (Deployment, error) {
+	switch {
+	case f.local && f.stack != "":
+		return Deployment{}, errors.New("-local and -stack are two deployments: choose one")
+	case f.local:
+		return findLocal(ctx, f.folder)
+	case f.stack != "":
+		return findStack(ctx, f.stack)
+	}
+	return Deployment{}, errors.New("which deployment? Say -local or -stack NAME")
+}
+
+// Local reports whether the flags choose the local cloud.
+func (f *Flags) Local() bool { return f.local }

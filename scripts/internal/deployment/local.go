@@ -1,0 +1,131 @@
+package deployment
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"subwire/scripts/internal/backend"
+)
+
+// stateFile is where the running local cloud is described, from the
+// repository's root. It holds no secret: the local servers have none.
+var stateFile = filepath.Join(".cache", "local.json")
+
+// answerLimit bounds the wait for a local server to accept a connection.
+const answerLimit = 2 * time.Second
+
+// errNoLocal is what to do when no local cloud runs.
+var errNoLocal = errors.New("no local cloud runs here; start one with make run")
+
+// state is the content of the state file.
+type state struct {
+	DynamoDB string            `json:"dynamodb"` // endpoint, of the streams as well
+	SQS      string            `json:"sqs"`      // endpoint
+	HTTPURL  string            `json:"httpUrl"`
+	WSURL    string            `json:"wsUrl"`
+	Tables   map[string]string `json:"tables"`
+	Queues   map[string]string `json:"queues"`
+}
+
+// Save notes in the repository at root that d runs on the backend, for -local
+// to find it; d.AWS is not looked at. Of several local clouds at once the last
+// is found. Call forget when the cloud ends: it removes the note, unless
+// another cloud has written its own.
+func Save(root string, b *backend.Backend, d Deployment) (forget func(), err error) {
+	data, err := json.MarshalIndent(state{b.DynamoDB.Endpoint, b.SQS.Endpoint, d.HTTPURL, d.WSURL, d.Tables, d.Queues}, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode state of the local cloud: %w", err)
+	}
+	path := filepath.Join(root, stateFile)
+	if err := write(path, data); err != nil {
+		return nil, fmt.Errorf("note that the local cloud runs: %w", err)
+	}
+	return func() {
+		if now, err := os.ReadFile(path); err == nil && bytes.Equal(now, data) {
+			_ = os.Remove(path) // what is left over is found to be stale
+		}
+	}, nil
+}
+
+// write replaces the file in one step, so that no reader sees half of it.
+func write(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "local-*.json")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// findLocal returns the local cloud of the repository that the folder is in.
+func findLocal(ctx context.Context, folder string) (Deployment, error) {
+	path, data, err := findState(folder)
+	if err != nil {
+		return Deployment{}, err
+	}
+	var s state
+	if err := json.Unmarshal(data, &s); err != nil {
+		return Deployment{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	for _, endpoint := range []string{s.DynamoDB, s.SQS, s.HTTPURL, s.WSURL} {
+		if err := answers(ctx, endpoint); err != nil {
+			return Deployment{}, fmt.Errorf("the local cloud of %s does not answer at %q any more; start one with make run: %w", path, endpoint, err)
+		}
+	}
+	b := &backend.Backend{DynamoDB: &backend.Server{Endpoint: s.DynamoDB}, SQS: &backend.Server{Endpoint: s.SQS}}
+	return Deployment{AWS: b.AWS(), HTTPURL: s.HTTPURL, WSURL: s.WSURL, Tables: s.Tables, Queues: s.Queues}, nil
+}
+
+// findState looks for the state file in the folder and in those above it.
+func findState(folder string) (path string, data []byte, err error) {
+	folder, err = filepath.Abs(folder)
+	if err != nil {
+		return "", nil, fmt.Errorf("find the local cloud: %w", err)
+	}
+	for {
+		path = filepath.Join(folder, stateFile)
+		data, err = os.ReadFile(path)
+		if err == nil {
+			return path, data, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", nil, fmt.Errorf("find the local cloud: %w", err)
+		}
+		parent := filepath.Dir(folder)
+		if parent == folder {
+			return "", nil, errNoLocal
+		}
+		folder = parent
+	}
+}
+
+// answers reports whether something listens at the URL.
+func answers(ctx context.Context, endpoint string) error {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return err
+	}
+	conn, err := (&net.Dialer{Timeout: answerLimit}).DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}

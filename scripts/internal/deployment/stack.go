@@ -1,0 +1,98 @@
+package deployment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
+
+	"subwire/shared/topology"
+)
+
+// credentialsLimit bounds the search for credentials, whose last place to look
+// is a metadata service that only machines in AWS have.
+const credentialsLimit = 15 * time.Second
+
+// findStack returns the deployment of a stack in AWS.
+func findStack(ctx context.Context, name string) (Deployment, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithLogger(logging.Nop{})) // an error says it all
+	if err != nil {
+		return Deployment{}, fmt.Errorf("read AWS configuration: %w", err)
+	}
+	if err := usable(ctx, cfg); err != nil {
+		return Deployment{}, err
+	}
+	return fromStack(ctx, cfg, cloudformation.NewFromConfig(cfg), name)
+}
+
+// usable says what an operator must set before anything can be asked of AWS.
+func usable(ctx context.Context, cfg aws.Config) error {
+	if cfg.Region == "" {
+		return errors.New("no AWS region; set AWS_REGION, or AWS_PROFILE to a profile that has one")
+	}
+	ctx, cancel := context.WithTimeout(ctx, credentialsLimit)
+	defer cancel()
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return fmt.Errorf("no AWS credentials; set AWS_PROFILE, or log in: %s", oneLine(err))
+	}
+	return nil
+}
+
+// stacks is the part of *cloudformation.Client that is used.
+type stacks interface {
+	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
+}
+
+// fromStack reads the outputs that topology names.
+func fromStack(ctx context.Context, cfg aws.Config, client stacks, name string) (Deployment, error) {
+	out, err := client.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
+	var refused smithy.APIError
+	switch {
+	case errors.As(err, &refused) && refused.ErrorCode() == "ValidationError" && strings.Contains(refused.ErrorMessage(), "does not exist"),
+		err == nil && len(out.Stacks) == 0:
+		return Deployment{}, fmt.Errorf("there is no stack %q in %s", name, cfg.Region)
+	case err != nil:
+		return Deployment{}, fmt.Errorf("describe stack %q in %s: %s", name, cfg.Region, oneLine(err))
+	}
+	values := map[string]string{}
+	for _, o := range out.Stacks[0].Outputs {
+		values[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
+	}
+	return fromOutputs(cfg, name, values)
+}
+
+// fromOutputs fails with the names of all outputs that are missing.
+func fromOutputs(cfg aws.Config, name string, values map[string]string) (Deployment, error) {
+	var missing []string
+	value := func(key string) string {
+		if values[key] == "" {
+			missing = append(missing, key)
+		}
+		return values[key]
+	}
+	byName := func(keys map[string]string) map[string]string {
+		found := make(map[string]string, len(keys))
+		for logical, key := range keys {
+			found[logical] = value(key)
+		}
+		return found
+	}
+	d := Deployment{AWS: cfg, HTTPURL: value(topology.OutputHTTPURL), WSURL: value(topology.OutputWSURL),
+		Tables: byName(topology.TableOutputs), Queues: byName(topology.QueueOutputs)}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		return Deployment{}, fmt.Errorf("stack %q is no stack of this version of Subwire: it has no output %s", name, strings.Join(missing, ", "))
+	}
+	return d, nil
+}
+
+// oneLine is the error's text without line breaks, which the SDK's have.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"subwire/shared/fanout"
+	"subwire/shared/queue"
+	"subwire/shared/topology"
+)
+
+// deadQueue is a queue of dead letters, by logical names.
+type deadQueue struct {
+	name   string
+	source string // the queue whose messages these are; "" for the stream's
+	fifo   bool
+}
+
+// deadQueues lists every queue of dead letters.
+func deadQueues() []deadQueue {
+	var all []deadQueue
+	for _, q := range topology.Queues() {
+		if q.DeadLetters != "" {
+			all = append(all, deadQueue{q.DeadLetters, q.Name, q.FIFO})
+		}
+	}
+	return append(all, deadQueue{name: topology.MessageStream.OnFailure.Name})
+}
+
+// findQueues returns the queue with the name, or all for "".
+func findQueues(name string) ([]deadQueue, error) {
+	all := deadQueues()
+	if name == "" {
+		return all, nil
+	}
+	var names []string
+	for _, q := range all {
+		if q.name == name {
+			return []deadQueue{q}, nil
+		}
+		names = append(names, q.name)
+	}
+	return nil, fmt.Errorf("%q is no queue of dead letters; these are: %s", name, strings.Join(names, ", "))
+}
+
+// letter is a dead letter, decoded as far as it can be.
+type letter struct {
+	queue    deadQueue
+	id       string // of the message; another when it is sent again
+	receipt  string
+	group    string // of a FIFO queue
+	sent     time.Time
+	receives int
+	parked   string // why the sender parked it, or ""
+
+	batch   fanout.Batch // what it holds, unless it is the stream's
+	records recordRange  // what it points to, if it is the stream's
+	err     error        // why it holds neither
+}
+
+// recordRange is the part of a stream whose records the stream function could
+// not handle ("Retaining discarded batches for a DynamoDB event source in
+// Lambda" in the Lambda Developer Guide). The stream function may have handled
+// others in between: one shard feeds many batches at once.
+type recordRange struct {
+	Shard   string    `json:"shardId"`
+	Start   string    `json:"startSequenceNumber"`
+	End     string    `json:"endSequenceNumber"`
+	First   time.Time `json:"approximateArrivalOfFirstRecord"` // to the second
+	Last    time.Time `json:"approximateArrivalOfLastRecord"`
+	Records int       `json:"batchSize"`
+	Stream  string    `json:"streamArn"`
+
+	Condition string `json:"-"` // why it was given up
+	Attempts  int    `json:"-"`
+}
+
+var errNoRecords = errors.New("names no stream records")
+
+// decodeRange reads what Lambda tells a destination.
+func decodeRange(body string) (recordRange, error) {
+	var m struct {
+		Request struct {
+			Condition string `json:"condition"`
+			Attempts  int    `json:"approximateInvokeCount"`
+		} `json:"requestContext"`
+		Batch recordRange `json:"DDBStreamBatchInfo"`
+	}
+	if err := json.Unmarshal([]byte(body), &m); err != nil {
+		return recordRange{}, fmt.Errorf("%w: %v", errNoRecords, err)
+	}
+	if m.Batch.Shard == "" || m.Batch.Start == "" || m.Batch.End == "" || m.Batch.Stream == "" {
+		return recordRange{}, errNoRecords
+	}
+	m.Batch.Condition, m.Batch.Attempts = m.Request.Condition, m.Request.Attempts
+	return m.Batch, nil
+}
+
+// newLetter decodes a message that was received from q.
+func newLetter(q deadQueue, m types.Message) letter {
+	l := letter{queue: q, id: aws.ToString(m.MessageId), receipt: aws.ToString(m.ReceiptHandle), group: group(m)}
+	sent, _ := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64)
+	l.sent = time.UnixMilli(sent)
+	l.receives, _ = strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+	l.parked = aws.ToString(m.MessageAttributes[queue.ReasonAttribute].StringValue)
+	if q.source == "" {
+		l.records, l.err = decodeRange(aws.ToString(m.Body))
+	} else {
+		l.batch, l.err = fanout.Decode([]byte(aws.ToString(m.Body)))
+	}
+	return l
+}
+
+func group(m types.Message) string {
+	return m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
+}
+
+// receivedTooOften is the reason of what SQS itself moved, which tells none.
+const receivedTooOften = "received too often"
+
+// reason says why it is a dead letter, in words that letters have in common.
+func (l letter) reason() string {
+	switch {
+	case l.parked != "":
+		return l.parked
+	case l.err != nil:
+		return l.err.Error()
+	case l.records.Condition != "":
+		return l.records.Condition
+	}
+	return receivedTooOften
+}
+
+// about reports whether the letter is to be looked at when only one topic is:
+// topic is "" for all. Only its records tell the topics of a stream's letter.
+func (l letter) about(topic string) bool {
+	return topic == "" || l.err == nil && (l.queue.source == "" || l.batch.Event.Topic == topic)
+}
+
+// what names the letter's content for people.
+func (l letter) what() string {
+	switch {
+	case l.err != nil:
+		return "message " + l.id
+	case l.queue.source == "" && l.records.Start == l.records.End:
+		return "record " + l.records.Start
+	case l.queue.source == "":
+		return "records " + l.records.Start + " to " + l.records.End
+	}
+	return l.batch.Event.Topic + " event " + l.batch.Event.ID
+}
