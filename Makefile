@@ -1,15 +1,36 @@
 # Every target calls one script; each script can be run alone as well.
 .DEFAULT_GOAL := help
-.PHONY: help build test run fmt lint imports clean
+.PHONY: help build test test-infra test-deploy deploy diff destroy chaos fuzz run fmt lint imports clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the functions for Lambda (linux/arm64; ARCH=amd64 for x86) into bin/
 	@scripts/build.sh release
 
 test: ## Lint, then run every test: units, stores, protocol, real clients
 	@scripts/test.sh
+
+test-infra: ## Check the infrastructure's template: assertions, cfn-lint
+	@scripts/testinfra.sh
+
+test-deploy: ## Deploy to an emulator of AWS, use, change and destroy
+	@scripts/testdeploy.sh
+
+deploy: ## Deploy to AWS (ARGS='-c env=prod' ...)
+	@scripts/deploy.sh deploy $(ARGS)
+
+diff: ## Show what a deployment would change
+	@scripts/deploy.sh diff $(ARGS)
+
+destroy: ## Remove the deployment from AWS
+	@scripts/deploy.sh destroy $(ARGS)
+
+chaos: ## Break everything at random for ten minutes, and check that nothing is lost
+	@scripts/chaos.sh
+
+fuzz: ## Run every fuzz target for a while (SECONDS=60)
+	@scripts/fuzz.sh $(SECONDS)
 
 run: ## Run the whole pipeline on this machine (ARGS='-data DIR -v' ...)
 	@scripts/run.sh $(ARGS)

@@ -1,5 +1,50 @@
-// Command infra will be the CDK app that deploys Subwire. It is empty until
-// the infrastructure is described here; the local cloud does not need it.
+// Command infra is the CDK app that deploys Subwire: one stack, built from
+// topology. The CDK command line runs it, see cdk.json. It decides nothing
+// about what a function does.
 package main
 
-func main() {}
+import (
+	"fmt"
+	"os"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+
+	"subwire/shared/topology"
+)
+
+func main() {
+	app := awscdk.NewApp(nil)
+	options, err := parse(context(app))
+	if err == nil {
+		err = checkBinaries(options)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "subwire:", err)
+		os.Exit(1)
+	}
+	newStack(app, options)
+	app.Synth(nil)
+	jsii.Close()
+}
+
+// context is what -c and cdk.json say, as text by key.
+func context(app awscdk.App) map[string]string {
+	values := map[string]string{}
+	all, _ := app.Node().GetAllContext(nil).(map[string]any) // it is always one
+	for key, value := range all {
+		values[key] = fmt.Sprint(value)
+	}
+	return values
+}
+
+// checkBinaries makes sure that every function was built for the processor
+// that it is to be deployed on: Lambda would find out at the first invocation.
+func checkBinaries(o options) error {
+	for _, f := range topology.Functions() {
+		if err := checkBinary(o.binary(f), o.arch); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
-need go java mvn node npm
+need go java mvn node npm python3
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -13,11 +13,14 @@ scripts/lint.sh
 step "build"
 scripts/build.sh local
 
+step "infrastructure"
+scripts/testinfra.sh
+
 step "npm clients"
 (cd scripts/clients && npm ci --no-audit --no-fund --loglevel=error)
 
 step "each module on its own (GOWORK=off)"
-for module in shared functions infra; do
+for module in shared functions; do
 	(cd $module && GOWORK=off go test ./...)
 done
 

@@ -35,6 +35,7 @@ type answer struct {
 // does not try again, and the next event finds the connection gone.
 func (h handler) handle(ctx context.Context, e trigger) (answer, error) {
 	r := answer{StatusCode: http.StatusOK}
+	r.BatchItemFailures = []events.SQSBatchItemFailure{} // not null: AWS takes it for success, its emulators do not
 	if id := e.RequestContext.ConnectionID; id != "" {
 		if err := h.disconnector.Disconnect(ctx, id); err != nil {
 			return r, fmt.Errorf("disconnect %s: %w", id, err)

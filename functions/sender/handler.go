@@ -38,7 +38,8 @@ func (h handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEvent
 		wg.Go(func() { failed[i] = h.deliver(ctx, group) })
 	}
 	wg.Wait()
-	var r events.SQSEventResponse
+	// An empty list, not null: AWS takes both for success, its emulators do not.
+	r := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
 	for _, group := range failed {
 		for _, m := range group {
 			r.BatchItemFailures = append(r.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})

@@ -38,7 +38,7 @@ func (h handler) handle(ctx context.Context, e events.DynamoDBEvent) (events.Dyn
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
 		defer cancel()
 	}
-	var r events.DynamoDBEventResponse
+	r := events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
 	for _, record := range e.Records {
 		if err := h.fanOut(ctx, record); err != nil {
 			h.log.Error("fan-out failed", "record", record.Change.SequenceNumber, "error", err)

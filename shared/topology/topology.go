@@ -122,7 +122,7 @@ var (
 		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout},
 		Settings: []Setting{FanoutGroups, LogLevel}}
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
-		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{Retries, RetriesDead},
+		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
 		Settings: []Setting{SenderWorkers, LogLevel}}
 )
 

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"subwire/shared/topology"
+)
+
+// granted returns what a role allows, as "action on resource", sorted.
+func granted(t *testing.T, tmpl template, role object) []string {
+	t.Helper()
+	if role["ManagedPolicyArns"] != nil {
+		t.Errorf("a function's role has managed policies: %v", role["ManagedPolicyArns"])
+	}
+	var all []string
+	for _, policy := range role["Policies"].([]any) {
+		for _, s := range policy.(object)["PolicyDocument"].(object)["Statement"].([]any) {
+			s := s.(object)
+			if s["Effect"] != "Allow" || s["NotAction"] != nil || s["NotResource"] != nil {
+				t.Errorf("statement %v does more than to allow", s)
+			}
+			for _, action := range list(s["Action"]) {
+				for _, resource := range list(s["Resource"]) {
+					all = append(all, action.(string)+" on "+tmpl.text(resource))
+				}
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// list is a policy's one or many.
+func list(v any) []any {
+	if many, ok := v.([]any); ok {
+		return many
+	}
+	return []any{v}
+}
+
+// roles returns the roles of the functions by the function's logical name.
+func roles(tmpl template) map[string]object {
+	found := map[string]object{}
+	for _, f := range topology.Functions() {
+		id := strings.TrimSuffix(strings.TrimPrefix(tmpl.text(tmpl.named("AWS::Lambda::Function", f.Name)["Role"]), "<Arn of "), ">")
+		found[f.Name] = tmpl.Resources[id].Properties
+	}
+	return found
+}
+
+func TestRolesAllowWhatTopologySaysAndNothingElse(t *testing.T) {
+	t.Parallel()
+	for name, role := range roles(dev) {
+		log := " on <Arn of /aws/lambda/subwire-dev-" + name + ">"
+		want := []string{"logs:CreateLogStream" + log, "logs:PutLogEvents" + log}
+		for _, p := range topology.Access[name] {
+			resource := map[topology.Resource]string{
+				topology.OnTable:   "<Arn of subwire-dev-" + p.Name + ">",
+				topology.OnQueue:   "<Arn of subwire-dev-" + p.Name + ">",
+				topology.OnStream:  "<StreamArn of subwire-dev-" + p.Name + ">",
+				topology.OnStreams: "*",
+				topology.OnSockets: "arn:Partition:execute-api:Region:AccountId:<subwire-dev-sockets>/live/" + p.Name + "/@connections/*",
+			}[p.On]
+			for _, action := range p.Actions {
+				want = append(want, action+" on "+resource)
+			}
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, granted(t, dev, role)); diff != "" {
+			t.Errorf("%s may do otherwise (-topology +template):\n%s", name, diff)
+		}
+	}
+}
+
+func TestWildcardsAreKnown(t *testing.T) {
+	t.Parallel()
+	sockets := "execute-api:ManageConnections on arn:Partition:execute-api:Region:AccountId:<subwire-dev-sockets>/live/"
+	known := []string{ // a connection's id is not known beforehand, and IAM knows no narrower resource to list streams
+		sockets + "POST/@connections/*", sockets + "DELETE/@connections/*", "dynamodb:ListStreams on *",
+	}
+	for name, role := range roles(dev) {
+		for _, permission := range granted(t, dev, role) {
+			if strings.ContainsAny(permission, "*?") && !slices.Contains(known, permission) {
+				t.Errorf("%s: %s", name, permission)
+			}
+		}
+		trust := role["AssumeRolePolicyDocument"].(object)["Statement"].([]any)
+		check(t, name+" is assumed by", trust, []object{{"Action": "sts:AssumeRole", "Effect": "Allow",
+			"Principal": object{"Service": "lambda.amazonaws.com"}}})
+	}
+}
+
+func TestOnlyOurAPIsInvokeFunctions(t *testing.T) {
+	t.Parallel()
+	for id, p := range dev.all("AWS::Lambda::Permission") {
+		check(t, id+" principal", p["Principal"], "apigateway.amazonaws.com")
+		source := dev.text(p["SourceArn"])
+		if !strings.Contains(source, ":<subwire-dev-sockets>/*$") && !strings.Contains(source, ":<subwire-dev-http>/*/*/graphql") {
+			t.Errorf("%s may be invoked by %s", id, source)
+		}
+	}
+}
+
+// What the code of a function is told of, it uses; what it uses, it is told of.
+func TestAccessFitsTheFunctions(t *testing.T) {
+	t.Parallel()
+	for _, f := range topology.Functions() {
+		allowed := map[string][]string{}
+		for _, p := range topology.Access[f.Name] {
+			if p.On == topology.OnTable || p.On == topology.OnQueue {
+				allowed[p.Name] = p.Actions
+			}
+			if p.On == topology.OnSockets && !f.Callback {
+				t.Errorf("%s may call the management API and is not given its URL", f.Name)
+			}
+			known := slices.ContainsFunc(f.Tables, func(t topology.Table) bool { return t.Name == p.Name })
+			if p.On == topology.OnTable && !known {
+				t.Errorf("%s may use table %s and is not given its name", f.Name, p.Name)
+			}
+		}
+		for _, q := range f.Queues {
+			if !slices.Contains(allowed[q.Name], "sqs:SendMessage") {
+				t.Errorf("%s is given queue %s and may not send to it", f.Name, q.Name)
+			}
+		}
+	}
+	for _, m := range topology.QueueMappings() {
+		may := slices.ContainsFunc(topology.Access[m.Function.Name], func(p topology.Permission) bool {
+			return p.On == topology.OnQueue && p.Name == m.Queue.Name && slices.Contains(p.Actions, "sqs:ReceiveMessage")
+		})
+		if !may {
+			t.Errorf("%s is fed by %s and may not receive from it", m.Function.Name, m.Queue.Name)
+		}
+	}
+}
+
+// accessTable is topology.Access as ARCHITECTURE.md shows it.
+func accessTable() string {
+	var b strings.Builder
+	b.WriteString("| function | may |\n|---|---|\n")
+	for _, f := range topology.Functions() {
+		var may []string
+		for _, p := range topology.Access[f.Name] {
+			var actions []string
+			for _, action := range p.Actions {
+				_, operation, _ := strings.Cut(action, ":")
+				actions = append(actions, operation)
+			}
+			what := strings.TrimSpace(string(p.On) + " " + p.Name)
+			if p.On == topology.OnSockets {
+				may = append(may, p.Name+" @connections")
+			} else {
+				may = append(may, what+": "+strings.Join(actions, ", "))
+			}
+		}
+		b.WriteString("| " + f.Name + " | " + strings.Join(may, " · ") + " |\n")
+	}
+	return b.String()
+}
+
+func TestArchitectureShowsTheAccess(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table := accessTable(); !strings.Contains(string(text), table) {
+		t.Errorf("ARCHITECTURE.md must have this table:\n%s", table)
+	}
+}

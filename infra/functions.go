@@ -1,0 +1,140 @@
+package main
+
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/jsii-runtime-go"
+
+	"subwire/shared/topology"
+)
+
+// maxDisconnects bounds disconnect: when many sockets close at once, their
+// clean-up waits rather than the next messages. A $disconnect that API Gateway
+// gives up is made good by the next event's 410, or by TTL.
+const maxDisconnects = 50
+
+// addFunction adds a function with a role and a log group of its own.
+func (s *stack) addFunction(f topology.Function) {
+	name := s.prefix() + f.Name
+	logs := awslogs.NewLogGroup(s.cdk, jsii.String("logs-"+f.Name), &awslogs.LogGroupProps{
+		LogGroupName:  jsii.String("/aws/lambda/" + name),
+		Retention:     awslogs.RetentionDays(s.retention()),
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	})
+	s.functions[f.Name] = awslambda.NewFunction(s.cdk, jsii.String("function-"+f.Name), &awslambda.FunctionProps{
+		FunctionName:                 &name,
+		Runtime:                      awslambda.Runtime_PROVIDED_AL2023(),
+		Architecture:                 s.architecture(),
+		Handler:                      jsii.String("bootstrap"),
+		Code:                         awslambda.Code_FromAsset(jsii.String(filepath.Join(s.assets, f.Name)), nil),
+		MemorySize:                   jsii.Number(f.MemoryMB),
+		Timeout:                      duration(f.Timeout),
+		Environment:                  s.environment(f),
+		Role:                         s.role(f, logs),
+		LogGroup:                     logs,
+		ReservedConcurrentExecutions: s.concurrency(f),
+	})
+}
+
+func (s *stack) architecture() awslambda.Architecture {
+	if s.arch == "amd64" {
+		return awslambda.Architecture_X86_64()
+	}
+	return awslambda.Architecture_ARM_64()
+}
+
+// concurrency is what the function reserves, which is also its bound, or nil.
+// The sender's is what its mappings may use: pushes neither wait for the other
+// functions nor take more.
+func (s *stack) concurrency(f topology.Function) *float64 {
+	if !s.reserve {
+		return nil
+	}
+	switch f.Name {
+	case topology.Sender.Name:
+		sum := 0
+		for _, m := range topology.QueueMappings() {
+			if m.Function.Name == f.Name {
+				sum += m.MaxConcurrency
+			}
+		}
+		return jsii.Number(sum)
+	case topology.Disconnect.Name:
+		return jsii.Number(maxDisconnects)
+	}
+	return nil
+}
+
+// environment is what topology gives the function.
+func (s *stack) environment(f topology.Function) *map[string]*string {
+	env := map[string]*string{}
+	for _, t := range f.Tables {
+		env[t.Env] = s.tables[t.Name].TableName()
+	}
+	for _, q := range f.Queues {
+		env[q.Env] = s.queues[q.Name].QueueUrl()
+	}
+	if f.Callback {
+		env[topology.CallbackEnv] = jsii.String(s.executeAPI("https", s.socketAPI) + "/" + stage)
+	}
+	settings := s.settings()
+	for _, setting := range f.Settings {
+		env[setting.Env] = jsii.String(cmp.Or(settings[setting.Env], setting.Default))
+	}
+	return &env
+}
+
+// role lets the function do what topology.Access says, and write its log.
+func (s *stack) role(f topology.Function, logs awslogs.LogGroup) awsiam.Role {
+	statements := []awsiam.PolicyStatement{allow(logs.LogGroupArn(), "logs:CreateLogStream", "logs:PutLogEvents")}
+	for _, p := range topology.Access[f.Name] {
+		actions := p.Actions
+		if s.local != "" && slices.Contains(actions, "sqs:SendMessage") {
+			// AWS asks for sqs:SendMessage for a batch too, MiniStack for this.
+			actions = append(slices.Clone(actions), "sqs:SendMessageBatch")
+		}
+		statements = append(statements, allow(s.resource(p), actions...))
+	}
+	return awsiam.NewRole(s.cdk, jsii.String("role-"+f.Name), &awsiam.RoleProps{
+		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
+		InlinePolicies: &map[string]awsiam.PolicyDocument{
+			"access": awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &statements}),
+		},
+	})
+}
+
+func allow(resource *string, actions ...string) awsiam.PolicyStatement {
+	return awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions: jsii.Strings(actions...), Resources: &[]*string{resource}})
+}
+
+// resource is the ARN that a permission is for.
+func (s *stack) resource(p topology.Permission) *string {
+	switch p.On {
+	case topology.OnTable:
+		return s.tables[p.Name].TableArn()
+	case topology.OnStream:
+		return s.tables[p.Name].TableStreamArn()
+	case topology.OnStreams:
+		return jsii.String("*")
+	case topology.OnQueue:
+		return s.queues[p.Name].QueueArn()
+	case topology.OnSockets:
+		return s.arn("execute-api", s.socketAPI+"/"+stage+"/"+p.Name+"/@connections/*")
+	}
+	panic("topology.Access: infra does not know " + string(p.On))
+}
+
+// retention is the member of CloudWatch's list for the days.
+func (s *stack) retention() string {
+	return map[int]string{
+		1: "ONE_DAY", 3: "THREE_DAYS", 5: "FIVE_DAYS", 7: "ONE_WEEK", 14: "TWO_WEEKS", 30: "ONE_MONTH",
+		60: "TWO_MONTHS", 90: "THREE_MONTHS", 180: "SIX_MONTHS", 365: "ONE_YEAR",
+	}[s.logRetention]
+}

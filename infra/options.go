@@ -1,0 +1,150 @@
+package main
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"subwire/shared/topology"
+)
+
+// options are the context switches (cdk deploy -c KEY=VALUE).
+type options struct {
+	env            string // deployment: part of every name; "prod" keeps its messages
+	arch           string // of the functions, as in make build
+	allowedOrigins string // as in topology.AllowedOrigins
+	logRetention   int    // days
+	reserve        bool   // whether functions reserve concurrency; a new account has none to spare
+	accessLogs     bool   // of both APIs; sets the account's role for API Gateway's logs
+	wsDomain       string // custom domains, which CNAME records must point at the outputs
+	httpDomain     string
+	certificate    string // ARN in the stack's region, for both domains
+	assets         string // folder with FUNCTION/bootstrap
+	local          string // URL of an emulator that stands in for AWS, or ""
+}
+
+const prod = "prod"
+
+var (
+	envs       = []string{"dev", "test", prod}
+	archs      = map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64}
+	retentions = []string{"1", "3", "5", "7", "14", "30", "60", "90", "180", "365"} // of those that CloudWatch knows
+	booleans   = []string{"false", "true"}
+)
+
+// defaults lists every switch.
+var defaults = map[string]string{
+	"env": "dev", "arch": "arm64", "allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
+	"reserve": "true", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",
+	"assets": "../bin", "local": "",
+}
+
+// parse reads the switches. Its error says in one line what is wrong and what
+// is allowed. Keys of the CDK itself, which are not one plain word, are passed over.
+func parse(context map[string]string) (options, error) {
+	value := maps.Clone(defaults)
+	var errs []string
+	for _, key := range slices.Sorted(maps.Keys(context)) {
+		if _, known := defaults[key]; !known && plainWord.MatchString(key) {
+			errs = append(errs, fmt.Sprintf("there is no switch %q; there are %s", key, strings.Join(slices.Sorted(maps.Keys(defaults)), ", ")))
+		} else if known {
+			value[key] = context[key]
+		}
+	}
+	oneOf := func(key string, allowed []string) {
+		if !slices.Contains(allowed, value[key]) {
+			errs = append(errs, fmt.Sprintf("-c %s=%s: it must be one of %s", key, value[key], strings.Join(allowed, ", ")))
+		}
+	}
+	oneOf("env", envs)
+	oneOf("arch", slices.Sorted(maps.Keys(archs)))
+	oneOf("logRetention", retentions)
+	oneOf("reserve", booleans)
+	oneOf("accessLogs", booleans)
+	must := func(ok bool, key, what string) {
+		if !ok {
+			errs = append(errs, fmt.Sprintf("-c %s=%s: it must be %s", key, value[key], what))
+		}
+	}
+	must(areOrigins(value["allowedOrigins"]), "allowedOrigins", "* or origins such as https://example.com, separated by commas")
+	must(value["local"] == "" || isOrigin(value["local"]) && strings.HasPrefix(value["local"], "https:"), "local", "the URL of an emulator, such as https://localhost:4566")
+	for _, key := range []string{"wsDomain", "httpDomain"} {
+		must(value[key] == "" || domain.MatchString(value[key]), key, "a domain name such as api.example.com")
+	}
+	hasDomain := value["wsDomain"]+value["httpDomain"] != ""
+	must(value["certificate"] == "" && !hasDomain || strings.HasPrefix(value["certificate"], "arn:") && hasDomain,
+		"certificate", "the ARN of a certificate, with wsDomain or httpDomain or both")
+	must(value["wsDomain"] == "" || value["wsDomain"] != value["httpDomain"], "wsDomain", "another domain than httpDomain")
+	if len(errs) > 0 {
+		return options{}, errors.New(strings.Join(errs, "; "))
+	}
+	days, _ := strconv.Atoi(value["logRetention"]) // one of retentions
+	return options{env: value["env"], arch: value["arch"], allowedOrigins: value["allowedOrigins"], logRetention: days,
+		reserve: value["reserve"] == "true", accessLogs: value["accessLogs"] == "true",
+		wsDomain: value["wsDomain"], httpDomain: value["httpDomain"], certificate: value["certificate"],
+		assets: value["assets"], local: value["local"]}, nil
+}
+
+var (
+	plainWord = regexp.MustCompile(`^[A-Za-z]+$`)
+	domain    = regexp.MustCompile(`^([a-z0-9-]+\.)+[a-z]{2,}$`)
+)
+
+// areOrigins reports whether the text is a value of topology.AllowedOrigins.
+func areOrigins(text string) bool {
+	if text == topology.AllowedOrigins.Default {
+		return true
+	}
+	for origin := range strings.SplitSeq(text, ",") {
+		if !isOrigin(strings.TrimSpace(origin)) {
+			return false
+		}
+	}
+	return true
+}
+
+// isOrigin reports whether the text is scheme, host and port alone, as in an
+// Origin header.
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.Scheme+"://"+u.Host == text
+}
+
+// prefix is what every physical name begins with.
+func (o options) prefix() string { return "subwire-" + o.env + "-" }
+
+// binary is the function's executable.
+func (o options) binary(f topology.Function) string {
+	return filepath.Join(o.assets, f.Name, "bootstrap")
+}
+
+// settings are the environment variables that the deployment sets otherwise
+// than topology's defaults.
+func (o options) settings() map[string]string {
+	s := map[string]string{topology.AllowedOrigins.Env: o.allowedOrigins}
+	if o.env == prod {
+		s[topology.Introspection.Env] = "false"
+	}
+	return s
+}
+
+// checkBinary returns an error that says what to do unless the file is an
+// executable for the architecture.
+func checkBinary(path, arch string) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return fmt.Errorf("%s is not a Linux executable: run ARCH=%s make build", path, arch)
+	}
+	defer f.Close()
+	if f.Machine != archs[arch] {
+		return fmt.Errorf("%s is not built for %s: run ARCH=%s make build", path, arch, arch)
+	}
+	return nil
+}

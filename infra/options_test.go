@@ -1,0 +1,103 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"subwire/shared/topology"
+)
+
+func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		key, value string
+		want       string // part of the error; "" when it is good
+	}{
+		"DefaultsAreGood":           {"env", "dev", ""},
+		"AnUnknownDeployment":       {"env", "production", "-c env=production: it must be one of dev, test, prod"},
+		"AnUnknownProcessor":        {"arch", "arm", "-c arch=arm: it must be one of amd64, arm64"},
+		"AnOddRetention":            {"logRetention", "31", "it must be one of 1, 3, 5, 7, 14, 30, 60, 90, 180, 365"},
+		"ABoolean":                  {"reserve", "no", "-c reserve=no: it must be one of false, true"},
+		"ATypo":                     {"allowedOrigin", "https://a.example", `there is no switch "allowedOrigin"; there are accessLogs, allowedOrigins,`},
+		"KeysOfTheCDKArePassedOver": {"aws:cdk:enable-asset-metadata", "true", ""},
+		"ManyOrigins":               {"allowedOrigins", "https://a.example, http://localhost:3000", ""},
+		"AnOriginWithAPath":         {"allowedOrigins", "https://a.example/", "it must be * or origins such as https://example.com"},
+		"AnOriginWithoutAScheme":    {"allowedOrigins", "a.example", "it must be * or origins"},
+		"AStarAmongOrigins":         {"allowedOrigins", "*,https://a.example", "it must be * or origins"},
+		"ADomainWithoutCertificate": {"wsDomain", "ws.a.example", "-c certificate=: it must be the ARN of a certificate"},
+		"ACertificateForNothing":    {"certificate", "arn:aws:acm:eu-west-1:1:certificate/1", "with wsDomain or httpDomain"},
+		"ADomainThatIsAURL":         {"httpDomain", "https://a.example", "it must be a domain name such as api.example.com"},
+		"AnEmulatorWithoutTLS":      {"local", "http://localhost:4566", "it must be the URL of an emulator, such as https://localhost:4566"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := parse(map[string]string{tc.key: tc.value})
+			switch {
+			case tc.want == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
+				t.Errorf("got %v, want %q", err, tc.want)
+			case err != nil && strings.Contains(err.Error(), "\n"):
+				t.Errorf("more than one line: %v", err)
+			}
+		})
+	}
+}
+
+func TestABinaryOfAnotherProcessorIsRefused(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable() // built for this machine, which is one of the two
+	if err != nil {
+		t.Fatal(err)
+	}
+	arm, amd := checkBinary(self, "arm64"), checkBinary(self, "amd64")
+	if (arm == nil) == (amd == nil) {
+		t.Errorf("arm64: %v; amd64: %v", arm, amd)
+	}
+	missing := checkBinary(filepath.Join(t.TempDir(), "bootstrap"), "arm64")
+	if missing == nil || !strings.Contains(missing.Error(), "run ARCH=arm64 make build") {
+		t.Errorf("a missing binary: %v", missing)
+	}
+}
+
+func TestEverySwitch(t *testing.T) {
+	t.Parallel()
+	tmpl := everySwitch
+	for id, p := range tmpl.all("AWS::Lambda::Function") {
+		check(t, id+" architecture", p["Architectures"], []string{"x86_64"})
+		check(t, id+" concurrency", p["ReservedConcurrentExecutions"], nil)
+		env := p["Environment"].(object)["Variables"].(object)
+		if origins, told := env[topology.AllowedOrigins.Env]; told {
+			check(t, id+" origins", origins, "https://a.example,https://b.example")
+		}
+		if introspection, told := env[topology.Introspection.Env]; told {
+			check(t, id+" introspection", introspection, "false")
+		}
+	}
+	for id, p := range tmpl.all("AWS::Logs::LogGroup") {
+		check(t, id, p["RetentionInDays"], 90)
+	}
+	for id, p := range tmpl.all("AWS::ApiGatewayV2::Stage") {
+		if settings, _ := p["AccessLogSettings"].(object); settings == nil || strings.Contains(tmpl.text(settings["Format"]), "$context.path") {
+			t.Errorf("%s: access log is %v", id, settings)
+		}
+	}
+	check(t, "account's logging roles", float64(len(tmpl.all("AWS::ApiGateway::Account"))), 1)
+	check(t, "WebSocket URL", tmpl.Outputs[topology.OutputWSURL]["Value"], "wss://ws.a.example")
+	check(t, "HTTP URL", tmpl.Outputs[topology.OutputHTTPURL]["Value"], "https://api.a.example/graphql")
+	check(t, "domains", float64(len(tmpl.all("AWS::ApiGatewayV2::DomainName"))), 2)
+	check(t, "mapped domains", float64(len(tmpl.all("AWS::ApiGatewayV2::ApiMapping"))), 2)
+}
+
+func TestInAnEmulatorOnlyTheAddressesDiffer(t *testing.T) {
+	t.Parallel()
+	check(t, "WebSocket URL", emulated.text(emulated.Outputs[topology.OutputWSURL]["Value"]),
+		"wss://localhost:4566/_aws/execute-api/<subwire-dev-sockets>/live")
+	for id, r := range emulated.Resources {
+		if r.Type != "AWS::Lambda::Function" && r.Type != "AWS::IAM::Role" { // see stack.role
+			check(t, id, map[string]any(r.Properties), dev.Resources[id].Properties)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"subwire/shared/topology"
+)
+
+// stack is the deployment while it is put together.
+type stack struct {
+	options
+	cdk       awscdk.Stack
+	tables    map[string]awsdynamodb.Table  // by logical name, as are the next two
+	queues    map[string]awssqs.Queue       //
+	functions map[string]awslambda.Function //
+	socketAPI string                        // id of the WebSocket API
+}
+
+// newStack builds the stack subwire-ENV, in the account and region that the
+// command line is logged in to.
+func newStack(scope constructs.Construct, o options) awscdk.Stack {
+	name := "subwire-" + o.env
+	s := &stack{
+		options: o,
+		cdk: awscdk.NewStack(scope, &name, &awscdk.StackProps{
+			Description: jsii.String("Subwire: GraphQL subscriptions over API Gateway WebSockets"),
+		}),
+		tables: map[string]awsdynamodb.Table{}, queues: map[string]awssqs.Queue{}, functions: map[string]awslambda.Function{},
+	}
+	awscdk.Tags_Of(s.cdk).Add(jsii.String("app"), &name, nil)
+	for _, t := range topology.Tables() {
+		s.addTable(t)
+	}
+	for _, q := range topology.Queues() {
+		s.addQueue(q)
+	}
+	sockets := s.addSocketAPI() // before the functions, which are told its URL
+	for _, f := range topology.Functions() {
+		s.addFunction(f)
+	}
+	s.addMappings()
+	s.addRoutes(sockets)
+	s.addHTTPAPI()
+	s.addOutputs()
+	return s.cdk
+}
+
+// addTable adds a table that is paid by request. Only messages are worth
+// keeping: everything else is gone with its sockets.
+func (s *stack) addTable(t topology.Table) {
+	isData := t.Name == topology.Messages.Name
+	props := &awsdynamodb.TableProps{
+		TableName:    jsii.String(s.prefix() + t.Name),
+		PartitionKey: &awsdynamodb.Attribute{Name: &t.Key, Type: awsdynamodb.AttributeType_STRING},
+		BillingMode:  awsdynamodb.BillingMode_PAY_PER_REQUEST,
+		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{
+			PointInTimeRecoveryEnabled: &isData},
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	}
+	if t.Sort != "" {
+		props.SortKey = &awsdynamodb.Attribute{Name: &t.Sort, Type: awsdynamodb.AttributeType_STRING}
+	}
+	if t.TTL != "" {
+		props.TimeToLiveAttribute = &t.TTL
+	}
+	if t.Stream {
+		props.Stream = awsdynamodb.StreamViewType_NEW_IMAGE
+	}
+	if isData && s.env == prod {
+		props.RemovalPolicy, props.DeletionProtection = awscdk.RemovalPolicy_RETAIN, jsii.Bool(true)
+	}
+	s.tables[t.Name] = awsdynamodb.NewTable(s.cdk, jsii.String("table-"+t.Name), props)
+}
+
+// addQueue adds a queue after its dead letters. Every message is encrypted
+// where it lies and on its way.
+func (s *stack) addQueue(q topology.Queue) {
+	props := &awssqs.QueueProps{
+		QueueName:         jsii.String(s.prefix() + q.Name),
+		Encryption:        awssqs.QueueEncryption_SQS_MANAGED,
+		EnforceSSL:        jsii.Bool(true),
+		VisibilityTimeout: duration(q.Visibility),
+		RetentionPeriod:   duration(q.Retention),
+		RemovalPolicy:     awscdk.RemovalPolicy_DESTROY,
+	}
+	if q.FIFO { // high throughput: each message group has limits of its own
+		props.Fifo = jsii.Bool(true)
+		props.DeduplicationScope = awssqs.DeduplicationScope_MESSAGE_GROUP
+		props.FifoThroughputLimit = awssqs.FifoThroughputLimit_PER_MESSAGE_GROUP_ID
+	}
+	if q.DeadLetters != "" {
+		props.DeadLetterQueue = &awssqs.DeadLetterQueue{
+			Queue: s.queues[q.DeadLetters], MaxReceiveCount: jsii.Number(q.MaxReceives)}
+	}
+	props.RedriveAllowPolicy = s.redriveAllowPolicy(q)
+	s.queues[q.Name] = awssqs.NewQueue(s.cdk, jsii.String("queue-"+q.Name), props)
+}
+
+// redriveAllowPolicy lets only the queue whose dead letters q takes use it.
+// The source is named by hand, as it refers to q itself.
+func (s *stack) redriveAllowPolicy(q topology.Queue) *awssqs.RedriveAllowPolicy {
+	var sources []awssqs.IQueue
+	for _, source := range topology.Queues() {
+		if source.DeadLetters == q.Name {
+			arn := s.arn("sqs", s.prefix()+source.Name)
+			sources = append(sources, awssqs.Queue_FromQueueArn(s.cdk, jsii.String("source-of-"+q.Name), arn))
+		}
+	}
+	if len(sources) == 0 {
+		return &awssqs.RedriveAllowPolicy{RedrivePermission: awssqs.RedrivePermission_DENY_ALL}
+	}
+	return &awssqs.RedriveAllowPolicy{SourceQueues: &sources} // which means by queue
+}
+
+// arn names a resource of this account and region.
+func (s *stack) arn(service, resource string) *string {
+	return jsii.String("arn:" + *s.cdk.Partition() + ":" + service + ":" + *s.cdk.Region() + ":" + *s.cdk.Account() + ":" + resource)
+}
+
+func duration(d time.Duration) awscdk.Duration {
+	return awscdk.Duration_Seconds(jsii.Number(d.Seconds()))
+}
+
+func (s *stack) addOutputs() {
+	for _, name := range slices.Sorted(maps.Keys(topology.TableOutputs)) {
+		s.output(topology.TableOutputs[name], s.tables[name].TableName())
+	}
+	for _, name := range slices.Sorted(maps.Keys(topology.QueueOutputs)) {
+		s.output(topology.QueueOutputs[name], s.queues[name].QueueUrl())
+	}
+}
+
+func (s *stack) output(key string, value *string) {
+	awscdk.NewCfnOutput(s.cdk, &key, &awscdk.CfnOutputProps{Value: value})
+}

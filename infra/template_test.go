@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
+	"github.com/aws/jsii-runtime-go"
+
+	"subwire/shared/topology"
+)
+
+// object is a JSON object.
+type object = map[string]any
+
+// template is a synthesized template.
+type template struct {
+	Resources map[string]resource
+	Outputs   map[string]object
+}
+
+type resource struct {
+	Type                string
+	Properties          object
+	DeletionPolicy      string
+	UpdateReplacePolicy string
+}
+
+// The templates that the tests look at.
+var dev, everySwitch, emulated template
+
+func TestMain(m *testing.M) {
+	// Before the tests, as the CDK's runtime takes one call at a time.
+	dev = synthesize(map[string]string{})
+	everySwitch = synthesize(map[string]string{"env": prod, "arch": "amd64", "allowedOrigins": "https://a.example,https://b.example",
+		"logRetention": "90", "reserve": "false", "accessLogs": "true", "wsDomain": "ws.a.example", "httpDomain": "api.a.example",
+		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/1"})
+	emulated = synthesize(map[string]string{"local": "https://localhost:4566"})
+	jsii.Close()
+	os.Exit(m.Run())
+}
+
+// synthesize makes the template of a stack whose binaries are stand-ins. It
+// panics, as it has no test to fail.
+func synthesize(context map[string]string) template {
+	assets, err := os.MkdirTemp("", "subwire-infra")
+	must(err)
+	defer os.RemoveAll(assets)
+	for _, f := range topology.Functions() {
+		must(os.Mkdir(filepath.Join(assets, f.Name), 0o755))
+		must(os.WriteFile(filepath.Join(assets, f.Name, "bootstrap"), []byte(f.Name), 0o755))
+	}
+	context["assets"] = assets
+	o, err := parse(context)
+	must(err)
+	stack := newStack(awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(filepath.Join(assets, "out"))}), o)
+	raw, err := json.Marshal(assertions.Template_FromStack(stack, nil).ToJSON())
+	must(err)
+	var t template
+	must(json.Unmarshal(raw, &t))
+	return t
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// all returns the properties of the resources of a type by logical id.
+func (t template) all(kind string) map[string]object {
+	found := map[string]object{}
+	for id, r := range t.Resources {
+		if r.Type == kind {
+			found[id] = r.Properties
+		}
+	}
+	return found
+}
+
+// named returns the properties of the resource of a type with the physical
+// name "subwire-dev-"+name, or an empty object.
+func (t template) named(kind, name string) object {
+	for _, p := range t.all(kind) {
+		if p[nameProperty[kind]] == "subwire-dev-"+name {
+			return p
+		}
+	}
+	return object{}
+}
+
+var nameProperty = map[string]string{
+	"AWS::DynamoDB::Table": "TableName", "AWS::SQS::Queue": "QueueName", "AWS::Lambda::Function": "FunctionName",
+	"AWS::Logs::LogGroup": "LogGroupName", "AWS::ApiGatewayV2::Api": "Name",
+}
+
+// text writes a value without intrinsic functions: what is referred to as
+// <attribute of name>, pseudo parameters as they are.
+func (t template) text(value any) string {
+	o, ok := value.(object)
+	if !ok {
+		return fmt.Sprint(value)
+	}
+	if ref, ok := o["Ref"].(string); ok {
+		if _, ours := t.Resources[ref]; !ours {
+			return strings.TrimPrefix(ref, "AWS::")
+		}
+		return "<" + t.name(ref) + ">"
+	}
+	if pair, ok := o["Fn::GetAtt"].([]any); ok {
+		return "<" + pair[1].(string) + " of " + t.name(pair[0].(string)) + ">"
+	}
+	if join, ok := o["Fn::Join"].([]any); ok {
+		var parts []string
+		for _, part := range join[1].([]any) {
+			parts = append(parts, t.text(part))
+		}
+		return strings.Join(parts, join[0].(string))
+	}
+	raw, _ := json.Marshal(o)
+	return string(raw)
+}
+
+// name is the physical name of a resource, or its logical id.
+func (t template) name(id string) string {
+	r := t.Resources[id]
+	if name, ok := r.Properties[nameProperty[r.Type]].(string); ok {
+		return name
+	}
+	return id
+}

@@ -1,0 +1,78 @@
+package deploy
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"subwire/shared/topology"
+)
+
+// The template is compared with topology by infra's tests. This is the other
+// half: the local cloud takes everything from topology, and names no table,
+// queue, function or environment variable of its own.
+func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
+	t.Parallel()
+	names := []string{topology.CallbackEnv, topology.GraphQLPath}
+	for _, table := range topology.Tables() {
+		names = append(names, table.Name, table.Env)
+	}
+	for _, q := range topology.Queues() {
+		names = append(names, q.Name, q.Env)
+	}
+	for _, f := range topology.Functions() {
+		names = append(names, f.Name)
+		for _, s := range f.Settings {
+			names = append(names, s.Env)
+		}
+	}
+	var takes []string
+	for _, file := range localCloud(t) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BasicLit:
+				if text, err := strconv.Unquote(n.Value); err == nil && text != "" && slices.Contains(names, text) {
+					t.Errorf("%s: %q is topology's to say", file.Name, text)
+				}
+			case *ast.SelectorExpr:
+				if of, ok := n.X.(*ast.Ident); ok && of.Name == "topology" {
+					takes = append(takes, n.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+	for _, list := range []string{"Tables", "Queues", "Functions", "Routes", "MessageStream", "QueueMappings", "CallbackEnv", "GraphQLPath"} {
+		if !slices.Contains(takes, list) {
+			t.Errorf("the local cloud does not use topology.%s", list)
+		}
+	}
+}
+
+// localCloud parses what builds the local cloud.
+func localCloud(t *testing.T) []*ast.File {
+	t.Helper()
+	var files []*ast.File
+	for _, pattern := range []string{"../internal/cloud/*.go", "../internal/backend/*.go"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: %v, no files", pattern, err)
+		}
+		for _, path := range paths {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, file)
+		}
+	}
+	return files
+}

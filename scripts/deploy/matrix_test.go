@@ -1,0 +1,159 @@
+package deploy
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"subwire/shared/topology"
+)
+
+// probe is a call that may be allowed to a function.
+type probe struct {
+	on     topology.Resource
+	name   string // as in topology.Permission
+	action string
+}
+
+// probes are all calls that any function may make, and some that none may. Left
+// out are those of one stream and of logs, which MiniStack holds against
+// other resources than AWS does: infra's tests compare them in the template.
+func probes() []probe {
+	var all []probe
+	add := func(on topology.Resource, name string, actions ...string) {
+		for _, action := range actions {
+			if p := (probe{on, name, action}); !slices.Contains(all, p) {
+				all = append(all, p)
+			}
+		}
+	}
+	for _, f := range topology.Functions() {
+		for _, p := range topology.Access[f.Name] {
+			if p.On != topology.OnStream {
+				add(p.On, p.Name, p.Actions...)
+			}
+		}
+	}
+	for _, table := range topology.Tables() {
+		add(topology.OnTable, table.Name, "dynamodb:Scan", "dynamodb:DeleteItem", "dynamodb:DescribeTable")
+	}
+	for _, q := range topology.Queues() {
+		add(topology.OnQueue, q.Name, "sqs:SendMessage", "sqs:ReceiveMessage", "sqs:PurgeQueue")
+	}
+	add(topology.OnSockets, http.MethodGet, "execute-api:ManageConnections")
+	slices.SortStableFunc(all, func(a, b probe) int {
+		return strings.Compare(string(a.on)+a.name, string(b.on)+b.name)
+	})
+	return all
+}
+
+// allowed reports whether topology lets the function make the call.
+func (p probe) allowed(f topology.Function) bool {
+	return slices.ContainsFunc(topology.Access[f.Name], func(a topology.Permission) bool {
+		return a.On == p.on && a.Name == p.name && slices.Contains(a.Actions, p.action)
+	})
+}
+
+// testMatrix makes every call as every function and prints who was let
+// through. What counts is whether IAM let it: most calls ask for nothing that
+// exists, so that they change nothing.
+func testMatrix(t *testing.T, c *cloud) {
+	roles := map[string]aws.Credentials{}
+	for _, f := range topology.Functions() {
+		roles[f.Name] = c.assume(t, f)
+	}
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "\nresource\taction")
+	for _, f := range topology.Functions() {
+		fmt.Fprint(w, "\t", f.Name)
+	}
+	calls, let := 0, 0
+	for _, p := range probes() {
+		fmt.Fprintf(w, "\n%s %s\t%s", p.on, p.name, p.action)
+		r := c.probeRequest(t, p)
+		for _, f := range topology.Functions() {
+			status, body := c.call(t, roles[f.Name], r)
+			through := !denied(status, body)
+			calls++
+			if through {
+				let++
+			}
+			if through != p.allowed(f) {
+				t.Errorf("%s: %s on %s %s: let through: %v, want %v: %d %s", f.Name, p.action, p.on, p.name, through, p.allowed(f), status, short(body))
+			}
+			fmt.Fprint(w, "\t", map[bool]string{true: "yes", false: "-"}[through])
+		}
+	}
+	w.Flush()
+	t.Logf("%d calls, %d let through, %d denied (-):%s", calls, let, calls-let, table.String())
+}
+
+func denied(status int, body []byte) bool {
+	return status >= 400 && (bytes.Contains(body, []byte("AccessDenied")) || bytes.Contains(body, []byte("not authorized")))
+}
+
+// object is a JSON object.
+type object = map[string]any
+
+// probeRequest is the call that the probe makes.
+func (c *cloud) probeRequest(t *testing.T, p probe) request {
+	t.Helper()
+	_, operation, _ := strings.Cut(p.action, ":")
+	switch p.on {
+	case topology.OnTable:
+		return request{service: "dynamodb", path: "/", target: "DynamoDB_20120810." + operation, json: c.tableBody(p.name, operation)}
+	case topology.OnStreams:
+		return request{service: "dynamodb", path: "/", target: "DynamoDBStreams_20120810." + operation, json: object{}}
+	case topology.OnQueue:
+		body := object{"QueueUrl": c.output[topology.QueueOutputs[p.name]]}
+		switch operation {
+		case "SendMessage": // refused for its delay
+			body["MessageBody"], body["DelaySeconds"] = "probe", 100_000
+		case "ReceiveMessage":
+			body["VisibilityTimeout"] = 0
+		case "DeleteMessage":
+			body["ReceiptHandle"] = "probe"
+		}
+		return request{service: "sqs", path: "/", target: "AmazonSQS." + operation, json: body}
+	case topology.OnSockets:
+		_, path, _ := strings.Cut(strings.TrimPrefix(c.output[topology.OutputWSURL], "wss://"), "/")
+		return request{service: "execute-api", method: p.name, path: "/" + path + "/@connections/probe", json: object{}}
+	}
+	t.Fatalf("no call is known for %v", p)
+	return request{}
+}
+
+// tableBody is the input of a table's operation that finds or writes nothing.
+func (c *cloud) tableBody(name, operation string) object {
+	physical := c.output[topology.TableOutputs[name]]
+	i := slices.IndexFunc(topology.Tables(), func(t topology.Table) bool { return t.Name == name })
+	table := topology.Tables()[i]
+	key := object{table.Key: object{"S": "probe"}}
+	if table.Sort != "" {
+		key[table.Sort] = object{"S": "probe"}
+	}
+	body := object{"TableName": physical}
+	switch operation {
+	case "GetItem", "DeleteItem":
+		body["Key"] = key
+	case "UpdateItem":
+		body["Key"], body["ConditionExpression"] = key, "attribute_exists(#k)"
+		body["ExpressionAttributeNames"] = object{"#k": table.Key}
+	case "PutItem":
+		body["Item"], body["ConditionExpression"] = key, "attribute_exists(#k)"
+		body["ExpressionAttributeNames"] = object{"#k": table.Key}
+	case "Query":
+		body["KeyConditionExpression"], body["ExpressionAttributeNames"] = "#k = :k", object{"#k": table.Key}
+		body["ExpressionAttributeValues"] = object{":k": object{"S": "probe"}}
+	case "BatchWriteItem":
+		return object{"RequestItems": object{physical: []object{{"DeleteRequest": object{"Key": key}}}}}
+	}
+	return body
+}

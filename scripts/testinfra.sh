@@ -1,0 +1,25 @@
+#!/bin/sh
+# Checks the template: the app's own tests, then cfn-lint on what the CDK
+# command line makes of it.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+need go node npm python3
+set -- python
+. scripts/infratools.sh
+
+(cd infra && GOWORK=off go vet ./... && GOWORK=off go build -o ../bin/infra . && GOWORK=off go test ./...)
+
+# The functions as built for this machine: their code does not matter here.
+[ -x bin/local/connect/bootstrap ] || scripts/build.sh local
+cd infra
+for switches in "env=dev" "env=prod reserve=false accessLogs=true httpDomain=api.example.com certificate=arn:aws:acm:eu-west-1:123456789012:certificate/1"; do
+	set -- -c "arch=$(go env GOARCH)" -c assets=../bin/local
+	for switch in $switches; do
+		set -- "$@" -c "$switch"
+	done
+	out=../.cache/cdk.out/${switches%% *}
+	CI=true "$cdk" synth --quiet --app ../bin/infra --output "$out" "$@"
+	"$venv/bin/cfn-lint" --ignore-checks W3005 -- "$out"/*.template.json # W3005: DependsOn that a reference implies, which the CDK writes
+done
+echo "cfn-lint: no complaint"

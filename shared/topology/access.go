@@ -1,0 +1,75 @@
+package topology
+
+// Resource is a kind of thing that a permission is for.
+type Resource string
+
+// The kinds, and what a permission's Name is for each.
+const (
+	OnTable   Resource = "table"       // logical name of the table
+	OnStream  Resource = "stream"      // logical name of the streamed table
+	OnStreams Resource = "all streams" // ""
+	OnQueue   Resource = "queue"       // logical name of the queue
+	OnSockets Resource = "sockets"     // HTTP method of the management API, for any connection of our stage
+)
+
+// Permission lets a function take IAM actions on one resource.
+type Permission struct {
+	On      Resource
+	Name    string
+	Actions []string
+}
+
+// What an event source mapping does in its function's name ("Using Lambda
+// with Amazon SQS", "Using Lambda with DynamoDB": execution role permissions).
+var (
+	receive    = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+	readStream = []string{"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"}
+)
+
+const manageConnections = "execute-api:ManageConnections"
+
+// Access says what each function may do, by its name: what its code and its
+// event source mappings do, and nothing else. To write to its own log group
+// is allowed to every function beside this. A transaction needs the actions
+// of its parts, a batch its own.
+var Access = map[string][]Permission{
+	Connect.Name: {
+		{OnTable, Connections.Name, []string{"dynamodb:PutItem"}},
+		{OnQueue, InitChecks.Name, []string{"sqs:SendMessage"}},
+	},
+	Message.Name: {
+		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
+		{OnTable, Subscriptions.Name, []string{"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}},
+		{OnTable, Operations.Name, []string{"dynamodb:PutItem"}},
+		{OnTable, Messages.Name, []string{"dynamodb:PutItem", "dynamodb:Query"}},
+		{OnSockets, "POST", []string{manageConnections}},
+		{OnSockets, "DELETE", []string{manageConnections}},
+	},
+	Disconnect.Name: {
+		{OnTable, Connections.Name, []string{"dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
+		{OnTable, Subscriptions.Name, []string{"dynamodb:BatchWriteItem"}},
+		{OnQueue, InitChecks.Name, receive},
+		{OnSockets, "POST", []string{manageConnections}},
+		{OnSockets, "DELETE", []string{manageConnections}},
+	},
+	GraphQL.Name: {
+		{OnTable, Messages.Name, []string{"dynamodb:PutItem", "dynamodb:Query"}},
+	},
+	Stream.Name: {
+		{OnStream, Messages.Name, readStream},
+		{OnStreams, "", []string{"dynamodb:ListStreams"}}, // IAM knows no narrower resource for it
+		{OnTable, Subscriptions.Name, []string{"dynamodb:Query"}},
+		{OnQueue, Fanout.Name, []string{"sqs:SendMessage"}},
+		{OnQueue, StreamDead.Name, []string{"sqs:SendMessage"}},
+	},
+	Sender.Name: {
+		{OnTable, Operations.Name, []string{"dynamodb:GetItem"}},
+		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
+		{OnTable, Subscriptions.Name, []string{"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}},
+		{OnQueue, Fanout.Name, receive},
+		{OnQueue, Retries.Name, append([]string{"sqs:SendMessage"}, receive...)},
+		{OnQueue, RetriesDead.Name, []string{"sqs:SendMessage"}},
+		{OnSockets, "POST", []string{manageConnections}},
+		{OnSockets, "DELETE", []string{manageConnections}},
+	},
+}

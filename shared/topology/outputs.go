@@ -1,0 +1,25 @@
+package topology
+
+// Outputs of a deployed stack: what other programs look up by these keys.
+const (
+	OutputHTTPURL = "HttpUrl" // of GraphQL over HTTP
+	OutputWSURL   = "WsUrl"   // of the WebSocket API
+)
+
+// TableOutputs are the keys of the tables' physical names, by logical name.
+var TableOutputs = map[string]string{
+	Connections.Name:   "TableConnections",
+	Subscriptions.Name: "TableSubscriptions",
+	Operations.Name:    "TableOperations",
+	Messages.Name:      "TableMessages",
+}
+
+// QueueOutputs are the keys of the queues' URLs, by logical name.
+var QueueOutputs = map[string]string{
+	Fanout.Name:      "QueueFanout",
+	FanoutDead.Name:  "QueueFanoutDead",
+	Retries.Name:     "QueueRetries",
+	RetriesDead.Name: "QueueRetriesDead",
+	InitChecks.Name:  "QueueInitChecks",
+	StreamDead.Name:  "QueueStreamDead",
+}
