@@ -1,4 +1,5 @@
 # Every target calls one script; each script can be run alone as well.
+SECONDS ?= 60
 .DEFAULT_GOAL := help
 .PHONY: help build test test-infra test-deploy deploy diff destroy chaos fuzz run fmt lint imports clean
 

@@ -9,16 +9,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"subwire/scripts/internal/apigwemu"
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/wsclient"
 	"subwire/shared/chat"
@@ -26,20 +30,39 @@ import (
 	"subwire/shared/topology"
 )
 
-// One cloud serves all tests: each has chats of its own.
+// One cloud serves most tests: each has chats of its own.
 var (
 	local *cloud.Cloud
 	store *dynamo.Store
 	logs  lockedBuffer // what the functions print
 )
 
+// hurried is a second cloud, where seconds stand for minutes and hours and
+// only one origin is welcome. The first test that needs it starts it.
+var hurried = sync.OnceValues(func() (*cloud.Cloud, error) {
+	isHurried.Store(true)
+	return cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs,
+		Settings: map[string]string{topology.InitTimeout.Env: "3s", topology.AllowedOrigins.Env: "https://good.example"},
+		Limits:   apigwemu.Limits{Idle: 10 * time.Second, Age: 12 * time.Second}})
+})
+
+var isHurried atomic.Bool // whether hurried was started
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// Tests mostly wait, for each other's clients and for limits to pass.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	var code int
 	err := func() (err error) {
-		if local, err = cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs}); err != nil {
+		if local, err = cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs,
+			// However busy the machine is, no client that keeps to the protocol is late.
+			Settings: map[string]string{topology.InitTimeout.Env: "5m"}}); err != nil {
 			return err
 		}
-		defer local.Stop()
+		defer stopClouds()
+		local.Gateway.SetFaults(faults)
 		store = dynamo.New(dynamo.NewClient(local.Backend.AWS()), dynamo.Tables{
 			Connections: local.Tables[topology.Connections.Name], Subscriptions: local.Tables[topology.Subscriptions.Name]})
 		code = m.Run()
@@ -50,6 +73,53 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// stopClouds stops both at once, as each takes its time.
+func stopClouds() {
+	var wg sync.WaitGroup
+	wg.Go(local.Stop)
+	if isHurried.Load() {
+		if c, err := hurried(); err == nil {
+			wg.Go(c.Stop)
+		}
+	}
+	wg.Wait()
+}
+
+// faults are in force in the local cloud from its start. They hold each
+// message of an operation whose id begins with "race" for a moment, so that
+// those of one connection are handled in any order, and note the id of each
+// connection that gives itself a name: {"type":"connection_init","payload":{"name":"x"}}.
+var (
+	faults = apigwemu.Faults{Message: func(ctx context.Context, connectionID, body string) {
+		var m struct {
+			ID      string
+			Payload struct{ Name string }
+		}
+		_ = json.Unmarshal([]byte(body), &m) // not all is JSON
+		if m.Payload.Name != "" {
+			connectionIDs.Store(m.Payload.Name, connectionID)
+		}
+		if strings.HasPrefix(m.ID, "race") {
+			select {
+			case <-time.After(rand.N(20 * time.Millisecond)):
+			case <-ctx.Done():
+			}
+		}
+	}}
+	connectionIDs sync.Map // by name
+)
+
+// connectionID waits for the connection of that name.
+func connectionID(t *testing.T, name string) (id string) {
+	t.Helper()
+	await(t, "connection "+name, func() bool {
+		found, ok := connectionIDs.Load(name)
+		id, _ = found.(string)
+		return ok
+	})
+	return id
 }
 
 // lockedBuffer is a buffer for many writers.
@@ -121,6 +191,37 @@ func dial(t *testing.T) *wsclient.Client {
 	return c
 }
 
+// dialRaw opens a socket without the protocol.
+func dialRaw(t *testing.T, url string) *wsclient.Raw {
+	t.Helper()
+	raw, err := wsclient.DialRaw(within(t), url, wsclient.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close(1000, "") })
+	return raw
+}
+
+func send(t *testing.T, raw *wsclient.Raw, frames ...string) {
+	t.Helper()
+	for _, f := range frames {
+		if err := raw.Send(within(t), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// receive returns the next frame, once it has been found well-formed.
+func receive(t *testing.T, raw *wsclient.Raw) string {
+	t.Helper()
+	frame, err := raw.Next(within(t))
+	if err != nil {
+		t.Fatalf("await frame: %v\nfunctions' logs:\n%s", err, logs.String())
+	}
+	checkFrame(t, frame)
+	return frame
+}
+
 func subscribe(t *testing.T, c *wsclient.Client, query, chatID string) *wsclient.Subscription {
 	t.Helper()
 	s, err := c.Subscribe(within(t), wsclient.Operation{Query: query, Variables: map[string]any{"chatId": chatID}})
@@ -184,11 +285,17 @@ type node struct {
 	lines chan string // closed when the program has ended
 }
 
-func startNode(t *testing.T, args ...string) *node {
+// needClients ends a test for which nothing is installed.
+func needClients(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat("../clients/node_modules/graphql-ws"); err != nil {
 		t.Fatal("the npm clients are not installed; run make test, or npm ci in scripts/clients")
 	}
+}
+
+func startNode(t *testing.T, args ...string) *node {
+	t.Helper()
+	needClients(t)
 	cmd := exec.CommandContext(t.Context(), "node", args...)
 	cmd.Dir, cmd.Stderr = "../clients", &logs
 	stdin, err := cmd.StdinPipe()

@@ -1,10 +1,12 @@
 package dynamo
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,8 +27,14 @@ type subscriptionItem struct {
 	TTL          int64  `dynamodbav:"ttl"`
 }
 
-// maxCompleted bounds the completes that a connection remembers.
-const maxCompleted = 100
+// What a connection remembers of completes that found nothing. When there are
+// many, those make way that no overtaken subscribe can be behind any more; when
+// they are large, the oldest half does, since an item has 400 KB at most.
+const (
+	manyCompleted     = 100
+	overtakeTime      = time.Minute // beyond the message function's time-out
+	maxCompletedBytes = 64 << 10
+)
 
 // batchRows is how many rows one BatchWriteItem takes.
 const batchRows = 25
@@ -131,7 +139,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 		case isRunning:
 			err = s.end(ctx, connectionID, operationID, running)
 		default:
-			err = s.remember(ctx, connectionID, operationID, at, len(item.Completed) >= maxCompleted)
+			err = s.remember(ctx, connectionID, operationID, at, item.stale(at))
 		}
 		if err == nil {
 			return isRunning, nil
@@ -177,22 +185,50 @@ func (s *Store) end(ctx context.Context, connectionID, operationID string, runni
 	return s.transact(ctx, items)
 }
 
+// stale returns the ids of remembered completes that make way for another, as
+// many as one expression takes at most.
+func (i connectionItem) stale(at time.Time) []string {
+	size := 0
+	for id := range i.Completed {
+		size += len(id) + 16 // and the time
+	}
+	if len(i.Completed) < manyCompleted && size <= maxCompletedBytes {
+		return nil
+	}
+	ids := slices.SortedFunc(maps.Keys(i.Completed), func(a, b string) int { return cmp.Compare(i.Completed[a], i.Completed[b]) })
+	n, _ := slices.BinarySearchFunc(ids, at.Add(-overtakeTime).UnixMilli(), func(id string, oldest int64) int {
+		return cmp.Compare(i.Completed[id], oldest)
+	})
+	if size > maxCompletedBytes {
+		n = max(n, len(ids)/2)
+	}
+	return ids[:min(n, manyCompleted)]
+}
+
 // remember stores that the operation was completed, if it still does not run
-// and no later complete is remembered. When there are too many to remember,
-// the older ones, which hardly matter any more, make way.
-func (s *Store) remember(ctx context.Context, connectionID, operationID string, at time.Time, full bool) error {
+// and no later complete is remembered, and forgets the stale ones. It touches
+// no others: another call may be adding to them.
+func (s *Store) remember(ctx context.Context, connectionID, operationID string, at time.Time, stale []string) error {
+	update, names := "SET completed.#id = :at", map[string]string{"#id": operationID}
+	for i, id := range stale {
+		if id == operationID {
+			continue // it is set
+		}
+		name := fmt.Sprint("#s", i)
+		if len(names) == 1 {
+			update += " REMOVE completed." + name
+		} else {
+			update += ", completed." + name
+		}
+		names[name] = id
+	}
 	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
-		UpdateExpression: aws.String("SET completed.#id = :completed"),
+		UpdateExpression: &update,
 		ConditionExpression: aws.String("attribute_exists(id) AND attribute_not_exists(operations.#id)" +
 			" AND (attribute_not_exists(completed.#id) OR completed.#id < :at)"),
-		ExpressionAttributeNames:  map[string]string{"#id": operationID},
-		ExpressionAttributeValues: attributes{":at": number(at.UnixMilli()), ":completed": number(at.UnixMilli())},
-	}
-	if full {
-		in.UpdateExpression = aws.String("SET completed = :completed")
-		in.ExpressionAttributeValues[":completed"] = &types.AttributeValueMemberM{
-			Value: attributes{operationID: number(at.UnixMilli())}}
+		ExpressionAttributeNames:  names,
+		ExpressionAttributeValues: attributes{":at": number(at.UnixMilli())},
 	}
 	return retry(ctx, func() error {
 		_, err := s.client.UpdateItem(ctx, in)

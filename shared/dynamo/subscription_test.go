@@ -3,6 +3,7 @@ package dynamo
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,24 +57,40 @@ func TestEndLeavesANewerOperationWithTheSameID(t *testing.T) {
 
 func TestCompletesAreForgottenInTime(t *testing.T) {
 	t.Parallel()
-	s := localStore(t)
-	subscribed(t, s, time.Now())
-	for i := range maxCompleted + 5 {
-		if _, err := s.DeleteSubscription(t.Context(), "c", fmt.Sprint("x", i), time.Now()); err != nil {
-			t.Fatal(err)
+	s, now := localStore(t), time.Now()
+	subscribed(t, s, now)
+	old := now.Add(-overtakeTime - time.Second)
+	complete := func(n int, name string, at time.Time) {
+		for i := range n {
+			if _, err := s.DeleteSubscription(t.Context(), "c", fmt.Sprint(name, i), at); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	out, err := s.client.GetItem(t.Context(), &dynamodb.GetItemInput{
-		TableName: &s.tables.Connections, Key: connectionKey("c"), ConsistentRead: aws.Bool(true)})
-	if err != nil {
-		t.Fatal(err)
+	remembered := func() int {
+		out, err := s.client.GetItem(t.Context(), &dynamodb.GetItemInput{
+			TableName: &s.tables.Connections, Key: connectionKey("c"), ConsistentRead: aws.Bool(true)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var item connectionItem
+		if err := attributevalue.UnmarshalMap(out.Item, &item); err != nil {
+			t.Fatal(err)
+		}
+		return len(item.Completed)
 	}
-	var item connectionItem
-	if err := attributevalue.UnmarshalMap(out.Item, &item); err != nil {
-		t.Fatal(err)
+	complete(manyCompleted, "old", old)
+	complete(manyCompleted, "new", now)
+	if n := remembered(); n != manyCompleted {
+		t.Errorf("%d completes are remembered, want the %d new ones", n, manyCompleted)
 	}
-	if n := len(item.Completed); n != 5 {
-		t.Errorf("%d completes are remembered, want the 5 since the map was full", n)
+	complete(20, "newer", now) // any of which may have overtaken its subscribe
+	if n := remembered(); n != manyCompleted+20 {
+		t.Errorf("%d completes are remembered, want %d", n, manyCompleted+20)
+	}
+	complete(maxCompletedBytes>>10, strings.Repeat("x", 1020), now.Add(time.Second))
+	if n := remembered(); n > maxCompletedBytes>>10 {
+		t.Errorf("%d completes are remembered, some 64 of them of 1 KB", n)
 	}
 }
 

@@ -95,6 +95,15 @@ func (s *Session) forget(ctx context.Context, connectionID string) error {
 	return nil
 }
 
+// An id in use is looked at again after a pause, before its subscribe is
+// refused: a client may use an id again right after it sent a complete, and
+// that may still be on its way in another invocation. The client's fault, which
+// is fatal anyway, is told a little later for it.
+const (
+	idLooks = 4
+	idPause = 100 * time.Millisecond
+)
+
 // receive returns a CloseError when the connection must end, and any other
 // error when the server failed it.
 func (s *Session) receive(ctx context.Context, m Message) (err error) {
@@ -107,9 +116,26 @@ func (s *Session) receive(ctx context.Context, m Message) (err error) {
 	if err != nil {
 		return err
 	}
+	for look := 1; ; look++ {
+		err := s.perform(ctx, m, message)
+		refusal, _ := errors.AsType[transportws.CloseError](err)
+		if refusal.Code != transportws.CodeSubscriberAlreadyExists || look == idLooks {
+			return err
+		}
+		select {
+		case <-time.After(idPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// perform does what the message asks for in the connection's present state. It
+// has done nothing yet when it returns that an id is in use.
+func (s *Session) perform(ctx context.Context, m Message, message transportws.Message) error {
 	c, err := s.Connections.Connection(ctx, m.ConnectionID)
 	if errors.Is(err, pubsub.ErrGone) {
-		return transportws.CloseError{Code: transportws.CodeUnauthorized, Reason: "Connection expired"}
+		return transportws.ConnectionExpired()
 	}
 	if err != nil {
 		return fmt.Errorf("load connection: %w", err)

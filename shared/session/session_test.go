@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -78,11 +80,15 @@ func setup(t *testing.T) *bench {
 func (b *bench) send(ctx context.Context, frames ...string) error {
 	var errs []error
 	for _, f := range frames {
-		b.sent++
-		at := b.start.Add(time.Duration(b.sent) * time.Millisecond)
-		errs = append(errs, b.Receive(ctx, session.Message{ConnectionID: "c", Data: []byte(f), At: at}))
+		errs = append(errs, b.Receive(ctx, b.message(f)))
 	}
 	return errors.Join(errs...)
+}
+
+// message is what the gateway makes of the client's next frame.
+func (b *bench) message(frame string) session.Message {
+	b.sent++
+	return session.Message{ConnectionID: "c", Data: []byte(frame), At: b.start.Add(time.Duration(b.sent) * time.Millisecond)}
 }
 
 const (
@@ -128,7 +134,7 @@ func TestConversations(t *testing.T) {
 }
 
 func connectionError(code, message string) string {
-	return `{"type":"connection_error","payload":{"code":` + code + `,"message":"` + message + `"}}`
+	return `{"type":"connection_error: ` + code + " " + message + `","payload":{"code":` + code + `,"message":"` + message + `"}}`
 }
 
 // check compares what the client got, and whether its socket was closed and
@@ -153,7 +159,7 @@ func TestAMalformedMessageIsRefusedWithAReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	frames := b.gateway.Frames("c")
-	if len(frames) != 1 || !strings.HasPrefix(frames[0], `{"type":"connection_error","payload":{"code":4400,`) {
+	if len(frames) != 1 || !strings.HasPrefix(frames[0], `{"type":"connection_error: 4400 message cannot be read as JSON"`) {
 		t.Errorf("got %q", frames)
 	}
 	b.check(t, frames, true)
@@ -194,7 +200,7 @@ func TestInitAtOnceIsAcknowledgedOnce(t *testing.T) {
 	}
 	wg.Wait()
 	frames := strings.Join(b.gateway.Frames("c"), "\n")
-	if strings.Count(frames, ackFrame) > 1 || strings.Count(frames, "4429") != 1 {
+	if strings.Count(frames, ackFrame) > 1 || strings.Count(frames, `"code":4429`) != 1 {
 		t.Errorf("got %s", frames)
 	}
 }
@@ -218,6 +224,57 @@ func TestACompleteThatOvertakesItsSubscribeLeavesNothing(t *testing.T) {
 		t.Errorf("left behind: %+v", subs)
 	}
 	b.check(t, []string{ackFrame}, false)
+}
+
+// An id is used again at once, and the new subscribe is handled first: it waits
+// for the complete of the old one, whether the stored connection told it that
+// the id is in use or only the write did.
+func TestASubscribeWaitsForTheCompleteThatItOvertook(t *testing.T) {
+	t.Parallel()
+	for name, delay := range map[string]time.Duration{"InTime": 250 * time.Millisecond, "TooLate": 350 * time.Millisecond} {
+		for _, stale := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, "Stale", stale), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					b := setup(t)
+					if stale {
+						b.Connections = staleReads{b.store}
+					}
+					old, again := b.message(subscribe("1", "subscription")), b.message(subscribe("1", "query"))
+					complete := again
+					complete.Data = []byte(`{"id":"1","type":"complete"}`)
+					if err := b.send(t.Context(), initFrame); err != nil {
+						t.Fatal(err)
+					}
+					for i, m := range []session.Message{old, again, complete} {
+						go func() {
+							time.Sleep(time.Duration(i/2) * delay)
+							if err := b.Receive(t.Context(), m); err != nil {
+								t.Error(err)
+							}
+						}()
+						synctest.Wait()
+					}
+					time.Sleep(time.Second)
+					if name == "TooLate" {
+						b.check(t, []string{ackFrame, connectionError("4409", "Subscriber for 1 already exists")}, true)
+						return
+					}
+					b.check(t, []string{ackFrame, `{"id":"1","type":"next","payload":{"data":{}}}`, `{"id":"1","type":"complete"}`}, false)
+				})
+			})
+		}
+	}
+}
+
+// staleReads is a store whose connections seem to run no operation, as when
+// one begins right after they were read.
+type staleReads struct{ *memory.Store }
+
+func (s staleReads) Connection(ctx context.Context, id string) (pubsub.Connection, error) {
+	c, err := s.Store.Connection(ctx, id)
+	c.Operations = nil
+	return c, err
 }
 
 func TestACompleteWhileTheQueryRunsStopsItsAnswer(t *testing.T) {

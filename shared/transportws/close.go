@@ -40,6 +40,10 @@ func BadRequest(reason string) CloseError {
 // Unauthorized is for a subscribe before the acknowledgement.
 func Unauthorized() CloseError { return CloseError{CodeUnauthorized, "Unauthorized"} }
 
+// ConnectionExpired is for a connection whose time is up, or that is not known
+// any more.
+func ConnectionExpired() CloseError { return CloseError{CodeUnauthorized, "Connection expired"} }
+
 // Forbidden is for a connection_init that the server will not acknowledge.
 func Forbidden() CloseError { return CloseError{CodeForbidden, "Forbidden"} }
 
@@ -80,15 +84,18 @@ func truncate(s string, max int) string {
 // AppendConnectionError appends the frame that stands in for a close code,
 // to be sent right before the socket is closed:
 //
-//	{"type":"connection_error","payload":{"code":4401,"message":"Unauthorized"}}
+//	{"type":"connection_error: 4401 Unauthorized","payload":{"code":4401,"message":"Unauthorized"}}
 //
 // API Gateway cannot close with a code: every socket that it closes for its
 // back end ends with 1000, and on 1000 the graphql-ws client reconnects at
 // once and for ever. The type is none of the protocol, and on an unknown type
 // that client stops and shows its application an error. So do the mobile
-// clients that look at it.
+// clients that look at it. The type is all of the frame that the error of the
+// graphql-ws client tells, which is why the reason is in it, too.
 func AppendConnectionError(dst []byte, c CloseError) []byte {
-	dst = append(dst, `{"type":"connection_error","payload":{"code":`...)
+	dst = append(dst, `{"type":`...)
+	dst = appendString(dst, "connection_error: "+strconv.Itoa(c.Code)+" "+c.Reason)
+	dst = append(dst, `,"payload":{"code":`...)
 	dst = strconv.AppendInt(dst, int64(c.Code), 10)
 	dst = append(dst, `,"message":`...)
 	dst = appendString(dst, c.Reason)

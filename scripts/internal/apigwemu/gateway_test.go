@@ -294,3 +294,40 @@ func TestShutdownThatIsOutOfTimeCancelsInvocations(t *testing.T) {
 		t.Errorf("Close = %v, want context.Canceled", err)
 	}
 }
+
+func TestARefusedUpgradeHasNoDisconnect(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, Config{Connect: returns(`{"statusCode":403}`)})
+	if _, err := wsclient.DialRaw(t.Context(), a.url(), wsclient.Options{}); err == nil {
+		t.Fatal("the socket is open")
+	}
+	a.post((<-a.connected).RequestContext.ConnectionID, "late", 410)
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(a.disconnected); n != 0 {
+		t.Errorf("$disconnect was told %d times", n)
+	}
+}
+
+func TestAClientThatLeavesBeforeConnectHasReturnedHasADisconnect(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	a := newAPI(t, Config{Connect: function(func(context.Context, []byte) ([]byte, error) {
+		<-release
+		return []byte(ok), nil
+	})})
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if _, err := wsclient.DialRaw(ctx, a.url(), wsclient.Options{}); err == nil {
+			t.Error("the socket is open")
+		}
+	}()
+	id := (<-a.connected).RequestContext.ConnectionID
+	leave()
+	<-left
+	close(release)
+	a.ended(id, 1006, "Connection Closed Abnormally")
+}

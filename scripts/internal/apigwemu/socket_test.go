@@ -400,3 +400,22 @@ func TestManySocketsComeAndGo(t *testing.T) {
 		t.Errorf("%d sockets left", len(got))
 	}
 }
+
+// So that what a message stores may come after the clean-up of its connection.
+func TestAMessageMayBeHandledAfterTheDisconnect(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, Config{})
+	release := make(chan struct{})
+	a.SetFaults(Faults{Message: func(context.Context, string, string) { <-release }})
+	c, id := a.open()
+	if err := c.Send(t.Context(), "late"); err != nil {
+		t.Fatal(err)
+	}
+	c.Close(1000, "")
+	a.ended(id, 1000, "")
+	close(release)
+	if e := <-a.messages; e.Body != "late" || e.RequestContext.ConnectionID != id {
+		t.Errorf("handled %q of %s", e.Body, e.RequestContext.ConnectionID)
+	}
+	a.post(id, "answer", 410)
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -63,9 +64,10 @@ func (c *Client) handle(ctx context.Context, m message) error {
 		c.take(m.ID).end(&OperationError{m.Payload})
 	case "complete":
 		c.take(m.ID).end(io.EOF)
-	case "connection_error":
-		return postedError(m.Payload)
 	default:
+		if strings.HasPrefix(m.Type, "connection_error") { // the reason may follow
+			return postedError(m.Payload)
+		}
 		return fmt.Errorf("server sent a message of unknown type %q", m.Type)
 	}
 	return nil

@@ -282,7 +282,7 @@ func TestTheEndOfTheConnectionEndsItsOperations(t *testing.T) {
 	}{
 		"close": {func(p *peer) { p.conn.Close(1001, "Going away") }, &ClosedError{Code: 1001, Reason: "Going away"}},
 		"connection_error": {func(p *peer) {
-			p.send(`{"type":"connection_error","payload":{"code":4409,"message":"exists"}}`)
+			p.send(`{"type":"connection_error: 4409 exists","payload":{"code":4409,"message":"exists"}}`)
 		}, &ClosedError{Code: 4409, Reason: "exists", Posted: true}},
 		"integration error of API Gateway": {func(p *peer) { p.send(`{"message":"Internal server error"}`) }, nil},
 		"text that is no JSON":             {func(p *peer) { p.send(`nope`) }, nil},

@@ -1,0 +1,258 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"subwire/scripts/internal/wsclient"
+	"subwire/shared/pubsub"
+)
+
+// The messages of a connection are handled side by side, by many processes,
+// against DynamoDB Local; those of operations whose id begins with "race" come
+// in any order (see faults).
+
+// initialise opens a connection that is known by the test's name.
+func initialise(t *testing.T) *wsclient.Raw {
+	t.Helper()
+	raw := dialRaw(t, local.WSURL)
+	send(t, raw, fmt.Sprintf(`{"type":"connection_init","payload":{"name":%q}}`, t.Name()))
+	if got := receive(t, raw); got != `{"type":"connection_ack"}` {
+		t.Fatalf("got %s", got)
+	}
+	return raw
+}
+
+func listenTo(id, chatID string) string {
+	return operation(id, `subscription { newMessage(chatId: "`+chatID+`") { content } }`)
+}
+
+// running returns the ids that the connection of this test has in use, sorted.
+func running(t *testing.T) (ids []string) {
+	t.Helper()
+	c, err := store.Connection(t.Context(), connectionID(t, t.Name()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range c.Operations {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Both messages of a round are under way at once, and so are the rounds of a
+// wave. The pings queue up behind them for the same function, so that all have
+// been handled when the last operation is begun, which must then be alone. The
+// writes are all to one item and keep each other waiting, and with them the few
+// processes of the function: this test, too, runs alone.
+func TestACompleteRightBehindItsSubscribeLeavesNothing(t *testing.T) {
+	const waves, rounds, chatID = 8, 25, "races-complete"
+	raw := initialise(t)
+	var handled []string
+	for i := range waves * rounds {
+		id := fmt.Sprint("race", i)
+		send(t, raw, listenTo(id, chatID), complete(id))
+		if i%rounds == rounds-1 {
+			handled = append(handled, answersToPings(t, raw, 50)...)
+		}
+	}
+	send(t, raw, listenTo("last", chatID))
+	awaitSubscribers(t, chatID, 1)
+	await(t, "only the last operation", func() bool { return slices.Equal(running(t), []string{"last"}) })
+
+	post(t, chatID, "anybody?")
+	for _, frame := range append(handled, receive(t, raw)) {
+		if strings.Contains(frame, `"next"`) && !strings.Contains(frame, `"id":"last"`) || strings.Contains(frame, "error") {
+			t.Errorf("after complete came %s", frame)
+		}
+	}
+	if got := subscribers(t, chatID); got != 1 {
+		t.Errorf("%d subscribers are left", got)
+	}
+}
+
+// answersToPings returns the frames that come until n pings, each sent when the
+// one before was answered, have their pongs.
+func answersToPings(t *testing.T, raw *wsclient.Raw, n int) (others []string) {
+	t.Helper()
+	for range n {
+		send(t, raw, `{"type":"ping"}`)
+		for {
+			frame := receive(t, raw)
+			if frame == `{"type":"pong"}` {
+				break
+			}
+			others = append(others, frame)
+		}
+	}
+	return others
+}
+
+// An id is used again right behind the complete, and its new subscribe may be
+// handled before that. It then waits a moment for it; other tests must not keep
+// the few processes of the function busy meanwhile, so this one runs alone.
+func TestAnIDIsFreeAtOnceAfterComplete(t *testing.T) {
+	const rounds, chatID = 20, "races-again"
+	raw := initialise(t)
+	send(t, raw, listenTo("race", chatID))
+	awaitSubscribers(t, chatID, 1)
+	for i := range rounds {
+		send(t, raw, complete("race"), operation("race", "{ __typename }"))
+		if got := receive(t, raw) + receive(t, raw); got != `{"id":"race","type":"next","payload":{"data":{"__typename":"Query"}}}{"id":"race","type":"complete"}` {
+			t.Fatalf("round %d: got %s", i, got)
+		}
+		awaitSubscribers(t, chatID, 0)
+		send(t, raw, listenTo("race", chatID))
+		awaitSubscribers(t, chatID, 1)
+	}
+}
+
+func TestACompleteWhileItsQueryRunsStopsTheAnswer(t *testing.T) {
+	t.Parallel()
+	raw := initialise(t)
+	for i := range 50 {
+		id := fmt.Sprint("race", i)
+		send(t, raw, operation(id, "{ __typename }"), complete(id))
+	}
+	// A query that was quicker than its complete has been answered in full; of
+	// the others, nothing has come.
+	await(t, "end of all queries", func() bool { return len(running(t)) == 0 })
+	answers := map[string]string{}
+	for _, frame := range answersToPings(t, raw, 20) {
+		id, rest, _ := strings.Cut(strings.TrimPrefix(frame, `{"id":"`), `","type":"`)
+		answers[id] += rest
+	}
+	for id, got := range answers {
+		if got != `next","payload":{"data":{"__typename":"Query"}}}complete"}` {
+			t.Errorf("%s: got %s", id, got)
+		}
+	}
+}
+
+// Twenty clients of the store, and twenty messages of one socket, want one id.
+func TestOneOfTwentyWithOneIDWins(t *testing.T) {
+	t.Parallel()
+	const chatID = "races-one-id"
+	raw := initialise(t)
+	id := connectionID(t, t.Name())
+	c, err := store.Connection(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	results := make(chan error, 20)
+	for range cap(results) {
+		wg.Go(func() {
+			sub := pubsub.Subscription{ConnectionID: id, OperationID: "store", OperationKey: "k", Expires: c.Expires}
+			results <- store.PutSubscription(t.Context(), sub, pubsub.Operation{Document: "{ a }"}, c.ConnectedAt, 100)
+		})
+	}
+	wg.Wait()
+	won := 0
+	for range cap(results) {
+		if err := <-results; err == nil {
+			won++
+		} else if !errors.Is(err, pubsub.ErrSubscriberExists) {
+			t.Error(err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of %d have put the subscription", won, cap(results))
+	}
+
+	for range 20 {
+		wg.Go(func() {
+			// Once the connection is refused, the rest cannot be sent any more.
+			_ = raw.Send(context.WithoutCancel(t.Context()), listenTo("race", chatID))
+		})
+	}
+	if got, want := receive(t, raw), refusal("4409", "Subscriber for race already exists"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	wg.Wait()
+	awaitGone(t, id)
+	awaitSubscribers(t, chatID, 0)
+}
+
+// awaitGone waits until the connection is not stored any more: from then on
+// nothing can be stored for it.
+func awaitGone(t *testing.T, connectionID string) {
+	t.Helper()
+	await(t, "end of connection "+connectionID, func() bool {
+		_, err := store.Connection(t.Context(), connectionID)
+		return errors.Is(err, pubsub.ErrGone)
+	})
+}
+
+func TestOfTwoInitsAtOnceOneIsAcknowledgedAndOneRefused(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		raw := dialRaw(t, local.WSURL)
+		send(t, raw, `{"type":"connection_init"}`, `{"type":"connection_init"}`)
+		count := map[string]int{}
+		for {
+			frame, err := raw.Next(within(t))
+			if err != nil {
+				break // closed
+			}
+			count[frame]++
+		}
+		// The refusal may overtake the acknowledgement, which then is not sent.
+		ack, refused := count[`{"type":"connection_ack"}`], count[refusal("4429", "Too many initialisation requests")]
+		if ack > 1 || refused != 1 || len(count) > 2 {
+			t.Errorf("got %v", count)
+		}
+	}
+}
+
+func TestASubscribeThatRacesTheDisconnectLeavesNothing(t *testing.T) {
+	t.Parallel()
+	const rounds, chatID = 50, "races-disconnect"
+	var wg sync.WaitGroup
+	for i := range rounds {
+		wg.Go(func() {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				raw := initialise(t)
+				id := connectionID(t, t.Name())
+				send(t, raw, listenTo("race1", chatID), listenTo("race2", chatID))
+				raw.Close([]int{1000, 1006}[i%2], "")
+				awaitGone(t, id)
+			})
+		})
+	}
+	wg.Wait()
+	awaitSubscribers(t, chatID, 0)
+}
+
+// Events happen while subscriptions and queries begin on the same connection:
+// each operation gets its own answers, and every event after it was stored.
+func TestEventsBetweenASubscribeAndAnAnswer(t *testing.T) {
+	t.Parallel()
+	const events, chatID = 10, "races-events"
+	raw := initialise(t)
+	write := func(id, content string) string {
+		return operation(id, fmt.Sprintf(`mutation { postMessage(chatId: %q, content: %q, senderName: "x") { content } }`, chatID, content))
+	}
+	send(t, raw, listenTo("race", chatID), write("race early", "early")) // which may or may not be seen
+	awaitSubscribers(t, chatID, 1)
+	for i := range events {
+		send(t, raw, write(fmt.Sprint("race", i), fmt.Sprint("event ", i)))
+	}
+	got := map[string]int{}
+	for len(got) < 3*events {
+		if frame := receive(t, raw); !strings.Contains(frame, "early") {
+			got[frame]++
+		}
+	}
+	for frame, n := range got {
+		if n != 1 || strings.Contains(frame, "error") {
+			t.Errorf("%s came %d times", frame, n)
+		}
+	}
+}

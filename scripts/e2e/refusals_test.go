@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"subwire/shared/topology"
+)
+
+// The client that most applications use stops when it is refused, and tells
+// why: on a close without a reason it would connect again at once, for ever.
+func TestARefusedClientStopsAndIsToldWhy(t *testing.T) {
+	t.Parallel()
+	clients := startNode(t, "refusals.mjs", local.WSURL, hurriedURL(t))
+	for name, breakIt := range map[string]func(*testing.T, string){
+		"expired connection": func(t *testing.T, id string) {
+			if err := store.DeleteConnection(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"server error": corrupt,
+	} {
+		awaitSubscribers(t, "refusals "+name, 1)
+		breakIt(t, connectionID(t, name))
+		fmt.Fprintln(clients.stdin, name)
+	}
+	fmt.Fprintln(clients.stdin, "end")
+	var results map[string]struct {
+		Connects int
+		Error    string
+	}
+	if line := clients.line(t); json.Unmarshal([]byte(line), &results) != nil {
+		t.Fatalf("the clients say %q", line)
+	}
+	for name, reason := range map[string]string{
+		"malformed init":       "4400 connection_init payload is neither an object nor null",
+		"second init":          "4429 Too many initialisation requests",
+		"late init":            "4408 Connection initialisation timeout",
+		"subscribe before ack": "4401 Unauthorized",
+		"duplicate id":         "4409 Subscriber for ",
+		"malformed frame":      "4400 message cannot be read as JSON",
+		"unknown type":         "4400 message type is unknown",
+		"frame too large":      "1009 Message too long",
+		"no subprotocol":       "400",
+		"legacy subprotocol":   "400",
+		"expired connection":   "4401 Connection expired",
+		"server error":         "4500 Internal server error",
+	} {
+		if got := results[name]; got.Connects < 1 || got.Connects > 5 || !strings.Contains(got.Error, reason) {
+			t.Errorf("%s: %d connects in 10 s, error %q, want %q", name, got.Connects, got.Error, reason)
+		}
+	}
+}
+
+// corrupt makes the connection's item unreadable.
+func corrupt(t *testing.T, connectionID string) {
+	t.Helper()
+	_, err := dynamodb.NewFromConfig(local.Backend.AWS()).UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName:                 aws.String(local.Tables[topology.Connections.Name]),
+		Key:                       map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: connectionID}},
+		UpdateExpression:          aws.String("SET operations = :nonsense"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":nonsense": &types.AttributeValueMemberS{Value: "nonsense"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
