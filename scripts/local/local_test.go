@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"log"
 	"log/slog"
@@ -18,6 +19,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/faults"
 )
 
 // patience bounds the wait for another process. It is no expectation.
@@ -166,6 +170,27 @@ func TestATakenPortIsReplacedByAFreeOne(t *testing.T) {
 		if strings.Contains(url, address) || !strings.Contains(url, "://127.0.0.1:") {
 			t.Errorf("got %s while %s is taken", url, address)
 		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		plan       string
+		seed, want uint64
+		random     bool
+	}{{"", 0, 0, false}, {faults.Full, 7, 7, false}, {faults.Full, 0, 0, true}} {
+		cfg := cloud.Config{Seed: tc.seed}
+		if err := setFaults(&cfg, tc.plan); err != nil || cfg.Faults.String() != tc.plan {
+			t.Errorf("%q is read as %s, %v", tc.plan, cfg.Faults, err)
+		}
+		if (cfg.Seed != tc.want) != tc.random {
+			t.Errorf("%q with seed %d runs with %d", tc.plan, tc.seed, cfg.Seed)
+		}
+	}
+	out, err := exec.Command(binary, "-fault", "past:500@1").CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), `no point "past"`) {
+		t.Errorf("a bad plan: %v, %s", err, out)
 	}
 }
 

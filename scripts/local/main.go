@@ -3,15 +3,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/deployment"
+	"subwire/scripts/internal/faults"
 )
 
 func main() {
@@ -20,11 +24,17 @@ func main() {
 	flag.StringVar(&cfg.HTTP, "http", "127.0.0.1:4000", "`address` of the HTTP API; a free port when it is taken")
 	flag.StringVar(&cfg.WS, "ws", "127.0.0.1:4001", "`address` of the WebSocket API, likewise")
 	flag.StringVar(&cfg.Data, "data", "", "`folder` that keeps data between runs; default in memory")
+	plan := flag.String("fault", "", "`plan` of what goes wrong, such as "+faults.Full+"; sender:fail(CHAT) is a bug")
+	flag.Uint64Var(&cfg.Seed, "seed", 0, "of the faults; default random")
 	verbose := flag.Bool("v", false, "let the functions log everything")
 	flag.Parse()
 	cfg.Log = slog.New(newLineHandler(os.Stderr))
 	if *verbose {
 		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
+	}
+	if err := setFaults(&cfg, *plan); err != nil {
+		fmt.Fprintln(os.Stderr, "subwire:", err)
+		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -34,12 +44,28 @@ func main() {
 	}
 }
 
+// setFaults reads the plan. With faults it chooses the seed, unless there is
+// one, and tells it, so that the run can be repeated.
+func setFaults(cfg *cloud.Config, plan string) (err error) {
+	if cfg.Faults, err = faults.Parse(plan); err != nil || cfg.Faults == nil {
+		return err
+	}
+	cfg.Seed = cmp.Or(cfg.Seed, rand.Uint64())
+	fmt.Printf("faults: %s\nrepeat with -seed %d\n", cfg.Faults, cfg.Seed)
+	return nil
+}
+
 func run(ctx context.Context, cfg cloud.Config) error {
 	c, err := cloud.Start(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer c.Stop()
+	forget, err := deployment.Save(cfg.Root, c.Backend, deployment.Deployment{HTTPURL: c.HTTPURL, WSURL: c.WSURL, Tables: c.Tables, Queues: c.Queues})
+	if err != nil {
+		return err
+	}
+	defer forget()
 	fmt.Printf(banner, c.HTTPURL, c.WSURL, c.HTTPURL)
 	<-ctx.Done()
 	fmt.Println("\nstopping")

@@ -54,8 +54,8 @@ func Start(ctx context.Context, cfg Config) (*Backend, error) {
 		return nil, err
 	}
 	b := &Backend{
-		DynamoDB: &Server{name: "DynamoDB Local", ready: dynamoDBReady},
-		SQS:      &Server{name: "ElasticMQ", ready: elasticMQReady},
+		DynamoDB: &Server{name: "DynamoDB Local", ready: dynamoDBReady, keeps: cfg.Data != ""},
+		SQS:      &Server{name: "ElasticMQ", ready: elasticMQReady, keeps: cfg.Data != ""},
 	}
 	b.DynamoDB.command, err = dynamoDBCommand(java, filepath.Join(jars, "dynamodb"), cfg.Data)
 	if err != nil {

@@ -24,8 +24,10 @@ kill -9 $!
 wait
 kill -9 0`
 
-// stopGrace is how long a child may take to end when asked to.
-const stopGrace = 10 * time.Second
+// stopGrace is how long a child may take to end when asked to. ElasticMQ
+// closes its files at once, but then waits for long polls, for ten seconds,
+// even for those whose client has gone.
+const stopGrace = 3 * time.Second
 
 // tailLines is how much of its output a child's error shows.
 const tailLines = 12

@@ -26,6 +26,7 @@ type Server struct {
 	name    string
 	command func(port int) []string
 	ready   func(ctx context.Context, endpoint string) error // one real request
+	keeps   bool                                             // whether it has files to close
 	port    int
 	child   *child
 }
@@ -97,13 +98,17 @@ func (s *Server) await(ctx context.Context, c *child, taken *atomic.Bool) error 
 	}
 }
 
-// Stop ends the server, letting it finish what it writes, and returns when it
-// is gone. A server that does not run is left alone.
+// Stop ends the server, letting it finish what it writes to its files, and
+// returns when it is gone. A server that does not run is left alone.
 func (s *Server) Stop() {
-	if s.child != nil {
+	switch {
+	case s.child == nil:
+	case s.keeps:
 		s.child.stop()
-		s.child = nil
+	default:
+		s.child.kill()
 	}
+	s.child = nil
 }
 
 // freePort returns a port that was free a moment ago, on every interface.

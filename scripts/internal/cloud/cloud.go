@@ -18,6 +18,7 @@ import (
 
 	"subwire/scripts/internal/apigwemu"
 	"subwire/scripts/internal/backend"
+	"subwire/scripts/internal/faults"
 	"subwire/scripts/internal/lambdart"
 	"subwire/shared/topology"
 )
@@ -32,6 +33,10 @@ type Config struct {
 	Limits   apigwemu.Limits   // of the gateway; zero fields as AWS has them
 	Log      *slog.Logger      // one line per invocation; default none
 	Output   io.Writer         // what the functions print, and progress; default none
+
+	Faults     faults.Plan   // what goes wrong; default nothing
+	Seed       uint64        // of the faults: the same calls meet the same ones
+	Redelivery time.Duration // after which what a function failed on is received again; default when its visibility ends
 }
 
 // stage is the WebSocket API's.
@@ -44,6 +49,7 @@ type Cloud struct {
 	Gateway        *apigwemu.Gateway
 	Functions      map[string]*lambdart.Function // by name
 	Tables, Queues map[string]string             // physical names and URLs by logical name
+	Injector       *faults.Injector              // of Config.Faults
 
 	cfg     Config
 	servers []*http.Server
@@ -56,7 +62,7 @@ type Cloud struct {
 func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	cfg.Output = &lockedWriter{w: cfg.Output}
-	c := &Cloud{cfg: cfg, Functions: map[string]*lambdart.Function{}, stop: func() {}}
+	c := &Cloud{cfg: cfg, Functions: map[string]*lambdart.Function{}, stop: func() {}, Injector: faults.New(cfg.Faults, cfg.Seed)}
 	defer func() {
 		if err != nil {
 			c.Stop()
@@ -112,14 +118,18 @@ func listen(address string) (net.Listener, error) {
 }
 
 // concurrency is how many processes of a function run at most.
-const concurrency = 8
+const concurrency = 16
 
 func (c *Cloud) startFunctions(callback string) error {
+	services, err := c.services()
+	if err != nil {
+		return err
+	}
 	for _, f := range topology.Functions() {
 		fn, err := lambdart.New(lambdart.Config{
 			Name:        f.Name,
 			Binary:      filepath.Join(c.cfg.Root, "bin", "local", f.Name, "bootstrap"),
-			Env:         append(c.environ(f, callback), c.Backend.Environ()...),
+			Env:         append(c.environ(f, callback), services...),
 			Timeout:     f.Timeout,
 			MemoryMB:    f.MemoryMB,
 			Concurrency: concurrency,
@@ -133,6 +143,32 @@ func (c *Cloud) startFunctions(callback string) error {
 	}
 	return nil
 }
+
+// services is what the functions find in their environment to reach DynamoDB
+// and SQS: with faults of these, through a proxy for each.
+func (c *Cloud) services() ([]string, error) {
+	env := c.Backend.Environ()
+	if !c.cfg.Faults.NeedsProxies() {
+		return env, nil
+	}
+	for name, endpoint := range map[string]string{
+		"AWS_ENDPOINT_URL_DYNAMODB": c.Backend.DynamoDB.Endpoint, "AWS_ENDPOINT_URL_SQS": c.Backend.SQS.Endpoint} {
+		proxy, err := c.Injector.Proxy(endpoint)
+		if err != nil {
+			return nil, err
+		}
+		l, err := listen("")
+		if err != nil {
+			return nil, err
+		}
+		c.serve(l, proxy)
+		env = append(env, name+"=http://"+l.Addr().String()) // the last of equal names counts
+	}
+	return env, nil
+}
+
+// function is the function by name, with its faults.
+func (c *Cloud) function(name string) faults.Invoker { return c.Injector.Wrap(name, c.Functions[name]) }
 
 // environ is what topology gives the function.
 func (c *Cloud) environ(f topology.Function, callback string) []string {
@@ -153,12 +189,13 @@ func (c *Cloud) environ(f topology.Function, callback string) []string {
 }
 
 func (c *Cloud) startGateway(ws, web net.Listener) {
-	route := func(key string) apigwemu.Invoker { return c.Functions[topology.Routes[key].Name] }
+	route := func(key string) apigwemu.Invoker { return c.function(topology.Routes[key].Name) }
 	c.Gateway = apigwemu.New(apigwemu.Config{
 		Connect: route("$connect"), Message: route("$default"), Disconnect: route("$disconnect"),
-		HTTP:  c.Functions[topology.GraphQL.Name],
+		HTTP:  c.function(topology.GraphQL.Name),
 		Stage: stage, Paths: []string{topology.GraphQLPath}, Limits: c.cfg.Limits, Log: c.cfg.Log,
 	})
+	c.Gateway.SetFaults(c.Injector.Gateway())
 	c.serve(ws, c.Gateway.WebSocket())
 	c.serve(web, c.Gateway.HTTP())
 }
@@ -168,7 +205,7 @@ func (c *Cloud) serve(l net.Listener, h http.Handler) {
 	c.servers = append(c.servers, s)
 	c.running.Go(func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			c.cfg.Log.Error("gateway stopped", "error", err)
+			c.cfg.Log.Error("server stopped", "address", l.Addr(), "error", err)
 		}
 	})
 }

@@ -28,7 +28,8 @@ func (c *Cloud) startMappings(ctx context.Context) error {
 	c.running.Go(func() { stream.Run(run) })
 	for _, m := range topology.QueueMappings() {
 		q := &esm.Queue{Mapping: m, URL: c.Queues[m.Queue.Name], ARN: backend.QueueARN(prefix + m.Queue.Name),
-			Client: queues, Invoker: c.Functions[m.Function.Name], Log: c.cfg.Log}
+			Client: queues, Invoker: c.function(m.Function.Name), Log: c.cfg.Log,
+			Redelivery: c.cfg.Redelivery}
 		c.running.Go(func() { q.Run(run) })
 	}
 	return nil
@@ -49,5 +50,5 @@ func (c *Cloud) stream(ctx context.Context, cfg aws.Config, queues *sqs.Client) 
 	}
 	return &esm.Stream{Mapping: m, Checkpoints: checkpoints, ARN: *out.Table.LatestStreamArn, OnFailureURL: c.Queues[m.OnFailure.Name],
 		Client: dynamodbstreams.NewFromConfig(cfg), Destination: queues,
-		Invoker: c.Functions[m.Function.Name], Log: c.cfg.Log}, nil
+		Invoker: c.function(m.Function.Name), Log: c.cfg.Log}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,13 +21,14 @@ import (
 const (
 	receiveMax    = 10              // messages, of one request: SQS's limit
 	receiveWait   = 20              // seconds, likewise
-	deleteTimeout = 5 * time.Second // of what is handled, also when Run is to end
+	finishTimeout = 5 * time.Second // to delete what is handled when Run is to end
 )
 
 // QueueClient is the part of *sqs.Client that a Queue uses.
 type QueueClient interface {
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
 // Queue moves the messages of one queue to a function. What the function does
@@ -40,6 +42,10 @@ type Queue struct {
 	Client  QueueClient
 	Invoker Invoker
 	Log     *slog.Logger
+
+	// Redelivery is after how long what failed may be received again, in whole
+	// seconds. The default is what AWS does: when its visibility ends.
+	Redelivery time.Duration
 }
 
 // Run works until ctx ends, and returns when the invocations have. Errors are
@@ -90,15 +96,50 @@ func (q *Queue) handle(ctx context.Context, msgs []types.Message) {
 	if err != nil && ctx.Err() == nil {
 		q.Log.Warn("batch failed", "queue", q.Mapping.Queue.Name, "messages", len(msgs), "error", err)
 	}
-	if len(handled) == 0 {
-		return
-	}
-	// Also while Run ends: what is handled must not be handled again.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
-	defer cancel()
-	if err := q.delete(ctx, handled); err != nil {
+	if err := q.finish(ctx, handled); err != nil {
 		q.Log.Warn("delete failed", "queue", q.Mapping.Queue.Name, "error", err)
 	}
+	failed := slices.DeleteFunc(slices.Clone(msgs), func(m types.Message) bool {
+		return slices.ContainsFunc(handled, func(h types.Message) bool { return *h.MessageId == *m.MessageId })
+	})
+	if err := q.hasten(ctx, failed); err != nil && ctx.Err() == nil {
+		q.Log.Warn("visibility not changed", "queue", q.Mapping.Queue.Name, "error", err)
+	}
+}
+
+// finish deletes what is handled. While SQS does not answer it tries again,
+// for what is not deleted before its visibility ends is handled once more.
+// When Run is to end it has a little time left for that.
+func (q *Queue) finish(ctx context.Context, handled []types.Message) error {
+	if len(handled) == 0 {
+		return nil
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(finishTimeout, q.Mapping.Queue.Visibility))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(finishTimeout, cancel) })()
+	for {
+		err := q.delete(last, handled)
+		if err == nil || !pause(ctx, errorPause) || last.Err() != nil {
+			return err
+		}
+	}
+}
+
+// hasten lets what failed be received again after Redelivery.
+func (q *Queue) hasten(ctx context.Context, failed []types.Message) error {
+	if len(failed) == 0 || q.Redelivery == 0 {
+		return nil
+	}
+	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(failed))
+	for i, m := range failed {
+		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(i)),
+			ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: int32(q.Redelivery / time.Second)}
+	}
+	_, err := q.Client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries})
+	if err != nil {
+		return fmt.Errorf("change visibility of %d messages: %w", len(failed), err)
+	}
+	return nil
 }
 
 // invoke returns the messages that the function has handled: none with an
@@ -133,8 +174,8 @@ func (q *Queue) invoke(ctx context.Context, msgs []types.Message) ([]types.Messa
 	return handled, nil
 }
 
-// delete deletes messages. What SQS does not delete comes back, as anything
-// may that is delivered at least once.
+// delete sends one request. Messages that SQS answers not to have deleted come
+// back, as anything may that is delivered at least once: they are no error.
 func (q *Queue) delete(ctx context.Context, msgs []types.Message) error {
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(msgs))
 	for i, m := range msgs {
@@ -145,7 +186,7 @@ func (q *Queue) delete(ctx context.Context, msgs []types.Message) error {
 		return fmt.Errorf("delete %d messages: %w", len(msgs), err)
 	}
 	if n := len(out.Failed); n > 0 {
-		return fmt.Errorf("%d of %d messages not deleted: %s", n, len(msgs), aws.ToString(out.Failed[0].Code))
+		q.Log.Warn("not deleted", "queue", q.Mapping.Queue.Name, "messages", n, "code", aws.ToString(out.Failed[0].Code))
 	}
 	return nil
 }

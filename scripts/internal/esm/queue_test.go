@@ -44,6 +44,7 @@ type fakeQueue struct {
 	deletes  int
 
 	failReceive, failDelete func(n int) error
+	unreachable             int // so many requests to delete get no answer
 }
 
 func (f *fakeQueue) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
@@ -97,6 +98,10 @@ func (f *fakeQueue) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessag
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.unreachable > 0 {
+		f.unreachable--
+		return nil, errors.New("connection refused")
+	}
 	f.deletes++
 	out := &sqs.DeleteMessageBatchOutput{}
 	if f.failDelete != nil {
@@ -111,6 +116,19 @@ func (f *fakeQueue) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessag
 		f.messages = slices.DeleteFunc(f.messages, func(m *fakeMessage) bool { return m.body == *e.ReceiptHandle })
 	}
 	return out, nil
+}
+
+func (f *fakeQueue) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range in.Entries {
+		for _, m := range f.messages {
+			if m.body == *e.ReceiptHandle {
+				m.hidden = time.Now().Add(time.Duration(e.VisibilityTimeout) * time.Second)
+			}
+		}
+	}
+	return &sqs.ChangeMessageVisibilityBatchOutput{}, nil
 }
 
 func (f *fakeQueue) left() (bodies []string) {
@@ -235,6 +253,45 @@ func TestQueueRedelivers(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestQueueRedeliversSoonerIfTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := fill("g/1", "g/2")
+		q := &Queue{Mapping: topology.QueueMapping{Queue: topology.Fanout, BatchSize: 10, MaxConcurrency: 2},
+			URL: "url", ARN: queueARN, Client: client, Log: silent(), Redelivery: 2 * time.Second}
+		begin, got := time.Now(), []string(nil)
+		q.Invoker = invokerFunc(func(_ context.Context, payload []byte) ([]byte, error) {
+			got = append(got, fmt.Sprint(time.Since(begin).Round(time.Second), bodies(payload)))
+			if len(got) < 3 {
+				return report("id-g/2"), nil
+			}
+			return nil, nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), visibility)
+		defer cancel()
+		q.Run(ctx)
+		if diff := cmp.Diff([]string{"0s [g/1 g/2]", "2s [g/2]", "4s [g/2]"}, got); diff != "" {
+			t.Errorf("invocations (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestQueueDeletesWhatIsHandledOnceSQSAnswersAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := fill("a")
+		client.unreachable = 10
+		invocations := 0
+		runQueue(t, client, invokerFunc(func(context.Context, []byte) ([]byte, error) {
+			invocations++
+			return nil, nil
+		}), 1, 5*time.Minute)
+		if left := client.left(); invocations != 1 || len(left) > 0 {
+			t.Errorf("%d invocations, left in the queue: %v", invocations, left)
+		}
+	})
 }
 
 func TestQueueKeepsOrderWithinGroups(t *testing.T) {

@@ -1,0 +1,324 @@
+package chaos
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"subwire/scripts/internal/faults"
+)
+
+var (
+	long   = flag.Bool("chaos.long", false, "run every scenario in full size, again and again for its share of ten minutes")
+	repeat = flag.Uint64("chaos.seed", 0, "`seed` of a run to repeat, once")
+)
+
+// redrive is the command, built.
+var redrive string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	redrive = filepath.Join(dir, "redrive")
+	if out, err := exec.Command("go", "build", "-o", redrive, "../redrive").CombinedOutput(); err != nil {
+		log.Fatalf("build: %v\n%s", err, out)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// patience bounds every wait for the pipeline. It is no expectation.
+const patience = 4 * time.Minute
+
+// postPause is between the posts to one chat that only fill time.
+const postPause = 50 * time.Millisecond
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// rounds plays a scenario once, or in the long form with new seeds until its
+// share of the time is over. The seed of a round is its name.
+func rounds(t *testing.T, share time.Duration, play func(t *testing.T, seed uint64)) {
+	t.Helper()
+	if !*long {
+		t.Parallel()
+	}
+	for begin := time.Now(); ; {
+		seed := *repeat
+		if seed == 0 {
+			seed = rand.Uint64()
+		}
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { play(t, seed) })
+		if !*long || *repeat != 0 || t.Failed() || time.Since(begin) > share {
+			return
+		}
+	}
+}
+
+// size is n in the long form.
+func size(n, short int) int {
+	if *long {
+		return n
+	}
+	return short
+}
+
+func start(t *testing.T, s Setup) *Harness {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts servers")
+	}
+	s.Root = "../.."
+	h, err := Start(within(t), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Stop)
+	return h
+}
+
+// postAll posts n messages to each of the chats at once, and more for as long
+// as meanwhile, which may be nil, takes.
+func postAll(t *testing.T, h *Harness, chats []string, n int, meanwhile func() error) (failed int) {
+	t.Helper()
+	over := make(chan struct{})
+	var mu sync.Mutex
+	var posters sync.WaitGroup
+	for _, c := range chats {
+		posters.Go(func() {
+			pace := time.NewTicker(postPause)
+			defer pace.Stop()
+			for i := 0; i < n || !closed(over); i++ {
+				if i >= n {
+					<-pace.C
+				}
+				k, err := h.PostMany(t.Context(), c, 1)
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				failed += k
+				mu.Unlock()
+			}
+		})
+	}
+	if meanwhile != nil {
+		if err := meanwhile(); err != nil {
+			t.Error(err)
+		}
+	}
+	close(over)
+	posters.Wait()
+	return failed
+}
+
+func closed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func chats(n int) (ids []string) {
+	for i := range n {
+		ids = append(ids, chatID(i))
+	}
+	return ids
+}
+
+// settle waits until all has arrived, sends back what is in dead letters, and
+// checks every invariant. Duplicates are at most the given share of all
+// arrivals.
+func settle(t *testing.T, h *Harness, failed int, duplicates float64) {
+	t.Helper()
+	ctx := within(t)
+	h.Part()
+	redriven := 0
+	for again := true; again; {
+		drain(t, h)
+		n, err := h.Redrive(ctx, redrive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		redriven += n
+		again = n > 0
+	}
+	run, err := h.Final(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, problems := Check(run)
+	t.Logf("%d clients, %d events stored, %d posts failed; %d pairs owed, %d lost; %d arrivals, %d duplicates, %d late; %d events retried, %d batches redriven; faults %v",
+		len(h.clients), f.Events, failed, f.Owed, f.Lost, f.Deliveries, f.Duplicates, f.Late, f.Retried, redriven, h.Met())
+	report(t, problems)
+	if n := h.Unstored(run); n != 0 {
+		t.Errorf("%d posts were answered and are not stored", n)
+	}
+	if share := float64(f.Duplicates) / float64(f.Deliveries); share > duplicates {
+		t.Errorf("%.3f of the arrivals are duplicates, more than %.3f", share, duplicates)
+	}
+	if owed := float64(f.Owed) / float64(f.Deliveries-f.Duplicates); owed < 0.7 {
+		t.Errorf("only %.3f of the arrivals were owed: too many connections were lost to check anything", owed)
+	}
+	if n, err := h.DeadLetters(ctx); err != nil || n > 0 {
+		t.Errorf("%d dead letters are left (%v)", n, err)
+	}
+	h.Heal()
+	sweeping, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	report(t, h.Sweep(sweeping))
+	if err := h.AwaitInitChecks(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+func drain(t *testing.T, h *Harness) {
+	t.Helper()
+	if err := h.Drain(within(t)); err != nil {
+		run, runErr := h.Final(t.Context())
+		_, problems := Check(run)
+		report(t, problems)
+		t.Fatal(err, runErr)
+	}
+}
+
+func report(t *testing.T, problems []string) {
+	t.Helper()
+	const most = 20
+	if len(problems) > 0 {
+		t.Errorf("%d problems:\n%s", len(problems), strings.Join(problems[:min(most, len(problems))], "\n"))
+	}
+}
+
+func TestNothingIsLostUnderTheFaultPlan(t *testing.T) {
+	rounds(t, 5*time.Minute, func(t *testing.T, seed uint64) {
+		const chatCount = 20
+		h := start(t, Setup{Plan: faults.Full, Seed: seed, Chats: chatCount, Clients: 180, Guests: 20, Redelivery: time.Second})
+		failed := postAll(t, h, chats(chatCount), size(2000, 300)/chatCount, nil)
+		settle(t, h, failed, 0.1)
+	})
+}
+
+func TestNothingIsLostWhenProcessesAreKilled(t *testing.T) {
+	const plan = "lambda.connect:kill@0.1,lambda.message:kill@0.1,lambda.disconnect:kill@0.3," +
+		"lambda.graphql:kill@0.1,lambda.stream:kill@0.2,lambda.sender:kill@0.1"
+	rounds(t, 90*time.Second, func(t *testing.T, seed uint64) {
+		chatCount := size(10, 4)
+		h := start(t, Setup{Plan: plan, Seed: seed, Chats: chatCount, Clients: size(90, 20), Guests: size(10, 4), Redelivery: time.Second})
+		failed := postAll(t, h, chats(chatCount), size(100, 20), nil)
+		settle(t, h, failed, 0.25)
+		if len(h.Met()) == 0 {
+			t.Error("nothing was killed")
+		}
+	})
+}
+
+func TestNothingIsLostInAnOutage(t *testing.T) {
+	rounds(t, 90*time.Second, func(t *testing.T, seed uint64) {
+		chatCount := size(10, 4)
+		h := start(t, Setup{Seed: seed, Data: t.TempDir(), Chats: chatCount, Clients: size(90, 20), Guests: size(10, 4), Redelivery: time.Second})
+		if err := h.SetVisibility(within(t), 15*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		length := time.Second
+		if *long {
+			length = 5 * time.Second
+		}
+		failed := postAll(t, h, chats(chatCount), size(100, 20), func() error { return h.Outage(within(t), length) })
+		settle(t, h, failed, 0.25)
+	})
+}
+
+func TestABugInOneChatDisturbsNoOtherAndIsRedriven(t *testing.T) {
+	rounds(t, 90*time.Second, func(t *testing.T, seed uint64) {
+		const bad, badMessages = "chat-0", 10
+		chatCount := size(10, 4)
+		redelivery := time.Duration(size(10, 3)) * time.Second // five of them must outlast the other chats' posts
+		h := start(t, Setup{Plan: "sender:fail(" + bad + ")", Seed: seed, Chats: chatCount, Clients: size(100, 24), Redelivery: redelivery})
+		good := chats(chatCount)[1:]
+		failed := postAll(t, h, good, 2, nil) // starts the processes
+		drain(t, h)
+		warm := time.Now()
+		failed += postAll(t, h, good, size(100, 10), nil)
+		drain(t, h)
+		switched := time.Now()
+
+		var faulty sync.WaitGroup
+		faulty.Go(func() { postAll(t, h, []string{bad}, badMessages, nil) })
+		failed += postAll(t, h, good, size(100, 10), nil)
+		faulty.Wait()
+		isBad := func(e Event) bool { return e.Chat == bad }
+		waitFor(t, h, "the other chats' events", func(run Run) bool {
+			run.Events = slices.DeleteFunc(run.Events, isBad)
+			f, _ := Check(run)
+			return f.Lost == 0
+		})
+		if n, err := h.DeadLetters(within(t)); err != nil || n > 0 {
+			t.Errorf("%d events were given up before the other chats' had arrived (%v)", n, err)
+		}
+		drain(t, h) // the failed ones are in dead letters
+		run, err := h.Run(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := median(run.Latencies(func(e Event) bool { return e.Posted.After(warm) && e.Posted.Before(switched) }))
+		during := median(run.Latencies(func(e Event) bool { return !isBad(e) && e.Posted.After(switched) }))
+		f, _ := Check(run)
+		t.Logf("median latency of the other chats: %s without the bug, %s with it (ratio %.2f); %d pairs not delivered by the buggy sender",
+			before, during, float64(during)/float64(before), f.Lost)
+		if lost := badMessages * countClients(run, bad); f.Lost != lost {
+			t.Errorf("%d pairs were not delivered, want the %d of %s", f.Lost, lost, bad)
+		}
+		h.Heal()
+		settle(t, h, failed, 0)
+		if run, err = h.Run(within(t)); err != nil || len(run.Parked) != badMessages {
+			t.Errorf("%d events were in dead letters, want %d (%v)", len(run.Parked), badMessages, err)
+		}
+	})
+}
+
+func waitFor(t *testing.T, h *Harness, what string, condition func(Run) bool) {
+	t.Helper()
+	ctx := within(t)
+	if err := h.await(ctx, what, func() (bool, error) {
+		run, err := h.Run(ctx)
+		return err == nil && condition(run), err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func countClients(r Run, chat string) (n int) {
+	for _, s := range r.Spells {
+		if s.Chat == chat && !s.Lost {
+			n++
+		}
+	}
+	return n
+}
+
+func median(all []time.Duration) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	return all[len(all)/2].Round(time.Millisecond)
+}

@@ -1,0 +1,108 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"subwire/scripts/internal/deployment"
+	"subwire/shared/topology"
+)
+
+// count returns how many messages a queue holds: waiting, delayed or being
+// handled.
+func (h *Harness) count(ctx context.Context, q topology.Queue) (n int, err error) {
+	url := h.cloud.Queues[q.Name]
+	counts := []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages,
+		types.QueueAttributeNameApproximateNumberOfMessagesDelayed, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible}
+	out, err := h.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: counts})
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", q.Name, err)
+	}
+	for _, name := range counts {
+		k, err := strconv.Atoi(out.Attributes[string(name)])
+		if err != nil {
+			return 0, fmt.Errorf("count %s: %w", q.Name, err)
+		}
+		n += k
+	}
+	return n, nil
+}
+
+// DeadLetters returns how many messages all dead-letter queues hold.
+func (h *Harness) DeadLetters(ctx context.Context) (int, error) {
+	return h.total(ctx, topology.FanoutDead, topology.RetriesDead, topology.StreamDead)
+}
+
+// waiting returns how many messages are on their way to the sender.
+func (h *Harness) waiting(ctx context.Context) (int, error) {
+	return h.total(ctx, topology.Fanout, topology.Retries)
+}
+
+func (h *Harness) total(ctx context.Context, queues ...topology.Queue) (n int, err error) {
+	for _, q := range queues {
+		k, err := h.count(ctx, q)
+		if err != nil {
+			return 0, err
+		}
+		n += k
+	}
+	return n, nil
+}
+
+// Redrive sends what is in dead letters again with the redrive command, which
+// was built at the path, and notes what is missing before as parked. It
+// returns how many dead letters there were.
+func (h *Harness) Redrive(ctx context.Context, command string) (int, error) {
+	n, err := h.DeadLetters(ctx)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	run, err := h.Run(ctx)
+	if err != nil {
+		return 0, err
+	}
+	h.mu.Lock()
+	maps.Copy(h.parked, run.Missing())
+	h.mu.Unlock()
+	folder, err := os.MkdirTemp("", "")
+	if err != nil {
+		return 0, fmt.Errorf("make folder: %w", err)
+	}
+	defer os.RemoveAll(folder)
+	forget, err := deployment.Save(folder, h.cloud.Backend, deployment.Deployment{
+		HTTPURL: h.cloud.HTTPURL, WSURL: h.cloud.WSURL, Tables: h.cloud.Tables, Queues: h.cloud.Queues})
+	if err != nil {
+		return 0, err
+	}
+	defer forget()
+	for _, q := range []topology.Queue{topology.FanoutDead, topology.RetriesDead, topology.StreamDead} {
+		cmd := exec.CommandContext(ctx, command, "send", "-local", "-queue", q.Name, "-yes")
+		cmd.Dir = folder
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return 0, fmt.Errorf("redrive %s: %w\n%s", q.Name, err, out)
+		}
+	}
+	return n, nil
+}
+
+// SetVisibility changes how long a message that was received is hidden from
+// others. An answer that is lost in an outage hides its messages so long.
+func (h *Harness) SetVisibility(ctx context.Context, d time.Duration) error {
+	for _, q := range []topology.Queue{topology.Fanout, topology.Retries, topology.InitChecks} {
+		url := h.cloud.Queues[q.Name]
+		_, err := h.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{
+			string(types.QueueAttributeNameVisibilityTimeout): strconv.Itoa(int(d / time.Second))}})
+		if err != nil {
+			return fmt.Errorf("set visibility of %s: %w", q.Name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
+
+	"subwire/shared/topology"
+)
+
+// connection is an item of the connections table.
+type connection struct {
+	name       string            // what the client's connection_init calls it
+	closing    bool              // its deletion has begun
+	operations map[string]string // id -> topic
+}
+
+// row is a row of the subscriptions table.
+type row struct{ topic, connection, operation string }
+
+// snapshot is what is stored about clients.
+type snapshot struct {
+	connections map[string]connection // by id
+	rows        []row
+}
+
+// scan reads a whole table. It reads around the functions' faults.
+func (h *Harness) scan(ctx context.Context, t topology.Table) ([]map[string]types.AttributeValue, error) {
+	var items []map[string]types.AttributeValue
+	name := h.cloud.Tables[t.Name]
+	pages := dynamodb.NewScanPaginator(h.dynamo, &dynamodb.ScanInput{TableName: &name, ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("scan %s: %w", t.Name, err)
+		}
+		items = append(items, page.Items...)
+	}
+	return items, nil
+}
+
+func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
+	rows, err := h.scan(ctx, topology.Subscriptions) // first: what is deleted between leaves a connection without a row, which is tried again
+	if err != nil {
+		return s, err
+	}
+	for _, item := range rows {
+		parts := strings.SplitN(text(item["subscriber"]), "#", 3)
+		if len(parts) != 3 {
+			return s, fmt.Errorf("row %q is not bucket#connection#operation", text(item["subscriber"]))
+		}
+		s.rows = append(s.rows, row{text(item["topic"]), parts[1], parts[2]})
+	}
+	items, err := h.scan(ctx, topology.Connections)
+	if err != nil {
+		return s, err
+	}
+	s.connections = map[string]connection{}
+	for _, item := range items {
+		c := connection{operations: map[string]string{}, closing: item["closing"] != nil}
+		var init struct{ Name string }
+		if raw := text(item["init"]); raw != "" {
+			if err := json.Unmarshal([]byte(raw), &init); err != nil {
+				return s, fmt.Errorf("decode init payload: %w", err)
+			}
+		}
+		c.name = init.Name
+		for id, running := range members(item["operations"]) {
+			c.operations[id] = text(members(running)["topic"])
+		}
+		s.connections[text(item["id"])] = c
+	}
+	return s, nil
+}
+
+// order returns the place of every message in the stream, counted from 1.
+func (h *Harness) order(ctx context.Context) (map[string]int, error) {
+	table := h.cloud.Tables[topology.Messages.Name]
+	described, err := h.dynamo.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
+	if err != nil {
+		return nil, fmt.Errorf("find stream: %w", err)
+	}
+	stream := described.Table.LatestStreamArn
+	out, err := h.streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: stream})
+	if err != nil {
+		return nil, fmt.Errorf("describe stream: %w", err)
+	}
+	order := map[string]int{}
+	for _, shard := range out.StreamDescription.Shards { // the eldest first
+		it, err := h.streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: stream, ShardId: shard.ShardId,
+			ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon})
+		if err != nil {
+			return nil, fmt.Errorf("get shard iterator: %w", err)
+		}
+		for next := it.ShardIterator; next != nil; {
+			page, err := h.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: next})
+			if err != nil {
+				return nil, fmt.Errorf("get records: %w", err)
+			}
+			if next = page.NextShardIterator; len(page.Records) == 0 {
+				break // an open shard has no end
+			}
+			for _, r := range page.Records {
+				if id, ok := r.Dynamodb.Keys[topology.Messages.Sort].(*streamtypes.AttributeValueMemberS); ok {
+					order[id.Value] = len(order) + 1
+				}
+			}
+		}
+	}
+	return order, nil
+}
+
+// orphans are topic rows without their connection's entry, and entries
+// without their row. A connection whose deletion was interrupted may lack
+// rows: it is gone for readers.
+func (s snapshot) orphans() (problems []string) {
+	for _, r := range s.rows {
+		if topic, ok := s.connections[r.connection].operations[r.operation]; !ok || topic != r.topic {
+			problems = append(problems, fmt.Sprintf("the row of %s under %s has no connection with operation %s", r.connection, r.topic, r.operation))
+		}
+	}
+	for id, c := range s.connections {
+		for operation, topic := range c.operations {
+			if topic != "" && !c.closing && !slices.Contains(s.rows, row{topic, id, operation}) {
+				problems = append(problems, fmt.Sprintf("operation %s of connection %s has no row under %s", operation, id, topic))
+			}
+		}
+	}
+	return problems
+}
+
+// names are the clients that have a row under the topic.
+func (s snapshot) names(topic string) (names []string) {
+	for _, r := range s.rows {
+		if r.topic == topic {
+			names = append(names, s.connections[r.connection].name)
+		}
+	}
+	return names
+}
+
+func text(v types.AttributeValue) string {
+	if s, ok := v.(*types.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
+}
+
+func members(v types.AttributeValue) map[string]types.AttributeValue {
+	if m, ok := v.(*types.AttributeValueMemberM); ok {
+		return m.Value
+	}
+	return nil
+}

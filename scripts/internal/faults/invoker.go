@@ -1,0 +1,125 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"subwire/shared/chat"
+	"subwire/shared/fanout"
+	"subwire/shared/topology"
+)
+
+// Invoker runs a function with one event and returns its response.
+type Invoker interface {
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}
+
+// Function is an Invoker whose processes can be killed.
+type Function interface {
+	Invoker
+	Kill() bool
+}
+
+// Wrap returns the function with the plan's faults: f itself when there are
+// none for it.
+func (i *Injector) Wrap(name string, f Function) Invoker {
+	var wrapped Invoker = f
+	if i.has(pointLambda + name) {
+		wrapped = &killer{injector: i, point: pointLambda + name, f: f}
+	}
+	if name == topology.Stream.Name && i.has(pointStream) {
+		wrapped = duplicator{i, wrapped}
+	}
+	if name == topology.Sender.Name {
+		for _, b := range i.points[pointSender] {
+			wrapped = bug{i, chat.Topic(b.Chat), wrapped}
+		}
+	}
+	return wrapped
+}
+
+// killer kills one of the function's processes in the middle of an invocation.
+type killer struct {
+	injector *Injector
+	point    string
+	f        Function
+	took     atomic.Int64 // how long the last invocation took, in nanoseconds
+}
+
+func (k *killer) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	if r := k.injector.roll(k.point); r.fault != nil {
+		after := time.Duration(r.moment * float64(k.took.Load()))
+		defer time.AfterFunc(after, func() { k.f.Kill() }).Stop()
+	}
+	begin := time.Now()
+	response, err := k.f.Invoke(ctx, payload)
+	k.took.Store(int64(time.Since(begin)))
+	return response, err
+}
+
+// duplicator gives the function a batch again that it has handled.
+type duplicator struct {
+	injector *Injector
+	next     Invoker
+}
+
+func (d duplicator) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	response, err := d.next.Invoke(ctx, payload)
+	if err == nil && d.injector.roll(pointStream).fault != nil {
+		_, _ = d.next.Invoke(ctx, payload) // nobody waits for the repetition
+	}
+	return response, err
+}
+
+// bug is a sender that fails every event of one topic.
+type bug struct {
+	injector *Injector
+	topic    string
+	next     Invoker
+}
+
+func (b bug) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	var e events.SQSEvent
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return nil, fmt.Errorf("decode event: %w", err)
+	}
+	var failed []events.SQSBatchItemFailure
+	good := slices.DeleteFunc(slices.Clone(e.Records), func(m events.SQSMessage) bool {
+		batch, err := fanout.Decode([]byte(m.Body))
+		hit := err == nil && batch.Event.Topic == b.topic && b.injector.roll(pointSender).fault != nil
+		if hit {
+			failed = append(failed, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
+		}
+		return hit
+	})
+	if len(failed) == 0 {
+		return b.next.Invoke(ctx, payload)
+	}
+	var report events.SQSEventResponse
+	if len(good) > 0 {
+		if err := b.invoke(ctx, good, &report); err != nil {
+			return nil, err
+		}
+	}
+	report.BatchItemFailures = append(report.BatchItemFailures, failed...)
+	return json.Marshal(report)
+}
+
+// invoke runs the sender with some of the messages.
+func (b bug) invoke(ctx context.Context, messages []events.SQSMessage, report *events.SQSEventResponse) error {
+	payload, err := json.Marshal(events.SQSEvent{Records: messages})
+	if err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	response, err := b.next.Invoke(ctx, payload)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(response, report)
+}
