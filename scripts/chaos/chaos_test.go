@@ -210,7 +210,7 @@ func report(t *testing.T, problems []string) {
 }
 
 func TestNothingIsLostUnderTheFaultPlan(t *testing.T) {
-	rounds(t, 5*time.Minute, func(t *testing.T, seed uint64) {
+	rounds(t, 4*time.Minute, func(t *testing.T, seed uint64) {
 		const chatCount = 20
 		h := start(t, Setup{Plan: faults.Full, Seed: seed, Chats: chatCount, Clients: 180, Guests: 20, Redelivery: time.Second})
 		failed := postAll(t, h, chats(chatCount), size(2000, 300)/chatCount, nil)
@@ -221,7 +221,7 @@ func TestNothingIsLostUnderTheFaultPlan(t *testing.T) {
 func TestNothingIsLostWhenProcessesAreKilled(t *testing.T) {
 	const plan = "lambda.connect:kill@0.1,lambda.message:kill@0.1,lambda.disconnect:kill@0.3," +
 		"lambda.graphql:kill@0.1,lambda.stream:kill@0.2,lambda.sender:kill@0.1"
-	rounds(t, 90*time.Second, func(t *testing.T, seed uint64) {
+	rounds(t, time.Minute, func(t *testing.T, seed uint64) {
 		chatCount := size(10, 4)
 		h := start(t, Setup{Plan: plan, Seed: seed, Chats: chatCount, Clients: size(90, 20), Guests: size(10, 4), Redelivery: time.Second})
 		failed := postAll(t, h, chats(chatCount), size(100, 20), nil)
@@ -233,7 +233,7 @@ func TestNothingIsLostWhenProcessesAreKilled(t *testing.T) {
 }
 
 func TestNothingIsLostInAnOutage(t *testing.T) {
-	rounds(t, 90*time.Second, func(t *testing.T, seed uint64) {
+	rounds(t, time.Minute, func(t *testing.T, seed uint64) {
 		chatCount := size(10, 4)
 		h := start(t, Setup{Seed: seed, Data: t.TempDir(), Chats: chatCount, Clients: size(90, 20), Guests: size(10, 4), Redelivery: time.Second})
 		if err := h.SetVisibility(within(t), 15*time.Second); err != nil {
@@ -249,7 +249,7 @@ func TestNothingIsLostInAnOutage(t *testing.T) {
 }
 
 func TestABugInOneChatDisturbsNoOtherAndIsRedriven(t *testing.T) {
-	rounds(t, 90*time.Second, func(t *testing.T, seed uint64) {
+	rounds(t, time.Minute, func(t *testing.T, seed uint64) {
 		const bad, badMessages = "chat-0", 10
 		chatCount := size(10, 4)
 		redelivery := time.Duration(size(10, 3)) * time.Second // five of them must outlast the other chats' posts
