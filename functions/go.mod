@@ -6,7 +6,6 @@ require (
 	github.com/aws/aws-lambda-go v1.55.1
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.52.10
 	github.com/google/go-cmp v0.7.0
-	github.com/oklog/ulid/v2 v2.1.0
 	subwire/shared v0.0.0
 )
 
@@ -32,6 +31,7 @@ require (
 	github.com/aws/smithy-go v1.28.8 // indirect
 	github.com/graphql-go/graphql v0.8.1 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
+	github.com/oklog/ulid/v2 v2.1.0 // indirect
 )
 
 replace subwire/shared => ../shared

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -23,7 +22,7 @@ func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.ChatSchema(store, func() string { return "01A" }, time.Now)), []string{"https://chat.example"}}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), []string{"https://chat.example"}}
 	post := `{"query":"mutation { postMessage(chatId: \"1\", content: \"é\", senderName: \"Ada\") { content } }"}`
 	encoded := newEvent("POST", base64.StdEncoding.EncodeToString([]byte(post)))
 	encoded.IsBase64Encoded = true

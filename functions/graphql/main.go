@@ -2,10 +2,7 @@
 package main
 
 import (
-	"time"
-
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/oklog/ulid/v2"
 
 	"subwire/shared/boot"
 	"subwire/shared/dynamo"
@@ -16,7 +13,7 @@ import (
 func main() {
 	p := boot.Start(topology.GraphQL)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	schema := gql.ChatSchema(store, func() string { return ulid.Make().String() }, time.Now)
+	schema := gql.Chat{Store: store}.Schema()
 	schema.Introspection, schema.Log = p.Introspection, p.Log
 	lambda.Start(handler{p.Log, gql.MustNew(schema), p.AllowedOrigins}.handle)
 }

@@ -2,10 +2,7 @@
 package main
 
 import (
-	"time"
-
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/oklog/ulid/v2"
 
 	"subwire/shared/apigw"
 	"subwire/shared/boot"
@@ -18,7 +15,7 @@ import (
 func main() {
 	p := boot.Start(topology.Message)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	schema := gql.ChatSchema(store, func() string { return ulid.Make().String() }, time.Now)
+	schema := gql.Chat{Store: store}.Schema()
 	schema.Introspection, schema.Log = p.Introspection, p.Log
 	lambda.Start(handler{&session.Session{
 		Connections:   store,

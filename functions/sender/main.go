@@ -2,11 +2,8 @@
 package main
 
 import (
-	"time"
-
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/oklog/ulid/v2"
 
 	"subwire/shared/apigw"
 	"subwire/shared/boot"
@@ -20,7 +17,7 @@ import (
 func main() {
 	p := boot.Start(topology.Sender)
 	queues, store := sqs.NewFromConfig(p.AWS), dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	schema := gql.ChatSchema(store, func() string { return ulid.Make().String() }, time.Now)
+	schema := gql.Chat{Store: store}.Schema()
 	schema.Log = p.Log
 	lambda.Start(handler{p.Log, delivery.New(delivery.Config{
 		Store:    store,

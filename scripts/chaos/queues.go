@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"subwire/scripts/internal/deployment"
 	"subwire/shared/topology"
 )
 
@@ -36,9 +35,13 @@ func (h *Harness) count(ctx context.Context, q topology.Queue) (n int, err error
 	return n, nil
 }
 
+func deadQueues() []topology.Queue {
+	return []topology.Queue{topology.FanoutDead, topology.RetriesDead, topology.StreamDead}
+}
+
 // DeadLetters returns how many messages all dead-letter queues hold.
 func (h *Harness) DeadLetters(ctx context.Context) (int, error) {
-	return h.total(ctx, topology.FanoutDead, topology.RetriesDead, topology.StreamDead)
+	return h.total(ctx, deadQueues()...)
 }
 
 // waiting returns how many messages are on their way to the sender.
@@ -77,13 +80,12 @@ func (h *Harness) Redrive(ctx context.Context, command string) (int, error) {
 		return 0, fmt.Errorf("make folder: %w", err)
 	}
 	defer os.RemoveAll(folder)
-	forget, err := deployment.Save(folder, h.cloud.Backend, deployment.Deployment{
-		HTTPURL: h.cloud.HTTPURL, WSURL: h.cloud.WSURL, Tables: h.cloud.Tables, Queues: h.cloud.Queues})
+	forget, err := h.cloud.Announce(folder)
 	if err != nil {
 		return 0, err
 	}
 	defer forget()
-	for _, q := range []topology.Queue{topology.FanoutDead, topology.RetriesDead, topology.StreamDead} {
+	for _, q := range deadQueues() {
 		cmd := exec.CommandContext(ctx, command, "send", "-local", "-queue", q.Name, "-yes")
 		cmd.Dir = folder
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -14,7 +14,6 @@ import (
 	"syscall"
 
 	"subwire/scripts/internal/cloud"
-	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/faults"
 )
 
@@ -61,7 +60,7 @@ func run(ctx context.Context, cfg cloud.Config) error {
 		return err
 	}
 	defer c.Stop()
-	forget, err := deployment.Save(cfg.Root, c.Backend, deployment.Deployment{HTTPURL: c.HTTPURL, WSURL: c.WSURL, Tables: c.Tables, Queues: c.Queues})
+	forget, err := c.Announce(cfg.Root)
 	if err != nil {
 		return err
 	}

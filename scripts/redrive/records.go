@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 	"github.com/oklog/ulid/v2"
 
+	"subwire/scripts/internal/esm"
 	"subwire/shared/topology"
 )
 
@@ -83,7 +84,7 @@ func (s source) fromStream(ctx context.Context, r recordRange) ([]events.DynamoD
 		for _, record := range page.Records {
 			order := compareSequence(aws.ToString(record.Dynamodb.SequenceNumber), r.End)
 			if order <= 0 && record.EventName == types.OperationTypeInsert {
-				inserts = append(inserts, insert(streamImage(record.Dynamodb.NewImage)))
+				inserts = append(inserts, insert(esm.Attributes(record.Dynamodb.NewImage)))
 			}
 			if order >= 0 {
 				return inserts, nil
@@ -137,24 +138,8 @@ func insert(image map[string]events.DynamoDBAttributeValue) events.DynamoDBEvent
 		Change: events.DynamoDBStreamRecord{NewImage: image}}
 }
 
-// streamImage and tableImage carry over strings and numbers. Others become
-// null: no attribute of a message is of their types, and so its decoder
-// refuses either.
-func streamImage(in map[string]types.AttributeValue) map[string]events.DynamoDBAttributeValue {
-	out := make(map[string]events.DynamoDBAttributeValue, len(in))
-	for name, v := range in {
-		switch v := v.(type) {
-		case *types.AttributeValueMemberS:
-			out[name] = events.NewStringAttribute(v.Value)
-		case *types.AttributeValueMemberN:
-			out[name] = events.NewNumberAttribute(v.Value)
-		default:
-			out[name] = events.NewNullAttribute()
-		}
-	}
-	return out
-}
-
+// tableImage carries over strings and numbers. Others become null: no attribute
+// of a message is of their types, and so its decoder refuses either.
 func tableImage(in map[string]tabletypes.AttributeValue) map[string]events.DynamoDBAttributeValue {
 	out := make(map[string]events.DynamoDBAttributeValue, len(in))
 	for name, v := range in {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,21 +30,21 @@ type round struct {
 
 // deliver executes the task and starts its posts.
 func (d *round) deliver(ctx context.Context, task fanout.Task) {
+	targets := d.unserved(task.Targets)
+	if len(targets) == 0 {
+		return
+	}
 	answer, err := d.execute(ctx, task.Operation)
 	if err != nil {
 		d.sender.Log.Warn("operation not executed", "event", d.batch.Event.ID, "operation", task.Operation, "error", err)
-		d.later(task.Operation, task.Targets...)
+		d.later(task.Operation, targets...)
 		return
 	}
-	for i, target := range task.Targets {
-		if d.sender.served.Contains(service{d.batch.Event.ID, target}) {
-			d.count(&d.report.Skipped)
-			continue
-		}
+	for i, target := range targets {
 		select {
 		case d.sender.slots <- struct{}{}:
 		case <-ctx.Done():
-			d.later(task.Operation, task.Targets[i:]...)
+			d.later(task.Operation, targets[i:]...)
 			return
 		}
 		d.posts.Go(func() {
@@ -51,6 +52,21 @@ func (d *round) deliver(ctx context.Context, task fanout.Task) {
 			d.post(ctx, task.Operation, target, answer)
 		})
 	}
+}
+
+// unserved leaves out the targets that this process served when it had the
+// batch before, which is hardly ever.
+func (d *round) unserved(targets []fanout.Target) []fanout.Target {
+	if d.sender.served.Len() == 0 {
+		return targets
+	}
+	left := slices.DeleteFunc(slices.Clone(targets), func(t fanout.Target) bool {
+		return d.sender.served.Contains(service{d.batch.Event.ID, t})
+	})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.report.Skipped += len(targets) - len(left)
+	return left
 }
 
 // answer is what every target of a task is sent, but for the operation id.

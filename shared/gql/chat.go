@@ -7,21 +7,32 @@ import (
 	"time"
 
 	"github.com/graphql-go/graphql"
+	"github.com/oklog/ulid/v2"
 
 	"subwire/shared/chat"
 	"subwire/shared/pubsub"
 )
 
-// ChatSchema fills the schema of the chat into a Config:
+// Chat is what the chat's schema is made of.
+type Chat struct {
+	Store chat.Store
+	NewID func() string    // makes message ids, which must ascend; nil for ULIDs
+	Now   func() time.Time // nil for time.Now
+}
+
+// Schema fills the schema of the chat into a Config:
 //
 //	type Message { id: ID! chatId: ID! content: String! createdAt: String! senderName: String! }
 //	type Query { getNewMessages(chatId: ID!, after: ID, limit: Int = 50): [Message!]! }
 //	type Mutation { postMessage(chatId: ID!, content: String!, senderName: String!): Message! }
 //	type Subscription { newMessage(chatId: ID!): Message! }
-//
-// newID makes message ids, which must ascend; now tells the time.
-func ChatSchema(store chat.Store, newID func() string, now func() time.Time) Config {
-	r := chatResolvers{store, newID, now}
+func (c Chat) Schema() Config {
+	if c.NewID == nil {
+		c.NewID = func() string { return ulid.Make().String() }
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	id, text := graphql.NewNonNull(graphql.ID), graphql.NewNonNull(graphql.String)
 	message := graphql.NewObject(graphql.ObjectConfig{Name: "Message", Fields: graphql.Fields{
 		"id":         messageField(id, func(m chat.Message) string { return m.ID }),
@@ -38,7 +49,7 @@ func ChatSchema(store chat.Store, newID func() string, now func() time.Time) Con
 				Description: "Messages of a chat, oldest first: those after the given id, or else the newest.",
 				Args: graphql.FieldConfigArgument{"chatId": chatID, "after": {Type: graphql.ID},
 					"limit": {Type: graphql.Int, DefaultValue: chat.DefaultMessages}},
-				Resolve: r.getNewMessages,
+				Resolve: c.getNewMessages,
 			},
 		}}),
 		Mutation: graphql.NewObject(graphql.ObjectConfig{Name: "Mutation", Fields: graphql.Fields{
@@ -46,7 +57,7 @@ func ChatSchema(store chat.Store, newID func() string, now func() time.Time) Con
 				Type:        graphql.NewNonNull(message),
 				Description: "Writes a message. Every subscriber of the chat gets it.",
 				Args:        graphql.FieldConfigArgument{"chatId": chatID, "content": {Type: text}, "senderName": {Type: text}},
-				Resolve:     r.postMessage,
+				Resolve:     c.postMessage,
 			},
 		}}),
 		Subscriptions: map[string]Subscription{
@@ -80,13 +91,7 @@ func newMessageRoot(root json.RawMessage) (any, error) {
 	return m, nil
 }
 
-type chatResolvers struct {
-	store chat.Store
-	newID func() string
-	now   func() time.Time
-}
-
-func (r chatResolvers) getNewMessages(p graphql.ResolveParams) (any, error) {
+func (c Chat) getNewMessages(p graphql.ResolveParams) (any, error) {
 	chatID, limit := argument(p.Args, "chatId"), chat.DefaultMessages
 	if n, ok := p.Args["limit"].(int); ok {
 		limit = n
@@ -94,25 +99,25 @@ func (r chatResolvers) getNewMessages(p graphql.ResolveParams) (any, error) {
 	if err := errors.Join(chat.CheckChatID(chatID), chat.CheckLimit(limit)); err != nil {
 		return nil, refuseInput(err)
 	}
-	found, err := r.store.Messages(p.Context, chatID, argument(p.Args, "after"), limit)
+	found, err := c.Store.Messages(p.Context, chatID, argument(p.Args, "after"), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read messages: %w", err)
 	}
 	return found, nil
 }
 
-func (r chatResolvers) postMessage(p graphql.ResolveParams) (any, error) {
+func (c Chat) postMessage(p graphql.ResolveParams) (any, error) {
 	m := chat.Message{
-		ID:         r.newID(),
+		ID:         c.NewID(),
 		ChatID:     argument(p.Args, "chatId"),
 		Content:    argument(p.Args, "content"),
 		SenderName: argument(p.Args, "senderName"),
-		CreatedAt:  r.now().UTC().Truncate(time.Millisecond), // what the store keeps
+		CreatedAt:  c.Now().UTC().Truncate(time.Millisecond), // what the store keeps
 	}
 	if err := m.Check(); err != nil {
 		return nil, refuseInput(err)
 	}
-	if err := r.store.PutMessage(p.Context, m); err != nil {
+	if err := c.Store.PutMessage(p.Context, m); err != nil {
 		return nil, fmt.Errorf("write message: %w", err)
 	}
 	return m, nil

@@ -34,7 +34,7 @@ func (s store) Messages(context.Context, string, string, int) ([]chat.Message, e
 
 func newExecutor(t testing.TB, s store, change func(*gql.Config)) *gql.Executor {
 	t.Helper()
-	c := gql.ChatSchema(s, func() string { return "01B" }, func() time.Time { return noon })
+	c := gql.Chat{Store: s, NewID: func() string { return "01B" }, Now: func() time.Time { return noon }}.Schema()
 	c.Introspection, c.Log = true, slog.New(slog.NewTextHandler(io.Discard, nil))
 	if change != nil {
 		change(&c)
@@ -293,7 +293,7 @@ func BenchmarkRun(b *testing.B) {
 }
 
 func Example() {
-	e := gql.MustNew(gql.ChatSchema(store{}, func() string { return "01B" }, time.Now))
+	e := gql.MustNew(gql.Chat{Store: store{}}.Schema())
 	x, err := e.Prepare(pubsub.Operation{
 		Document:  `subscription ($chat: ID!) { newMessage(chatId: $chat) { content } }`,
 		Variables: json.RawMessage(`{"chat":"lobby"}`),

@@ -44,9 +44,6 @@ func Unauthorized() CloseError { return CloseError{CodeUnauthorized, "Unauthoriz
 // any more.
 func ConnectionExpired() CloseError { return CloseError{CodeUnauthorized, "Connection expired"} }
 
-// Forbidden is for a connection_init that the server will not acknowledge.
-func Forbidden() CloseError { return CloseError{CodeForbidden, "Forbidden"} }
-
 // ConnectionInitialisationTimeout is for a connection_init that came late or never.
 func ConnectionInitialisationTimeout() CloseError {
 	return CloseError{CodeConnectionInitialisationTimeout, "Connection initialisation timeout"}

@@ -24,7 +24,7 @@ type Effect interface{ effect() }
 // Acknowledge asks to store the payload of connection_init, mark the
 // connection acknowledged, and answer with a connection_ack. That order
 // keeps a client that has the acknowledgement from being refused its first
-// subscribe. A server may refuse with Forbidden instead.
+// subscribe. A server may refuse with CodeForbidden instead.
 type Acknowledge struct {
 	Payload json.RawMessage // of connection_init; nil without
 }

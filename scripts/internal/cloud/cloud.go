@@ -18,6 +18,7 @@ import (
 
 	"subwire/scripts/internal/apigwemu"
 	"subwire/scripts/internal/backend"
+	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/faults"
 	"subwire/scripts/internal/lambdart"
 	"subwire/shared/topology"
@@ -208,6 +209,13 @@ func (c *Cloud) serve(l net.Listener, h http.Handler) {
 			c.cfg.Log.Error("server stopped", "address", l.Addr(), "error", err)
 		}
 	})
+}
+
+// Announce notes in the folder that this cloud runs there, for commands with
+// -local. Call forget when it ends.
+func (c *Cloud) Announce(folder string) (forget func(), err error) {
+	return deployment.Save(folder, c.Backend, deployment.Deployment{
+		HTTPURL: c.HTTPURL, WSURL: c.WSURL, Tables: c.Tables, Queues: c.Queues})
 }
 
 // stopTime bounds the end of the sockets and of what they were doing.

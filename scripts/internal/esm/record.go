@@ -24,9 +24,9 @@ type record struct {
 func newRecord(r types.Record, streamARN, key string) (record, error) {
 	change := events.DynamoDBStreamRecord{
 		ApproximateCreationDateTime: events.SecondsEpochTime{Time: aws.ToTime(r.Dynamodb.ApproximateCreationDateTime).Truncate(time.Second)},
-		Keys:                        attributes(r.Dynamodb.Keys),
-		NewImage:                    attributes(r.Dynamodb.NewImage),
-		OldImage:                    attributes(r.Dynamodb.OldImage),
+		Keys:                        Attributes(r.Dynamodb.Keys),
+		NewImage:                    Attributes(r.Dynamodb.NewImage),
+		OldImage:                    Attributes(r.Dynamodb.OldImage),
 		SequenceNumber:              aws.ToString(r.Dynamodb.SequenceNumber),
 		SizeBytes:                   aws.ToInt64(r.Dynamodb.SizeBytes),
 		StreamViewType:              string(r.Dynamodb.StreamViewType),
@@ -81,7 +81,9 @@ func fit(records []record, size int) int {
 	return min(size, len(records))
 }
 
-func attributes(in map[string]types.AttributeValue) map[string]events.DynamoDBAttributeValue {
+// Attributes translates an item of a stream record from the stream's API to a
+// function's input.
+func Attributes(in map[string]types.AttributeValue) map[string]events.DynamoDBAttributeValue {
 	out := make(map[string]events.DynamoDBAttributeValue, len(in))
 	for name, v := range in {
 		out[name] = attribute(v)
@@ -106,7 +108,7 @@ func attribute(v types.AttributeValue) events.DynamoDBAttributeValue {
 	case *types.AttributeValueMemberBS:
 		return events.NewBinarySetAttribute(v.Value)
 	case *types.AttributeValueMemberM:
-		return events.NewMapAttribute(attributes(v.Value))
+		return events.NewMapAttribute(Attributes(v.Value))
 	case *types.AttributeValueMemberL:
 		list := make([]events.DynamoDBAttributeValue, len(v.Value))
 		for i, e := range v.Value {
