@@ -22,6 +22,7 @@ import (
 
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
+	"subwire/scripts/internal/wsclient"
 )
 
 // patience bounds the wait for another process. It is no expectation.
@@ -44,7 +45,7 @@ func TestMain(m *testing.M) {
 }
 
 // start runs the command on free ports until it says that it is running, and
-// returns its URLs: HTTP, then WebSocket.
+// returns its URLs: HTTP, WebSocket and, with -control, that one.
 func start(t *testing.T, args ...string) (cmd *exec.Cmd, urls []string) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -66,7 +67,7 @@ func start(t *testing.T, args ...string) (cmd *exec.Cmd, urls []string) {
 	})
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		for _, word := range strings.Fields(lines.Text()) {
-			if strings.Contains(word, "://") && len(urls) < 2 {
+			if strings.Contains(word, "://") && len(urls) < 3 {
 				urls = append(urls, word)
 			}
 		}
@@ -204,5 +205,53 @@ func TestLines(t *testing.T) {
 	want := "sender     invocation duration=12.3ms start=warm\ncloud WARN no function n=1\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestTheControlAPI(t *testing.T) {
+	t.Parallel()
+	_, urls := start(t, "-http", "127.0.0.1:0", "-ws", "127.0.0.1:0", "-control", "127.0.0.1:0")
+	put := func(path string, want int) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, urls[2]+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("PUT %s: status %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+	dial := func() (*wsclient.Client, error) { return wsclient.Dial(t.Context(), urls[1], wsclient.Options{}) }
+	c, err := dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	put("/gateway/down", http.StatusNoContent)
+	<-c.Done()
+	if closed := (*wsclient.ClosedError)(nil); !errors.As(c.Err(), &closed) || closed.Code != 1006 {
+		t.Errorf("the socket ended with %v", c.Err())
+	}
+	if _, err := dial(); err == nil {
+		t.Error("a handshake succeeds while the gateway is down")
+	}
+	put("/gateway/up", http.StatusNoContent)
+	put("/functions/message/kill", http.StatusNoContent)
+	put("/functions/nobody/kill", http.StatusNotFound)
+	if c, err = dial(); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
+func TestTheControlAPIIsOnLoopbackOnly(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command(binary, "-root", "../..", "-http", "127.0.0.1:0", "-ws", "127.0.0.1:0", "-control", "0.0.0.0:0").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "not a loopback address") {
+		t.Errorf("got %v, %s", err, out)
 	}
 }

@@ -22,6 +22,7 @@ func main() {
 	flag.StringVar(&cfg.Root, "root", ".", "`folder` of the repository")
 	flag.StringVar(&cfg.HTTP, "http", "127.0.0.1:4000", "`address` of the HTTP API; a free port when it is taken")
 	flag.StringVar(&cfg.WS, "ws", "127.0.0.1:4001", "`address` of the WebSocket API, likewise")
+	flag.StringVar(&cfg.Control, "control", "", "loopback `address` of an API that cuts the gateway and kills functions, for tests; default none")
 	flag.StringVar(&cfg.Data, "data", "", "`folder` that keeps data between runs; default in memory")
 	plan := flag.String("fault", "", "`plan` of what goes wrong, such as "+faults.Full+"; sender:fail(CHAT) is a bug")
 	flag.Uint64Var(&cfg.Seed, "seed", 0, "of the faults; default random")
@@ -65,7 +66,11 @@ func run(ctx context.Context, cfg cloud.Config) error {
 		return err
 	}
 	defer forget()
-	fmt.Printf(banner, c.HTTPURL, c.WSURL, c.HTTPURL)
+	control := ""
+	if c.ControlURL != "" {
+		control = "  control             " + c.ControlURL + "\n"
+	}
+	fmt.Printf(banner, c.HTTPURL, c.WSURL, control, c.HTTPURL)
 	<-ctx.Done()
 	fmt.Println("\nstopping")
 	return nil
@@ -76,7 +81,7 @@ Subwire is running. Ctrl-C stops it.
 
   GraphQL over HTTP   %s
   subscriptions       %s   (graphql-transport-ws)
-
+%s
 Post a message:
 
   curl %s -H 'content-type: application/json' -d '{"query":"mutation { postMessage(chatId: \"lobby\", content: \"hello\", senderName: \"Ada\") { id } }"}'

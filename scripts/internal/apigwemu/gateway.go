@@ -111,6 +111,7 @@ type Gateway struct {
 	mu      sync.Mutex // guards what follows
 	sockets map[string]*socket
 	closed  bool
+	down    bool // see SetDown
 }
 
 // New returns a gateway. It needs no start.
@@ -168,6 +169,19 @@ func (g *Gateway) Cut(connectionID string) bool {
 	return true
 }
 
+// SetDown takes the WebSocket API's network away, or gives it back. While it is
+// down, every socket is cut and every handshake's connection is dropped without
+// an answer. The management API and the HTTP API stay, for those who post
+// meanwhile.
+func (g *Gateway) SetDown(down bool) {
+	g.mu.Lock()
+	g.down = down
+	g.mu.Unlock()
+	if down {
+		g.CutAll()
+	}
+}
+
 // CutAll cuts every open socket.
 func (g *Gateway) CutAll() {
 	for _, id := range g.Connections() {
@@ -195,6 +209,13 @@ func (g *Gateway) Close(ctx context.Context) error {
 		<-done
 		return fmt.Errorf("close sockets: %w", ctx.Err())
 	}
+}
+
+// isDown reports what SetDown has set.
+func (g *Gateway) isDown() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.down
 }
 
 // begin counts what Close waits for. It reports whether the gateway is open.
@@ -226,13 +247,16 @@ func (g *Gateway) socket(id string) *socket {
 }
 
 // add makes the socket reachable. One that was pending while the gateway shut
-// is closed at once.
+// is closed at once, and one that was while the network went is cut.
 func (g *Gateway) add(s *socket) {
 	g.mu.Lock()
 	g.sockets[s.id] = s
-	closed := g.closed
+	closed, down := g.closed, g.down
 	g.mu.Unlock()
-	if closed {
+	switch {
+	case down:
+		s.cut()
+	case closed:
 		s.close(goingAway)
 	}
 }

@@ -3,14 +3,18 @@ package apigwemu
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"subwire/scripts/internal/wsclient"
 )
 
 func TestManagementCallsAreRefusedAsAWSDoes(t *testing.T) {
@@ -175,6 +179,46 @@ func TestCutBreaksSocketsWithoutACloseFrame(t *testing.T) {
 	a.CutAll()
 	closedWith(t, two, 1006, "")
 	a.ended(twoID, 1006, "Connection Closed Abnormally")
+}
+
+func TestDownCutsSocketsAndDropsHandshakesUntilUp(t *testing.T) {
+	t.Parallel()
+	hold, held := make(chan struct{}), make(chan struct{}, 1)
+	var holding atomic.Bool
+	a := newAPI(t, Config{Connect: function(func(context.Context, []byte) ([]byte, error) {
+		if holding.Load() {
+			held <- struct{}{}
+			<-hold
+		}
+		return []byte(ok), nil
+	})})
+	c, id := a.open()
+	pending := make(chan error, 1)
+	holding.Store(true)
+	go func() {
+		c, err := wsclient.DialRaw(t.Context(), a.url(), wsclient.Options{})
+		if err == nil {
+			_, err = c.Next(t.Context()) // it may see the upgrade first, as both sides of a lost network may differ
+		}
+		pending <- err
+	}()
+	<-held
+
+	a.SetDown(true)
+	closedWith(t, c, 1006, "")
+	a.ended(id, 1006, "Connection Closed Abnormally")
+	a.post(id, "late", 410)
+	close(hold)
+	if err := <-pending; err == nil {
+		t.Error("a handshake that was pending made an open socket")
+	}
+	if _, err := wsclient.DialRaw(t.Context(), a.url(), wsclient.Options{}); err == nil || errors.As(err, new(*wsclient.RefusedError)) {
+		t.Errorf("a handshake while down: %v", err)
+	}
+	holding.Store(false)
+	a.SetDown(false)
+	<-a.connected // the pending one's
+	a.open()
 }
 
 func TestDisconnectCanBeLost(t *testing.T) {

@@ -62,6 +62,9 @@ type socket struct {
 // upgrade asks $connect about a new socket and, if it agrees, runs it to its
 // end.
 func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
+	if g.isDown() {
+		panic(http.ErrAbortHandler) // net/http drops the connection, and logs nothing
+	}
 	if !g.begin() {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return

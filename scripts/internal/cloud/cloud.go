@@ -29,6 +29,7 @@ type Config struct {
 	Root     string            // of the repository: bin/local/FUNCTION/bootstrap and .cache are in it
 	HTTP     string            // address of the HTTP API; default a free port on loopback
 	WS       string            // address of the WebSocket API, likewise
+	Control  string            // loopback address of the control API (see control.go); "" for none
 	Data     string            // folder that keeps tables and queues between runs; "" for memory
 	Settings map[string]string // environment for the functions, beside what topology gives them
 	Limits   apigwemu.Limits   // of the gateway; zero fields as AWS has them
@@ -46,6 +47,7 @@ const stage = "local"
 // Cloud is a running cloud.
 type Cloud struct {
 	HTTPURL, WSURL string // for clients
+	ControlURL     string // of the control API; "" without
 	Backend        *backend.Backend
 	Gateway        *apigwemu.Gateway
 	Functions      map[string]*lambdart.Function // by name
@@ -96,6 +98,9 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		return nil, err
 	}
 	c.startGateway(ws, web)
+	if err := c.startControl(); err != nil {
+		return nil, err
+	}
 	return c, c.startMappings(ctx)
 }
 

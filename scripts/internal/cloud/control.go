@@ -1,0 +1,51 @@
+package cloud
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+)
+
+// startControl serves the control API at Config.Control, unless that is "".
+func (c *Cloud) startControl() error {
+	if c.cfg.Control == "" {
+		return nil
+	}
+	if host, _, err := net.SplitHostPort(c.cfg.Control); err != nil || !net.ParseIP(host).IsLoopback() {
+		return fmt.Errorf("control address %q is not a loopback address with a port", c.cfg.Control)
+	}
+	l, err := listen(c.cfg.Control)
+	if err != nil {
+		return err
+	}
+	c.ControlURL = "http://" + l.Addr().String()
+	c.serve(l, c.control())
+	return nil
+}
+
+// control lets tests in other processes break the running cloud. Every request
+// is answered 204 once it is done. No page of a browser can send one, as PUT
+// needs the server's leave.
+//
+//	PUT /gateway/down            every socket is cut without a close frame, and handshakes get no answer
+//	PUT /gateway/up              clients can connect again
+//	PUT /functions/{name}/kill   kills a process of the function, a busy one if there is any; 404 when none runs
+func (c *Cloud) control() http.Handler {
+	setDown := func(down bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			c.Gateway.SetDown(down)
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("PUT /gateway/down", setDown(true))
+	mux.Handle("PUT /gateway/up", setDown(false))
+	mux.HandleFunc("PUT /functions/{name}/kill", func(w http.ResponseWriter, r *http.Request) {
+		status := http.StatusNoContent
+		if f := c.Functions[r.PathValue("name")]; f == nil || !f.Kill() {
+			status = http.StatusNotFound
+		}
+		w.WriteHeader(status)
+	})
+	return mux
+}
