@@ -1,0 +1,115 @@
+// Bench measures Subwire: go run ./scripts/bench COMMAND [flags]. Without a
+// command it lists them; COMMAND -help lists a command's flags.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"subwire/scripts/bench/report"
+)
+
+// command is one kind of measurement.
+type command struct {
+	name, about string
+	// register declares the command's own flags and returns what measures once,
+	// with the flags' values. Machine and Command of the report are filled in
+	// by the caller.
+	register func(flags *flag.FlagSet) measure
+}
+
+// measure returns one repetition's report. Equal seeds choose the same random
+// input.
+type measure func(ctx context.Context, seed uint64) (report.Report, error)
+
+func commands() []command {
+	return []command{planCommand()}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// errUsage is returned when no command is named.
+var errUsage = errors.New("say which command")
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 {
+		for _, c := range commands() {
+			if c.name == args[0] {
+				return c.run(ctx, args[1:], out)
+			}
+		}
+	}
+	fmt.Fprintln(out, "usage: bench COMMAND [-count N] [-seed N] [-json FILE] [-svg FILE] [flags of the command]")
+	for _, c := range commands() {
+		fmt.Fprintf(out, "  %-10s %s\n", c.name, c.about)
+	}
+	return errUsage
+}
+
+// run measures as often as asked and shows the report.
+func (c command) run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("bench "+c.name, flag.ContinueOnError)
+	count := flags.Int("count", 1, "repetitions; figures are then the median and, in percent of it, the sample farthest from it")
+	seed := flags.Uint64("seed", 1, "of what is random in the input; each repetition adds one")
+	jsonFile := flags.String("json", "", "`FILE` for the report with all samples")
+	svgFile := flags.String("svg", "", "`FILE` for the plot")
+	once := c.register(flags)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *count < 1 || flags.NArg() > 0 {
+		return fmt.Errorf("%s: -count must be 1 or more, and nothing may follow the flags", c.name)
+	}
+	var repetitions []report.Report
+	for i := range *count {
+		r, err := once(ctx, *seed+uint64(i))
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		repetitions = append(repetitions, r)
+	}
+	r, err := report.Merge(repetitions)
+	if err != nil {
+		return err
+	}
+	r.Command, r.Machine = c.name, report.ThisMachine(ctx)
+	return show(r, out, *jsonFile, *svgFile)
+}
+
+// show writes the text, and the files that are named.
+func show(r report.Report, out io.Writer, jsonFile, svgFile string) error {
+	return errors.Join(
+		r.WriteText(out),
+		write(jsonFile, r.WriteJSON),
+		write(svgFile, r.WriteSVG),
+	)
+}
+
+// write fills the file, unless it has no name.
+func write(name string, content func(io.Writer) error) error {
+	if name == "" {
+		return nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(content(f), f.Close())
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// cost is what one run of something costs on the average.
+type cost struct{ ns, allocs, bytes float64 }
+
+// longEnough is for how long something is run to measure it.
+const longEnough = 300 * time.Millisecond
+
+// perRun runs work again and again until the time suffices to tell its cost,
+// after one run to warm up.
+func perRun(work func() error) (cost, error) {
+	if err := work(); err != nil {
+		return cost{}, err
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	begin, runs := time.Now(), 0
+	for time.Since(begin) < longEnough {
+		if err := work(); err != nil {
+			return cost{}, err
+		}
+		runs++
+	}
+	took := time.Since(begin)
+	runtime.ReadMemStats(&after)
+	n := float64(runs)
+	return cost{float64(took.Nanoseconds()) / n, float64(after.Mallocs-before.Mallocs) / n,
+		float64(after.TotalAlloc-before.TotalAlloc) / n}, nil
+}
+
+// numbers is a flag with a list of positive numbers, separated by commas.
+type numbers []int
+
+func (n *numbers) String() string {
+	var out []string
+	for _, v := range *n {
+		out = append(out, strconv.Itoa(v))
+	}
+	return strings.Join(out, ",")
+}
+
+// Set implements flag.Value.
+func (n *numbers) Set(list string) error {
+	*n = nil
+	for item := range strings.SplitSeq(list, ",") {
+		v, err := strconv.Atoi(item)
+		if err != nil || v < 1 {
+			return fmt.Errorf("%q is no positive number", item)
+		}
+		*n = append(*n, v)
+	}
+	return nil
+}
