@@ -22,7 +22,7 @@ func main() {
 	lambda.Start(handler{p.Log, delivery.New(delivery.Config{
 		Store:    store,
 		Executor: gql.MustNew(schema),
-		Gateway:  apigw.New(p.AWS, p.Callback, p.SenderWorkers),
+		Gateway:  apigw.New(p.AWS, p.Callback, 2*p.SenderWorkers),
 		Retries:  queue.New(queues, p.Queue(topology.Retries)),
 		Dead:     queue.New(queues, p.Queue(topology.RetriesDead)),
 		Workers:  p.SenderWorkers,

@@ -121,7 +121,7 @@ func (c *Config) set(s topology.Setting, value string) (err error) {
 			err = errors.New("it must be a power of two")
 		}
 	case topology.SenderWorkers:
-		c.SenderWorkers, err = number(value, 1, 900) // a Lambda environment has 1,024 file descriptors
+		c.SenderWorkers, err = number(value, 1, 450) // twice as many sockets; a Lambda environment has 1,024 file descriptors
 	case topology.Introspection:
 		c.Introspection, err = strconv.ParseBool(value)
 	case topology.LogLevel:

@@ -69,7 +69,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"NothingIsSet":        {topology.Stream, nil, []string{"SUBSCRIPTIONS_TABLE is not set", "FANOUT_QUEUE is not set"}},
 		"NoCallback":          {topology.Sender, map[string]string{topology.CallbackEnv: ""}, []string{"CALLBACK_URL is not set"}},
 		"GroupsNoPowerOfTwo":  {topology.Stream, map[string]string{"FANOUT_GROUPS": "3"}, []string{`FANOUT_GROUPS is "3"`, "power of two"}},
-		"WorkersNotANumber":   {topology.Sender, map[string]string{"SENDER_WORKERS": "many"}, []string{"SENDER_WORKERS", "1 to 900"}},
+		"WorkersNotANumber":   {topology.Sender, map[string]string{"SENDER_WORKERS": "many"}, []string{"SENDER_WORKERS", "1 to 450"}},
 		"InitTimeoutTooLong":  {topology.Connect, map[string]string{"INIT_TIMEOUT": "1h"}, []string{"INIT_TIMEOUT", "14m0s"}},
 		"UnknownLogLevel":     {topology.Connect, map[string]string{"LOG_LEVEL": "loud"}, []string{"LOG_LEVEL"}},
 		"IntrospectionNoBool": {topology.Message, map[string]string{"INTROSPECTION": "maybe"}, []string{"INTROSPECTION"}},

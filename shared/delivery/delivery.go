@@ -41,14 +41,14 @@ type Config struct {
 	Gateway  session.Gateway // also tells pubsub.ErrBusy apart
 	Retries  Retries
 	Dead     DeadLetters
-	Workers  int          // posts in flight at once, over all batches
+	Workers  int          // posts in flight at once, over all batches, and as many again that are slow
 	Log      *slog.Logger // nil for slog.Default()
 }
 
 // Sender delivers batches. It may deliver several at once.
 type Sender struct {
 	Config
-	slots       chan struct{}                         // one for each post in flight
+	slots       slots
 	executables *lru.Cache[string, pubsub.Executable] // by operation key
 	served      *lru.Cache[service, struct{}]         // of batches that will come again
 }
@@ -74,7 +74,7 @@ func New(c Config) *Sender {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Sender{Config: c, slots: make(chan struct{}, c.Workers),
+	return &Sender{Config: c, slots: newSlots(c.Workers),
 		executables: newCache[string, pubsub.Executable](cachedOperations),
 		served:      newCache[service, struct{}](rememberedServices)}
 }
@@ -107,11 +107,8 @@ func (s *Sender) Deliver(ctx context.Context, body []byte) (Report, error) {
 	if err != nil {
 		return Report{}, s.park(ctx, body, err.Error())
 	}
-	d := &round{sender: s, batch: b, left: map[string][]fanout.Target{}, closed: map[string]bool{}}
-	for _, task := range b.Tasks {
-		d.deliver(ctx, task)
-	}
-	d.posts.Wait()
+	d := &round{sender: s, batch: b, posts: make(chan post), left: map[string][]fanout.Target{}, closed: map[string]bool{}}
+	d.run(ctx)
 	err = d.keepLeft(ctx)
 	if err != nil {
 		d.rememberServed()

@@ -20,7 +20,8 @@ import (
 type round struct {
 	sender *Sender
 	batch  fanout.Batch
-	posts  sync.WaitGroup
+	posts  chan post // executed and waiting for a worker
+	work   sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
 	report Report
@@ -28,7 +29,35 @@ type round struct {
 	closed map[string]bool            // connections that were deleted
 }
 
-// deliver executes the task and starts its posts.
+// post is what one target is to be sent.
+type post struct {
+	target    fanout.Target
+	operation string // key
+	answer    *answer
+}
+
+// run delivers the batch. There are as many workers as posts that may be in
+// flight, so that only slots keep a target waiting.
+func (d *round) run(ctx context.Context) {
+	for range min(d.sender.slots.most(), d.batch.Targets()) {
+		d.work.Go(func() {
+			h := d.sender.slots.hold()
+			for p := range d.posts {
+				h.acquire()
+				err := d.try(ctx, p)
+				h.release()
+				d.settle(ctx, p, 1, err)
+			}
+		})
+	}
+	for _, task := range d.batch.Tasks {
+		d.deliver(ctx, task)
+	}
+	close(d.posts)
+	d.work.Wait()
+}
+
+// deliver executes the task and hands its targets to the workers.
 func (d *round) deliver(ctx context.Context, task fanout.Task) {
 	targets := d.unserved(task.Targets)
 	if len(targets) == 0 {
@@ -40,17 +69,8 @@ func (d *round) deliver(ctx context.Context, task fanout.Task) {
 		d.later(task.Operation, targets...)
 		return
 	}
-	for i, target := range targets {
-		select {
-		case d.sender.slots <- struct{}{}:
-		case <-ctx.Done():
-			d.later(task.Operation, targets[i:]...)
-			return
-		}
-		d.posts.Go(func() {
-			defer func() { <-d.sender.slots }()
-			d.post(ctx, task.Operation, target, answer)
-		})
+	for _, target := range targets {
+		d.posts <- post{target, task.Operation, &answer}
 	}
 }
 
@@ -120,57 +140,68 @@ var tooLarge = func() answer {
 	return a
 }()
 
-// post sends the answer to one target and acts on the outcome.
-func (d *round) post(ctx context.Context, operation string, t fanout.Target, a answer) {
-	if time.Now().Unix() >= t.Expires {
-		d.expire(ctx, t)
-		return
-	}
-	err := d.try(ctx, t, a)
+// errExpired is the outcome for a target whose time is up.
+var errExpired = errors.New("connection has expired")
+
+// try posts to the target once. The caller holds a slot.
+func (d *round) try(ctx context.Context, p post) error {
 	switch {
-	case err == nil && a.ends:
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case time.Now().Unix() >= p.target.Expires:
+		return errExpired
+	}
+	return d.sender.Gateway.Post(ctx, p.target.ConnectionID, p.answer.frame(p.target.OperationID))
+}
+
+// settle acts on the outcome of the given try, the first being 1.
+func (d *round) settle(ctx context.Context, p post, try int, err error) {
+	switch {
+	case err == nil && p.answer.ends:
 		d.count(&d.report.Delivered)
-		d.endSubscription(ctx, t)
+		d.endSubscription(ctx, p.target)
 	case err == nil:
 		d.count(&d.report.Delivered)
+	case errors.Is(err, errExpired):
+		d.expire(ctx, p.target)
 	case errors.Is(err, pubsub.ErrGone):
 		d.count(&d.report.Gone)
-		d.deleteConnection(ctx, t.ConnectionID)
-	case errors.Is(err, pubsub.ErrTooLarge) && !a.ends:
-		d.post(ctx, operation, t, tooLarge)
+		d.deleteConnection(ctx, p.target.ConnectionID)
+	case errors.Is(err, pubsub.ErrTooLarge) && !p.answer.ends:
+		p.answer = &tooLarge
+		d.again(ctx, p, 0, 0)
+	case errors.Is(err, pubsub.ErrBusy) && try < tries && ctx.Err() == nil:
+		d.again(ctx, p, try, rand.N(pause(try)))
 	case errors.Is(err, pubsub.ErrBusy) || ctx.Err() != nil:
-		d.later(operation, t)
+		d.later(p.operation, p.target)
 	default:
 		d.count(&d.report.Dropped)
-		d.sender.Log.Error("post refused", "event", d.batch.Event.ID, "connection", t.ConnectionID, "error", err)
+		d.sender.Log.Error("post refused", "event", d.batch.Event.ID, "connection", p.target.ConnectionID, "error", err)
 	}
 }
 
-// A busy connection is tried so often at once, with a random pause of up to
-// firstPause that grows fivefold, before it is queued: most are busy for a
-// moment only, as when the account's rate limit was met.
-const (
-	tries      = 3
-	firstPause = 30 * time.Millisecond
-)
+// A busy connection is tried so often at once before it is queued: most are
+// busy for a moment only, as when the account's rate limit was met.
+const tries = 3
 
-// try posts the answer, for which the caller holds a slot. During pauses the
-// slot serves other targets, so that slow clients cost the rest no throughput.
-func (d *round) try(ctx context.Context, t fanout.Target, a answer) error {
-	pause := firstPause
-	for try := 1; ; try++ {
-		err := d.sender.Gateway.Post(ctx, t.ConnectionID, a.frame(t.OperationID))
-		if try == tries || !errors.Is(err, pubsub.ErrBusy) {
-			return err
-		}
-		<-d.sender.slots
+// pause is the longest pause after the given try.
+func pause(try int) time.Duration { return 6 * time.Millisecond << (2 * try) } // 24 ms, 96 ms
+
+// again tries the target once more after the pause, beside the workers: a
+// pause holds neither a worker nor a slot, so that slow clients cost the rest
+// no throughput.
+func (d *round) again(ctx context.Context, p post, try int, after time.Duration) {
+	d.work.Go(func() {
 		select {
-		case <-time.After(rand.N(pause)):
+		case <-time.After(after):
 		case <-ctx.Done():
 		}
-		d.sender.slots <- struct{}{}
-		pause *= 5
-	}
+		h := d.sender.slots.hold()
+		h.acquire()
+		err := d.try(ctx, p)
+		h.release()
+		d.settle(ctx, p, try+1, err)
+	})
 }
 
 func (d *round) count(n *int) {

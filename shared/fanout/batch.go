@@ -34,33 +34,8 @@ type Batch struct {
 
 // Task is one operation to execute, and who gets the result.
 type Task struct {
-	Operation string   `json:"op"` // key of the operation
-	Targets   []Target `json:"targets"`
-}
-
-// Target is one subscription of one connection. Its JSON is the array
-// [connection id, operation id, expiry]: a batch holds a thousand of them.
-type Target struct {
-	ConnectionID string
-	OperationID  string
-	Expires      int64 // of the connection, in Unix seconds: nothing is delivered from then on
-}
-
-// MarshalJSON writes the array.
-func (t Target) MarshalJSON() ([]byte, error) {
-	return json.Marshal([3]any{t.ConnectionID, t.OperationID, t.Expires})
-}
-
-// UnmarshalJSON reads the array.
-func (t *Target) UnmarshalJSON(data []byte) error {
-	parts := []any{&t.ConnectionID, &t.OperationID, &t.Expires}
-	if err := json.Unmarshal(data, &parts); err != nil {
-		return err
-	}
-	if len(parts) != 3 {
-		return fmt.Errorf("target has %d members", len(parts))
-	}
-	return nil
+	Operation string  `json:"op"` // key of the operation
+	Targets   targets `json:"targets"`
 }
 
 // Targets is how many targets the batch has in all its tasks.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"subwire/shared/pubsub"
 )
@@ -233,9 +234,81 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// FuzzTargets compares the hand-written JSON of targets with encoding/json.
+func FuzzTargets(f *testing.F) {
+	for _, seed := range []string{
+		`[["c1=","1",5],["c2=","6f9619ff",-1795529099]]`, `[]`, `null`, ` [ ["c" , "1" ,5 ] ] `, `[["\u003c","\"",0]]`, `[["é","",1]]`,
+		`[["c","1"]]`, `[["c","1",5,6]]`, `[["c","1",1e3]]`, `[["c","1",99999999999999999999]]`, `[["c","1","5"]]`, `[null]`, `[["c","1",5]`,
+		`[["c",null,5]]`, `[["c\\","a\",\"b",5]]`, "[[\"\xff\",\"\u2028\",5]]", `{}`, `[["c","1",5]]]`, `[["c","1",-0]]`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got targets
+		err := json.Unmarshal(data, &got)
+		want, wantErr := plainDecode(data)
+		if (err != nil) != (wantErr != nil) {
+			t.Fatalf("error is %v, of encoding/json %v", err, wantErr)
+		}
+		if err != nil {
+			return
+		}
+		if diff := cmp.Diff(want, []Target(got), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("decoded targets differ from encoding/json's:\n%s", diff)
+		}
+		encoded, err := json.Marshal(got)
+		if wantEncoded := plainEncode(t, want); err != nil || string(encoded) != wantEncoded {
+			t.Fatalf("encoded (%v) as %s, by encoding/json as %s", err, encoded, wantEncoded)
+		}
+	})
+}
+
+func plainDecode(data []byte) ([]Target, error) {
+	var rows [][]json.RawMessage
+	if err := json.Unmarshal(data, &rows); err != nil {
+		return nil, err
+	}
+	out := make([]Target, len(rows))
+	for i, row := range rows {
+		if len(row) != 3 {
+			return nil, errors.New("not three members")
+		}
+		for j, member := range []any{&out[i].ConnectionID, &out[i].OperationID, &out[i].Expires} {
+			if err := json.Unmarshal(row[j], member); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func plainEncode(t *testing.T, list []Target) string {
+	t.Helper()
+	rows := make([][3]any, len(list))
+	for i, target := range list {
+		rows[i] = [3]any{target.ConnectionID, target.OperationID, target.Expires}
+	}
+	encoded, err := json.Marshal(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(encoded)
+}
+
+// plainTopic returns n subscriptions as most clients make them.
+func plainTopic(n, operations int) []pubsub.Subscription {
+	rng := rand.New(rand.NewPCG(1, 1))
+	subs := topic(n, operations, rng)
+	for i := range subs {
+		subs[i].OperationID = fmt.Sprintf("%08x-8b86-4d01-b42d-00cf4fc964ff", rng.Uint32())
+		subs[i].Expires = time.Unix(1795529099, 0)
+	}
+	return subs
+}
+
 func BenchmarkPlan(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
-		subs := topic(n, 3, rand.New(rand.NewPCG(1, 1)))
+		subs := plainTopic(n, 3)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -247,4 +320,33 @@ func BenchmarkPlan(b *testing.B) {
 			}
 		})
 	}
+}
+
+func BenchmarkCode(b *testing.B) {
+	batch := Batch{Event: event, Tasks: []Task{{Operation: strings.Repeat("0", 64)}}}
+	for _, s := range plainTopic(1000, 1) {
+		batch.Tasks[0].Targets = append(batch.Tasks[0].Targets, target(s))
+	}
+	body, _, err := Encode(batch)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("Encode", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetBytes(int64(len(body)))
+		for b.Loop() {
+			if _, _, err := Encode(batch); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Decode", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetBytes(int64(len(body)))
+		for b.Loop() {
+			if _, err := Decode(body); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -28,11 +28,12 @@ type Limits struct {
 // It ends after the first error: of the subscriptions, or ErrEventTooLarge.
 func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error], l Limits) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
-		p := planner{event: event, limits: l}
-		if p.empty = encodedLen(Batch{Version: version, Event: event, Range: l.Groups, Tasks: []Task{}}); p.empty < 0 {
-			yield(Batch{}, fmt.Errorf("encode event %s: root is not JSON", event.ID))
+		none, err := json.Marshal(Batch{Version: version, Event: event, Range: l.Groups, Tasks: []Task{}})
+		if err != nil {
+			yield(Batch{}, fmt.Errorf("encode event %s: %w", event.ID, err))
 			return
 		}
+		p := planner{event: event, limits: l, empty: len(none)}
 		for s, err := range subscriptions {
 			if err != nil {
 				yield(Batch{}, err)
@@ -63,6 +64,7 @@ type planner struct {
 	bytes   int
 	targets int
 	tasks   map[string]int // operation key -> index in batch.Tasks
+	scratch []byte         // to measure in
 }
 
 // add puts the subscription into the current batch. If that one must leave
@@ -98,23 +100,20 @@ func target(s pubsub.Subscription) Target {
 
 // size is how many bytes s adds to the current batch, at most.
 func (p *planner) size(s pubsub.Subscription) int {
-	n := encodedLen(target(s)) + len(",")
+	p.scratch = target(s).append(p.scratch[:0])
+	n := len(p.scratch) + len(",")
 	if _, known := p.tasks[s.OperationKey]; !known {
-		n += encodedLen(Task{Operation: s.OperationKey, Targets: []Target{}}) + len(",")
+		p.scratch = appendString(p.scratch[:0], s.OperationKey)
+		n += len(p.scratch) + len(`{"op":,"targets":[]},`)
 	}
 	return n
 }
 
 func (p *planner) begin(part int) {
 	p.batch = Batch{Event: p.event, Range: part}
-	p.bytes, p.targets, p.tasks = p.empty, 0, map[string]int{}
-}
-
-// encodedLen is how many bytes v has as JSON, or -1 when it cannot be encoded.
-func encodedLen(v any) int {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return -1
+	p.bytes, p.targets = p.empty, 0
+	if p.tasks == nil {
+		p.tasks = map[string]int{}
 	}
-	return len(data)
+	clear(p.tasks)
 }

@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"hash/fnv"
 	"time"
 )
 
@@ -81,9 +80,10 @@ const Buckets = 256
 // Bucket is the part that the subscriptions of a connection fall into, from 0
 // to Buckets-1, whatever their topic.
 func Bucket(connectionID string) int {
-	h := fnv.New32a()
-	h.Write([]byte(connectionID))
-	sum := h.Sum32()
+	sum := uint32(2166136261) // FNV-1a; hash/fnv would allocate for every subscription that is planned
+	for i := range len(connectionID) {
+		sum = (sum ^ uint32(connectionID[i])) * 16777619
+	}
 	// FNV's low bits alone are weak for short, similar ids.
 	return int((sum ^ sum>>8 ^ sum>>16 ^ sum>>24) % Buckets)
 }

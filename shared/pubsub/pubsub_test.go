@@ -3,6 +3,7 @@ package pubsub
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"strings"
 	"testing"
 )
@@ -52,6 +53,20 @@ func TestBucketsAreEven(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Rows are stored by bucket: another hash would lose sight of them.
+func TestBucketIsThatOfFNV(t *testing.T) {
+	t.Parallel()
+	for i := range 1000 {
+		id := fmt.Sprintf("R1k%08xé=", i*2654435761)
+		h := fnv.New32a()
+		h.Write([]byte(id))
+		sum := h.Sum32()
+		if got, want := Bucket(id), int((sum^sum>>8^sum>>16^sum>>24)%Buckets); got != want {
+			t.Fatalf("bucket of %s is %d, want %d", id, got, want)
+		}
 	}
 }
 

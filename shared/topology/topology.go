@@ -95,7 +95,7 @@ var (
 	AllowedOrigins   = Setting{"ALLOWED_ORIGINS", "*"}     // exact origins that may open a socket or call over HTTP; * for any
 	MaxSubscriptions = Setting{"MAX_SUBSCRIPTIONS", "100"} // active operations per connection
 	FanoutGroups     = Setting{"FANOUT_GROUPS", "4"}       // message groups per topic: a power of two up to 256; change it only while fanout.fifo is empty, or order may break once
-	SenderWorkers    = Setting{"SENDER_WORKERS", "64"}     // posts in flight per sender
+	SenderWorkers    = Setting{"SENDER_WORKERS", "64"}     // posts in flight per sender, and as many slow ones
 	Introspection    = Setting{"INTROSPECTION", "true"}    // whether __schema and __type are answered
 	LogLevel         = Setting{"LOG_LEVEL", "info"}        // debug, info, warn or error
 )

@@ -1,0 +1,133 @@
+package fanout
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Target is one subscription of one connection. Its JSON is the array
+// [connection id, operation id, expiry]: a batch holds a thousand of them.
+type Target struct {
+	ConnectionID string
+	OperationID  string
+	Expires      int64 // of the connection, in Unix seconds: nothing is delivered from then on
+}
+
+// targets has JSON of its own, for encoding/json allocates half a dozen times
+// for each.
+type targets []Target
+
+// MarshalJSON writes what encoding/json would.
+func (ts targets) MarshalJSON() ([]byte, error) {
+	const typical = 80 // bytes of a target
+	dst := append(make([]byte, 0, 2+typical*len(ts)), '[')
+	for i, t := range ts {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = t.append(dst)
+	}
+	return append(dst, ']'), nil
+}
+
+func (t Target) append(dst []byte) []byte {
+	dst = appendString(append(dst, '['), t.ConnectionID)
+	dst = appendString(append(dst, ','), t.OperationID)
+	dst = strconv.AppendInt(append(dst, ','), t.Expires, 10)
+	return append(dst, ']')
+}
+
+// appendString appends s as encoding/json does, which is asked only for what
+// it would escape.
+func appendString(dst []byte, s string) []byte {
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, _ := json.Marshal(s) // a string has JSON, whatever is in it
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(append(dst, '"'), s...)
+	return append(dst, '"')
+}
+
+// UnmarshalJSON reads any JSON of the list, and what MarshalJSON mostly writes
+// with two allocations.
+func (ts *targets) UnmarshalJSON(data []byte) error {
+	if list, ok := parsePlain(data); ok {
+		*ts = list
+		return nil
+	}
+	var rows [][]json.RawMessage
+	if err := json.Unmarshal(data, &rows); err != nil {
+		return err
+	}
+	*ts = make(targets, len(rows))
+	for i, row := range rows {
+		if err := (*ts)[i].set(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Target) set(row []json.RawMessage) error {
+	if len(row) != 3 {
+		return fmt.Errorf("target has %d members", len(row))
+	}
+	return errors.Join(json.Unmarshal(row[0], &t.ConnectionID), json.Unmarshal(row[1], &t.OperationID), json.Unmarshal(row[2], &t.Expires))
+}
+
+// parsePlain reads a list without escapes and spaces, and returns false for
+// any other. The strings share one copy of data.
+func parsePlain(data []byte) (targets, bool) {
+	c := cursor{rest: string(data), ok: utf8.Valid(data)}
+	list := make(targets, 0, strings.Count(c.rest, `"`)/4)
+	c.skip("[")
+	for c.ok && c.rest != "]" {
+		if len(list) > 0 {
+			c.skip(",")
+		}
+		c.skip("[")
+		t := Target{ConnectionID: c.text()}
+		c.skip(",")
+		t.OperationID = c.text()
+		c.skip(",")
+		t.Expires = c.number()
+		c.skip("]")
+		list = append(list, t)
+	}
+	return list, c.ok
+}
+
+// cursor goes through valid JSON as long as that is ok.
+type cursor struct {
+	rest string
+	ok   bool
+}
+
+func (c *cursor) skip(token string) {
+	var found bool
+	c.rest, found = strings.CutPrefix(c.rest, token)
+	c.ok = c.ok && found
+}
+
+// text reads a string without escapes.
+func (c *cursor) text() string {
+	c.skip(`"`)
+	s, rest, found := strings.Cut(c.rest, `"`)
+	c.ok = c.ok && found && strings.IndexByte(s, '\\') < 0
+	c.rest = rest
+	return s
+}
+
+func (c *cursor) number() int64 {
+	end := max(0, strings.IndexAny(c.rest, ",]"))
+	n, err := strconv.ParseInt(c.rest[:end], 10, 64)
+	c.ok = c.ok && err == nil
+	c.rest = c.rest[end:]
+	return n
+}
