@@ -1,0 +1,104 @@
+// Subscriptions that survive a lost connection without a gap: what every client
+// of Subwire needs around the npm client graphql-ws. It is plain JavaScript with
+// JSDoc types, so that pages and Node programs import the same file.
+
+/** Whether the server refused the connection and said why: trying again would not help. */
+export const isRefusal = (error) => String(error?.message).includes('connection_error: ');
+
+/** Waits before the next attempt: 1 s, then twice as long each time up to 30 s, less up to half of it at random. */
+export const backOff = (attempts) => {
+  const longest = Math.min(1000 * 2 ** attempts, 30_000);
+  return new Promise((resolve) => setTimeout(resolve, longest * (1 - Math.random() / 2)));
+};
+
+/** Settings of graphql-ws that fit API Gateway. */
+export const settings = {
+  keepAlive: 120_000, // a socket that is silent for 10 minutes is closed
+  connectionAckWaitTimeout: 10_000, // otherwise an acknowledgement that is lost is awaited for ever
+  lazyCloseTimeout: 30_000, // the next page of an application may subscribe again
+  retryAttempts: Infinity,
+  retryWait: backOff,
+  shouldRetry: (error) => !isRefusal(error),
+};
+
+/** The id of the event in an execution result, if the document asks for the id of its root field. */
+export const idOf = (result) => Object.values(result.data ?? {})[0]?.id;
+
+const pongWait = 10_000; // after which a socket counts as lost, in ms
+const remembered = 1000; // ids of a subscription by which duplicates are told
+
+/**
+ * Wraps a graphql-ws client. A subscription whose document declares $after is
+ * resumed after each loss of the connection: it is sent again with the largest
+ * id that was seen, and what comes twice is left out. It begins at the `after`
+ * of its variables, the newest id that the application has; where it has none,
+ * as of an empty chat, the lowest id ('0'.repeat(26)) leaves no gap either.
+ * Ids sort by time, events may come in another order. Other operations pass.
+ *
+ * A socket that does not answer the client's ping is given up.
+ *
+ * @param {import('graphql-ws').Client} client
+ * @param {{ idOf?: (result: any) => string | undefined, retryWait?: (attempts: number) => Promise<void> }} [options]
+ *   idOf: where the id is, if not in the root field. retryWait: before a
+ *   subscription is tried again that the server could not resume just now.
+ * @returns {import('graphql-ws').Client}
+ */
+export function resuming(client, options) {
+  watch(client);
+  return {
+    ...client,
+    subscribe: (payload, sink) =>
+      /\$after\b/.test(payload.query) ? resume(client, payload, sink, options) : client.subscribe(payload, sink),
+    iterate() {
+      throw new Error('iterate does not resume: use subscribe');
+    },
+  };
+}
+
+function resume(client, payload, sink, { idOf: id = idOf, retryWait = backOff } = {}) {
+  let newest = payload.variables?.after;
+  const seen = new Set([newest]);
+  const isNew = (event) => {
+    if (seen.has(event)) return false;
+    seen.add(event);
+    if (seen.size > remembered) seen.delete(seen.values().next().value);
+    if (!newest || event > newest) newest = event;
+    return true;
+  };
+  // graphql-ws writes the same payload object each time it connects, so that a
+  // getter is asked each time.
+  const resumed = { ...payload, variables: { ...payload.variables, get after() { return newest; } } };
+
+  let attempts = 0, stopped = false, unsubscribe = () => {};
+  const begin = () => {
+    unsubscribe = client.subscribe(resumed, {
+      next(result) {
+        attempts = 0;
+        const event = id(result);
+        if (event === undefined || isNew(event)) sink.next(result);
+      },
+      async error(error) {
+        if (error?.[0]?.extensions?.code !== 'UNAVAILABLE') return sink.error(error);
+        await retryWait(attempts++);
+        stopped ? sink.complete() : begin();
+      },
+      complete: () => sink.complete(),
+    });
+  };
+  begin();
+  return () => {
+    stopped = true;
+    unsubscribe();
+  };
+}
+
+/** Ends a socket whose other side is silent: a network that is lost tells nobody. */
+function watch(client) {
+  let timer;
+  const stop = () => clearTimeout(timer);
+  client.on('ping', (received) => {
+    if (!received) timer = setTimeout(() => client.terminate(), pongWait);
+  });
+  client.on('pong', (received) => received && stop());
+  client.on('closed', stop);
+}
