@@ -29,7 +29,7 @@ type command struct {
 type measure func(ctx context.Context, seed uint64) (report.Report, error)
 
 func commands() []command {
-	return []command{planCommand()}
+	return []command{pipelineCommand(), planCommand()}
 }
 
 func main() {

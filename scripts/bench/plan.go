@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"subwire/scripts/bench/report"
+	"subwire/shared/chat"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -59,7 +60,7 @@ func subscribers(n, operations int, seed uint64) []pubsub.Subscription {
 	for i := range subs {
 		subs[i] = pubsub.Subscription{
 			ConnectionID: fmt.Sprintf("%08x%04xFCFIA=", random.Uint32(), i%0x10000), // as long as API Gateway's
-			OperationID:  "1", Topic: "newMessage/bench", OperationKey: operation(i % operations).Key(), Expires: expires,
+			OperationID:  "1", Topic: chat.Topic(benchChat), OperationKey: operation(i%operations, benchChat).Key(), Expires: expires,
 		}
 	}
 	slices.SortFunc(subs, func(a, b pubsub.Subscription) int {
@@ -68,23 +69,25 @@ func subscribers(n, operations int, seed uint64) []pubsub.Subscription {
 	return subs
 }
 
-// operation is the i-th of different operations on the same events.
-func operation(i int) pubsub.Operation {
+// benchChat is the chat of benchmarks that need only one.
+const benchChat = "bench"
+
+// operation is the i-th of different operations on the events of a chat.
+func operation(i int, chat string) pubsub.Operation {
 	return pubsub.Operation{
 		Document:  fmt.Sprintf(`subscription Op%d($chatId: ID!) { newMessage(chatId: $chatId) { id content createdAt senderName } }`, i),
-		Variables: json.RawMessage(`{"chatId":"bench"}`),
+		Variables: json.RawMessage(fmt.Sprintf(`{"chatId":%q}`, chat)),
 	}
 }
 
-// chatEvent is the event of one chat message whose text has so many bytes.
-func chatEvent(text int) pubsub.Event {
-	content := make([]byte, text)
-	for i := range content {
-		content[i] = 'x'
-	}
-	return pubsub.Event{ID: "01M85WT11137WCG62A1WHZ1ZR6", Topic: "newMessage/bench", Root: json.RawMessage(fmt.Sprintf(
-		`{"id":"01M85WT11137WCG62A1WHZ1ZR6","chatId":"bench","content":%q,"senderName":"Ada","createdAt":"2026-11-24T04:25:15.041Z"}`, content))}
+// chatEvent is the event of a message with that text.
+func chatEvent(id, text string) pubsub.Event {
+	return pubsub.Event{ID: id, Topic: chat.Topic(benchChat), Root: json.RawMessage(fmt.Sprintf(
+		`{"id":%q,"chatId":%q,"content":%q,"senderName":"Ada","createdAt":"2026-11-24T04:25:15.041Z"}`, id, benchChat, text))}
 }
+
+// eventID is as long as any.
+const eventID = "01M85WT11137WCG62A1WHZ1ZR6"
 
 // planned is what one pass of the planner gave.
 type planned struct {
@@ -96,6 +99,7 @@ type planned struct {
 // batch leaves.
 func plan(subs []pubsub.Subscription, limits fanout.Limits, left func()) (planned, error) {
 	var out planned
+	event := chatEvent(eventID, text(counts, 0, 100))
 	read, targets := 0, 0
 	rows := func(yield func(pubsub.Subscription, error) bool) {
 		for _, s := range subs {
@@ -104,7 +108,7 @@ func plan(subs []pubsub.Subscription, limits fanout.Limits, left func()) (planne
 			}
 		}
 	}
-	for b, err := range fanout.Plan(chatEvent(100), iter.Seq2[pubsub.Subscription, error](rows), limits) {
+	for b, err := range fanout.Plan(event, iter.Seq2[pubsub.Subscription, error](rows), limits) {
 		if err != nil {
 			return out, err
 		}

@@ -46,12 +46,13 @@ func (t Table) writeText(w io.Writer) error {
 	return tw.Flush()
 }
 
-// cell is the median of the samples with their spread, as benchstat writes it.
+// cell is the median of the samples with their spread, if there is any, as
+// benchstat writes it.
 func cell(samples []float64) string {
-	switch len(samples) {
-	case 0:
+	switch {
+	case len(samples) == 0:
 		return "-"
-	case 1:
+	case Spread(samples) == 0:
 		return Format(samples[0])
 	}
 	return fmt.Sprintf("%s ±%.0f%%", Format(Median(samples)), Spread(samples))

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sync/errgroup"
+
+	"subwire/scripts/internal/wsclient"
+)
+
+// crowd is many subscribers in this process, and what they get. Member i
+// listens to chat i%chats.
+type crowd struct {
+	clients []*wsclient.Client
+	chats   int
+	reading sync.WaitGroup
+	stop    context.CancelFunc // of the reading
+	news    chan struct{}      // holds a token when something arrived
+
+	mu     sync.Mutex // guards what follows
+	warm   []int      // by member: the latest warm-up message it has
+	posts  []*posted  // the messages that count
+	left   int        // arrivals that are still to come
+	delays *hdr.Histogram
+	all    int       // arrivals, warm-up and duplicates among them
+	double int       // arrivals of what had arrived
+	last   time.Time // when the latest one that counts arrived
+	lost   error     // why a member's subscription ended early
+}
+
+// posted is one message that counts.
+type posted struct {
+	at     time.Time // when it was to be posted, be it that it was posted later
+	got    []bool    // by place of the member among those of the chat
+	missed int       // how many of them have not got it
+	failed bool      // the mutation was not answered with success
+}
+
+const (
+	dialers = 16 // connections that are opened at once
+
+	// Latencies are kept in µs with three digits, up to a minute.
+	longest, digits = 60_000_000, 3
+
+	keepAlive = 2 * time.Minute // well within the gateway's idle limit of 10 minutes
+)
+
+// gather opens n connections and subscribes member i with operation
+// i%operations. ctx bounds the opening.
+func gather(ctx context.Context, url string, n, operations int, chats []string) (*crowd, error) {
+	if err := needFiles(2*n + 500); err != nil {
+		return nil, err
+	}
+	read, stop := context.WithCancel(context.Background())
+	c := &crowd{clients: make([]*wsclient.Client, n), chats: len(chats), stop: stop, news: make(chan struct{}, 1), warm: make([]int, n),
+		delays: hdr.New(1, longest, digits)}
+	opening, openCtx := errgroup.WithContext(ctx)
+	opening.SetLimit(dialers)
+	for i := range n {
+		opening.Go(func() error {
+			client, err := wsclient.Dial(openCtx, url, wsclient.Options{KeepAlive: keepAlive})
+			if err != nil {
+				return fmt.Errorf("open connection %d of %d: %w", i+1, n, err)
+			}
+			c.clients[i] = client
+			op := operation(i%operations, chats[i%len(chats)])
+			s, err := client.Subscribe(openCtx, wsclient.Operation{Query: op.Document, Variables: op.Variables})
+			if err != nil {
+				return err
+			}
+			c.reading.Go(func() { c.read(read, i, s) })
+			return nil
+		})
+	}
+	if err := opening.Wait(); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// needFiles reports when this process may not open n files, as each socket of
+// a local cloud takes two. Go has raised the soft limit to the hard one.
+func needFiles(n int) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("look up the limit of open files: %w", err)
+	}
+	if limit.Max < uint64(n) {
+		return fmt.Errorf("%d open files are needed, and %d are allowed: ulimit -n %d", n, limit.Max, n)
+	}
+	return nil
+}
+
+// close ends all connections.
+func (c *crowd) close() {
+	c.stop()
+	var closing errgroup.Group
+	closing.SetLimit(dialers)
+	for _, client := range c.clients {
+		if client != nil {
+			closing.Go(func() error { client.Close(); return nil })
+		}
+	}
+	_ = closing.Wait() // closing tells no error
+	c.reading.Wait()
+}
+
+// read notes what the member gets until ctx ends.
+func (c *crowd) read(ctx context.Context, member int, s *wsclient.Subscription) {
+	for {
+		payload, err := s.Next(ctx)
+		at := time.Now()
+		if ctx.Err() != nil {
+			return
+		}
+		var result struct {
+			Data struct{ NewMessage struct{ Content string } }
+		}
+		if err == nil {
+			err = json.Unmarshal(payload, &result)
+		}
+		kind, number, parseErr := parseText(result.Data.NewMessage.Content)
+		if err == nil && parseErr != nil {
+			err = fmt.Errorf("%w: %s", parseErr, payload)
+		}
+		if err != nil {
+			c.end(fmt.Errorf("subscriber %d: %w", member, err))
+			return
+		}
+		c.arrived(member, kind, number, at)
+	}
+}
+
+// Kinds of messages.
+const (
+	warmUp = "warm-up"
+	counts = "message"
+)
+
+// text is the content of a message, filled up to size bytes.
+func text(kind string, number, size int) string {
+	s := kind + " " + strconv.Itoa(number) + " "
+	return s + strings.Repeat("x", max(0, size-len(s)))
+}
+
+func parseText(s string) (kind string, number int, err error) {
+	parts := strings.SplitN(s, " ", 3)
+	if len(parts) != 3 {
+		return "", 0, errors.New("not a message of this benchmark")
+	}
+	number, err = strconv.Atoi(parts[1])
+	return parts[0], number, err
+}
+
+func (c *crowd) arrived(member int, kind string, number int, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.wake()
+	c.all++
+	if kind == warmUp {
+		c.warm[member] = max(c.warm[member], number)
+		return
+	}
+	p, place := c.posts[number], member/c.chats
+	if p.got[place] {
+		c.double++
+		return
+	}
+	p.got[place] = true
+	p.missed--
+	if !p.failed {
+		c.left--
+	}
+	c.last = at
+	_ = c.delays.RecordValue(min(at.Sub(p.at).Microseconds(), longest)) // within its range
+}
+
+// arrivals is how many messages of all kinds have arrived.
+func (c *crowd) arrivals() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all
+}
+
+func (c *crowd) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.wake()
+	if c.lost == nil {
+		c.lost = err
+	}
+}
+
+func (c *crowd) wake() {
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
+}
+
+// await returns nil when done, which is asked under the lock after every
+// arrival, is true; else why it cannot become true, or the error of ctx.
+func (c *crowd) await(ctx context.Context, done func() bool) error {
+	for {
+		c.mu.Lock()
+		ok, err := done(), c.lost
+		c.mu.Unlock()
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-c.news:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// load posts messages over HTTP to the chats that a crowd listens to.
+type load struct {
+	url    string
+	chats  []string
+	size   int // bytes of each text
+	client *http.Client
+}
+
+func newLoad(url string, chats []string, size int) *load {
+	return &load{url: url, chats: chats, size: size, client: &http.Client{
+		Timeout: 40 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
+}
+
+const mutation = `mutation Post($chatId: ID!, $content: String!) { postMessage(chatId: $chatId, content: $content, senderName: "Ada") { id } }`
+
+func (l *load) post(ctx context.Context, chat, content string) error {
+	body, err := json.Marshal(map[string]any{"query": mutation, "variables": map[string]string{"chatId": chat, "content": content}})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var answer struct{ Errors json.RawMessage }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK || answer.Errors != nil {
+		return errors.Join(fmt.Errorf("the mutation was answered %s %s", resp.Status, answer.Errors), err)
+	}
+	return nil
+}
+
+// warmUp posts until every member has got a message, as a subscribe is not
+// acknowledged, and then one more to each chat: when that has arrived, nothing
+// from before is on its way any more, since each member gets its messages in
+// order.
+func (l *load) warmUp(ctx context.Context, c *crowd) error {
+	for round := 1; ; round++ {
+		for _, chat := range l.chats {
+			if err := l.post(ctx, chat, text(warmUp, round, l.size)); err != nil {
+				return fmt.Errorf("warm up: %w", err)
+			}
+		}
+		wait, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := c.await(wait, func() bool { return slices.Min(c.warm) == round })
+		cancel()
+		switch {
+		case err == nil && round > 1:
+			return nil
+		case err != nil && (wait.Err() == nil || ctx.Err() != nil):
+			return fmt.Errorf("warm up: %w", err)
+		}
+	}
+}
+
+// schedule is when to post, as a Poisson process of that rate per second has
+// it: messages come regardless of how fast earlier ones were served.
+func schedule(rate float64, duration time.Duration, seed uint64) []time.Duration {
+	random := rand.New(rand.NewPCG(seed, 1))
+	var at []time.Duration
+	next := func() time.Duration { return time.Duration(random.ExpFloat64() / rate * float64(time.Second)) }
+	for t := next(); t < duration; t += next() {
+		at = append(at, t)
+	}
+	return at
+}
+
+// run posts the schedule, chat by chat in turn, and returns when every member
+// of each message's chat has it, or when nothing has arrived for patience
+// after the last post. begin is when the schedule began, late how far behind
+// it a post began at most.
+func (l *load) run(ctx context.Context, c *crowd, at []time.Duration, patience time.Duration) (begin time.Time, late time.Duration, err error) {
+	begin = time.Now()
+	c.expect(begin, at)
+	var posting sync.WaitGroup
+	defer posting.Wait()
+	for i, offset := range at {
+		select {
+		case <-time.After(time.Until(begin.Add(offset))):
+		case <-ctx.Done():
+			return begin, late, ctx.Err()
+		}
+		late = max(late, time.Since(begin.Add(offset)))
+		posting.Go(func() {
+			if l.post(ctx, l.chats[i%len(l.chats)], text(counts, i, l.size)) != nil {
+				c.fail(i)
+			}
+		})
+	}
+	posting.Wait()
+	return begin, late, c.drain(ctx, patience)
+}
+
+// expect notes who is to get what.
+func (c *crowd) expect(begin time.Time, at []time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, offset := range at {
+		members := (len(c.clients) - i%c.chats + c.chats - 1) / c.chats
+		c.posts = append(c.posts, &posted{at: begin.Add(offset), got: make([]bool, members), missed: members})
+		c.left += members
+	}
+}
+
+// fail notes that a mutation was not answered with success. Its message may
+// arrive all the same, or not.
+func (c *crowd) fail(post int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.wake()
+	c.posts[post].failed = true
+	c.left -= c.posts[post].missed
+}
+
+// drain waits until nothing is to come, or nothing has come for so long. What
+// has not come then is lost, which is no error here.
+func (c *crowd) drain(ctx context.Context, patience time.Duration) error {
+	for {
+		c.mu.Lock()
+		before := c.left
+		c.mu.Unlock()
+		if before == 0 {
+			return nil
+		}
+		wait, cancel := context.WithTimeout(ctx, patience)
+		err := c.await(wait, func() bool { return c.left < before })
+		timeUp := wait.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case timeUp:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// expected is how many arrivals there should have been by now.
+func (c *crowd) expected() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, p := range c.posts {
+		if !p.failed {
+			n += len(p.got)
+		}
+	}
+	return n
+}
+
+// failures is how many mutations were not answered with success.
+func (c *crowd) failures() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, p := range c.posts {
+		if p.failed {
+			n++
+		}
+	}
+	return n
+}

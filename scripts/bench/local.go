@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"subwire/shared/topology"
+)
+
+// tally counts what happens in a local cloud, from what the cloud and its
+// functions log. It is the writer of the functions' output.
+type tally struct {
+	mu sync.Mutex // guards what follows
+	stages
+}
+
+// stages is what each stage of the pipeline did.
+type stages struct {
+	invocations map[string]int  // by function
+	failures    int             // of invocations
+	events      map[string]bool // that senders had batches of, by id
+	batches     int             // that senders delivered
+	delivered   int             // posts of these
+	retried     int             // targets of these that were queued for later
+}
+
+func newTally() *tally {
+	return &tally{stages: stages{invocations: map[string]int{}, events: map[string]bool{}}}
+}
+
+// settled waits until the senders have told of every arrival, as they do so
+// after the last post of a batch: not for long, in case they never do.
+func (t *tally) settled(ctx context.Context, c *crowd) *tally {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for t.since(stages{}).delivered < c.arrivals() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return t
+		}
+	}
+	return t
+}
+
+// settling bounds the wait for log lines.
+const settling = 5 * time.Second
+
+// since is what was counted after before, an earlier result of it.
+func (t *tally) since(before stages) stages {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.stages
+	now.invocations, now.events = maps.Clone(now.invocations), maps.Clone(now.events)
+	for name, n := range before.invocations {
+		now.invocations[name] -= n
+	}
+	for id := range before.events {
+		delete(now.events, id)
+	}
+	now.failures -= before.failures
+	now.batches -= before.batches
+	now.delivered -= before.delivered
+	now.retried -= before.retried
+	return now
+}
+
+// Write implements io.Writer: it counts what the senders say of their batches,
+// each in one line and one call.
+func (t *tally) Write(line []byte) (int, error) {
+	text, isSender := bytes.CutPrefix(line, []byte(topology.Sender.Name+": "))
+	var said struct {
+		Msg, Event string
+		Outcome    struct{ Delivered, Retried int }
+	}
+	if !isSender || json.Unmarshal(text, &said) != nil || said.Msg != "batch delivered" {
+		return len(line), nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.events[said.Event] = true
+	t.batches++
+	t.delivered += said.Outcome.Delivered
+	t.retried += said.Outcome.Retried
+	return len(line), nil
+}
+
+// invocations is the cloud's log: one record per invocation.
+type invocations struct {
+	*tally
+	function string
+}
+
+// Enabled implements slog.Handler.
+func (i invocations) Enabled(context.Context, slog.Level) bool { return true }
+
+// WithGroup implements slog.Handler.
+func (i invocations) WithGroup(string) slog.Handler { return i }
+
+// WithAttrs implements slog.Handler.
+func (i invocations) WithAttrs(attrs []slog.Attr) slog.Handler {
+	for _, a := range attrs {
+		if a.Key == "function" {
+			i.function = a.Value.String()
+		}
+	}
+	return i
+}
+
+// Handle implements slog.Handler.
+func (i invocations) Handle(_ context.Context, r slog.Record) error {
+	if r.Message != "invocation" {
+		return nil
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.tally.invocations[i.function]++
+	if r.Level >= slog.LevelError {
+		i.failures++
+	}
+	return nil
+}
