@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"subwire/scripts/internal/billing"
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
 )
@@ -26,6 +27,7 @@ func main() {
 	flag.StringVar(&cfg.Data, "data", "", "`folder` that keeps data between runs; default in memory")
 	plan := flag.String("fault", "", "`plan` of what goes wrong, such as "+faults.Full+"; sender:fail(CHAT) is a bug")
 	flag.Uint64Var(&cfg.Seed, "seed", 0, "of the faults; default random")
+	flag.BoolVar(&cfg.Meter, "meter", false, "print at the end what the run would have cost on AWS")
 	verbose := flag.Bool("v", false, "let the functions log everything")
 	flag.Parse()
 	cfg.Log = slog.New(newLineHandler(os.Stderr))
@@ -73,6 +75,9 @@ func run(ctx context.Context, cfg cloud.Config) error {
 	fmt.Printf(banner, c.HTTPURL, c.WSURL, control, c.HTTPURL)
 	<-ctx.Done()
 	fmt.Println("\nstopping")
+	if c.Meter != nil {
+		return billing.USEast1().Of(c.Meter.Usage()).Write(os.Stdout)
+	}
 	return nil
 }
 

@@ -41,6 +41,7 @@ type Config struct {
 	Stage  string       // of the WebSocket API, part of the management API's paths; default "local"
 	Paths  []string     // routes of the HTTP API, any method; default topology.GraphQLPath and "/"
 	Limits Limits       // zero fields have the documented defaults
+	Usage  Observer     // is told what AWS charges for
 	Log    *slog.Logger // failed invocations; default none
 }
 
@@ -97,6 +98,31 @@ type Faults struct {
 	DropDisconnect func(connectionID string) bool
 }
 
+// Observer is told what AWS charges for, with the size of each message or
+// request in bytes. A field that is nil is told nothing. The functions are
+// called by many goroutines at once.
+type Observer struct {
+	Received       func(size int) // a message of a client, to be handled
+	Sent           func(size int) // a message for a client, that was taken
+	Requested      func(size int) // a request to the HTTP API, to be handled
+	Opened, Closed func()         // a socket
+}
+
+func (o Observer) withDefaults() Observer {
+	ignore, pass := func(int) {}, func() {}
+	for _, f := range []*func(int){&o.Received, &o.Sent, &o.Requested} {
+		if *f == nil {
+			*f = ignore
+		}
+	}
+	for _, f := range []*func(){&o.Opened, &o.Closed} {
+		if *f == nil {
+			*f = pass
+		}
+	}
+	return o
+}
+
 // Gateway is the emulator. Serve WebSocket and HTTP each on a listener of its
 // own, and Close the gateway before the servers.
 type Gateway struct {
@@ -120,7 +146,7 @@ func New(cfg Config) *Gateway {
 	if cfg.Paths == nil {
 		cfg.Paths = []string{topology.GraphQLPath, "/"}
 	}
-	cfg.Limits = cfg.Limits.withDefaults()
+	cfg.Limits, cfg.Usage = cfg.Limits.withDefaults(), cfg.Usage.withDefaults()
 	g := &Gateway{cfg: cfg, log: cfg.Log, sockets: map[string]*socket{}}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)

@@ -34,6 +34,7 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusRequestEntityTooLarge, "", "Request Entity Too Large")
 		return
 	}
+	g.cfg.Usage.Requested(len(body))
 	resp, err := g.invokeHTTP(httpEvent(r, body, time.Now()))
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

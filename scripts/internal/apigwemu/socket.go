@@ -111,6 +111,8 @@ func (s *socket) run(w http.ResponseWriter, r *http.Request, protocol string) en
 	s.lastActive = time.Now()
 	s.idle = time.AfterFunc(limits.Idle, func() { s.close(goingAway) })
 	s.age = time.AfterFunc(limits.Age, func() { s.close(goingAway) })
+	s.g.cfg.Usage.Opened()
+	defer s.g.cfg.Usage.Closed()
 	s.g.add(s) // before the client can know that it is open
 	end := abnormal
 	if s.open(w, r, protocol) {
@@ -158,6 +160,7 @@ func (s *socket) read() ending {
 		case !utf8.Valid(body):
 			return invalidText
 		case s.touch(at):
+			s.g.cfg.Usage.Received(len(body))
 			s.g.wg.Go(func() { s.message(string(body), at) })
 		}
 	}

@@ -24,6 +24,7 @@ func (s *socket) send(frame []byte) error {
 	case s.queued > 0 && s.queued+len(frame) > s.g.cfg.Limits.BufferBytes:
 		return errFull
 	}
+	s.g.cfg.Usage.Sent(len(frame))
 	s.queue = append(s.queue, frame)
 	s.queued += len(frame)
 	s.lastActive = time.Now()

@@ -21,6 +21,7 @@ import (
 	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/faults"
 	"subwire/scripts/internal/lambdart"
+	"subwire/scripts/internal/meter"
 	"subwire/shared/topology"
 )
 
@@ -38,6 +39,7 @@ type Config struct {
 
 	Faults     faults.Plan   // what goes wrong; default nothing
 	Seed       uint64        // of the faults: the same calls meet the same ones
+	Meter      bool          // count what AWS would charge for
 	Redelivery time.Duration // after which what a function failed on is received again; default when its visibility ends
 }
 
@@ -53,11 +55,13 @@ type Cloud struct {
 	Functions      map[string]*lambdart.Function // by name
 	Tables, Queues map[string]string             // physical names and URLs by logical name
 	Injector       *faults.Injector              // of Config.Faults
+	Meter          *meter.Meter                  // nil unless Config asks for it
 
-	cfg     Config
-	servers []*http.Server
-	stop    context.CancelFunc // of the event source mappings
-	running sync.WaitGroup     // servers and mappings
+	cfg           Config
+	dynamoDB, sqs string // endpoints, be it of the servers or of what is before them
+	servers       []*http.Server
+	stop          context.CancelFunc // of the event source mappings
+	running       sync.WaitGroup     // servers and mappings
 }
 
 // Start starts everything and returns when clients can connect. ctx bounds the
@@ -73,6 +77,9 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	}()
 	c.Backend, err = backend.Start(ctx, backend.Config{Cache: filepath.Join(cfg.Root, ".cache", "jars"), Data: cfg.Data, Progress: cfg.Output})
 	if err != nil {
+		return nil, err
+	}
+	if err := c.startMeter(); err != nil {
 		return nil, err
 	}
 	if c.Tables, err = c.Backend.CreateTables(ctx, prefix); err != nil {
@@ -132,6 +139,7 @@ func (c *Cloud) startFunctions(callback string) error {
 		return err
 	}
 	for _, f := range topology.Functions() {
+		invoked, output := c.functionUsage(f)
 		fn, err := lambdart.New(lambdart.Config{
 			Name:        f.Name,
 			Binary:      filepath.Join(c.cfg.Root, "bin", "local", f.Name, "bootstrap"),
@@ -140,7 +148,8 @@ func (c *Cloud) startFunctions(callback string) error {
 			MemoryMB:    f.MemoryMB,
 			Concurrency: concurrency,
 			Log:         c.cfg.Log,
-			Output:      c.cfg.Output,
+			Output:      output,
+			Invoked:     invoked,
 		})
 		if err != nil {
 			return err
@@ -154,21 +163,15 @@ func (c *Cloud) startFunctions(callback string) error {
 // and SQS: with faults of these, through a proxy for each.
 func (c *Cloud) services() ([]string, error) {
 	env := c.Backend.Environ()
-	if !c.cfg.Faults.NeedsProxies() {
-		return env, nil
-	}
 	for name, endpoint := range map[string]string{
-		"AWS_ENDPOINT_URL_DYNAMODB": c.Backend.DynamoDB.Endpoint, "AWS_ENDPOINT_URL_SQS": c.Backend.SQS.Endpoint} {
-		proxy, err := c.Injector.Proxy(endpoint)
-		if err != nil {
-			return nil, err
+		"AWS_ENDPOINT_URL_DYNAMODB": c.dynamoDB, "AWS_ENDPOINT_URL_SQS": c.sqs} {
+		if c.cfg.Faults.NeedsProxies() {
+			var err error
+			if endpoint, err = c.before(endpoint, c.Injector.Proxy); err != nil {
+				return nil, err
+			}
 		}
-		l, err := listen("")
-		if err != nil {
-			return nil, err
-		}
-		c.serve(l, proxy)
-		env = append(env, name+"=http://"+l.Addr().String()) // the last of equal names counts
+		env = append(env, name+"="+endpoint) // the last of equal names counts
 	}
 	return env, nil
 }
@@ -200,6 +203,7 @@ func (c *Cloud) startGateway(ws, web net.Listener) {
 		Connect: route("$connect"), Message: route("$default"), Disconnect: route("$disconnect"),
 		HTTP:  c.function(topology.GraphQL.Name),
 		Stage: stage, Paths: []string{topology.GraphQLPath}, Limits: c.cfg.Limits, Log: c.cfg.Log,
+		Usage: c.gatewayUsage(),
 	})
 	c.Gateway.SetFaults(c.Injector.Gateway())
 	c.serve(ws, c.Gateway.WebSocket())

@@ -18,7 +18,7 @@ import (
 // startMappings starts the event source mappings. ctx bounds the look-ups.
 func (c *Cloud) startMappings(ctx context.Context) error {
 	cfg := c.Backend.AWS()
-	queues := sqs.NewFromConfig(cfg)
+	queues := c.queueClient(cfg)
 	stream, err := c.stream(ctx, cfg, queues)
 	if err != nil {
 		return err

@@ -2,12 +2,11 @@ package faults
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"strings"
+
+	"subwire/scripts/internal/awsproxy"
 )
 
 // NeedsProxies reports whether the plan has faults of requests to SQS or
@@ -21,28 +20,16 @@ func (p Plan) NeedsProxies() bool {
 	return false
 }
 
-// connections that a proxy keeps open to its server: the SDK's clients of
-// many processes share them.
-const connections = 100
-
 // Proxy returns a handler between the functions and DynamoDB or SQS, at the
-// given endpoint, that fails requests as the plan says. It tells them by the
-// header that the AWS JSON protocol puts the operation's name in.
+// given endpoint, that fails requests as the plan says.
 func (i *Injector) Proxy(endpoint string) (http.Handler, error) {
-	target, err := url.Parse(endpoint)
+	proxy, err := awsproxy.New(endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("parse endpoint: %w", err)
+		return nil, err
 	}
-	proxy := &httputil.ReverseProxy{
-		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport:      &http.Transport{MaxIdleConnsPerHost: connections},
-		ModifyResponse: spoil,
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
-			w.WriteHeader(http.StatusBadGateway) // the server is down, or the caller has gone
-		},
-	}
+	proxy.ModifyResponse = spoil
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		point := pointOf(r.Header.Get("X-Amz-Target"))
+		point := pointOf(awsproxy.Operation(r))
 		if point == "" {
 			proxy.ServeHTTP(w, r)
 			return
@@ -61,8 +48,8 @@ func (i *Injector) Proxy(endpoint string) (http.Handler, error) {
 }
 
 // pointOf returns the point that an operation belongs to, or "".
-func pointOf(target string) string {
-	switch service, operation, _ := strings.Cut(target, "."); {
+func pointOf(service, operation string) string {
+	switch {
 	case service == "AmazonSQS" && (operation == "SendMessage" || operation == "SendMessageBatch"):
 		return pointSend
 	case strings.HasPrefix(service, "DynamoDB_"):

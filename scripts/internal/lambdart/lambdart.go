@@ -53,7 +53,12 @@ type Config struct {
 	MemoryMB    int           // told to the function only; default 128
 	Concurrency int           // processes at most; default 1
 	Log         *slog.Logger  // a line per invocation; default slog.Default()
-	Output      io.Writer     // what the processes print, by whole lines; default none
+
+	// Invoked, unless nil, is told how long each invocation took, with the
+	// start of the process if it needed one: what AWS charges for.
+	Invoked func(took time.Duration)
+
+	Output io.Writer // what the processes print, by whole lines; default none
 }
 
 // Function is one running function. Many goroutines may use it at once.
@@ -151,7 +156,11 @@ func (f *Function) run(inv *invocation) {
 	if err == nil {
 		inv.response, err = f.await(p, inv)
 	}
-	log := f.cfg.Log.With("function", f.cfg.Name, "request", inv.id, "duration", time.Since(begin), "start", start)
+	took := time.Since(begin)
+	if f.cfg.Invoked != nil {
+		f.cfg.Invoked(took)
+	}
+	log := f.cfg.Log.With("function", f.cfg.Name, "request", inv.id, "duration", took, "start", start)
 	if err == nil {
 		log.Info("invocation")
 		return

@@ -363,10 +363,15 @@ func TestOutputComesByLines(t *testing.T) {
 func TestEveryInvocationIsLogged(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	f := start(t, Config{Log: slog.New(slog.NewJSONHandler(&out, nil))})
+	var times []time.Duration
+	f := start(t, Config{Log: slog.New(slog.NewJSONHandler(&out, nil)),
+		Invoked: func(took time.Duration) { times = append(times, took) }})
 	first := mustInvoke(t, f, "echo", "")
 	invoke(t.Context(), f, "error", "no such chat")
 	f.Stop()
+	if len(times) != 2 || times[0] <= 0 || times[1] <= 0 {
+		t.Errorf("invocations took %v", times)
+	}
 
 	type line struct{ Msg, Level, Function, Request, Start, Error string }
 	var got []line

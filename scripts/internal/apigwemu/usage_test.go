@@ -1,0 +1,40 @@
+package apigwemu
+
+import (
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// counts is an observer that counts calls and bytes.
+type counts struct{ received, sent, requested, opened, closed, bytes atomic.Int64 }
+
+func (c *counts) observer() Observer {
+	sized := func(n *atomic.Int64) func(int) {
+		return func(size int) {
+			n.Add(1)
+			c.bytes.Add(int64(size))
+		}
+	}
+	return Observer{Received: sized(&c.received), Sent: sized(&c.sent), Requested: sized(&c.requested),
+		Opened: func() { c.opened.Add(1) }, Closed: func() { c.closed.Add(1) }}
+}
+
+func TestUsageIsObserved(t *testing.T) {
+	t.Parallel()
+	var n counts
+	a := newAPI(t, Config{HTTP: returns(ok), Usage: n.observer()})
+	c, id := a.open()
+	c.Send(t.Context(), "12345")
+	<-a.messages
+	a.post(id, "123", 200)
+	a.post("R1kmxc2VNjMCFIA=", "123", 410)
+	a.HTTP().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/graphql", strings.NewReader("12")))
+	c.Close(1000, "")
+	a.ended(id, 1000, "")
+	got := [...]int64{n.received.Load(), n.sent.Load(), n.requested.Load(), n.opened.Load(), n.closed.Load(), n.bytes.Load()}
+	if want := [...]int64{1, 1, 1, 1, 1, 10}; got != want {
+		t.Errorf("observed %v, want %v", got, want)
+	}
+}

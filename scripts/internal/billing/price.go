@@ -1,0 +1,58 @@
+package billing
+
+// Price is what a number of units costs.
+type Price struct {
+	USD    float64
+	Per    float64 // units
+	Unit   string
+	Source string // title of the page that says so
+}
+
+// Of is what the units cost, in USD.
+func (p Price) Of(units float64) float64 { return units / p.Per * p.USD }
+
+// Prices of one region.
+type Prices struct {
+	Message, ConnectionMinute, Request         Price // API Gateway
+	Invocation, GBSecond                       Price // Lambda
+	Standard, FIFO                             Price // SQS
+	Write, Read                                Price // DynamoDB
+	Log                                        Price // CloudWatch
+	Transfer                                   Price // out to the internet
+	AppSyncUpdate, AppSyncQuery, AppSyncMinute Price // for comparison
+}
+
+const million = 1e6
+
+// Titles of the pages.
+const (
+	gatewayPage  = "Amazon API Gateway pricing"
+	lambdaPage   = "AWS Lambda pricing"
+	queuePage    = "Amazon SQS pricing"
+	dynamoDBPage = "Amazon DynamoDB pricing for on-demand capacity"
+	logsPage     = "Amazon CloudWatch pricing"
+	transferPage = "Amazon EC2 on-demand pricing, data transfer"
+	appSyncPage  = "AWS AppSync pricing"
+)
+
+// USEast1 is the price list of us-east-1 for arm64 functions, without free
+// tiers and volume discounts, as collected in November 2026. Prices change:
+// compare them with the pages before you rely on them.
+func USEast1() Prices {
+	return Prices{
+		Message:          Price{1.00, million, "message of 32 KB", gatewayPage},
+		ConnectionMinute: Price{0.25, million, "connection minute", gatewayPage},
+		Request:          Price{1.00, million, "HTTP API request of 512 KB", gatewayPage},
+		Invocation:       Price{0.20, million, "invocation", lambdaPage},
+		GBSecond:         Price{0.0000133334, 1, "GB second, arm64", lambdaPage},
+		Standard:         Price{0.40, million, "request of 64 KB, standard queue", queuePage},
+		FIFO:             Price{0.50, million, "request of 64 KB, FIFO queue", queuePage},
+		Write:            Price{0.625, million, "write request unit", dynamoDBPage},
+		Read:             Price{0.125, million, "read request unit", dynamoDBPage},
+		Log:              Price{0.50, 1e9, "byte of logs", logsPage},
+		Transfer:         Price{0.09, 1e9, "byte sent to the internet", transferPage},
+		AppSyncUpdate:    Price{2.00, million, "real-time update of 5 KB", appSyncPage},
+		AppSyncQuery:     Price{4.00, million, "query or mutation", appSyncPage},
+		AppSyncMinute:    Price{0.08, million, "connection minute", appSyncPage},
+	}
+}

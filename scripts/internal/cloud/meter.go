@@ -1,0 +1,65 @@
+package cloud
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"subwire/scripts/internal/apigwemu"
+	"subwire/scripts/internal/meter"
+	"subwire/shared/topology"
+)
+
+// startMeter puts a meter before DynamoDB and SQS, if one is wanted. Streams
+// are read beside it: Lambda's reads of them are free.
+func (c *Cloud) startMeter() error {
+	c.dynamoDB, c.sqs = c.Backend.DynamoDB.Endpoint, c.Backend.SQS.Endpoint
+	if !c.cfg.Meter {
+		return nil
+	}
+	c.Meter = meter.New(prefix)
+	var err error
+	if c.dynamoDB, err = c.before(c.dynamoDB, c.Meter.DynamoDB); err != nil {
+		return err
+	}
+	c.sqs, err = c.before(c.sqs, c.Meter.SQS)
+	return err
+}
+
+// before serves a proxy to the endpoint and returns where it is.
+func (c *Cloud) before(endpoint string, proxy func(endpoint string) (http.Handler, error)) (string, error) {
+	h, err := proxy(endpoint)
+	if err != nil {
+		return "", err
+	}
+	l, err := listen("")
+	if err != nil {
+		return "", err
+	}
+	c.serve(l, h)
+	return "http://" + l.Addr().String(), nil
+}
+
+// queueClient is what the event source mappings receive with.
+func (c *Cloud) queueClient(cfg aws.Config) *sqs.Client {
+	return sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = &c.sqs })
+}
+
+// gatewayUsage is what the gateway reports to.
+func (c *Cloud) gatewayUsage() apigwemu.Observer {
+	if c.Meter == nil {
+		return apigwemu.Observer{}
+	}
+	return c.Meter.Gateway()
+}
+
+// functionUsage is what the function's invocations and its log go through.
+func (c *Cloud) functionUsage(f topology.Function) (invoked func(time.Duration), output io.Writer) {
+	if c.Meter == nil {
+		return nil, c.cfg.Output
+	}
+	return func(took time.Duration) { c.Meter.Invoked(f.Name, f.MemoryMB, took) }, c.Meter.Log(f.Name, c.cfg.Output)
+}

@@ -1,0 +1,69 @@
+package meter
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strconv"
+
+	"subwire/scripts/internal/awsproxy"
+)
+
+// exchange is one request to DynamoDB or SQS and the answer to it.
+type exchange struct {
+	operation string
+	request   []byte
+	status    int
+	answer    []byte
+}
+
+// DynamoDB returns a proxy to the endpoint that counts what DynamoDB says that
+// the calls consume. It asks for that in every request.
+func (m *Meter) DynamoDB(endpoint string) (http.Handler, error) {
+	return proxy(endpoint, askForCapacity, m.dynamoDB)
+}
+
+// SQS returns a proxy to the endpoint that counts requests by their sizes.
+func (m *Meter) SQS(endpoint string) (http.Handler, error) {
+	return proxy(endpoint, func(body []byte) []byte { return body }, m.sqs)
+}
+
+// proxy shows every exchange to see. It passes on what change makes of the
+// requests, and the answers as they are.
+func proxy(endpoint string, change func([]byte) []byte, see func(exchange)) (http.Handler, error) {
+	p, err := awsproxy.New(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest) // the caller has gone
+			return
+		}
+		_, operation := awsproxy.Operation(r)
+		sent := change(body)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(sent)), int64(len(sent))
+		r.Header.Set("Content-Length", strconv.Itoa(len(sent)))
+		a := &answer{ResponseWriter: w, status: http.StatusOK}
+		p.ServeHTTP(a, r)
+		see(exchange{operation, body, a.status, a.body.Bytes()})
+	}), nil
+}
+
+// answer keeps what is written to a client.
+type answer struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.body.Write(p)
+	return a.ResponseWriter.Write(p)
+}
