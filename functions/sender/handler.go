@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -18,13 +17,12 @@ const reserve = 8 * time.Second
 type handler struct {
 	log    *slog.Logger
 	sender interface {
-		Deliver(ctx context.Context, body []byte) (delivery.Report, error)
+		DeliverGroups(ctx context.Context, groups [][]string) []delivery.Result
 	}
 }
 
-// handle delivers the message groups of the event side by side, and the
-// messages of each group in order. A group stops at its first failure: what
-// follows must not overtake it.
+// handle delivers the message groups of the event. Of a group, the first
+// message that failed and all after it are to be received again.
 func (h handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -32,16 +30,19 @@ func (h handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEvent
 		defer cancel()
 	}
 	groups := byGroup(e.Records)
-	failed := make([][]events.SQSMessage, len(groups))
-	var wg sync.WaitGroup
+	bodies := make([][]string, len(groups))
 	for i, group := range groups {
-		wg.Go(func() { failed[i] = h.deliver(ctx, group) })
+		for _, m := range group {
+			bodies[i] = append(bodies[i], m.Body)
+		}
 	}
-	wg.Wait()
 	// An empty list, not null: AWS takes both for success, its emulators do not.
 	r := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
-	for _, group := range failed {
-		for _, m := range group {
+	for i, result := range h.sender.DeliverGroups(ctx, bodies) {
+		if result.Err != nil {
+			h.log.Error("batch failed", "message", groups[i][result.Done].MessageId, "error", result.Err)
+		}
+		for _, m := range groups[i][result.Done:] {
 			r.BatchItemFailures = append(r.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
 		}
 	}
@@ -64,15 +65,4 @@ func byGroup(messages []events.SQSMessage) [][]events.SQSMessage {
 		groups[i] = append(groups[i], m)
 	}
 	return groups
-}
-
-// deliver returns the messages that must be received again.
-func (h handler) deliver(ctx context.Context, group []events.SQSMessage) []events.SQSMessage {
-	for i, m := range group {
-		if _, err := h.sender.Deliver(ctx, []byte(m.Body)); err != nil {
-			h.log.Error("batch failed", "message", m.MessageId, "error", err)
-			return group[i:]
-		}
-	}
-	return nil
 }

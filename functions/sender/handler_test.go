@@ -5,30 +5,30 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/go-cmp/cmp"
 
 	"subwire/shared/delivery"
 )
 
-// sender remembers the events in the order of delivery; those in fails fail.
+// sender remembers what it was given; messages with the body in fails fail.
 type sender struct {
-	mu        sync.Mutex
-	delivered []string
-	fails     string
+	groups [][]string
+	fails  string
 }
 
-func (s *sender) Deliver(_ context.Context, body []byte) (delivery.Report, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	event := string(body)
-	if event == s.fails {
-		return delivery.Report{}, errors.New("queue is down")
+func (s *sender) DeliverGroups(_ context.Context, groups [][]string) []delivery.Result {
+	s.groups = groups
+	results := make([]delivery.Result, len(groups))
+	for i, group := range groups {
+		results[i].Done = len(group)
+		if failed := slices.Index(group, s.fails); failed >= 0 {
+			results[i] = delivery.Result{Done: failed, Err: errors.New("queue is down")}
+		}
 	}
-	s.delivered = append(s.delivered, event)
-	return delivery.Report{Delivered: 1}, nil
+	return results
 }
 
 // message has its event's id as body, which is all that this sender reads.
@@ -40,17 +40,18 @@ func message(event, group string) events.SQSMessage {
 	return m
 }
 
-func TestAGroupStopsAtItsFirstFailure(t *testing.T) {
+func TestGroupsAreDeliveredInOrderAndTheirFailuresReported(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		messages          []events.SQSMessage
-		fails             string
-		delivered, failed []string // sorted
+		messages []events.SQSMessage
+		fails    string
+		groups   [][]string
+		failed   []string
 	}{
-		"AllWell":             {[]events.SQSMessage{message("1", "g"), message("2", "g")}, "", []string{"1", "2"}, nil},
-		"TheRestOfTheGroup":   {[]events.SQSMessage{message("1", "g"), message("2", "g"), message("3", "g")}, "2", []string{"1"}, []string{"2", "3"}},
-		"OtherGroupsGoOn":     {[]events.SQSMessage{message("1", "g"), message("2", "h"), message("3", "g")}, "1", []string{"2"}, []string{"1", "3"}},
-		"RetriesHaveNoGroups": {[]events.SQSMessage{message("1", ""), message("2", ""), message("3", "")}, "1", []string{"2", "3"}, []string{"1"}},
+		"AllWell":             {[]events.SQSMessage{message("1", "g"), message("2", "g")}, "", [][]string{{"1", "2"}}, nil},
+		"TheRestOfTheGroup":   {[]events.SQSMessage{message("1", "g"), message("2", "g"), message("3", "g")}, "2", [][]string{{"1", "2", "3"}}, []string{"2", "3"}},
+		"OtherGroupsGoOn":     {[]events.SQSMessage{message("1", "g"), message("2", "h"), message("3", "g")}, "1", [][]string{{"1", "3"}, {"2"}}, []string{"1", "3"}},
+		"RetriesHaveNoGroups": {[]events.SQSMessage{message("1", ""), message("2", ""), message("3", "")}, "1", [][]string{{"1"}, {"2"}, {"3"}}, []string{"1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,23 +64,9 @@ func TestAGroupStopsAtItsFirstFailure(t *testing.T) {
 			for _, f := range r.BatchItemFailures {
 				failed = append(failed, f.ItemIdentifier)
 			}
-			slices.Sort(failed)
-			slices.Sort(s.delivered)
-			if !slices.Equal(failed, tc.failed) || !slices.Equal(s.delivered, tc.delivered) {
-				t.Errorf("delivered %v, failed %v", s.delivered, failed)
+			if diff := cmp.Diff(tc.groups, s.groups); diff != "" || !slices.Equal(failed, tc.failed) {
+				t.Errorf("failed %v, delivered:\n%s", failed, diff)
 			}
 		})
-	}
-}
-
-func TestAGroupIsDeliveredInOrder(t *testing.T) {
-	t.Parallel()
-	s := &sender{}
-	in := []events.SQSMessage{message("1", "g"), message("2", "g"), message("3", "g")}
-	if _, err := (handler{slog.New(slog.DiscardHandler), s}).handle(t.Context(), events.SQSEvent{Records: in}); err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(s.delivered, []string{"1", "2", "3"}) {
-		t.Errorf("delivered %v", s.delivered)
 	}
 }

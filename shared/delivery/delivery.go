@@ -49,6 +49,7 @@ type Config struct {
 type Sender struct {
 	Config
 	slots       slots
+	stragglers  stragglers
 	executables *lru.Cache[string, pubsub.Executable] // by operation key
 	served      *lru.Cache[service, struct{}]         // of batches that will come again
 }
@@ -74,7 +75,7 @@ func New(c Config) *Sender {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Sender{Config: c, slots: newSlots(c.Workers),
+	return &Sender{Config: c, slots: newSlots(c.Workers), stragglers: stragglers{last: map[fanout.Target]chan struct{}{}},
 		executables: newCache[string, pubsub.Executable](cachedOperations),
 		served:      newCache[service, struct{}](rememberedServices)}
 }
@@ -103,18 +104,49 @@ type Report struct {
 // error means that some could neither be served nor kept: deliver the message
 // again. Delivery is at least once.
 func (s *Sender) Deliver(ctx context.Context, body []byte) (Report, error) {
+	d := s.begin(ctx, body)
+	<-d.done
+	return d.report, d.err
+}
+
+// pending is one batch on its way.
+type pending struct {
+	done   chan struct{} // closed when what follows is known
+	report Report
+	err    error
+}
+
+// failed reports whether the delivery is known to have failed.
+func (d *pending) failed() bool {
+	select {
+	case <-d.done:
+		return d.err != nil
+	default:
+		return false
+	}
+}
+
+// begin delivers a batch and returns when only stragglers are left.
+func (s *Sender) begin(ctx context.Context, body []byte) *pending {
+	d := &pending{done: make(chan struct{})}
 	b, err := fanout.Decode(body)
 	if err != nil {
-		return Report{}, s.park(ctx, body, err.Error())
+		d.err = s.park(ctx, body, err.Error())
+		close(d.done)
+		return d
 	}
-	d := &round{sender: s, batch: b, posts: make(chan post), left: map[string][]fanout.Target{}, closed: map[string]bool{}}
-	d.run(ctx)
-	err = d.keepLeft(ctx)
-	if err != nil {
-		d.rememberServed()
-	}
-	s.Log.Info("batch delivered", "event", b.Event.ID, "attempt", b.Attempt, "outcome", d.report)
-	return d.report, err
+	r := &round{sender: s, batch: b, posts: make(chan post), left: map[string][]fanout.Target{}, closed: map[string]bool{}}
+	r.run(ctx)
+	go func() {
+		defer close(d.done)
+		r.work.Wait()
+		if d.err = r.keepLeft(ctx); d.err != nil {
+			r.rememberServed()
+		}
+		d.report = r.report
+		s.Log.Info("batch delivered", "event", b.Event.ID, "attempt", b.Attempt, "outcome", r.report)
+	}()
+	return d
 }
 
 // park puts a message to the dead letters.

@@ -20,7 +20,8 @@ import (
 type round struct {
 	sender *Sender
 	batch  fanout.Batch
-	posts  chan post // executed and waiting for a worker
+	posts  chan post      // executed and waiting for a worker
+	others sync.WaitGroup // targets that are not settled, without the stragglers
 	work   sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
@@ -34,27 +35,33 @@ type post struct {
 	target    fanout.Target
 	operation string // key
 	answer    *answer
+	self      chan struct{} // among the stragglers; nil before it is one
 }
 
-// run delivers the batch. There are as many workers as posts that may be in
-// flight, so that only slots keep a target waiting.
+// run delivers the batch and returns when only stragglers are left. There are
+// as many workers as posts that may be in flight, so that only slots keep a
+// target waiting.
 func (d *round) run(ctx context.Context) {
 	for range min(d.sender.slots.most(), d.batch.Targets()) {
-		d.work.Go(func() {
-			h := d.sender.slots.hold()
-			for p := range d.posts {
-				h.acquire()
-				err := d.try(ctx, p)
-				h.release()
-				d.settle(ctx, p, 1, err)
-			}
-		})
+		d.work.Go(func() { d.serve(ctx) })
 	}
 	for _, task := range d.batch.Tasks {
 		d.deliver(ctx, task)
 	}
 	close(d.posts)
-	d.work.Wait()
+	d.others.Wait()
+}
+
+// serve is one worker: it gives every post its first try.
+func (d *round) serve(ctx context.Context) {
+	var p post
+	h := d.sender.slots.hold(func() { d.straggle(&p) })
+	for p = range d.posts {
+		h.acquire()
+		err := d.try(ctx, p.target, p.answer)
+		h.release()
+		d.settle(ctx, p, 1, err)
+	}
 }
 
 // deliver executes the task and hands its targets to the workers.
@@ -69,8 +76,14 @@ func (d *round) deliver(ctx context.Context, task fanout.Task) {
 		d.later(task.Operation, targets...)
 		return
 	}
+	d.others.Add(len(targets))
 	for _, target := range targets {
-		d.posts <- post{target, task.Operation, &answer}
+		p := post{target: target, operation: task.Operation, answer: &answer}
+		if d.sender.stragglers.has(target) {
+			d.again(ctx, p, 0, 0)
+		} else {
+			d.posts <- p
+		}
 	}
 }
 
@@ -144,14 +157,14 @@ var tooLarge = func() answer {
 var errExpired = errors.New("connection has expired")
 
 // try posts to the target once. The caller holds a slot.
-func (d *round) try(ctx context.Context, p post) error {
+func (d *round) try(ctx context.Context, t fanout.Target, a *answer) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case time.Now().Unix() >= p.target.Expires:
+	case time.Now().Unix() >= t.Expires:
 		return errExpired
 	}
-	return d.sender.Gateway.Post(ctx, p.target.ConnectionID, p.answer.frame(p.target.OperationID))
+	return d.sender.Gateway.Post(ctx, t.ConnectionID, a.frame(t.OperationID))
 }
 
 // settle acts on the outcome of the given try, the first being 1.
@@ -170,14 +183,28 @@ func (d *round) settle(ctx context.Context, p post, try int, err error) {
 	case errors.Is(err, pubsub.ErrTooLarge) && !p.answer.ends:
 		p.answer = &tooLarge
 		d.again(ctx, p, 0, 0)
+		return
 	case errors.Is(err, pubsub.ErrBusy) && try < tries && ctx.Err() == nil:
 		d.again(ctx, p, try, rand.N(pause(try)))
+		return
 	case errors.Is(err, pubsub.ErrBusy) || ctx.Err() != nil:
 		d.later(p.operation, p.target)
 	default:
 		d.count(&d.report.Dropped)
 		d.sender.Log.Error("post refused", "event", d.batch.Event.ID, "connection", p.target.ConnectionID, "error", err)
 	}
+	if p.self == nil {
+		d.others.Done()
+	} else {
+		d.sender.stragglers.leave(p.target, p.self)
+	}
+}
+
+// straggle makes the post a straggler: nobody but its target waits for it.
+func (d *round) straggle(p *post) (before <-chan struct{}) {
+	before, p.self = d.sender.stragglers.join(p.target)
+	d.others.Done()
+	return before
 }
 
 // A busy connection is tried so often at once before it is queued: most are
@@ -187,21 +214,33 @@ const tries = 3
 // pause is the longest pause after the given try.
 func pause(try int) time.Duration { return 6 * time.Millisecond << (2 * try) } // 24 ms, 96 ms
 
-// again tries the target once more after the pause, beside the workers: a
-// pause holds neither a worker nor a slot, so that slow clients cost the rest
-// no throughput.
-func (d *round) again(ctx context.Context, p post, try int, after time.Duration) {
+// again tries the target once more as a straggler, after those before it and
+// after the pause. Waiting holds neither a worker nor a slot, so that slow
+// clients cost the rest no throughput.
+func (d *round) again(ctx context.Context, p post, try int, pause time.Duration) {
+	var before <-chan struct{}
+	if p.self == nil {
+		before = d.straggle(&p)
+	}
 	d.work.Go(func() {
-		select {
-		case <-time.After(after):
-		case <-ctx.Done():
+		if before != nil {
+			wait(ctx, before)
 		}
-		h := d.sender.slots.hold()
+		wait(ctx, time.After(pause))
+		h := d.sender.slots.hold(func() {})
 		h.acquire()
-		err := d.try(ctx, p)
+		err := d.try(ctx, p.target, p.answer)
 		h.release()
 		d.settle(ctx, p, try+1, err)
 	})
+}
+
+// wait waits for c or for the end of ctx.
+func wait[T any](ctx context.Context, c <-chan T) {
+	select {
+	case <-c:
+	case <-ctx.Done():
+	}
 }
 
 func (d *round) count(n *int) {

@@ -1,7 +1,7 @@
 package delivery
 
 import (
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -22,19 +22,16 @@ func (s slots) most() int { return cap(s.prompt) + cap(s.slow) }
 // hold is one worker's place. It is used again for each post, as is its timer.
 type hold struct {
 	slots
-	place atomic.Int32
 	timer *time.Timer
+
+	moved func() // called when a post turns out to be slow, before release returns
+
+	mu    sync.Mutex    // guards what follows
+	place chan struct{} // of slots, or nil between posts
 }
 
-// Where a hold is.
-const (
-	nowhere = iota
-	amongPrompt
-	amongSlow
-)
-
-func (s slots) hold() *hold {
-	h := &hold{slots: s}
+func (s slots) hold(moved func()) *hold {
+	h := &hold{slots: s, moved: moved}
 	h.timer = time.AfterFunc(time.Hour, h.move)
 	h.timer.Stop()
 	return h
@@ -43,34 +40,35 @@ func (s slots) hold() *hold {
 // acquire waits for a place.
 func (h *hold) acquire() {
 	h.prompt <- struct{}{}
-	h.place.Store(amongPrompt)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.place = h.prompt
 	h.timer.Reset(promptTime)
 }
 
-// release leaves the place, wherever it is.
+// release leaves the place.
 func (h *hold) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.timer.Stop()
-	if h.place.Swap(nowhere) == amongSlow {
-		<-h.slow
-	} else {
-		<-h.prompt
-	}
+	<-h.place
+	h.place = nil
 }
 
-// move goes to the slow ones, or tries it again later. The post may end, or the
-// next begin, meanwhile.
+// move goes to the slow ones, or tries it again later. A late timer of an
+// earlier post may move the next one early, which does no harm.
 func (h *hold) move() {
-	select {
-	case h.slow <- struct{}{}:
-	default:
-		if h.place.Load() == amongPrompt {
-			h.timer.Reset(promptTime)
-		}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.place != h.prompt {
 		return
 	}
-	if h.place.CompareAndSwap(amongPrompt, amongSlow) {
-		<-h.prompt
-	} else {
-		<-h.slow
+	select {
+	case h.slow <- struct{}{}:
+		<-h.place
+		h.place = h.slow
+		h.moved()
+	default:
+		h.timer.Reset(promptTime)
 	}
 }

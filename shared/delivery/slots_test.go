@@ -18,7 +18,7 @@ func TestASlowPostLendsItsSlotWhileThereIsRoom(t *testing.T) {
 		}
 		held := make([]*hold, 5)
 		for i := range held {
-			held[i] = s.hold()
+			held[i] = s.hold(func() {})
 		}
 		held[0].acquire()
 		held[1].acquire()
