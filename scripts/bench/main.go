@@ -29,7 +29,7 @@ type command struct {
 type measure func(ctx context.Context, seed uint64) (report.Report, error)
 
 func commands() []command {
-	return []command{pipelineCommand(), planCommand()}
+	return []command{pipelineCommand(), senderCommand(), planCommand()}
 }
 
 func main() {
@@ -49,6 +49,9 @@ func main() {
 var errUsage = errors.New("say which command")
 
 func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 1 && args[0] == serveGateway {
+		return runGateway(os.Stdin, out)
+	}
 	if len(args) > 0 {
 		for _, c := range commands() {
 			if c.name == args[0] {

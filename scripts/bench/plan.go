@@ -63,10 +63,25 @@ func subscribers(n, operations int, seed uint64) []pubsub.Subscription {
 			OperationID:  "1", Topic: chat.Topic(benchChat), OperationKey: operation(i%operations, benchChat).Key(), Expires: expires,
 		}
 	}
+	sortByBucket(subs)
+	return subs
+}
+
+func sortByBucket(subs []pubsub.Subscription) {
 	slices.SortFunc(subs, func(a, b pubsub.Subscription) int {
 		return cmp.Or(cmp.Compare(pubsub.Bucket(a.ConnectionID), pubsub.Bucket(b.ConnectionID)), cmp.Compare(a.ConnectionID, b.ConnectionID))
 	})
-	return subs
+}
+
+// each yields the subscriptions as a store does, and counts them in read.
+func each(subs []pubsub.Subscription, read *int) iter.Seq2[pubsub.Subscription, error] {
+	return func(yield func(pubsub.Subscription, error) bool) {
+		for _, s := range subs {
+			if *read++; !yield(s, nil) {
+				return
+			}
+		}
+	}
 }
 
 // benchChat is the chat of benchmarks that need only one.
@@ -101,14 +116,7 @@ func plan(subs []pubsub.Subscription, limits fanout.Limits, left func()) (planne
 	var out planned
 	event := chatEvent(eventID, text(counts, 0, 100))
 	read, targets := 0, 0
-	rows := func(yield func(pubsub.Subscription, error) bool) {
-		for _, s := range subs {
-			if read++; !yield(s, nil) {
-				return
-			}
-		}
-	}
-	for b, err := range fanout.Plan(event, iter.Seq2[pubsub.Subscription, error](rows), limits) {
+	for b, err := range fanout.Plan(event, each(subs, &read), limits) {
 		if err != nil {
 			return out, err
 		}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+)
+
+// serveGateway, as the only argument, makes this program a gateway for others
+// of its kind: a process of its own, so that its CPU time is not the sender's.
+const serveGateway = "serve-gateway"
+
+// prompt is how long the gateway takes for a post. Connections whose ids begin
+// so are busy, or slow by so much.
+const (
+	prompt     = 10 * time.Millisecond
+	busyPrefix = "busy"
+	slowPrefix = "slow"
+	slow       = time.Second
+)
+
+// gateway is a running gateway process.
+type gateway struct {
+	URL         string // of its stage
+	Certificate []byte // which it shows, DER
+
+	stdin io.Closer
+	cmd   *exec.Cmd
+}
+
+// startGateway starts this program once more.
+func startGateway(ctx context.Context) (*gateway, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, self, serveGateway)
+	cmd.Stderr = os.Stderr
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		return nil, fmt.Errorf("start gateway: %w", err)
+	}
+	g := &gateway{stdin: stdin, cmd: cmd}
+	if err := json.NewDecoder(bufio.NewReader(stdout)).Decode(g); err != nil {
+		g.stop()
+		return nil, fmt.Errorf("start gateway: %w", err)
+	}
+	return g, nil
+}
+
+func (g *gateway) stop() {
+	g.stdin.Close()
+	_ = g.cmd.Wait() // nothing hangs on how it ended
+}
+
+// aws is a configuration of clients that trust the gateway, with credentials
+// as a function has them.
+func (g *gateway) aws() (aws.Config, error) {
+	certificate, err := x509.ParseCertificate(g.Certificate)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("read the gateway's certificate: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	credentials := aws.Credentials{AccessKeyID: "ASIAEXAMPLEEXAMPLE00", SecretAccessKey: strings.Repeat("s", 40),
+		SessionToken: strings.Repeat("t", 700)} // as long as a function's
+	return aws.Config{
+		Region: "us-east-1",
+		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return credentials, nil
+		})),
+		HTTPClient: awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.TLSClientConfig = &tls.Config{RootCAs: roots}
+		}),
+	}, nil
+}
+
+// runGateway serves HTTP/1.1 over TLS on a free port, until in ends.
+func runGateway(in io.Reader, out io.Writer) error {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(answer))
+	server.StartTLS()
+	defer server.Close()
+	err := json.NewEncoder(out).Encode(gateway{URL: server.URL + "/bench", Certificate: server.Certificate().Raw})
+	_, readErr := io.Copy(io.Discard, in)
+	return errors.Join(err, readErr)
+}
+
+// answer is that to PostToConnection, with the headers of the real one.
+func answer(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // the answer tells nothing of it
+	status, wait := http.StatusOK, prompt
+	switch id := path.Base(r.URL.Path); {
+	case strings.HasPrefix(id, busyPrefix):
+		status = http.StatusTooManyRequests
+	case strings.HasPrefix(id, slowPrefix):
+		wait = slow
+	}
+	select {
+	case <-time.After(wait):
+	case <-r.Context().Done():
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Amzn-Requestid", "5f0a1a2b-6f0e-4b39-8d8e-0f3b6c1d2e3f")
+	h.Set("X-Amz-Apigw-Id", "R1kQaHxMCFIAJgg=")
+	if status != http.StatusOK {
+		h.Set("X-Amzn-Errortype", "LimitExceededException")
+	}
+	w.WriteHeader(status)
+}

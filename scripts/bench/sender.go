@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"subwire/scripts/bench/report"
+	"subwire/shared/apigw"
+	"subwire/shared/delivery"
+	"subwire/shared/session"
+)
+
+// senderBench measures the delivery core against a gateway in another process.
+type senderBench struct {
+	targets    numbers
+	operations int
+	payload    int // bytes of the execution result
+	workers    int
+	slice      time.Duration // of one transport, before it is the other's turn
+	slices     int
+	slow       int // percent
+	groups     int
+}
+
+func senderCommand() command {
+	return command{"sender", "the delivery core: pushes per CPU second over TLS, the SDK's posts against ours", func(flags *flag.FlagSet) measure {
+		b := &senderBench{targets: numbers{1000}}
+		flags.Var(&b.targets, "targets", "`LIST` of how many targets an event has")
+		flags.IntVar(&b.operations, "operations", 10, "distinct operations among them")
+		flags.IntVar(&b.payload, "payload", 300, "`bytes` of each result")
+		flags.IntVar(&b.workers, "workers", 64, "posts in flight at once (SENDER_WORKERS)")
+		flags.IntVar(&b.groups, "groups", 4, "message groups (FANOUT_GROUPS), delivered side by side")
+		flags.DurationVar(&b.slice, "slice", time.Second, "for which one kind of posts runs before it is the other's turn; an event is never cut short")
+		flags.IntVar(&b.slices, "slices", 3, "of each kind")
+		flags.IntVar(&b.slow, "slow", 0, "`percent` of the targets that answer 429, or late: measures what that costs the others")
+		return b.measure
+	}}
+}
+
+// transport is one way to post.
+type transport struct {
+	name    string
+	gateway session.Gateway
+}
+
+func (b *senderBench) measure(ctx context.Context, seed uint64) (report.Report, error) {
+	g, err := startGateway(ctx)
+	if err != nil {
+		return report.Report{}, err
+	}
+	defer g.stop()
+	cfg, err := g.aws()
+	if err != nil {
+		return report.Report{}, err
+	}
+	core, err := newCore(ctx, b, seed)
+	if err != nil {
+		return report.Report{}, err
+	}
+	transports := []transport{{"SDK", apigw.New(cfg, g.URL, 2*b.workers)}}
+	r := report.Report{Settings: []report.Setting{{Name: "operations", Value: b.operations}, {Name: "payload", Value: b.payload},
+		{Name: "workers", Value: b.workers}, {Name: "groups", Value: b.groups}, {Name: "slice", Value: b.slice.String()}, {Name: "slices", Value: b.slices}}}
+	if b.slow > 0 {
+		return b.measureSlow(ctx, core, transports[len(transports)-1], r)
+	}
+	return b.measureTransports(ctx, core, transports, r)
+}
+
+// Titles of the tables.
+const (
+	transportsTitle = "Pushes over TLS to a gateway that answers after 10 ms"
+	slowTitle       = "What targets that are busy or late cost the others"
+)
+
+// measureTransports compares ways to post.
+func (b *senderBench) measureTransports(ctx context.Context, c *core, transports []transport, r report.Report) (report.Report, error) {
+	t := report.Table{Title: transportsTitle, Key: "targets"}
+	for _, of := range []string{"pushes/CPU-s", "allocs/push", "B/push", "pushes/s"} {
+		for _, way := range transports {
+			t.Columns = append(t.Columns, way.name+" "+of)
+		}
+	}
+	t.Columns = append(t.Columns, "pushes/CPU-s, ratio")
+	for _, n := range b.targets {
+		event, err := c.event(n, 0, "")
+		if err != nil {
+			return report.Report{}, err
+		}
+		var variants []variant
+		for _, way := range transports {
+			variants = append(variants, variant{c.sender(way.gateway, b.workers), event})
+		}
+		usages, err := b.inTurns(ctx, variants)
+		if err != nil {
+			return report.Report{}, fmt.Errorf("%d targets: %w", n, err)
+		}
+		var values []float64
+		for _, of := range []func(usage) float64{usage.perCPU, usage.allocs, usage.bytes, usage.perSecond} {
+			for _, u := range usages {
+				values = append(values, of(u))
+			}
+		}
+		values = append(values, usages[len(usages)-1].perCPU()/usages[0].perCPU())
+		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(n), values...))
+	}
+	r.Tables = []report.Table{t}
+	r.Notes = []string{"CPU-s are of the sending process alone, user and system; the gateway is another process. The kinds of posts run in turns.",
+		"All from the encoded batch to the answered post is counted: decoding, executing, encoding, signing, sending."}
+	r.Plot = &report.Plot{Title: transportsTitle, Table: transportsTitle, Columns: t.Columns[:len(transports)], Y: "pushes per CPU second", LogX: len(b.targets) > 1}
+	return r, nil
+}
+
+// measureSlow compares events where all targets are well with events where
+// some are not.
+func (b *senderBench) measureSlow(ctx context.Context, c *core, way transport, r report.Report) (report.Report, error) {
+	t := report.Table{Title: slowTitle, Key: "targets", Columns: []string{"others/s", "% of none", "pushes/CPU-s"}}
+	n := b.targets[0]
+	var variants []variant
+	var labels []string
+	for _, kind := range []struct{ label, prefix string }{{"none", ""}, {"answer 429", busyPrefix}, {"answer after " + slow.String(), slowPrefix}} {
+		event, err := c.event(n, b.slow, kind.prefix)
+		if err != nil {
+			return report.Report{}, err
+		}
+		variants = append(variants, variant{c.sender(way.gateway, b.workers), event})
+		labels = append(labels, kind.label)
+	}
+	usages, err := b.inTurns(ctx, variants)
+	if err != nil {
+		return report.Report{}, err
+	}
+	for i, u := range usages {
+		t.Rows = append(t.Rows, report.NewRow(labels[i], u.perSecond(), 100*u.perSecond()/usages[0].perSecond(), u.perCPU()))
+	}
+	r.Settings = append(r.Settings, report.Setting{Name: "posts", Value: way.name}, report.Setting{Name: "targets", Value: n}, report.Setting{Name: "slow", Value: b.slow})
+	r.Tables = []report.Table{t}
+	r.Notes = []string{"Others are the targets that are well. The clock runs until the last target of the last event is served or queued for later, the bad ones too."}
+	r.Plot = &report.Plot{Title: slowTitle, Table: slowTitle, Columns: []string{"% of none"}, Y: "% of none"}
+	return r, nil
+}
+
+// variant is what one kind of measurement delivers, and how.
+type variant struct {
+	sender *delivery.Sender
+	event  event
+}
+
+// usage is what deliveries took.
+type usage struct {
+	pushes                 int // to targets that are well
+	wall, cpu              time.Duration
+	mallocs, allocatedSize uint64
+}
+
+func (u usage) perCPU() float64    { return float64(u.pushes) / u.cpu.Seconds() }
+func (u usage) perSecond() float64 { return float64(u.pushes) / u.wall.Seconds() }
+func (u usage) allocs() float64    { return float64(u.mallocs) / float64(u.pushes) }
+func (u usage) bytes() float64     { return float64(u.allocatedSize) / float64(u.pushes) }
+
+// inTurns delivers each variant's event again and again, a slice of time each
+// in turn, so that what else the machine does meets all alike.
+func (b *senderBench) inTurns(ctx context.Context, variants []variant) ([]usage, error) {
+	usages := make([]usage, len(variants))
+	for slice := range b.slices + 1 {
+		for i, v := range variants {
+			u, err := v.deliverFor(ctx, b.slice)
+			if err != nil {
+				return nil, err
+			}
+			if slice > 0 { // the first opens the connections
+				usages[i].add(u)
+			}
+		}
+	}
+	return usages, nil
+}
+
+func (u *usage) add(v usage) {
+	u.pushes += v.pushes
+	u.wall += v.wall
+	u.cpu += v.cpu
+	u.mallocs += v.mallocs
+	u.allocatedSize += v.allocatedSize
+}
+
+// deliverFor delivers whole events until the time is over.
+func (v variant) deliverFor(ctx context.Context, slice time.Duration) (usage, error) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	begin, cpu := time.Now(), cpuTime()
+	var u usage
+	for first := true; first || time.Since(begin) < slice; first = false {
+		if err := v.event.deliver(ctx, v.sender); err != nil {
+			return usage{}, err
+		}
+		u.pushes += v.event.well
+	}
+	u.wall, u.cpu = time.Since(begin), cpuTime()-cpu
+	runtime.ReadMemStats(&after)
+	u.mallocs, u.allocatedSize = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
+	return u, nil
+}
+
+// cpuTime is what this process has used, in user and kernel mode.
+func cpuTime() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		panic(err) // only for a wrong argument
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
