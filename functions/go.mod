@@ -2,6 +2,8 @@ module subwire/functions
 
 go 1.26.0
 
+ignore ./graphql/web/node_modules
+
 require (
 	github.com/aws/aws-lambda-go v1.55.1
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.52.10

@@ -100,7 +100,7 @@ func TestOnlyOurAPIsInvokeFunctions(t *testing.T) {
 	for id, p := range dev.all("AWS::Lambda::Permission") {
 		check(t, id+" principal", p["Principal"], "apigateway.amazonaws.com")
 		source := dev.text(p["SourceArn"])
-		if !strings.Contains(source, ":<subwire-dev-sockets>/*$") && !strings.Contains(source, ":<subwire-dev-http>/*/*/graphql") {
+		if !strings.Contains(source, ":<subwire-dev-sockets>/*$") && !strings.Contains(source, ":<subwire-dev-http>/*/*/") {
 			t.Errorf("%s may be invoked by %s", id, source)
 		}
 	}

@@ -50,12 +50,16 @@ func (s *stack) addSocketAPI() awsapigatewayv2.WebSocketApi {
 	s.socketAPI = *api.ApiId()
 	deployed := s.addStage("sockets-stage", s.socketAPI, stage, socketRate, socketBurst)
 	s.addDomain("sockets-domain", s.wsDomain, s.socketAPI, deployed)
-	url := s.executeAPI("wss", s.socketAPI) + "/" + stage
-	if s.wsDomain != "" {
-		url = "wss://" + s.wsDomain
-	}
-	s.output(topology.OutputWSURL, &url)
+	s.output(topology.OutputWSURL, jsii.String(s.webSocketURL()))
 	return api
+}
+
+// webSocketURL is where clients open sockets.
+func (s *stack) webSocketURL() string {
+	if s.wsDomain != "" {
+		return "wss://" + s.wsDomain
+	}
+	return s.executeAPI("wss", s.socketAPI) + "/" + stage
 }
 
 // addRoutes connects the routes to their functions. A function's answer does
@@ -69,20 +73,22 @@ func (s *stack) addRoutes(api awsapigatewayv2.WebSocketApi) {
 	}
 }
 
-// addHTTPAPI adds GraphQL over HTTP. The function answers preflights itself:
+// addHTTPAPI adds GraphQL over HTTP and the pages. The function answers preflights itself:
 // API Gateway's own CORS would answer otherwise than the local cloud.
 func (s *stack) addHTTPAPI() {
 	api := awsapigatewayv2.NewHttpApi(s.cdk, jsii.String("http"), &awsapigatewayv2.HttpApiProps{
 		ApiName: jsii.String(s.prefix() + "http"), Description: jsii.String("GraphQL over HTTP"),
 		CreateDefaultStage: jsii.Bool(false),
 	})
-	api.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
-		Path: jsii.String(topology.GraphQLPath),
-		Methods: &[]awsapigatewayv2.HttpMethod{
-			awsapigatewayv2.HttpMethod_GET, awsapigatewayv2.HttpMethod_POST, awsapigatewayv2.HttpMethod_OPTIONS},
-		Integration: awsapigatewayv2integrations.NewHttpLambdaIntegration(
-			jsii.String("to-"+topology.GraphQL.Name), s.functions[topology.GraphQL.Name], nil),
-	})
+	integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(
+		jsii.String("to-"+topology.GraphQL.Name), s.functions[topology.GraphQL.Name], nil)
+	for _, r := range topology.HTTPRoutes() {
+		var methods []awsapigatewayv2.HttpMethod
+		for _, m := range r.Methods {
+			methods = append(methods, awsapigatewayv2.HttpMethod(m))
+		}
+		api.AddRoutes(&awsapigatewayv2.AddRoutesOptions{Path: jsii.String(r.Path), Methods: &methods, Integration: integration})
+	}
 	deployed := s.addStage("http-stage", *api.ApiId(), httpStage, httpRate, httpBurst)
 	s.addDomain("http-domain", s.httpDomain, *api.ApiId(), deployed)
 	url := s.executeAPI("https", *api.ApiId())

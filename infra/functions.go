@@ -83,6 +83,9 @@ func (s *stack) environment(f topology.Function) *map[string]*string {
 	if f.Callback {
 		env[topology.CallbackEnv] = jsii.String(s.executeAPI("https", s.socketAPI) + "/" + stage)
 	}
+	if f.WebSocket {
+		env[topology.WebSocketEnv] = jsii.String(s.webSocketURL())
+	}
 	settings := s.settings()
 	for _, setting := range f.Settings {
 		env[setting.Env] = jsii.String(cmp.Or(settings[setting.Env], setting.Default))

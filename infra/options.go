@@ -130,7 +130,7 @@ func (o options) binary(f topology.Function) string {
 func (o options) settings() map[string]string {
 	s := map[string]string{topology.AllowedOrigins.Env: o.allowedOrigins}
 	if o.env == prod {
-		s[topology.Introspection.Env] = "false"
+		s[topology.Introspection.Env], s[topology.GraphiQL.Env] = "false", "false"
 	}
 	return s
 }

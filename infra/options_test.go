@@ -72,8 +72,13 @@ func TestEverySwitch(t *testing.T) {
 		if origins, told := env[topology.AllowedOrigins.Env]; told {
 			check(t, id+" origins", origins, "https://a.example,https://b.example")
 		}
-		if introspection, told := env[topology.Introspection.Env]; told {
-			check(t, id+" introspection", introspection, "false")
+		for _, setting := range []topology.Setting{topology.Introspection, topology.GraphiQL} {
+			if value, told := env[setting.Env]; told {
+				check(t, id+" "+setting.Env, value, "false")
+			}
+		}
+		if url, told := env[topology.WebSocketEnv]; told {
+			check(t, id+" WebSocket URL", url, "wss://ws.a.example")
 		}
 	}
 	for id, p := range tmpl.all("AWS::Logs::LogGroup") {

@@ -36,14 +36,18 @@ func TestEverythingIsThereOnce(t *testing.T) {
 		got[r.Type]++
 	}
 	queues, functions := len(topology.Queues()), len(topology.Functions())
+	routes := len(topology.Routes)
+	for _, r := range topology.HTTPRoutes() {
+		routes += len(r.Methods)
+	}
 	want := map[string]int{
 		"AWS::DynamoDB::Table": len(topology.Tables()), "AWS::SQS::Queue": queues, "AWS::SQS::QueuePolicy": queues,
 		"AWS::Lambda::Function": functions, "AWS::IAM::Role": functions, "AWS::Logs::LogGroup": functions,
 		"AWS::Lambda::EventSourceMapping": 1 + len(topology.QueueMappings()),
 		"AWS::ApiGatewayV2::Api":          2, "AWS::ApiGatewayV2::Stage": 2,
-		"AWS::ApiGatewayV2::Route":       len(topology.Routes) + 3, // GET, POST, OPTIONS
+		"AWS::ApiGatewayV2::Route":       routes,
 		"AWS::ApiGatewayV2::Integration": len(topology.Routes) + 1,
-		"AWS::Lambda::Permission":        len(topology.Routes) + 3,
+		"AWS::Lambda::Permission":        routes,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("resources differ (-want +got):\n%s", diff)
@@ -167,6 +171,9 @@ func wantedEnvironment(f topology.Function) object {
 	if f.Callback {
 		env[topology.CallbackEnv] = "https://<subwire-dev-sockets>.execute-api.Region.URLSuffix/live"
 	}
+	if f.WebSocket {
+		env[topology.WebSocketEnv] = "wss://<subwire-dev-sockets>.execute-api.Region.URLSuffix/live"
+	}
 	for _, s := range f.Settings {
 		env[s.Env] = s.Default
 	}
@@ -242,8 +249,10 @@ func TestRoutesReachTheirFunctions(t *testing.T) {
 	for key, f := range topology.Routes {
 		want[key] = "subwire-dev-" + f.Name
 	}
-	for _, method := range []string{"GET", "POST", "OPTIONS"} {
-		want[method+" "+topology.GraphQLPath] = "subwire-dev-" + topology.GraphQL.Name
+	for _, r := range topology.HTTPRoutes() {
+		for _, method := range r.Methods {
+			want[method+" "+r.Path] = "subwire-dev-" + topology.GraphQL.Name
+		}
 	}
 	for key, name := range want {
 		if !strings.HasPrefix(got[key], name) {

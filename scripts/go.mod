@@ -2,6 +2,11 @@ module subwire/scripts
 
 go 1.26.0
 
+ignore (
+	./clients/node_modules
+	./web/node_modules
+)
+
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/aws/aws-lambda-go v1.55.1

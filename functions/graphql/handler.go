@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"subwire/functions/graphql/web"
 	"subwire/shared/graphqlhttp"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -22,6 +23,7 @@ type handler struct {
 	log      *slog.Logger
 	executor pubsub.Executor
 	origins  []string // whose pages may read the answers
+	site     web.Site
 }
 
 // handle answers a request of the HTTP API (payload format 2.0).
@@ -31,7 +33,16 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 	if preflight {
 		return events.APIGatewayV2HTTPResponse{StatusCode: http.StatusNoContent, Headers: header}, nil
 	}
-	result, err := h.execute(ctx, e)
+	page, isPage, err := h.site.Serve(pageRequest(e))
+	if isPage {
+		maps.Copy(header, page.Header)
+		return events.APIGatewayV2HTTPResponse{StatusCode: page.Status, Headers: header,
+			Body: base64.StdEncoding.EncodeToString(page.Body), IsBase64Encoded: true}, nil
+	}
+	var result json.RawMessage
+	if err == nil {
+		result, err = h.execute(ctx, e)
+	}
 	if !shown(err) {
 		h.log.Error("request failed", "request", e.RequestContext.RequestID, "error", err)
 	}
@@ -57,6 +68,12 @@ func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 		return nil, err
 	}
 	return x.Run(ctx, nil)
+}
+
+func pageRequest(e events.APIGatewayV2HTTPRequest) web.Request {
+	_, asks := e.QueryStringParameters["query"]
+	return web.Request{Method: e.RequestContext.HTTP.Method, Path: e.RawPath, HasQuery: asks,
+		Accept: e.Headers["accept"], AcceptEncoding: e.Headers["accept-encoding"]}
 }
 
 // request reads the event. Its header names are in lower case.

@@ -5,31 +5,67 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"subwire/functions/graphql/web"
 	"subwire/shared/gql"
 	"subwire/shared/memory"
 )
 
 func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 	var e events.APIGatewayV2HTTPRequest
-	e.RequestContext.HTTP.Method, e.Body = method, body
+	e.RequestContext.HTTP.Method, e.Body, e.RawPath = method, body, "/graphql"
 	e.Headers = map[string]string{"content-type": "application/json"}
 	return e
+}
+
+// A page is binary, as most are in gzip form.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), []string{"*"},
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}}
+	browser := newEvent("GET", "")
+	browser.Headers["accept"] = "text/html, */*"
+	config, nowhere := newEvent("GET", ""), newEvent("GET", "")
+	config.RawPath, nowhere.RawPath = "/config.json", "/nowhere"
+	for name, tc := range map[string]struct {
+		event  events.APIGatewayV2HTTPRequest
+		status int
+		body   string
+	}{
+		"GraphiQL": {browser, 200, "<html"},
+		"Config":   {config, 200, "wss://ws.example/live"},
+		"Nowhere":  {nowhere, 404, "not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := h.handle(t.Context(), tc.event)
+			body, decodeErr := base64.StdEncoding.DecodeString(r.Body)
+			if err != nil || decodeErr != nil || r.StatusCode != tc.status || !strings.Contains(string(body), tc.body) || !r.IsBase64Encoded {
+				t.Errorf("got %+v, %q, %v, %v", r, body, err, decodeErr)
+			}
+			if r.Headers["Access-Control-Allow-Origin"] != "*" {
+				t.Errorf("headers are %v", r.Headers)
+			}
+		})
+	}
 }
 
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), []string{"https://chat.example"}}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), []string{"https://chat.example"},
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}}
 	post := `{"query":"mutation { postMessage(chatId: \"1\", content: \"é\", senderName: \"Ada\") { content } }"}`
 	encoded := newEvent("POST", base64.StdEncoding.EncodeToString([]byte(post)))
 	encoded.IsBase64Encoded = true
 	broken := newEvent("POST", "%")
 	broken.IsBase64Encoded = true
 	get := newEvent("GET", "")
-	get.RawQueryString = "query=%7B__typename%7D"
+	get.RawQueryString, get.QueryStringParameters = "query=%7B__typename%7D", map[string]string{"query": "{__typename}"}
+	get.Headers["accept"] = "text/html, */*"
 	mutation := newEvent("GET", "")
 	mutation.RawQueryString = "query=mutation%7BpostMessage(chatId:%221%22,content:%22a%22,senderName:%22b%22)%7Bid%7D%7D"
 	strange := newEvent("GET", "")

@@ -18,7 +18,12 @@ import (
 // queue, function or environment variable of its own.
 func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
 	t.Parallel()
-	names := []string{topology.CallbackEnv, topology.GraphQLPath}
+	names := []string{topology.CallbackEnv, topology.WebSocketEnv}
+	for _, r := range topology.HTTPRoutes() {
+		if r.Path != "/" { // which is a separator elsewhere
+			names = append(names, r.Path)
+		}
+	}
 	for _, table := range topology.Tables() {
 		names = append(names, table.Name, table.Env)
 	}
@@ -47,7 +52,8 @@ func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
 			return true
 		})
 	}
-	for _, list := range []string{"Tables", "Queues", "Functions", "Routes", "MessageStream", "QueueMappings", "CallbackEnv", "GraphQLPath"} {
+	for _, list := range []string{"Tables", "Queues", "Functions", "Routes", "HTTPRoutes", "MessageStream", "QueueMappings",
+		"CallbackEnv", "WebSocketEnv", "GraphQLPath"} {
 		if !slices.Contains(takes, list) {
 			t.Errorf("the local cloud does not use topology.%s", list)
 		}

@@ -51,12 +51,14 @@ type Config struct {
 	queues map[string]string // URLs by logical name
 
 	Callback         string // endpoint of the management API
+	WebSocketURL     string // for clients
 	InitTimeout      time.Duration
 	AllowedOrigins   []string
 	MaxSubscriptions int
 	FanoutGroups     int
 	SenderWorkers    int
 	Introspection    bool
+	GraphiQL         bool
 	LogLevel         slog.Level
 }
 
@@ -95,6 +97,9 @@ func Load(f topology.Function, getenv func(string) string) (Config, error) {
 	if f.Callback {
 		c.Callback = required(topology.CallbackEnv)
 	}
+	if f.WebSocket {
+		c.WebSocketURL = required(topology.WebSocketEnv)
+	}
 	for _, s := range f.Settings {
 		value := getenv(s.Env)
 		if value == "" {
@@ -124,6 +129,8 @@ func (c *Config) set(s topology.Setting, value string) (err error) {
 		c.SenderWorkers, err = number(value, 1, 450) // twice as many sockets; a Lambda environment has 1,024 file descriptors
 	case topology.Introspection:
 		c.Introspection, err = strconv.ParseBool(value)
+	case topology.GraphiQL:
+		c.GraphiQL, err = strconv.ParseBool(value)
 	case topology.LogLevel:
 		err = c.LogLevel.UnmarshalText([]byte(value))
 	default:

@@ -11,7 +11,7 @@ import (
 
 // full is an environment with everything that any function needs.
 func full() map[string]string {
-	env := map[string]string{topology.CallbackEnv: "https://api/stage"}
+	env := map[string]string{topology.CallbackEnv: "https://api/stage", topology.WebSocketEnv: "wss://api/stage"}
 	for _, t := range topology.Tables() {
 		env[t.Env] = "dev-" + t.Name
 	}
@@ -72,6 +72,8 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"WorkersNotANumber":   {topology.Sender, map[string]string{"SENDER_WORKERS": "many"}, []string{"SENDER_WORKERS", "1 to 450"}},
 		"InitTimeoutTooLong":  {topology.Connect, map[string]string{"INIT_TIMEOUT": "1h"}, []string{"INIT_TIMEOUT", "14m0s"}},
 		"UnknownLogLevel":     {topology.Connect, map[string]string{"LOG_LEVEL": "loud"}, []string{"LOG_LEVEL"}},
+		"NoWebSocket":         {topology.GraphQL, map[string]string{topology.WebSocketEnv: ""}, []string{"WEBSOCKET_URL is not set"}},
+		"GraphiQLNoBool":      {topology.GraphQL, map[string]string{"GRAPHIQL": "maybe"}, []string{"GRAPHIQL"}},
 		"IntrospectionNoBool": {topology.Message, map[string]string{"INTROSPECTION": "maybe"}, []string{"INTROSPECTION"}},
 	} {
 		t.Run(name, func(t *testing.T) {

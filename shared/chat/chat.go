@@ -25,10 +25,11 @@ type Store interface {
 	// error, so that it may be called again.
 	PutMessage(ctx context.Context, m Message) error
 
-	// Messages returns messages of a chat by ascending id, limit at most:
-	// those that follow the id after, or the newest when after is "".
-	// It is strongly consistent.
-	Messages(ctx context.Context, chatID, after string, limit int) ([]Message, error)
+	// Messages returns messages of a chat by ascending id, limit at most: the
+	// first that follow the id after, or the last that precede the id before,
+	// or the newest. One of the two ids is "" at least. It is strongly
+	// consistent.
+	Messages(ctx context.Context, chatID, after, before string, limit int) ([]Message, error)
 }
 
 // Limits of what a message may hold, in bytes of UTF-8, and of one read.
@@ -70,6 +71,14 @@ func checkText(name, text string, max int) error {
 		return InputError(fmt.Sprintf("%s has %d bytes; at most %d are allowed", name, len(text), max))
 	case !utf8.ValidString(text):
 		return InputError(name + " is not valid UTF-8")
+	}
+	return nil
+}
+
+// CheckRange returns an InputError for two ids of which one must be "".
+func CheckRange(after, before string) error {
+	if after != "" && before != "" {
+		return InputError("after and before cannot be given together")
 	}
 	return nil
 }

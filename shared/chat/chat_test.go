@@ -42,6 +42,14 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestOneEndOfARange(t *testing.T) {
+	t.Parallel()
+	check(t, CheckRange("", ""), "")
+	check(t, CheckRange("01A", ""), "")
+	check(t, CheckRange("", "01A"), "")
+	check(t, CheckRange("01A", "01B"), "after and before")
+}
+
 func check(t *testing.T, err error, want string) {
 	t.Helper()
 	if want == "" {

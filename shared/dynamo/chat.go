@@ -47,16 +47,20 @@ func (s *Store) PutMessage(ctx context.Context, m chat.Message) error {
 
 // Messages implements chat.Store. A page ends at 1 MB of messages even below
 // the limit, so there may be several.
-func (s *Store) Messages(ctx context.Context, chatID, after string, limit int) ([]chat.Message, error) {
+func (s *Store) Messages(ctx context.Context, chatID, after, before string, limit int) ([]chat.Message, error) {
 	in := &dynamodb.QueryInput{
 		TableName: &s.tables.Messages, ConsistentRead: aws.Bool(true), Limit: aws.Int32(int32(limit)),
-		ScanIndexForward:          aws.Bool(after != ""), // the newest are read backward
+		ScanIndexForward:          aws.Bool(after != ""), // the others are read backward
 		KeyConditionExpression:    aws.String("chatId = :chat"),
 		ExpressionAttributeValues: attributes{":chat": text(chatID)},
 	}
-	if after != "" {
-		in.KeyConditionExpression = aws.String("chatId = :chat AND id > :after")
-		in.ExpressionAttributeValues[":after"] = text(after)
+	switch {
+	case after != "":
+		in.KeyConditionExpression = aws.String("chatId = :chat AND id > :id")
+		in.ExpressionAttributeValues[":id"] = text(after)
+	case before != "":
+		in.KeyConditionExpression = aws.String("chatId = :chat AND id < :id")
+		in.ExpressionAttributeValues[":id"] = text(before)
 	}
 	var items []messageItem
 	pages := dynamodb.NewQueryPaginator(s.client, in)

@@ -23,7 +23,7 @@ type Chat struct {
 // Schema fills the schema of the chat into a Config:
 //
 //	type Message { id: ID! chatId: ID! content: String! createdAt: String! senderName: String! }
-//	type Query { getNewMessages(chatId: ID!, after: ID, limit: Int = 50): [Message!]! }
+//	type Query { getNewMessages(chatId: ID!, after: ID, before: ID, limit: Int = 50): [Message!]! }
 //	type Mutation { postMessage(chatId: ID!, content: String!, senderName: String!): Message! }
 //	type Subscription { newMessage(chatId: ID!): Message! }
 func (c Chat) Schema() Config {
@@ -46,9 +46,9 @@ func (c Chat) Schema() Config {
 		Query: graphql.NewObject(graphql.ObjectConfig{Name: "Query", Fields: graphql.Fields{
 			"getNewMessages": {
 				Type:        graphql.NewNonNull(graphql.NewList(graphql.NewNonNull(message))),
-				Description: "Messages of a chat, oldest first: those after the given id, or else the newest.",
+				Description: "Messages of a chat, oldest first: those after an id, or those before one, or else the newest.",
 				Args: graphql.FieldConfigArgument{"chatId": chatID, "after": {Type: graphql.ID},
-					"limit": {Type: graphql.Int, DefaultValue: chat.DefaultMessages}},
+					"before": {Type: graphql.ID}, "limit": {Type: graphql.Int, DefaultValue: chat.DefaultMessages}},
 				Resolve: c.getNewMessages,
 			},
 		}}),
@@ -93,13 +93,14 @@ func newMessageRoot(root json.RawMessage) (any, error) {
 
 func (c Chat) getNewMessages(p graphql.ResolveParams) (any, error) {
 	chatID, limit := argument(p.Args, "chatId"), chat.DefaultMessages
+	after, before := argument(p.Args, "after"), argument(p.Args, "before")
 	if n, ok := p.Args["limit"].(int); ok {
 		limit = n
 	}
-	if err := errors.Join(chat.CheckChatID(chatID), chat.CheckLimit(limit)); err != nil {
+	if err := errors.Join(chat.CheckChatID(chatID), chat.CheckRange(after, before), chat.CheckLimit(limit)); err != nil {
 		return nil, refuseInput(err)
 	}
-	found, err := c.Store.Messages(p.Context, chatID, argument(p.Args, "after"), limit)
+	found, err := c.Store.Messages(p.Context, chatID, after, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read messages: %w", err)
 	}

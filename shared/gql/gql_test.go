@@ -28,7 +28,7 @@ type store struct{ err error }
 
 func (s store) PutMessage(context.Context, chat.Message) error { return s.err }
 
-func (s store) Messages(context.Context, string, string, int) ([]chat.Message, error) {
+func (s store) Messages(context.Context, string, string, string, int) ([]chat.Message, error) {
 	return []chat.Message{hello}, s.err
 }
 
@@ -110,6 +110,8 @@ func TestQueriesAndMutations(t *testing.T) {
 		"TwoOperationsOneChosen": {pubsub.Operation{Document: `query A { __typename } query B { b: __typename }`, Name: "B"}, `{"data":{"b":"Query"}}`},
 		"EmptyContent": {operation(`mutation { postMessage(chatId: "lobby", content: "", senderName: "Bob") { id } }`, ""),
 			`{"data":null,"errors":[{"message":"content is empty","locations":[{"line":1,"column":12}],"path":["postMessage"],"extensions":{"code":"BAD_USER_INPUT"}}]}`},
+		"AfterAndBefore": {operation(`{ getNewMessages(chatId: "lobby", after: "01A", before: "01B") { id } }`, ""),
+			`{"data":null,"errors":[{"message":"after and before cannot be given together","locations":[{"line":1,"column":3}],"path":["getNewMessages"],"extensions":{"code":"BAD_USER_INPUT"}}]}`},
 		"LimitOutOfRange": {operation(`{ getNewMessages(chatId: "lobby", limit: 101) { id } }`, ""),
 			`{"data":null,"errors":[{"message":"limit is 101; 1 to 100 are allowed","locations":[{"line":1,"column":3}],"path":["getNewMessages"],"extensions":{"code":"BAD_USER_INPUT"}}]}`},
 	} {

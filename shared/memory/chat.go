@@ -25,9 +25,13 @@ func (s *Store) PutMessage(ctx context.Context, m chat.Message) error {
 func compareID(m chat.Message, id string) int { return cmp.Compare(m.ID, id) }
 
 // Messages implements chat.Store.
-func (s *Store) Messages(ctx context.Context, chatID, after string, limit int) (found []chat.Message, err error) {
+func (s *Store) Messages(ctx context.Context, chatID, after, before string, limit int) (found []chat.Message, err error) {
 	err = s.do(ctx, "Messages", func() error {
 		messages := s.messages[chatID]
+		if before != "" {
+			i, _ := slices.BinarySearchFunc(messages, before, compareID)
+			messages = messages[:i]
+		}
 		if after == "" {
 			found = slices.Clone(messages[max(0, len(messages)-limit):])
 			return nil

@@ -94,7 +94,7 @@ var chatTests = []test{
 	{"messages return as they were put", func(t *testing.T, s Store) {
 		m := message(unique("chat"), 1)
 		check(t, "PutMessage", s.PutMessage(t.Context(), m), nil)
-		equal(t, "messages", messages(t, s, m.ChatID, "", 10), []chat.Message{m})
+		equal(t, "messages", messages(t, s, m.ChatID, "", "", 10), []chat.Message{m})
 	}},
 	{"a message may be put again and stays as it is", func(t *testing.T, s Store) {
 		m := message(unique("chat"), 1)
@@ -103,33 +103,38 @@ var chatTests = []test{
 		for _, m := range []chat.Message{m, m, again} {
 			check(t, "PutMessage", s.PutMessage(t.Context(), m), nil)
 		}
-		equal(t, "messages", messages(t, s, m.ChatID, "", 10), []chat.Message{m})
+		equal(t, "messages", messages(t, s, m.ChatID, "", "", 10), []chat.Message{m})
 	}},
 	{"an unknown chat has no messages", func(t *testing.T, s Store) {
-		equal(t, "count", len(messages(t, s, unique("chat"), "", 10)), 0)
+		equal(t, "count", len(messages(t, s, unique("chat"), "", "", 10)), 0)
 	}},
-	{"messages ascend by id, newest or after an id, up to the limit", func(t *testing.T, s Store) {
+	{"messages ascend by id, newest or after or before an id, up to the limit", func(t *testing.T, s Store) {
 		chatID := unique("chat")
 		for _, i := range []int{3, 9, 1, 7, 5} { // gaps, and out of order
 			check(t, "PutMessage", s.PutMessage(t.Context(), message(chatID, i)), nil)
 		}
 		check(t, "other chat", s.PutMessage(t.Context(), message(chatID+"/other", 4)), nil)
 		for _, tt := range []struct {
-			name  string
-			after string
-			limit int
-			want  []int
+			name          string
+			after, before string
+			limit         int
+			want          []int
 		}{
-			{"newest of all", "", 10, []int{1, 3, 5, 7, 9}},
-			{"newest two", "", 2, []int{7, 9}},
-			{"after the first", number(1), 10, []int{3, 5, 7, 9}},
-			{"two after the first", number(1), 2, []int{3, 5}},
-			{"after an id between", number(4), 2, []int{5, 7}},
-			{"after an id before all", number(0), 1, []int{1}},
-			{"after the last", number(9), 10, nil},
+			{"newest of all", "", "", 10, []int{1, 3, 5, 7, 9}},
+			{"newest two", "", "", 2, []int{7, 9}},
+			{"after the first", number(1), "", 10, []int{3, 5, 7, 9}},
+			{"two after the first", number(1), "", 2, []int{3, 5}},
+			{"after an id between", number(4), "", 2, []int{5, 7}},
+			{"after an id before all", number(0), "", 1, []int{1}},
+			{"after the last", number(9), "", 10, nil},
+			{"before the last", "", number(9), 10, []int{1, 3, 5, 7}},
+			{"two before the last", "", number(9), 2, []int{5, 7}},
+			{"before an id between", "", number(6), 2, []int{3, 5}},
+			{"before an id after all", "", number(99), 1, []int{9}},
+			{"before the first", "", number(1), 10, nil},
 		} {
 			var got []int
-			for _, m := range messages(t, s, chatID, tt.after, tt.limit) {
+			for _, m := range messages(t, s, chatID, tt.after, tt.before, tt.limit) {
 				got = append(got, int(m.ID[3]-'0'))
 			}
 			equal(t, tt.name, got, tt.want)
@@ -142,14 +147,14 @@ var chatTests = []test{
 			m.Content = string(slices.Repeat([]byte("x"), chat.MaxContentBytes))
 			check(t, "PutMessage", s.PutMessage(t.Context(), m), nil)
 		}
-		equal(t, "newest", len(messages(t, s, chatID, "", chat.MaxMessages)), chat.MaxMessages)
-		equal(t, "after", len(messages(t, s, chatID, number(0), chat.MaxMessages)), chat.MaxMessages-1)
+		equal(t, "newest", len(messages(t, s, chatID, "", "", chat.MaxMessages)), chat.MaxMessages)
+		equal(t, "after", len(messages(t, s, chatID, number(0), "", chat.MaxMessages)), chat.MaxMessages-1)
 	}},
 	{"any chat id", func(t *testing.T, s Store) {
 		for _, odd := range []string{"a#b", "a/b c", "ünï✓", "__proto__"} {
 			m := message(unique(odd), 1)
 			check(t, "PutMessage", s.PutMessage(t.Context(), m), nil)
-			equal(t, "messages of "+odd, messages(t, s, m.ChatID, "", 10), []chat.Message{m})
+			equal(t, "messages of "+odd, messages(t, s, m.ChatID, "", "", 10), []chat.Message{m})
 		}
 	}},
 }
@@ -159,9 +164,9 @@ func message(chatID string, i int) chat.Message {
 	return chat.Message{ID: number(i), ChatID: chatID, Content: "Grüße 😀", SenderName: "Ada", CreatedAt: after(i)}
 }
 
-func messages(t *testing.T, s Store, chatID, after string, limit int) []chat.Message {
+func messages(t *testing.T, s Store, chatID, after, before string, limit int) []chat.Message {
 	t.Helper()
-	found, err := s.Messages(t.Context(), chatID, after, limit)
+	found, err := s.Messages(t.Context(), chatID, after, before, limit)
 	check(t, "Messages", err, nil)
 	return found
 }

@@ -75,15 +75,21 @@ func Queues() []Queue {
 // https://{api}.execute-api.{region}.amazonaws.com/{stage}.
 const CallbackEnv = "CALLBACK_URL"
 
+// WebSocketEnv is the environment variable with the URL at which clients open
+// sockets: wss://{api}.execute-api.{region}.amazonaws.com/{stage}, or that of a
+// custom domain.
+const WebSocketEnv = "WEBSOCKET_URL"
+
 // Function is one Lambda function.
 type Function struct {
-	Name     string
-	Timeout  time.Duration
-	MemoryMB int
-	Tables   []Table // whose names it is given
-	Queues   []Queue // whose URLs it is given
-	Callback bool    // whether it is given the management API's endpoint
-	Settings []Setting
+	Name      string
+	Timeout   time.Duration
+	MemoryMB  int
+	Tables    []Table // whose names it is given
+	Queues    []Queue // whose URLs it is given
+	Callback  bool    // whether it is given the management API's endpoint
+	WebSocket bool    // whether it is given the clients' WebSocket URL
+	Settings  []Setting
 }
 
 // Setting is an optional environment variable with its default.
@@ -97,6 +103,7 @@ var (
 	FanoutGroups     = Setting{"FANOUT_GROUPS", "4"}       // message groups per topic: a power of two up to 256; change it only while fanout.fifo is empty, or order may break once
 	SenderWorkers    = Setting{"SENDER_WORKERS", "64"}     // posts in flight per sender, and as many slow ones
 	Introspection    = Setting{"INTROSPECTION", "true"}    // whether __schema and __type are answered
+	GraphiQL         = Setting{"GRAPHIQL", "true"}         // whether a browser that opens /graphql gets GraphiQL
 	LogLevel         = Setting{"LOG_LEVEL", "info"}        // debug, info, warn or error
 )
 
@@ -115,9 +122,9 @@ var (
 	Disconnect = Function{Name: "disconnect", Timeout: 10 * time.Second, MemoryMB: 256, Callback: true,
 		Tables:   []Table{Connections, Subscriptions},
 		Settings: []Setting{LogLevel}}
-	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512,
+	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
 		Tables:   []Table{Messages},
-		Settings: []Setting{AllowedOrigins, Introspection, LogLevel}}
+		Settings: []Setting{AllowedOrigins, Introspection, GraphiQL, LogLevel}}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 512,
 		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout},
 		Settings: []Setting{FanoutGroups, LogLevel}}
@@ -131,11 +138,31 @@ func Functions() []Function {
 	return []Function{Connect, Message, Disconnect, GraphQL, Stream, Sender}
 }
 
-// Routes of the WebSocket API, by route key, and the HTTP API's only path.
-var (
-	Routes      = map[string]Function{"$connect": Connect, "$default": Message, "$disconnect": Disconnect}
+// Routes of the WebSocket API, by route key.
+var Routes = map[string]Function{"$connect": Connect, "$default": Message, "$disconnect": Disconnect}
+
+// Paths of the HTTP API that others are told of.
+const (
 	GraphQLPath = "/graphql"
+	ConfigPath  = "/config.json" // what a page must know of the deployment
 )
+
+// HTTPRoute is one path of the HTTP API with its methods, as "Create routes
+// for HTTP APIs" writes them: {name} is one segment, {name+} all that follow.
+type HTTPRoute struct {
+	Path    string
+	Methods []string
+}
+
+// HTTPRoutes lists what the HTTP API sends to the graphql function; it answers
+// anything else with 404 itself.
+func HTTPRoutes() []HTTPRoute {
+	get := []string{"GET"}
+	return []HTTPRoute{
+		{GraphQLPath, []string{"GET", "POST", "OPTIONS"}},
+		{ConfigPath, get}, {"/", get}, {"/c/{chat+}", get}, {"/assets/{file}", get},
+	}
+}
 
 // StreamMapping moves a table's stream records to a function. Batch item
 // failures are always reported.

@@ -30,7 +30,7 @@ func TestQueues(t *testing.T) {
 
 func TestEveryEnvironmentVariableHasOneMeaning(t *testing.T) {
 	t.Parallel()
-	meaning := map[string]string{CallbackEnv: "callback"}
+	meaning := map[string]string{CallbackEnv: "callback", WebSocketEnv: "websocket"}
 	add := func(env, what string) {
 		if before, taken := meaning[env]; taken && before != what {
 			t.Errorf("%s means %s and %s", env, before, what)

@@ -38,11 +38,11 @@ type Config struct {
 	Connect, Message, Disconnect Invoker // integrations of $connect, $default and $disconnect
 	HTTP                         Invoker // integration of every route of the HTTP API
 
-	Stage  string       // of the WebSocket API, part of the management API's paths; default "local"
-	Paths  []string     // routes of the HTTP API, any method; default topology.GraphQLPath and "/"
-	Limits Limits       // zero fields have the documented defaults
-	Usage  Observer     // is told what AWS charges for
-	Log    *slog.Logger // failed invocations; default none
+	Stage  string               // of the WebSocket API, part of the management API's paths; default "local"
+	Routes []topology.HTTPRoute // of the HTTP API; default topology.HTTPRoutes
+	Limits Limits               // zero fields have the documented defaults
+	Usage  Observer             // is told what AWS charges for
+	Log    *slog.Logger         // failed invocations; default none
 }
 
 // Limits of the gateway ("Quotas for configuring and running a WebSocket API
@@ -143,8 +143,8 @@ type Gateway struct {
 // New returns a gateway. It needs no start.
 func New(cfg Config) *Gateway {
 	setDefault(&cfg.Stage, "local")
-	if cfg.Paths == nil {
-		cfg.Paths = []string{topology.GraphQLPath, "/"}
+	if cfg.Routes == nil {
+		cfg.Routes = topology.HTTPRoutes()
 	}
 	cfg.Limits, cfg.Usage = cfg.Limits.withDefaults(), cfg.Usage.withDefaults()
 	g := &Gateway{cfg: cfg, log: cfg.Log, sockets: map[string]*socket{}}

@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
+
+	"subwire/shared/topology"
 )
 
 // serveHTTP is the HTTP API: every route's integration is the HTTP function,
@@ -25,7 +27,8 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.wg.Done()
-	if !slices.Contains(g.cfg.Paths, r.URL.Path) {
+	matched, ok := match(g.cfg.Routes, r.Method, r.URL.Path)
+	if !ok {
 		answer(w, http.StatusNotFound, "", "Not Found")
 		return
 	}
@@ -35,7 +38,7 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.cfg.Usage.Requested(len(body))
-	resp, err := g.invokeHTTP(httpEvent(r, body, time.Now()))
+	resp, err := g.invokeHTTP(httpEvent(r, matched, body, time.Now()))
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		g.log.Warn("http integration timed out")
@@ -62,17 +65,63 @@ func (g *Gateway) invokeHTTP(e events.APIGatewayV2HTTPRequest) (httpResponse, er
 	return decodeHTTP(out)
 }
 
-func httpEvent(r *http.Request, body []byte, at time.Time) events.APIGatewayV2HTTPRequest {
-	route := "ANY " + r.URL.Path
+// routeMatch is what the event says of the route that a request took.
+type routeMatch struct {
+	key        string            // METHOD PATH, the path as in the route
+	parameters map[string]string // by name; nil without
+}
+
+// match finds the route: one without parameters before others, and a greedy
+// one last ("Create routes for HTTP APIs").
+func match(routes []topology.HTTPRoute, method, path string) (best routeMatch, ok bool) {
+	rank := 0
+	for _, r := range routes {
+		parameters, greedy, fits := matchPath(r.Path, path)
+		if !fits || !slices.Contains(r.Methods, method) {
+			continue
+		}
+		found := 3
+		if greedy {
+			found = 1
+		} else if parameters != nil {
+			found = 2
+		}
+		if found > rank {
+			rank, ok, best = found, true, routeMatch{method + " " + r.Path, parameters}
+		}
+	}
+	return best, ok
+}
+
+// matchPath compares a path with a route's, segment by segment.
+func matchPath(route, path string) (parameters map[string]string, greedy, ok bool) {
+	want, got := strings.Split(route, "/"), strings.Split(path, "/")
+	for i, segment := range want {
+		name, isParameter := strings.CutPrefix(segment, "{")
+		name, greedy = strings.CutSuffix(strings.TrimSuffix(name, "}"), "+")
+		switch {
+		case i >= len(got) || isParameter && got[i] == "" || !isParameter && got[i] != segment:
+			return nil, false, false
+		case isParameter && greedy:
+			return map[string]string{name: strings.Join(got[i:], "/")}, true, true
+		case isParameter:
+			parameters = map[string]string{name: got[i]}
+		}
+	}
+	return parameters, false, len(got) == len(want)
+}
+
+func httpEvent(r *http.Request, route routeMatch, body []byte, at time.Time) events.APIGatewayV2HTTPRequest {
 	domain, _, _ := strings.Cut(r.Host, ".")
 	e := events.APIGatewayV2HTTPRequest{
 		Version:        "2.0",
-		RouteKey:       route,
+		RouteKey:       route.key,
 		RawPath:        r.URL.EscapedPath(),
 		RawQueryString: r.URL.RawQuery,
+		PathParameters: route.parameters,
 		Headers:        map[string]string{},
 		RequestContext: events.APIGatewayV2HTTPRequestContext{
-			RouteKey: route, AccountID: accountID, Stage: "$default", RequestID: newID(), APIID: apiID,
+			RouteKey: route.key, AccountID: accountID, Stage: "$default", RequestID: newID(), APIID: apiID,
 			DomainName: r.Host, DomainPrefix: domain,
 			Time: at.UTC().Format(timeLayout), TimeEpoch: at.UnixMilli(),
 			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{

@@ -191,6 +191,9 @@ func (c *Cloud) environ(f topology.Function, callback string) []string {
 	if f.Callback {
 		env = append(env, topology.CallbackEnv+"="+callback)
 	}
+	if f.WebSocket {
+		env = append(env, topology.WebSocketEnv+"="+c.WSURL)
+	}
 	for _, s := range f.Settings {
 		env = append(env, s.Env+"="+cmp.Or(c.cfg.Settings[s.Env], s.Default))
 	}
@@ -202,7 +205,7 @@ func (c *Cloud) startGateway(ws, web net.Listener) {
 	c.Gateway = apigwemu.New(apigwemu.Config{
 		Connect: route("$connect"), Message: route("$default"), Disconnect: route("$disconnect"),
 		HTTP:  c.function(topology.GraphQL.Name),
-		Stage: stage, Paths: []string{topology.GraphQLPath}, Limits: c.cfg.Limits, Log: c.cfg.Log,
+		Stage: stage, Routes: topology.HTTPRoutes(), Limits: c.cfg.Limits, Log: c.cfg.Log,
 		Usage: c.gatewayUsage(),
 	})
 	c.Gateway.SetFaults(c.Injector.Gateway())

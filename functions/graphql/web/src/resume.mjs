@@ -5,11 +5,11 @@
 /** Whether the server refused the connection and said why: trying again would not help. */
 export const isRefusal = (error) => String(error?.message).includes('connection_error: ');
 
-/** Waits before the next attempt: 1 s, then twice as long each time up to 30 s, less up to half of it at random. */
-export const backOff = (attempts) => {
-  const longest = Math.min(1000 * 2 ** attempts, 30_000);
-  return new Promise((resolve) => setTimeout(resolve, longest * (1 - Math.random() / 2)));
-};
+/** How long to wait before the next attempt, in ms: 1 s, then twice as long each time up to 30 s, less up to half of it at random. */
+export const waitTime = (attempts) => Math.min(1000 * 2 ** attempts, 30_000) * (1 - Math.random() / 2);
+
+/** Waits that long. */
+export const backOff = (attempts) => new Promise((resolve) => setTimeout(resolve, waitTime(attempts)));
 
 /** Settings of graphql-ws that fit API Gateway. */
 export const settings = {

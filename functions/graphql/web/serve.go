@@ -1,0 +1,125 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"subwire/shared/topology"
+)
+
+// Site is the pages of one deployment.
+type Site struct {
+	Files        fs.FS  // as Built returns them
+	WebSocketURL string // where the pages open their sockets
+	Auth         string // how a client says who it is: anonymous or jwt
+	GraphiQL     bool   // whether it is served
+}
+
+// Request is what Serve looks at in an HTTP request.
+type Request struct {
+	Method, Path   string
+	HasQuery       bool   // whether there is a parameter query, as GraphQL over HTTP has
+	Accept         string // header; "" without
+	AcceptEncoding string // header; "" without
+}
+
+// Response is what to send. Its body may be binary.
+type Response struct {
+	Status int
+	Header map[string]string
+	Body   []byte
+}
+
+// Serve answers a request, unless it is one of GraphQL over HTTP: then ok is
+// false. An error says that the embedded files are damaged.
+func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
+	switch {
+	case r.Path == topology.GraphQLPath && !s.wantsGraphiQL(r):
+		return Response{}, false, nil
+	case r.Path == topology.GraphQLPath:
+		return s.page("graphiql.html", graphiqlPolicy, r)
+	case r.Path == "/" || strings.HasPrefix(r.Path, "/c/"):
+		return s.page("index.html", chatPolicy, r)
+	case r.Path == topology.ConfigPath:
+		return s.config()
+	}
+	asset, ok, err := Response{}, false, error(nil)
+	if name, isAsset := strings.CutPrefix(r.Path, "/assets/"); isAsset {
+		asset, ok, err = file(s.Files, "assets/"+name, r.AcceptEncoding)
+	}
+	if !ok {
+		return response(http.StatusNotFound, "text/plain; charset=utf-8", []byte("not found\n")), err == nil, err
+	}
+	asset.Header["Cache-Control"] = "public, max-age=31536000, immutable" // its name is a hash of it
+	asset.Header["X-Content-Type-Options"] = "nosniff"
+	return asset, true, nil
+}
+
+// wantsGraphiQL tells a browser that was pointed at the GraphQL endpoint from
+// a client of it. Clients do not ask for HTML.
+func (s Site) wantsGraphiQL(r Request) bool {
+	return s.GraphiQL && r.Method == http.MethodGet && !r.HasQuery && strings.Contains(r.Accept, "text/html")
+}
+
+// Content security policies ("Content Security Policy Level 3"): nothing but
+// our own files and our own two APIs, the second of which is filled in. Monaco,
+// GraphiQL's editor, writes style elements, and its style sheet holds fonts.
+const (
+	chatPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' %s; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	graphiqlPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+		"font-src 'self' data:; worker-src 'self'; connect-src 'self' %s; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+// page returns an HTML page, or the one that stands in for it when nothing was
+// built. Browsers ask for it again each time, as it names the newest assets.
+func (s Site) page(name, policy string, r Request) (Response, bool, error) {
+	page, built, err := file(s.Files, name, r.AcceptEncoding)
+	if err != nil {
+		return Response{}, false, err
+	}
+	if !built {
+		body, err := embedded.ReadFile("unbuilt.html")
+		if err != nil {
+			return Response{}, false, fmt.Errorf("read page: %w", err)
+		}
+		page = response(http.StatusOK, types[".html"], body)
+	}
+	page.Header["Cache-Control"] = "no-cache"
+	page.Header["Vary"] = "Accept, Accept-Encoding"
+	page.Header["Content-Security-Policy"] = fmt.Sprintf(policy, origin(s.WebSocketURL))
+	page.Header["Referrer-Policy"] = "no-referrer"
+	page.Header["X-Content-Type-Options"] = "nosniff"
+	return page, true, nil
+}
+
+// config is what the pages read first, so that one build serves any deployment.
+func (s Site) config() (Response, bool, error) {
+	body, err := json.Marshal(struct {
+		WebSocketURL string `json:"webSocketUrl"`
+		Auth         string `json:"auth"`
+	}{s.WebSocketURL, s.Auth})
+	if err != nil {
+		return Response{}, false, fmt.Errorf("encode config: %w", err)
+	}
+	return response(http.StatusOK, "application/json", body), true, nil
+}
+
+func response(status int, contentType string, body []byte) Response {
+	return Response{Status: status, Body: body, Header: map[string]string{
+		"Content-Type": contentType, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}}
+}
+
+// origin is scheme, host and port of the URL.
+func origin(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "" // boot was given it; then no socket is allowed
+	}
+	return u.Scheme + "://" + u.Host
+}

@@ -1,0 +1,116 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func gzipped(t *testing.T, text string) *fstest.MapFile {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return &fstest.MapFile{Data: b.Bytes()}
+}
+
+const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+func TestServe(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{"index.html.gz": gzipped(t, "the chat"), "graphiql.html.gz": gzipped(t, "GraphiQL"),
+		"assets/a-1.js.gz": gzipped(t, "let a"), "assets/broken.js.gz": {Data: []byte("no gzip")}, "secret.gz": gzipped(t, "x")}
+	site := Site{Files: files, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}
+	closed, empty := site, site
+	closed.GraphiQL, empty.Files = false, fstest.MapFS{}
+	for name, tt := range map[string]struct {
+		site   Site
+		r      Request
+		status int // 0: GraphQL over HTTP answers
+		body   string
+		header string // NAME: VALUE
+	}{
+		"TheRootIsTheChat":         {site, Request{Path: "/"}, 200, "the chat", "Content-Type: text/html; charset=utf-8"},
+		"SoIsTheURLOfAChat":        {site, Request{Path: "/c/a%2Fb/c"}, 200, "the chat", "Cache-Control: no-cache"},
+		"ThePolicyNamesTheSocket":  {site, Request{Path: "/"}, 200, "the chat", "Content-Security-Policy: connect-src 'self' wss://ws.example;"},
+		"AssetsAreKept":            {site, Request{Path: "/assets/a-1.js"}, 200, "let a", "Cache-Control: public, max-age=31536000, immutable"},
+		"AssetsHaveTheirType":      {site, Request{Path: "/assets/a-1.js"}, 200, "let a", "Content-Type: text/javascript; charset=utf-8"},
+		"UnknownAsset":             {site, Request{Path: "/assets/b.js"}, 404, "not found", "Cache-Control: no-store"},
+		"NoWayOutOfTheFolder":      {site, Request{Path: "/assets/../secret"}, 404, "not found", "Cache-Control: no-store"},
+		"UnknownPath":              {site, Request{Path: "/secret"}, 404, "not found", "Cache-Control: no-store"},
+		"Config":                   {site, Request{Path: "/config.json"}, 200, `{"webSocketUrl":"wss://ws.example/live","auth":"anonymous"}`, "Cache-Control: no-store"},
+		"ABrowserGetsGraphiQL":     {site, Request{Method: "GET", Path: "/graphql", Accept: browser}, 200, "GraphiQL", "Vary: Accept"},
+		"AQueryIsNoPage":           {site, Request{Method: "GET", Path: "/graphql", Accept: browser, HasQuery: true}, 0, "", ""},
+		"AClientIsNoBrowser":       {site, Request{Method: "GET", Path: "/graphql", Accept: "*/*"}, 0, "", ""},
+		"APostIsNoPage":            {site, Request{Method: "POST", Path: "/graphql", Accept: browser}, 0, "", ""},
+		"GraphiQLCanBeOff":         {closed, Request{Method: "GET", Path: "/graphql", Accept: browser}, 0, "", ""},
+		"NothingBuiltSaysHow":      {empty, Request{Path: "/"}, 200, "make build", "Cache-Control: no-cache"},
+		"NothingBuiltSaysHowTwice": {empty, Request{Method: "GET", Path: "/graphql", Accept: browser}, 200, "make build", "Content-Type: text/html; charset=utf-8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, ok, err := tt.site.Serve(tt.r)
+			if err != nil || ok != (tt.status != 0) || got.Status != tt.status || !strings.Contains(string(got.Body), tt.body) {
+				t.Errorf("got %d %q, %v, %v", got.Status, got.Body, ok, err)
+			}
+			if name, value, _ := strings.Cut(tt.header, ": "); !strings.Contains(got.Header[name], value) {
+				t.Errorf("%s is %q, want %q", name, got.Header[name], value)
+			}
+			if ok && got.Header["X-Content-Type-Options"] != "nosniff" {
+				t.Error("a browser may guess the type")
+			}
+		})
+	}
+	if _, ok, err := site.Serve(Request{Path: "/assets/broken.js"}); err == nil || ok {
+		t.Errorf("a damaged file: %v, %v", ok, err)
+	}
+}
+
+func TestCompressedOnlyForThoseWhoTakeIt(t *testing.T) {
+	t.Parallel()
+	packed := gzipped(t, "the chat")
+	site := Site{Files: fstest.MapFS{"index.html.gz": packed}}
+	for accept, encoding := range map[string]string{"gzip, deflate, br": "gzip", "br": "", "": ""} {
+		got, _, err := site.Serve(Request{Path: "/", AcceptEncoding: accept})
+		if err != nil || got.Header["Content-Encoding"] != encoding {
+			t.Errorf("%q is answered %q, %v", accept, got.Header["Content-Encoding"], err)
+		}
+		if isPacked := bytes.Equal(got.Body, packed.Data); isPacked != (encoding == "gzip") {
+			t.Errorf("%q is answered %q", accept, got.Body)
+		}
+	}
+}
+
+// maxBody is the largest answer of a function, less a third for base64
+// ("Lambda quotas": 6 MB).
+const maxBody = 6 << 20 * 3 / 4
+
+func TestEveryBuiltFileHasATypeAndFits(t *testing.T) {
+	t.Parallel()
+	err := fs.WalkDir(Built(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path == ".gitignore" {
+			return err
+		}
+		name, packed := strings.CutSuffix(path, ".gz")
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		r, ok, err := file(Built(), name, "gzip")
+		if !packed || !ok || err != nil || r.Header["Content-Type"] == "" || info.Size() > maxBody {
+			t.Errorf("%s: %d bytes, type %q, %v, %v", path, info.Size(), r.Header["Content-Type"], ok, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

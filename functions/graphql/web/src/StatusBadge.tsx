@@ -1,0 +1,28 @@
+import { useEffect, useState, useSyncExternalStore } from 'react';
+import type { Observed, Status } from './socket.ts';
+
+/** Says how the connection is; it is read aloud when it changes, but not each second. */
+export function StatusBadge({ status }: { status: Observed<Status> }) {
+  const now = useSyncExternalStore(status.listen, status.get);
+  const seconds = useSecondsUntil(now.state === 'reconnecting' ? now.at : 0);
+  const text = { connecting: 'Connecting…', live: 'Live', reconnecting: 'Reconnecting…', refused: 'Refused' }[now.state];
+  return (
+    <p className="status" data-state={now.state}>
+      <span className="dot" aria-hidden="true" />
+      <span role="status" className={seconds > 0 ? 'unseen' : undefined}>{text}</span>
+      {seconds > 0 && <span aria-hidden="true">{`Reconnecting in ${seconds} s`}</span>}
+    </p>
+  );
+}
+
+/** How many seconds are left, 0 once the time has come. */
+function useSecondsUntil(at: number): number {
+  const [, tick] = useState(0);
+  const left = Math.max(0, Math.ceil((at - Date.now()) / 1000));
+  useEffect(() => {
+    if (left === 0) return;
+    const timer = setTimeout(() => tick((n) => n + 1), 250);
+    return () => clearTimeout(timer);
+  });
+  return left;
+}

@@ -1,0 +1,71 @@
+import { createClient, type Client } from 'graphql-ws';
+import { isRefusal, resuming, settings, waitTime } from './resume.mjs';
+
+const keepAlive = 60_000; // ms; more often than must be, as somebody looks at it
+
+/** What the user is told of the connection. */
+export type Status =
+  | { state: 'connecting' }
+  | { state: 'live' }
+  | { state: 'reconnecting'; at: number } // when, in ms since the epoch
+  | { state: 'refused'; reason: string };
+
+/** A value that components read by useSyncExternalStore. */
+export class Observed<T> {
+  #listeners = new Set<() => void>();
+  #value: T;
+  constructor(value: T) {
+    this.#value = value;
+  }
+  get = () => this.#value;
+  set(value: T) {
+    this.#value = value;
+    for (const listener of this.#listeners) listener();
+  }
+  listen = (listener: () => void) => {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  };
+}
+
+/** The reason in a refusal: `connection_error: 4401 Unauthorized`. */
+export const reasonOf = (e: Error): string => /connection_error: ([^"]+)/.exec(e.message)?.[1] ?? e.message;
+
+/** The socket to the server, and what is to be told of it. */
+export function openSocket(url: string): { client: Client; status: Observed<Status> } {
+  const status = new Observed<Status>({ state: 'connecting' });
+  let wake = () => {}; // ends the wait for the next try
+  let heard = Date.now(); // when the server said something
+  const client = createClient({
+    ...settings,
+    url,
+    keepAlive,
+    retryWait: async (retries) => {
+      const wait = waitTime(retries);
+      status.set({ state: 'reconnecting', at: Date.now() + wait });
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        setTimeout(resolve, wait);
+      });
+      await new Promise((resolve) => setTimeout(resolve, 100)); // the old socket's last event is not the new one's
+    },
+    on: {
+      connecting: (isRetry) => status.set(isRetry ? { state: 'reconnecting', at: 0 } : { state: 'connecting' }),
+      connected: () => status.set({ state: 'live' }),
+      message: () => (heard = Date.now()),
+      error: (e) => {
+        if (isRefusal(e)) status.set({ state: 'refused', reason: reasonOf(e as Error) });
+      },
+    },
+  });
+  // Back from sleep or in another network: a socket that was silent for longer
+  // than a ping and its answer take is dead, and its timers slept as well.
+  const awake = () => {
+    if (document.hidden) return;
+    if (status.get().state === 'live' && Date.now() - heard > 1.5 * keepAlive) client.terminate();
+    wake();
+  };
+  addEventListener('online', awake);
+  document.addEventListener('visibilitychange', awake);
+  return { client: resuming(client), status };
+}

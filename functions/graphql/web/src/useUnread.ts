@@ -1,0 +1,28 @@
+import { useEffect, useRef, useState } from 'react';
+import { newest, type Message } from './messages.ts';
+
+/**
+ * Counts in the title what others write while the tab is hidden. Returns the
+ * id after which the user has not read, "" when all is read; it stays for the
+ * user to see when the tab is shown again, until it is hidden once more.
+ */
+export function useUnread(messages: readonly Message[], name: string, title: string): string {
+  const [mark, setMark] = useState('');
+  const latest = useRef(messages);
+  latest.current = messages;
+  const [isHidden, setHidden] = useState(document.hidden);
+  useEffect(() => {
+    const follow = () => {
+      if (document.hidden) setMark(newest(latest.current));
+      setHidden(document.hidden);
+    };
+    document.addEventListener('visibilitychange', follow);
+    return () => document.removeEventListener('visibilitychange', follow);
+  }, []);
+  const unread = mark ? messages.filter((m) => m.id > mark && m.senderName !== name).length : 0;
+  useEffect(() => {
+    document.title = isHidden && unread > 0 ? `(${unread}) ${title}` : title;
+    return () => void (document.title = 'Subwire');
+  }, [isHidden, unread, title]);
+  return unread > 0 ? mark : '';
+}

@@ -1,0 +1,62 @@
+// Package web holds the pages that the graphql function serves, the chat and
+// GraphiQL, and says which of them answers a request. It reads no request and
+// sends no response, and it knows nothing of GraphQL.
+//
+// The pages are built from this folder by npm (scripts/buildweb.sh) and
+// embedded in gzip form. Without them it compiles as well, and serves a page
+// that says how to build them.
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"embed"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+)
+
+//go:embed unbuilt.html all:dist
+var embedded embed.FS
+
+// Built returns the files that were built, each named PATH.gz.
+func Built() fs.FS {
+	files, err := fs.Sub(embedded, "dist")
+	if err != nil {
+		panic(err) // the name is a valid one
+	}
+	return files
+}
+
+// types are the media types of what is built, by extension; the machine's own
+// list (package mime) is not the same everywhere.
+var types = map[string]string{
+	".css": "text/css; charset=utf-8", ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+	".svg": "image/svg+xml", ".ttf": "font/ttf", ".woff2": "font/woff2",
+}
+
+// file returns the response with a built file, still in gzip form if the
+// client takes that. A file that is not there is no error: ok is false.
+func file(files fs.FS, name, acceptEncoding string) (r Response, ok bool, err error) {
+	body, err := fs.ReadFile(files, name+".gz")
+	if err != nil {
+		return Response{}, false, nil
+	}
+	r = Response{Status: http.StatusOK, Body: body, Header: map[string]string{
+		"Content-Type": types[path.Ext(name)], "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}}
+	if strings.Contains(acceptEncoding, "gzip") {
+		return r, true, nil
+	}
+	delete(r.Header, "Content-Encoding")
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err == nil {
+		r.Body, err = io.ReadAll(z)
+	}
+	if err != nil {
+		return Response{}, false, fmt.Errorf("unpack %s: %w", name, err)
+	}
+	return r, true, nil
+}
