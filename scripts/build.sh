@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds every function as a Lambda bootstrap binary.
+# Builds every function as a Lambda bootstrap binary, and the pages that one embeds.
 #   build.sh release   linux/arm64 (ARCH=amd64 for x86_64) into bin/FUNCTION/bootstrap
 #   build.sh local     this machine's into bin/local/FUNCTION/bootstrap
 # GOWORK=off: a workspace could pick other versions than functions/go.mod says.
@@ -14,6 +14,7 @@ local) out=../bin/local ;;
 *) echo "usage: build.sh release|local" >&2; exit 2 ;;
 esac
 
+scripts/buildweb.sh
 cd functions
 for main in */main.go; do
 	fn=${main%/main.go}

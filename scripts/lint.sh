@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/need.sh
 need go
 
-unformatted=$(gofmt -l functions infra scripts shared)
+unformatted=$(git ls-files '*.go' | xargs gofmt -l)
 if [ -n "$unformatted" ]; then
 	echo "not formatted (make fmt):" >&2
 	echo "$unformatted" >&2
