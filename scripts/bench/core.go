@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"subwire/shared/delivery"
 	"subwire/shared/fanout"
@@ -83,64 +82,118 @@ func (later) SendLater(context.Context, []byte, time.Duration) error { return ni
 // Park implements delivery.DeadLetters.
 func (later) Park(context.Context, []byte, string) error { return nil }
 
-// event is the encoded batches of one event, by message group.
-type event struct {
-	groups  [][][]byte
-	targets int
-	well    int // of the targets
+// message is one batch as it waits in the queue.
+type message struct {
+	group int
+	body  string
+	well  int // targets that are
 }
 
-// event plans an event for n targets; percent of them have ids that begin with
-// the prefix, unless that is "".
-func (c *core) event(n, percent int, prefix string) (event, error) {
+// event plans an event for n targets and returns its messages, those of the
+// groups in turn. Of the targets, percent have ids that begin with the prefix,
+// unless that is "".
+func (c *core) event(n, percent int, prefix string) ([]message, error) {
 	subs := subscribers(n, c.operations, c.seed)
-	e := event{groups: make([][][]byte, c.groups), targets: n, well: n}
 	if prefix != "" {
 		for i := range subs {
 			if i%100 < percent {
 				subs[i].ConnectionID = prefix + subs[i].ConnectionID
-				e.well--
 			}
 		}
 		sortByBucket(subs)
 	}
 	limits := fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: c.groups}
+	groups := make([][]message, c.groups)
 	for b, err := range fanout.Plan(chatEvent(eventID, c.text), each(subs, new(int)), limits) {
 		if err != nil {
-			return event{}, err
+			return nil, err
 		}
 		body, _, err := fanout.Encode(b)
 		if err != nil {
-			return event{}, err
+			return nil, err
 		}
-		e.groups[b.Range] = append(e.groups[b.Range], body)
+		groups[b.Range] = append(groups[b.Range], message{b.Range, string(body), well(b)})
 	}
-	return e, nil
+	return inTurn(groups), nil
 }
 
-// deliver delivers the batches of each group in order, and the groups side by
-// side, as the sender function does.
-func (e event) deliver(ctx context.Context, s *delivery.Sender) error {
-	var delivered, retried atomic.Int64
-	all, ctx := errgroup.WithContext(ctx)
-	for _, group := range e.groups {
-		all.Go(func() error {
-			for _, body := range group {
-				r, err := s.Deliver(ctx, body)
-				if err != nil {
-					return err
-				}
-				delivered.Add(int64(r.Delivered))
-				retried.Add(int64(r.Retried))
+// inTurn takes one of each list, then the next.
+func inTurn[T any](lists [][]T) []T {
+	var out []T
+	for i, more := 0, true; more; i++ {
+		more = false
+		for _, l := range lists {
+			if i < len(l) {
+				out, more = append(out, l[i]), true
 			}
-			return nil
-		})
+		}
 	}
-	if err := all.Wait(); err != nil {
-		return err
+	return out
+}
+
+func well(b fanout.Batch) int {
+	n := 0
+	for _, task := range b.Tasks {
+		for _, t := range task.Targets {
+			if isWell(t.ConnectionID) {
+				n++
+			}
+		}
 	}
-	if d, r := int(delivered.Load()), int(retried.Load()); d+r != e.targets || d < e.well {
-		return fmt.Errorf("of %d targets, %d well, %d were delivered to and %d queued", e.targets, e.well, d, r)
+	return n
+}
+
+func isWell(connectionID string) bool {
+	return !strings.HasPrefix(connectionID, busyPrefix) && !strings.HasPrefix(connectionID, slowPrefix)
+}
+
+// counter is a gateway that counts the posts to targets that are well.
+type counter struct {
+	session.Gateway
+	well atomic.Int64
+}
+
+// Post implements session.Gateway.
+func (c *counter) Post(ctx context.Context, connectionID string, frame []byte) error {
+	err := c.Gateway.Post(ctx, connectionID, frame)
+	if err == nil && isWell(connectionID) {
+		c.well.Add(1)
 	}
-	return nil
+	return err
+}
+
+// variant is a sender with messages that it delivers again and again.
+type variant struct {
+	counter  *counter
+	sender   *delivery.Sender
+	messages []message
+	next     int // of the messages
+}
+
+func (c *core) variant(g session.Gateway, workers int, messages []message) *variant {
+	v := &variant{counter: &counter{Gateway: g}, messages: messages}
+	v.sender = c.sender(v.counter, workers)
+	return v
+}
+
+// invoke delivers as many messages as one invocation gets at most, and returns
+// to how many targets that are well.
+func (v *variant) invoke(ctx context.Context, groups int) (pushes int, err error) {
+	bodies := make([][]string, groups)
+	for range topology.QueueMappings()[0].BatchSize {
+		m := v.messages[v.next%len(v.messages)]
+		v.next++
+		bodies[m.group] = append(bodies[m.group], m.body)
+		pushes += m.well
+	}
+	before := v.counter.well.Load()
+	for _, r := range v.sender.DeliverGroups(ctx, bodies) {
+		if r.Err != nil {
+			return 0, r.Err
+		}
+	}
+	if got := int(v.counter.well.Load() - before); got != pushes {
+		return 0, fmt.Errorf("of %d targets that are well, %d got a push", pushes, got)
+	}
+	return pushes, nil
 }

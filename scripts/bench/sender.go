@@ -11,7 +11,6 @@ import (
 
 	"subwire/scripts/bench/report"
 	"subwire/shared/apigw"
-	"subwire/shared/delivery"
 	"subwire/shared/session"
 )
 
@@ -29,13 +28,13 @@ type senderBench struct {
 
 func senderCommand() command {
 	return command{"sender", "the delivery core: pushes per CPU second over TLS, the SDK's posts against ours", func(flags *flag.FlagSet) measure {
-		b := &senderBench{targets: numbers{1000}}
+		b := &senderBench{targets: numbers{10_000}}
 		flags.Var(&b.targets, "targets", "`LIST` of how many targets an event has")
 		flags.IntVar(&b.operations, "operations", 10, "distinct operations among them")
 		flags.IntVar(&b.payload, "payload", 300, "`bytes` of each result")
 		flags.IntVar(&b.workers, "workers", 64, "posts in flight at once (SENDER_WORKERS)")
 		flags.IntVar(&b.groups, "groups", 4, "message groups (FANOUT_GROUPS), delivered side by side")
-		flags.DurationVar(&b.slice, "slice", time.Second, "for which one kind of posts runs before it is the other's turn; an event is never cut short")
+		flags.DurationVar(&b.slice, "slice", time.Second, "for which one kind of posts runs before it is the other's turn")
 		flags.IntVar(&b.slices, "slices", 3, "of each kind")
 		flags.IntVar(&b.slow, "slow", 0, "`percent` of the targets that answer 429, or late: measures what that costs the others")
 		return b.measure
@@ -91,9 +90,9 @@ func (b *senderBench) measureTransports(ctx context.Context, c *core, transports
 		if err != nil {
 			return report.Report{}, err
 		}
-		var variants []variant
+		var variants []*variant
 		for _, way := range transports {
-			variants = append(variants, variant{c.sender(way.gateway, b.workers), event})
+			variants = append(variants, c.variant(way.gateway, b.workers, event))
 		}
 		usages, err := b.inTurns(ctx, variants)
 		if err != nil {
@@ -120,14 +119,14 @@ func (b *senderBench) measureTransports(ctx context.Context, c *core, transports
 func (b *senderBench) measureSlow(ctx context.Context, c *core, way transport, r report.Report) (report.Report, error) {
 	t := report.Table{Title: slowTitle, Key: "targets", Columns: []string{"others/s", "% of none", "pushes/CPU-s"}}
 	n := b.targets[0]
-	var variants []variant
+	var variants []*variant
 	var labels []string
 	for _, kind := range []struct{ label, prefix string }{{"none", ""}, {"answer 429", busyPrefix}, {"answer after " + slow.String(), slowPrefix}} {
 		event, err := c.event(n, b.slow, kind.prefix)
 		if err != nil {
 			return report.Report{}, err
 		}
-		variants = append(variants, variant{c.sender(way.gateway, b.workers), event})
+		variants = append(variants, c.variant(way.gateway, b.workers, event))
 		labels = append(labels, kind.label)
 	}
 	usages, err := b.inTurns(ctx, variants)
@@ -139,15 +138,9 @@ func (b *senderBench) measureSlow(ctx context.Context, c *core, way transport, r
 	}
 	r.Settings = append(r.Settings, report.Setting{Name: "posts", Value: way.name}, report.Setting{Name: "targets", Value: n}, report.Setting{Name: "slow", Value: b.slow})
 	r.Tables = []report.Table{t}
-	r.Notes = []string{"Others are the targets that are well. The clock runs until the last target of the last event is served or queued for later, the bad ones too."}
+	r.Notes = []string{"Others are the targets that are well. An invocation with up to ten messages follows the other, and lasts until its bad targets, too, are served or queued for later."}
 	r.Plot = &report.Plot{Title: slowTitle, Table: slowTitle, Columns: []string{"% of none"}, Y: "% of none"}
 	return r, nil
-}
-
-// variant is what one kind of measurement delivers, and how.
-type variant struct {
-	sender *delivery.Sender
-	event  event
 }
 
 // usage is what deliveries took.
@@ -162,13 +155,13 @@ func (u usage) perSecond() float64 { return float64(u.pushes) / u.wall.Seconds()
 func (u usage) allocs() float64    { return float64(u.mallocs) / float64(u.pushes) }
 func (u usage) bytes() float64     { return float64(u.allocatedSize) / float64(u.pushes) }
 
-// inTurns delivers each variant's event again and again, a slice of time each
+// inTurns delivers each variant's messages again and again, a slice of time each
 // in turn, so that what else the machine does meets all alike.
-func (b *senderBench) inTurns(ctx context.Context, variants []variant) ([]usage, error) {
+func (b *senderBench) inTurns(ctx context.Context, variants []*variant) ([]usage, error) {
 	usages := make([]usage, len(variants))
 	for slice := range b.slices + 1 {
 		for i, v := range variants {
-			u, err := v.deliverFor(ctx, b.slice)
+			u, err := b.deliver(ctx, v)
 			if err != nil {
 				return nil, err
 			}
@@ -188,18 +181,19 @@ func (u *usage) add(v usage) {
 	u.allocatedSize += v.allocatedSize
 }
 
-// deliverFor delivers whole events until the time is over.
-func (v variant) deliverFor(ctx context.Context, slice time.Duration) (usage, error) {
+// deliver lets whole invocations follow each other until the slice is over.
+func (b *senderBench) deliver(ctx context.Context, v *variant) (usage, error) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	begin, cpu := time.Now(), cpuTime()
 	var u usage
-	for first := true; first || time.Since(begin) < slice; first = false {
-		if err := v.event.deliver(ctx, v.sender); err != nil {
+	for first := true; first || time.Since(begin) < b.slice; first = false {
+		n, err := v.invoke(ctx, b.groups)
+		if err != nil {
 			return usage{}, err
 		}
-		u.pushes += v.event.well
+		u.pushes += n
 	}
 	u.wall, u.cpu = time.Since(begin), cpuTime()-cpu
 	runtime.ReadMemStats(&after)
