@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,14 +28,26 @@ const callTimeout = 5 * time.Second
 // goroutines at once.
 type Client struct {
 	api     *apigatewaymanagementapi.Client
+	poster  *poster // nil to post by api
 	timeout time.Duration
 }
 
 // New returns a client for the stage at callbackURL, which is
 // https://{api}.execute-api.{region}.amazonaws.com/{stage}. Up to maxConns
 // connections stay open between calls; it should be the number of concurrent
-// calls, as the SDK's default of 10 makes a busy sender dial for most posts.
+// calls. It posts without the SDK (post.go), unless a proxy or a foreign HTTP client is
+// configured.
 func New(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
+	c := NewReference(awsCfg, callbackURL, maxConns)
+	if stage, err := url.Parse(callbackURL); err == nil { // else the SDK tells what is wrong with it
+		c.poster = newPoster(awsCfg, stage, maxConns)
+	}
+	return c
+}
+
+// NewReference is New for a client that posts by the SDK's PostToConnection:
+// what tests and benchmarks compare the faster way with.
+func NewReference(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
 	api := apigatewaymanagementapi.NewFromConfig(awsCfg, func(o *apigatewaymanagementapi.Options) {
 		o.BaseEndpoint = &callbackURL
 		// The SDK's retries share one budget: 1 % of slow clients would use it
@@ -67,15 +80,24 @@ func pooled(client aws.HTTPClient, n int) aws.HTTPClient {
 // later, or has succeeded without our hearing of it; pubsub.ErrTooLarge; the
 // error of ctx when that ended first.
 func (c *Client) Post(ctx context.Context, connectionID string, frame []byte) error {
-	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	_, err := c.api.PostToConnection(callCtx, &apigatewaymanagementapi.PostToConnectionInput{
-		ConnectionId: &connectionID, Data: frame,
-	})
-	if err := translate(ctx, err); err != nil {
+	if err := c.post(ctx, connectionID, frame); err != nil {
 		return fmt.Errorf("post to connection %s: %w", connectionID, err)
 	}
 	return nil
+}
+
+func (c *Client) post(ctx context.Context, connectionID string, frame []byte) error {
+	if c.poster == nil {
+		callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+		_, err := c.api.PostToConnection(callCtx, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connectionID, Data: frame})
+		return translate(ctx, err)
+	}
+	status, err := c.poster.post(ctx, time.Now().Add(c.timeout), connectionID, frame)
+	if status != 0 {
+		return translateStatus(status, err)
+	}
+	return translateFailure(ctx, err)
 }
 
 // Delete closes the socket; the client sees code 1000 and no reason. One that
@@ -106,11 +128,17 @@ func translate(ctx context.Context, err error) error {
 	if errors.As(err, &answer) && answer.HTTPStatusCode() != 0 {
 		return translateStatus(answer.HTTPStatusCode(), err)
 	}
+	return translateFailure(ctx, err)
+}
+
+// translateFailure says what an error means without an answer.
+func translateFailure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w (%v)", ctx.Err(), err)
 	}
-	var unsent *smithyhttp.RequestSendError
-	if errors.As(err, &unsent) || errors.Is(err, context.DeadlineExceeded) {
+	var bySDK *smithyhttp.RequestSendError
+	var byUs unsent
+	if errors.As(err, &bySDK) || errors.As(err, &byUs) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %v", pubsub.ErrBusy, err)
 	}
 	return err

@@ -36,8 +36,13 @@ func testConfig() aws.Config {
 // newClient returns a client whose stage "prod" is answered by h.
 func newClient(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
+	return startClient(t, New, h)
+}
+
+func startClient(t *testing.T, build func(aws.Config, string, int) *Client, h http.HandlerFunc) *Client {
+	t.Helper()
 	srv := httptest.NewServer(h)
-	c := New(testConfig(), srv.URL+"/prod", 4)
+	c := build(testConfig(), srv.URL+"/prod", 4)
 	t.Cleanup(func() {
 		srv.Close()
 		closeIdle(c)
@@ -45,13 +50,31 @@ func newClient(t *testing.T, h http.HandlerFunc) *Client {
 	return c
 }
 
-// closeIdle ends the goroutines of kept connections.
+// closeIdle closes kept connections.
 func closeIdle(c *Client) {
 	c.api.Options().HTTPClient.(*awshttp.BuildableClient).GetTransport().CloseIdleConnections()
+	if c.poster != nil {
+		c.poster.pool.close()
+	}
+}
+
+// bothWays runs a test with our own post and with the SDK's: they must not
+// differ.
+func bothWays(t *testing.T, test func(t *testing.T, start func(*testing.T, http.HandlerFunc) *Client)) {
+	for name, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": NewReference} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, func(t *testing.T, h http.HandlerFunc) *Client { return startClient(t, build, h) })
+		})
+	}
 }
 
 func TestPostTranslatesAnswers(t *testing.T) {
 	t.Parallel()
+	bothWays(t, testPostTranslatesAnswers)
+}
+
+func testPostTranslatesAnswers(t *testing.T, newClient func(*testing.T, http.HandlerFunc) *Client) {
 	tests := map[string]struct {
 		status    int
 		errorType string // header X-Amzn-ErrorType
@@ -103,6 +126,10 @@ func TestPostTranslatesAnswers(t *testing.T) {
 
 func TestPostSendsTheFrameSignedToTheStage(t *testing.T) {
 	t.Parallel()
+	bothWays(t, testPostSendsTheFrameSignedToTheStage)
+}
+
+func testPostSendsTheFrameSignedToTheStage(t *testing.T, newClient func(*testing.T, http.HandlerFunc) *Client) {
 	type request struct{ Method, URI, Body string }
 	got := make(chan request, 1)
 	var signed atomic.Bool
@@ -130,6 +157,10 @@ func TestPostSendsTheFrameSignedToTheStage(t *testing.T) {
 
 func TestPostOfALostConnectionIsBusy(t *testing.T) {
 	t.Parallel()
+	bothWays(t, testPostOfALostConnectionIsBusy)
+}
+
+func testPostOfALostConnectionIsBusy(t *testing.T, newClient func(*testing.T, http.HandlerFunc) *Client) {
 	c := newClient(t, func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) })
 	if err := c.Post(t.Context(), "R1kmxc2VNjMCFIA=", []byte("{}")); !errors.Is(err, pubsub.ErrBusy) {
 		t.Errorf("Post = %v, want ErrBusy", err)
@@ -138,6 +169,10 @@ func TestPostOfALostConnectionIsBusy(t *testing.T) {
 
 func TestPostThatRunsIntoItsOwnDeadlineIsBusy(t *testing.T) {
 	t.Parallel()
+	bothWays(t, testPostThatRunsIntoItsOwnDeadlineIsBusy)
+}
+
+func testPostThatRunsIntoItsOwnDeadlineIsBusy(t *testing.T, newClient func(*testing.T, http.HandlerFunc) *Client) {
 	c := newClient(t, silent)
 	c.timeout = time.Millisecond
 	err := c.Post(t.Context(), "R1kmxc2VNjMCFIA=", []byte("{}"))
@@ -148,6 +183,10 @@ func TestPostThatRunsIntoItsOwnDeadlineIsBusy(t *testing.T) {
 
 func TestPostWhoseAnswerBreaksOffWasDelivered(t *testing.T) {
 	t.Parallel()
+	bothWays(t, testPostWhoseAnswerBreaksOffWasDelivered)
+}
+
+func testPostWhoseAnswerBreaksOffWasDelivered(t *testing.T, newClient func(*testing.T, http.HandlerFunc) *Client) {
 	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "10")
 		w.WriteHeader(http.StatusOK)
@@ -160,6 +199,10 @@ func TestPostWhoseAnswerBreaksOffWasDelivered(t *testing.T) {
 
 func TestTheCallersCancellationIsRecognisable(t *testing.T) {
 	t.Parallel()
+	bothWays(t, testTheCallersCancellationIsRecognisable)
+}
+
+func testTheCallersCancellationIsRecognisable(t *testing.T, newClient func(*testing.T, http.HandlerFunc) *Client) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		cancel()

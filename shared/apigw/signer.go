@@ -1,0 +1,145 @@
+package apigw
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// signer writes signed posts ("Create a signed AWS API request", Signature
+// Version 4). All that depends on the second and on the credentials alone is
+// computed once per second; a post costs two hashes and one HMAC.
+type signer struct {
+	region string
+	host   string // as in the Host header
+	path   string // up to the connection id, as it is sent
+	signed string // the same as it is signed, that is escaped once more
+	latest atomic.Pointer[second]
+}
+
+// second is what all posts of one second have in common.
+type second struct {
+	at          int64 // Unix time
+	credentials aws.Credentials
+
+	head      string    // from the end of the request's path to the signature
+	canonical string    // of the canonical request, from there to the hash of the body
+	toSign    string    // the string to sign, up to the hash of the canonical request
+	macs      sync.Pool // of hash.Hash with the signing key
+}
+
+const (
+	dateTime    = "20060102T150405Z"
+	contentType = "application/octet-stream" // what the SDK sends
+)
+
+func newSigner(region string, stage *url.URL) *signer {
+	path := strings.TrimSuffix(stage.EscapedPath(), "/") + "/@connections/"
+	s := &signer{region: region, host: hostHeader(stage), path: path}
+	for segment := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		s.signed += "/" + string(appendEscaped(nil, segment, "%"))
+	}
+	s.signed += "/"
+	return s
+}
+
+// hostHeader leaves out the scheme's own port, as HTTP clients do.
+func hostHeader(u *url.URL) string {
+	if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		return u.Hostname()
+	}
+	return u.Host
+}
+
+// append appends the whole request that posts the body.
+func (s *signer) append(dst []byte, credentials aws.Credentials, now time.Time, connectionID string, body []byte) []byte {
+	sec := s.second(credentials, now)
+	dst = append(append(dst, "POST "...), s.path...)
+	dst = appendEscaped(dst, connectionID, "%")
+	dst = append(dst, sec.head...)
+	dst = s.appendSignature(dst, sec, connectionID, body)
+	dst = append(dst, "\r\nContent-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(body)), 10)
+	dst = append(dst, "\r\n\r\n"...)
+	return append(dst, body...)
+}
+
+// appendSignature appends the signature in hex.
+func (s *signer) appendSignature(dst []byte, sec *second, connectionID string, body []byte) []byte {
+	var room [2048]byte // a session token has a kilobyte or so
+	b := append(append(room[:0], "POST\n"...), s.signed...)
+	b = appendEscaped(b, connectionID, "%25")
+	b = append(b, sec.canonical...)
+	sum := sha256.Sum256(body)
+	b = hex.AppendEncode(b, sum[:])
+	sum = sha256.Sum256(b)
+
+	b = append(room[:0], sec.toSign...)
+	b = hex.AppendEncode(b, sum[:])
+	mac := sec.macs.Get().(hash.Hash)
+	mac.Reset()
+	mac.Write(b)
+	dst = hex.AppendEncode(dst, mac.Sum(room[:0]))
+	sec.macs.Put(mac)
+	return dst
+}
+
+// second returns what posts of that second have in common.
+func (s *signer) second(c aws.Credentials, now time.Time) *second {
+	if sec := s.latest.Load(); sec != nil && sec.at == now.Unix() && sec.credentials == c {
+		return sec
+	}
+	sec := s.newSecond(c, now)
+	s.latest.Store(sec)
+	return sec
+}
+
+func (s *signer) newSecond(c aws.Credentials, now time.Time) *second {
+	date := now.UTC().Format(dateTime)
+	day := date[:len("20060102")]
+	scope := day + "/" + s.region + "/execute-api/aws4_request"
+	names, token, tokenLine := "content-type;host;x-amz-date", "", ""
+	if c.SessionToken != "" {
+		names += ";x-amz-security-token"
+		token, tokenLine = "x-amz-security-token:"+c.SessionToken+"\n", "X-Amz-Security-Token: "+c.SessionToken+"\r\n"
+	}
+	key := []byte("AWS4" + c.SecretAccessKey)
+	for _, part := range []string{day, s.region, "execute-api", "aws4_request"} {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(part))
+		key = mac.Sum(nil)
+	}
+	sec := &second{
+		at: now.Unix(), credentials: c,
+		head: " HTTP/1.1\r\nHost: " + s.host + "\r\nContent-Type: " + contentType + "\r\nX-Amz-Date: " + date + "\r\n" + tokenLine +
+			"Authorization: AWS4-HMAC-SHA256 Credential=" + c.AccessKeyID + "/" + scope + ", SignedHeaders=" + names + ", Signature=",
+		canonical: "\n\ncontent-type:" + contentType + "\nhost:" + s.host + "\nx-amz-date:" + date + "\n" + token + "\n" + names + "\n",
+		toSign:    "AWS4-HMAC-SHA256\n" + date + "\n" + scope + "\n",
+	}
+	sec.macs.New = func() any { return hmac.New(sha256.New, key) }
+	return sec
+}
+
+// appendEscaped appends s as a part of a path. AWS wants all but unreserved
+// characters escaped; percent is "%", or "%25" for what is escaped once more.
+func appendEscaped(dst []byte, s, percent string) []byte {
+	const digits = "0123456789ABCDEF"
+	for _, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~':
+			dst = append(dst, c)
+		default:
+			dst = append(append(dst, percent...), digits[c>>4], digits[c&0xf])
+		}
+	}
+	return dst
+}
