@@ -29,10 +29,16 @@ type Executable struct {
 	Kind  Kind
 	Topic string // of a subscription: whose events it is run with
 
+	// Allow returns an Errors when the viewer may not have the events of the
+	// subscription. It is asked when the subscription begins and again for each
+	// event; nil allows everyone. Queries and mutations ask while they run.
+	Allow func(v Viewer) error
+
 	// Run executes the operation and returns the execution result as JSON:
 	// the payload of a next message or the body of an HTTP response. A
 	// subscription is run once per event; for others event is nil. An error
-	// that is an Errors means that nothing was executed.
+	// that is an Errors means that nothing was executed. ctx carries the viewer,
+	// see WithViewer.
 	Run func(ctx context.Context, event *Event) (json.RawMessage, error)
 }
 
@@ -61,6 +67,8 @@ const (
 	CodeParse       = "GRAPHQL_PARSE_FAILED"
 	CodeValidation  = "GRAPHQL_VALIDATION_FAILED"
 	CodeInput       = "BAD_USER_INPUT"
+	CodeNoViewer    = "UNAUTHENTICATED"
+	CodeForbidden   = "FORBIDDEN"
 	CodeTooLarge    = "PAYLOAD_TOO_LARGE"
 	CodeTooMany     = "TOO_MANY_OPERATIONS"
 	CodeUnavailable = "UNAVAILABLE"

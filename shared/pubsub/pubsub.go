@@ -21,6 +21,10 @@ var (
 	ErrSubscriberExists   = errors.New("operation id is in use")
 	ErrCompleted          = errors.New("operation was completed before it began")
 	ErrTooManyOperations  = errors.New("connection has too many operations")
+	ErrTooManyConnections = errors.New("holder has too many connections")
+	ErrTokenMissing       = errors.New("token is missing")
+	ErrTokenExpired       = errors.New("token has expired")
+	ErrTokenRefused       = errors.New("token is refused")
 	ErrUnknownOperation   = errors.New("operation is unknown")
 	ErrBusy               = errors.New("connection takes no message now")
 	ErrTooLarge           = errors.New("message is too large for the connection")
@@ -32,10 +36,21 @@ type Connection struct {
 	ConnectedAt  time.Time
 	InitDeadline time.Time // connection_init must have come by then
 	Expires      time.Time // readers treat it as absent from then on
+	Holder       string    // whose connections are counted; "" when they are not
 
 	Acknowledged bool
-	Init         json.RawMessage   // payload of connection_init; nil without
+	Viewer       Viewer            // zero until it is acknowledged
+	Init         json.RawMessage   // what is kept of the payload of connection_init; nil for nothing
 	Operations   map[string]string // running operations: id -> topic, "" for a query or mutation
+}
+
+// Acknowledgement is what an accepted connection_init makes of a connection:
+// these fields of it are set.
+type Acknowledgement struct {
+	Viewer  Viewer
+	Init    json.RawMessage
+	Expires time.Time // zero to leave it as it is
+	Holder  string    // "" to leave it as it is
 }
 
 // Operation is what a client asks for.
@@ -63,6 +78,7 @@ type Subscription struct {
 	OperationID  string // chosen by the client, unique in its connection while it runs
 	Topic        string // "" for a query or mutation: it takes the id and listens to nothing
 	OperationKey string
+	Viewer       Viewer // whom it is executed for
 	Expires      time.Time
 }
 

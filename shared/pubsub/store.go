@@ -2,7 +2,6 @@ package pubsub
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
 	"time"
 )
@@ -23,11 +22,16 @@ type Store interface {
 	// Connection returns the connection, or ErrGone.
 	Connection(ctx context.Context, id string) (Connection, error)
 
-	// Acknowledge stores init, the payload of connection_init (nil for none),
-	// and marks the connection acknowledged. Of many calls for one connection
-	// exactly one succeeds. Errors: ErrGone; ErrAlreadyInitialised;
-	// ErrInitTimeout when at is past the connection's deadline.
-	Acknowledge(ctx context.Context, id string, init json.RawMessage, at time.Time) error
+	// Acknowledge stores what connection_init told, and marks the connection
+	// acknowledged. Of many calls for one connection exactly one succeeds.
+	// Errors: ErrGone; ErrAlreadyInitialised; ErrInitTimeout when at is past
+	// the connection's deadline.
+	Acknowledge(ctx context.Context, id string, a Acknowledgement, at time.Time) error
+
+	// Hold counts a connection for its holder until it expires or is deleted
+	// with that Holder. To hold one twice counts once. Error:
+	// ErrTooManyConnections when the holder has max others.
+	Hold(ctx context.Context, c Connection, max int) error
 
 	// PutSubscription begins an operation that the client sent at the given
 	// time: it takes the operation id and, when s has a topic, lists s under

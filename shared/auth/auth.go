@@ -1,0 +1,206 @@
+// Package auth finds out who sends a request: it checks the JSON Web Token of
+// an Authorization header (RFC 7519, RFC 8725 "JSON Web Token Best Current
+// Practices", RFC 6750 "Bearer Token Usage"). It decides nothing about what
+// the viewer may do, and keeps of a token no more than a pubsub.Viewer.
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/golang-jwt/jwt/v5"
+
+	"subwire/shared/pubsub"
+)
+
+// The modes of Config.Mode.
+const (
+	Anonymous = "anonymous" // everybody is the zero Viewer, and no token is looked at
+	JWT       = "jwt"       // everybody needs a token
+)
+
+// Config says whose tokens are good. All but Mode is for JWT only.
+type Config struct {
+	Mode      string
+	Issuer    string        // claim iss
+	Audience  string        // must be in the claim aud
+	Algorithm string        // the only one that is accepted, RS256, PS256, ES256, EdDSA or HS256
+	KeysURL   string        // of a JSON Web Key Set; or else
+	Key       string        // public key in PEM, secret for HS256, or ssm:NAME for a parameter that holds either
+	Leeway    time.Duration // by which the issuer's clock may differ from ours
+}
+
+// claims are those that a Viewer keeps, for the schema's policy and resolvers.
+var claims = [...]string{"name", "chats_read", "chats_write"}
+
+// Limits of what is taken from a token, in bytes. API Gateway takes 10 KB of
+// headers; a viewer is in every row of its subscriptions.
+const (
+	maxTokenBytes  = 8 << 10
+	maxIDBytes     = 256
+	maxClaimsBytes = 2 << 10
+)
+
+// Authenticator checks tokens. It may be used by many goroutines at once.
+type Authenticator struct {
+	anonymous bool
+	parser    *jwt.Parser
+	keys      keys
+	leeway    time.Duration
+}
+
+// New returns an authenticator, or an error that names all that is wrong with
+// the config. It does no network I/O: keys are fetched when a token needs
+// them. The AWS config is for a key in a parameter.
+func New(c Config, awsCfg aws.Config) (*Authenticator, error) {
+	if c.Mode == Anonymous {
+		return &Authenticator{anonymous: true}, nil
+	}
+	keys, err := c.keys(awsCfg)
+	if err := errors.Join(c.check(), err); err != nil {
+		return nil, err
+	}
+	return &Authenticator{keys: keys, leeway: c.Leeway, parser: jwt.NewParser(
+		jwt.WithValidMethods([]string{c.Algorithm}), // refuses "none", and an HMAC with a public key as secret
+		jwt.WithIssuer(c.Issuer),
+		jwt.WithAudience(c.Audience),
+		jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(), // refuses a token from the future; nbf is checked always
+		jwt.WithLeeway(c.Leeway),
+		jwt.WithJSONNumber(),
+	)}, nil
+}
+
+// MustNew is New for a process that cannot go on without: it panics.
+func MustNew(c Config, awsCfg aws.Config) *Authenticator {
+	a, err := New(c, awsCfg)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func (c Config) check() error {
+	var errs []error
+	if c.Mode != JWT {
+		errs = append(errs, fmt.Errorf("mode is %q: it must be %s or %s", c.Mode, Anonymous, JWT))
+	}
+	if c.Issuer == "" || c.Audience == "" {
+		errs = append(errs, errors.New("issuer and audience must both be set: or else any token of the issuer's keys would do"))
+	}
+	if c.Leeway < 0 || c.Leeway > 5*time.Minute {
+		errs = append(errs, fmt.Errorf("leeway is %s: it must be up to 5m", c.Leeway))
+	}
+	return errors.Join(errs...)
+}
+
+// Authenticate returns whom the value of an Authorization header names, and
+// until when: the token's expiry with the leeway, zero for ever. Errors:
+// pubsub.ErrTokenMissing; pubsub.ErrTokenExpired; pubsub.ErrTokenRefused, with
+// a reason that holds nothing of the token; any other when no key could be had.
+func (a *Authenticator) Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error) {
+	if a.anonymous {
+		return v, expires, nil
+	}
+	token, err := bearer(authorization)
+	if err != nil {
+		return v, expires, err
+	}
+	var unavailable error
+	var found jwt.MapClaims
+	parsed, err := a.parser.ParseWithClaims(token, &found, func(t *jwt.Token) (any, error) {
+		if _, critical := t.Header["crit"]; critical {
+			return nil, errCritical // RFC 7515 section 4.1.11: none is understood
+		}
+		key, err := a.keys.key(ctx, t)
+		if !errors.Is(err, errNoKey) {
+			unavailable = err
+		}
+		return key, err
+	})
+	if unavailable != nil {
+		return v, expires, unavailable
+	}
+	if err != nil {
+		return v, expires, refusal(err)
+	}
+	exp, err := parsed.Claims.GetExpirationTime()
+	if err != nil || exp == nil {
+		return v, expires, fmt.Errorf("%w: no expiry", pubsub.ErrTokenRefused)
+	}
+	v, err = viewer(found)
+	return v, exp.Add(a.leeway), err
+}
+
+// bearer returns the token of an Authorization header.
+func bearer(authorization string) (string, error) {
+	scheme, token, _ := strings.Cut(strings.TrimSpace(authorization), " ")
+	token = strings.TrimSpace(token)
+	switch {
+	case authorization == "":
+		return "", pubsub.ErrTokenMissing
+	case !strings.EqualFold(scheme, "Bearer") || token == "":
+		return "", fmt.Errorf("%w: it is no Bearer token", pubsub.ErrTokenRefused)
+	case len(token) > maxTokenBytes:
+		return "", fmt.Errorf("%w: it has more than %d bytes", pubsub.ErrTokenRefused, maxTokenBytes)
+	}
+	return token, nil
+}
+
+var (
+	errCritical = errors.New("critical header")
+	errNoKey    = errors.New("no key for the token")
+)
+
+// refusal says why the library refused a token, without a word of the token.
+func refusal(err error) error {
+	for _, reason := range []struct {
+		cause error
+		text  string
+	}{
+		{errCritical, "critical header"},
+		{errNoKey, "unknown key"},
+		{jwt.ErrTokenMalformed, "malformed"},
+		{jwt.ErrTokenSignatureInvalid, "wrong algorithm or signature"},
+		{jwt.ErrTokenInvalidIssuer, "wrong issuer"},
+		{jwt.ErrTokenInvalidAudience, "wrong audience"},
+		{jwt.ErrTokenRequiredClaimMissing, "required claim missing"},
+		{jwt.ErrTokenNotValidYet, "not valid yet"},
+		{jwt.ErrTokenUsedBeforeIssued, "issued in the future"},
+	} {
+		if errors.Is(err, reason.cause) {
+			return fmt.Errorf("%w: %s", pubsub.ErrTokenRefused, reason.text)
+		}
+	}
+	if errors.Is(err, jwt.ErrTokenExpired) { // after all else was found good
+		return pubsub.ErrTokenExpired
+	}
+	return fmt.Errorf("%w: invalid", pubsub.ErrTokenRefused)
+}
+
+// viewer keeps of the claims what is allowed.
+func viewer(found jwt.MapClaims) (pubsub.Viewer, error) {
+	id, _ := found["sub"].(string)
+	if id == "" || len(id) > maxIDBytes {
+		return pubsub.Viewer{}, fmt.Errorf("%w: claim sub is not a text of 1 to %d bytes", pubsub.ErrTokenRefused, maxIDBytes)
+	}
+	kept := map[string]any{}
+	for _, name := range claims {
+		if value, ok := found[name]; ok {
+			kept[name] = value
+		}
+	}
+	if len(kept) == 0 {
+		return pubsub.Viewer{ID: id}, nil
+	}
+	raw, err := json.Marshal(kept) // names in order: equal claims give equal texts
+	if err != nil || len(raw) > maxClaimsBytes {
+		return pubsub.Viewer{}, fmt.Errorf("%w: its claims have more than %d bytes", pubsub.ErrTokenRefused, maxClaimsBytes)
+	}
+	return pubsub.Viewer{ID: id, Claims: string(raw)}, nil
+}

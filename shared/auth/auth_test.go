@@ -1,0 +1,277 @@
+package auth_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/goleak"
+
+	"subwire/shared/auth"
+	"subwire/shared/pubsub"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	issuer   = "https://issuer.example"
+	audience = "subwire"
+	leeway   = 30 * time.Second
+)
+
+// secret is long enough for HS256.
+var secret = []byte(strings.Repeat("s", 32))
+
+func newRSA(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// publicPEM encodes the public key as operators have it.
+func publicPEM(t testing.TB, key crypto.PublicKey) string {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// good are claims that nothing is wrong with.
+func good() jwt.MapClaims {
+	now := time.Now()
+	return jwt.MapClaims{"iss": issuer, "aud": audience, "sub": "ada", "iat": now.Unix(), "nbf": now.Unix(),
+		"exp": now.Add(time.Hour).Unix()}
+}
+
+// with returns good claims with some changed; nil removes one.
+func with(changes jwt.MapClaims) jwt.MapClaims {
+	c := good()
+	maps.Copy(c, changes)
+	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
+	return c
+}
+
+func sign(t testing.TB, m jwt.SigningMethod, key any, header map[string]any, claims jwt.MapClaims) string {
+	t.Helper()
+	token := jwt.NewWithClaims(m, claims)
+	maps.Copy(token.Header, header)
+	signed, err := token.SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "Bearer " + signed
+}
+
+func authenticator(t testing.TB, c auth.Config) *auth.Authenticator {
+	t.Helper()
+	c.Mode, c.Issuer, c.Audience, c.Leeway = auth.JWT, issuer, audience, leeway
+	a, err := auth.New(c, aws.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	key, other := newRSA(t), newRSA(t)
+	public := publicPEM(t, &key.PublicKey)
+	a := authenticator(t, auth.Config{Algorithm: "RS256", Key: public})
+	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	rs256 := func(changes jwt.MapClaims) string { return sign(t, jwt.SigningMethodRS256, key, nil, with(changes)) }
+	parts := strings.Split(rs256(nil), ".")
+	for name, tc := range map[string]struct {
+		authorization string
+		want          error
+		reason        string // in the error
+	}{
+		"Good":                   {rs256(nil), nil, ""},
+		"SchemeInAnyCase":        {"bearer" + strings.TrimPrefix(rs256(nil), "Bearer"), nil, ""},
+		"OneOfManyAudiences":     {rs256(jwt.MapClaims{"aud": []string{"other", audience}}), nil, ""},
+		"WithinTheLeeway":        {rs256(jwt.MapClaims{"exp": at(-leeway / 2), "nbf": at(leeway / 2), "iat": at(leeway / 2)}), nil, ""},
+		"Missing":                {"", pubsub.ErrTokenMissing, ""},
+		"OtherScheme":            {"Basic YTpi", pubsub.ErrTokenRefused, "no Bearer"},
+		"EmptyToken":             {"Bearer ", pubsub.ErrTokenRefused, "no Bearer"},
+		"NoToken":                {"Bearer secret-nonsense", pubsub.ErrTokenRefused, "malformed"},
+		"ManyDots":               {"Bearer " + strings.Repeat(".", 8000), pubsub.ErrTokenRefused, "malformed"},
+		"TooLong":                {rs256(jwt.MapClaims{"x": strings.Repeat("x", 8<<10)}), pubsub.ErrTokenRefused, "more than"},
+		"OtherKey":               {sign(t, jwt.SigningMethodRS256, other, nil, good()), pubsub.ErrTokenRefused, "signature"},
+		"ChangedClaims":          {parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"eve"}`)) + "." + parts[2], pubsub.ErrTokenRefused, "signature"},
+		"NoSignature":            {parts[0] + "." + parts[1] + ".", pubsub.ErrTokenRefused, "signature"},
+		"AlgorithmNone":          {sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, good()), pubsub.ErrTokenRefused, "algorithm"},
+		"PublicKeyAsSecret":      {sign(t, jwt.SigningMethodHS256, []byte(public), nil, good()), pubsub.ErrTokenRefused, "algorithm"},
+		"OtherAlgorithmSameKey":  {sign(t, jwt.SigningMethodRS512, key, nil, good()), pubsub.ErrTokenRefused, "algorithm"},
+		"CriticalHeader":         {sign(t, jwt.SigningMethodRS256, key, map[string]any{"crit": []string{"b64"}}, good()), pubsub.ErrTokenRefused, "critical"},
+		"Expired":                {rs256(jwt.MapClaims{"exp": at(-time.Minute)}), pubsub.ErrTokenExpired, ""},
+		"ExpiredOfAnotherIssuer": {rs256(jwt.MapClaims{"exp": at(-time.Minute), "iss": "evil"}), pubsub.ErrTokenRefused, "issuer"},
+		"NoExpiry":               {rs256(jwt.MapClaims{"exp": nil}), pubsub.ErrTokenRefused, "missing"},
+		"ExpiryIsNoNumber":       {rs256(jwt.MapClaims{"exp": "tomorrow"}), pubsub.ErrTokenRefused, "invalid"},
+		"NotYetValid":            {rs256(jwt.MapClaims{"nbf": at(time.Minute)}), pubsub.ErrTokenRefused, "not valid yet"},
+		"FromTheFuture":          {rs256(jwt.MapClaims{"iat": at(time.Minute)}), pubsub.ErrTokenRefused, "future"},
+		"OtherIssuer":            {rs256(jwt.MapClaims{"iss": issuer + "/"}), pubsub.ErrTokenRefused, "issuer"},
+		"NoIssuer":               {rs256(jwt.MapClaims{"iss": nil}), pubsub.ErrTokenRefused, "missing"},
+		"OtherAudience":          {rs256(jwt.MapClaims{"aud": "subwire2"}), pubsub.ErrTokenRefused, "audience"},
+		"NoAudience":             {rs256(jwt.MapClaims{"aud": nil}), pubsub.ErrTokenRefused, "missing"},
+		"NoSubject":              {rs256(jwt.MapClaims{"sub": nil}), pubsub.ErrTokenRefused, "sub"},
+		"EmptySubject":           {rs256(jwt.MapClaims{"sub": ""}), pubsub.ErrTokenRefused, "sub"},
+		"SubjectTooLong":         {rs256(jwt.MapClaims{"sub": strings.Repeat("x", 257)}), pubsub.ErrTokenRefused, "sub"},
+		"ClaimsTooLarge":         {rs256(jwt.MapClaims{"chats_read": strings.Repeat("x", 2<<10)}), pubsub.ErrTokenRefused, "claims"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, expires, err := a.Authenticate(t.Context(), tc.authorization)
+			if !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.reason) {
+				t.Fatalf("got %v, want %v: %s", err, tc.want, tc.reason)
+			}
+			if err != nil && v != (pubsub.Viewer{}) {
+				t.Errorf("a refused token names %+v", v)
+			}
+			if err == nil && (v.ID != "ada" || !expires.After(time.Now())) {
+				t.Errorf("got %+v until %s", v, expires)
+			}
+			if err != nil && (strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), parts[2])) {
+				t.Errorf("the error holds some of the token: %v", err)
+			}
+		})
+	}
+}
+
+func TestAViewerKeepsTheAllowedClaimsOnly(t *testing.T) {
+	t.Parallel()
+	a := authenticator(t, auth.Config{Algorithm: "HS256", Key: string(secret)})
+	token := sign(t, jwt.SigningMethodHS256, secret, nil, with(jwt.MapClaims{"email": "ada@example.com", "name": "Ada L.",
+		"chats_write": "*", "chats_read": []any{"lobby", 12345678901234567}}))
+	got, expires, err := a.Authenticate(t.Context(), token)
+	want := pubsub.Viewer{ID: "ada", Claims: `{"chats_read":["lobby",12345678901234567],"chats_write":"*","name":"Ada L."}`}
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if left := time.Until(expires); left < time.Hour-time.Minute || left > time.Hour+leeway {
+		t.Errorf("it is good for %s", left)
+	}
+}
+
+// signers are keys for every algorithm that is taken.
+func signers(t testing.TB) map[string]struct{ private, public any } {
+	t.Helper()
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edPublic, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs := newRSA(t)
+	return map[string]struct{ private, public any }{
+		"RS256": {rs, &rs.PublicKey}, "PS256": {rs, &rs.PublicKey}, "ES256": {ec, &ec.PublicKey}, "EdDSA": {ed, edPublic}}
+}
+
+func TestEveryAlgorithmTakesItsOwnTokensOnly(t *testing.T) {
+	t.Parallel()
+	keys := signers(t)
+	for algorithm, own := range keys {
+		a := authenticator(t, auth.Config{Algorithm: algorithm, Key: publicPEM(t, own.public)})
+		for signer, k := range keys {
+			token := sign(t, jwt.GetSigningMethod(signer), k.private, nil, good())
+			if _, _, err := a.Authenticate(t.Context(), token); (err == nil) != (signer == algorithm) {
+				t.Errorf("%s with a token of %s: %v", algorithm, signer, err)
+			}
+		}
+	}
+}
+
+func TestNobodyNeedsATokenInAnonymousMode(t *testing.T) {
+	t.Parallel()
+	a, err := auth.New(auth.Config{Mode: auth.Anonymous}, aws.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, authorization := range []string{"", "Bearer nonsense"} {
+		v, expires, err := a.Authenticate(t.Context(), authorization)
+		if err != nil || v != (pubsub.Viewer{}) || !expires.IsZero() {
+			t.Errorf("%q: %+v until %s, %v", authorization, v, expires, err)
+		}
+	}
+}
+
+func TestConfigsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	rs := newRSA(t)
+	public := publicPEM(t, &rs.PublicKey)
+	private := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rs)}))
+	url := "https://issuer.example/jwks.json"
+	for name, tc := range map[string]struct {
+		config auth.Config
+		want   string
+	}{
+		"NoMode":            {auth.Config{Issuer: "i", Audience: "a", Algorithm: "RS256", Key: public}, "mode"},
+		"NoIssuer":          {auth.Config{Mode: auth.JWT, Audience: "a", Algorithm: "RS256", Key: public}, "issuer"},
+		"NoAudience":        {auth.Config{Mode: auth.JWT, Issuer: "i", Algorithm: "RS256", Key: public}, "audience"},
+		"AlgorithmNone":     {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "none", Key: public}, "algorithm"},
+		"NoKey":             {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256"}, "one of"},
+		"TwoKeys":           {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: public, KeysURL: url}, "one of"},
+		"KeyIsNoPEM":        {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: "nonsense"}, "key for RS256"},
+		"PrivateKey":        {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: private}, "key for RS256"},
+		"KeyOfAnotherKind":  {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "ES256", Key: public}, "key for ES256"},
+		"ShortSecret":       {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", Key: "short"}, "32 bytes"},
+		"PublicKeyAsSecret": {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", Key: public}, "no secret"},
+		"PublishedSecret":   {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", KeysURL: url}, "published"},
+		"NoURL":             {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", KeysURL: "file:///etc/passwd"}, "no URL"},
+		"WideLeeway":        {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: public, Leeway: time.Hour}, "leeway"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := auth.New(tc.config, aws.Config{}); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
+
+// Whatever a header holds, it is refused without a panic, unless it is a token
+// that the key signed.
+func FuzzAuthenticate(f *testing.F) {
+	a := authenticator(f, auth.Config{Algorithm: "HS256", Key: string(secret)})
+	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	valid := sign(f, jwt.SigningMethodHS256, secret, nil, good())
+	for _, seed := range []string{"", "Bearer", "Bearer a.b.c", "Basic x", valid, valid + "x", "Bearer " + strings.Repeat(".", 99),
+		"Bearer " + part(`{"alg":"none"}`) + "." + part(`{"sub":"ada"}`) + ".",
+		"Bearer " + part(`{"alg":"HS256","crit":null}`) + "." + part(`{"exp":1e999}`) + ".AA",
+		"Bearer " + part(`{"alg":["HS256"]}`) + "." + part(`null`) + ".",
+		"Bearer " + part(`null`) + "." + part(`[]`) + "."} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, authorization string) {
+		v, _, err := a.Authenticate(t.Context(), authorization)
+		signature := strings.Split(valid, ".")[2][:42] // the bits that its last character adds mean nothing
+		if err == nil && !strings.Contains(authorization, signature) {
+			t.Errorf("%q is taken for %+v", authorization, v)
+		}
+		if err != nil && !errors.Is(err, pubsub.ErrTokenMissing) && !errors.Is(err, pubsub.ErrTokenRefused) && !errors.Is(err, pubsub.ErrTokenExpired) {
+			t.Errorf("%q: %v", authorization, err)
+		}
+		if v.Claims != "" && !json.Valid([]byte(v.Claims)) {
+			t.Errorf("claims are %q", v.Claims)
+		}
+	})
+}
