@@ -42,8 +42,8 @@ func (h handler) handle(ctx context.Context, e trigger) (answer, error) {
 		}
 	}
 	for _, m := range e.Records {
-		if err := h.disconnector.CheckInit(ctx, []byte(m.Body)); err != nil {
-			h.log.Error("init check failed", "message", m.MessageId, "error", err)
+		if err := h.disconnector.Check(ctx, []byte(m.Body)); err != nil {
+			h.log.Error("check failed", "message", m.MessageId, "error", err)
 			r.BatchItemFailures = append(r.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
 		}
 	}

@@ -1,13 +1,15 @@
 // Command disconnect answers $disconnect, and the delayed checks that end
-// connections which were never initialised.
+// connections which were never initialised, or whose token has expired.
 package main
 
 import (
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"subwire/shared/apigw"
 	"subwire/shared/boot"
 	"subwire/shared/dynamo"
+	"subwire/shared/queue"
 	"subwire/shared/session"
 	"subwire/shared/topology"
 )
@@ -19,6 +21,7 @@ func main() {
 		disconnector: session.Disconnector{
 			Connections: dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
 			Gateway:     apigw.New(p.AWS, p.Callback, 1),
+			Checks:      queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
 		},
 	}.handle)
 }

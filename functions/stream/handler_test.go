@@ -46,7 +46,7 @@ func setup(t *testing.T, subscribers ...string) (handler, *sent, *memory.Store) 
 		op := pubsub.Operation{Document: "subscription"}
 		if err := errors.Join(
 			store.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}),
-			store.Acknowledge(t.Context(), id, nil, now),
+			store.Acknowledge(t.Context(), id, pubsub.Acknowledgement{}, now),
 			store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "1", Topic: chat.Topic("lobby"),
 				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, now, 10)); err != nil {
 			t.Fatal(err)

@@ -186,7 +186,7 @@ func settle(t *testing.T, h *Harness, failed int, duplicates float64) {
 	sweeping, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	report(t, h.Sweep(sweeping))
-	if err := h.AwaitInitChecks(within(t)); err != nil {
+	if err := h.AwaitConnectionChecks(within(t)); err != nil {
 		t.Error(err)
 	}
 }

@@ -205,10 +205,10 @@ func (h *Harness) await(ctx context.Context, what string, condition func() (bool
 	}
 }
 
-// AwaitInitChecks waits until the check of every connection has been made.
-func (h *Harness) AwaitInitChecks(ctx context.Context) error {
+// AwaitConnectionChecks waits until the check of every connection has been made.
+func (h *Harness) AwaitConnectionChecks(ctx context.Context) error {
 	return h.await(ctx, "init checks", func() (bool, error) {
-		n, err := h.count(ctx, topology.InitChecks)
+		n, err := h.count(ctx, topology.ConnectionChecks)
 		return n == 0, err
 	})
 }

@@ -98,7 +98,7 @@ func (h *Harness) Redrive(ctx context.Context, command string) (int, error) {
 // SetVisibility changes how long a message that was received is hidden from
 // others. An answer that is lost in an outage hides its messages so long.
 func (h *Harness) SetVisibility(ctx context.Context, d time.Duration) error {
-	for _, q := range []topology.Queue{topology.Fanout, topology.Retries, topology.InitChecks} {
+	for _, q := range []topology.Queue{topology.Fanout, topology.Retries, topology.ConnectionChecks} {
 		url := h.cloud.Queues[q.Name]
 		_, err := h.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{
 			string(types.QueueAttributeNameVisibilityTimeout): strconv.Itoa(int(d / time.Second))}})

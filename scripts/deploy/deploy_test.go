@@ -180,7 +180,7 @@ func (c *cloud) vanished(t *testing.T, chatID string) {
 	subscription := pubsub.Subscription{ConnectionID: id, OperationID: "1", Topic: chat.Topic(chatID), OperationKey: op.Key(), Expires: connection.Expires}
 	err := c.store().PutConnection(within(t), connection)
 	if err == nil {
-		err = c.store().Acknowledge(within(t), id, nil, now)
+		err = c.store().Acknowledge(within(t), id, pubsub.Acknowledgement{}, now)
 	}
 	if err == nil {
 		err = c.store().PutSubscription(within(t), subscription, op, now, 100)

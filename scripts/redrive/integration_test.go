@@ -68,7 +68,7 @@ func (r *rig) connect(t *testing.T, id string) {
 	now := time.Now()
 	err := r.store.PutConnection(t.Context(), pubsub.Connection{ID: id, ConnectedAt: now, InitDeadline: now.Add(time.Minute), Expires: now.Add(time.Hour)})
 	if err == nil {
-		err = r.store.Acknowledge(t.Context(), id, nil, now)
+		err = r.store.Acknowledge(t.Context(), id, pubsub.Acknowledgement{}, now)
 	}
 	if err != nil {
 		t.Fatal(err)

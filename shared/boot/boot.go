@@ -54,6 +54,10 @@ type Config struct {
 	WebSocketURL     string // for clients
 	InitTimeout      time.Duration
 	AllowedOrigins   []string
+	RequireOrigin    bool
+	Auth             Auth
+	InitMembers      []string // in lower case
+	MaxConnections   int
 	MaxSubscriptions int
 	FanoutGroups     int
 	SenderWorkers    int
@@ -119,6 +123,12 @@ func (c *Config) set(s topology.Setting, value string) (err error) {
 		c.InitTimeout, err = duration(value, time.Second, 14*time.Minute)
 	case topology.AllowedOrigins:
 		c.AllowedOrigins = list(value)
+	case topology.RequireOrigin:
+		c.RequireOrigin, err = strconv.ParseBool(value)
+	case topology.InitMembers:
+		c.InitMembers, err = members(value)
+	case topology.MaxConnections:
+		c.MaxConnections, err = number(value, 0, 1000) // their ids are one item
 	case topology.MaxSubscriptions:
 		c.MaxSubscriptions, err = number(value, 1, 1000)
 	case topology.FanoutGroups:
@@ -134,7 +144,7 @@ func (c *Config) set(s topology.Setting, value string) (err error) {
 	case topology.LogLevel:
 		err = c.LogLevel.UnmarshalText([]byte(value))
 	default:
-		err = errors.New("boot does not know this setting")
+		return c.Auth.set(s, value)
 	}
 	return err
 }

@@ -74,6 +74,10 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"UnknownLogLevel":     {topology.Connect, map[string]string{"LOG_LEVEL": "loud"}, []string{"LOG_LEVEL"}},
 		"NoWebSocket":         {topology.GraphQL, map[string]string{topology.WebSocketEnv: ""}, []string{"WEBSOCKET_URL is not set"}},
 		"GraphiQLNoBool":      {topology.GraphQL, map[string]string{"GRAPHIQL": "maybe"}, []string{"GRAPHIQL"}},
+		"UnknownAuth":         {topology.Sender, map[string]string{"AUTH": "none"}, []string{"AUTH", "anonymous, jwt"}},
+		"StoredTokens":        {topology.Message, map[string]string{"INIT_MEMBERS": "client, X-Auth-Token"}, []string{"INIT_MEMBERS", "x-auth-token"}},
+		"TooManyConnections":  {topology.Connect, map[string]string{"MAX_CONNECTIONS": "9999"}, []string{"MAX_CONNECTIONS", "0 to 1000"}},
+		"LeewayTooLong":       {topology.GraphQL, map[string]string{"JWT_LEEWAY": "1h"}, []string{"JWT_LEEWAY", "5m0s"}},
 		"IntrospectionNoBool": {topology.Message, map[string]string{"INTROSPECTION": "maybe"}, []string{"INTROSPECTION"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -91,7 +91,7 @@ func setup(t *testing.T, n int, document func(i int) string) *bench {
 		op := pubsub.Operation{Document: document(i)}
 		err := errors.Join(
 			b.store.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}),
-			b.store.Acknowledge(t.Context(), id, nil, now),
+			b.store.Acknowledge(t.Context(), id, pubsub.Acknowledgement{}, now),
 			b.store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "s", Topic: "t",
 				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, now, 10))
 		if err != nil {

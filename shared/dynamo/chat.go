@@ -19,11 +19,12 @@ type messageItem struct {
 	ID         string `dynamodbav:"id"`
 	Content    string `dynamodbav:"content"`
 	SenderName string `dynamodbav:"senderName"`
+	SenderID   string `dynamodbav:"senderId,omitempty"`
 	CreatedAt  int64  `dynamodbav:"createdAt"` // Unix milliseconds
 }
 
 func (i messageItem) message() chat.Message {
-	return chat.Message{ID: i.ID, ChatID: i.ChatID, Content: i.Content, SenderName: i.SenderName,
+	return chat.Message{ID: i.ID, ChatID: i.ChatID, Content: i.Content, SenderName: i.SenderName, SenderID: i.SenderID,
 		CreatedAt: time.UnixMilli(i.CreatedAt).UTC()}
 }
 
@@ -31,7 +32,7 @@ func (i messageItem) message() chat.Message {
 // it is, so that its stream holds it once.
 func (s *Store) PutMessage(ctx context.Context, m chat.Message) error {
 	item, err := attributevalue.MarshalMap(messageItem{ChatID: m.ChatID, ID: m.ID, Content: m.Content,
-		SenderName: m.SenderName, CreatedAt: m.CreatedAt.UnixMilli()})
+		SenderName: m.SenderName, SenderID: m.SenderID, CreatedAt: m.CreatedAt.UnixMilli()})
 	if err != nil {
 		return fmt.Errorf("encode message: %w", err)
 	}

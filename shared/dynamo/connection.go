@@ -26,6 +26,9 @@ type connectionItem struct {
 	Acknowledged   bool   `dynamodbav:"acknowledged"`
 	AcknowledgedBy string `dynamodbav:"acknowledgedBy,omitempty"` // token of the call that did
 	Init           string `dynamodbav:"init,omitempty"`           // JSON
+	Viewer         string `dynamodbav:"viewer,omitempty"`         // its id
+	Claims         string `dynamodbav:"claims,omitempty"`         // its claims, JSON
+	Holder         string `dynamodbav:"holder,omitempty"`         // see holder.go
 	Closing        bool   `dynamodbav:"closing,omitempty"`        // its deletion has begun: it is gone
 
 	Operations map[string]runningItem `dynamodbav:"operations"` // by operation id
@@ -61,6 +64,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	item, err := attributevalue.MarshalMap(connectionItem{
 		ID: c.ID, ConnectedAt: c.ConnectedAt.UnixMilli(), InitDeadline: c.InitDeadline.UnixMilli(),
 		TTL: c.Expires.Unix(), Acknowledged: c.Acknowledged, Init: string(c.Init),
+		Viewer: c.Viewer.ID, Claims: c.Viewer.Claims, Holder: c.Holder,
 		Operations: map[string]runningItem{}, Completed: map[string]int64{},
 	})
 	if err != nil {
@@ -94,6 +98,7 @@ func (s *Store) Connection(ctx context.Context, id string) (pubsub.Connection, e
 	c := pubsub.Connection{
 		ID: item.ID, ConnectedAt: time.UnixMilli(item.ConnectedAt), InitDeadline: time.UnixMilli(item.InitDeadline),
 		Expires: time.Unix(item.TTL, 0), Acknowledged: item.Acknowledged,
+		Viewer: pubsub.Viewer{ID: item.Viewer, Claims: item.Claims}, Holder: item.Holder,
 		Operations: make(map[string]string, len(item.Operations)),
 	}
 	if item.Init != "" {
@@ -107,18 +112,27 @@ func (s *Store) Connection(ctx context.Context, id string) (pubsub.Connection, e
 
 // Acknowledge implements pubsub.Store. The token tells a repeated attempt,
 // whose first answer was lost, from a second connection_init.
-func (s *Store) Acknowledge(ctx context.Context, id string, init json.RawMessage, at time.Time) error {
+func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledgement, at time.Time) error {
 	token := rand.Text()
 	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(id),
-		UpdateExpression:         aws.String("SET acknowledged = :yes, acknowledgedBy = :token, init = :init"),
+		UpdateExpression:         aws.String("SET acknowledged = :yes, acknowledgedBy = :token, init = :init, viewer = :viewer, claims = :claims"),
 		ConditionExpression:      aws.String(alive + " AND acknowledged = :no AND initDeadline >= :at"),
 		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
 		ExpressionAttributeValues: attributes{
-			":yes": boolean(true), ":no": boolean(false), ":token": text(token), ":init": text(string(init)),
+			":yes": boolean(true), ":no": boolean(false), ":token": text(token), ":init": text(string(a.Init)),
+			":viewer": text(a.Viewer.ID), ":claims": text(a.Viewer.Claims),
 			":at": number(at.UnixMilli()), ":now": number(time.Now().Unix()),
 		},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+	if !a.Expires.IsZero() {
+		*in.UpdateExpression += ", #ttl = :ttl"
+		in.ExpressionAttributeValues[":ttl"] = number(a.Expires.Unix())
+	}
+	if a.Holder != "" {
+		*in.UpdateExpression += ", holder = :holder"
+		in.ExpressionAttributeValues[":holder"] = text(a.Holder)
 	}
 	err := retry(ctx, func() error {
 		_, err := s.client.UpdateItem(ctx, in)
@@ -168,6 +182,9 @@ func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 	if err := s.deleteRows(ctx, id, item.Operations); err != nil {
 		return err
 	}
+	if err := s.release(ctx, item); err != nil {
+		return err
+	}
 	err = retry(ctx, func() error {
 		_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 			TableName: &s.tables.Connections, Key: connectionKey(id)})
@@ -182,10 +199,11 @@ func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 // DeleteUnacknowledged implements pubsub.Store. Such a connection has no
 // subscriptions, so there are no rows to delete.
 func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, error) {
-	_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+	out, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(id),
 		ConditionExpression:       aws.String("attribute_not_exists(id) OR acknowledged = :no"),
 		ExpressionAttributeValues: attributes{":no": boolean(false)},
+		ReturnValues:              types.ReturnValueAllOld,
 	})
 	if _, ok := refused(err); ok {
 		return false, nil
@@ -193,5 +211,9 @@ func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, erro
 	if err != nil {
 		return false, fmt.Errorf("delete unacknowledged connection: %w", err)
 	}
-	return true, nil
+	var item connectionItem
+	if err := attributevalue.UnmarshalMap(out.Attributes, &item); err != nil {
+		return false, fmt.Errorf("decode connection: %w", err)
+	}
+	return true, s.release(ctx, item)
 }

@@ -34,6 +34,9 @@ func Event(record events.DynamoDBEventRecord) (pubsub.Event, error) {
 		}
 		*field = attribute.String()
 	}
+	if sender, ok := image["senderId"]; ok && sender.DataType() == events.DataTypeString {
+		item.SenderID = sender.String()
+	}
 	createdAt := image["createdAt"]
 	if createdAt.DataType() != events.DataTypeNumber {
 		return pubsub.Event{}, fmt.Errorf("%w: it has no createdAt", ErrUndecodable)

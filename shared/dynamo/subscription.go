@@ -24,6 +24,8 @@ type subscriptionItem struct {
 	Subscriber   string `dynamodbav:"subscriber"`            // see keys.go
 	OperationID  string `dynamodbav:"operationId,omitempty"` // when its hash stands in the sort key
 	OperationKey string `dynamodbav:"operationKey"`
+	Viewer       string `dynamodbav:"viewer,omitempty"` // its id
+	Claims       string `dynamodbav:"claims,omitempty"` // its claims, JSON
 	TTL          int64  `dynamodbav:"ttl"`
 }
 
@@ -102,7 +104,7 @@ func (s *Store) begin(sub pubsub.Subscription, at time.Time, max int) (types.Tra
 func (s *Store) list(sub pubsub.Subscription) (types.TransactWriteItem, error) {
 	row := subscriptionItem{
 		Topic: sub.Topic, Subscriber: subscriber(sub.ConnectionID, sub.OperationID),
-		OperationKey: sub.OperationKey, TTL: sub.Expires.Unix(),
+		OperationKey: sub.OperationKey, Viewer: sub.Viewer.ID, Claims: sub.Viewer.Claims, TTL: sub.Expires.Unix(),
 	}
 	if isHashed(sub.OperationID) {
 		row.OperationID = sub.OperationID
@@ -277,7 +279,7 @@ func decodeSubscription(item attributes) (pubsub.Subscription, error) {
 		operationID = row.OperationID
 	}
 	return pubsub.Subscription{ConnectionID: connectionID, OperationID: operationID, Topic: row.Topic,
-		OperationKey: row.OperationKey, Expires: time.Unix(row.TTL, 0)}, nil
+		OperationKey: row.OperationKey, Viewer: pubsub.Viewer{ID: row.Viewer, Claims: row.Claims}, Expires: time.Unix(row.TTL, 0)}, nil
 }
 
 // deleteRows deletes the topic rows of a connection's operations.

@@ -164,7 +164,7 @@ func TestAcknowledgeKnowsItsOwnAttempt(t *testing.T) {
 			if own {
 				want = nil
 			}
-			if err := s.Acknowledge(t.Context(), "c", nil, time.Now()); !errors.Is(err, want) {
+			if err := s.Acknowledge(t.Context(), "c", pubsub.Acknowledgement{}, time.Now()); !errors.Is(err, want) {
 				t.Errorf("got error %v, want %v", err, want)
 			}
 		})

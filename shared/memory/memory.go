@@ -7,10 +7,10 @@ package memory
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -43,7 +43,8 @@ type Store struct {
 	connections map[string]*connection
 	rows        map[row]pubsub.Subscription
 	operations  map[string]pubsub.Operation
-	messages    map[string][]chat.Message // by chat, in ascending order
+	held        map[string]map[string]time.Time // holder -> connection id -> expiry
+	messages    map[string][]chat.Message       // by chat, in ascending order
 }
 
 // connection is what the store knows of one connection.
@@ -66,7 +67,7 @@ type row struct{ topic, connectionID, operationID string }
 func New() *Store {
 	return &Store{
 		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{},
-		operations: map[string]pubsub.Operation{}, messages: map[string][]chat.Message{},
+		operations: map[string]pubsub.Operation{}, held: map[string]map[string]time.Time{}, messages: map[string][]chat.Message{},
 	}
 }
 
@@ -140,7 +141,7 @@ func (c *connection) export() pubsub.Connection {
 }
 
 // Acknowledge implements pubsub.Store.
-func (s *Store) Acknowledge(ctx context.Context, id string, init json.RawMessage, at time.Time) error {
+func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledgement, at time.Time) error {
 	return s.do(ctx, "Acknowledge", func() error {
 		c, err := s.live(id)
 		switch {
@@ -151,7 +152,28 @@ func (s *Store) Acknowledge(ctx context.Context, id string, init json.RawMessage
 		case at.After(c.InitDeadline):
 			return pubsub.ErrInitTimeout
 		}
-		c.Acknowledged, c.Init = true, slices.Clone(init)
+		c.Acknowledged, c.Init, c.Viewer = true, slices.Clone(a.Init), a.Viewer
+		c.Holder = cmp.Or(a.Holder, c.Holder)
+		if !a.Expires.IsZero() {
+			c.Expires = a.Expires
+		}
+		return nil
+	})
+}
+
+// Hold implements pubsub.Store.
+func (s *Store) Hold(ctx context.Context, c pubsub.Connection, max int) error {
+	return s.do(ctx, "Hold", func() error {
+		held := s.held[c.Holder]
+		if held == nil {
+			held = map[string]time.Time{}
+			s.held[c.Holder] = held
+		}
+		maps.DeleteFunc(held, func(id string, expires time.Time) bool { return id == c.ID || !expires.After(time.Now()) })
+		if len(held) >= max {
+			return pubsub.ErrTooManyConnections
+		}
+		held[c.ID] = c.Expires
 		return nil
 	})
 }
@@ -215,6 +237,7 @@ func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 			for operationID, op := range c.running {
 				delete(s.rows, row{op.topic, id, operationID})
 			}
+			delete(s.held[c.Holder], id)
 			delete(s.connections, id)
 		}
 		return nil
@@ -224,9 +247,10 @@ func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 // DeleteUnacknowledged implements pubsub.Store.
 func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (absent bool, err error) {
 	err = s.do(ctx, "DeleteUnacknowledged", func() error {
-		if c, ok := s.connections[id]; !ok || !c.Acknowledged {
+		c, ok := s.connections[id]
+		if absent = !ok || !c.Acknowledged; absent && ok {
+			delete(s.held[c.Holder], id)
 			delete(s.connections, id)
-			absent = true
 		}
 		return nil
 	})

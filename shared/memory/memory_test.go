@@ -104,7 +104,7 @@ func subscribed(t *testing.T) *memory.Store {
 	op := pubsub.Operation{Document: "subscription { f }"}
 	err := errors.Join(
 		s.PutConnection(t.Context(), c),
-		s.Acknowledge(t.Context(), "c", nil, now),
+		s.Acknowledge(t.Context(), "c", pubsub.Acknowledgement{}, now),
 		s.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "topic",
 			OperationKey: op.Key(), Expires: c.Expires}, op, now, 1),
 	)

@@ -21,11 +21,16 @@ const reserve = 3 * time.Second
 // connection.
 func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e transportws.Start) error {
 	op := pubsub.Operation{Document: e.Payload.Query, Name: e.Payload.OperationName, Variables: e.Payload.Variables}
+	ctx = pubsub.WithViewer(ctx, c.Viewer)
 	x, err := s.Executor.Prepare(op)
+	if err == nil && x.Allow != nil {
+		err = x.Allow(c.Viewer)
+	}
 	if err != nil {
 		return s.fail(ctx, m, e.ID, err)
 	}
-	sub := pubsub.Subscription{ConnectionID: m.ConnectionID, OperationID: e.ID, Topic: x.Topic, OperationKey: op.Key(), Expires: c.Expires}
+	sub := pubsub.Subscription{ConnectionID: m.ConnectionID, OperationID: e.ID, Topic: x.Topic, OperationKey: op.Key(),
+		Viewer: c.Viewer, Expires: c.Expires}
 	err = s.Operations.PutSubscription(ctx, sub, op, m.At, s.MaxOperations)
 	switch {
 	case errors.Is(err, pubsub.ErrGone), errors.Is(err, pubsub.ErrCompleted):

@@ -9,7 +9,6 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,7 +21,8 @@ import (
 // Connections is what a session needs of pubsub.Store for the connection.
 type Connections interface {
 	Connection(ctx context.Context, id string) (pubsub.Connection, error)
-	Acknowledge(ctx context.Context, id string, init json.RawMessage, at time.Time) error
+	Acknowledge(ctx context.Context, id string, a pubsub.Acknowledgement, at time.Time) error
+	Hold(ctx context.Context, c pubsub.Connection, max int) error
 	DeleteConnection(ctx context.Context, id string) error
 }
 
@@ -41,12 +41,16 @@ type Gateway interface {
 
 // Session handles the messages of any number of connections.
 type Session struct {
-	Connections   Connections
-	Operations    Operations
-	Executor      pubsub.Executor
-	Gateway       Gateway
-	MaxOperations int // running at once, per connection
-	Log           *slog.Logger
+	Connections    Connections
+	Operations     Operations
+	Executor       pubsub.Executor
+	Gateway        Gateway
+	Auth           Authenticator // nil: every viewer is anonymous
+	Checks         Checks        // for connections whose token expires
+	InitMembers    []string      // of an init payload or its headers, in lower case: what is stored of it
+	MaxOperations  int           // running at once, per connection
+	MaxConnections int           // at once, per viewer with a token; 0 for any number
+	Log            *slog.Logger
 }
 
 // Message is one message of a client, as the gateway received it.
@@ -143,7 +147,7 @@ func (s *Session) perform(ctx context.Context, m Message, message transportws.Me
 	state := transportws.State{Acknowledged: c.Acknowledged, InitDeadline: c.InitDeadline, Running: c.Operations}
 	switch e := state.Receive(message, m.At).(type) {
 	case transportws.Acknowledge:
-		return s.acknowledge(ctx, m, e)
+		return s.acknowledge(ctx, m, c, e.Payload)
 	case transportws.Pong:
 		return s.post(ctx, m, transportws.Message{Type: transportws.TypePong, Payload: e.Payload}.Append(nil))
 	case transportws.Start:
@@ -154,21 +158,6 @@ func (s *Session) perform(ctx context.Context, m Message, message transportws.Me
 		return e.CloseError
 	}
 	return nil
-}
-
-func (s *Session) acknowledge(ctx context.Context, m Message, e transportws.Acknowledge) error {
-	err := s.Connections.Acknowledge(ctx, m.ConnectionID, e.Payload, m.At)
-	switch {
-	case errors.Is(err, pubsub.ErrGone):
-		return nil
-	case errors.Is(err, pubsub.ErrAlreadyInitialised):
-		return transportws.TooManyInitialisationRequests()
-	case errors.Is(err, pubsub.ErrInitTimeout):
-		return transportws.ConnectionInitialisationTimeout()
-	case err != nil:
-		return fmt.Errorf("acknowledge: %w", err)
-	}
-	return s.post(ctx, m, transportws.Message{Type: transportws.TypeConnectionAck}.Append(nil))
 }
 
 // post answers the client. One that is gone needs no answer, and is forgotten.

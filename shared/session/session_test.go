@@ -440,7 +440,7 @@ func TestASilentConnectionIsEnded(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := session.Disconnector{Connections: b.store, Gateway: b.gateway}
-			if err := d.CheckInit(t.Context(), []byte(`{"connectionId":"c"}`)); err != nil {
+			if err := d.Check(t.Context(), []byte(`{"connectionId":"c"}`)); err != nil {
 				t.Fatal(err)
 			}
 			b.check(t, tc.want, tc.closed)
@@ -450,7 +450,7 @@ func TestASilentConnectionIsEnded(t *testing.T) {
 
 // The first check deletes the connection but cannot reach the socket; the
 // second, of the same queued message, must still close it.
-func TestAnInitCheckIsDoneAgain(t *testing.T) {
+func TestACheckIsDoneAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	failures := 1
@@ -462,7 +462,7 @@ func TestAnInitCheckIsDoneAgain(t *testing.T) {
 	}
 	d := session.Disconnector{Connections: b.store, Gateway: b.gateway}
 	for range 2 {
-		_ = d.CheckInit(t.Context(), []byte(`{"connectionId":"c"}`))
+		_ = d.Check(t.Context(), []byte(`{"connectionId":"c"}`))
 	}
 	b.check(t, []string{connectionError("4408", "Connection initialisation timeout")}, true)
 }

@@ -28,7 +28,7 @@ var connectionTests = []test{
 	{"unknown is gone", func(t *testing.T, s Store) {
 		_, err := s.Connection(t.Context(), unique("unknown"))
 		check(t, "Connection", err, pubsub.ErrGone)
-		check(t, "Acknowledge", s.Acknowledge(t.Context(), unique("unknown"), nil, base), pubsub.ErrGone)
+		check(t, "Acknowledge", s.Acknowledge(t.Context(), unique("unknown"), pubsub.Acknowledgement{}, base), pubsub.ErrGone)
 	}},
 	{"expired is gone", func(t *testing.T, s Store) {
 		c, topic := newConnection(), unique("topic")
@@ -36,21 +36,31 @@ var connectionTests = []test{
 		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
 		_, err := s.Connection(t.Context(), c.ID)
 		check(t, "Connection", err, pubsub.ErrGone)
-		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, nil, base), pubsub.ErrGone)
+		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, pubsub.Acknowledgement{}, base), pubsub.ErrGone)
 		check(t, "PutSubscription", subscribe(t, s, sub(c, "1", topic), base), pubsub.ErrGone)
 	}},
-	{"is acknowledged with init payload", acknowledgedWith(json.RawMessage(`{"token":"ü","n":1}`))},
-	{"is acknowledged without init payload", acknowledgedWith(nil)},
+	{"is acknowledged with viewer, init payload, expiry and holder", acknowledgedWith(pubsub.Acknowledgement{
+		Viewer: pubsub.Viewer{ID: "ü", Claims: `{"chats_read":["1"]}`}, Init: json.RawMessage(`{"lang":"ü","n":1}`),
+		Expires: time.Now().Add(time.Minute).Truncate(time.Second), Holder: "viewer/1"})},
+	{"is acknowledged with nothing", acknowledgedWith(pubsub.Acknowledgement{})},
+	{"is gone when its acknowledgement expires", func(t *testing.T, s Store) {
+		c := newConnection()
+		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
+		past := pubsub.Acknowledgement{Expires: time.Now().Add(-time.Second)}
+		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, past, base), nil)
+		_, err := s.Connection(t.Context(), c.ID)
+		check(t, "Connection", err, pubsub.ErrGone)
+	}},
 	{"is acknowledged at its very deadline", func(t *testing.T, s Store) {
 		c := newConnection()
 		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
-		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, nil, c.InitDeadline), nil)
+		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, pubsub.Acknowledgement{}, c.InitDeadline), nil)
 	}},
 	{"is not acknowledged past its deadline", func(t *testing.T, s Store) {
 		c := newConnection()
 		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
 		late := c.InitDeadline.Add(time.Millisecond)
-		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, nil, late), pubsub.ErrInitTimeout)
+		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, pubsub.Acknowledgement{}, late), pubsub.ErrInitTimeout)
 		got, err := s.Connection(t.Context(), c.ID)
 		check(t, "Connection", err, nil)
 		equal(t, "acknowledged", got.Acknowledged, false)
@@ -58,26 +68,29 @@ var connectionTests = []test{
 	{"is acknowledged once, late or not", func(t *testing.T, s Store) {
 		c := connected(t, s)
 		for _, at := range []time.Time{base, c.InitDeadline.Add(time.Hour)} {
-			check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, nil, at), pubsub.ErrAlreadyInitialised)
+			check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, pubsub.Acknowledgement{}, at), pubsub.ErrAlreadyInitialised)
 		}
 	}},
 	{"of many acknowledgements one wins", func(t *testing.T, s Store) {
 		c := newConnection()
 		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
 		oneWins(t, pubsub.ErrAlreadyInitialised, crowd, func(int) error {
-			return s.Acknowledge(t.Context(), c.ID, nil, base)
+			return s.Acknowledge(t.Context(), c.ID, pubsub.Acknowledgement{}, base)
 		})
 	}},
 }
 
-func acknowledgedWith(init json.RawMessage) func(*testing.T, Store) {
+func acknowledgedWith(a pubsub.Acknowledgement) func(*testing.T, Store) {
 	return func(t *testing.T, s Store) {
 		c := newConnection()
 		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
-		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, init, base), nil)
+		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, a, base), nil)
 		got, err := s.Connection(t.Context(), c.ID)
 		check(t, "Connection", err, nil)
-		c.Acknowledged, c.Init = true, init
+		c.Acknowledged, c.Init, c.Viewer, c.Holder = true, a.Init, a.Viewer, a.Holder
+		if !a.Expires.IsZero() {
+			c.Expires = a.Expires
+		}
 		equal(t, "connection", got, c)
 	}
 }
@@ -102,7 +115,7 @@ var deleteConnectionTests = []test{
 		c, topic := connected(t, s), unique("topic")
 		check(t, "DeleteConnection", s.DeleteConnection(t.Context(), c.ID), nil)
 		check(t, "PutSubscription", subscribe(t, s, sub(c, "1", topic), base), pubsub.ErrGone)
-		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, nil, base), pubsub.ErrGone)
+		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, pubsub.Acknowledgement{}, base), pubsub.ErrGone)
 		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription(nil))
 	}},
 	{"of one that is gone or expired is no error", func(t *testing.T, s Store) {
@@ -193,7 +206,7 @@ var deleteConnectionTests = []test{
 					absent, err = s.DeleteUnacknowledged(ctx, c.ID)
 					return err
 				},
-				func(ctx context.Context) error { return s.Acknowledge(ctx, c.ID, nil, base) })
+				func(ctx context.Context) error { return s.Acknowledge(ctx, c.ID, pubsub.Acknowledgement{}, base) })
 			check(t, "DeleteUnacknowledged", errs[0], nil)
 			if absent {
 				check(t, "Acknowledge", errs[1], pubsub.ErrGone)

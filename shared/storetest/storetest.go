@@ -44,7 +44,7 @@ func Run(t *testing.T, s Store) {
 		name  string
 		tests []test
 	}{
-		{"Connection", connectionTests}, {"PutSubscription", putTests}, {"DeleteSubscription", deleteTests},
+		{"Connection", connectionTests}, {"Hold", holdTests}, {"PutSubscription", putTests}, {"DeleteSubscription", deleteTests},
 		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Chat", chatTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func newConnection() pubsub.Connection {
 func put(t *testing.T, s Store, c pubsub.Connection) {
 	t.Helper()
 	check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
-	check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, nil, after(-1000)), nil)
+	check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, pubsub.Acknowledgement{}, after(-1000)), nil)
 }
 
 // connected returns a connection that is stored and acknowledged.
@@ -101,7 +101,7 @@ var operation = pubsub.Operation{
 // sub returns a subscription that lives as long as its connection.
 func sub(c pubsub.Connection, operationID, topic string) pubsub.Subscription {
 	return pubsub.Subscription{ConnectionID: c.ID, OperationID: operationID, Topic: topic,
-		OperationKey: operation.Key(), Expires: c.Expires}
+		OperationKey: operation.Key(), Viewer: pubsub.Viewer{ID: "viewer of " + c.ID, Claims: `{"n":1}`}, Expires: c.Expires}
 }
 
 // subscribe puts a subscription begun at the given time.

@@ -34,21 +34,22 @@ const manageConnections = "execute-api:ManageConnections"
 // of its parts, a batch its own.
 var Access = map[string][]Permission{
 	Connect.Name: {
-		{OnTable, Connections.Name, []string{"dynamodb:PutItem"}},
-		{OnQueue, InitChecks.Name, []string{"sqs:SendMessage"}},
+		{OnTable, Connections.Name, []string{"dynamodb:PutItem", "dynamodb:UpdateItem"}},
+		{OnQueue, ConnectionChecks.Name, []string{"sqs:SendMessage"}},
 	},
 	Message.Name: {
 		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
 		{OnTable, Subscriptions.Name, []string{"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}},
 		{OnTable, Operations.Name, []string{"dynamodb:PutItem"}},
 		{OnTable, Messages.Name, []string{"dynamodb:PutItem", "dynamodb:Query"}},
+		{OnQueue, ConnectionChecks.Name, []string{"sqs:SendMessage"}},
 		{OnSockets, "POST", []string{manageConnections}},
 		{OnSockets, "DELETE", []string{manageConnections}},
 	},
 	Disconnect.Name: {
-		{OnTable, Connections.Name, []string{"dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
+		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
 		{OnTable, Subscriptions.Name, []string{"dynamodb:BatchWriteItem"}},
-		{OnQueue, InitChecks.Name, receive},
+		{OnQueue, ConnectionChecks.Name, append([]string{"sqs:SendMessage"}, receive...)},
 		{OnSockets, "POST", []string{manageConnections}},
 		{OnSockets, "DELETE", []string{manageConnections}},
 	},

@@ -16,10 +16,10 @@ var TableOutputs = map[string]string{
 
 // QueueOutputs are the keys of the queues' URLs, by logical name.
 var QueueOutputs = map[string]string{
-	Fanout.Name:      "QueueFanout",
-	FanoutDead.Name:  "QueueFanoutDead",
-	Retries.Name:     "QueueRetries",
-	RetriesDead.Name: "QueueRetriesDead",
-	InitChecks.Name:  "QueueInitChecks",
-	StreamDead.Name:  "QueueStreamDead",
+	Fanout.Name:           "QueueFanout",
+	FanoutDead.Name:       "QueueFanoutDead",
+	Retries.Name:          "QueueRetries",
+	RetriesDead.Name:      "QueueRetriesDead",
+	ConnectionChecks.Name: "QueueConnectionChecks",
+	StreamDead.Name:       "QueueStreamDead",
 }

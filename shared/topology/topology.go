@@ -56,11 +56,11 @@ var (
 	// cannot decode, and targets that were tried too often.
 	RetriesDead = Queue{Name: "retries-dead", Env: "RETRIES_DEAD_QUEUE", Visibility: 30 * time.Second, Retention: fourteenDays}
 
-	// InitChecks holds one delayed message per new connection. A check that
-	// keeps failing is let go when its retention ends: the connection's TTL
-	// and the gateway's idle limit remain.
-	InitChecks = Queue{Name: "init-checks", Env: "INIT_CHECKS_QUEUE", Visibility: 6 * 10 * time.Second,
-		Retention: 10 * time.Minute}
+	// ConnectionChecks holds one delayed message per new connection, and one per
+	// connection whose token expires. A check that keeps failing is let go when
+	// its retention ends: the connection's TTL and the gateway's limits remain.
+	ConnectionChecks = Queue{Name: "connection-checks", Env: "CONNECTION_CHECKS_QUEUE", Visibility: 6 * 10 * time.Second,
+		Retention: 30 * time.Minute} // a delay counts, and lasts up to 15
 
 	// StreamDead is told which stream records could not be turned into batches.
 	StreamDead = Queue{Name: "stream-dead", Visibility: 30 * time.Second, Retention: fourteenDays}
@@ -68,7 +68,7 @@ var (
 
 // Queues lists every queue, dead letters before the queue that uses them.
 func Queues() []Queue {
-	return []Queue{FanoutDead, Fanout, RetriesDead, Retries, InitChecks, StreamDead}
+	return []Queue{FanoutDead, Fanout, RetriesDead, Retries, ConnectionChecks, StreamDead}
 }
 
 // CallbackEnv is the environment variable with the management API's endpoint:
@@ -104,8 +104,30 @@ var (
 	SenderWorkers    = Setting{"SENDER_WORKERS", "64"}     // posts in flight per sender, and as many slow ones
 	Introspection    = Setting{"INTROSPECTION", "true"}    // whether __schema and __type are answered
 	GraphiQL         = Setting{"GRAPHIQL", "true"}         // whether a browser that opens /graphql gets GraphiQL
+	RequireOrigin    = Setting{"REQUIRE_ORIGIN", "false"}  // whether sockets are refused that name no origin: all but browsers'
+	MaxConnections   = Setting{"MAX_CONNECTIONS", "0"}     // at once: per viewer with AUTH=jwt, or else per IP address (IPv6: per /64); 0 for any number
 	LogLevel         = Setting{"LOG_LEVEL", "info"}        // debug, info, warn or error
 )
+
+// The settings of authentication. JWT_* are for AUTH=jwt only.
+var (
+	Auth         = Setting{"AUTH", "anonymous"}      // or jwt: everybody needs a token
+	JWTIssuer    = Setting{"JWT_ISSUER", ""}         // claim iss; required
+	JWTAudience  = Setting{"JWT_AUDIENCE", ""}       // must be in claim aud; required
+	JWTAlgorithm = Setting{"JWT_ALGORITHM", "RS256"} // the only one accepted: RS256, PS256, ES256, EdDSA or HS256
+	JWTKeysURL   = Setting{"JWT_JWKS_URL", ""}       // where the issuer publishes its keys; or else JWT_KEY
+	JWTKey       = Setting{"JWT_KEY", ""}            // public key in PEM, secret for HS256, or ssm:NAME of a parameter with either
+	JWTLeeway    = Setting{"JWT_LEEWAY", "30s"}      // by which the issuer's clock may differ, up to 5m
+
+	// InitMembers are what is stored of a connection_init payload and its
+	// headers, for operators to see: the names that Apollo's clients use.
+	InitMembers = Setting{"INIT_MEMBERS", "apollographql-client-name,apollographql-client-version"}
+)
+
+// AuthSettings are what a function needs to check a token.
+func AuthSettings() []Setting {
+	return []Setting{Auth, JWTIssuer, JWTAudience, JWTAlgorithm, JWTKeysURL, JWTKey, JWTLeeway}
+}
 
 const senderTimeout = 30 * time.Second
 
@@ -114,23 +136,23 @@ const senderTimeout = 30 * time.Second
 // WebSocket API in API Gateway").
 var (
 	Connect = Function{Name: "connect", Timeout: 10 * time.Second, MemoryMB: 256,
-		Tables: []Table{Connections}, Queues: []Queue{InitChecks},
-		Settings: []Setting{InitTimeout, AllowedOrigins, LogLevel}}
+		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks},
+		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, Auth, LogLevel}}
 	Message = Function{Name: "message", Timeout: 25 * time.Second, MemoryMB: 512, Callback: true,
-		Tables:   []Table{Connections, Subscriptions, Operations, Messages},
-		Settings: []Setting{MaxSubscriptions, Introspection, LogLevel}}
+		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks},
+		Settings: append(AuthSettings(), InitMembers, MaxConnections, MaxSubscriptions, Introspection, LogLevel)}
 	Disconnect = Function{Name: "disconnect", Timeout: 10 * time.Second, MemoryMB: 256, Callback: true,
-		Tables:   []Table{Connections, Subscriptions},
+		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{ConnectionChecks},
 		Settings: []Setting{LogLevel}}
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
 		Tables:   []Table{Messages},
-		Settings: []Setting{AllowedOrigins, Introspection, GraphiQL, LogLevel}}
+		Settings: append(AuthSettings(), AllowedOrigins, Introspection, GraphiQL, LogLevel)}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 512,
 		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout},
 		Settings: []Setting{FanoutGroups, LogLevel}}
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
-		Settings: []Setting{SenderWorkers, LogLevel}}
+		Settings: []Setting{Auth, SenderWorkers, LogLevel}}
 )
 
 // Functions lists every function.
@@ -197,7 +219,7 @@ func QueueMappings() []QueueMapping {
 	return []QueueMapping{
 		{Queue: Fanout, Function: Sender, BatchSize: 10, MaxConcurrency: 100},
 		{Queue: Retries, Function: Sender, BatchSize: 10, MaxConcurrency: 10},
-		{Queue: InitChecks, Function: Disconnect, BatchSize: 10, MaxConcurrency: 10},
+		{Queue: ConnectionChecks, Function: Disconnect, BatchSize: 10, MaxConcurrency: 10},
 	}
 }
 

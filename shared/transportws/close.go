@@ -40,6 +40,18 @@ func BadRequest(reason string) CloseError {
 // Unauthorized is for a subscribe before the acknowledgement.
 func Unauthorized() CloseError { return CloseError{CodeUnauthorized, "Unauthorized"} }
 
+// TokenExpired is for a connection_init with a token that was good once: the
+// client may try again with a new one.
+func TokenExpired() CloseError { return CloseError{CodeUnauthorized, "Token expired"} }
+
+// ConnectionRevoked is for a connection that its operator ends.
+func ConnectionRevoked() CloseError { return CloseError{CodeUnauthorized, "Connection revoked"} }
+
+// Forbidden is for a connection_init that is refused for good.
+func Forbidden(reason string) CloseError {
+	return CloseError{CodeForbidden, truncate(reason, maxReasonBytes)}
+}
+
 // ConnectionExpired is for a connection whose time is up, or that is not known
 // any more.
 func ConnectionExpired() CloseError { return CloseError{CodeUnauthorized, "Connection expired"} }

@@ -33,6 +33,7 @@ func Handshake(e Event) session.Handshake {
 	return session.Handshake{
 		ConnectionID: e.RequestContext.ConnectionID,
 		At:           time.UnixMilli(e.RequestContext.ConnectedAt),
+		Address:      e.RequestContext.Identity.SourceIP,
 		Origin:       header(e, "Origin"),
 		Subprotocols: header(e, "Sec-WebSocket-Protocol"),
 	}

@@ -26,7 +26,7 @@ func read(t *testing.T, name string) Event {
 
 func TestHandshake(t *testing.T) {
 	t.Parallel()
-	want := session.Handshake{ConnectionID: "TWegAf_YCYcCJ9w=", At: time.UnixMilli(1795504302000),
+	want := session.Handshake{ConnectionID: "TWegAf_YCYcCJ9w=", At: time.UnixMilli(1795504302000), Address: "192.0.2.1",
 		Origin: "https://chat.example", Subprotocols: "foo,graphql-transport-ws"}
 	e := read(t, "connect.json")
 	if diff := cmp.Diff(want, Handshake(e)); diff != "" {

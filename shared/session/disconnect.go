@@ -1,0 +1,108 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"subwire/shared/pubsub"
+	"subwire/shared/transportws"
+)
+
+// Checks queues a message to be read after the delay.
+type Checks interface {
+	SendLater(ctx context.Context, body []byte, delay time.Duration) error
+}
+
+// check is a queued question about a connection: whether its time is up, or,
+// without a time, whether it was initialised.
+type check struct {
+	ConnectionID string `json:"connectionId"`
+	Expires      int64  `json:"expires,omitempty"` // Unix seconds
+}
+
+const (
+	// checkMargin is how much later than its time a connection is looked at, so
+	// that what happens in the last moment is on neither side.
+	checkMargin = time.Second
+
+	// longestDelay is how long SQS can delay a message. What expires later is
+	// looked at in between.
+	longestDelay = 15 * time.Minute
+)
+
+func sendCheck(ctx context.Context, queue Checks, c check, delay time.Duration) error {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encode check: %w", err)
+	}
+	if err := queue.SendLater(ctx, body, min(delay, longestDelay)); err != nil {
+		return fmt.Errorf("queue check: %w", err)
+	}
+	return nil
+}
+
+// sendExpiryCheck has the connection looked at when its time is up.
+func sendExpiryCheck(ctx context.Context, queue Checks, connectionID string, expires time.Time) error {
+	return sendCheck(ctx, queue, check{connectionID, expires.Unix()}, time.Until(expires)+checkMargin)
+}
+
+// Disconnector ends connections.
+type Disconnector struct {
+	Connections interface {
+		Connection(ctx context.Context, id string) (pubsub.Connection, error)
+		DeleteConnection(ctx context.Context, id string) error
+		DeleteUnacknowledged(ctx context.Context, id string) (bool, error)
+	}
+	Gateway Gateway
+	Checks  Checks
+}
+
+// Disconnect deletes what is stored of a connection that has ended.
+func (d Disconnector) Disconnect(ctx context.Context, connectionID string) error {
+	if err := d.Connections.DeleteConnection(ctx, connectionID); err != nil {
+		return fmt.Errorf("delete connection: %w", err)
+	}
+	return nil
+}
+
+// Check ends the connection of a queued check if it is still not initialised,
+// or if its time is up. One whose time is to come is queued again.
+func (d Disconnector) Check(ctx context.Context, body []byte) error {
+	var c check
+	if err := json.Unmarshal(body, &c); err != nil {
+		return fmt.Errorf("decode check: %w", err)
+	}
+	if c.Expires != 0 {
+		return d.checkExpiry(ctx, c)
+	}
+	absent, err := d.Connections.DeleteUnacknowledged(ctx, c.ConnectionID)
+	if err != nil {
+		return fmt.Errorf("delete silent connection: %w", err)
+	}
+	if !absent {
+		return nil
+	}
+	// The socket is closed also when the connection was absent before: this may
+	// be the second try of a check whose first could not reach the gateway.
+	return Refuse(ctx, d.Gateway, c.ConnectionID, transportws.ConnectionInitialisationTimeout())
+}
+
+func (d Disconnector) checkExpiry(ctx context.Context, c check) error {
+	if expires := time.Unix(c.Expires, 0); time.Now().Before(expires) {
+		_, err := d.Connections.Connection(ctx, c.ConnectionID)
+		switch {
+		case errors.Is(err, pubsub.ErrGone):
+			return nil
+		case err != nil:
+			return fmt.Errorf("load connection: %w", err)
+		}
+		return sendExpiryCheck(ctx, d.Checks, c.ConnectionID, expires)
+	}
+	if err := Refuse(ctx, d.Gateway, c.ConnectionID, transportws.ConnectionExpired()); err != nil {
+		return err
+	}
+	return d.Disconnect(ctx, c.ConnectionID)
+}

@@ -1,0 +1,145 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"subwire/shared/pubsub"
+	"subwire/shared/transportws"
+)
+
+// Authenticator says whom the value of an Authorization header names, "" when
+// the client sent none, and until when (zero for ever). Errors: pubsub.ErrTokenMissing,
+// ErrTokenExpired, ErrTokenRefused; any other means that it could not be
+// decided now.
+type Authenticator interface {
+	Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error)
+}
+
+// acknowledge makes a viewer's connection of a socket, or refuses it. To be
+// told when its time is up comes first: a check of a connection that was
+// refused does nothing.
+func (s *Session) acknowledge(ctx context.Context, m Message, c pubsub.Connection, payload json.RawMessage) error {
+	a, err := s.admit(ctx, m, payload)
+	if err != nil {
+		return err
+	}
+	if !a.Expires.IsZero() && a.Expires.Before(c.Expires) {
+		if err := sendExpiryCheck(ctx, s.Checks, c.ID, a.Expires); err != nil {
+			return err
+		}
+		c.Expires = a.Expires
+	}
+	a.Expires, a.Holder = c.Expires, c.Holder
+	if s.MaxConnections > 0 && a.Viewer.ID != "" {
+		a.Holder = "viewer/" + a.Viewer.ID
+	}
+	err = s.Connections.Acknowledge(ctx, c.ID, a, m.At)
+	switch {
+	case errors.Is(err, pubsub.ErrGone):
+		return nil
+	case errors.Is(err, pubsub.ErrAlreadyInitialised):
+		return transportws.TooManyInitialisationRequests()
+	case errors.Is(err, pubsub.ErrInitTimeout):
+		return transportws.ConnectionInitialisationTimeout()
+	case err != nil:
+		return fmt.Errorf("acknowledge: %w", err)
+	}
+	if a.Holder != c.Holder {
+		c.Holder = a.Holder
+		if err := s.hold(ctx, c); err != nil {
+			return err
+		}
+	}
+	return s.post(ctx, m, transportws.Message{Type: transportws.TypeConnectionAck}.Append(nil))
+}
+
+// admit says what an init payload makes of a connection. Expires is the
+// token's.
+func (s *Session) admit(ctx context.Context, m Message, payload json.RawMessage) (a pubsub.Acknowledgement, err error) {
+	fields := initFields(payload)
+	if a.Init, err = keep(fields, s.InitMembers); err != nil || s.Auth == nil {
+		return a, err
+	}
+	authorization := fields["authorization"]
+	if len(authorization) > 1 {
+		return a, transportws.BadRequest("connection_init has more than one Authorization")
+	}
+	a.Viewer, a.Expires, err = s.Auth.Authenticate(ctx, strings.Join(authorization, ""))
+	switch {
+	case err == nil:
+		return a, nil
+	case errors.Is(err, pubsub.ErrTokenExpired):
+		return a, transportws.TokenExpired()
+	case errors.Is(err, pubsub.ErrTokenMissing), errors.Is(err, pubsub.ErrTokenRefused):
+		s.Log.Info("viewer refused", "connection", m.ConnectionID, "error", err)
+		return a, transportws.Forbidden("Forbidden")
+	}
+	return a, fmt.Errorf("authenticate: %w", err)
+}
+
+// initFields returns the texts in an init payload and in its member headers, by
+// name in lower case: where clients put what would be headers over HTTP.
+func initFields(payload json.RawMessage) map[string][]string {
+	fields := map[string][]string{}
+	for name, value := range object(payload) {
+		name = strings.ToLower(name)
+		if name == "headers" {
+			for header, value := range object(value) {
+				add(fields, strings.ToLower(header), value)
+			}
+		}
+		add(fields, name, value)
+	}
+	return fields
+}
+
+// object splits a JSON object into its members; anything else has none.
+func object(raw json.RawMessage) (members map[string]json.RawMessage) {
+	if json.Unmarshal(raw, &members) != nil {
+		return nil
+	}
+	return members
+}
+
+func add(fields map[string][]string, name string, value json.RawMessage) {
+	var text string
+	if json.Unmarshal(value, &text) == nil && text != "" {
+		fields[name] = append(fields[name], text)
+	}
+}
+
+// maxKeptBytes bounds one kept value: what is longer is no name or version.
+const maxKeptBytes = 256
+
+// keep returns those of the fields that are to be stored, or nil for none.
+func keep(fields map[string][]string, names []string) (json.RawMessage, error) {
+	kept := map[string]string{}
+	for _, name := range names {
+		if values := fields[name]; len(values) == 1 && len(values[0]) <= maxKeptBytes {
+			kept[name] = values[0]
+		}
+	}
+	if len(kept) == 0 {
+		return nil, nil
+	}
+	raw, err := json.Marshal(kept)
+	if err != nil {
+		return nil, fmt.Errorf("encode init payload: %w", err)
+	}
+	return raw, nil
+}
+
+// hold counts the connection for its viewer. It is stored already, so that its
+// deletion, be it because there are too many, ends the counting too.
+func (s *Session) hold(ctx context.Context, c pubsub.Connection) error {
+	err := s.Connections.Hold(ctx, c, s.MaxConnections)
+	if errors.Is(err, pubsub.ErrTooManyConnections) {
+		return transportws.Forbidden("Too many connections")
+	}
+	return err
+}
