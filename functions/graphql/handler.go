@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -22,8 +23,11 @@ import (
 type handler struct {
 	log      *slog.Logger
 	executor pubsub.Executor
-	origins  []string // whose pages may read the answers
-	site     web.Site
+	auth     interface {
+		Authenticate(ctx context.Context, authorization string) (pubsub.Viewer, time.Time, error)
+	}
+	origins []string // whose pages may read the answers
+	site    web.Site
 }
 
 // handle answers a request of the HTTP API (payload format 2.0).
@@ -52,6 +56,10 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 }
 
 func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) (json.RawMessage, error) {
+	viewer, _, err := h.auth.Authenticate(ctx, e.Headers["authorization"])
+	if err != nil {
+		return nil, graphqlhttp.Unauthenticated(err)
+	}
 	request, err := request(e)
 	if err != nil {
 		return nil, err
@@ -67,7 +75,7 @@ func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 	if err := graphqlhttp.CheckKind(request.Method, x.Kind); err != nil {
 		return nil, err
 	}
-	return x.Run(ctx, nil)
+	return x.Run(pubsub.WithViewer(ctx, viewer), nil)
 }
 
 func pageRequest(e events.APIGatewayV2HTTPRequest) web.Request {

@@ -1,17 +1,21 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/graphql/web"
 	"subwire/shared/gql"
 	"subwire/shared/memory"
+	"subwire/shared/pubsub"
 )
 
 func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
@@ -24,7 +28,7 @@ func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 // A page is binary, as most are in gzip form.
 func TestPages(t *testing.T) {
 	t.Parallel()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), []string{"*"},
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"},
 		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}}
 	browser := newEvent("GET", "")
 	browser.Headers["accept"] = "text/html, */*"
@@ -53,10 +57,58 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// tokens knows "", who is anonymous, "ada", and names of errors. All others
+// are refused.
+type tokens struct{}
+
+func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Viewer, _ time.Time, err error) {
+	switch authorization {
+	case "":
+	case "ada":
+		v = pubsub.Viewer{ID: "ada", Claims: `{"name":"Ada","chats_write":["1"]}`}
+	case "down":
+		err = errors.New("no keys")
+	case "old":
+		err = pubsub.ErrTokenExpired
+	case "missing":
+		err = pubsub.ErrTokenMissing
+	default:
+		err = pubsub.ErrTokenRefused
+	}
+	return v, time.Time{}, err
+}
+
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New(), Policy: gql.ByClaims{}}.Schema()), tokens{}, []string{"*"}, web.Site{}}
+	for name, tc := range map[string]struct {
+		authorization, chat string
+		status              int
+		body, challenge     string
+	}{
+		"Good":      {"ada", "1", 200, `{"data":{"postMessage":{"senderName":"Ada"}}}`, ""},
+		"OtherChat": {"ada", "2", 200, `"code":"FORBIDDEN"`, ""},
+		"Missing":   {"missing", "1", 401, `"code":"UNAUTHENTICATED"`, `Bearer realm="graphql"`},
+		"Refused":   {"nonsense", "1", 401, `"code":"UNAUTHENTICATED"`, `Bearer realm="graphql", error="invalid_token"`},
+		"Expired":   {"old", "1", 401, `expired`, `Bearer realm="graphql", error="invalid_token", error_description="expired"`},
+		"NoKeys":    {"down", "1", 500, `INTERNAL_SERVER_ERROR`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEvent("POST", `{"query":"mutation { postMessage(chatId: \"`+tc.chat+`\", content: \"a\", senderName: \"Eve\") { senderName } }"}`)
+			e.Headers["authorization"] = tc.authorization
+			r, err := h.handle(t.Context(), e)
+			if err != nil || r.StatusCode != tc.status || !strings.Contains(r.Body, tc.body) || r.Headers["WWW-Authenticate"] != tc.challenge {
+				t.Errorf("got %+v, %v", r, err)
+			}
+		})
+	}
+}
+
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), []string{"https://chat.example"},
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"https://chat.example"},
 		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}}
 	post := `{"query":"mutation { postMessage(chatId: \"1\", content: \"é\", senderName: \"Ada\") { content } }"}`
 	encoded := newEvent("POST", base64.StdEncoding.EncodeToString([]byte(post)))

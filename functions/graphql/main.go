@@ -5,6 +5,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"subwire/functions/graphql/web"
+	"subwire/shared/auth"
 	"subwire/shared/boot"
 	"subwire/shared/dynamo"
 	"subwire/shared/gql"
@@ -14,8 +15,9 @@ import (
 func main() {
 	p := boot.Start(topology.GraphQL)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	schema := gql.Chat{Store: store}.Schema()
+	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(p.Auth.Mode)}.Schema()
 	schema.Introspection, schema.Log = p.Introspection, p.Log
-	site := web.Site{Files: web.Built(), WebSocketURL: p.WebSocketURL, Auth: "anonymous", GraphiQL: p.GraphiQL}
-	lambda.Start(handler{p.Log, gql.MustNew(schema), p.AllowedOrigins, site}.handle)
+	authenticator := auth.MustNew(auth.Config(p.Auth), p.AWS)
+	site := web.Site{Files: web.Built(), WebSocketURL: p.WebSocketURL, Auth: p.Auth.Mode, GraphiQL: p.GraphiQL}
+	lambda.Start(handler{p.Log, gql.MustNew(schema), authenticator, p.AllowedOrigins, site}.handle)
 }

@@ -3,11 +3,14 @@ package main
 
 import (
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"subwire/shared/apigw"
+	"subwire/shared/auth"
 	"subwire/shared/boot"
 	"subwire/shared/dynamo"
 	"subwire/shared/gql"
+	"subwire/shared/queue"
 	"subwire/shared/session"
 	"subwire/shared/topology"
 )
@@ -15,14 +18,18 @@ import (
 func main() {
 	p := boot.Start(topology.Message)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	schema := gql.Chat{Store: store}.Schema()
+	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(p.Auth.Mode)}.Schema()
 	schema.Introspection, schema.Log = p.Introspection, p.Log
 	lambda.Start(handler{&session.Session{
-		Connections:   store,
-		Operations:    store,
-		Executor:      gql.MustNew(schema),
-		Gateway:       apigw.New(p.AWS, p.Callback, 1),
-		MaxOperations: p.MaxSubscriptions,
-		Log:           p.Log,
+		Connections:    store,
+		Operations:     store,
+		Executor:       gql.MustNew(schema),
+		Gateway:        apigw.New(p.AWS, p.Callback, 1),
+		Auth:           auth.MustNew(auth.Config(p.Auth), p.AWS),
+		Checks:         queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
+		InitMembers:    p.InitMembers,
+		MaxOperations:  p.MaxSubscriptions,
+		MaxConnections: p.MaxConnections,
+		Log:            p.Log,
 	}}.handle)
 }

@@ -16,6 +16,7 @@ type Message struct {
 	ChatID     string    `json:"chatId"`
 	Content    string    `json:"content"`
 	SenderName string    `json:"senderName"`
+	SenderID   string    `json:"senderId,omitempty"` // of the viewer who wrote it; "" without a token
 	CreatedAt  time.Time `json:"createdAt"`
 }
 

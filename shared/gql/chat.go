@@ -1,6 +1,7 @@
 package gql
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,18 +16,22 @@ import (
 
 // Chat is what the chat's schema is made of.
 type Chat struct {
-	Store chat.Store
-	NewID func() string    // makes message ids, which must ascend; nil for ULIDs
-	Now   func() time.Time // nil for time.Now
+	Store  chat.Store
+	Policy Policy           // nil for Open
+	NewID  func() string    // makes message ids, which must ascend; nil for ULIDs
+	Now    func() time.Time // nil for time.Now
 }
 
 // Schema fills the schema of the chat into a Config:
 //
-//	type Message { id: ID! chatId: ID! content: String! createdAt: String! senderName: String! }
+//	type Message { id: ID! chatId: ID! content: String! createdAt: String! senderName: String! mine: Boolean! }
 //	type Query { getNewMessages(chatId: ID!, after: ID, before: ID, limit: Int = 50): [Message!]! }
-//	type Mutation { postMessage(chatId: ID!, content: String!, senderName: String!): Message! }
+//	type Mutation { postMessage(chatId: ID!, content: String!, senderName: String): Message! }
 //	type Subscription { newMessage(chatId: ID!): Message! }
 func (c Chat) Schema() Config {
+	if c.Policy == nil {
+		c.Policy = Open{}
+	}
 	if c.NewID == nil {
 		c.NewID = func() string { return ulid.Make().String() }
 	}
@@ -40,6 +45,8 @@ func (c Chat) Schema() Config {
 		"content":    messageField(text, func(m chat.Message) string { return m.Content }),
 		"createdAt":  messageField(text, func(m chat.Message) string { return m.CreatedAt.UTC().Format(time.RFC3339Nano) }),
 		"senderName": messageField(text, func(m chat.Message) string { return m.SenderName }),
+		"mine": &graphql.Field{Type: graphql.NewNonNull(graphql.Boolean), Resolve: mine,
+			Description: "Whether the viewer wrote it. Nobody owns what was written without a token."},
 	}})
 	chatID := &graphql.ArgumentConfig{Type: id}
 	return Config{
@@ -56,8 +63,9 @@ func (c Chat) Schema() Config {
 			"postMessage": {
 				Type:        graphql.NewNonNull(message),
 				Description: "Writes a message. Every subscriber of the chat gets it.",
-				Args:        graphql.FieldConfigArgument{"chatId": chatID, "content": {Type: text}, "senderName": {Type: text}},
-				Resolve:     c.postMessage,
+				Args: graphql.FieldConfigArgument{"chatId": chatID, "content": {Type: text},
+					"senderName": {Type: graphql.String, Description: "Required without a token; with one, its name counts."}},
+				Resolve: c.postMessage,
 			},
 		}}),
 		Subscriptions: map[string]Subscription{
@@ -66,6 +74,7 @@ func (c Chat) Schema() Config {
 				Description: "Messages of a chat as they are written.",
 				Args:        graphql.FieldConfigArgument{"chatId": chatID},
 				Topic:       newMessageTopic,
+				Allow:       c.allowNewMessage,
 				Root:        newMessageRoot,
 			},
 		},
@@ -81,6 +90,19 @@ func messageField(t graphql.Output, get func(chat.Message) string) *graphql.Fiel
 func newMessageTopic(args map[string]any) (string, error) {
 	chatID := argument(args, "chatId")
 	return chat.Topic(chatID), refuseInput(chat.CheckChatID(chatID))
+}
+
+func (c Chat) allowNewMessage(v pubsub.Viewer, args map[string]any) error {
+	if !c.Policy.MayRead(v, argument(args, "chatId")) {
+		return errForbidden("read")
+	}
+	return nil
+}
+
+// mine is what differs between two viewers of one message.
+func mine(p graphql.ResolveParams) (any, error) {
+	sender := p.Source.(chat.Message).SenderID
+	return sender != "" && sender == pubsub.ViewerOf(p.Context).ID, nil
 }
 
 func newMessageRoot(root json.RawMessage) (any, error) {
@@ -100,6 +122,9 @@ func (c Chat) getNewMessages(p graphql.ResolveParams) (any, error) {
 	if err := errors.Join(chat.CheckChatID(chatID), chat.CheckRange(after, before), chat.CheckLimit(limit)); err != nil {
 		return nil, refuseInput(err)
 	}
+	if !c.Policy.MayRead(pubsub.ViewerOf(p.Context), chatID) {
+		return nil, errForbidden("read")
+	}
 	found, err := c.Store.Messages(p.Context, chatID, after, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read messages: %w", err)
@@ -108,20 +133,34 @@ func (c Chat) getNewMessages(p graphql.ResolveParams) (any, error) {
 }
 
 func (c Chat) postMessage(p graphql.ResolveParams) (any, error) {
+	viewer := pubsub.ViewerOf(p.Context)
 	m := chat.Message{
 		ID:         c.NewID(),
 		ChatID:     argument(p.Args, "chatId"),
 		Content:    argument(p.Args, "content"),
-		SenderName: argument(p.Args, "senderName"),
+		SenderName: senderName(viewer, argument(p.Args, "senderName")),
+		SenderID:   viewer.ID,
 		CreatedAt:  c.Now().UTC().Truncate(time.Millisecond), // what the store keeps
 	}
 	if err := m.Check(); err != nil {
 		return nil, refuseInput(err)
 	}
+	if !c.Policy.MayWrite(viewer, m.ChatID) {
+		return nil, errForbidden("write to")
+	}
 	if err := c.Store.PutMessage(p.Context, m); err != nil {
 		return nil, fmt.Errorf("write message: %w", err)
 	}
 	return m, nil
+}
+
+// senderName is the name in a viewer's token, or else its id. An anonymous
+// viewer says any.
+func senderName(v pubsub.Viewer, said string) string {
+	if v.ID == "" {
+		return said
+	}
+	return cmp.Or(chatClaims(v).Name, v.ID)
 }
 
 // argument returns a text argument, or "" when it was not given.

@@ -19,6 +19,15 @@ type refused struct {
 // server error" and logged.
 func Refuse(code string, err error) error { return refused{code, err} }
 
+// refusedAs turns a refusal into the Errors that a client is sent. Any other
+// error stays what it is.
+func refusedAs(err error) error {
+	if r, ok := errors.AsType[refused](err); ok {
+		return pubsub.Errors{pubsub.NewError(r.code, r.Error())}
+	}
+	return err
+}
+
 // refusal turns the library's errors into Errors. Those that carry no code of
 // their own get the given one.
 func (e *Executor) refusal(code string, found []gqlerrors.FormattedError) pubsub.Errors {

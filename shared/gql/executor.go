@@ -41,6 +41,11 @@ type Subscription struct {
 	// arguments gets. A refusal (see Refuse) is shown to the client.
 	Topic func(args map[string]any) (string, error)
 
+	// Allow refuses a viewer who may not have the events; nil allows everyone.
+	// It is asked before anything is executed, and may look at the viewer as it
+	// likes: unlike a resolver's, its answer is not part of the result.
+	Allow func(v pubsub.Viewer, args map[string]any) error
+
 	// Root decodes the root value of an event.
 	Root func(root json.RawMessage) (any, error)
 }
@@ -87,7 +92,10 @@ func MustNew(c Config) *Executor {
 // topicProbe is the root value with which a subscription is executed once when
 // it is prepared. Its field then answers with the topic instead of a value, so
 // that the library itself coerces the variables and arguments.
-type topicProbe struct{ topic string }
+type topicProbe struct {
+	topic string
+	allow func(pubsub.Viewer) error // nil for everyone
+}
 
 // errProbed ends the execution with a topicProbe.
 var errProbed = errors.New("topic is known")
@@ -100,6 +108,9 @@ func (s Subscription) resolve(p graphql.ResolveParams) (any, error) {
 			return nil, err
 		}
 		root.topic = topic
+		if s.Allow != nil {
+			root.allow = func(v pubsub.Viewer) error { return refusedAs(s.Allow(v, p.Args)) }
+		}
 		return nil, errProbed
 	case *pubsub.Event:
 		return s.Root(root.Root)
@@ -128,7 +139,7 @@ func (e *Executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	p := prepared{executor: e, doc: doc, name: op.Name, variables: variables}
 	x := pubsub.Executable{Kind: pubsub.Kind(def.Operation), Run: p.run}
 	if x.Kind == pubsub.KindSubscription {
-		x.Topic, err = p.topic()
+		x.Topic, x.Allow, err = p.topic()
 	}
 	return x, err
 }
@@ -184,13 +195,13 @@ func (p prepared) execute(ctx context.Context, root any) *graphql.Result {
 }
 
 // topic executes the subscription with a probe in place of an event.
-func (p prepared) topic() (string, error) {
+func (p prepared) topic() (string, func(pubsub.Viewer) error, error) {
 	probe := &topicProbe{}
 	result := p.execute(context.Background(), probe)
 	if probe.topic != "" {
-		return probe.topic, nil
+		return probe.topic, probe.allow, nil
 	}
-	return "", p.executor.refusal(pubsub.CodeInput, result.Errors)
+	return "", nil, p.executor.refusal(pubsub.CodeInput, result.Errors)
 }
 
 // run implements pubsub.Executable.Run.

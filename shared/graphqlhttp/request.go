@@ -38,10 +38,11 @@ type Request struct {
 // Refusal is a request that breaks a rule of HTTP or has the wrong form; it
 // says nothing about the operation. Respond turns it into a response.
 type Refusal struct {
-	Status  int
-	Allow   string // with status 405: the methods that would do
-	Code    string // one of pubsub's
-	Message string // for the client; it holds nothing of the request
+	Status    int
+	Allow     string // with status 405: the methods that would do
+	Challenge string // with status 401: what WWW-Authenticate says
+	Code      string // one of pubsub's
+	Message   string // for the client; it holds nothing of the request
 }
 
 func (r Refusal) Error() string { return "request refused: " + r.Message }

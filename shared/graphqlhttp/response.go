@@ -42,6 +42,9 @@ func Respond(accept string, result json.RawMessage, err error) Response {
 		if r.Allow != "" {
 			response.Header["Allow"] = r.Allow
 		}
+		if r.Challenge != "" {
+			response.Header["WWW-Authenticate"] = r.Challenge
+		}
 		return response
 	}
 	if list, ok := errors.AsType[pubsub.Errors](err); ok {
