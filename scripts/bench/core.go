@@ -35,7 +35,7 @@ func newCore(ctx context.Context, b *senderBench, seed uint64) (*core, error) {
 	if err := c.store.PutConnection(ctx, connection); err != nil {
 		return nil, err
 	}
-	if err := c.store.Acknowledge(ctx, connection.ID, nil, now); err != nil {
+	if err := c.store.Acknowledge(ctx, connection.ID, pubsub.Acknowledgement{}, now); err != nil {
 		return nil, err
 	}
 	for i := range b.operations {
