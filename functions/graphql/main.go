@@ -16,7 +16,7 @@ func main() {
 	p := boot.Start(topology.GraphQL)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(p.Auth.Mode)}.Schema()
-	schema.Introspection, schema.Log = p.Introspection, p.Log
+	schema.Introspection, schema.Limits, schema.Log = p.Introspection, p.Limits, p.Log
 	authenticator := auth.MustNew(auth.Config(p.Auth), p.AWS)
 	site := web.Site{Files: web.Built(), WebSocketURL: p.WebSocketURL, Auth: p.Auth.Mode, GraphiQL: p.GraphiQL}
 	lambda.Start(handler{p.Log, gql.MustNew(schema), authenticator, p.AllowedOrigins, site}.handle)

@@ -18,6 +18,7 @@ import (
 
 	"subwire/shared/dynamo"
 	"subwire/shared/topology"
+	"subwire/shared/transportws"
 )
 
 // Process is what a function's main builds its parts from.
@@ -62,8 +63,15 @@ type Config struct {
 	FanoutGroups     int
 	SenderWorkers    int
 	Introspection    bool
-	GraphiQL         bool
-	LogLevel         slog.Level
+
+	Limits              topology.Limits
+	MaxOperationIDBytes int
+	MaxInitBytes        int
+	MaxFramesPerSecond  int
+	TrustedDocuments    string // path, or "" for none
+
+	GraphiQL bool
+	LogLevel slog.Level
 }
 
 // Tables are the physical names of the tables; "" for those that the function
@@ -143,6 +151,41 @@ func (c *Config) set(s topology.Setting, value string) (err error) {
 		c.GraphiQL, err = strconv.ParseBool(value)
 	case topology.LogLevel:
 		err = c.LogLevel.UnmarshalText([]byte(value))
+	case topology.MaxOperationIDBytes:
+		c.MaxOperationIDBytes, err = number(value, 1, transportws.MaxIDBytes)
+	case topology.MaxInitBytes:
+		c.MaxInitBytes, err = number(value, 2, topology.MaxFrameBytes)
+	case topology.MaxFramesPerSecond:
+		c.MaxFramesPerSecond, err = number(value, 1, 10_000)
+	case topology.TrustedDocuments:
+		c.TrustedDocuments = value
+	default:
+		return c.setLimit(s, value)
+	}
+	return err
+}
+
+// setLimit reads one of the settings of topology.Limits.
+func (c *Config) setLimit(s topology.Setting, value string) (err error) {
+	switch s {
+	case topology.MaxDocumentBytes:
+		c.Limits.DocumentBytes, err = number(value, 1, topology.MaxBodyBytes)
+	case topology.MaxTokens:
+		c.Limits.Tokens, err = number(value, 1, 100_000)
+	case topology.MaxDepth:
+		c.Limits.Depth, err = number(value, 1, 100)
+	case topology.MaxFields:
+		c.Limits.Fields, err = number(value, 1, 100_000)
+	case topology.MaxAliases:
+		c.Limits.Aliases, err = number(value, 0, 100_000)
+	case topology.MaxDirectives:
+		c.Limits.Directives, err = number(value, 0, 100_000)
+	case topology.MaxListItems:
+		c.Limits.ListItems, err = number(value, 0, 100_000)
+	case topology.MaxComplexity:
+		c.Limits.Complexity, err = number(value, 1, 10_000_000)
+	case topology.MaxVariablesBytes:
+		c.Limits.VariablesBytes, err = number(value, 2, topology.MaxBodyBytes)
 	default:
 		return c.Auth.set(s, value)
 	}

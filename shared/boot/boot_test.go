@@ -59,6 +59,23 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+func TestLimitsAreThoseOfTopologyUnlessSet(t *testing.T) {
+	t.Parallel()
+	for _, f := range []topology.Function{topology.Message, topology.GraphQL, topology.Sender} {
+		env := full()
+		c, err := Load(f, func(name string) string { return env[name] })
+		if err != nil || c.Limits != topology.DefaultLimits {
+			t.Errorf("%s: got %+v, %v", f.Name, c.Limits, err)
+		}
+		env["MAX_DEPTH"], env["MAX_ALIASES"] = "7", "0"
+		want := topology.DefaultLimits
+		want.Depth, want.Aliases = 7, 0
+		if c, err = Load(f, func(name string) string { return env[name] }); err != nil || c.Limits != want {
+			t.Errorf("%s: got %+v, %v", f.Name, c.Limits, err)
+		}
+	}
+}
+
 func TestEveryProblemIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -78,6 +95,9 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"StoredTokens":        {topology.Message, map[string]string{"INIT_MEMBERS": "client, X-Auth-Token"}, []string{"INIT_MEMBERS", "x-auth-token"}},
 		"TooManyConnections":  {topology.Connect, map[string]string{"MAX_CONNECTIONS": "9999"}, []string{"MAX_CONNECTIONS", "0 to 1000"}},
 		"LeewayTooLong":       {topology.GraphQL, map[string]string{"JWT_LEEWAY": "1h"}, []string{"JWT_LEEWAY", "5m0s"}},
+		"LimitNegative":       {topology.Sender, map[string]string{"MAX_COMPLEXITY": "-1"}, []string{"MAX_COMPLEXITY", "1 to 10000000"}},
+		"OperationIDTooLong":  {topology.Message, map[string]string{"MAX_OPERATION_ID_BYTES": "2000"}, []string{"MAX_OPERATION_ID_BYTES", "1 to 1024"}},
+		"FramesNotANumber":    {topology.Message, map[string]string{"MAX_FRAMES_PER_SECOND": "", "MAX_INIT_BYTES": "x"}, []string{"MAX_INIT_BYTES"}},
 		"IntrospectionNoBool": {topology.Message, map[string]string{"INTROSPECTION": "maybe"}, []string{"INTROSPECTION"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,19 +10,14 @@ import (
 	"github.com/graphql-go/graphql/language/visitor"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 )
 
 // checkRootField refuses a subscription that has not exactly one root field,
 // or one that a directive may remove: the operation must belong to one topic
 // (GraphQL specification, "Single Root Field"). The library does not check it.
 func checkRootField(doc *ast.Document, def *ast.OperationDefinition) error {
-	fragments := map[string]*ast.FragmentDefinition{}
-	for _, d := range doc.Definitions {
-		if f, ok := d.(*ast.FragmentDefinition); ok {
-			fragments[f.Name.Value] = f
-		}
-	}
-	r := rootFields{fragments: fragments}
+	r := rootFields{fragments: fragments(doc)}
 	r.collect(def.SelectionSet)
 	switch {
 	case r.conditional:
@@ -80,41 +75,61 @@ func introspects(doc *ast.Document) bool {
 
 // decodeVariables reads the variables. Whole numbers become int64 and not
 // float64, as the library would turn the id 123456789 into "1.23456789e+08".
-func decodeVariables(raw json.RawMessage) (map[string]any, error) {
+func decodeVariables(raw json.RawMessage, limits topology.Limits) (map[string]any, error) {
 	if len(raw) == 0 {
 		return nil, nil
+	}
+	if len(raw) > limits.VariablesBytes {
+		return nil, exceeded("The variables have %d bytes; %d are allowed.", len(raw), limits.VariablesBytes)
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var variables map[string]any
 	if err := d.Decode(&variables); err != nil {
-		return nil, pubsub.Errors{pubsub.NewError(pubsub.CodeInput, fmt.Sprintf("The variables are not a JSON object: %v.", err))}
+		return nil, refuse(pubsub.CodeInput, fmt.Sprintf("The variables are not a JSON object: %v.", err))
 	}
-	for name, v := range variables {
-		variables[name] = plainNumbers(v)
-	}
-	return variables, nil
+	return variables, plainNumbers(variables, limits.ListItems, 1)
 }
 
-func plainNumbers(v any) any {
+// plainNumbers replaces the numbers in a value and checks what nests in it.
+func plainNumbers(v any, items, depth int) error {
+	if depth > maxNesting {
+		return exceeded("The variables nest more than %d levels.", maxNesting)
+	}
 	switch v := v.(type) {
-	case json.Number:
-		if i, err := strconv.Atoi(v.String()); err == nil {
-			return i
-		}
-		f, err := v.Float64()
-		if err != nil {
-			return v.String() // beyond float64: no numeric type accepts a string
-		}
-		return f
 	case map[string]any:
 		for k, member := range v {
-			v[k] = plainNumbers(member)
+			v[k] = plainNumber(member)
+			if err := plainNumbers(member, items, depth+1); err != nil {
+				return err
+			}
 		}
 	case []any:
+		if len(v) > items {
+			return exceeded("A list in the variables has %d items; %d are allowed.", len(v), items)
+		}
 		for i, member := range v {
-			v[i] = plainNumbers(member)
+			v[i] = plainNumber(member)
+			if err := plainNumbers(member, items, depth+1); err != nil {
+				return err
+			}
 		}
 	}
-	return v
+	return nil
+}
+
+// plainNumber is what the library takes for a number, or the value itself.
+func plainNumber(v any) any {
+	n, ok := v.(json.Number)
+	if !ok {
+		return v
+	}
+	if i, err := strconv.Atoi(n.String()); err == nil {
+		return i
+	}
+	f, err := n.Float64()
+	if err != nil {
+		return n.String() // beyond float64: no numeric type accepts a string
+	}
+	return f
 }

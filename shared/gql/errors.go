@@ -2,6 +2,7 @@ package gql
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/graphql-go/graphql/gqlerrors"
 
@@ -30,24 +31,24 @@ func refusedAs(err error) error {
 
 // refusal turns the library's errors into Errors. Those that carry no code of
 // their own get the given one.
-func (e *Executor) refusal(code string, found []gqlerrors.FormattedError) pubsub.Errors {
+func (e *Executor) refusal(t text, code string, found []gqlerrors.FormattedError) pubsub.Errors {
 	if len(found) == 0 { // cannot be by the library's contract, but clients reject an empty list
 		return pubsub.Errors{pubsub.NewError(pubsub.CodeInternal, internalMessage)}
 	}
-	return e.errors(code, found)
+	return e.errors(t, code, found)
 }
 
 const internalMessage = "Internal server error"
 
 // errors translates the library's errors. An error of a resolver that is not
 // Refused is hidden; one of the library itself gets the code.
-func (e *Executor) errors(code string, found []gqlerrors.FormattedError) []pubsub.Error {
+func (e *Executor) errors(t text, code string, found []gqlerrors.FormattedError) []pubsub.Error {
 	var out []pubsub.Error
 	for _, f := range found {
-		shown := pubsub.NewError(code, f.Message)
-		for _, l := range f.Locations {
-			if l.Line > 0 && l.Column > 0 {
-				shown.Locations = append(shown.Locations, pubsub.Location{Line: l.Line, Column: l.Column})
+		shown := pubsub.NewError(code, shorten(f.Message))
+		if located, ok := f.OriginalError().(*gqlerrors.Error); ok {
+			for _, at := range located.Positions {
+				shown.Locations = append(shown.Locations, locate(t.document, t.position(at)))
 			}
 		}
 		shown.Path = f.Path
@@ -63,6 +64,23 @@ func (e *Executor) errors(code string, found []gqlerrors.FormattedError) []pubsu
 		out = append(out, shown)
 	}
 	return out
+}
+
+// maxMessageBytes is the longest message that a client is sent.
+const maxMessageBytes = 1000
+
+// shorten cuts what the library says to what is worth saying. It repeats values
+// of any length, and shows the place of a syntax error in text.lines.
+func shorten(message string) string {
+	if rest, ok := strings.CutPrefix(message, "Syntax Error GraphQL ("); ok {
+		_, message, _ = strings.Cut(rest, ") ")
+		message, _, _ = strings.Cut(message, "\n\n")
+		message = "Syntax Error: " + message
+	}
+	if len(message) > maxMessageBytes {
+		message = strings.ToValidUTF8(message[:maxMessageBytes], "") + "…"
+	}
+	return message
 }
 
 // cause is the error that a resolver returned or panicked with, or nil when

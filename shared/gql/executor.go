@@ -15,10 +15,9 @@ import (
 	"github.com/graphql-go/graphql"
 	"github.com/graphql-go/graphql/gqlerrors"
 	"github.com/graphql-go/graphql/language/ast"
-	"github.com/graphql-go/graphql/language/parser"
-	"github.com/graphql-go/graphql/language/source"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 )
 
 // Config is what an Executor is made of.
@@ -26,8 +25,9 @@ type Config struct {
 	Query, Mutation *graphql.Object // Mutation may be nil
 	Subscriptions   map[string]Subscription
 
-	Introspection bool         // whether __schema and __type are answered
-	Log           *slog.Logger // gets the errors that clients are not shown; nil for slog.Default()
+	Introspection bool            // whether __schema and __type are answered
+	Limits        topology.Limits // of each operation; zero for topology.DefaultLimits
+	Log           *slog.Logger    // gets the errors that clients are not shown; nil for slog.Default()
 }
 
 // Subscription is one field of the subscription type. An event of its topic is
@@ -55,6 +55,8 @@ type Subscription struct {
 type Executor struct {
 	schema        graphql.Schema
 	introspection bool
+	introspected  map[string]int // items of the lists in __schema and __type
+	limits        topology.Limits
 	log           *slog.Logger
 }
 
@@ -72,7 +74,10 @@ func New(c Config) (*Executor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build schema: %w", err)
 	}
-	e := &Executor{schema: schema, introspection: c.Introspection, log: c.Log}
+	e := &Executor{schema: schema, introspection: c.Introspection, introspected: introspectedItems(schema), limits: c.Limits, log: c.Log}
+	if e.limits == (topology.Limits{}) {
+		e.limits = topology.DefaultLimits
+	}
 	if e.log == nil {
 		e.log = slog.Default()
 	}
@@ -118,26 +123,39 @@ func (s Subscription) resolve(p graphql.ResolveParams) (any, error) {
 	return nil, errors.New("subscription is executed without an event")
 }
 
-// Prepare implements pubsub.Executor: it parses and validates op, and for a
-// subscription finds the topic. Every refusal is a pubsub.Errors.
-func (e *Executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
-	doc, err := parser.Parse(parser.ParseParams{Source: source.NewSource(&source.Source{Body: []byte(op.Document), Name: "GraphQL"})})
+// Prepare implements pubsub.Executor: it parses and validates op within the
+// limits, and for a subscription finds the topic. Every refusal is a
+// pubsub.Errors; any other error is a fault of the library.
+func (e *Executor) Prepare(op pubsub.Operation) (x pubsub.Executable, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("prepare operation: panic: %v", p)
+		}
+	}()
+	t, err := scan(op.Document, e.limits)
 	if err != nil {
-		return pubsub.Executable{}, e.refusal(pubsub.CodeParse, gqlerrors.FormatErrors(err))
+		return x, err
+	}
+	doc, err := e.parse(t)
+	if err != nil {
+		return x, err
 	}
 	def, err := choose(doc, op.Name)
 	if err != nil {
-		return pubsub.Executable{}, err
+		return x, err
 	}
-	if err := e.validate(doc, def); err != nil {
-		return pubsub.Executable{}, err
+	if err := e.validate(t, doc, def); err != nil {
+		return x, err
 	}
-	variables, err := decodeVariables(op.Variables)
+	variables, err := decodeVariables(op.Variables, e.limits)
 	if err != nil {
-		return pubsub.Executable{}, err
+		return x, err
 	}
-	p := prepared{executor: e, doc: doc, name: op.Name, variables: variables}
-	x := pubsub.Executable{Kind: pubsub.Kind(def.Operation), Run: p.run}
+	if err := e.checkComplexity(doc, def, variables); err != nil {
+		return x, err
+	}
+	p := prepared{executor: e, text: t, doc: doc, name: op.Name, variables: variables}
+	x = pubsub.Executable{Kind: pubsub.Kind(def.Operation), Run: p.run}
 	if x.Kind == pubsub.KindSubscription {
 		x.Topic, x.Allow, err = p.topic()
 	}
@@ -163,27 +181,10 @@ func choose(doc *ast.Document, name string) (*ast.OperationDefinition, error) {
 	return nil, pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, "The document has several operations; operationName must choose one.")}
 }
 
-func (e *Executor) validate(doc *ast.Document, def *ast.OperationDefinition) error {
-	// Fragments that spread themselves come first and alone: on them, other
-	// rules of the library recurse until the process dies.
-	cycles := []graphql.ValidationRuleFn{graphql.NoFragmentCyclesRule}
-	for _, rules := range [][]graphql.ValidationRuleFn{cycles, graphql.SpecifiedRules} {
-		if result := graphql.ValidateDocument(&e.schema, doc, rules); !result.IsValid {
-			return e.refusal(pubsub.CodeValidation, result.Errors)
-		}
-	}
-	if !e.introspection && introspects(doc) {
-		return pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, "Introspection is off.")}
-	}
-	if pubsub.Kind(def.Operation) == pubsub.KindSubscription {
-		return checkRootField(doc, def)
-	}
-	return nil
-}
-
 // prepared is a valid operation. It is not changed by running it.
 type prepared struct {
 	executor  *Executor
+	text      text
 	doc       *ast.Document
 	name      string
 	variables map[string]any
@@ -201,7 +202,7 @@ func (p prepared) topic() (string, func(pubsub.Viewer) error, error) {
 	if probe.topic != "" {
 		return probe.topic, probe.allow, nil
 	}
-	return "", nil, p.executor.refusal(pubsub.CodeInput, result.Errors)
+	return "", nil, p.executor.refusal(p.text, pubsub.CodeInput, result.Errors)
 }
 
 // run implements pubsub.Executable.Run.
@@ -212,9 +213,9 @@ func (p prepared) run(ctx context.Context, event *pubsub.Event) (json.RawMessage
 	}
 	result := p.execute(ctx, root)
 	if result.Data == nil && !slices.ContainsFunc(result.Errors, hasPath) && len(result.Errors) > 0 {
-		return nil, p.executor.refusal(pubsub.CodeInput, result.Errors) // the variables do not fit: nothing ran
+		return nil, p.executor.refusal(p.text, pubsub.CodeInput, result.Errors) // the variables do not fit: nothing ran
 	}
-	return encode(executionResult{Data: result.Data, Errors: p.executor.errors(pubsub.CodeInternal, result.Errors)})
+	return encode(executionResult{Data: result.Data, Errors: p.executor.errors(p.text, pubsub.CodeInternal, result.Errors)})
 }
 
 func hasPath(e gqlerrors.FormattedError) bool { return len(e.Path) > 0 }

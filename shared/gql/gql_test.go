@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,12 +24,19 @@ var (
 	hello = chat.Message{ID: "01A", ChatID: "lobby", Content: "<hello>", SenderName: "Ada", CreatedAt: noon}
 )
 
-// store holds one message and takes no other.
-type store struct{ err error }
+// store holds one message, or as many copies of it as are asked for, and takes
+// no other.
+type store struct {
+	err    error
+	copies bool
+}
 
 func (s store) PutMessage(context.Context, chat.Message) error { return s.err }
 
-func (s store) Messages(context.Context, string, string, string, int) ([]chat.Message, error) {
+func (s store) Messages(_ context.Context, _, _, _ string, limit int) ([]chat.Message, error) {
+	if s.copies {
+		return slices.Repeat([]chat.Message{hello}, limit), s.err
+	}
 	return []chat.Message{hello}, s.err
 }
 
@@ -260,22 +268,27 @@ func FuzzPrepare(f *testing.F) {
 		f.Add(seed, `{"c":"lobby"}`)
 	}
 	f.Add(`{ __typename }`, `{"a":1e999}`)
-	e := newExecutor(f, store{}, nil)
+	for _, op := range hostile() {
+		f.Add(op.Document, string(op.Variables))
+	}
+	e := newExecutor(f, store{copies: true}, nil)
 	f.Fuzz(func(t *testing.T, document, variables string) {
-		x, err := e.Prepare(operation(document, variables))
+		op := operation(document, variables)
+		var payload json.RawMessage
+		var err error
+		// What the fuzzer allocates meanwhile is far below the limit.
+		if n := allocated(func() { payload, err = use(e, op, event(t)) }); n > mostMemory {
+			t.Errorf("%d MB allocated", n>>20)
+		}
 		var refused pubsub.Errors
-		if err != nil {
-			if !errors.As(err, &refused) || len(refused) == 0 {
-				t.Fatalf("not a refusal: %v", err)
-			}
-			return
-		}
-		if x.Kind == pubsub.KindSubscription && x.Topic == "" {
-			t.Fatal("subscription without a topic")
-		}
-		payload, err := x.Run(context.Background(), event(t))
-		if err == nil && !json.Valid(payload) {
+		switch {
+		case err != nil && (!errors.As(err, &refused) || len(refused) == 0):
+			t.Fatalf("not a refusal: %v", err)
+		case err == nil && !json.Valid(payload):
 			t.Fatalf("result is not JSON: %q", payload)
+		}
+		if x, err := e.Prepare(op); err == nil && x.Kind == pubsub.KindSubscription && x.Topic == "" {
+			t.Fatal("subscription without a topic")
 		}
 	})
 }

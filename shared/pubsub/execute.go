@@ -70,6 +70,7 @@ const (
 	CodeNoViewer    = "UNAUTHENTICATED"
 	CodeForbidden   = "FORBIDDEN"
 	CodeTooLarge    = "PAYLOAD_TOO_LARGE"
+	CodeLimit       = "LIMIT_EXCEEDED" // of the operation itself: the message says which
 	CodeTooMany     = "TOO_MANY_OPERATIONS"
 	CodeUnavailable = "UNAVAILABLE"
 	CodeInternal    = "INTERNAL_SERVER_ERROR"

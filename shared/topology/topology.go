@@ -4,7 +4,10 @@
 // drift apart. It is data; it does nothing and imports nothing of ours.
 package topology
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Table is one DynamoDB table. Keys are strings.
 type Table struct {
@@ -140,19 +143,20 @@ var (
 		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, Auth, LogLevel}}
 	Message = Function{Name: "message", Timeout: 25 * time.Second, MemoryMB: 512, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks},
-		Settings: append(AuthSettings(), InitMembers, MaxConnections, MaxSubscriptions, Introspection, LogLevel)}
+		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{InitMembers, MaxConnections, MaxSubscriptions,
+			MaxOperationIDBytes, MaxInitBytes, MaxFramesPerSecond, TrustedDocuments, Introspection, LogLevel})}
 	Disconnect = Function{Name: "disconnect", Timeout: 10 * time.Second, MemoryMB: 256, Callback: true,
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{ConnectionChecks},
 		Settings: []Setting{LogLevel}}
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
 		Tables:   []Table{Messages},
-		Settings: append(AuthSettings(), AllowedOrigins, Introspection, GraphiQL, LogLevel)}
+		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, TrustedDocuments, Introspection, GraphiQL, LogLevel})}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 512,
 		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout},
 		Settings: []Setting{FanoutGroups, LogLevel}}
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
-		Settings: []Setting{Auth, SenderWorkers, LogLevel}}
+		Settings: append([]Setting{Auth, SenderWorkers, LogLevel}, documentLimits...)}
 )
 
 // Functions lists every function.

@@ -1,0 +1,150 @@
+package gql_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"subwire/shared/gql"
+	"subwire/shared/pubsub"
+	"subwire/shared/topology"
+)
+
+// Each limit lets through what is at it, and refuses what is beyond.
+func TestEachLimit(t *testing.T) {
+	t.Parallel()
+	const field = `getNewMessages(chatId:"1",limit:2)`
+	d := topology.DefaultLimits
+	for name, tc := range map[string]struct {
+		set     func(l *topology.Limits)
+		at, off pubsub.Operation
+		message string
+	}{
+		"DocumentBytes":        {func(l *topology.Limits) { l.DocumentBytes = 12 }, operation(`{__typename}`, ""), operation(`{ __typename}`, ""), "13 bytes; 12"},
+		"Tokens":               {func(l *topology.Limits) { l.Tokens = 3 }, operation(`{__typename} # {`, ""), operation(`{__typename a}`, ""), "more than 3 tokens"},
+		"Depth":                {func(l *topology.Limits) { l.Depth = 2 }, operation(`{`+field+`{id}}`, ""), operation(`{__schema{queryType{name}}}`, ""), "3 deep; 2"},
+		"DepthThroughFragment": {func(l *topology.Limits) { l.Depth = 2 }, operation(`{...F}fragment F on Query{`+field+`{...on Message{id}}}`, ""), operation(`{...F}fragment F on Query{__schema{...G}}fragment G on __Schema{queryType{name}}`, ""), "3 deep; 2"},
+		"Fields":               {func(l *topology.Limits) { l.Fields = 4 }, operation(`{`+field+`{id content chatId}}`, ""), operation(`{`+field+`{id content chatId senderName}}`, ""), "5 fields; 4"},
+		"FieldsThroughFragments": {func(l *topology.Limits) { l.Fields = 6 }, operation(`{`+field+`{...F ...F}}fragment F on Message{id}`, ""),
+			operation(`{`+field+`{...F ...F ...F}}fragment F on Message{id}`, ""), "7 fields; 6"},
+		"Aliases":       {func(l *topology.Limits) { l.Aliases = 1 }, operation(`{a:__typename __typename}`, ""), operation(`{a:__typename b:__typename}`, ""), "2 aliases; 1"},
+		"Directives":    {func(l *topology.Limits) { l.Directives = 1 }, operation(`{__typename @skip(if:false)}`, ""), operation(`{__typename @skip(if:false) @include(if:true)}`, ""), "2 directives; 1"},
+		"ListItems":     {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, `{"a":[1,2]}`), operation(`{__typename}`, `{"a":{"b":[[1,2,3]]}}`), "3 items; 2"},
+		"LiteralLists":  {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, ""), operation(`{getNewMessages(chatId:[1,2,3]){id}}`, ""), "3 items; 2"},
+		"Complexity":    {func(l *topology.Limits) { l.Complexity = 5 }, operation(`{`+field+`{id chatId}}`, ""), operation(`{`+field+`{id chatId content}}`, ""), "7 fields; 5"},
+		"Introspection": {func(*topology.Limits) {}, operation(introspection, ""), operation(`{__schema{types{possibleTypes{fields{name}}}}}`, ""), "members of members"},
+		"VariablesBytes": {func(l *topology.Limits) { l.VariablesBytes = 7 }, operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":1}`),
+			operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":12}`), "8 bytes; 7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			limits := d
+			tc.set(&limits)
+			e := newExecutor(t, store{copies: true}, func(c *gql.Config) { c.Limits = limits })
+			if _, err := use(e, tc.at, nil); err != nil {
+				t.Errorf("refused at the limit: %v", err)
+			}
+			_, err := use(e, tc.off, nil)
+			checkRefusal(t, err, pubsub.CodeLimit, tc.message)
+		})
+	}
+}
+
+// What an operation asks for in a list is known from its arguments.
+func TestComplexityFollowsTheListsAskedFor(t *testing.T) {
+	t.Parallel()
+	e := newExecutor(t, store{copies: true}, func(c *gql.Config) {
+		c.Limits = topology.DefaultLimits
+		c.Limits.Complexity = 101
+	})
+	for name, tc := range map[string]struct {
+		op    pubsub.Operation
+		count string // of fields, when refused
+	}{
+		"Literal":         {operation(`{getNewMessages(chatId:"1",limit:100){id}}`, ""), ""},
+		"LiteralMore":     {operation(`{getNewMessages(chatId:"1",limit:101){id}}`, ""), "102"},
+		"DefaultOfField":  {operation(`{getNewMessages(chatId:"1"){id content chatId}}`, ""), "151"}, // 50 by the schema
+		"Variable":        {operation(`query($n:Int){getNewMessages(chatId:"1",limit:$n){id}}`, `{"n":200}`), "201"},
+		"VariableFits":    {operation(`query($n:Int){getNewMessages(chatId:"1",limit:$n){id}}`, `{"n":5}`), ""},
+		"VariableDefault": {operation(`query($n:Int=300){getNewMessages(chatId:"1",limit:$n){id}}`, ""), "301"},
+		"VariableHuge":    {operation(`query($n:Int){getNewMessages(chatId:"1",limit:$n){id}}`, `{"n":1e300}`), "more than a billion"},
+		"ThroughFragment": {operation(`{...F}fragment F on Query{getNewMessages(chatId:"1",limit:60){...M}}fragment M on Message{id content}`, ""), "121"},
+		"SeveralRoots":    {operation(`{a:getNewMessages(chatId:"1",limit:60){id}b:getNewMessages(chatId:"2",limit:60){id}}`, ""), "122"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := e.Prepare(tc.op)
+			if tc.count == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			checkRefusal(t, err, pubsub.CodeLimit, "may resolve "+tc.count+" fields")
+		})
+	}
+}
+
+func TestARefusalIsShortAndSaysWhere(t *testing.T) {
+	t.Parallel()
+	e := newExecutor(t, store{}, nil)
+	for name, tc := range map[string]struct {
+		document string
+		message  string
+		line     int
+		column   int
+	}{
+		"Syntax":        {"# é\n{ getNewMessages(", "Syntax Error: Expected Name, found EOF", 2, 18},
+		"Unexpected":    {"{a}\n  }", "Syntax Error: Unexpected }", 2, 3},
+		"UnknownField":  {"# é\n{\n  nothing }", "Cannot query field", 3, 3},
+		"LongValue":     {"{\n getNewMessages(chatId: {a: \"" + strings.Repeat("é", 2000) + "\"}) { id } }", "invalid value", 2, 25},
+		"AfterUnicode":  {`{ a: getNewMessages(chatId: "éé") { id } nothing }`, "Cannot query field", 1, 42},
+		"Resolver":      {"{\n\n  getNewMessages(chatId: \"\") { id } }", "chatId is empty", 3, 3},
+		"SchemaDefined": {"{ __typename } type A { a: Int }", "Only operations", 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, err := use(e, operation(tc.document, ""), nil)
+			var refused pubsub.Errors
+			if !errors.As(err, &refused) {
+				var payload struct{ Errors pubsub.Errors }
+				if json.Unmarshal(result, &payload) != nil || len(payload.Errors) == 0 {
+					t.Fatalf("got %s, %v", result, err)
+				}
+				refused = payload.Errors
+			}
+			got := refused[0]
+			if !strings.Contains(got.Message, tc.message) || len(got.Message) > 1100 {
+				t.Errorf("message %q", got.Message)
+			}
+			if tc.line > 0 && (len(got.Locations) == 0 || got.Locations[0] != pubsub.Location{Line: tc.line, Column: tc.column}) {
+				t.Errorf("locations %v", got.Locations)
+			}
+		})
+	}
+}
+
+func TestValidationStopsAtTenErrors(t *testing.T) {
+	t.Parallel()
+	_, err := newExecutor(t, store{}, nil).Prepare(hostile()["FieldsUnknownAllowed"])
+	var refused pubsub.Errors
+	if !errors.As(err, &refused) || len(refused) != 10 {
+		t.Errorf("%d errors", len(refused))
+	}
+}
+
+// A comment that is not ASCII made the library read its text as a document.
+func TestCommentsAreNotRead(t *testing.T) {
+	t.Parallel()
+	got, err := use(newExecutor(t, store{}, nil), hostile()["CommentHides"], nil)
+	if err != nil || string(got) != `{"data":{"__typename":"Query"}}` {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+func TestASchemaWithoutMutationsRefusesThem(t *testing.T) {
+	t.Parallel()
+	_, err := gql.MustNew(quoteSchema()).Prepare(operation(`mutation { a }`, ""))
+	checkRefusal(t, err, pubsub.CodeValidation, "no mutation")
+}
