@@ -42,6 +42,10 @@ const (
 	DefaultMessages = 50
 )
 
+// WriteTime bounds the write of a message from the moment its id is made. Who
+// reads a chat that much later has every message with an earlier id.
+const WriteTime = 5 * time.Second
+
 // Topic is where new messages of a chat are announced.
 func Topic(chatID string) string { return "newMessage/" + chatID }
 

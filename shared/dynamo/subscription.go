@@ -100,6 +100,30 @@ func (s *Store) begin(sub pubsub.Subscription, at time.Time, max int) (types.Tra
 	}}, nil
 }
 
+// ActivateSubscription implements pubsub.Store.
+func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time) error {
+	if err := s.putOperation(ctx, sub, op); err != nil {
+		return err
+	}
+	row, err := s.list(sub)
+	if err != nil {
+		return err
+	}
+	give := types.TransactWriteItem{Update: &types.Update{
+		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
+		UpdateExpression:         aws.String("SET operations.#id.#topic = :topic"),
+		ConditionExpression:      aws.String(alive + " AND operations.#id.#at = :at"),
+		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#topic": "topic", "#at": "at", "#ttl": "ttl"},
+		ExpressionAttributeValues: attributes{":topic": text(sub.Topic), ":at": number(at.UnixMilli()),
+			":now": number(time.Now().Unix())},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}}
+	if err := s.transact(ctx, []types.TransactWriteItem{give, row}); err != nil {
+		return explain("activate subscription", err, func(connectionItem) error { return pubsub.ErrCompleted })
+	}
+	return nil
+}
+
 // list is the put of the subscription's row under its topic.
 func (s *Store) list(sub pubsub.Subscription) (types.TransactWriteItem, error) {
 	row := subscriptionItem{
@@ -171,16 +195,19 @@ func (s *Store) operationState(ctx context.Context, connectionID, operationID st
 }
 
 // end frees the operation id and deletes the topic's row, if the operation is
-// still the one that was read.
+// still the one that was read, and has not been activated since.
 func (s *Store) end(ctx context.Context, connectionID, operationID string, running runningItem) error {
-	items := []types.TransactWriteItem{{Update: &types.Update{
+	update := &types.Update{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
 		UpdateExpression:          aws.String("REMOVE operations.#id"),
-		ConditionExpression:       aws.String("operations.#id.#at = :at"),
-		ExpressionAttributeNames:  map[string]string{"#id": operationID, "#at": "at"},
+		ConditionExpression:       aws.String("operations.#id.#at = :at AND attribute_not_exists(operations.#id.#topic)"),
+		ExpressionAttributeNames:  map[string]string{"#id": operationID, "#at": "at", "#topic": "topic"},
 		ExpressionAttributeValues: attributes{":at": number(running.At)},
-	}}}
+	}
+	items := []types.TransactWriteItem{{Update: update}}
 	if running.Topic != "" {
+		update.ConditionExpression = aws.String("operations.#id.#at = :at AND operations.#id.#topic = :topic")
+		update.ExpressionAttributeValues[":topic"] = text(running.Topic)
 		items = append(items, types.TransactWriteItem{Delete: &types.Delete{
 			TableName: &s.tables.Subscriptions, Key: rowKey(running.Topic, connectionID, operationID)}})
 	}

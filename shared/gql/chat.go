@@ -2,6 +2,7 @@ package gql
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 type Chat struct {
 	Store  chat.Store
 	Policy Policy           // nil for Open
-	NewID  func() string    // makes message ids, which must ascend; nil for ULIDs
+	NewID  func() string    // makes message ids; nil for ULIDs, which a replay needs
 	Now    func() time.Time // nil for time.Now
 }
 
@@ -27,7 +28,7 @@ type Chat struct {
 //	type Message { id: ID! chatId: ID! content: String! createdAt: String! senderName: String! mine: Boolean! }
 //	type Query { getNewMessages(chatId: ID!, after: ID, before: ID, limit: Int = 50): [Message!]! }
 //	type Mutation { postMessage(chatId: ID!, content: String!, senderName: String): Message! }
-//	type Subscription { newMessage(chatId: ID!): Message! }
+//	type Subscription { newMessage(chatId: ID!, after: ID): Message! }
 func (c Chat) Schema() Config {
 	if c.Policy == nil {
 		c.Policy = Open{}
@@ -71,11 +72,12 @@ func (c Chat) Schema() Config {
 		Subscriptions: map[string]Subscription{
 			"newMessage": {
 				Type:        graphql.NewNonNull(message),
-				Description: "Messages of a chat as they are written.",
-				Args:        graphql.FieldConfigArgument{"chatId": chatID},
+				Description: "Messages of a chat as they are written, preceded by those since the given id.",
+				Args:        graphql.FieldConfigArgument{"chatId": chatID, "after": {Type: graphql.ID}},
 				Topic:       newMessageTopic,
 				Allow:       c.allowNewMessage,
 				Root:        newMessageRoot,
+				Replay:      &Replay{Argument: "after", Missed: c.missedMessages},
 			},
 		},
 	}
@@ -89,6 +91,11 @@ func messageField(t graphql.Output, get func(chat.Message) string) *graphql.Fiel
 
 func newMessageTopic(args map[string]any) (string, error) {
 	chatID := argument(args, "chatId")
+	if after, ok := args["after"].(string); ok {
+		if _, err := overlap(after); err != nil {
+			return "", refuseInput(chat.InputError("after is not the id of a message"))
+		}
+	}
 	return chat.Topic(chatID), refuseInput(chat.CheckChatID(chatID))
 }
 
@@ -148,7 +155,9 @@ func (c Chat) postMessage(p graphql.ResolveParams) (any, error) {
 	if !c.Policy.MayWrite(viewer, m.ChatID) {
 		return nil, errForbidden("write to")
 	}
-	if err := c.Store.PutMessage(p.Context, m); err != nil {
+	ctx, cancel := context.WithTimeout(p.Context, chat.WriteTime)
+	defer cancel()
+	if err := c.Store.PutMessage(ctx, m); err != nil {
 		return nil, fmt.Errorf("write message: %w", err)
 	}
 	return m, nil
@@ -161,6 +170,54 @@ func senderName(v pubsub.Viewer, said string) string {
 		return said
 	}
 	return cmp.Or(chatClaims(v).Name, v.ID)
+}
+
+// overlapTime is how much earlier than the newest message of a client its
+// replay begins. Ids are made before the write, by clocks of their own: a
+// message may be committed chat.WriteTime after one with a higher id, and that
+// id may be of a clock that is ahead. AWS keeps its clocks within a
+// millisecond; clockSkew also covers a write on its way when its time is up.
+const (
+	clockSkew   = 2 * time.Second
+	overlapTime = pubsub.SettleTime + chat.WriteTime + clockSkew
+)
+
+// overlap returns the id from which on a replay reads.
+func overlap(after string) (string, error) {
+	id, err := ulid.ParseStrict(after)
+	if err != nil {
+		return "", fmt.Errorf("parse message id: %w", err)
+	}
+	back := uint64(overlapTime.Milliseconds())
+	var from ulid.ULID
+	if err := from.SetTime(max(id.Time(), back) - back); err != nil {
+		return "", fmt.Errorf("make message id: %w", err)
+	}
+	return from.String(), nil
+}
+
+// missedMessages implements Replay.Missed. The message after itself is left
+// out, as the client has it.
+func (c Chat) missedMessages(ctx context.Context, args map[string]any, after string, max int) ([]pubsub.Event, error) {
+	from, err := overlap(after)
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.Store.Messages(ctx, argument(args, "chatId"), from, "", max)
+	if err != nil {
+		return nil, fmt.Errorf("read messages: %w", err)
+	}
+	var missed []pubsub.Event
+	for _, m := range found {
+		root, err := json.Marshal(m)
+		if err != nil {
+			return nil, fmt.Errorf("encode message: %w", err)
+		}
+		if m.ID != after {
+			missed = append(missed, pubsub.Event{ID: m.ID, Topic: chat.Topic(m.ChatID), Root: root})
+		}
+	}
+	return missed, nil
 }
 
 // argument returns a text argument, or "" when it was not given.

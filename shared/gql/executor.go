@@ -48,6 +48,10 @@ type Subscription struct {
 
 	// Root decodes the root value of an event.
 	Root func(root json.RawMessage) (any, error)
+
+	// Replay lets clients resume after an event that they have; nil for a
+	// subscription that begins with the next event.
+	Replay *Replay
 }
 
 // Executor prepares operations against one schema. It implements
@@ -100,6 +104,7 @@ func MustNew(c Config) *Executor {
 type topicProbe struct {
 	topic string
 	allow func(pubsub.Viewer) error // nil for everyone
+	replay
 }
 
 // errProbed ends the execution with a topicProbe.
@@ -112,7 +117,7 @@ func (s Subscription) resolve(p graphql.ResolveParams) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		root.topic = topic
+		root.topic, root.replay = topic, s.replay(p)
 		if s.Allow != nil {
 			root.allow = func(v pubsub.Viewer) error { return refusedAs(s.Allow(v, p.Args)) }
 		}
@@ -155,9 +160,17 @@ func (e *Executor) Prepare(op pubsub.Operation) (x pubsub.Executable, err error)
 		return x, err
 	}
 	p := prepared{executor: e, text: t, doc: doc, name: op.Name, variables: variables}
-	x = pubsub.Executable{Kind: pubsub.Kind(def.Operation), Run: p.run}
-	if x.Kind == pubsub.KindSubscription {
-		x.Topic, x.Allow, err = p.topic()
+	x = pubsub.Executable{Kind: pubsub.Kind(def.Operation), Run: p.run, Stored: op}
+	if x.Kind != pubsub.KindSubscription {
+		return x, nil
+	}
+	probe, err := p.probe()
+	if err != nil {
+		return x, err
+	}
+	x.Topic, x.Allow, x.Missed = probe.topic, probe.allow, probe.missed
+	if canDrop(doc, def, probe.variable) {
+		x.Stored.Variables, err = dropVariable(op.Variables, probe.variable)
 	}
 	return x, err
 }
@@ -195,14 +208,14 @@ func (p prepared) execute(ctx context.Context, root any) *graphql.Result {
 		OperationName: p.name, Args: p.variables, Context: ctx})
 }
 
-// topic executes the subscription with a probe in place of an event.
-func (p prepared) topic() (string, func(pubsub.Viewer) error, error) {
-	probe := &topicProbe{}
-	result := p.execute(context.Background(), probe)
-	if probe.topic != "" {
-		return probe.topic, probe.allow, nil
+// probe executes the subscription with a probe in place of an event.
+func (p prepared) probe() (topicProbe, error) {
+	probe := topicProbe{}
+	result := p.execute(context.Background(), &probe)
+	if probe.topic == "" {
+		return probe, p.executor.refusal(p.text, pubsub.CodeInput, result.Errors)
 	}
-	return "", nil, p.executor.refusal(p.text, pubsub.CodeInput, result.Errors)
+	return probe, nil
 }
 
 // run implements pubsub.Executable.Run.

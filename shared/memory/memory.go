@@ -207,6 +207,23 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 	})
 }
 
+// ActivateSubscription implements pubsub.Store.
+func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time) error {
+	return s.do(ctx, "ActivateSubscription", func() error {
+		c, err := s.live(sub.ConnectionID)
+		if err != nil {
+			return err
+		}
+		if running, ok := c.running[sub.OperationID]; !ok || !running.at.Equal(at) {
+			return pubsub.ErrCompleted
+		}
+		c.running[sub.OperationID] = begun{sub.Topic, at}
+		s.operations[sub.OperationKey] = op
+		s.rows[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = sub
+		return nil
+	})
+}
+
 // DeleteSubscription implements pubsub.Store. Expired connections are not
 // told apart: what they own must go as well.
 func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (ended bool, err error) {

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"context"
 	"encoding/json"
+	"time"
 )
 
 // Kind tells what an operation does.
@@ -34,6 +35,20 @@ type Executable struct {
 	// event; nil allows everyone. Queries and mutations ask while they run.
 	Allow func(v Viewer) error
 
+	// Stored is what a subscription is stored as: the operation without what
+	// matters only to its begin. So subscriptions that differ in nothing else
+	// have one key, however often their clients have reconnected.
+	Stored Operation
+
+	// Missed is set when a subscription asks for the events since one that its
+	// client has. It reads them as they are committed at the call, oldest first
+	// and max at most: those that follow the event with the id after, or ""
+	// for the one that the client named. As an event may be committed, or
+	// reach a client, after another with a higher id, it begins earlier: by
+	// SettleTime and the time that the domain takes to commit an event. So it
+	// returns events that the client has as well.
+	Missed func(ctx context.Context, after string, max int) ([]Event, error)
+
 	// Run executes the operation and returns the execution result as JSON:
 	// the payload of a next message or the body of an HTTP response. A
 	// subscription is run once per event; for others event is nil. An error
@@ -41,6 +56,12 @@ type Executable struct {
 	// see WithViewer.
 	Run func(ctx context.Context, event *Event) (json.RawMessage, error)
 }
+
+// SettleTime is how long a resumed subscription may take from its last read
+// before it is listed under its topic until all that it missed was posted. In
+// that time the client may get new events before older ones, and lose its
+// connection between the two.
+const SettleTime = 8 * time.Second
 
 // Error is a GraphQL error. Members that are empty are left out, as clients
 // reject null in their place.
@@ -72,6 +93,7 @@ const (
 	CodeTooLarge    = "PAYLOAD_TOO_LARGE"
 	CodeLimit       = "LIMIT_EXCEEDED" // of the operation itself: the message says which
 	CodeTooMany     = "TOO_MANY_OPERATIONS"
+	CodeReplayLimit = "REPLAY_LIMIT"
 	CodeUnavailable = "UNAVAILABLE"
 	CodeInternal    = "INTERNAL_SERVER_ERROR"
 )

@@ -43,6 +43,11 @@ type Store interface {
 	// when the client's later complete overtook this; ErrTooManyOperations.
 	PutSubscription(ctx context.Context, s Subscription, op Operation, at time.Time, max int) error
 
+	// ActivateSubscription lists s under its topic. The operation runs since
+	// the given time, without a topic until now; it keeps its id. Done already
+	// is no error. Errors: ErrGone; ErrCompleted when it does not run any more.
+	ActivateSubscription(ctx context.Context, s Subscription, op Operation, at time.Time) error
+
 	// DeleteSubscription ends the operation if it began before or at the given
 	// time, and reports whether it was running. When it was not, the id is
 	// remembered with the time, so that an overtaken PutSubscription from

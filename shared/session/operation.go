@@ -12,7 +12,7 @@ import (
 )
 
 // reserve is what is kept of the invocation's time for the answer, when a
-// query or mutation takes too long.
+// query, a mutation or a replay takes too long.
 const reserve = 3 * time.Second
 
 // start begins the operation of a subscribe message: a subscription is stored
@@ -29,29 +29,37 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	if err != nil {
 		return s.fail(ctx, m, e.ID, err)
 	}
-	sub := pubsub.Subscription{ConnectionID: m.ConnectionID, OperationID: e.ID, Topic: x.Topic, OperationKey: op.Key(),
+	sub := pubsub.Subscription{ConnectionID: m.ConnectionID, OperationID: e.ID, Topic: x.Topic, OperationKey: x.Stored.Key(),
 		Viewer: c.Viewer, Expires: c.Expires}
-	err = s.Operations.PutSubscription(ctx, sub, op, m.At, s.MaxOperations)
-	switch {
-	case errors.Is(err, pubsub.ErrGone), errors.Is(err, pubsub.ErrCompleted):
-		return nil // nobody waits for an answer
-	case errors.Is(err, pubsub.ErrNotAcknowledged):
-		return transportws.Unauthorized()
-	case errors.Is(err, pubsub.ErrSubscriberExists):
-		return transportws.SubscriberAlreadyExists(e.ID)
-	case errors.Is(err, pubsub.ErrTooManyOperations):
-		return s.fail(ctx, m, e.ID, pubsub.Errors{pubsub.NewError(pubsub.CodeTooMany,
-			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations))})
-	case err != nil:
-		// It may have been stored all the same, and the client will hear that
-		// it was not: take it back.
-		s.end(ctx, m, e.ID)
-		return s.fail(ctx, m, e.ID, fmt.Errorf("put subscription: %w", err))
+	if x.Missed != nil {
+		return s.resume(ctx, m, sub, x)
+	}
+	if err := s.Operations.PutSubscription(ctx, sub, x.Stored, m.At, s.MaxOperations); err != nil {
+		return s.notBegun(ctx, m, e.ID, err)
 	}
 	if x.Kind == pubsub.KindSubscription {
 		return nil
 	}
 	return s.run(ctx, m, e.ID, x)
+}
+
+// notBegun tells the client why PutSubscription failed.
+func (s *Session) notBegun(ctx context.Context, m Message, id string, why error) error {
+	switch {
+	case errors.Is(why, pubsub.ErrGone), errors.Is(why, pubsub.ErrCompleted):
+		return nil // nobody waits for an answer
+	case errors.Is(why, pubsub.ErrNotAcknowledged):
+		return transportws.Unauthorized()
+	case errors.Is(why, pubsub.ErrSubscriberExists):
+		return transportws.SubscriberAlreadyExists(id)
+	case errors.Is(why, pubsub.ErrTooManyOperations):
+		return s.fail(ctx, m, id, pubsub.Errors{pubsub.NewError(pubsub.CodeTooMany,
+			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations))})
+	}
+	// It may have been stored all the same, and the client will hear that it
+	// was not: take it back.
+	s.end(ctx, m, id)
+	return s.fail(ctx, m, id, fmt.Errorf("put subscription: %w", why))
 }
 
 // end frees the operation id and reports whether the operation was running. A
@@ -78,8 +86,7 @@ func (s *Session) run(ctx context.Context, m Message, id string, x pubsub.Execut
 	err = s.post(ctx, m, transportws.AppendNext(nil, id, payload))
 	switch {
 	case errors.Is(err, pubsub.ErrTooLarge):
-		return s.fail(ctx, m, id, pubsub.Errors{pubsub.NewError(pubsub.CodeTooLarge,
-			"The result is larger than a message may be; ask for less, or over HTTP.")})
+		return s.fail(ctx, m, id, tooLarge())
 	case err != nil:
 		return err
 	}
@@ -87,12 +94,22 @@ func (s *Session) run(ctx context.Context, m Message, id string, x pubsub.Execut
 }
 
 func runWithin(ctx context.Context, x pubsub.Executable) (json.RawMessage, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
-		defer cancel()
-	}
+	ctx, cancel := withReserve(ctx)
+	defer cancel()
 	return x.Run(ctx, nil)
+}
+
+// withReserve returns a context that ends before the invocation does.
+func withReserve(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, deadline.Add(-reserve))
+	}
+	return context.WithCancel(ctx)
+}
+
+func tooLarge() error {
+	return pubsub.Errors{pubsub.NewError(pubsub.CodeTooLarge,
+		"The result is larger than a message may be; ask for less, or over HTTP.")}
 }
 
 // fail ends the operation with an error message. A fault of the server is

@@ -29,6 +29,7 @@ type Connections interface {
 // Operations is what a session needs of pubsub.Store for its operations.
 type Operations interface {
 	PutSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error
+	ActivateSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, at time.Time) error
 	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
 }
 

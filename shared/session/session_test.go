@@ -30,7 +30,7 @@ func (e executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	}
 	switch op.Document {
 	case "subscription":
-		return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t", Run: run}, nil
+		return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t", Run: run, Stored: op}, nil
 	case "query", "mutation":
 		return pubsub.Executable{Kind: pubsub.Kind(op.Document), Run: run}, nil
 	case "fail":

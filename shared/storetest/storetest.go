@@ -44,7 +44,8 @@ func Run(t *testing.T, s Store) {
 		name  string
 		tests []test
 	}{
-		{"Connection", connectionTests}, {"Hold", holdTests}, {"PutSubscription", putTests}, {"DeleteSubscription", deleteTests},
+		{"Connection", connectionTests}, {"Hold", holdTests}, {"PutSubscription", putTests},
+		{"ActivateSubscription", activateTests}, {"DeleteSubscription", deleteTests},
 		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Chat", chatTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

@@ -1,0 +1,352 @@
+package gql_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
+
+	"subwire/shared/chat"
+	"subwire/shared/delivery"
+	"subwire/shared/fanout"
+	"subwire/shared/gql"
+	"subwire/shared/memory"
+	"subwire/shared/pubsub"
+	"subwire/shared/session"
+)
+
+const resumable = `subscription S($chatId: ID!, $after: ID) { newMessage(chatId: $chatId, after: $after) { id } }`
+
+// idAt returns a message id of that time; of equal times, n orders them.
+func idAt(at time.Time, n byte) string {
+	id := ulid.ULID{15: n}
+	if err := id.SetTime(ulid.Timestamp(at)); err != nil {
+		panic(err)
+	}
+	return id.String()
+}
+
+// Clients that resume at different messages, or do not resume, share one
+// execution afterwards.
+func TestWhatIsStoredOfAResumedSubscription(t *testing.T) {
+	t.Parallel()
+	const two = resumable + ` query Q($after: ID) { getNewMessages(chatId: "1", after: $after) { id } }`
+	const required = `subscription ($after: ID!) { newMessage(chatId: "1", after: $after) { id } }`
+	const literal = `subscription { newMessage(chatId: "1", after: "00000000000000000000000000") { id } }`
+	const fragment = `subscription ($x: ID) { ...F } fragment F on Subscription { newMessage(chatId: "1", after: $x) { id } }`
+	const id = `01M85WT11137WCG62A1WHZ1ZR6`
+	for name, tc := range map[string]struct {
+		document, variables string
+		want                string // variables that are stored
+		missed              bool
+	}{
+		"Given":            {resumable, `{"after":"` + id + `", "chatId": "1"}`, `{"chatId":"1"}`, true},
+		"GivenLast":        {resumable, `{"chatId":"1","after":"` + id + `"}`, `{"chatId":"1"}`, true},
+		"Null":             {resumable, `{"chatId":"1","after":null}`, `{"chatId":"1"}`, false},
+		"Absent":           {resumable, `{ "chatId" : "1" }`, `{"chatId":"1"}`, false},
+		"UnknownsAreKept":  {resumable, `{"z":[1, 2.50],"chatId":"1"}`, `{"chatId":"1","z":[1,2.50]}`, false},
+		"InAFragment":      {fragment, `{"x":"` + id + `"}`, ``, true},
+		"NothingGiven":     {fragment, ``, ``, false},
+		"UsedElsewhere":    {two, `{"chatId":"1","after":"` + id + `"}`, `{"chatId":"1","after":"` + id + `"}`, true},
+		"Required":         {required, `{"after":"` + id + `"}`, `{"after":"` + id + `"}`, true},
+		"Literal":          {literal, `{"a": 1}`, `{"a": 1}`, true},
+		"WithoutArgument":  {`subscription { newMessage(chatId: "1") { id } }`, `{"a": 1}`, `{"a": 1}`, false},
+		"LowestForAnEmpty": {resumable, `{"chatId":"1","after":"00000000000000000000000000"}`, `{"chatId":"1"}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newExecutor(t, store{}, nil)
+			op, want := operation(tc.document, tc.variables), operation(tc.document, tc.want)
+			if tc.document == two {
+				op.Name, want.Name = "S", "S"
+			}
+			x, err := e.Prepare(op)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, x.Stored, cmp.Transformer("", func(r json.RawMessage) string { return string(r) })); diff != "" {
+				t.Errorf("stored (-want +got):\n%s", diff)
+			}
+			if (x.Missed != nil) != tc.missed {
+				t.Errorf("resumes: %v, want %v", x.Missed != nil, tc.missed)
+			}
+			again, err := e.Prepare(x.Stored) // as the sender does
+			if err != nil || again.Topic != x.Topic {
+				t.Errorf("what is stored gives topic %q, %v; want %q", again.Topic, err, x.Topic)
+			}
+		})
+	}
+}
+
+func TestABadPositionIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string]string{"Empty": "", "Short": "01A", "Long": "01M85WT11137WCG62A1WHZ1ZR6X", "NoULID": "01M85WT11137WCG62A1WHZ1ZRU",
+		"TooLate": "8ZZZZZZZZZZZZZZZZZZZZZZZZZ"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := newExecutor(t, store{}, nil).Prepare(operation(resumable, `{"chatId":"1","after":"`+after+`"}`))
+			checkRefusal(t, err, pubsub.CodeInput, "after is not the id of a message")
+		})
+	}
+}
+
+// A message may be committed after one with a higher id, so a replay begins
+// that much earlier. It leaves out the message itself, which the client has.
+func TestAReplayOverlaps(t *testing.T) {
+	t.Parallel()
+	s, at := memory.New(), time.UnixMilli(1_790_000_000_000)
+	for n, seconds := range []int{-20, -10, -1, 0, 0, 5} {
+		if err := s.PutMessage(t.Context(), chat.Message{ID: idAt(at.Add(time.Duration(seconds)*time.Second), byte(n)), ChatID: "1", Content: fmt.Sprint(n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x, err := gql.MustNew(gql.Chat{Store: s}.Schema()).Prepare(operation(resumable, `{"chatId":"1","after":"`+idAt(at, 3)+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after, want := range map[string][]string{
+		"":                             {"1", "2", "4", "5"},
+		idAt(at.Add(5*time.Second), 5): {"1", "2", "3", "4"},
+		idAt(time.UnixMilli(0), 0):     {"0", "1", "2", "3", "4"},
+	} {
+		missed, err := x.Missed(t.Context(), after, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range missed {
+			payload, err := x.Run(t.Context(), &e)
+			if want := `{"data":{"newMessage":{"id":"` + e.ID + `"}}}`; err != nil || string(payload) != want || e.Topic != chat.Topic("1") {
+				t.Errorf("event %+v gives %s, %v", e, payload, err)
+			}
+			var m chat.Message
+			if err := json.Unmarshal(e.Root, &m); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, m.Content)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("after %q (-want +got):\n%s", after, diff)
+		}
+	}
+}
+
+func TestAReadThatFailsIsAnErrorOfTheReplay(t *testing.T) {
+	t.Parallel()
+	x, err := newExecutor(t, store{err: errors.New("busy")}, nil).Prepare(operation(resumable, `{"chatId":"1","after":"`+idAt(noon, 0)+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Missed(t.Context(), "", 5); err == nil {
+		t.Error("no error")
+	}
+}
+
+// A message id is as old as its write may be late.
+func TestAWriteIsBounded(t *testing.T) {
+	t.Parallel()
+	s := &slowStore{}
+	x, err := gql.MustNew(gql.Chat{Store: s}.Schema()).Prepare(operation(`mutation { postMessage(chatId: "1", content: "x", senderName: "Ada") { id } }`, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Run(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if s.left <= 0 || s.left > chat.WriteTime {
+		t.Errorf("the write has %s", s.left)
+	}
+}
+
+// slowStore notes how long a write may take.
+type slowStore struct {
+	store
+	left time.Duration
+}
+
+func (s *slowStore) PutMessage(ctx context.Context, _ chat.Message) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		s.left = time.Until(deadline)
+	}
+	return nil
+}
+
+// crossing is a resume that two messages cross, at a moment of choice.
+type crossing struct {
+	*testing.T
+	store   *memory.Store
+	gateway *memory.Gateway
+	session session.Session
+	sender  *delivery.Sender
+
+	moment int  // at which they are written: before the call of store or gateway with that number, from 1
+	cut    int  // the post with which the first connection is lost, from 1; 0 for none
+	late   bool // whether they are delivered when all is over, and not at once
+
+	calls, posts int
+	crossed      bool // everything until it is set may be the moment
+	queued       [][]byte
+	written      []string
+	has          map[string]bool // message ids that the client got
+	newest       string
+}
+
+// write commits a message and plans its fan-out for who is subscribed then.
+func (c *crossing) write(id string) {
+	m := chat.Message{ID: id, ChatID: "1", Content: "x"}
+	if err := c.store.PutMessage(c.Context(), m); err != nil {
+		c.Fatal(err)
+	}
+	c.written = append(c.written, id)
+	root, err := json.Marshal(m)
+	if err != nil {
+		c.Fatal(err)
+	}
+	e := pubsub.Event{ID: id, Topic: chat.Topic("1"), Root: root}
+	for batch, err := range fanout.Plan(e, c.store.Subscriptions(c.Context(), e.Topic, time.Now()), fanout.Limits{Targets: 10, Bytes: 60_000, Groups: 1}) {
+		if err != nil {
+			c.Fatal(err)
+		}
+		body, _, err := fanout.Encode(batch)
+		if err != nil {
+			c.Fatal(err)
+		}
+		c.queued = append(c.queued, body)
+	}
+	if !c.late {
+		c.deliver()
+	}
+}
+
+func (c *crossing) deliver() {
+	for _, body := range c.queued {
+		if _, err := c.sender.Deliver(c.Context(), body); err != nil {
+			c.Error(err)
+		}
+	}
+	c.queued = nil
+}
+
+// call is told of each call of store and gateway. The second message that
+// crosses has an older id, as if its write had taken long.
+func (c *crossing) call() {
+	if c.crossed {
+		return
+	}
+	if c.calls++; c.calls == c.moment {
+		c.crossed = true
+		now := time.Now()
+		c.write(idAt(now, 0))
+		c.write(idAt(now.Add(-chat.WriteTime), 0))
+	}
+}
+
+// post is told of each post, and loses the first connection with one of them.
+func (c *crossing) post(connectionID string, _ []byte) (bool, error) {
+	c.call()
+	if c.posts++; connectionID == "1" && c.posts == c.cut {
+		if err := c.gateway.Delete(context.Background(), "1"); err != nil {
+			c.Error(err)
+		}
+	}
+	return true, nil
+}
+
+// resume connects and subscribes after the newest message that the client has.
+func (c *crossing) resume(connectionID string) {
+	c.gateway.Open(connectionID)
+	now := time.Now()
+	err := c.store.PutConnection(c.Context(), pubsub.Connection{ID: connectionID, Acknowledged: true, ConnectedAt: now, Expires: now.Add(time.Hour)})
+	if err != nil {
+		c.Fatal(err)
+	}
+	frame := fmt.Sprintf(`{"id":"s","type":"subscribe","payload":{"query":%q,"variables":{"chatId":"1","after":%q}}}`, resumable, c.newest)
+	if err := c.session.Receive(c.Context(), session.Message{ConnectionID: connectionID, Data: []byte(frame), At: now}); err != nil {
+		c.Error(err)
+	}
+	c.receive(connectionID)
+}
+
+func (c *crossing) receive(connectionID string) {
+	for _, frame := range c.gateway.Frames(connectionID) {
+		var next struct {
+			Type    string
+			Payload struct {
+				Data struct{ NewMessage struct{ ID string } }
+			}
+		}
+		if err := json.Unmarshal([]byte(frame), &next); err != nil || next.Type != "next" {
+			c.Fatalf("the client got %s, %v", frame, err)
+		}
+		id := next.Payload.Data.NewMessage.ID
+		c.has[id], c.newest = true, max(c.newest, id)
+	}
+}
+
+// run reports whether the moment came.
+func (c *crossing) run() bool {
+	c.store, c.gateway, c.has = memory.New(), &memory.Gateway{}, map[string]bool{}
+	log := slog.New(slog.DiscardHandler)
+	schema := gql.Chat{Store: c.store}.Schema()
+	schema.Log = log
+	executor := gql.MustNew(schema)
+	c.session = session.Session{Connections: c.store, Operations: c.store, Executor: executor, Gateway: c.gateway, MaxOperations: 10, Log: log}
+	c.sender = delivery.New(delivery.Config{Store: c.store, Executor: executor, Gateway: c.gateway, Workers: 1, Log: log})
+	for n := range byte(4) { // far apart, as what was missed in an hour
+		c.write(idAt(time.Now().Add(-time.Hour+time.Duration(n)*time.Minute), n))
+	}
+	c.newest = c.written[0]
+	c.has[c.newest] = true
+	c.store.Fault = func(string) memory.Fault { c.call(); return memory.NoFault }
+	c.gateway.Fault = c.post
+
+	for n := 1; ; n++ {
+		connection := fmt.Sprint(n)
+		c.resume(connection)
+		c.call() // a moment after all
+		c.deliver()
+		c.receive(connection)
+		if slices.Contains(c.gateway.Sockets(), connection) {
+			break
+		}
+	}
+	for _, id := range c.written {
+		if !c.has[id] {
+			c.Errorf("the client has no %s of %v", id, c.written)
+		}
+	}
+	return c.crossed
+}
+
+// Invariant: a message that is committed before a subscription is listed is
+// found by the read that follows, and one that is committed later finds the
+// subscription listed. So wherever two messages cross a resume, and wherever
+// the connection is lost meanwhile, the client gets all in the end.
+func TestNoMessageIsLostWhereverItCrossesAResume(t *testing.T) {
+	t.Parallel()
+	for _, late := range []bool{false, true} {
+		for cut := range 8 {
+			t.Run(fmt.Sprintf("Cut%dLate%t", cut, late), func(t *testing.T) {
+				t.Parallel()
+				moments := 0
+				for moment := 1; ; moment++ {
+					c := crossing{T: t, moment: moment, cut: cut, late: late}
+					if !c.run() {
+						break
+					}
+					moments = moment
+				}
+				if moments < 9 { // three posts, two reads, and four calls to begin and to list
+					t.Errorf("there were only %d moments", moments)
+				}
+			})
+		}
+	}
+}

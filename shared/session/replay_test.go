@@ -1,0 +1,350 @@
+package session_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"subwire/shared/memory"
+	"subwire/shared/pubsub"
+)
+
+// history is an executor whose only operation resumes after what its log has.
+type history struct {
+	log   []pubsub.Event
+	reads int
+	read  func(n int) error           // called before read n, from 1; nil for nothing
+	run   func(e *pubsub.Event) error // called when an event is executed; nil for nothing
+	asked []string                    // the after of each read
+}
+
+func (h *history) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
+	stored := pubsub.Operation{Document: "stored"}
+	return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t", Stored: stored, Missed: h.missed,
+		Run: func(_ context.Context, e *pubsub.Event) (json.RawMessage, error) {
+			if h.run != nil {
+				if err := h.run(e); err != nil {
+					return nil, err
+				}
+			}
+			return json.RawMessage(`"` + e.ID + `"`), nil
+		}}, nil
+}
+
+// missed returns the whole log, as if the overlap were that long.
+func (h *history) missed(_ context.Context, after string, max int) ([]pubsub.Event, error) {
+	h.reads++
+	h.asked = append(h.asked, after)
+	if h.read != nil {
+		if err := h.read(h.reads); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Clone(h.log[:min(max, len(h.log))]), nil
+}
+
+func events(from, to int) (all []pubsub.Event) {
+	for i := from; i <= to; i++ {
+		all = append(all, pubsub.Event{ID: fmt.Sprintf("%04d", i), Topic: "t"})
+	}
+	return all
+}
+
+// resumable is a bench whose client is acknowledged and has the operation's log.
+func resumable(t *testing.T, h *history) *bench {
+	t.Helper()
+	b := setup(t)
+	b.Executor = h
+	if err := b.send(t.Context(), initFrame); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// replayed returns the ids of the events that the client was sent, and what
+// else it was.
+func (b *bench) replayed() (ids, rest []string) {
+	for _, f := range b.gateway.Frames("c")[1:] {
+		if id, ok := strings.CutPrefix(f, `{"id":"1","type":"next","payload":"`); ok {
+			ids = append(ids, strings.TrimSuffix(id, `"}`))
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	return ids, rest
+}
+
+// checkReplay resumes and checks what the client got: events 1 to n, and an
+// error with the code, or "" for a subscription that is listed.
+func (b *bench) checkReplay(t *testing.T, n int, code string) {
+	t.Helper()
+	if err := b.send(t.Context(), subscribe("1", "x")); err != nil {
+		t.Errorf("receive: %v", err)
+	}
+	b.checkReplayed(t, n, code)
+}
+
+func (b *bench) checkReplayed(t *testing.T, n int, code string) {
+	t.Helper()
+	ids, rest := b.replayed()
+	var want []string
+	for _, e := range events(1, n) {
+		want = append(want, e.ID)
+	}
+	if diff := cmp.Diff(want, ids); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if got := strings.Join(rest, ""); (code == "") != (got == "") || !strings.Contains(got, code) {
+		t.Errorf("the client is told %s, want %q", got, code)
+	}
+	listed := 1
+	if code != "" {
+		listed = 0
+	}
+	c := b.store.Contents()
+	if len(c.Subscriptions) != listed || len(c.Connections[0].Operations) != listed {
+		t.Errorf("subscriptions %+v, operations %v; want %d of each", c.Subscriptions, c.Connections[0].Operations, listed)
+	}
+}
+
+func TestAReplay(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]int{"OfNothing": 0, "OfOne": 1, "OfAsManyAsAllowed": 500} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := resumable(t, &history{log: events(1, n)})
+			b.checkReplay(t, n, "")
+			if got, want := b.store.Contents().Subscriptions[0].OperationKey, (pubsub.Operation{Document: "stored"}).Key(); got != want {
+				t.Errorf("stored under %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestTooMuchToReplayPostsNothing(t *testing.T) {
+	t.Parallel()
+	resumable(t, &history{log: events(1, 501)}).checkReplay(t, 0, pubsub.CodeReplayLimit)
+}
+
+// While there is much to catch up with, the subscription is not listed; what is
+// committed meanwhile is read again.
+func TestAReplayIsListedOnlyOnceItHasCaughtUp(t *testing.T) {
+	t.Parallel()
+	h := &history{log: events(1, 200)}
+	b := resumable(t, h)
+	var listed []int
+	h.read = func(n int) error {
+		listed = append(listed, len(b.store.Contents().Subscriptions))
+		if n == 2 {
+			h.log = append(h.log, events(201, 300)...)
+		}
+		if n == 4 {
+			h.log = append(h.log, events(301, 301)...)
+		}
+		return nil
+	}
+	b.checkReplay(t, 301, "")
+	if diff := cmp.Diff([]int{0, 0, 0, 1}, listed); diff != "" {
+		t.Errorf("listed at the reads (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"", "0200", "0300", "0300"}, h.asked); diff != "" {
+		t.Errorf("read after (-want +got):\n%s", diff)
+	}
+}
+
+func TestAReplayToABusyClient(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		busy int // posts of event 3
+		n    int
+		code string
+	}{"ForAMoment": {4, 5, ""}, "ForLong": {5, 2, pubsub.CodeUnavailable}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := resumable(t, &history{log: events(1, 5)})
+				b.gateway.Fault = func(_ string, frame []byte) (bool, error) {
+					if strings.Contains(string(frame), `"0003"`) {
+						if tc.busy--; tc.busy >= 0 {
+							return false, pubsub.ErrBusy
+						}
+					}
+					return true, nil
+				}
+				b.checkReplay(t, tc.n, tc.code)
+			})
+		})
+	}
+}
+
+// What is told to the client need not reach it, but it is never left with a
+// subscription that has a hole.
+func TestAClientThatGoesDuringAReplayIsForgotten(t *testing.T) {
+	t.Parallel()
+	h := &history{log: events(1, 5)}
+	b := resumable(t, h)
+	h.run = func(e *pubsub.Event) error {
+		if e.ID == "0003" {
+			return b.gateway.Delete(context.Background(), "c")
+		}
+		return nil
+	}
+	if err := b.send(t.Context(), subscribe("1", "x")); err != nil {
+		t.Fatal(err)
+	}
+	if c := b.store.Contents(); len(c.Connections) > 0 {
+		t.Errorf("left behind: %+v", c.Connections)
+	}
+}
+
+func TestACompleteStopsAReplay(t *testing.T) {
+	t.Parallel()
+	for name, at := range map[string]int{"AmongItsPosts": 30, "BeforeItIsListed": 60, "AfterItIsListed": 70} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &history{log: events(1, 60)}
+			b := resumable(t, h)
+			complete := func() {
+				if err := b.send(context.Background(), `{"id":"1","type":"complete"}`); err != nil {
+					t.Error(err)
+				}
+			}
+			h.run = func(e *pubsub.Event) error {
+				if e.ID == fmt.Sprintf("%04d", at) {
+					complete()
+				}
+				return nil
+			}
+			h.read = func(n int) error {
+				if at > 60 && n == 3 {
+					complete()
+				}
+				return nil
+			}
+			if err := b.send(t.Context(), subscribe("1", "x")); err != nil {
+				t.Fatal(err)
+			}
+			ids, rest := b.replayed()
+			if len(rest) > 0 || at == 30 && len(ids) > 49 {
+				t.Errorf("the client was sent %d events and %q", len(ids), rest)
+			}
+			if c := b.store.Contents(); len(c.Subscriptions)+len(c.Connections[0].Operations) > 0 {
+				t.Errorf("left behind: %+v", c)
+			}
+		})
+	}
+}
+
+func TestAReplayWhoseResultsAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		run  error
+		post error
+		code string
+	}{
+		"TooLarge":      {post: pubsub.ErrTooLarge, code: pubsub.CodeTooLarge},
+		"NotExecutable": {run: pubsub.Errors{pubsub.NewError(pubsub.CodeInput, "no")}, code: pubsub.CodeInput},
+		"ServerFault":   {run: errors.New("secret"), code: pubsub.CodeUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := resumable(t, &history{log: events(1, 3), run: func(e *pubsub.Event) error {
+				if e.ID == "0002" {
+					return tc.run
+				}
+				return nil
+			}})
+			b.gateway.Fault = func(_ string, frame []byte) (bool, error) {
+				if strings.Contains(string(frame), `"0002"`) {
+					return tc.post == nil, tc.post
+				}
+				return true, nil
+			}
+			b.checkReplay(t, 1, tc.code)
+		})
+	}
+}
+
+// Each call that a replay makes fails once in either kind; the client hears of
+// it and nothing is left.
+func TestFaultsDuringAReplay(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []memory.Fault{memory.NotApplied, memory.Applied} {
+		for method, n := range map[string]int{"PutSubscription": 0, "Connection": 24, "ActivateSubscription": 30} {
+			t.Run(fmt.Sprint(method, fault), func(t *testing.T) {
+				t.Parallel()
+				h := &history{log: events(1, 30)}
+				b := resumable(t, h)
+				var once sync.Once
+				b.store.Fault = func(m string) (f memory.Fault) {
+					if m == method && (method != "Connection" || h.reads > 0) {
+						once.Do(func() { f = fault })
+					}
+					return f
+				}
+				b.checkReplay(t, n, pubsub.CodeUnavailable)
+			})
+		}
+	}
+	for read, n := range map[int]int{1: 0, 2: 30} {
+		t.Run(fmt.Sprint("Read", read), func(t *testing.T) {
+			t.Parallel()
+			b := resumable(t, &history{log: events(1, 30), read: func(n int) error {
+				if n == read {
+					return errors.New("secret")
+				}
+				return nil
+			}})
+			b.checkReplay(t, n, pubsub.CodeUnavailable)
+		})
+	}
+}
+
+// A replay ends in time for the client to be told, and for its next one to
+// overlap with what it has got meanwhile.
+func TestAReplayThatTakesTooLongEndsWithAnError(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		late  int           // events that are committed right before the last read
+		pause time.Duration // of each post
+		n     int           // events whose posts begin in time
+	}{"ToCatchUp": {0, 900 * time.Millisecond, 25}, "ToSettle": {30, 300 * time.Millisecond, 10 + 7}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := &history{log: events(1, 100)}
+				if tc.late > 0 {
+					h.log = events(1, 10)
+				}
+				b := resumable(t, h)
+				h.read = func(n int) error {
+					if n == 2 && tc.late > 0 {
+						h.log = append(h.log, events(11, 10+tc.late)...)
+					}
+					return nil
+				}
+				b.gateway.Fault = func(_ string, frame []byte) (bool, error) {
+					if strings.Contains(string(frame), `"next"`) {
+						time.Sleep(tc.pause)
+					}
+					return true, nil
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+				defer cancel()
+				if err := b.send(ctx, subscribe("1", "x")); err != nil {
+					t.Fatal(err)
+				}
+				b.checkReplayed(t, tc.n, pubsub.CodeUnavailable)
+			})
+		})
+	}
+}
