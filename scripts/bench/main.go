@@ -29,7 +29,7 @@ type command struct {
 type measure func(ctx context.Context, seed uint64) (report.Report, error)
 
 func commands() []command {
-	return []command{pipelineCommand(), senderCommand(), planCommand()}
+	return []command{pipelineCommand(), senderCommand(), planCommand(), costCommand()}
 }
 
 func main() {

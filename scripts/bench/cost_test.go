@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"subwire/scripts/internal/billing"
+	"subwire/shared/topology"
+)
+
+func TestCostShowsItsInputsAndPrices(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"cost", "-subscribers", "100"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"subscribers=100", "post=10ms", serviceTitle, batchTitle, "* 1000", "* 4", "Amazon SQS pricing", "cost at most $1.05 from"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+// TestModelAndMeterAgree holds the two together: what does not depend on how
+// Lambda packs messages is the same to the unit, the rest is within the bounds.
+func TestModelAndMeterAgree(t *testing.T) {
+	t.Parallel()
+	c := &costing{root: "../..", operations: 3, size: 100, groups: defaultOf(topology.FanoutGroups), workers: defaultOf(topology.SenderWorkers)}
+	compared, err := c.try(t.Context(), 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range figures() {
+		if e := f.errorOf(compared); e != 0 {
+			t.Errorf("%s: metered %v, the model says %v, at best %v", f.label, f.of(compared.metered), f.of(compared.dearest), f.of(compared.best))
+		}
+	}
+	if n := compared.metered.Gateway.Sent; n != 12*trialMessages {
+		t.Errorf("%v messages sent, want %d", n, 12*trialMessages)
+	}
+}
+
+func TestErrorsAreCountedBeyondTheBoundsOnly(t *testing.T) {
+	t.Parallel()
+	sent := func(n float64) billing.Usage { return billing.Usage{Gateway: billing.Gateway{Sent: n}} }
+	of := func(u billing.Usage) float64 { return u.Gateway.Sent }
+	for _, tt := range []struct {
+		packing       bool
+		metered, want float64
+	}{{false, 10, 0}, {false, 11, 10}, {true, 10, 0}, {true, 5, 0}, {true, 2, 0}, {true, 1, -50}, {true, 20, 100}} {
+		c := comparison{dearest: sent(10), best: sent(2), metered: sent(tt.metered)}
+		if got := (figure{"", tt.packing, of}).errorOf(c); got != tt.want {
+			t.Errorf("metered %v, packing %t: error %v%%, want %v%%", tt.metered, tt.packing, got, tt.want)
+		}
+	}
+}
+
+func TestTopicsAreAsLargeAsAsked(t *testing.T) {
+	t.Parallel()
+	topics := newTopics(&costing{operations: 3}, 1)
+	if got := topics.of(40); len(got) != 40 || got[0].OperationID == got[1].OperationID {
+		t.Errorf("%d subscriptions, the first two are %v and %v", len(got), got[0], got[1])
+	}
+}
