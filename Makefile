@@ -1,16 +1,19 @@
 # Every target calls one script; each script can be run alone as well.
 SECONDS ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help build test test-infra test-deploy deploy diff destroy chaos fuzz run fmt lint imports clean
+.PHONY: help build test test-web test-infra test-deploy deploy diff destroy chaos fuzz run fmt lint imports clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## Build the functions for Lambda (linux/arm64; ARCH=amd64 for x86) into bin/
+build: ## Build the pages, and the functions for Lambda (linux/arm64; ARCH=amd64 for x86) into bin/
 	@scripts/build.sh release
 
 test: ## Lint, then run every test: units, stores, protocol, real clients
 	@scripts/test.sh
+
+test-web: ## Test the chat and GraphiQL in Chromium, against the local cloud
+	@scripts/testweb.sh
 
 test-infra: ## Check the infrastructure's template: assertions, cfn-lint
 	@scripts/testinfra.sh
@@ -46,4 +49,5 @@ imports: ## Check who imports whom
 	@scripts/imports.sh
 
 clean: ## Delete what was built and fetched
-	@rm -rf bin .cache scripts/clients/node_modules
+	@rm -rf bin .cache scripts/clients/node_modules scripts/web/node_modules
+	@cd functions/graphql/web && rm -rf node_modules .test dist/assets dist/*.gz

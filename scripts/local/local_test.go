@@ -67,12 +67,12 @@ func start(t *testing.T, args ...string) (cmd *exec.Cmd, urls []string) {
 	})
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		for _, word := range strings.Fields(lines.Text()) {
-			if strings.Contains(word, "://") && len(urls) < 3 {
+			if strings.Contains(word, "://") && len(urls) < 4 {
 				urls = append(urls, word)
 			}
 		}
 		if strings.Contains(lines.Text(), "curl ") {
-			return cmd, urls
+			return cmd, urls[1:] // the chat's is first
 		}
 	}
 	t.Fatalf("it ended before it ran:\n%s", stderr.String())

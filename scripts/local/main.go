@@ -11,11 +11,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"subwire/scripts/internal/billing"
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
+	"subwire/shared/topology"
 )
 
 func main() {
@@ -72,7 +74,7 @@ func run(ctx context.Context, cfg cloud.Config) error {
 	if c.ControlURL != "" {
 		control = "  control             " + c.ControlURL + "\n"
 	}
-	fmt.Printf(banner, c.HTTPURL, c.WSURL, control, c.HTTPURL)
+	fmt.Printf(banner, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath)+"/", c.HTTPURL, c.WSURL, control, c.HTTPURL)
 	<-ctx.Done()
 	fmt.Println("\nstopping")
 	if c.Meter != nil {
@@ -84,7 +86,8 @@ func run(ctx context.Context, cfg cloud.Config) error {
 const banner = `
 Subwire is running. Ctrl-C stops it.
 
-  GraphQL over HTTP   %s
+  chat                %s
+  GraphQL over HTTP   %s   (GraphiQL in a browser)
   subscriptions       %s   (graphql-transport-ws)
 %s
 Post a message:

@@ -11,7 +11,7 @@ interface Props {
 /** The messages, oldest first. It stays at the end while the user is there. */
 export function Log({ chat, name, mark }: Props) {
   const { messages, drafts } = chat;
-  const { box, isAtEnd, follow, toEnd } = useScroll(messages, drafts.length);
+  const { box, isAtEnd, follow, toEnd } = useScroll(messages[0]?.id ?? '');
   return (
     <div className="frame">
       <div className="log" role="log" aria-label="Messages" aria-busy={chat.isLoading} tabIndex={0} ref={box} onScroll={follow}>
@@ -32,17 +32,16 @@ export function Log({ chat, name, mark }: Props) {
 }
 
 /** Keeps the end in view, or else what the user looks at when earlier messages come above it. */
-function useScroll(messages: readonly Message[], drafts: number) {
+function useScroll(first: string) {
   const box = useRef<HTMLDivElement>(null);
   const [isAtEnd, setAtEnd] = useState(true);
   const before = useRef({ first: '', height: 0 });
-  const first = messages[0]?.id ?? '';
   useLayoutEffect(() => {
     const e = box.current!;
     if (isAtEnd) e.scrollTop = e.scrollHeight;
     else if (before.current.first !== first) e.scrollTop += e.scrollHeight - before.current.height;
     before.current = { first, height: e.scrollHeight };
-  }, [messages, drafts, first]);
+  });
   return {
     box,
     isAtEnd,

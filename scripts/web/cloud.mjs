@@ -1,0 +1,51 @@
+// Starts a local cloud of its own, from the binaries that make test-web builds.
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Returns the cloud once it runs: its page, its control API, what it logged, and its end. */
+export async function startCloud() {
+  const free = '127.0.0.1:0';
+  const cloud = spawn('bin/local/cloud', ['-http', free, '-ws', free, '-control', free], { cwd: root });
+  let output = '', logs = '';
+  cloud.stderr.on('data', (text) => (logs += text));
+  const ended = new Promise((resolve) => cloud.on('exit', resolve));
+  await new Promise((resolve, reject) => {
+    cloud.stdout.on('data', (text) => {
+      output += text;
+      if (output.includes('Post a message')) resolve();
+    });
+    ended.then((code) => reject(new Error(`the local cloud ended with ${code}:\n${logs}`)));
+  });
+  const url = (label) => new URL(new RegExp(`${label} +(\\S+)`).exec(output)[1]);
+  const graphql = url('GraphQL over HTTP'), control = url('control');
+  return {
+    page: graphql.origin,
+    logs: () => logs,
+    /** Breaks the cloud or mends it: /gateway/down, /gateway/up, /functions/NAME/kill. */
+    async put(path) {
+      const { status } = await fetch(new URL(path, control), { method: 'PUT' });
+      if (status !== 204) throw new Error(`PUT ${path}: ${status}`);
+    },
+    /** Writes messages one after the other. */
+    async post(chatId, senderName, ...contents) {
+      for (const content of contents) {
+        const response = await fetch(graphql, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({
+            query: 'mutation ($c: ID!, $t: String!, $s: String!) { postMessage(chatId: $c, content: $t, senderName: $s) { id } }',
+            variables: { c: chatId, t: content, s: senderName },
+          }),
+        });
+        const body = await response.json();
+        if (body.errors) throw new Error(JSON.stringify(body.errors));
+      }
+    },
+    async stop() {
+      cloud.kill('SIGINT');
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startCloud } from './cloud.mjs';
+import { launch, openWindow } from './window.mjs';
+
+let cloud, browser;
+before(async () => ([cloud, browser] = await Promise.all([startCloud(), launch()])));
+after(async () => Promise.all([browser?.close(), cloud?.stop()]));
+
+test('GraphiQL runs a query and a subscription', async () => {
+  const w = await openWindow(browser, cloud.page);
+  await cloud.post('lobby', 'Ada', 'earlier');
+  await w.page.goto(`${cloud.page}/graphql`);
+  const run = async (name) => {
+    await w.page.getByRole('button', { name: /Execute query/ }).click();
+    await w.page.getByRole('menuitem', { name }).click();
+  };
+  const shows = (text) => w.page.locator('.graphiql-response', { hasText: text }).waitFor();
+  await run('Read');
+  await shows('earlier');
+  await run('Listen');
+  await w.page.getByRole('button', { name: /Stop query/ }).waitFor();
+  // A subscription is not acknowledged: write until it is heard.
+  for (let i = 0; !(await w.page.locator('.graphiql-response', { hasText: 'live' }).count()); i++) {
+    assert.ok(i < 50, 'no event has come');
+    await cloud.post('lobby', 'Ada', `live ${i}`);
+  }
+  w.checkClean();
+  await w.close();
+});

@@ -1,0 +1,59 @@
+// A browser window as its user sees it, and what went wrong in it.
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+
+const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+export const launch = () =>
+  chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
+
+/** Windows of different users share nothing: each has a context of its own. */
+export async function openWindow(browser, origin, options = {}) {
+  const context = await browser.newContext({ locale: 'en-GB', timezoneId: 'UTC', ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  const outside = [], complaints = [];
+  page.on('request', (r) => {
+    if (!['data:', 'blob:'].includes(new URL(r.url()).protocol) && new URL(r.url()).origin !== origin) outside.push(r.url());
+  });
+  page.on('console', (m) => {
+    if (/Content Security Policy|Content-Security-Policy|Uncaught/.test(m.text())) complaints.push(m.text());
+  });
+  page.on('pageerror', (e) => complaints.push(String(e)));
+  const user = {
+    page,
+    /** Fails if the page asked another host, broke its policy or had an error. */
+    checkClean() {
+      assert.deepEqual({ outside, complaints }, { outside: [], complaints: [] });
+    },
+    async join(chat, name) {
+      await page.goto(`${origin}/c/${encodeURIComponent(chat)}`);
+      await page.getByLabel('Your name').fill(name);
+      await page.keyboard.press('Enter');
+      await user.isLive();
+    },
+    isLive: () => user.hasStatus('Live'),
+    hasStatus: (text) => page.locator('.status', { hasText: text }).waitFor(),
+    async write(text) {
+      await page.getByLabel('Message', { exact: true }).fill(text);
+      await page.keyboard.press('Enter');
+    },
+    /** Waits until the log's messages are these, in this order and each once. */
+    async reads(...texts) {
+      await page.waitForFunction(
+        (want) => JSON.stringify([...document.querySelectorAll('.bubble p')].map((e) => e.textContent)) === want,
+        JSON.stringify(texts),
+      ).catch(async () => assert.deepEqual(await user.texts(), texts));
+    },
+    texts: () => page.locator('.bubble p').allTextContents(),
+    drafts: () => page.locator('.draft').count(),
+    /** As the browser tells a page that its tab is shown or hidden. */
+    show: (visible) => page.evaluate((hidden) => {
+      Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, !visible),
+    close: () => context.close(),
+  };
+  return user;
+}
