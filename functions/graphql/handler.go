@@ -18,6 +18,7 @@ import (
 	"subwire/shared/graphqlhttp"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
+	"subwire/shared/trusted"
 )
 
 type handler struct {
@@ -26,8 +27,9 @@ type handler struct {
 	auth     interface {
 		Authenticate(ctx context.Context, authorization string) (pubsub.Viewer, time.Time, error)
 	}
-	origins []string // whose pages may read the answers
-	site    web.Site
+	origins   []string // whose pages may read the answers
+	site      web.Site
+	documents *trusted.Documents // that may run; nil for any
 }
 
 // handle answers a request of the HTTP API (payload format 2.0).
@@ -66,6 +68,9 @@ func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 	}
 	op, err := graphqlhttp.Decode(request, topology.MaxBodyBytes)
 	if err != nil {
+		return nil, err
+	}
+	if op, err = h.documents.Resolve(op); err != nil {
 		return nil, err
 	}
 	x, err := h.executor.Prepare(op)

@@ -16,6 +16,7 @@ import (
 	"subwire/shared/gql"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
+	"subwire/shared/trusted"
 )
 
 func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
@@ -29,7 +30,7 @@ func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"},
-		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}}
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil}
 	browser := newEvent("GET", "")
 	browser.Headers["accept"] = "text/html, */*"
 	config, nowhere := newEvent("GET", ""), newEvent("GET", "")
@@ -80,7 +81,7 @@ func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Vi
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New(), Policy: gql.ByClaims{}}.Schema()), tokens{}, []string{"*"}, web.Site{}}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New(), Policy: gql.ByClaims{}}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil}
 	for name, tc := range map[string]struct {
 		authorization, chat string
 		status              int
@@ -109,7 +110,7 @@ func TestRequests(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"https://chat.example"},
-		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}}
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil}
 	post := `{"query":"mutation { postMessage(chatId: \"1\", content: \"é\", senderName: \"Ada\") { content } }"}`
 	encoded := newEvent("POST", base64.StdEncoding.EncodeToString([]byte(post)))
 	encoded.IsBase64Encoded = true
@@ -148,6 +149,38 @@ func TestRequests(t *testing.T) {
 			t.Parallel()
 			r, err := h.handle(t.Context(), tc.event)
 			if err != nil || r.StatusCode != tc.status || !strings.Contains(r.Body, tc.body) || r.Headers["Access-Control-Allow-Origin"] != tc.origin {
+				t.Errorf("got %+v, %v", r, err)
+			}
+		})
+	}
+}
+
+// With a list of documents only those run, by themselves or by their hash.
+func TestOnlyTrustedDocumentsRun(t *testing.T) {
+	t.Parallel()
+	const known = `{__typename}`
+	documents, err := trusted.Decode([]byte(`{"1":"` + known + `"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{}, documents}
+	byHash := newEvent("GET", "")
+	byHash.RawQueryString = `extensions={"persistedQuery":{"version":1,"sha256Hash":"` + trusted.ID(known) + `"}}`
+	for name, tc := range map[string]struct {
+		event events.APIGatewayV2HTTPRequest
+		body  string
+	}{
+		"Document":        {newEvent("POST", `{"query":"{__typename}"}`), `{"data":{"__typename":"Query"}}`},
+		"HashOverGet":     {byHash, `{"data":{"__typename":"Query"}}`},
+		"DocumentID":      {newEvent("POST", `{"documentId":"sha256:`+trusted.ID(known)+`"}`), `{"data":{"__typename":"Query"}}`},
+		"UnknownHash":     {newEvent("POST", `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}`), `PERSISTED_QUERY_NOT_FOUND`},
+		"UnknownDocument": {newEvent("POST", `{"query":"{ __typename}"}`), `DOCUMENT_NOT_TRUSTED`},
+		"NoDocument":      {newEvent("POST", `{"extensions":{}}`), `query is missing`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := h.handle(t.Context(), tc.event)
+			if err != nil || !strings.Contains(r.Body, tc.body) {
 				t.Errorf("got %+v, %v", r, err)
 			}
 		})

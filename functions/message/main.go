@@ -13,6 +13,7 @@ import (
 	"subwire/shared/queue"
 	"subwire/shared/session"
 	"subwire/shared/topology"
+	"subwire/shared/trusted"
 )
 
 func main() {
@@ -27,7 +28,11 @@ func main() {
 		Gateway:        apigw.New(p.AWS, p.Callback, 1),
 		Auth:           auth.MustNew(auth.Config(p.Auth), p.AWS),
 		Checks:         queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
+		Documents:      trusted.MustRead(p.TrustedDocuments),
+		Frames:         session.NewFrames(p.MaxFramesPerSecond),
 		InitMembers:    p.InitMembers,
+		MaxIDBytes:     p.MaxOperationIDBytes,
+		MaxInitBytes:   p.MaxInitBytes,
 		MaxOperations:  p.MaxSubscriptions,
 		MaxConnections: p.MaxConnections,
 		Log:            p.Log,

@@ -14,6 +14,7 @@ package graphqlhttp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"mime"
@@ -105,7 +106,7 @@ func isJSON(contentType string) bool {
 func isUTF8(charset string) bool { return charset == "" || strings.EqualFold(charset, "utf-8") }
 
 func decodeQuery(q url.Values) (op pubsub.Operation, err error) {
-	for _, name := range []string{"query", "operationName", "variables", "extensions"} {
+	for _, name := range []string{"query", "documentId", "operationName", "variables", "extensions"} {
 		if len(q[name]) > 1 {
 			return op, badRequest("parameter " + name + " is given more than once")
 		}
@@ -113,14 +114,15 @@ func decodeQuery(q url.Values) (op pubsub.Operation, err error) {
 			return op, badRequest("parameter " + name + " is not valid UTF-8")
 		}
 	}
-	if op.Document = q.Get("query"); op.Document == "" {
-		return op, badRequest("parameter query is missing")
-	}
 	op.Name = q.Get("operationName")
 	if op.Variables, err = optionalObject("variables", []byte(q.Get("variables"))); err != nil {
 		return op, err
 	}
-	_, err = optionalObject("extensions", []byte(q.Get("extensions")))
+	extensions, err := optionalObject("extensions", []byte(q.Get("extensions")))
+	op.Document, op.DocumentID = q.Get("query"), cmp.Or(q.Get("documentId"), pubsub.DocumentID(extensions))
+	if err == nil && op.Document == "" && op.DocumentID == "" {
+		err = badRequest("parameter query is missing")
+	}
 	return op, err
 }
 
@@ -129,8 +131,14 @@ func decodeBody(body []byte) (op pubsub.Operation, err error) {
 	if err != nil {
 		return op, err
 	}
+	extensions, err := optionalObject("extensions", members["extensions"])
+	if err != nil {
+		return op, err
+	}
+	id, _ := text(members["documentId"])
+	op.DocumentID = cmp.Or(id, pubsub.DocumentID(extensions))
 	var ok bool
-	if op.Document, ok = text(members["query"]); !ok {
+	if op.Document, ok = text(members["query"]); !ok && (op.DocumentID == "" || members["query"] != nil) {
 		return op, badRequest("query is missing or not a string")
 	}
 	if name := members["operationName"]; name != nil && string(name) != "null" {
@@ -138,10 +146,7 @@ func decodeBody(body []byte) (op pubsub.Operation, err error) {
 			return op, badRequest("operationName is not a string")
 		}
 	}
-	if op.Variables, err = optionalObject("variables", members["variables"]); err != nil {
-		return op, err
-	}
-	_, err = optionalObject("extensions", members["extensions"])
+	op.Variables, err = optionalObject("variables", members["variables"])
 	return op, err
 }
 

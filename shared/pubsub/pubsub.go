@@ -58,6 +58,8 @@ type Operation struct {
 	Document  string          `json:"query"`
 	Name      string          `json:"operationName,omitempty"`
 	Variables json.RawMessage `json:"variables,omitempty"` // a JSON object, or empty
+
+	DocumentID string `json:"-"` // names a registered document in place of Document; never stored
 }
 
 // Key identifies the operation: equal operations have equal keys, and so an
@@ -70,6 +72,20 @@ func (o Operation) Key() string {
 		h.Write(part)
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// DocumentID is the id of a registered document in the extensions of a request
+// (Apollo, "Automatic Persisted Queries"), or "".
+func DocumentID(extensions json.RawMessage) string {
+	var e struct {
+		PersistedQuery struct {
+			Hash string `json:"sha256Hash"`
+		} `json:"persistedQuery"`
+	}
+	if len(extensions) == 0 || json.Unmarshal(extensions, &e) != nil {
+		return ""
+	}
+	return e.PersistedQuery.Hash
 }
 
 // Subscription is one active subscription operation of one connection.

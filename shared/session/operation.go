@@ -20,7 +20,11 @@ const reserve = 3 * time.Second
 // Whatever is wrong with the operation itself ends it alone, not the
 // connection.
 func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e transportws.Start) error {
-	op := pubsub.Operation{Document: e.Payload.Query, Name: e.Payload.OperationName, Variables: e.Payload.Variables}
+	op, err := s.Documents.Resolve(pubsub.Operation{Document: e.Payload.Query, DocumentID: pubsub.DocumentID(e.Payload.Extensions),
+		Name: e.Payload.OperationName, Variables: e.Payload.Variables})
+	if err != nil {
+		return s.fail(ctx, m, e.ID, err)
+	}
 	ctx = pubsub.WithViewer(ctx, c.Viewer)
 	x, err := s.Executor.Prepare(op)
 	if err == nil && x.Allow != nil {

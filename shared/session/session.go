@@ -16,6 +16,7 @@ import (
 
 	"subwire/shared/pubsub"
 	"subwire/shared/transportws"
+	"subwire/shared/trusted"
 )
 
 // Connections is what a session needs of pubsub.Store for the connection.
@@ -49,8 +50,12 @@ type Session struct {
 	Auth           Authenticator // nil: every viewer is anonymous
 	Checks         Checks        // for connections whose token expires
 	InitMembers    []string      // of an init payload or its headers, in lower case: what is stored of it
-	MaxOperations  int           // running at once, per connection
-	MaxConnections int           // at once, per viewer with a token; 0 for any number
+	Documents      *trusted.Documents
+	Frames         *Frames
+	MaxIDBytes     int // of an operation id; 0 for transportws.MaxIDBytes
+	MaxInitBytes   int // of an init payload; 0 for any number
+	MaxOperations  int // running at once, per connection
+	MaxConnections int // at once, per viewer with a token; 0 for any number
 	Log            *slog.Logger
 }
 
@@ -117,7 +122,13 @@ func (s *Session) receive(ctx context.Context, m Message) (err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
+	if !s.Frames.take(m.ConnectionID, m.At) {
+		return transportws.TooManyMessages()
+	}
 	message, err := transportws.Decode(m.Data)
+	if err == nil {
+		err = s.checkSize(message)
+	}
 	if err != nil {
 		return err
 	}
@@ -133,6 +144,17 @@ func (s *Session) receive(ctx context.Context, m Message) (err error) {
 			return err
 		}
 	}
+}
+
+// checkSize bounds what the store keeps of a client's making.
+func (s *Session) checkSize(message transportws.Message) error {
+	if s.MaxIDBytes > 0 && len(message.ID) > s.MaxIDBytes {
+		return transportws.BadRequest(fmt.Sprintf("operation id is longer than %d bytes", s.MaxIDBytes))
+	}
+	if s.MaxInitBytes > 0 && message.Type == transportws.TypeConnectionInit && len(message.Payload) > s.MaxInitBytes {
+		return transportws.BadRequest(fmt.Sprintf("connection_init payload is larger than %d bytes", s.MaxInitBytes))
+	}
+	return nil
 }
 
 // perform does what the message asks for in the connection's present state. It

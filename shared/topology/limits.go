@@ -50,7 +50,7 @@ var (
 // The limits of a connection, for the function that gets its messages.
 var (
 	MaxOperationIDBytes = Setting{"MAX_OPERATION_ID_BYTES", "1024"} // of the id that a client gives an operation
-	MaxInitBytes        = Setting{"MAX_INIT_BYTES", "4096"}         // of the payload of connection_init
+	MaxInitBytes        = Setting{"MAX_INIT_BYTES", "8192"}         // of the payload of connection_init
 	MaxFramesPerSecond  = Setting{"MAX_FRAMES_PER_SECOND", "50"}    // that one process takes of a connection, after a burst of four times as many
 )
 

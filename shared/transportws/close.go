@@ -74,6 +74,12 @@ func TooManyInitialisationRequests() CloseError {
 	return CloseError{CodeTooManyInitialisationRequests, "Too many initialisation requests"}
 }
 
+// TooManyMessages is for a client that sends faster than the server takes. The
+// protocol has no code of its own for it.
+func TooManyMessages() CloseError {
+	return CloseError{CodeTooManyInitialisationRequests, "Too many messages"}
+}
+
 // InternalServerError is for a fault of the server. It tells no more than that.
 func InternalServerError() CloseError {
 	return CloseError{CodeInternalServerError, "Internal server error"}

@@ -1,0 +1,98 @@
+// Package trusted is the list of documents that may run, when an owner of a
+// schema lets no others run: those of its own clients, registered with the
+// deployment. It reads them and looks them up; it parses and runs nothing.
+package trusted
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"subwire/shared/pubsub"
+)
+
+// Documents are the documents by id. Nil trusts every document and knows none
+// by its id.
+type Documents struct{ byID map[string]string }
+
+// Codes and messages that Apollo's clients know: on the first two they send the
+// document itself.
+const (
+	codeNotFound     = "PERSISTED_QUERY_NOT_FOUND"
+	codeNotSupported = "PERSISTED_QUERY_NOT_SUPPORTED"
+	codeNotTrusted   = "DOCUMENT_NOT_TRUSTED"
+)
+
+// ID is what a document is registered under: its SHA-256 in hex digits.
+func ID(document string) string {
+	sum := sha256.Sum256([]byte(document))
+	return hex.EncodeToString(sum[:])
+}
+
+// Read reads the documents of a file, as Decode does. For the path "" it
+// returns nil: every document is trusted.
+func Read(path string) (*Documents, error) {
+	if path == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read trusted documents: %w", err)
+	}
+	return Decode(raw)
+}
+
+// MustRead is Read for the start of a process: it panics, as a function that
+// cannot tell which documents are trusted must run none.
+func MustRead(path string) *Documents {
+	d, err := Read(path)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+// Decode reads a JSON object of documents by id, as the Relay compiler writes
+// it. Whatever the ids are, each document is also known by its ID.
+func Decode(raw []byte) (*Documents, error) {
+	var given map[string]string
+	if err := json.Unmarshal(raw, &given); err != nil {
+		return nil, fmt.Errorf("trusted documents are not a JSON object of texts: %w", err)
+	}
+	d := &Documents{byID: map[string]string{}}
+	for id, document := range given {
+		if document == "" {
+			return nil, fmt.Errorf("trusted document %s is empty", id)
+		}
+		d.byID[id], d.byID[ID(document)] = document, document
+	}
+	return d, nil
+}
+
+// Resolve returns the operation with its document, for one that names it by
+// its id, and refuses what is not trusted with a pubsub.Errors.
+func (d *Documents) Resolve(op pubsub.Operation) (pubsub.Operation, error) {
+	id := strings.TrimPrefix(op.DocumentID, "sha256:")
+	op.DocumentID = ""
+	switch {
+	case d == nil && op.Document == "" && id != "":
+		return op, refuse(codeNotSupported, "PersistedQueryNotSupported")
+	case d == nil:
+		return op, nil
+	case op.Document != "":
+		if _, ok := d.byID[ID(op.Document)]; !ok {
+			return op, refuse(codeNotTrusted, "Only registered documents may run.")
+		}
+		return op, nil
+	}
+	var ok bool
+	if op.Document, ok = d.byID[id]; !ok {
+		return op, refuse(codeNotFound, "PersistedQueryNotFound")
+	}
+	return op, nil
+}
+
+func refuse(code, message string) error { return pubsub.Errors{pubsub.NewError(code, message)} }
