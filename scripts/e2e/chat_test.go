@@ -18,7 +18,7 @@ var selections = []struct{ query, want string }{
 	{`subscription ($chatId: ID!) { m: newMessage(chatId: $chatId) { ...F } } fragment F on Message { text: content }`,
 		`{"data":{"m":{"text":"%s"}}}`},
 	{`subscription ($chatId: ID!, $no: Boolean = false) { newMessage(chatId: $chatId) { content id @include(if: $no) __typename } }`,
-		`{"data":{"newMessage":{"__typename":"Message","content":"%s"}}}`},
+		`{"data":{"newMessage":{"content":"%s","__typename":"Message"}}}`},
 }
 
 func TestEveryClientGetsTheEventsOfItsChatInOrderInItsOwnSelection(t *testing.T) {

@@ -4,13 +4,13 @@
 package gql
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 
 	"github.com/graphql-go/graphql"
 	"github.com/graphql-go/graphql/gqlerrors"
@@ -46,7 +46,8 @@ type Subscription struct {
 	// likes: unlike a resolver's, its answer is not part of the result.
 	Allow func(v pubsub.Viewer, args map[string]any) error
 
-	// Root decodes the root value of an event.
+	// Root decodes the root value of an event. All operations that are executed
+	// with the event share the value: resolvers must not change it.
 	Root func(root json.RawMessage) (any, error)
 
 	// Replay lets clients resume after an event that they have; nil for a
@@ -68,7 +69,8 @@ type Executor struct {
 func New(c Config) (*Executor, error) {
 	fields := graphql.Fields{}
 	for name, s := range c.Subscriptions {
-		fields[name] = &graphql.Field{Type: s.Type, Args: s.Args, Description: s.Description, Resolve: s.resolve}
+		source := &eventSource{Subscription: s}
+		fields[name] = &graphql.Field{Type: s.Type, Args: s.Args, Description: s.Description, Resolve: source.resolve}
 	}
 	sc := graphql.SchemaConfig{Query: c.Query, Mutation: c.Mutation}
 	if len(fields) > 0 {
@@ -110,7 +112,33 @@ type topicProbe struct {
 // errProbed ends the execution with a topicProbe.
 var errProbed = errors.New("topic is known")
 
-func (s Subscription) resolve(p graphql.ResolveParams) (any, error) {
+// eventSource resolves a subscription field.
+type eventSource struct {
+	Subscription
+	latest atomic.Pointer[decoded]
+}
+
+// decoded is an event with its root value.
+type decoded struct {
+	event *pubsub.Event
+	value any
+}
+
+// root decodes the event, once for the operations that are executed with it
+// one after the other.
+func (s *eventSource) root(event *pubsub.Event) (any, error) {
+	if d := s.latest.Load(); d != nil && d.event == event {
+		return d.value, nil
+	}
+	value, err := s.Root(event.Root)
+	if err != nil {
+		return nil, err
+	}
+	s.latest.Store(&decoded{event, value})
+	return value, nil
+}
+
+func (s *eventSource) resolve(p graphql.ResolveParams) (any, error) {
 	switch root := p.Info.RootValue.(type) {
 	case *topicProbe:
 		topic, err := s.Topic(p.Args)
@@ -123,7 +151,7 @@ func (s Subscription) resolve(p graphql.ResolveParams) (any, error) {
 		}
 		return nil, errProbed
 	case *pubsub.Event:
-		return s.Root(root.Root)
+		return s.root(root)
 	}
 	return nil, errors.New("subscription is executed without an event")
 }
@@ -159,7 +187,8 @@ func (e *Executor) Prepare(op pubsub.Operation) (x pubsub.Executable, err error)
 	if err := e.checkComplexity(doc, def, variables); err != nil {
 		return x, err
 	}
-	p := prepared{executor: e, text: t, doc: doc, name: op.Name, variables: variables}
+	p := prepared{executor: e, text: t, doc: doc, name: op.Name, variables: variables,
+		selection: &selection{fragments: fragments(doc), sets: []*ast.SelectionSet{def.SelectionSet}}}
 	x = pubsub.Executable{Kind: pubsub.Kind(def.Operation), Run: p.run, Stored: op}
 	if x.Kind != pubsub.KindSubscription {
 		return x, nil
@@ -201,7 +230,11 @@ type prepared struct {
 	doc       *ast.Document
 	name      string
 	variables map[string]any
+	selection *selection
 }
+
+// typicalResult is room for most results, in bytes.
+const typicalResult = 512
 
 func (p prepared) execute(ctx context.Context, root any) *graphql.Result {
 	return graphql.Execute(graphql.ExecuteParams{Schema: p.executor.schema, Root: root, AST: p.doc,
@@ -228,25 +261,7 @@ func (p prepared) run(ctx context.Context, event *pubsub.Event) (json.RawMessage
 	if result.Data == nil && !slices.ContainsFunc(result.Errors, hasPath) && len(result.Errors) > 0 {
 		return nil, p.executor.refusal(p.text, pubsub.CodeInput, result.Errors) // the variables do not fit: nothing ran
 	}
-	return encode(executionResult{Data: result.Data, Errors: p.executor.errors(p.text, pubsub.CodeInternal, result.Errors)})
+	return appendResult(make([]byte, 0, typicalResult), result.Data, p.selection, p.executor.errors(p.text, pubsub.CodeInternal, result.Errors))
 }
 
 func hasPath(e gqlerrors.FormattedError) bool { return len(e.Path) > 0 }
-
-// executionResult is the payload of next. Data is never left out: a result
-// without it would mean that nothing was executed.
-type executionResult struct {
-	Data   any            `json:"data"`
-	Errors []pubsub.Error `json:"errors,omitempty"`
-}
-
-// encode writes JSON without escaping <, > and &, which only HTML needs.
-func encode(v any) (json.RawMessage, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode execution result: %w", err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}

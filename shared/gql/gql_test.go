@@ -74,11 +74,11 @@ func TestSubscriptionsAreExecutedWithTheEvent(t *testing.T) {
 		want string
 	}{
 		"Selection": {operation(`subscription { newMessage(chatId: "lobby") { id content createdAt senderName chatId } }`, ""),
-			`{"data":{"newMessage":{"chatId":"lobby","content":"<hello>","createdAt":"2026-11-24T12:00:00.005Z","id":"01A","senderName":"Ada"}}}`},
+			`{"data":{"newMessage":{"id":"01A","content":"<hello>","createdAt":"2026-11-24T12:00:00.005Z","senderName":"Ada","chatId":"lobby"}}}`},
 		"Alias": {operation(`subscription { m: newMessage(chatId: "lobby") { who: senderName } }`, ""),
 			`{"data":{"m":{"who":"Ada"}}}`},
 		"FragmentAndTypename": {operation(`subscription S { newMessage(chatId: "lobby") { ...F __typename } } fragment F on Message { id }`, ""),
-			`{"data":{"newMessage":{"__typename":"Message","id":"01A"}}}`},
+			`{"data":{"newMessage":{"id":"01A","__typename":"Message"}}}`},
 		"RootFieldInAFragment": {operation(`subscription { ...F } fragment F on Subscription { newMessage(chatId: "lobby") { id } }`, ""),
 			`{"data":{"newMessage":{"id":"01A"}}}`},
 		"VariablesAndDirectives": {operation(`subscription ($c: ID!, $yes: Boolean!) { newMessage(chatId: $c) { id @include(if: $yes) content @skip(if: $yes) } }`,
@@ -111,8 +111,11 @@ func TestQueriesAndMutations(t *testing.T) {
 		want string
 	}{
 		"GetNewMessages": {operation(`{ getNewMessages(chatId: "lobby") { id } }`, ""), `{"data":{"getNewMessages":[{"id":"01A"}]}}`},
+		"MergedFields": {operation(`{ b: __typename a: getNewMessages(chatId: "lobby") { senderName ...F id } a: getNewMessages(chatId: "lobby") { content chatId } }
+			fragment F on Message { content @skip(if: true) ... on Message { id content } ...G } fragment G on Message { content }`, ""),
+			`{"data":{"b":"Query","a":[{"senderName":"Ada","content":"<hello>","id":"01A","chatId":"lobby"}]}}`},
 		"PostMessage": {operation(`mutation ($c: String!) { postMessage(chatId: "lobby", content: $c, senderName: "Bob") { id content createdAt } }`, `{"c":"héé"}`),
-			`{"data":{"postMessage":{"content":"héé","createdAt":"2026-11-24T12:00:00.005Z","id":"01B"}}}`},
+			`{"data":{"postMessage":{"id":"01B","content":"héé","createdAt":"2026-11-24T12:00:00.005Z"}}}`},
 		"NumbersAsIDs": {operation(`mutation ($c: ID!) { postMessage(chatId: $c, content: "x", senderName: "Bob") { chatId } }`, `{"c":123456789}`),
 			`{"data":{"postMessage":{"chatId":"123456789"}}}`},
 		"TwoOperationsOneChosen": {pubsub.Operation{Document: `query A { __typename } query B { b: __typename }`, Name: "B"}, `{"data":{"b":"Query"}}`},
