@@ -29,6 +29,11 @@ type handler struct {
 // reserve is what is kept of the invocation's time to report how far it came.
 const reserve = 5 * time.Second
 
+// tellExpired is how long after its expiry a subscription still gets batches: the
+// sender delivers nothing to it, but tells the client and ends the connection,
+// unless the check of it came first. Later, its socket is gone anyway.
+const tellExpired = 5 * time.Minute
+
 // handle fans out the records in order and stops at the first that fails, or
 // when time is up: the event source mapping delivers that one and all after it
 // again.
@@ -54,7 +59,7 @@ func (h handler) fanOut(ctx context.Context, record events.DynamoDBEventRecord) 
 	if err != nil {
 		return err
 	}
-	subscriptions := h.store.Subscriptions(ctx, event.Topic, time.Now())
+	subscriptions := h.store.Subscriptions(ctx, event.Topic, time.Now().Add(-tellExpired))
 	return h.fanout.Send(ctx, messages(fanout.Plan(event, subscriptions, h.limits)))
 }
 

@@ -147,3 +147,27 @@ func TestPlanningAgainGivesTheSameDeduplicationID(t *testing.T) {
 		t.Errorf("sent %+v", out.messages)
 	}
 }
+
+func TestWhoExpiredAMomentAgoIsToldSo(t *testing.T) {
+	t.Parallel()
+	h, out, store := setup(t)
+	now := time.Now()
+	for id, age := range map[string]time.Duration{"lately": time.Minute, "longAgo": time.Hour} {
+		op := pubsub.Operation{Document: "subscription"}
+		if err := errors.Join(
+			store.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}),
+			store.Acknowledge(t.Context(), id, pubsub.Acknowledgement{}, now),
+			store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "1", Topic: chat.Topic("lobby"),
+				OperationKey: op.Key(), Expires: now.Add(-age)}, op, now, 10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	invoke(t, h, record("1", "lobby"))
+	if len(out.messages) != 1 {
+		t.Fatalf("sent %d messages", len(out.messages))
+	}
+	b, err := fanout.Decode(out.messages[0].Body)
+	if err != nil || b.Targets() != 1 || b.Tasks[0].Targets[0].ConnectionID != "lately" {
+		t.Errorf("sent %+v, %v", b, err)
+	}
+}

@@ -25,7 +25,7 @@ const (
 // keepLeft queues the targets that could not be served, in one batch, or parks
 // those that were tried too often.
 func (d *round) keepLeft(ctx context.Context) error {
-	again := fanout.Batch{Event: d.batch.Event, Range: d.batch.Range, Attempt: d.batch.Attempt + 1}
+	again := fanout.Batch{Event: d.batch.Event, Range: d.batch.Range, Attempt: d.batch.Attempt + 1, Viewers: d.batch.Viewers}
 	for _, task := range d.batch.Tasks { // in the order of the batch, not of the map
 		if targets := d.left[task.Operation]; len(targets) > 0 {
 			again.Tasks = append(again.Tasks, fanout.Task{Operation: task.Operation, Targets: targets})

@@ -70,15 +70,15 @@ func (d *round) deliver(ctx context.Context, task fanout.Task) {
 	if len(targets) == 0 {
 		return
 	}
-	answer, err := d.execute(ctx, task.Operation)
-	if err != nil {
-		d.sender.Log.Warn("operation not executed", "event", d.batch.Event.ID, "operation", task.Operation, "error", err)
-		d.later(task.Operation, targets...)
-		return
-	}
-	d.others.Add(len(targets))
+	e := execution{round: d, operation: task.Operation}
 	for _, target := range targets {
-		p := post{target: target, operation: task.Operation, answer: &answer}
+		answer, err := e.answer(ctx, target)
+		if err != nil {
+			d.later(task.Operation, target)
+			continue
+		}
+		d.others.Add(1)
+		p := post{target: target, operation: task.Operation, answer: answer}
 		if d.sender.stragglers.has(target) {
 			d.again(ctx, p, 0, 0)
 		} else {
@@ -102,7 +102,7 @@ func (d *round) unserved(targets []fanout.Target) []fanout.Target {
 	return left
 }
 
-// answer is what every target of a task is sent, but for the operation id.
+// answer is what a target is sent, but for the operation id.
 type answer struct {
 	payload []byte
 	ends    bool // it is an error message, and the subscription is over
@@ -114,26 +114,6 @@ func (a answer) frame(operationID string) []byte {
 	}
 	// The envelope around id and payload is about 35 bytes.
 	return transportws.AppendNext(make([]byte, 0, len(a.payload)+len(operationID)+48), operationID, a.payload)
-}
-
-// execute runs the operation with the event. It returns an error only when
-// trying again may help.
-func (d *round) execute(ctx context.Context, key string) (answer, error) {
-	x, err := d.sender.executable(ctx, key)
-	var payload json.RawMessage
-	if err == nil {
-		payload, err = x.Run(ctx, &d.batch.Event)
-	}
-	var refused pubsub.Errors
-	switch {
-	case err == nil:
-		return answer{payload: payload}, nil
-	case errors.As(err, &refused):
-		return refusal(refused)
-	case errors.Is(err, pubsub.ErrUnknownOperation):
-		return refusal(pubsub.Errors{pubsub.NewError(pubsub.CodeInternal, "The subscription's operation is no longer known.")})
-	}
-	return answer{}, err
 }
 
 func refusal(e pubsub.Errors) (answer, error) {

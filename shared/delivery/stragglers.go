@@ -11,7 +11,14 @@ import (
 // posts to such a target queue behind it, so that its events stay in order.
 type stragglers struct {
 	mu   sync.Mutex
-	last map[fanout.Target]chan struct{} // closed when that post is settled
+	last map[fanout.Target]chan struct{} // by subscription; closed when that post is settled
+}
+
+// subscription is the target without its viewer's place, which differs from
+// batch to batch.
+func subscription(t fanout.Target) fanout.Target {
+	t.Viewer = 0
+	return t
 }
 
 // join queues a post to the target, and returns what is closed when the one
@@ -19,6 +26,7 @@ type stragglers struct {
 func (s *stragglers) join(t fanout.Target) (before, self chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	t = subscription(t)
 	before, self = s.last[t], make(chan struct{})
 	s.last[t] = self
 	return before, self
@@ -29,7 +37,7 @@ func (s *stragglers) leave(t fanout.Target, self chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(self)
-	if s.last[t] == self {
+	if t = subscription(t); s.last[t] == self {
 		delete(s.last, t)
 	}
 }
@@ -37,5 +45,5 @@ func (s *stragglers) leave(t fanout.Target, self chan struct{}) {
 func (s *stragglers) has(t fanout.Target) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.last) > 0 && s.last[t] != nil
+	return len(s.last) > 0 && s.last[subscription(t)] != nil
 }

@@ -30,6 +30,9 @@ func topic(n, operations int, rng *rand.Rand) []pubsub.Subscription {
 			OperationKey: fmt.Sprintf("%064d", rng.IntN(operations)),
 			Expires:      time.Unix(rng.Int64N(1<<40), 0),
 		}
+		if rng.IntN(3) > 0 { // others are anonymous
+			subs[i].Viewer = pubsub.Viewer{ID: fmt.Sprint("ü", rng.IntN(100)), Claims: strings.Repeat(`<"`, rng.IntN(20))}
+		}
 	}
 	slices.SortStableFunc(subs, func(a, b pubsub.Subscription) int {
 		return pubsub.Bucket(a.ConnectionID) - pubsub.Bucket(b.ConnectionID)
@@ -76,6 +79,13 @@ func TestEverySubscriptionIsInExactlyOneBatchWithinTheLimits(t *testing.T) {
 			if len(body) > l.Bytes || b.Targets() > l.Targets {
 				t.Fatalf("seed %d: batch of %d bytes, %d targets exceeds %+v", seed, len(body), b.Targets(), l)
 			}
+			viewers := map[pubsub.Viewer]bool{}
+			for _, v := range b.Viewers {
+				if viewers[v] {
+					t.Fatalf("seed %d: viewer %+v is twice in one batch", seed, v)
+				}
+				viewers[v] = true
+			}
 			operations := map[string]bool{}
 			for _, task := range b.Tasks {
 				if operations[task.Operation] {
@@ -84,7 +94,7 @@ func TestEverySubscriptionIsInExactlyOneBatchWithinTheLimits(t *testing.T) {
 				operations[task.Operation] = true
 				for _, target := range task.Targets {
 					got = append(got, pubsub.Subscription{ConnectionID: target.ConnectionID,
-						OperationID: target.OperationID, OperationKey: task.Operation, Expires: time.Unix(target.Expires, 0)})
+						OperationID: target.OperationID, OperationKey: task.Operation, Viewer: b.Viewer(target), Expires: time.Unix(target.Expires, 0)})
 					if g, seen := groupOf[target.ConnectionID]; seen && g != b.Group() {
 						t.Fatalf("seed %d: connection %s is in two groups", seed, target.ConnectionID)
 					}
@@ -162,7 +172,7 @@ func TestDeduplicationID(t *testing.T) {
 	id := func(e pubsub.Event, connections ...string) string {
 		b := Batch{Event: e, Tasks: []Task{{Operation: "k"}}}
 		for _, c := range connections {
-			b.Tasks[0].Targets = append(b.Tasks[0].Targets, Target{c, "1", 0})
+			b.Tasks[0].Targets = append(b.Tasks[0].Targets, Target{ConnectionID: c, OperationID: "1"})
 		}
 		_, id, err := Encode(b)
 		if err != nil {
@@ -180,38 +190,57 @@ func TestDeduplicationID(t *testing.T) {
 	}
 }
 
-// The golden file keeps the wire format: batches of an older planner are in
+// The golden files keep the wire format: batches of an older planner are in
 // the queue while a new sender is deployed.
-func TestGoldenBatch(t *testing.T) {
+func TestGoldenBatches(t *testing.T) {
 	t.Parallel()
 	plain := event
 	plain.Root = json.RawMessage(`{"content":"hi"}`)
-	want := Batch{Version: 1, Event: plain, Range: 3, Attempt: 2,
-		Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099}, {"c2=", "__proto__", 0}}}}}
-	golden, err := os.ReadFile("testdata/batch.json")
-	if err != nil {
-		t.Fatal(err)
+	for file, want := range map[string]Batch{
+		"batch.json": {Version: 1, Event: plain, Range: 3, Attempt: 2,
+			Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 0}, {"c2=", "__proto__", 0, 0}}}}},
+		"viewers.json": {Version: 2, Event: plain, Range: 3, Viewers: []pubsub.Viewer{{ID: "ada", Claims: `{"chats_read":"*"}`}, {ID: "bob"}},
+			Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 2}, {"c2=", "1", 0, 1}, {"c3=", "1", 0, 0}}}}},
+	} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			golden, err := os.ReadFile("testdata/" + file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := Decode(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("decoded batch differs:\n%s", diff)
+			}
+			body, _, err := Encode(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(strings.TrimSpace(string(golden)), string(body)); diff != "" {
+				t.Errorf("encoded batch differs:\n%s", diff)
+			}
+		})
 	}
-	got, err := Decode(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("decoded batch differs:\n%s", diff)
-	}
-	body, _, err := Encode(want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.TrimSpace(string(golden)), string(body)); diff != "" {
-		t.Errorf("encoded batch differs:\n%s", diff)
+}
+
+func TestABatchWithoutATargetsViewerIsUndecodable(t *testing.T) {
+	t.Parallel()
+	for _, viewer := range []string{"1", "3", "-1", `"1"`, "null,1"} {
+		body := `{"v":2,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1",0,` + viewer + `]]}]}`
+		if _, err := Decode([]byte(body)); !errors.Is(err, ErrUndecodable) {
+			t.Errorf("viewer %s: %v", viewer, err)
+		}
 	}
 }
 
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{"v":1,"event":{"id":"1","topic":"t","root":{}},"range":0,"tasks":[{"op":"k","targets":[["c","1",5]]}]}`,
-		`{"v":2}`, `{"v":1,"event":{"id":"1","topic":"t","root":null},"tasks":[]}`, `[]`, ``, `{"v":1,"attempt":-1}`,
+		`{"v":2}`, `{"v":2,"event":{"id":"1","topic":"t","root":1},"viewers":[{"id":"a"}],"tasks":[{"op":"k","targets":[["c","1",0,1],["c","2",0,2]]}]}`,
+		`{"v":2,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1",0,-1]]}]}`, `{"v":1,"event":{"id":"1","topic":"t","root":null},"tasks":[]}`, `[]`, ``, `{"v":1,"attempt":-1}`,
 		`{"v":1,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1"]]}]}`,
 	} {
 		f.Add([]byte(seed))
@@ -240,6 +269,7 @@ func FuzzTargets(f *testing.F) {
 		`[["c1=","1",5],["c2=","6f9619ff",-1795529099]]`, `[]`, `null`, ` [ ["c" , "1" ,5 ] ] `, `[["\u003c","\"",0]]`, `[["é","",1]]`,
 		`[["c","1"]]`, `[["c","1",5,6]]`, `[["c","1",1e3]]`, `[["c","1",99999999999999999999]]`, `[["c","1","5"]]`, `[null]`, `[["c","1",5]`,
 		`[["c",null,5]]`, `[["c\\","a\",\"b",5]]`, "[[\"\xff\",\"\u2028\",5]]", `{}`, `[["c","1",5]]]`, `[["c","1",-0]]`,
+		`[["c","1",5,0],["c","2",5]]`, `[["c","1",5,6,7]]`, `[["c","1",5,null]]`, `[["c","1",5,"6"]]`, `[["c","1",5,]]`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -270,11 +300,12 @@ func plainDecode(data []byte) ([]Target, error) {
 	}
 	out := make([]Target, len(rows))
 	for i, row := range rows {
-		if len(row) != 3 {
-			return nil, errors.New("not three members")
+		if len(row) != 3 && len(row) != 4 {
+			return nil, errors.New("neither three nor four members")
 		}
-		for j, member := range []any{&out[i].ConnectionID, &out[i].OperationID, &out[i].Expires} {
-			if err := json.Unmarshal(row[j], member); err != nil {
+		members := []any{&out[i].ConnectionID, &out[i].OperationID, &out[i].Expires, &out[i].Viewer}
+		for j, value := range row {
+			if err := json.Unmarshal(value, members[j]); err != nil {
 				return nil, err
 			}
 		}
@@ -284,9 +315,12 @@ func plainDecode(data []byte) ([]Target, error) {
 
 func plainEncode(t *testing.T, list []Target) string {
 	t.Helper()
-	rows := make([][3]any, len(list))
+	rows := make([][]any, len(list))
 	for i, target := range list {
-		rows[i] = [3]any{target.ConnectionID, target.OperationID, target.Expires}
+		rows[i] = []any{target.ConnectionID, target.OperationID, target.Expires}
+		if target.Viewer != 0 {
+			rows[i] = append(rows[i], target.Viewer)
+		}
 	}
 	encoded, err := json.Marshal(rows)
 	if err != nil {
@@ -325,7 +359,7 @@ func BenchmarkPlan(b *testing.B) {
 func BenchmarkCode(b *testing.B) {
 	batch := Batch{Event: event, Tasks: []Task{{Operation: strings.Repeat("0", 64)}}}
 	for _, s := range plainTopic(1000, 1) {
-		batch.Tasks[0].Targets = append(batch.Tasks[0].Targets, target(s))
+		batch.Tasks[0].Targets = append(batch.Tasks[0].Targets, target(s, 0))
 	}
 	body, _, err := Encode(batch)
 	if err != nil {

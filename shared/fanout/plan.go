@@ -28,7 +28,7 @@ type Limits struct {
 // It ends after the first error: of the subscriptions, or ErrEventTooLarge.
 func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error], l Limits) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
-		none, err := json.Marshal(Batch{Version: version, Event: event, Range: l.Groups, Tasks: []Task{}})
+		none, err := json.Marshal(Batch{Version: versionViewers, Event: event, Range: l.Groups, Tasks: []Task{}})
 		if err != nil {
 			yield(Batch{}, fmt.Errorf("encode event %s: %w", event.ID, err))
 			return
@@ -63,8 +63,9 @@ type planner struct {
 	batch   Batch
 	bytes   int
 	targets int
-	tasks   map[string]int // operation key -> index in batch.Tasks
-	scratch []byte         // to measure in
+	tasks   map[string]int        // operation key -> index in batch.Tasks
+	viewers map[pubsub.Viewer]int // -> place in batch.Viewers, from 1
+	scratch []byte                // to measure in
 }
 
 // add puts the subscription into the current batch. If that one must leave
@@ -87,21 +88,42 @@ func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
 		p.tasks[s.OperationKey] = i
 		p.batch.Tasks = append(p.batch.Tasks, Task{Operation: s.OperationKey})
 	}
+	place, known := p.viewer(s.Viewer)
+	if !known {
+		p.viewers[s.Viewer] = place
+		p.batch.Viewers = append(p.batch.Viewers, s.Viewer)
+	}
 	task := &p.batch.Tasks[i]
-	task.Targets = append(task.Targets, target(s))
+	task.Targets = append(task.Targets, target(s, place))
 	p.bytes += size
 	p.targets++
 	return full, nil
 }
 
-func target(s pubsub.Subscription) Target {
-	return Target{s.ConnectionID, s.OperationID, s.Expires.Unix()}
+// viewer is the place of v in the batch, and whether it is there already.
+func (p *planner) viewer(v pubsub.Viewer) (place int, known bool) {
+	if v == (pubsub.Viewer{}) {
+		return 0, true
+	}
+	if place, known = p.viewers[v]; !known {
+		place = len(p.batch.Viewers) + 1
+	}
+	return place, known
+}
+
+func target(s pubsub.Subscription, viewer int) Target {
+	return Target{s.ConnectionID, s.OperationID, s.Expires.Unix(), viewer}
 }
 
 // size is how many bytes s adds to the current batch, at most.
 func (p *planner) size(s pubsub.Subscription) int {
-	p.scratch = target(s).append(p.scratch[:0])
+	place, known := p.viewer(s.Viewer)
+	p.scratch = target(s, place).append(p.scratch[:0])
 	n := len(p.scratch) + len(",")
+	if !known {
+		p.scratch = appendString(appendString(p.scratch[:0], s.Viewer.ID), s.Viewer.Claims)
+		n += len(p.scratch) + len(`{"id":,"claims":},`) + len(`"viewers":[],`)
+	}
 	if _, known := p.tasks[s.OperationKey]; !known {
 		p.scratch = appendString(p.scratch[:0], s.OperationKey)
 		n += len(p.scratch) + len(`{"op":,"targets":[]},`)
@@ -113,7 +135,8 @@ func (p *planner) begin(part int) {
 	p.batch = Batch{Event: p.event, Range: part}
 	p.bytes, p.targets = p.empty, 0
 	if p.tasks == nil {
-		p.tasks = map[string]int{}
+		p.tasks, p.viewers = map[string]int{}, map[pubsub.Viewer]int{}
 	}
 	clear(p.tasks)
+	clear(p.viewers)
 }

@@ -10,11 +10,13 @@ import (
 )
 
 // Target is one subscription of one connection. Its JSON is the array
-// [connection id, operation id, expiry]: a batch holds a thousand of them.
+// [connection id, operation id, expiry, viewer], without the viewer if that is
+// 0: a batch holds a thousand of them.
 type Target struct {
 	ConnectionID string
 	OperationID  string
 	Expires      int64 // of the connection, in Unix seconds: nothing is delivered from then on
+	Viewer       int   // place in the batch's Viewers, from 1; 0 for the anonymous viewer
 }
 
 // targets has JSON of its own, for encoding/json allocates half a dozen times
@@ -38,6 +40,9 @@ func (t Target) append(dst []byte) []byte {
 	dst = appendString(append(dst, '['), t.ConnectionID)
 	dst = appendString(append(dst, ','), t.OperationID)
 	dst = strconv.AppendInt(append(dst, ','), t.Expires, 10)
+	if t.Viewer != 0 {
+		dst = strconv.AppendInt(append(dst, ','), int64(t.Viewer), 10)
+	}
 	return append(dst, ']')
 }
 
@@ -75,7 +80,13 @@ func (ts *targets) UnmarshalJSON(data []byte) error {
 }
 
 func (t *Target) set(row []json.RawMessage) error {
-	if len(row) != 3 {
+	switch len(row) {
+	case 3:
+	case 4:
+		if err := json.Unmarshal(row[3], &t.Viewer); err != nil {
+			return err
+		}
+	default:
 		return fmt.Errorf("target has %d members", len(row))
 	}
 	return errors.Join(json.Unmarshal(row[0], &t.ConnectionID), json.Unmarshal(row[1], &t.OperationID), json.Unmarshal(row[2], &t.Expires))
@@ -97,6 +108,10 @@ func parsePlain(data []byte) (targets, bool) {
 		t.OperationID = c.text()
 		c.skip(",")
 		t.Expires = c.number()
+		if c.ok && strings.HasPrefix(c.rest, ",") {
+			c.skip(",")
+			t.Viewer = int(c.number())
+		}
 		c.skip("]")
 		list = append(list, t)
 	}

@@ -8,8 +8,8 @@ import (
 // Viewer is who an operation is run for. The zero Viewer is anonymous. It is
 // comparable: equal viewers get equal results.
 type Viewer struct {
-	ID     string // subject of the token
-	Claims string // of the token, those that are allowed to be kept: a JSON object, or "" for none
+	ID     string `json:"id"`               // subject of the token
+	Claims string `json:"claims,omitempty"` // of the token, those that are allowed to be kept: a JSON object, or "" for none
 }
 
 type viewerKey struct{}

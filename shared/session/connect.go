@@ -81,10 +81,14 @@ func (c Connector) welcomes(origin string) bool {
 // addressHolder counts an IPv6 network as one: its 2^64 addresses are one
 // customer's (RFC 6177).
 func addressHolder(address string) string {
-	if ip, err := netip.ParseAddr(address); err == nil && ip.Unmap().Is6() {
-		if network, err := ip.WithZone("").Prefix(64); err == nil {
-			address = network.String()
-		}
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return "address/" + address
 	}
-	return "address/" + address
+	ip = ip.Unmap()
+	network := netip.PrefixFrom(ip, ip.BitLen())
+	if ip.Is6() {
+		network = netip.PrefixFrom(ip, 64).Masked()
+	}
+	return "address/" + network.String()
 }

@@ -1,0 +1,80 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+
+	"subwire/shared/fanout"
+	"subwire/shared/pubsub"
+)
+
+// execution is one operation of a batch with its event. It is run once for all
+// viewers, or once for each when the result depends on the viewer.
+type execution struct {
+	round     *round
+	operation string // key
+
+	prepared   bool
+	executable pubsub.Executable
+	shared     *outcome         // of a run that looked at no viewer, or of none at all: for everybody
+	outcomes   map[int]*outcome // by the viewer's place in the batch
+}
+
+// outcome is what came of an execution. With an error, trying again may help.
+type outcome struct {
+	answer answer
+	err    error
+}
+
+// answer is what to send to the target.
+func (e *execution) answer(ctx context.Context, t fanout.Target) (*answer, error) {
+	o := e.outcomes[t.Viewer]
+	if o == nil {
+		if o = e.run(ctx, e.round.batch.Viewer(t)); o.err != nil {
+			e.round.sender.Log.Warn("operation not executed", "event", e.round.batch.Event.ID, "operation", e.operation, "error", o.err)
+		}
+		if e.outcomes == nil {
+			e.outcomes = map[int]*outcome{}
+		}
+		e.outcomes[t.Viewer] = o
+	}
+	return &o.answer, o.err
+}
+
+// run executes for the viewer, unless another's result will do. Whether the
+// viewer may have the event at all is asked for each.
+func (e *execution) run(ctx context.Context, v pubsub.Viewer) *outcome {
+	if !e.prepared {
+		e.prepared = true
+		var err error
+		if e.executable, err = e.round.sender.executable(ctx, e.operation); err != nil {
+			e.shared = newOutcome(nil, err)
+		}
+	}
+	if e.executable.Allow != nil {
+		if err := e.executable.Allow(v); err != nil {
+			return newOutcome(nil, err)
+		}
+	}
+	if e.shared != nil {
+		return e.shared
+	}
+	ctx = pubsub.WithViewer(ctx, v)
+	o := newOutcome(e.executable.Run(ctx, &e.round.batch.Event))
+	if !pubsub.ViewerRead(ctx) {
+		e.shared = o
+	}
+	return o
+}
+
+// newOutcome turns an error that trying again would not mend into the answer
+// that ends the subscription.
+func newOutcome(payload []byte, err error) *outcome {
+	o := &outcome{answer: answer{payload: payload}, err: err}
+	if refused, ok := errors.AsType[pubsub.Errors](err); ok {
+		o.answer, o.err = refusal(refused)
+	} else if errors.Is(err, pubsub.ErrUnknownOperation) {
+		o.answer, o.err = refusal(pubsub.Errors{pubsub.NewError(pubsub.CodeInternal, "The subscription's operation is no longer known.")})
+	}
+	return o
+}

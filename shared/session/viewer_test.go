@@ -1,0 +1,305 @@
+package session_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"subwire/shared/memory"
+	"subwire/shared/pubsub"
+	"subwire/shared/session"
+)
+
+// tokens knows one good token for each viewer, good for so long, and the names
+// of errors.
+type tokens struct{ life time.Duration }
+
+func (a tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error) {
+	switch token := strings.TrimPrefix(authorization, "Bearer "); token {
+	case "":
+		return v, expires, pubsub.ErrTokenMissing
+	case "old":
+		return v, expires, pubsub.ErrTokenExpired
+	case "bad":
+		return v, expires, fmt.Errorf("%w: wrong audience", pubsub.ErrTokenRefused)
+	case "down":
+		return v, expires, errors.New("no keys")
+	default:
+		return pubsub.Viewer{ID: token, Claims: `{"name":"` + token + `"}`}, time.Now().Add(a.life), nil
+	}
+}
+
+// private runs the document "who", whose result is the viewer. A subscription
+// is for everybody but eve.
+type private struct{}
+
+func (private) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
+	if op.Document == "subscription" {
+		return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t", Allow: func(v pubsub.Viewer) error {
+			if v.ID == "eve" {
+				return pubsub.Errors{pubsub.NewError(pubsub.CodeForbidden, "no")}
+			}
+			return nil
+		}}, nil
+	}
+	return pubsub.Executable{Kind: pubsub.KindQuery, Run: func(ctx context.Context, _ *pubsub.Event) (json.RawMessage, error) {
+		return json.Marshal(pubsub.ViewerOf(ctx).ID)
+	}}, nil
+}
+
+// guarded is a bench whose viewers need tokens that are good for so long.
+func guarded(t *testing.T, life time.Duration) (*bench, *checks) {
+	t.Helper()
+	b, queue := setup(t), &checks{}
+	b.Auth, b.Checks, b.Executor = tokens{life}, queue, private{}
+	b.InitMembers = []string{"client-name", "client-version"}
+	return b, queue
+}
+
+func initWith(payload string) string {
+	return `{"type":"connection_init","payload":` + payload + `}`
+}
+
+func TestAnInitNeedsAToken(t *testing.T) {
+	t.Parallel()
+	forbidden, expired := connectionError("4403", "Forbidden"), connectionError("4401", "Token expired")
+	for name, tc := range map[string]struct{ init, want string }{
+		"InHeaders":         {initWith(`{"headers":{"Authorization":"Bearer ada"}}`), ackFrame},
+		"InThePayload":      {initWith(`{"Authorization":"Bearer ada"}`), ackFrame},
+		"InAnyCase":         {initWith(`{"HEADERS":{"authorizatioN":"Bearer ada"}}`), ackFrame},
+		"NullBesideIt":      {initWith(`{"authorization":null,"headers":{"Authorization":"Bearer ada"}}`), ackFrame},
+		"NoPayload":         {initFrame, forbidden},
+		"NoToken":           {initWith(`{"headers":{}}`), forbidden},
+		"HeadersAreNoMap":   {initWith(`{"headers":["Authorization","Bearer ada"]}`), forbidden},
+		"TokenIsNoText":     {initWith(`{"Authorization":{"Bearer":"ada"}}`), forbidden},
+		"Refused":           {initWith(`{"Authorization":"Bearer bad"}`), forbidden},
+		"Expired":           {initWith(`{"Authorization":"Bearer old"}`), expired},
+		"TwoTokens":         {initWith(`{"Authorization":"Bearer ada","headers":{"Authorization":"Bearer eve"}}`), connectionError("4400", "connection_init has more than one Authorization")},
+		"TwoSpellings":      {initWith(`{"Authorization":"Bearer ada","authorization":"Bearer eve"}`), connectionError("4400", "connection_init has more than one Authorization")},
+		"KeysAreNotReached": {initWith(`{"Authorization":"Bearer down"}`), connectionError("4500", "Internal server error")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, _ := guarded(t, time.Hour)
+			if err := b.send(t.Context(), tc.init); (err != nil) != (name == "KeysAreNotReached") {
+				t.Error(err)
+			}
+			b.check(t, []string{tc.want}, tc.want != ackFrame)
+		})
+	}
+}
+
+func TestAConnectionKeepsItsViewerAndNoToken(t *testing.T) {
+	t.Parallel()
+	b, _ := guarded(t, time.Minute)
+	err := b.send(t.Context(), initWith(`{"Authorization":"Bearer ada","token":"Bearer x","client-version":"`+strings.Repeat("x", 300)+`",
+		"headers":{"Client-Name":"ios","Cookie":"secret"}}`), subscribe("1", "subscription"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := b.store.Contents()
+	got := c.Connections[0]
+	want := pubsub.Viewer{ID: "ada", Claims: `{"name":"ada"}`}
+	if got.Viewer != want || c.Subscriptions[0].Viewer != want {
+		t.Errorf("viewer is %+v, of its subscription %+v", got.Viewer, c.Subscriptions[0].Viewer)
+	}
+	if diff := cmp.Diff(`{"client-name":"ios"}`, string(got.Init)); diff != "" {
+		t.Errorf("of the payload is kept:\n%s", diff)
+	}
+	if left := time.Until(got.Expires); left > time.Minute || !got.Expires.Equal(c.Subscriptions[0].Expires) {
+		t.Errorf("the connection is good for %s, its subscription until %s", left, c.Subscriptions[0].Expires)
+	}
+}
+
+func TestATokenThatOutlivesItsConnectionIsNotWatched(t *testing.T) {
+	t.Parallel()
+	b, queue := guarded(t, 24*time.Hour)
+	before := b.store.Contents().Connections[0].Expires
+	if err := b.send(t.Context(), initWith(`{"Authorization":"Bearer ada"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.store.Contents().Connections[0].Expires; len(queue.bodies) > 0 || !got.Equal(before) {
+		t.Errorf("queued %q; expires at %s", queue.bodies, got)
+	}
+}
+
+func TestOperationsAreTheViewersOwn(t *testing.T) {
+	t.Parallel()
+	b, _ := guarded(t, time.Hour)
+	if err := b.send(t.Context(), initWith(`{"Authorization":"Bearer eve"}`), subscribe("1", "subscription"), subscribe("2", "who")); err != nil {
+		t.Fatal(err)
+	}
+	b.check(t, []string{ackFrame, `{"id":"1","type":"error","payload":[{"message":"no","extensions":{"code":"FORBIDDEN"}}]}`,
+		`{"id":"2","type":"next","payload":"eve"}`, `{"id":"2","type":"complete"}`}, false)
+	if subs := b.store.Contents().Subscriptions; len(subs) > 0 {
+		t.Errorf("stored %+v", subs)
+	}
+}
+
+func TestPastItsTokenAConnectionIsTold(t *testing.T) {
+	t.Parallel()
+	expired := connectionError("4401", "Connection expired")
+	for name, tc := range map[string]struct {
+		act  func(t *testing.T, b *bench, queue *checks)
+		want []string
+	}{
+		"AtItsNextFrame": {func(t *testing.T, b *bench, _ *checks) {
+			if err := b.send(t.Context(), `{"type":"ping"}`); err != nil {
+				t.Error(err)
+			}
+		}, []string{ackFrame, expired}},
+		"ByItsCheck": {func(t *testing.T, b *bench, queue *checks) {
+			d := session.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
+			if err := d.Check(t.Context(), queue.bodies[0]); err != nil {
+				t.Error(err)
+			}
+		}, []string{ackFrame, expired}},
+		"ByItsCheckIfItIsGone": {func(t *testing.T, b *bench, queue *checks) {
+			if err := errors.Join(b.store.DeleteConnection(t.Context(), "c"), b.gateway.Delete(t.Context(), "c")); err != nil {
+				t.Error(err)
+			}
+			d := session.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
+			if err := d.Check(t.Context(), queue.bodies[0]); err != nil {
+				t.Error(err)
+			}
+		}, []string{ackFrame}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b, queue := guarded(t, 5*time.Minute)
+				if err := b.send(t.Context(), initWith(`{"Authorization":"Bearer ada"}`), subscribe("1", "subscription")); err != nil {
+					t.Fatal(err)
+				}
+				if len(queue.bodies) != 1 || queue.delay < 5*time.Minute || queue.delay > 5*time.Minute+2*time.Second {
+					t.Fatalf("queued %q after %s", queue.bodies, queue.delay)
+				}
+				time.Sleep(queue.delay)
+				tc.act(t, b, queue)
+				b.check(t, tc.want, true)
+			})
+		})
+	}
+}
+
+// SQS delays by 15 minutes at most: a longer wait is passed on, as long as the
+// connection is there.
+func TestALongWaitIsPassedOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, queue := guarded(t, 40*time.Minute)
+		if err := b.send(t.Context(), initWith(`{"Authorization":"Bearer ada"}`)); err != nil {
+			t.Fatal(err)
+		}
+		d := session.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
+		var delays []time.Duration
+		for i := 0; i < len(queue.bodies); i++ {
+			delays = append(delays, queue.delay.Truncate(time.Minute))
+			time.Sleep(queue.delay)
+			if err := d.Check(t.Context(), queue.bodies[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff([]time.Duration{15 * time.Minute, 15 * time.Minute, 10 * time.Minute}, delays); diff != "" {
+			t.Errorf("delays differ:\n%s", diff)
+		}
+		b.check(t, []string{ackFrame, connectionError("4401", "Connection expired")}, true)
+
+		again, queue := guarded(t, 40*time.Minute)
+		if err := again.send(t.Context(), initWith(`{"Authorization":"Bearer ada"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(again.store.DeleteConnection(t.Context(), "c"), again.gateway.Delete(t.Context(), "c")); err != nil {
+			t.Fatal(err)
+		}
+		d = session.Disconnector{Connections: again.store, Gateway: again.gateway, Checks: queue}
+		if err := d.Check(t.Context(), queue.bodies[0]); err != nil || len(queue.bodies) != 1 {
+			t.Errorf("a connection that is gone is watched on: %v", err)
+		}
+	})
+}
+
+func TestAViewerHasSoManyConnections(t *testing.T) {
+	t.Parallel()
+	b, _ := guarded(t, time.Hour)
+	b.MaxConnections = 2
+	connect := func(id, viewer string) string {
+		b.gateway.Open(id)
+		if err := b.store.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: b.start.Add(time.Minute), Expires: b.start.Add(2 * time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		m := b.message(initWith(`{"Authorization":"Bearer ` + viewer + `"}`))
+		m.ConnectionID = id
+		if err := b.Receive(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		return b.gateway.Frames(id)[0]
+	}
+	tooMany := connectionError("4403", "Too many connections")
+	for i, tc := range []struct{ id, viewer, want string }{
+		{"1", "ada", ackFrame}, {"2", "ada", ackFrame}, {"3", "ada", tooMany}, {"4", "bob", ackFrame}, {"5", "ada", tooMany}} {
+		if got := connect(tc.id, tc.viewer); got != tc.want {
+			t.Errorf("connection %d got %s", i, got)
+		}
+	}
+	if err := b.store.DeleteConnection(t.Context(), "1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := connect("6", "ada"); got != ackFrame {
+		t.Errorf("after one is gone, another got %s", got)
+	}
+}
+
+func TestWhoMayOpenASocket(t *testing.T) {
+	t.Parallel()
+	ok := session.Handshake{Subprotocols: "graphql-transport-ws", Origin: "https://a.example", Address: "192.0.2.1"}
+	with := func(change func(*session.Handshake)) session.Handshake {
+		h := ok
+		change(&h)
+		return h
+	}
+	// Two connections of each address are open before.
+	open := []string{"192.0.2.9", "192.0.2.9", "2001:db8:1:2::1", "2001:db8:1:2::2"}
+	for name, tc := range map[string]struct {
+		handshake session.Handshake
+		require   bool
+		status    int
+	}{
+		"KnownOrigin":       {ok, true, http.StatusOK},
+		"OtherScheme":       {with(func(h *session.Handshake) { h.Origin = "http://a.example" }), false, http.StatusForbidden},
+		"OtherPort":         {with(func(h *session.Handshake) { h.Origin = "https://a.example:444" }), false, http.StatusForbidden},
+		"Subdomain":         {with(func(h *session.Handshake) { h.Origin = "https://x.a.example" }), false, http.StatusForbidden},
+		"Null":              {with(func(h *session.Handshake) { h.Origin = "null" }), false, http.StatusForbidden},
+		"NoOrigin":          {with(func(h *session.Handshake) { h.Origin = "" }), false, http.StatusOK},
+		"NoOriginRequired":  {with(func(h *session.Handshake) { h.Origin = "" }), true, http.StatusForbidden},
+		"FullAddress":       {with(func(h *session.Handshake) { h.Address = "192.0.2.9" }), false, http.StatusTooManyRequests},
+		"FullNetwork":       {with(func(h *session.Handshake) { h.Address = "2001:db8:1:2:ffff::3" }), false, http.StatusTooManyRequests},
+		"OtherNetwork":      {with(func(h *session.Handshake) { h.Address = "2001:db8:1:3::3" }), false, http.StatusOK},
+		"IPv4MappedAddress": {with(func(h *session.Handshake) { h.Address = "::ffff:192.0.2.9" }), false, http.StatusTooManyRequests},
+		"NoAddress":         {with(func(h *session.Handshake) { h.Address = "" }), false, http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := session.Connector{Connections: memory.New(), Checks: &checks{}, Origins: []string{"https://a.example"},
+				RequireOrigin: tc.require, MaxPerAddress: 2, InitTimeout: time.Minute, TTL: time.Hour}
+			for i, address := range open {
+				before := with(func(h *session.Handshake) { h.Address, h.ConnectionID, h.At = address, fmt.Sprint(i), time.Now() })
+				if status, err := c.Connect(t.Context(), before); status != http.StatusOK {
+					t.Fatalf("connection %d: %d, %v", i, status, err)
+				}
+			}
+			tc.handshake.ConnectionID, tc.handshake.At = "c", time.Now()
+			if status, err := c.Connect(t.Context(), tc.handshake); status != tc.status || err != nil {
+				t.Errorf("got %d, %v", status, err)
+			}
+		})
+	}
+}
