@@ -6,6 +6,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
@@ -39,11 +41,16 @@ func context(app awscdk.App) map[string]string {
 }
 
 // checkBinaries makes sure that every function was built for the processor
-// that it is to be deployed on: Lambda would find out at the first invocation.
+// that it is to be deployed on, and has what it needs beside: Lambda would find
+// out at the first invocation.
 func checkBinaries(o options) error {
 	for _, f := range topology.Functions() {
 		if err := checkBinary(o.binary(f), o.arch); err != nil {
 			return err
+		}
+		path := filepath.Join(o.assets, f.Name, trustedFile)
+		if _, err := os.Stat(path); o.trusted && slices.Contains(f.Settings, topology.TrustedDocuments) && err != nil {
+			return fmt.Errorf("%s is missing: write operations.json with go run ./scripts/trust, then run make build", path)
 		}
 	}
 	return nil

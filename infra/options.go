@@ -25,9 +25,11 @@ type options struct {
 	accessLogs     bool   // of both APIs; sets the account's role for API Gateway's logs
 	wsDomain       string // custom domains, which CNAME records must point at the outputs
 	httpDomain     string
-	certificate    string // ARN in the stack's region, for both domains
-	assets         string // folder with FUNCTION/bootstrap
-	local          string // URL of an emulator that stands in for AWS, or ""
+	certificate    string            // ARN in the stack's region, for both domains
+	assets         string            // folder with FUNCTION/bootstrap
+	trusted        bool              // whether only the documents in operations.json run
+	overrides      map[string]string // settings of topology, by environment variable
+	local          string            // URL of an emulator that stands in for AWS, or ""
 }
 
 const prod = "prod"
@@ -43,7 +45,7 @@ var (
 var defaults = map[string]string{
 	"env": "dev", "arch": "arm64", "allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
 	"reserve": "true", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",
-	"assets": "../bin", "local": "",
+	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false",
 }
 
 // parse reads the switches. Its error says in one line what is wrong and what
@@ -68,6 +70,7 @@ func parse(context map[string]string) (options, error) {
 	oneOf("logRetention", retentions)
 	oneOf("reserve", booleans)
 	oneOf("accessLogs", booleans)
+	oneOf("trustedDocuments", booleans)
 	must := func(ok bool, key, what string) {
 		if !ok {
 			errs = append(errs, fmt.Sprintf("-c %s=%s: it must be %s", key, value[key], what))
@@ -82,6 +85,10 @@ func parse(context map[string]string) (options, error) {
 	must(value["certificate"] == "" && !hasDomain || strings.HasPrefix(value["certificate"], "arn:") && hasDomain,
 		"certificate", "the ARN of a certificate, with wsDomain or httpDomain or both")
 	must(value["wsDomain"] == "" || value["wsDomain"] != value["httpDomain"], "wsDomain", "another domain than httpDomain")
+	overrides, err := parseSettings(value["settings"])
+	if err != nil {
+		errs = append(errs, fmt.Sprintf("-c settings=%s: %v", value["settings"], err))
+	}
 	if len(errs) > 0 {
 		return options{}, errors.New(strings.Join(errs, "; "))
 	}
@@ -89,7 +96,28 @@ func parse(context map[string]string) (options, error) {
 	return options{env: value["env"], arch: value["arch"], allowedOrigins: value["allowedOrigins"], logRetention: days,
 		reserve: value["reserve"] == "true", accessLogs: value["accessLogs"] == "true",
 		wsDomain: value["wsDomain"], httpDomain: value["httpDomain"], certificate: value["certificate"],
-		assets: value["assets"], local: value["local"]}, nil
+		assets: value["assets"], local: value["local"], trusted: value["trustedDocuments"] == "true", overrides: overrides}, nil
+}
+
+// parseSettings reads NAME=VALUE;NAME=VALUE, with names of topology's settings.
+// The values are the functions' to check (package boot).
+func parseSettings(text string) (map[string]string, error) {
+	known := map[string]bool{}
+	for _, f := range topology.Functions() {
+		for _, s := range f.Settings {
+			known[s.Env] = true
+		}
+	}
+	found := map[string]string{}
+	for pair := range strings.SplitSeq(text, ";") {
+		name, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
+		if text != "" && (!ok || !known[name]) {
+			return nil, fmt.Errorf("%q must be one of %s with its value, separated by semicolons", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+		found[name] = value
+	}
+	delete(found, "")
+	return found, nil
 }
 
 var (
@@ -125,6 +153,9 @@ func (o options) binary(f topology.Function) string {
 	return filepath.Join(o.assets, f.Name, "bootstrap")
 }
 
+// trustedFile is where make build puts operations.json in a function's package.
+const trustedFile = "operations.json"
+
 // settings are the environment variables that the deployment sets otherwise
 // than topology's defaults.
 func (o options) settings() map[string]string {
@@ -132,6 +163,10 @@ func (o options) settings() map[string]string {
 	if o.env == prod {
 		s[topology.Introspection.Env], s[topology.GraphiQL.Env] = "false", "false"
 	}
+	if o.trusted {
+		s[topology.TrustedDocuments.Env] = trustedFile
+	}
+	maps.Copy(s, o.overrides)
 	return s
 }
 

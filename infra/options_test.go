@@ -29,6 +29,10 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 		"ADomainWithoutCertificate": {"wsDomain", "ws.a.example", "-c certificate=: it must be the ARN of a certificate"},
 		"ACertificateForNothing":    {"certificate", "arn:aws:acm:eu-west-1:1:certificate/1", "with wsDomain or httpDomain"},
 		"ADomainThatIsAURL":         {"httpDomain", "https://a.example", "it must be a domain name such as api.example.com"},
+		"SettingsOfTopology":        {"settings", "MAX_DEPTH=20; MAX_FIELDS=900", ""},
+		"AnUnknownSetting":          {"settings", "MAX_DEPTH=20;MAX_DEPHT=2", `"MAX_DEPHT" must be one of ALLOWED_ORIGINS`},
+		"ASettingWithoutAValue":     {"settings", "MAX_DEPTH", `"MAX_DEPTH" must be one of`},
+		"TrustedDocumentsNoBoolean": {"trustedDocuments", "operations.json", "it must be one of false, true"},
 		"AnEmulatorWithoutTLS":      {"local", "http://localhost:4566", "it must be the URL of an emulator, such as https://localhost:4566"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,6 +80,12 @@ func TestEverySwitch(t *testing.T) {
 			if value, told := env[setting.Env]; told {
 				check(t, id+" "+setting.Env, value, "false")
 			}
+		}
+		if value, told := env[topology.MaxDepth.Env]; told {
+			check(t, id+" depth", value, "20")
+		}
+		if value, told := env[topology.TrustedDocuments.Env]; told {
+			check(t, id+" trusted documents", value, "operations.json")
 		}
 		if url, told := env[topology.WebSocketEnv]; told {
 			check(t, id+" WebSocket URL", url, "wss://ws.a.example")
