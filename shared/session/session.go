@@ -75,12 +75,20 @@ func (s *Session) Receive(ctx context.Context, m Message) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &refusal):
-		s.Log.Info("connection refused", "connection", m.ConnectionID, "code", refusal.Code, "reason", refusal.Reason)
+		s.Log.Info("connection refused", "connection", m.ConnectionID, "code", refusal.Code, "reason", loggable(refusal))
 		err = nil
 	default:
 		refusal = transportws.InternalServerError()
 	}
 	return errors.Join(err, Refuse(ctx, s.Gateway, m.ConnectionID, refusal), s.forget(ctx, m.ConnectionID))
+}
+
+// loggable is the reason, unless it holds what the client chose.
+func loggable(refusal transportws.CloseError) string {
+	if refusal.Code == transportws.CodeSubscriberAlreadyExists {
+		return "operation id in use"
+	}
+	return refusal.Reason
 }
 
 // Refuse tells the client why, then ends its socket. API Gateway cannot close

@@ -1,0 +1,241 @@
+// Package secrets tests that what clients entrust to the pipeline is not in its
+// logs: not at the level debug, not when it is refused and not when it breaks
+// something. It has no code but this test, which needs the functions built for
+// this machine (scripts/build.sh local).
+package secrets
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/wsclient"
+	"subwire/shared/topology"
+)
+
+// mark is in everything that must not be logged.
+const mark = "S3CR3T"
+
+const key = mark + "-key-of-thirty-two-bytes-or-more"
+
+// output collects what all processes print.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// token is a JSON Web Token that the cloud accepts until it expires.
+func token(t *testing.T, expires time.Time) string {
+	t.Helper()
+	claims, err := json.Marshal(map[string]any{"iss": "https://issuer.example", "aud": "chat", "exp": expires.Unix(),
+		"sub": "ada", "name": mark + "-name", "chats_read": "*", "chats_write": "*"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	signed := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode(claims)
+	h := hmac.New(sha256.New, []byte(key))
+	h.Write([]byte(signed))
+	return signed + "." + encode(h.Sum(nil))
+}
+
+type run struct {
+	*cloud.Cloud
+	ctx    context.Context
+	tokens []string // that were sent
+}
+
+func (r *run) token(t *testing.T, expires time.Time) string {
+	t.Helper()
+	r.tokens = append(r.tokens, token(t, expires))
+	return r.tokens[len(r.tokens)-1]
+}
+
+func TestNoSecretIsLogged(t *testing.T) {
+	t.Parallel()
+	var out output
+	c, err := cloud.Start(t.Context(), cloud.Config{Root: "../..", Output: &out,
+		Log: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Settings: map[string]string{"LOG_LEVEL": "debug", "AUTH": "jwt", "JWT_ALGORITHM": "HS256", "JWT_KEY": key,
+			"JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "chat"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	r := &run{Cloud: c, ctx: ctx}
+	r.subscribeAndPost(t)
+	r.breakSockets(t)
+	r.breakRequests(t)
+	c.Stop() // and let every process print what it has to
+
+	logged := out.String()
+	if !strings.Contains(logged, "batch delivered") || !strings.Contains(logged, "undecodable") && !strings.Contains(logged, "failed") {
+		t.Errorf("the run logged too little to prove anything:\n%s", logged)
+	}
+	for line := range strings.Lines(logged) {
+		for _, secret := range append(r.tokens, mark) {
+			if strings.Contains(line, secret) {
+				t.Errorf("logged: %s", line)
+			}
+		}
+	}
+}
+
+// subscribeAndPost takes a message all the way, with secrets wherever a client
+// can put them, and then a record that cannot be decoded.
+func (r *run) subscribeAndPost(t *testing.T) {
+	t.Helper()
+	client, err := wsclient.Dial(r.ctx, r.WSURL, wsclient.Options{
+		Header: http.Header{"X-Custom": {mark + "-header"}},
+		Init:   map[string]any{"headers": map[string]string{"Authorization": "Bearer " + r.token(t, time.Now().Add(time.Hour)), "X": mark + "-init"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s, err := client.Subscribe(r.ctx, wsclient.Operation{
+		Query:     `subscription ($c: ID!) { newMessage(chatId: $c) { ` + mark + `_alias: content } }`,
+		Variables: map[string]string{"c": mark + "-chat", "unused": mark + "-variable"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for delivered := false; !delivered; { // until the subscription is stored
+		r.post(t, r.token(t, time.Now().Add(time.Hour)), mark+"-content")
+		wait, cancel := context.WithTimeout(r.ctx, time.Second)
+		payload, err := s.Next(wait)
+		cancel()
+		delivered = err == nil && strings.Contains(string(payload), mark+"-content")
+		if r.ctx.Err() != nil {
+			t.Fatalf("nothing was delivered: %s, %v", payload, err)
+		}
+	}
+	r.putNonsense(t)
+}
+
+// post writes a message over HTTP.
+func (r *run) post(t *testing.T, bearer, content string) {
+	t.Helper()
+	body := fmt.Sprintf(`{"query":"mutation { postMessage(chatId: \"%s-chat\", content: \"%s\", senderName: \"%s-sender\") { id } }"}`, mark, content, mark)
+	if got := r.request(t, bearer, body); !strings.Contains(got, `"id"`) {
+		t.Fatalf("post answered %s", got)
+	}
+}
+
+func (r *run) request(t *testing.T, bearer, body string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(r.ctx, http.MethodPost, r.HTTPURL, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+bearer)
+	req.Header.Set("Cookie", mark+"-cookie")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
+}
+
+// putNonsense writes an item that is no message, as only a fault could.
+func (r *run) putNonsense(t *testing.T) {
+	t.Helper()
+	table := r.Tables[topology.Messages.Name]
+	_, err := dynamodb.NewFromConfig(r.Backend.AWS()).PutItem(r.ctx, &dynamodb.PutItemInput{TableName: &table,
+		Item: map[string]ddb.AttributeValue{"chatId": &ddb.AttributeValueMemberS{Value: "nonsense"}, "id": &ddb.AttributeValueMemberS{Value: "1"},
+			"createdAt": &ddb.AttributeValueMemberS{Value: mark + "-time"}, "content": &ddb.AttributeValueMemberS{Value: mark + "-content"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// breakSockets sends what ends a connection or an operation.
+func (r *run) breakSockets(t *testing.T) {
+	t.Helper()
+	authorized := func(expires time.Time) string {
+		return `{"type":"connection_init","payload":{"headers":{"Authorization":"Bearer ` + r.token(t, expires) + `"}}}`
+	}
+	subscribe := func(document, variables string) string {
+		return `{"id":"` + mark + `","type":"subscribe","payload":{"query":` + document + `,"variables":` + variables + `}}`
+	}
+	later := time.Now().Add(time.Hour)
+	for name, frames := range map[string][]string{
+		"NoJSON":         {mark},
+		"UnknownType":    {`{"type":"` + mark + `"}`},
+		"NoToken":        {`{"type":"connection_init","payload":{"Authorization":"Bearer ` + mark + `"}}`},
+		"ExpiredToken":   {authorized(time.Now().Add(-time.Hour))},
+		"InitTooLarge":   {`{"type":"connection_init","payload":{"a":"` + strings.Repeat(mark, 2000) + `"}}`},
+		"Syntax":         {authorized(later), subscribe(`"{ `+mark+`("`, `{}`)},
+		"UnknownField":   {authorized(later), subscribe(`"{ `+mark+` }"`, `{}`)},
+		"WrongVariables": {authorized(later), subscribe(`"query ($c: Int!) { getNewMessages(chatId: \"1\", limit: $c) { id } }"`, `{"c":"`+mark+`"}`)},
+		"RefusedInput":   {authorized(later), subscribe(`"subscription { newMessage(chatId: \"`+strings.Repeat(mark, 50)+`\") { id } }"`, `{}`)},
+		"SameID":         {authorized(later), subscribe(`"subscription { newMessage(chatId: \"1\") { id } }"`, `{}`), subscribe(`"subscription { newMessage(chatId: \"1\") { id } }"`, `{}`)},
+	} {
+		raw, err := wsclient.DialRaw(r.ctx, r.WSURL, wsclient.Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, frame := range frames {
+			if err := raw.Send(r.ctx, frame); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if strings.Contains(frame, "connection_init") {
+				if _, err := raw.Next(r.ctx); err != nil { // the acknowledgement or the refusal
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+		}
+		if last := frames[len(frames)-1]; !strings.Contains(last, "connection_init") {
+			if got, err := raw.Next(r.ctx); err != nil {
+				t.Fatalf("%s: %s, %v", name, got, err)
+			}
+		}
+		raw.Close(1000, "")
+	}
+}
+
+// breakRequests sends what HTTP refuses.
+func (r *run) breakRequests(t *testing.T) {
+	t.Helper()
+	good := r.token(t, time.Now().Add(time.Hour))
+	for _, body := range []string{mark, `{"query":"` + mark + `"}`, `{"query":"{ ` + mark + ` }"}`, `{"query":"{ __typename }","variables":"` + mark + `"}`,
+		`{"extensions":{"persistedQuery":{"sha256Hash":"` + mark + `"}}}`} {
+		for _, bearer := range []string{good, mark, r.token(t, time.Now().Add(-time.Hour))} {
+			if answer := r.request(t, bearer, body); answer == "" {
+				t.Errorf("no answer to %s", body)
+			}
+		}
+	}
+}
