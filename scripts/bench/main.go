@@ -29,7 +29,8 @@ type command struct {
 type measure func(ctx context.Context, seed uint64) (report.Report, error)
 
 func commands() []command {
-	return []command{pipelineCommand(), senderCommand(), planCommand(), costCommand()}
+	return []command{pipelineCommand(), senderCommand(), planCommand(), protocolCommand(), subscribeCommand(), coldCommand(),
+		costCommand()}
 }
 
 func main() {
@@ -51,6 +52,9 @@ var errUsage = errors.New("say which command")
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 1 && args[0] == serveGateway {
 		return runGateway(os.Stdin, out)
+	}
+	if len(args) == 2 && args[0] == fillDocument {
+		return document(args[1])
 	}
 	if len(args) > 0 {
 		for _, c := range commands() {
