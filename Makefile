@@ -1,7 +1,7 @@
 # Every target calls one script; each script can be run alone as well.
 SECONDS ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help build test test-web test-infra test-deploy deploy diff destroy chaos fuzz run fmt lint imports clean
+.PHONY: help bench build test test-web test-infra test-deploy deploy diff destroy chaos fuzz run fmt lint imports clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ diff: ## Show what a deployment would change
 
 destroy: ## Remove the deployment from AWS
 	@scripts/deploy.sh destroy $(ARGS)
+
+bench: ## Measure, in five minutes at most (ARGS='sender -count 5' for one command)
+	@scripts/bench.sh $(ARGS)
 
 chaos: ## Break everything at random for ten minutes, and check that nothing is lost
 	@scripts/chaos.sh

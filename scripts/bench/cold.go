@@ -187,6 +187,9 @@ func coldEnv(f topology.Function, inside, outside string) []string {
 	if f.Callback {
 		env = append(env, topology.CallbackEnv+"=http://"+outside+"/bench")
 	}
+	if f.WebSocket {
+		env = append(env, topology.WebSocketEnv+"=ws://"+outside+"/bench")
+	}
 	for _, s := range f.Settings {
 		if s == topology.AllowedOrigins {
 			env = append(env, s.Env+"=https://good.example")

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -61,7 +62,7 @@ func (b *senderBench) measure(ctx context.Context, seed uint64) (report.Report, 
 	if err != nil {
 		return report.Report{}, err
 	}
-	transports := []transport{{"SDK", apigw.New(cfg, g.URL, 2*b.workers)}}
+	transports := []transport{{"SDK", apigw.NewReference(cfg, g.URL, 2*b.workers)}, {"lean", apigw.New(cfg, g.URL, 2*b.workers)}}
 	r := report.Report{Settings: []report.Setting{{Name: "operations", Value: b.operations}, {Name: "payload", Value: b.payload},
 		{Name: "workers", Value: b.workers}, {Name: "groups", Value: b.groups}, {Name: "slice", Value: b.slice.String()}, {Name: "slices", Value: b.slices}}}
 	if b.slow > 0 {
@@ -72,19 +73,23 @@ func (b *senderBench) measure(ctx context.Context, seed uint64) (report.Report, 
 
 // Titles of the tables.
 const (
-	transportsTitle = "Pushes over TLS to a gateway that answers after 10 ms"
+	transportsTitle = "Pushes per CPU second, over TLS to a gateway that answers after 10 ms"
 	slowTitle       = "What targets that are busy or late cost the others"
 )
 
 // measureTransports compares ways to post.
 func (b *senderBench) measureTransports(ctx context.Context, c *core, transports []transport, r report.Report) (report.Report, error) {
-	t := report.Table{Title: transportsTitle, Key: "targets"}
-	for _, of := range []string{"pushes/CPU-s", "allocs/push", "B/push", "pushes/s"} {
+	speed := report.Table{Title: transportsTitle, Key: "targets"}
+	detail := report.Table{Title: "The same, per push and by the clock", Key: "targets"}
+	for _, way := range transports {
+		speed.Columns = append(speed.Columns, way.name)
+	}
+	speed.Columns = append(speed.Columns, "ratio")
+	for _, of := range []string{"allocs/push", "B/push", "pushes/s"} {
 		for _, way := range transports {
-			t.Columns = append(t.Columns, way.name+" "+of)
+			detail.Columns = append(detail.Columns, way.name+" "+of)
 		}
 	}
-	t.Columns = append(t.Columns, "pushes/CPU-s, ratio")
 	for _, n := range b.targets {
 		event, err := c.event(n, 0, "")
 		if err != nil {
@@ -98,20 +103,26 @@ func (b *senderBench) measureTransports(ctx context.Context, c *core, transports
 		if err != nil {
 			return report.Report{}, fmt.Errorf("%d targets: %w", n, err)
 		}
-		var values []float64
-		for _, of := range []func(usage) float64{usage.perCPU, usage.allocs, usage.bytes, usage.perSecond} {
-			for _, u := range usages {
-				values = append(values, of(u))
-			}
-		}
-		values = append(values, usages[len(usages)-1].perCPU()/usages[0].perCPU())
-		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(n), values...))
+		perCPU := valuesOf(usages, usage.perCPU)
+		ratio := perCPU[len(perCPU)-1] / perCPU[0]
+		label := strconv.Itoa(n)
+		speed.Rows = append(speed.Rows, report.NewRow(label, append(perCPU, ratio)...))
+		detail.Rows = append(detail.Rows, report.NewRow(label, slices.Concat(
+			valuesOf(usages, usage.allocs), valuesOf(usages, usage.bytes), valuesOf(usages, usage.perSecond))...))
 	}
-	r.Tables = []report.Table{t}
-	r.Notes = []string{"CPU-s are of the sending process alone, user and system; the gateway is another process. The kinds of posts run in turns.",
+	r.Tables = []report.Table{speed, detail}
+	r.Notes = []string{"CPU seconds are of the sending process alone, user and system; the gateway is another process. The kinds of posts run in turns.",
 		"All from the encoded batch to the answered post is counted: decoding, executing, encoding, signing, sending."}
-	r.Plot = &report.Plot{Title: transportsTitle, Table: transportsTitle, Columns: t.Columns[:len(transports)], Y: "pushes per CPU second", LogX: len(b.targets) > 1}
+	r.Plot = &report.Plot{Title: transportsTitle, Table: transportsTitle, Columns: speed.Columns[:len(transports)], Y: "pushes per CPU second", LogX: len(b.targets) > 1}
 	return r, nil
+}
+
+func valuesOf(usages []usage, of func(usage) float64) []float64 {
+	var values []float64
+	for _, u := range usages {
+		values = append(values, of(u))
+	}
+	return values
 }
 
 // measureSlow compares events where all targets are well with events where
@@ -134,7 +145,7 @@ func (b *senderBench) measureSlow(ctx context.Context, c *core, way transport, r
 		return report.Report{}, err
 	}
 	for i, u := range usages {
-		t.Rows = append(t.Rows, report.NewRow(labels[i], u.perSecond(), 100*u.perSecond()/usages[0].perSecond(), u.perCPU()))
+		t.Rows = append(t.Rows, report.NewRow(labels[i], u.perSecond(), 100*(u.perSecond()/usages[0].perSecond()), u.perCPU()))
 	}
 	r.Settings = append(r.Settings, report.Setting{Name: "posts", Value: way.name}, report.Setting{Name: "targets", Value: n}, report.Setting{Name: "slow", Value: b.slow})
 	r.Tables = []report.Table{t}

@@ -107,7 +107,7 @@ func metered(local *backend.Backend, m *meter.Meter) (*dynamo.Store, func(), err
 func (b *subscribeBench) row(ctx context.Context, store *dynamo.Store, m *meter.Meter, rows int) (report.Row, error) {
 	now := time.Now()
 	c := pubsub.Connection{ID: fmt.Sprintf("bench%dMCFIA=", rows), ConnectedAt: now, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}
-	if err := errors.Join(store.PutConnection(ctx, c), store.Acknowledge(ctx, c.ID, nil, now)); err != nil {
+	if err := errors.Join(store.PutConnection(ctx, c), store.Acknowledge(ctx, c.ID, pubsub.Acknowledgement{}, now)); err != nil {
 		return report.Row{}, err
 	}
 	op := operation(0, benchChat)

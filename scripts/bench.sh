@@ -1,0 +1,45 @@
+#!/bin/sh
+# Measures. See docs/performance.md.
+#   bench.sh                       the short form of every command, in five minutes at most
+#   bench.sh COMMAND [flags]       one command; bench.sh COMMAND -help lists its flags
+#   bench.sh figures [-count N]    the long form: docs/performance/*.json, *.svg and the page's tables, all anew
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+need go java mvn
+scripts/build.sh local
+go build -o bin/local/bench ./scripts/bench
+bench=bin/local/bench
+
+case ${1:-short} in
+short)
+	$bench sender -slices 2
+	$bench sender -slow 1 -slices 2
+	$bench plan
+	$bench protocol
+	$bench cold
+	$bench subscribe -rows 1,1000,10000
+	$bench pipeline -connections 100,500 -duration 8s
+	;;
+figures)
+	shift
+	out=docs/performance
+	mkdir -p $out
+	figure() { # NAME COMMAND [flags]: as the page shows it
+		name=$1
+		shift
+		echo "== $name: bench $*" >&2
+		$bench "$@" -json "$out/$name.json" -svg "$out/$name.svg" >/dev/null
+	}
+	figure sender sender "$@"
+	figure growth sender -targets 100,1000,10000,100000 "$@"
+	figure slow sender -slow 1 -slices 5 "$@"
+	figure plan plan "$@"
+	figure protocol protocol -sockets 16 "$@"
+	figure cold cold "$@"
+	figure subscribe subscribe -rows 1,1000,100000 "$@"
+	figure pipeline pipeline -connections 100,500,1000 -duration 20s "$@"
+	$bench document docs/performance.md
+	;;
+*) exec $bench "$@" ;;
+esac

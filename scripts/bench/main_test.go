@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"subwire/scripts/bench/report"
+)
+
+// TestMain also is the gateway that bench sender starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == serveGateway {
+		if err := runGateway(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// bench runs a command and returns its report, as it wrote it into a file.
+func bench(t *testing.T, args ...string) report.Report {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "report.json")
+	svg := filepath.Join(t.TempDir(), "plot.svg")
+	var out strings.Builder
+	if err := run(t.Context(), append(args, "-json", file, "-svg", svg), &out); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report.Report
+	if err := json.Unmarshal(raw, &r); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range r.Tables {
+		if len(table.Rows) == 0 || !strings.Contains(out.String(), table.Title) {
+			t.Errorf("table %q has %d rows; the text is:\n%s", table.Title, len(table.Rows), out.String())
+		}
+	}
+	if info, err := os.Stat(svg); err != nil || info.Size() < 1000 {
+		t.Errorf("the plot: %v", err)
+	}
+	if wd, err := os.Getwd(); err != nil || strings.Contains(string(raw), wd) {
+		t.Errorf("the report names a path of this machine (%v)", err)
+	}
+	return r
+}
+
+func TestPipelineLosesNothingAndItsCountsAddUp(t *testing.T) {
+	r := bench(t, "pipeline", "-root", "../..", "-connections", "6", "-operations", "2", "-chats", "2", "-rate", "5", "-duration", "2s")
+	counts := r.Find(countsTitle)
+	value := func(label string) float64 { return counts.Value(label, "6 subscribers") }
+	want := map[string]float64{
+		"expected": 3 * value("mutations"), "received": 3 * value("mutations"), "posts": 3 * value("mutations"),
+		"events fanned out": value("mutations"), "graphql invocations": value("mutations"),
+		"lost": 0, "duplicates": 0, "mutations failed": 0, "invocations failed": 0, "targets retried": 0,
+	}
+	for label, n := range want {
+		if got := value(label); got != n {
+			t.Errorf("%s: %v, want %v", label, got, n)
+		}
+	}
+	if value("mutations") < 1 || value("batches") < value("mutations") {
+		t.Errorf("counts are %+v", counts)
+	}
+	if p50, most := r.Find(latencyTitle).Value("p50", "6 subscribers"), r.Find(latencyTitle).Value("max", "6 subscribers"); !(p50 > 0 && p50 <= most) {
+		t.Errorf("latencies of %v and %v ms", p50, most)
+	}
+}
+
+func TestSenderPushesToEveryTarget(t *testing.T) {
+	r := bench(t, "sender", "-targets", "50", "-slice", "10ms", "-slices", "1", "-count", "2")
+	speed := r.Find(transportsTitle)
+	for _, way := range []string{"SDK", "lean"} {
+		if v := speed.Value("50", way); !(v > 0) {
+			t.Errorf("%s: %v pushes per CPU second", way, v)
+		}
+	}
+	if n := len(speed.Rows[0].Cells[0]); n != 2 {
+		t.Errorf("%d samples of 2 repetitions", n)
+	}
+}
+
+func TestSlowTargetsAreMeasuredAgainstNone(t *testing.T) {
+	r := bench(t, "sender", "-targets", "300", "-slow", "1", "-slice", "10ms", "-slices", "1")
+	if v := r.Find(slowTitle).Value("none", "% of none"); v != 100 {
+		t.Errorf("none is %v %% of itself", v)
+	}
+}
+
+func TestThePlannerReachesEverySubscriber(t *testing.T) {
+	r := bench(t, "plan", "-subscribers", "100,2000", "-operations", "3")
+	if v := r.Find(planTitle).Value("2000", "% of rows"); !(v > 0 && v <= 100) {
+		t.Errorf("the first batch leaves after %v %% of the rows", v)
+	}
+}
+
+func TestProtocolAnswersItsFrames(t *testing.T) {
+	if r := bench(t, "protocol"); !(r.Find(sessionTitle).Value("ping", "frames/s") > 0) {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestASubscribeCostsTheSameWhateverIsThere(t *testing.T) {
+	table := bench(t, "subscribe", "-root", "../..", "-rows", "1,200", "-ops", "5").Find(subscribeTitle)
+	for _, column := range []string{"calls", "write units", "read units"} {
+		if one, many := table.Value("1", column), table.Value("200", column); one != many || math.IsNaN(one) {
+			t.Errorf("%s: %v with one row, %v with many", column, one, many)
+		}
+	}
+}
+
+func TestNoFunctionCallsAnythingWhileItStarts(t *testing.T) {
+	table := bench(t, "cold", "-root", "../..", "-starts", "1").Find(coldTitle)
+	for _, row := range table.Rows {
+		if v := table.Value(row.Label, "connections before ready"); v != 0 {
+			t.Errorf("%s makes %v connections before its first event", row.Label, v)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{"Nothing": nil, "Unknown": {"nonsense"}, "UnknownFlag": {"plan", "-nonsense"},
+		"NoCount": {"plan", "-count", "0"}, "More": {"plan", "more"}, "NoNumber": {"plan", "-subscribers", "1,x"}} {
+		if err := run(context.Background(), args, io.Discard); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestSchedulesAreRandomAndRepeatable(t *testing.T) {
+	t.Parallel()
+	a, b, c := schedule(50, 10e9, 1), schedule(50, 10e9, 1), schedule(50, 10e9, 2)
+	if diff := cmp.Diff(a, b); diff != "" {
+		t.Error("one seed gives two schedules")
+	}
+	if cmp.Equal(a, c) {
+		t.Error("two seeds give one schedule")
+	}
+	if n := len(a); n < 400 || n > 600 {
+		t.Errorf("%d messages in 10 s at 50 per second", n)
+	}
+}
+
+func TestDocumentsAreFilled(t *testing.T) {
+	t.Parallel()
+	one := func(name string) (report.Report, error) {
+		if name != "plan" {
+			return report.Report{}, errors.New("no such report")
+		}
+		return report.Report{Command: name, Machine: report.Machine{Go: "go1", Cores: 2, CPU: "A"}}, nil
+	}
+	const want = "a\n<!-- bench plan -->\n```text\nbench plan\n2 cores, A, go1\n```\n<!-- end -->\nb\n"
+	for name, text := range map[string]string{"Empty": "a\n<!-- bench plan -->\n<!-- end -->\nb\n", "Again": want} {
+		if got, err := fill(text, one); err != nil || got != want {
+			t.Errorf("%s: got %v\n%s", name, err, got)
+		}
+	}
+	for name, text := range map[string]string{"NoEnd": "<!-- bench plan -->\n", "NoReport": "<!-- bench x -->\n<!-- end -->"} {
+		if _, err := fill(text, one); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
