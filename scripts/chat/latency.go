@@ -12,11 +12,11 @@ import (
 
 // measure posts n messages, each when the one before has arrived, and prints
 // how long they took from the begin of the mutation to the arrival of next.
-func measure(ctx context.Context, httpURL, wsURL string, n int, out io.Writer) error {
+func (s server) measure(ctx context.Context, n int, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	chat := "latency-" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	s, closeSocket, err := subscribe(ctx, wsURL, chat)
+	events, closeSocket, err := s.subscribe(ctx, chat)
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func measure(ctx context.Context, httpURL, wsURL string, n int, out io.Writer) e
 	go func() {
 		defer close(arrived)
 		for {
-			result, err := s.Next(ctx)
+			result, err := events.Next(ctx)
 			if err != nil {
 				return
 			}
@@ -36,14 +36,14 @@ func measure(ctx context.Context, httpURL, wsURL string, n int, out io.Writer) e
 			}
 		}
 	}()
-	if err := warmUp(ctx, httpURL, chat, arrived); err != nil {
+	if err := s.warmUp(ctx, chat, arrived); err != nil {
 		return err
 	}
 	var took []time.Duration
 	for i := range n {
 		text := fmt.Sprintf("message %d.", i)
 		start := time.Now()
-		if _, err := postTo(ctx, httpURL, chat, text, "chat"); err != nil {
+		if _, err := s.postTo(ctx, chat, text, "chat"); err != nil {
 			return err
 		}
 		for result := range arrived {
@@ -64,9 +64,9 @@ func measure(ctx context.Context, httpURL, wsURL string, n int, out io.Writer) e
 
 // warmUp posts until a message arrives: a subscribe is not acknowledged, so
 // that is how one knows that it was stored. It also starts the functions.
-func warmUp(ctx context.Context, httpURL, chat string, arrived <-chan string) error {
+func (s server) warmUp(ctx context.Context, chat string, arrived <-chan string) error {
 	for {
-		if _, err := postTo(ctx, httpURL, chat, "warm-up", "chat"); err != nil {
+		if _, err := s.postTo(ctx, chat, "warm-up", "chat"); err != nil {
 			return err
 		}
 		select {

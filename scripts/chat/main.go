@@ -39,6 +39,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	post := flags.String("post", "", "post a message to `CHAT`")
 	latency := flags.Int("latency", 0, "measure `N` messages, one after the other, from mutation to next")
 	text := flags.String("text", "", "what to post")
+	token := flags.String("token", "", "`TOKEN` of the viewer, for a deployment with AUTH=jwt")
 	name := flags.String("name", "someone", "sender's name of the post")
 	httpURL := flags.String("http", "http://127.0.0.1:4000/graphql", "`URL` of GraphQL over HTTP")
 	wsURL := flags.String("ws", "ws://127.0.0.1:4001/local", "`URL` of the WebSocket API")
@@ -53,15 +54,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		*httpURL, *wsURL = d.HTTPURL, d.WSURL
 	}
+	s := server{*httpURL, *wsURL, *token}
 	switch {
 	case *listen != "":
-		return listenTo(ctx, *wsURL, *listen, out)
+		return s.listenTo(ctx, *listen, out)
 	case *post != "":
-		answer, err := postTo(ctx, *httpURL, *post, *text, *name)
+		answer, err := s.postTo(ctx, *post, *text, *name)
 		fmt.Fprintln(out, answer)
 		return err
 	case *latency > 0:
-		return measure(ctx, *httpURL, *wsURL, *latency, out)
+		return s.measure(ctx, *latency, out)
 	}
 	return errors.New("say -listen CHAT, -post CHAT -text TEXT, or -latency N")
 }
@@ -76,15 +78,26 @@ const (
 	keepAlive = 2 * time.Minute
 )
 
+// server is where to, and as whom.
+type server struct{ http, ws, token string } // the token may be ""
+
+// authorization is the header of a request, or the payload of connection_init.
+func (s server) authorization() map[string]string {
+	if s.token == "" {
+		return nil
+	}
+	return map[string]string{"Authorization": "Bearer " + s.token}
+}
+
 // listenTo prints each execution result as it comes, one line each.
-func listenTo(ctx context.Context, url, chat string, out io.Writer) error {
-	s, closeSocket, err := subscribe(ctx, url, chat)
+func (s server) listenTo(ctx context.Context, chat string, out io.Writer) error {
+	events, closeSocket, err := s.subscribe(ctx, chat)
 	if err != nil {
 		return err
 	}
 	defer closeSocket()
 	for {
-		result, err := s.Next(ctx)
+		result, err := events.Next(ctx)
 		if err != nil {
 			return err
 		}
@@ -92,31 +105,38 @@ func listenTo(ctx context.Context, url, chat string, out io.Writer) error {
 	}
 }
 
-func subscribe(ctx context.Context, url, chat string) (_ *wsclient.Subscription, closeSocket func(), err error) {
-	client, err := wsclient.Dial(ctx, url, wsclient.Options{KeepAlive: keepAlive})
-	if err != nil {
-		return nil, nil, fmt.Errorf("connect to %s: %w", url, err)
+func (s server) subscribe(ctx context.Context, chat string) (_ *wsclient.Subscription, closeSocket func(), err error) {
+	options := wsclient.Options{KeepAlive: keepAlive}
+	if s.token != "" {
+		options.Init = s.authorization()
 	}
-	s, err := client.Subscribe(ctx, wsclient.Operation{Query: newMessage, Name: "NewMessage", Variables: map[string]string{"chatId": chat}})
+	client, err := wsclient.Dial(ctx, s.ws, options)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to %s: %w", s.ws, err)
+	}
+	events, err := client.Subscribe(ctx, wsclient.Operation{Query: newMessage, Name: "NewMessage", Variables: map[string]string{"chatId": chat}})
 	if err != nil {
 		client.Close()
 		return nil, nil, err
 	}
-	return s, client.Close, nil
+	return events, client.Close, nil
 }
 
 // postTo writes a message and returns the answer.
-func postTo(ctx context.Context, url, chat, text, name string) (string, error) {
+func (s server) postTo(ctx context.Context, chat, text, name string) (string, error) {
 	body, err := json.Marshal(map[string]any{"query": postMessage, "operationName": "PostMessage",
 		"variables": map[string]string{"chatId": chat, "content": text, "senderName": name}})
 	if err != nil {
 		return "", err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.http, bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	for name, value := range s.authorization() {
+		request.Header.Set(name, value)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return "", err

@@ -26,6 +26,8 @@ func main() {
 	flag.StringVar(&cfg.HTTP, "http", "127.0.0.1:4000", "`address` of the HTTP API; a free port when it is taken")
 	flag.StringVar(&cfg.WS, "ws", "127.0.0.1:4001", "`address` of the WebSocket API, likewise")
 	flag.StringVar(&cfg.Control, "control", "", "loopback `address` of an API that cuts the gateway and kills functions, for tests; default none")
+	mode := flag.String("auth", "anonymous", "`mode`: with jwt, viewers need tokens, which scripts/token gives")
+	flag.StringVar(&cfg.Issuer, "issuer", "127.0.0.1:4002", "`address` of the issuer of tokens, likewise")
 	flag.StringVar(&cfg.Data, "data", "", "`folder` that keeps data between runs; default in memory")
 	plan := flag.String("fault", "", "`plan` of what goes wrong, such as "+faults.Full+"; sender:fail(CHAT) is a bug")
 	flag.Uint64Var(&cfg.Seed, "seed", 0, "of the faults; default random")
@@ -35,6 +37,10 @@ func main() {
 	cfg.Log = slog.New(newLineHandler(os.Stderr))
 	if *verbose {
 		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
+	}
+	if cfg.Tokens = *mode == "jwt"; !cfg.Tokens && *mode != "anonymous" {
+		fmt.Fprintln(os.Stderr, "subwire: -auth is anonymous or jwt")
+		os.Exit(2)
 	}
 	if err := setFaults(&cfg, *plan); err != nil {
 		fmt.Fprintln(os.Stderr, "subwire:", err)
@@ -74,6 +80,9 @@ func run(ctx context.Context, cfg cloud.Config) error {
 	if c.ControlURL != "" {
 		control = "  control             " + c.ControlURL + "\n"
 	}
+	if c.IssuerURL != "" {
+		control += fmt.Sprintf(withTokens, c.IssuerURL, c.IssuerURL)
+	}
 	fmt.Printf(banner, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath)+"/", c.HTTPURL, c.WSURL, control, c.HTTPURL)
 	<-ctx.Done()
 	fmt.Println("\nstopping")
@@ -82,6 +91,11 @@ func run(ctx context.Context, cfg cloud.Config) error {
 	}
 	return nil
 }
+
+const withTokens = `  tokens              %s   (a viewer needs one, as the header Authorization: Bearer TOKEN)
+
+  go run ./scripts/token -issuer %s -viewer ada -chats lobby
+`
 
 const banner = `
 Subwire is running. Ctrl-C stops it.

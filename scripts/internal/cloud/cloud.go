@@ -20,6 +20,7 @@ import (
 	"subwire/scripts/internal/backend"
 	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/faults"
+	"subwire/scripts/internal/issuer"
 	"subwire/scripts/internal/lambdart"
 	"subwire/scripts/internal/meter"
 	"subwire/shared/topology"
@@ -31,6 +32,8 @@ type Config struct {
 	HTTP     string            // address of the HTTP API; default a free port on loopback
 	WS       string            // address of the WebSocket API, likewise
 	Control  string            // loopback address of the control API (see control.go); "" for none
+	Tokens   bool              // viewers need tokens, which an issuer gives to everybody
+	Issuer   string            // its address; default a free port on loopback
 	Data     string            // folder that keeps tables and queues between runs; "" for memory
 	Settings map[string]string // environment for the functions, beside what topology gives them
 	Limits   apigwemu.Limits   // of the gateway; zero fields as AWS has them
@@ -50,6 +53,8 @@ const stage = "local"
 type Cloud struct {
 	HTTPURL, WSURL string // for clients
 	ControlURL     string // of the control API; "" without
+	IssuerURL      string // of the issuer of tokens; "" without
+	Issuer         *issuer.Issuer
 	Backend        *backend.Backend
 	Gateway        *apigwemu.Gateway
 	Functions      map[string]*lambdart.Function // by name
@@ -86,6 +91,9 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		return nil, err
 	}
 	if c.Queues, err = c.Backend.CreateQueues(ctx, prefix); err != nil {
+		return nil, err
+	}
+	if err := c.startIssuer(); err != nil {
 		return nil, err
 	}
 	ws, err := listen(cfg.WS)
