@@ -1,5 +1,6 @@
 // Apollo Client over a split link, as its documentation has it: HTTP for queries
-// and mutations, GraphQLWsLink for subscriptions.
+// and mutations, GraphQLWsLink for subscriptions. It reads the history, then
+// subscribes after its newest message and resumes after each loss of the connection.
 //   node apollo.mjs HTTP_URL WS_URL CHAT_ID
 // Prints {"next": message} for each new message. Standard input takes commands,
 // one a line: "post TEXT" and "history"; each is answered with one JSON line.
@@ -10,11 +11,12 @@ import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { getMainDefinition } from '@apollo/client/utilities';
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
+import { resuming, settings } from '../../functions/graphql/web/src/resume.mjs';
 
 const [httpUrl, wsUrl, chatId] = process.argv.slice(2);
 const print = (line) => console.log(JSON.stringify(line));
 
-const socket = createClient({ url: wsUrl, webSocketImpl: WebSocket });
+const socket = resuming(createClient({ ...settings, url: wsUrl, webSocketImpl: WebSocket }));
 const isSubscription = ({ query }) => {
   const definition = getMainDefinition(query);
   return definition.kind === 'OperationDefinition' && definition.operation === 'subscription';
@@ -26,10 +28,20 @@ const client = new ApolloClient({
 
 const fields = gql`fragment Fields on Message { id content senderName }`;
 
+const history = () =>
+  client.query({
+    query: gql`query History($chatId: ID!) { getNewMessages(chatId: $chatId) { ...Fields } } ${fields}`,
+    variables: { chatId },
+    fetchPolicy: 'network-only',
+  });
+
+const messages = (await history()).data.getNewMessages;
 const subscription = client
   .subscribe({
-    query: gql`subscription NewMessage($chatId: ID!) { newMessage(chatId: $chatId) { ...Fields } } ${fields}`,
-    variables: { chatId },
+    query: gql`subscription NewMessage($chatId: ID!, $after: ID) {
+      newMessage(chatId: $chatId, after: $after) { ...Fields }
+    } ${fields}`,
+    variables: { chatId, after: messages.at(-1)?.id ?? '0'.repeat(26) },
   })
   .subscribe({
     next: ({ data, error }) => print(error ? { error: error.message } : { next: data.newMessage }),
@@ -43,13 +55,6 @@ const post = (content) =>
       postMessage(chatId: $chatId, content: $content, senderName: "Apollo") { ...Fields }
     } ${fields}`,
     variables: { chatId, content },
-  });
-
-const history = () =>
-  client.query({
-    query: gql`query History($chatId: ID!) { getNewMessages(chatId: $chatId) { ...Fields } } ${fields}`,
-    variables: { chatId },
-    fetchPolicy: 'network-only',
   });
 
 for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -176,6 +176,11 @@ func subscribers(t *testing.T, chatID string) int {
 	return n
 }
 
+// chats is the store of a cloud's chat messages.
+func chats(c *cloud.Cloud) *dynamo.Store {
+	return dynamo.New(dynamo.NewClient(c.Backend.AWS()), dynamo.Tables{Messages: c.Tables[topology.Messages.Name]})
+}
+
 func awaitSubscribers(t *testing.T, chatID string, n int) {
 	t.Helper()
 	await(t, fmt.Sprintf("%d subscribers of %s", n, chatID), func() bool { return subscribers(t, chatID) == n })
