@@ -1,19 +1,26 @@
-import { useState, type FormEvent } from 'react';
+import { useState, type ChangeEvent, type FormEvent } from 'react';
+import { nameOf, type Identity } from './identity.ts';
 import { ThemeButton } from './ThemeButton.tsx';
 
 interface Props {
   chatId: string;
-  name: string;
-  onEnter: (chatId: string, name: string) => void;
+  user: Identity;
+  needsToken: boolean;
+  onEnter: (chatId: string, user: Identity) => void;
 }
 
-/** Asks for a name and a chat. */
-export function Entrance({ chatId, name, onEnter }: Props) {
-  const [chosenName, setName] = useState(name);
-  const [chosenChat, setChat] = useState(chatId || 'lobby');
+/** Asks for a chat, and for a name or a token that has one. */
+export function Entrance({ chatId, user, needsToken, onEnter }: Props) {
+  const [name, setName] = useState(user.name);
+  const [token, setToken] = useState(user.token);
+  const [chat, setChat] = useState(chatId || 'lobby');
   const enter = (e: FormEvent) => {
     e.preventDefault();
-    onEnter(chosenChat.trim(), chosenName.trim());
+    onEnter(chat.trim(), needsToken ? { name: nameOf(token.trim()) ?? '', token: token.trim() } : { name: name.trim(), token: '' });
+  };
+  const changeToken = (e: ChangeEvent<HTMLInputElement>) => {
+    e.target.setCustomValidity(nameOf(e.target.value.trim()) ? '' : 'This is no JSON Web Token with a name.');
+    setToken(e.target.value);
   };
   return (
     <main className="entrance">
@@ -22,10 +29,19 @@ export function Entrance({ chatId, name, onEnter }: Props) {
         <Logo />
         <h1>Subwire</h1>
         <p className="lead">A chat over GraphQL subscriptions, without servers.</p>
-        <label htmlFor="name">Your name</label>
-        <input id="name" value={chosenName} onChange={(e) => setName(e.target.value)} required pattern=".*\S.*" maxLength={40} autoComplete="nickname" autoFocus={!name} placeholder="Ada" />
+        {needsToken ? (
+          <>
+            <label htmlFor="token">Your token</label>
+            <input id="token" type="password" value={token} onChange={changeToken} required autoComplete="off" autoFocus={!token} />
+          </>
+        ) : (
+          <>
+            <label htmlFor="name">Your name</label>
+            <input id="name" value={name} onChange={(e) => setName(e.target.value)} required pattern=".*\S.*" maxLength={30} autoComplete="nickname" autoFocus={!name} placeholder="Ada" />
+          </>
+        )}
         <label htmlFor="chat">Chat</label>
-        <input id="chat" value={chosenChat} onChange={(e) => setChat(e.target.value)} required pattern=".*\S.*" maxLength={40} autoComplete="off" autoCapitalize="none" spellCheck={false} />
+        <input id="chat" value={chat} onChange={(e) => setChat(e.target.value)} required pattern=".*\S.*" maxLength={30} autoComplete="off" autoCapitalize="none" spellCheck={false} />
         <button className="primary" type="submit">Join the chat</button>
         <p className="hint">Open this page in a second window and write to yourself.</p>
       </form>

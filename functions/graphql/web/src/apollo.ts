@@ -3,6 +3,7 @@ import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { getMainDefinition } from '@apollo/client/utilities';
 import type { Client } from 'graphql-ws';
 import { merge, type Message } from './messages.ts';
+import { authorization } from './socket.ts';
 
 const fields = gql`
   fragment Fields on Message {
@@ -43,13 +44,13 @@ export const NewMessage: TypedDocumentNode<{ newMessage: Message }, { chatId: st
 `;
 
 /** Apollo Client over a split link: the socket for subscriptions, HTTP for the rest. */
-export function createApollo(socket: Client): ApolloClient {
+export function createApollo(socket: Client, token: string): ApolloClient {
   const isSubscription = ({ query }: ApolloLink.Operation) => {
     const definition = getMainDefinition(query);
     return definition.kind === 'OperationDefinition' && definition.operation === 'subscription';
   };
   return new ApolloClient({
-    link: ApolloLink.split(isSubscription, new GraphQLWsLink(socket), new HttpLink({ uri: '/graphql' })),
+    link: ApolloLink.split(isSubscription, new GraphQLWsLink(socket), new HttpLink({ uri: '/graphql', headers: authorization(token) })),
     cache: new InMemoryCache({
       typePolicies: {
         Query: {

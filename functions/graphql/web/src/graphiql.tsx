@@ -1,10 +1,11 @@
 import 'graphiql/setup-workers/vite';
 import 'graphiql/style.css';
-import { createGraphiQLFetcher } from '@graphiql/toolkit';
+import { createGraphiQLFetcher, type Fetcher } from '@graphiql/toolkit';
 import { GraphiQL } from 'graphiql';
 import { createClient } from 'graphql-ws';
 import { createRoot } from 'react-dom/client';
 import { loadConfig } from './config.ts';
+import { settings } from './resume.mjs';
 
 const sample = `# Run one of them with Ctrl-Enter, the subscription first.
 subscription Listen {
@@ -31,6 +32,9 @@ query Read {
 `;
 
 const { webSocketUrl } = await loadConfig();
-const wsClient = createClient({ url: webSocketUrl, keepAlive: 120_000 });
-const fetcher = createGraphiQLFetcher({ url: location.pathname, wsClient });
+/** Headers of the request are sent in connection_init too: a token is written once. */
+const fetcher: Fetcher = (params, options) => {
+  const wsClient = createClient({ ...settings, url: webSocketUrl, connectionParams: options?.headers });
+  return createGraphiQLFetcher({ url: location.pathname, wsClient })(params, options);
+};
 createRoot(document.getElementById('root')!).render(<GraphiQL fetcher={fetcher} defaultQuery={sample} />);

@@ -31,14 +31,18 @@ export class Observed<T> {
 /** The reason in a refusal: `connection_error: 4401 Unauthorized`. */
 export const reasonOf = (e: Error): string => /connection_error: ([^"]+)/.exec(e.message)?.[1] ?? e.message;
 
+/** What says who the user is, in HTTP and on the socket. */
+export const authorization = (token: string): Record<string, string> => (token ? { Authorization: `Bearer ${token}` } : {});
+
 /** The socket to the server, and what is to be told of it. */
-export function openSocket(url: string): { client: Client; status: Observed<Status> } {
+export function openSocket(url: string, token: string): { client: Client; status: Observed<Status> } {
   const status = new Observed<Status>({ state: 'connecting' });
   let wake = () => {}; // ends the wait for the next try
   let heard = Date.now(); // when the server said something
   const client = createClient({
     ...settings,
     url,
+    connectionParams: authorization(token),
     keepAlive,
     retryWait: async (retries) => {
       const wait = waitTime(retries);

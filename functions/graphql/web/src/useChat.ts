@@ -26,14 +26,16 @@ export function useChat(chatId: string, name: string) {
   const [drafts, dispatch] = useReducer(change, []);
   const [attempt, setAttempt] = useState(0);
   const [failure, setFailure] = useState('');
-  const [hasEarlier, setHasEarlier] = useState(true);
+  // The id from which on all is loaded, "" for everything. What comes live from
+  // before it (a replay overlaps, a dead letter is sent again) would hide a gap.
+  const [oldest, setOldest] = useState('');
   const query = useQuery(History, { variables: { chatId, limit: pageSize } });
   const messages = query.data?.getNewMessages ?? none;
-  const latest = useRef(messages);
-  latest.current = messages;
+  const latest = useRef({ messages, oldest });
+  latest.current = { messages, oldest };
 
   const add = useCallback(
-    (m: Message) => client.writeQuery({ query: History, variables: { chatId }, data: { getNewMessages: [m] } }),
+    (m: Message) => m.id >= latest.current.oldest && client.writeQuery({ query: History, variables: { chatId }, data: { getNewMessages: [m] } }),
     [client, chatId],
   );
 
@@ -41,14 +43,16 @@ export function useChat(chatId: string, name: string) {
   const isRead = query.data !== undefined;
   useEffect(() => {
     if (!isRead) return;
+    const { messages } = latest.current;
     setFailure('');
+    setOldest(messages.length >= pageSize ? messages[0]!.id : '');
     const fail = (e: unknown) => {
       if (!isTooMuchMissed(e)) return setFailure(explain(e));
       client.cache.evict({ id: 'ROOT_QUERY', fieldName: 'getNewMessages', args: { chatId } });
       void query.refetch().then(() => setAttempt((n) => n + 1));
     };
     const subscription = client
-      .subscribe({ query: NewMessage, variables: { chatId, after: newest(latest.current) || earliest }, fetchPolicy: 'no-cache' })
+      .subscribe({ query: NewMessage, variables: { chatId, after: newest(messages) || earliest }, fetchPolicy: 'no-cache' })
       .subscribe({ next: ({ data, error }) => (error ? fail(error) : data && add(data.newMessage)), error: fail });
     return () => subscription.unsubscribe();
   }, [client, chatId, isRead, attempt]);
@@ -70,13 +74,14 @@ export function useChat(chatId: string, name: string) {
     });
   };
   const send = (content: string) => {
-    const draft = { key: Date.now() + Math.random(), content, createdAt: new Date().toISOString(), after: newest(latest.current) };
+    const draft = { key: Date.now() + Math.random(), content, createdAt: new Date().toISOString(), after: newest(messages) };
     dispatch({ add: draft });
     post(draft);
   };
   const loadEarlier = async () => {
-    const { data } = await query.fetchMore({ variables: { before: latest.current[0]?.id, limit: pageSize } });
-    setHasEarlier((data?.getNewMessages.length ?? 0) >= pageSize);
+    const { data } = await query.fetchMore({ variables: { before: oldest, limit: pageSize } });
+    const page = data?.getNewMessages ?? [];
+    setOldest(page.length >= pageSize ? page[0]!.id : '');
   };
 
   return {
@@ -84,7 +89,7 @@ export function useChat(chatId: string, name: string) {
     drafts: outstanding(drafts, messages, name),
     isLoading: !isRead && !query.error,
     failure: query.error ? explain(query.error) : failure,
-    hasEarlier: hasEarlier && messages.length >= pageSize,
+    hasEarlier: oldest !== '',
     tryAgain: () => (query.error ? void query.refetch() : setAttempt((n) => n + 1)),
     send,
     retry: post,
