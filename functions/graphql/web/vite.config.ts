@@ -31,6 +31,7 @@ export default defineConfig({
     modulePreload: { polyfill: false }, // it would be an inline script's work
     chunkSizeWarningLimit: 3000, // GraphiQL's editor
     rolldownOptions: {
+      checks: { pluginTimings: false },
       input: ['index.html', 'graphiql.html'],
       onLog: (level, log, handle) => log.code === 'MODULE_LEVEL_DIRECTIVE' || handle(level, log), // "use client", which means nothing here
     },
