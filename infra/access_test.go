@@ -77,6 +77,35 @@ func TestRolesAllowWhatTopologySaysAndNothingElse(t *testing.T) {
 	}
 }
 
+// Only who checks tokens may read the key, and nobody any other.
+func TestTheKeyOfTokens(t *testing.T) {
+	t.Parallel()
+	const where = " on arn:Partition:"
+	want := []string{"secretsmanager:GetSecretValue" + where + "secretsmanager:Region:AccountId:secret:jwt-??????",
+		"ssm:GetParameter" + where + "ssm:Region:AccountId:parameter/aws/reference/secretsmanager/jwt"}
+	names := map[any]topology.Function{}
+	for _, f := range topology.Functions() {
+		names["subwire-prod-"+f.Name] = f
+	}
+	for id, p := range everySwitch.all("AWS::Lambda::Function") {
+		f, ours := names[p["FunctionName"]]
+		if !ours {
+			t.Errorf("%s is called %v", id, p["FunctionName"])
+			continue
+		}
+		role := strings.TrimSuffix(strings.TrimPrefix(everySwitch.text(p["Role"]), "<Arn of "), ">")
+		var got []string
+		for _, permission := range granted(t, everySwitch, everySwitch.Resources[role].Properties) {
+			if strings.HasPrefix(permission, "ssm:") || strings.HasPrefix(permission, "secretsmanager:") {
+				got = append(got, permission)
+			}
+		}
+		if checks := slices.Contains(f.Settings, topology.JWTKey); checks != (len(got) > 0) || checks && !slices.Equal(got, want) {
+			t.Errorf("%s may %v", f.Name, got)
+		}
+	}
+}
+
 func TestWildcardsAreKnown(t *testing.T) {
 	t.Parallel()
 	sockets := "execute-api:ManageConnections on arn:Partition:execute-api:Region:AccountId:<subwire-dev-sockets>/live/"

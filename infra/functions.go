@@ -104,6 +104,7 @@ func (s *stack) role(f topology.Function, logs awslogs.LogGroup) awsiam.Role {
 		}
 		statements = append(statements, allow(s.resource(p), actions...))
 	}
+	statements = append(statements, s.keyAccess(f)...)
 	return awsiam.NewRole(s.cdk, jsii.String("role-"+f.Name), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
 		InlinePolicies: &map[string]awsiam.PolicyDocument{

@@ -86,6 +86,9 @@ func parse(context map[string]string) (options, error) {
 		"certificate", "the ARN of a certificate, with wsDomain or httpDomain or both")
 	must(value["wsDomain"] == "" || value["wsDomain"] != value["httpDomain"], "wsDomain", "another domain than httpDomain")
 	overrides, err := parseSettings(value["settings"])
+	if err == nil {
+		err = checkAuth(overrides)
+	}
 	if err != nil {
 		errs = append(errs, fmt.Sprintf("-c settings=%s: %v", value["settings"], err))
 	}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+
+	"subwire/shared/topology"
+)
+
+// parameterPrefix begins a JWT_KEY that names a parameter, and secretPrefix a
+// parameter that stands for a secret of Secrets Manager ("Referencing AWS
+// Secrets Manager secrets from Parameter Store parameters").
+const (
+	parameterPrefix = "ssm:"
+	secretPrefix    = "/aws/reference/secretsmanager/"
+)
+
+// checkAuth refuses settings with which no function that checks tokens would
+// start, and a key that everybody could read who may see a function.
+func checkAuth(settings map[string]string) error {
+	if mode := settings[topology.Auth.Env]; mode == "" || mode == topology.Auth.Default {
+		return nil
+	}
+	url, key := settings[topology.JWTKeysURL.Env], settings[topology.JWTKey.Env]
+	switch {
+	case settings[topology.JWTIssuer.Env] == "" || settings[topology.JWTAudience.Env] == "":
+		return errors.New("AUTH=jwt needs JWT_ISSUER and JWT_AUDIENCE")
+	case (url == "") == (key == ""):
+		return errors.New("AUTH=jwt needs either JWT_JWKS_URL or JWT_KEY")
+	case key != "" && !strings.HasPrefix(key, parameterPrefix):
+		return errors.New("JWT_KEY must be ssm:NAME of a parameter: a function's settings are no place for a secret")
+	}
+	return nil
+}
+
+// keyAccess lets a function that checks tokens read the parameter with the key,
+// if there is one.
+func (s *stack) keyAccess(f topology.Function) []awsiam.PolicyStatement {
+	name, isParameter := strings.CutPrefix(s.overrides[topology.JWTKey.Env], parameterPrefix)
+	if !isParameter || !slices.Contains(f.Settings, topology.JWTKey) {
+		return nil
+	}
+	access := []awsiam.PolicyStatement{allow(s.arn("ssm", "parameter/"+strings.TrimPrefix(name, "/")), "ssm:GetParameter")}
+	if secret, ok := strings.CutPrefix(name, secretPrefix); ok {
+		// Secrets Manager adds six characters to each secret's name.
+		access = append(access, allow(s.arn("secretsmanager", "secret:"+secret+"-??????"), "secretsmanager:GetSecretValue"))
+	}
+	return access
+}
