@@ -75,12 +75,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// stopClouds stops both at once, as each takes its time.
+// stopClouds stops all at once, as each takes its time.
 func stopClouds() {
 	var wg sync.WaitGroup
 	wg.Go(local.Stop)
 	if isHurried.Load() {
 		if c, err := hurried(); err == nil {
+			wg.Go(c.Stop)
+		}
+	}
+	if isSecured.Load() {
+		if c, err := secured(); err == nil {
 			wg.Go(c.Stop)
 		}
 	}
@@ -164,7 +169,9 @@ func await(t *testing.T, what string, condition func() bool) {
 }
 
 // subscribers counts the stored subscriptions of a chat.
-func subscribers(t *testing.T, chatID string) int {
+func subscribers(t *testing.T, chatID string) int { return subscribersIn(t, store, chatID) }
+
+func subscribersIn(t *testing.T, store *dynamo.Store, chatID string) int {
 	t.Helper()
 	n := 0
 	for _, err := range store.Subscriptions(t.Context(), chat.Topic(chatID), time.Now()) {
