@@ -34,7 +34,7 @@ var isSecured atomic.Bool // whether secured was started
 // The viewers, the chats, and what the first may do with the second. What is
 // not said is forbidden.
 var (
-	chats   = []string{"red", "green", "blue"}
+	colours = []string{"red", "green", "blue"}
 	viewers = map[string]struct{ read, write []string }{
 		"ada": {read: []string{"*"}, write: []string{"*"}},
 		"bob": {read: []string{"red", "green"}, write: []string{"red"}},
@@ -188,12 +188,12 @@ func TestWhoMayDoWhat(t *testing.T) {
 	for name := range viewers {
 		people[name] = newPerson(t, name, prefix)
 	}
-	for _, chat := range chats { // one message in each
+	for _, chat := range colours { // one message in each
 		people["ada"].overHTTP(t, chatOperation(writeChat, prefix+chat, "first in "+chat))
 	}
 	heard := map[string]*wsclient.Subscription{} // by viewer and chat
 	for name, p := range people {
-		for _, chat := range chats {
+		for _, chat := range colours {
 			s, err := p.client.Subscribe(within(t), chatOperation(hearChat, prefix+chat, ""))
 			if err != nil {
 				t.Fatal(err)
@@ -207,7 +207,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			}
 		}
 	}
-	for _, chat := range chats {
+	for _, chat := range colours {
 		n := 0
 		for _, v := range viewers {
 			if may(v.read, chat) {
@@ -217,7 +217,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		awaitSecuredSubscribers(t, people["ada"].cloud, prefix+chat, n)
 	}
 	for name, p := range people {
-		for _, chat := range chats {
+		for _, chat := range colours {
 			for transport, run := range map[string]func(*testing.T, wsclient.Operation) string{"HTTP": p.overHTTP, "WebSocket": p.overSocket} {
 				what := name + " over " + transport + ", " + chat
 				if got, want := judge(t, what, run(t, chatOperation(readChat, prefix+chat, "")), "first in "+chat), may(viewers[name].read, chat); got != want {
@@ -231,11 +231,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 		}
 	}
 	// The last message of each chat is ada's; when it has arrived, all has.
-	for _, chat := range chats {
+	for _, chat := range colours {
 		people["ada"].overHTTP(t, chatOperation(writeChat, prefix+chat, "last"))
 	}
 	for name := range viewers {
-		for _, chat := range chats {
+		for _, chat := range colours {
 			if may(viewers[name].read, chat) {
 				hears(t, heard[name+chat], name, chat, prefix)
 			}
