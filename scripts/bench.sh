@@ -6,9 +6,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
-need go java mvn
+need go java mvn node npm
 scripts/build.sh local
 go build -o bin/local/bench ./scripts/bench
+(cd scripts/bench/peers && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error; })
 bench=bin/local/bench
 
 case ${1:-short} in
@@ -20,6 +21,8 @@ short)
 	$bench cold
 	$bench subscribe -rows 1,1000,10000
 	$bench pipeline -connections 100,500 -duration 8s
+	$bench cost
+	$bench peers -subscribers 100 -events 10
 	;;
 figures)
 	shift
@@ -39,6 +42,8 @@ figures)
 	figure cold cold "$@"
 	figure subscribe subscribe -rows 1,1000,100000 "$@"
 	figure pipeline pipeline -connections 100,500,1000 -duration 20s "$@"
+	figure cost cost -check 1,10,100,1000
+	figure peers peers "$@"
 	$bench document docs/performance.md
 	;;
 *) exec $bench "$@" ;;

@@ -18,6 +18,7 @@ scripts/testinfra.sh
 
 step "npm clients"
 (cd scripts/clients && npm ci --no-audit --no-fund --loglevel=error)
+(cd scripts/bench/peers && npm ci --no-audit --no-fund --loglevel=error)
 
 step "each module on its own (GOWORK=off)"
 for module in shared functions; do

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -69,6 +70,27 @@ func (g *gateway) stop() {
 	_ = g.cmd.Wait() // nothing hangs on how it ended
 }
 
+// posts is how many posts have come so far.
+func (g *gateway) posts() (float64, error) {
+	cfg, err := g.aws()
+	if err != nil {
+		return 0, err
+	}
+	req, err := http.NewRequest(http.MethodGet, g.URL, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Close = true // nothing is left of a look
+	resp, err := cfg.HTTPClient.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("count posts: %w", err)
+	}
+	defer resp.Body.Close()
+	var n float64
+	_, err = fmt.Fscan(resp.Body, &n)
+	return n, err
+}
+
 // aws is a configuration of clients that trust the gateway, with credentials
 // as a function has them.
 func (g *gateway) aws() (aws.Config, error) {
@@ -93,7 +115,15 @@ func (g *gateway) aws() (aws.Config, error) {
 
 // runGateway serves HTTP/1.1 over TLS on a free port, until in ends.
 func runGateway(in io.Reader, out io.Writer) error {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(answer))
+	var posts atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = fmt.Fprint(w, posts.Load()) // the caller may have gone
+			return
+		}
+		posts.Add(1)
+		answer(w, r)
+	}))
 	server.StartTLS()
 	defer server.Close()
 	err := json.NewEncoder(out).Encode(gateway{URL: server.URL + "/bench", Certificate: server.Certificate().Raw})

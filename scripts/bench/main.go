@@ -30,7 +30,7 @@ type measure func(ctx context.Context, seed uint64) (report.Report, error)
 
 func commands() []command {
 	return []command{pipelineCommand(), senderCommand(), planCommand(), protocolCommand(), subscribeCommand(), coldCommand(),
-		costCommand()}
+		costCommand(), peersCommand()}
 }
 
 func main() {
@@ -55,6 +55,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if len(args) == 2 && args[0] == fillDocument {
 		return document(args[1])
+	}
+	if len(args) == 1 && args[0] == servePeer {
+		return runPeer(ctx, os.Stdin, out)
 	}
 	if len(args) > 0 {
 		for _, c := range commands() {

@@ -20,8 +20,8 @@ import (
 
 // TestMain also is the gateway that bench sender starts.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == serveGateway {
-		if err := runGateway(os.Stdin, os.Stdout); err != nil {
+	if len(os.Args) == 2 && (os.Args[1] == serveGateway || os.Args[1] == servePeer) { // this program, started by itself
+		if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
