@@ -129,6 +129,40 @@ func TestPutSubscriptionReportsUnknownEffect(t *testing.T) {
 	}
 }
 
+// A message that is stored must be found, and a subscription that is: else a
+// client that resumes has a hole (ARCHITECTURE.md, invariant 8).
+func TestReadsThatAResumeReliesOnAreConsistent(t *testing.T) {
+	t.Parallel()
+	s, got := scripted(t, answer{200, ok}, answer{200, ok})
+	if _, err := s.Messages(t.Context(), "1", "0", "", 5); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range s.Subscriptions(t.Context(), "t", time.Now()) {
+		t.Fatal(err)
+	}
+	for _, r := range *got {
+		if r.action != "Query" || r.body["ConsistentRead"] != true {
+			t.Errorf("%s is sent with %v", r.action, r.body)
+		}
+	}
+}
+
+func TestActivateSubscriptionRetriesContention(t *testing.T) {
+	t.Parallel()
+	s, got := scripted(t, answer{200, ok}, cancelled("None", "TransactionConflict"), answer{400, inProgress}, answer{200, ok})
+	err := s.ActivateSubscription(t.Context(), pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t"}, pubsub.Operation{}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"PutItem", "TransactWriteItems", "TransactWriteItems", "TransactWriteItems"}
+	if diff := cmp.Diff(want, actions(*got)); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	if first, last := (*got)[1].body["ClientRequestToken"], (*got)[3].body["ClientRequestToken"]; first != last || first == nil {
+		t.Errorf("tokens %v and %v: a lost answer would count twice", first, last)
+	}
+}
+
 func TestAcknowledgeKnowsItsOwnAttempt(t *testing.T) {
 	t.Parallel()
 	for _, own := range []bool{true, false} {
