@@ -1,8 +1,8 @@
-// Package secrets tests that what clients entrust to the pipeline is not in its
+// Package security tests that what clients entrust to the pipeline is not in its
 // logs: not at the level debug, not when it is refused and not when it breaks
-// something. It has no code but this test, which needs the functions built for
+// something. Its tests need the functions built for
 // this machine (scripts/build.sh local).
-package secrets
+package security
 
 import (
 	"bytes"
