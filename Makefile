@@ -1,7 +1,7 @@
 # Every target calls one script; each script can be run alone as well.
 SECONDS ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help bench build test test-web test-infra test-deploy deploy diff destroy chaos fuzz run fmt lint imports clean
+.PHONY: help bench build test test-web test-infra test-deploy deploy diff destroy chaos fuzz scan run fmt lint imports clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: ## Measure, in five minutes at most (ARGS='sender -count 5' for one comma
 
 chaos: ## Break everything at random for ten minutes, and check that nothing is lost
 	@scripts/chaos.sh
+
+scan: ## Look for secrets in the history and for known vulnerabilities
+	@scripts/scan.sh
 
 fuzz: ## Run every fuzz target for a while (SECONDS=60)
 	@scripts/fuzz.sh $(SECONDS)
