@@ -38,4 +38,5 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/ssooidc v1.44.3 // indirect
 	github.com/aws/aws-sdk-go-v2/service/sts v1.51.8 // indirect
 	github.com/oklog/ulid/v2 v2.1.0
+	golang.org/x/sync v0.24.0
 )

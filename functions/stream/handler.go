@@ -21,7 +21,7 @@ type handler struct {
 		Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error]
 	}
 	fanout interface {
-		Send(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error
+		SendUnordered(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error
 	}
 	limits fanout.Limits
 }
@@ -60,7 +60,8 @@ func (h handler) fanOut(ctx context.Context, record events.DynamoDBEventRecord) 
 		return err
 	}
 	subscriptions := h.store.Subscriptions(ctx, event.Topic, time.Now().Add(-tellExpired))
-	return h.fanout.Send(ctx, messages(fanout.Plan(event, subscriptions, h.limits)))
+	// Batches of one event have different targets: no order is lost.
+	return h.fanout.SendUnordered(ctx, messages(fanout.Plan(event, subscriptions, h.limits)))
 }
 
 // messages encodes each batch as it is planned.

@@ -25,7 +25,7 @@ type sent struct {
 	calls    int
 }
 
-func (s *sent) Send(_ context.Context, msgs iter.Seq2[queue.Message, error]) error {
+func (s *sent) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, error]) error {
 	if s.calls++; s.calls == s.failAt {
 		return errors.New("throttled")
 	}

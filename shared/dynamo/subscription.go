@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -263,50 +262,6 @@ func (s *Store) remember(ctx context.Context, connectionID, operationID string, 
 		_, err := s.client.UpdateItem(ctx, in)
 		return err
 	})
-}
-
-// Subscriptions implements pubsub.Store. DynamoDB may keep an expired row for
-// days, so the query leaves those out; a page may thus be empty and not the last.
-func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error] {
-	return func(yield func(pubsub.Subscription, error) bool) {
-		pages := dynamodb.NewQueryPaginator(s.client, &dynamodb.QueryInput{
-			TableName: &s.tables.Subscriptions, ConsistentRead: aws.Bool(true), Limit: s.page,
-			KeyConditionExpression:    aws.String("topic = :topic"),
-			FilterExpression:          aws.String("#ttl > :now"),
-			ExpressionAttributeNames:  map[string]string{"#ttl": "ttl"},
-			ExpressionAttributeValues: attributes{":topic": text(topic), ":now": number(now.Unix())},
-		})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				yield(pubsub.Subscription{}, fmt.Errorf("query subscriptions: %w", err))
-				return
-			}
-			for _, item := range page.Items {
-				sub, err := decodeSubscription(item)
-				if !yield(sub, err) || err != nil {
-					return
-				}
-			}
-		}
-	}
-}
-
-// decodeSubscription turns a row into the subscription that was put.
-func decodeSubscription(item attributes) (pubsub.Subscription, error) {
-	var row subscriptionItem
-	if err := attributevalue.UnmarshalMap(item, &row); err != nil {
-		return pubsub.Subscription{}, fmt.Errorf("decode subscription: %w", err)
-	}
-	connectionID, operationID, err := splitSubscriber(row.Subscriber)
-	if err != nil {
-		return pubsub.Subscription{}, fmt.Errorf("decode subscription: %w", err)
-	}
-	if row.OperationID != "" {
-		operationID = row.OperationID
-	}
-	return pubsub.Subscription{ConnectionID: connectionID, OperationID: operationID, Topic: row.Topic,
-		OperationKey: row.OperationKey, Viewer: pubsub.Viewer{ID: row.Viewer, Claims: row.Claims}, Expires: time.Unix(row.TTL, 0)}, nil
 }
 
 // deleteRows deletes the topic rows of a connection's operations.

@@ -63,8 +63,8 @@ type Store interface {
 	DeleteUnacknowledged(ctx context.Context, id string) (bool, error)
 
 	// Subscriptions yields the subscriptions of a topic that have not expired
-	// at the given time, by ascending Bucket of their connection, reading page
-	// by page as the caller goes on. It ends after the first error.
+	// at the given time, reading page by page as the caller goes on. Their order
+	// is the same each time, as long as they are. It ends after the first error.
 	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[Subscription, error]
 
 	// Operation returns what was stored under the key, or ErrUnknownOperation.

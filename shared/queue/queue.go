@@ -5,6 +5,7 @@ package queue
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"golang.org/x/sync/errgroup"
 )
 
 // Limits of one request ("SendMessageBatch" in the SQS API Reference).
@@ -76,6 +78,27 @@ func New(client Client, url string) *Publisher { return &Publisher{client, url} 
 // a message and refuse one before it: messages of a group whose order matters
 // belong in different calls.
 func (p *Publisher) Send(ctx context.Context, msgs iter.Seq2[Message, error]) error {
+	return requests(msgs, func(full []Message) error { return p.send(ctx, full) })
+}
+
+// parallel is how many requests SendUnordered has under way at most.
+const parallel = 4
+
+// SendUnordered is Send for messages that may overtake each other: several
+// requests are under way at once. All have ended when it returns.
+func (p *Publisher) SendUnordered(ctx context.Context, msgs iter.Seq2[Message, error]) error {
+	sending, ctx := errgroup.WithContext(ctx)
+	sending.SetLimit(parallel)
+	err := requests(msgs, func(full []Message) error {
+		sending.Go(func() error { return p.send(ctx, full) })
+		return context.Cause(ctx)
+	})
+	return cmp.Or(sending.Wait(), err)
+}
+
+// requests parts the messages into requests, and hands over each when it is
+// full.
+func requests(msgs iter.Seq2[Message, error], send func([]Message) error) error {
 	var next []Message
 	size := 0
 	flush := func() error {
@@ -84,7 +107,7 @@ func (p *Publisher) Send(ctx context.Context, msgs iter.Seq2[Message, error]) er
 		if len(full) == 0 {
 			return nil
 		}
-		return p.send(ctx, full)
+		return send(full)
 	}
 	for m, err := range msgs {
 		if err != nil {

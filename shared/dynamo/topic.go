@@ -1,0 +1,185 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"subwire/shared/pubsub"
+)
+
+const (
+	// topicPage is how many rows of a topic one Query reads. Most topics are
+	// smaller, and a page is soon there.
+	topicPage = 1000
+
+	// topicReaders is how many parts of a hot topic are read at once. Each holds
+	// two pages at most: one that was read, and one that is being read.
+	topicReaders = 4
+)
+
+// Subscriptions implements pubsub.Store. A topic of one page is one Query. What
+// follows the first page of a larger one is read in parts, side by side, which
+// the caller gets page by page in turn: the order depends on the rows alone.
+func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error] {
+	return func(yield func(pubsub.Subscription, error) bool) {
+		q := topicQuery{store: s, topic: topic, now: now}
+		first := q.read(ctx, part{0, pubsub.Buckets, nil})
+		if !first.yield(yield) || first.next == nil {
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		var reading sync.WaitGroup
+		defer reading.Wait()
+		defer cancel()
+		readers, err := q.split(first.next)
+		if err != nil {
+			yield(pubsub.Subscription{}, err)
+			return
+		}
+		pages := make([]chan topicRows, len(readers))
+		for i, p := range readers {
+			pages[i] = make(chan topicRows)
+			reading.Go(func() { q.readAll(ctx, p, pages[i]) })
+		}
+		for open := len(pages); open > 0; {
+			for i, c := range pages {
+				if c == nil {
+					continue
+				}
+				rows := <-c
+				if !rows.yield(yield) {
+					return
+				}
+				if rows.next == nil {
+					pages[i], open = nil, open-1
+				}
+			}
+		}
+	}
+}
+
+// topicQuery reads the rows of one topic that have not expired.
+type topicQuery struct {
+	store *Store
+	topic string
+	now   time.Time
+}
+
+// part is the buckets from one up to another, after a key if there is one.
+type part struct {
+	from, to int
+	after    attributes
+}
+
+// topicRows is a page of rows; next is the key to go on after, if any.
+type topicRows struct {
+	rows []pubsub.Subscription
+	next attributes
+	err  error
+}
+
+// yield yields the rows, or the error after them. It returns false when the
+// caller must stop.
+func (r topicRows) yield(yield func(pubsub.Subscription, error) bool) bool {
+	for _, row := range r.rows {
+		if !yield(row, nil) {
+			return false
+		}
+	}
+	if r.err != nil {
+		yield(pubsub.Subscription{}, r.err)
+	}
+	return r.err == nil
+}
+
+// split parts what comes after the key.
+func (q topicQuery) split(after attributes) ([]part, error) {
+	var row subscriptionItem
+	if err := attributevalue.UnmarshalMap(after, &row); err != nil {
+		return nil, fmt.Errorf("decode last key: %w", err)
+	}
+	begin, err := strconv.ParseUint(row.Subscriber[:min(2, len(row.Subscriber))], 16, 8)
+	if err != nil {
+		return nil, fmt.Errorf("decode last key: %w", err)
+	}
+	left := pubsub.Buckets - int(begin)
+	n := min(left, topicReaders)
+	parts := make([]part, n)
+	for i := range parts {
+		parts[i].from, parts[i].to = int(begin)+left*i/n, int(begin)+left*(i+1)/n
+	}
+	parts[0].after = after
+	return parts, nil
+}
+
+// readAll sends the part page by page, until the last, an error, or the end of
+// ctx.
+func (q topicQuery) readAll(ctx context.Context, p part, to chan<- topicRows) {
+	for {
+		rows := q.read(ctx, p)
+		select {
+		case to <- rows:
+		case <-ctx.Done():
+			return
+		}
+		if p.after = rows.next; p.after == nil {
+			return
+		}
+	}
+}
+
+// read reads one page. DynamoDB may keep an expired row for days, so the query
+// leaves those out; a page may thus be empty and not the last.
+func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
+	limit := q.store.page
+	if limit == nil {
+		limit = aws.Int32(topicPage)
+	}
+	out, err := q.store.client.Query(ctx, &dynamodb.QueryInput{
+		TableName: &q.store.tables.Subscriptions, ConsistentRead: aws.Bool(true), Limit: limit, ExclusiveStartKey: p.after,
+		KeyConditionExpression:   aws.String("topic = :topic AND subscriber BETWEEN :from AND :to"),
+		FilterExpression:         aws.String("#ttl > :now"),
+		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
+		ExpressionAttributeValues: attributes{":topic": text(q.topic), ":now": number(q.now.Unix()),
+			":from": text(fmt.Sprintf("%02x", p.from)), ":to": text(fmt.Sprintf("%02x$", p.to-1))}, // '$' comes after '#'
+	})
+	if err != nil {
+		return topicRows{err: fmt.Errorf("query subscriptions: %w", err)}
+	}
+	r.next = out.LastEvaluatedKey
+	if len(r.next) == 0 {
+		r.next = nil
+	}
+	r.rows = make([]pubsub.Subscription, len(out.Items))
+	for i, item := range out.Items {
+		if r.rows[i], err = decodeSubscription(item); err != nil {
+			return topicRows{rows: r.rows[:i], err: err}
+		}
+	}
+	return r
+}
+
+// decodeSubscription turns a row into the subscription that was put.
+func decodeSubscription(item attributes) (pubsub.Subscription, error) {
+	var row subscriptionItem
+	if err := attributevalue.UnmarshalMap(item, &row); err != nil {
+		return pubsub.Subscription{}, fmt.Errorf("decode subscription: %w", err)
+	}
+	connectionID, operationID, err := splitSubscriber(row.Subscriber)
+	if err != nil {
+		return pubsub.Subscription{}, fmt.Errorf("decode subscription: %w", err)
+	}
+	if row.OperationID != "" {
+		operationID = row.OperationID
+	}
+	return pubsub.Subscription{ConnectionID: connectionID, OperationID: operationID, Topic: row.Topic,
+		OperationKey: row.OperationKey, Viewer: pubsub.Viewer{ID: row.Viewer, Claims: row.Claims}, Expires: time.Unix(row.TTL, 0)}, nil
+}

@@ -1,0 +1,184 @@
+package dynamo
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"subwire/shared/pubsub"
+)
+
+// topicServer answers queries for a topic, as DynamoDB does.
+type topicServer struct {
+	rows   []string                             // sort keys, ascending
+	before func(from string, first bool) string // is called before each answer; what it returns replaces it
+}
+
+func (s topicServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Limit                     int
+		ExclusiveStartKey         map[string]struct{ S string }
+		ExpressionAttributeValues map[string]struct{ S string }
+	}
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+		panic(err)
+	}
+	after, from, to := q.ExclusiveStartKey["subscriber"].S, q.ExpressionAttributeValues[":from"].S, q.ExpressionAttributeValues[":to"].S
+	begin, _ := slices.BinarySearch(s.rows, max(from, after+"\x00"))
+	end, _ := slices.BinarySearch(s.rows, to)
+	last := ""
+	if begin+q.Limit < end {
+		end = begin + q.Limit
+		last = fmt.Sprintf(`,"LastEvaluatedKey":{"topic":{"S":"t"},"subscriber":{"S":%q}}`, s.rows[end-1])
+	}
+	if s.before != nil {
+		if instead := s.before(max(from, after), from == "00" && after == ""); instead != "" {
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, instead)
+			return
+		}
+	}
+	io.WriteString(w, `{"Items":[`)
+	for i, row := range s.rows[begin:end] {
+		if i > 0 {
+			io.WriteString(w, ",")
+		}
+		fmt.Fprintf(w, `{"topic":{"S":"t"},"subscriber":{"S":%q},"operationKey":{"S":"k"},"ttl":{"N":"4000000000"}}`, row)
+	}
+	io.WriteString(w, `]`+last+`}`)
+}
+
+// newTopic returns a store that has n subscriptions of one topic.
+func newTopic(t testing.TB, n int, before func(string, bool) string) *Store {
+	s := topicServer{before: before}
+	for i := range n {
+		s.rows = append(s.rows, subscriber(fmt.Sprintf("R1k%07dCFIA=", i), "1"))
+	}
+	slices.Sort(s.rows)
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	return New(newClient(server.URL), Tables{Subscriptions: "subscriptions"})
+}
+
+// The server holds all but the first page back until the caller has that one
+// and every reader has asked.
+func TestAHotTopicIsReadSideBySideAndFromItsFirstPage(t *testing.T) {
+	t.Parallel()
+	const n = 9500
+	var asked sync.WaitGroup
+	asked.Add(1 + topicReaders)
+	var mu sync.Mutex
+	left := topicReaders
+	s := newTopic(t, n, func(_ string, first bool) string {
+		if !first {
+			mu.Lock()
+			wait := left > 0
+			left--
+			mu.Unlock()
+			if wait {
+				asked.Done()
+				asked.Wait()
+			}
+		}
+		return ""
+	})
+	seen := map[string]bool{}
+	for sub, err := range s.Subscriptions(t.Context(), "t", time.Now()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[sub.ConnectionID] {
+			t.Fatalf("%s comes twice", sub.ConnectionID)
+		}
+		if seen[sub.ConnectionID] = true; len(seen) == 1 {
+			asked.Done()
+		}
+	}
+	if len(seen) != n {
+		t.Errorf("%d subscriptions of %d", len(seen), n)
+	}
+}
+
+func TestASmallTopicIsOneQuery(t *testing.T) {
+	t.Parallel()
+	queries := 0
+	s := newTopic(t, topicPage, func(string, bool) string { queries++; return "" })
+	if n := countRows(t, s, "t"); n != topicPage || queries != 1 {
+		t.Errorf("%d subscriptions by %d queries", n, queries)
+	}
+}
+
+func TestTheReadersEndWithTheCaller(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		before func(string, bool) string
+		enough int
+		fails  bool
+	}{
+		"AnErrorOfOne": {func(from string, _ bool) string {
+			if from > "80" {
+				return strings.Replace(throttle, "ProvisionedThroughputExceeded", "AccessDenied", 1)
+			}
+			return ""
+		}, 50_000, true},
+		"EnoughOfTheFirstPage": {nil, 10, false},
+		"EnoughOfALaterPage":   {nil, 3000, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n, failed := 0, false
+			for _, err := range newTopic(t, 20_000, tc.before).Subscriptions(t.Context(), "t", time.Now()) {
+				failed = err != nil
+				if n++; n == tc.enough {
+					break
+				}
+			}
+			if failed != tc.fails {
+				t.Errorf("failed: %v, after %d", failed, n)
+			}
+		})
+	}
+}
+
+// BenchmarkSubscriptions reads a topic of 100,000. It reports the most heap
+// that was in use, server included.
+func BenchmarkSubscriptions(b *testing.B) {
+	s := newTopic(b, 100_000, nil)
+	var most uint64
+	for b.Loop() {
+		n := 0
+		for _, err := range s.Subscriptions(b.Context(), "t", time.Now()) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			if n++; n%5000 == 0 {
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				most = max(most, m.HeapInuse)
+			}
+		}
+		if n != 100_000 {
+			b.Fatal(n)
+		}
+	}
+	b.ReportMetric(float64(most)/(1<<20), "peak-MB")
+}
+
+func BenchmarkDecodeSubscription(b *testing.B) {
+	row := attributes{"topic": text("newMessage/lobby"), "subscriber": text(subscriber("R1kmxc2VNjMCFIA=", "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")),
+		"operationKey": text(pubsub.Operation{}.Key()), "ttl": number(1795529099)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := decodeSubscription(row); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
