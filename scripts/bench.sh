@@ -41,7 +41,7 @@ figures)
 	figure protocol protocol -sockets 16 "$@"
 	figure cold cold "$@"
 	figure subscribe subscribe -rows 1,1000,100000 "$@"
-	figure pipeline pipeline -connections 100,500,1000 -duration 20s "$@"
+	figure pipeline pipeline -connections 100,500,2000 -rate 2 -duration 20s "$@"
 	figure cost cost -check 1,10,100,1000
 	figure peers peers "$@"
 	$bench document docs/performance.md

@@ -111,7 +111,7 @@ func TestThePlannerReachesEverySubscriber(t *testing.T) {
 }
 
 func TestProtocolAnswersItsFrames(t *testing.T) {
-	if r := bench(t, "protocol"); !(r.Find(sessionTitle).Value("ping", "frames/s") > 0) {
+	if r := bench(t, "protocol"); !(r.Find(sessionTitle).Value("ping", perCPUColumn) > 0) {
 		t.Errorf("got %+v", r)
 	}
 }

@@ -31,7 +31,7 @@ func planCommand() command {
 		groups := flags.Int("groups", 4, "message groups per topic (FANOUT_GROUPS)")
 		return func(_ context.Context, seed uint64) (report.Report, error) {
 			limits := fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: *groups}
-			t := report.Table{Title: planTitle, Key: "subscribers", Columns: []string{"µs", "ns/subscriber",
+			t := report.Table{Title: planTitle, Key: "subscribers", Columns: []string{"CPU µs", "CPU ns/subscriber",
 				"allocs/subscriber", "B/subscriber", "batches", "KB encoded", "rows before first batch", "% of rows", "peak KB"}}
 			for _, n := range sizes {
 				row, err := planRow(subscribers(n, *operations, seed), limits)
@@ -45,7 +45,7 @@ func planCommand() command {
 					{Name: "targets", Value: limits.Targets}, {Name: "bytes", Value: limits.Bytes}},
 				Tables: []report.Table{t},
 				Notes:  []string{"peak KB is what is live right after a collection, at the moment when each batch leaves, beyond the subscriptions themselves."},
-				Plot:   &report.Plot{Title: planTitle, Table: planTitle, Columns: []string{"ns/subscriber"}, Y: "ns per subscriber", LogX: true},
+				Plot:   &report.Plot{Title: planTitle, Table: planTitle, Columns: []string{"CPU ns/subscriber"}, Y: "CPU ns per subscriber", LogX: true},
 			}, nil
 		}
 	}}

@@ -25,6 +25,8 @@ import (
 const (
 	sessionTitle = "Frames through the session, with the store in memory"
 	cloudTitle   = "Frames through the local cloud"
+
+	perCPUColumn = "frames/CPU-s"
 )
 
 func protocolCommand() command {
@@ -39,7 +41,7 @@ func protocolCommand() command {
 			}
 			r := report.Report{Tables: []report.Table{direct},
 				Notes: []string{"A conversation opens a connection, initialises it, subscribes, completes and disconnects: three frames."},
-				Plot:  &report.Plot{Title: sessionTitle, Table: sessionTitle, Columns: []string{"frames/s"}, Y: "frames per second"}}
+				Plot:  &report.Plot{Title: sessionTitle, Table: sessionTitle, Columns: []string{perCPUColumn}, Y: "frames per CPU second"}}
 			if *sockets > 0 {
 				through, err := cloudTable(ctx, *root, *sockets, *duration)
 				if err != nil {
@@ -110,7 +112,7 @@ func sessionTable(ctx context.Context) (report.Table, error) {
 		return report.Table{}, err
 	}
 	const ping, complete, query = `{"type":"ping"}`, `{"id":"1","type":"complete"}`, `{"id":"2","type":"subscribe","payload":{"query":"{ __typename }"}}`
-	t := report.Table{Title: sessionTitle, Key: "frames", Columns: []string{"frames/s", "µs/frame", "allocs/frame", "B/frame"}}
+	t := report.Table{Title: sessionTitle, Key: "frames", Columns: []string{perCPUColumn, "CPU µs/frame", "allocs/frame", "B/frame"}}
 	for _, kind := range []struct {
 		label  string
 		frames int

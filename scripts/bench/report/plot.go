@@ -15,8 +15,8 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// Plot says how to draw a table: lines over the rows' labels where all of them
-// are numbers, else bars beside each other.
+// Plot says how to draw a table: lines over the rows' labels where these are
+// several numbers, else bars beside each other.
 type Plot struct {
 	Title   string   `json:"title"`
 	Table   string   `json:"table"`   // title of the table
@@ -50,14 +50,14 @@ func (r Report) WriteSVG(w io.Writer) error {
 	p.Legend.Top = true
 	p.Add(plotter.NewGrid())
 	draw := r.Plot.bars
-	if !slices.ContainsFunc(t.Rows, func(r Row) bool { _, ok := number(r.Label); return !ok }) {
+	if len(t.Rows) > 1 && !slices.ContainsFunc(t.Rows, func(r Row) bool { _, ok := number(r.Label); return !ok }) {
 		draw = r.Plot.lines
 	}
 	if err := draw(p, t); err != nil {
 		return fmt.Errorf("plot %s: %w", r.Command, err)
 	}
 	if !r.Plot.LogY {
-		p.Y.Max *= 1.2 // room for the legend
+		p.Y.Max *= 1.3 // room for the legend
 	}
 	svg, err := p.WriterTo(width, height, "svg")
 	if err != nil {
