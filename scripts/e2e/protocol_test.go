@@ -69,10 +69,10 @@ var sentences = map[string][]string{
 
 var longID = strings.Repeat("i", 1024)
 
-// tooLarge asks for the same 8 KB forty times.
+// tooLarge asks for the same 8 KB twenty times.
 var tooLarge = []string{
 	"> " + operation("w", `mutation { postMessage(chatId: "CHAT", content: "`+strings.Repeat("x", 8<<10)+`", senderName: "y") { id } }`), `~ "next"`, `~ "complete"`,
-	"> " + operation("1", "{"+many(40, `a%d: getNewMessages(chatId: "CHAT") { content } `)+"}"), "failed 1 PAYLOAD_TOO_LARGE", "alive",
+	"> " + operation("1", "{"+many(20, `a%d: getNewMessages(chatId: "CHAT") { content } `)+"}"), "failed 1 PAYLOAD_TOO_LARGE", "alive",
 }
 
 func many(n int, format string) string {
