@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Returns the cloud once it runs: its page, its control API, what it logged, and its end. */
-export async function startCloud() {
+/** Returns the cloud once it runs: its page, its tokens, its control API, what it logged, and its end. */
+export async function startCloud(...args) {
   const free = '127.0.0.1:0';
-  const cloud = spawn('bin/local/cloud', ['-http', free, '-ws', free, '-control', free], { cwd: root });
+  const cloud = spawn('bin/local/cloud', ['-http', free, '-ws', free, '-control', free, '-issuer', free, ...args], { cwd: root });
   let output = '', logs = '';
   cloud.stderr.on('data', (text) => (logs += text));
   const ended = new Promise((resolve) => cloud.on('exit', resolve));
@@ -23,6 +23,11 @@ export async function startCloud() {
   return {
     page: graphql.origin,
     logs: () => logs,
+    /** A token, with -auth jwt, for a viewer who may read and write the chats. */
+    async token(viewer, name, chats, life = '1h') {
+      const response = await fetch(new URL(`/token?${new URLSearchParams({ viewer, name, read: chats, write: chats, life })}`, url('tokens')));
+      return response.text();
+    },
     /** Breaks the cloud or mends it: /gateway/down, /gateway/up, /functions/NAME/kill. */
     async put(path) {
       const { status } = await fetch(new URL(path, control), { method: 'PUT' });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startCloud } from './cloud.mjs';
-import { launch, openWindow } from './window.mjs';
+import { artefacts, launch, openWindow } from './window.mjs';
 
 let cloud, browser;
 before(async () => ([cloud, browser] = await Promise.all([startCloud(), launch()])));
@@ -25,6 +25,7 @@ test('GraphiQL runs a query and a subscription', async () => {
     assert.ok(i < 50, 'no event has come');
     await cloud.post('lobby', 'Ada', `live ${i}`);
   }
+  await w.page.screenshot({ path: `${artefacts}graphiql.png` });
   w.checkClean();
   await w.close();
 });

@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import AxeBuilder from '@axe-core/playwright';
 import { startCloud } from './cloud.mjs';
-import { launch, openWindow } from './window.mjs';
+import { artefacts, launch, openWindow } from './window.mjs';
 
-const artefacts = new URL('../../.cache/web/', import.meta.url).pathname;
 let cloud, browser;
-before(async () => {
-  await mkdir(artefacts, { recursive: true });
-  [cloud, browser] = await Promise.all([startCloud(), launch()]);
-});
+before(async () => ([cloud, browser] = await Promise.all([startCloud(), launch()])));
 after(async () => Promise.all([browser?.close(), cloud?.stop()]));
 
 const talk = [

@@ -1,6 +1,10 @@
 // A browser window as its user sees it, and what went wrong in it.
 import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+
+/** Where screenshots are kept. */
+export const artefacts = fileURLToPath(new URL('../../.cache/web/', import.meta.url));
 
 const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync'];
@@ -12,7 +16,7 @@ export const launch = () =>
 export async function openWindow(browser, origin, options = {}) {
   const context = await browser.newContext({ locale: 'en-GB', timezoneId: 'UTC', ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
+  page.setDefaultTimeout(60_000); // no expectation: the machine may be busy
   const outside = [], complaints = [];
   page.on('request', (r) => {
     if (!['data:', 'blob:'].includes(new URL(r.url()).protocol) && new URL(r.url()).origin !== origin) outside.push(r.url());

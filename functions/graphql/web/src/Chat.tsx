@@ -26,7 +26,7 @@ export function Chat({ chatId, name, status, onLeave }: Props) {
         </button>
         <Logo />
         <h1>{chatId}</h1>
-        <StatusBadge status={status} />
+        <StatusBadge status={status} hasFailed={chat.failure !== ''} />
         <ThemeButton />
       </header>
       {chat.failure && (

@@ -2,10 +2,10 @@ import { useEffect, useState, useSyncExternalStore } from 'react';
 import type { Observed, Status } from './socket.ts';
 
 /** Says how the connection is; it is read aloud when it changes, but not each second. */
-export function StatusBadge({ status }: { status: Observed<Status> }) {
+export function StatusBadge({ status, hasFailed }: { status: Observed<Status>; hasFailed: boolean }) {
   const now = useSyncExternalStore(status.listen, status.get);
   const seconds = useSecondsUntil(now.state === 'reconnecting' ? now.at : 0);
-  const text = { connecting: 'Connecting…', live: 'Live', reconnecting: 'Reconnecting…', refused: 'Refused' }[now.state];
+  const text = { connecting: hasFailed ? 'Not connected' : 'Connecting…', live: 'Live', reconnecting: 'Reconnecting…', refused: 'Refused' }[now.state];
   return (
     <p className="status" data-state={now.state}>
       <span className="dot" aria-hidden="true" />

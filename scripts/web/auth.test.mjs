@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startCloud } from './cloud.mjs';
+import { artefacts, launch, openWindow } from './window.mjs';
+
+let cloud, browser;
+before(async () => ([cloud, browser] = await Promise.all([startCloud('-auth', 'jwt'), launch()])));
+after(async () => Promise.all([browser?.close(), cloud?.stop()]));
+
+const enter = async (chat, token) => {
+  const w = await openWindow(browser, cloud.page);
+  w.connects = 0;
+  w.page.on('websocket', () => w.connects++);
+  await w.page.goto(`${cloud.page}/c/${chat}`);
+  await w.page.getByLabel('Your token').fill(token);
+  await w.page.keyboard.press('Enter');
+  return w;
+};
+
+test('those with tokens chat under the names in them', async () => {
+  const ada = await enter('lobby', await cloud.token('u1', 'Ada Lovelace', 'lobby'));
+  const bob = await enter('lobby', await cloud.token('u2', 'Bob', 'lobby'));
+  for (const w of [ada, bob]) await w.isLive();
+  await ada.write('hello');
+  await bob.reads('hello');
+  await bob.page.getByText('Ada Lovelace').waitFor();
+  await ada.page.reload(); // the tab remembers its token
+  await ada.reads('hello');
+  for (const w of [ada, bob]) {
+    w.checkClean();
+    await w.close();
+  }
+});
+
+test('a chat that is not allowed says so', async () => {
+  const bob = await enter('secret', await cloud.token('u2', 'Bob', 'lobby'));
+  await bob.page.getByRole('alert').waitFor();
+  assert.match(await bob.page.getByRole('alert').textContent(), /not (be )?(allowed|read)|may not|forbidden/i);
+  await bob.close();
+});
+
+test('a forged token says so, and the client does not try again', async () => {
+  const [header, , signature] = (await cloud.token('u2', 'Bob', 'lobby')).trim().split('.');
+  const claims = Buffer.from('{"sub":"u1","name":"Ada"}').toString('base64url');
+  const bob = await enter('lobby', `${header}.${claims}.${signature}`);
+  await bob.page.getByRole('alert').waitFor();
+  await bob.hasStatus('Not connected');
+  assert.equal(bob.connects, 0); // the history was refused first
+  await bob.close();
+});
+
+test('a token that runs out ends the socket, says why and does not loop', async () => {
+  const bob = await enter('lobby', await cloud.token('u2', 'Bob', 'lobby', '1s')); // and 30 s, by which clocks may differ
+  await bob.isLive();
+  await bob.hasStatus('Refused');
+  await bob.page.getByRole('alert').getByText(/44\d\d/).waitFor();
+  await bob.page.screenshot({ path: `${artefacts}refused.png` });
+  assert.equal(bob.connects, 1);
+  await bob.close();
+});
