@@ -301,6 +301,7 @@ func TestNoCraftedOperationReachesAnotherChat(t *testing.T) {
 		"ByDirective":       `query ($red: ID!, $blue: ID!) { getNewMessages(chatId: $red) { id } x: getNewMessages(chatId: $blue) @include(if: true) { content } }`,
 		"WriteByAlias":      `mutation ($red: ID!, $blue: ID!) { a: postMessage(chatId: $red, content: "x") { id } b: postMessage(chatId: $blue, content: "bob was here") { id } }`,
 		"Subscribe":         `subscription ($blue: ID!) { newMessage(chatId: $blue) { content } }`,
+		"Resume":            `subscription ($blue: ID!) { newMessage(chatId: $blue, after: "00000000000000000000000000") { content } }`,
 		"SubscribeByAlias":  `subscription ($blue: ID!) { red: newMessage(chatId: $blue) { content } }`,
 		"SubscribeInFrag":   `subscription ($blue: ID!) { ...F } fragment F on Subscription { newMessage(chatId: $blue) { content } }`,
 		"TwoTopics":         `subscription ($red: ID!, $blue: ID!) { newMessage(chatId: $red) { id } b: newMessage(chatId: $blue) { content } }`,

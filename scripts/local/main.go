@@ -76,14 +76,15 @@ func run(ctx context.Context, cfg cloud.Config) error {
 		return err
 	}
 	defer forget()
-	control := ""
+	control, header := "", ""
 	if c.ControlURL != "" {
 		control = "  control             " + c.ControlURL + "\n"
 	}
 	if c.IssuerURL != "" {
 		control += fmt.Sprintf(withTokens, c.IssuerURL, c.IssuerURL)
+		header = "-H 'authorization: Bearer TOKEN' "
 	}
-	fmt.Printf(banner, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath)+"/", c.HTTPURL, c.WSURL, control, c.HTTPURL)
+	fmt.Printf(banner, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath)+"/", c.HTTPURL, c.WSURL, control, c.HTTPURL, header)
 	<-ctx.Done()
 	fmt.Println("\nstopping")
 	if c.Meter != nil {
@@ -106,6 +107,6 @@ Subwire is running. Ctrl-C stops it.
 %s
 Post a message:
 
-  curl %s -H 'content-type: application/json' -d '{"query":"mutation { postMessage(chatId: \"lobby\", content: \"hello\", senderName: \"Ada\") { id } }"}'
+  curl %s %s-H 'content-type: application/json' -d '{"query":"mutation { postMessage(chatId: \"lobby\", content: \"hello\", senderName: \"Ada\") { id } }"}'
 
 `
