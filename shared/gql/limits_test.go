@@ -31,7 +31,7 @@ func TestEachLimit(t *testing.T) {
 		"Aliases":       {func(l *topology.Limits) { l.Aliases = 1 }, operation(`{a:__typename __typename}`, ""), operation(`{a:__typename b:__typename}`, ""), "2 aliases; 1"},
 		"Directives":    {func(l *topology.Limits) { l.Directives = 1 }, operation(`{__typename @skip(if:false)}`, ""), operation(`{__typename @skip(if:false) @include(if:true)}`, ""), "2 directives; 1"},
 		"ListItems":     {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, `{"a":[1,2]}`), operation(`{__typename}`, `{"a":{"b":[[1,2,3]]}}`), "3 items; 2"},
-		"LiteralLists":  {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, ""), operation(`{getNewMessages(chatId:[1,2,3]){id}}`, ""), "3 items; 2"},
+		"LiteralLists":  {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, ""), operation(`{getNewMessages(chatId:[1,2]){id}a:getNewMessages(chatId:{b:1}){id}}`, ""), "more than 2 items"},
 		"Complexity":    {func(l *topology.Limits) { l.Complexity = 5 }, operation(`{`+field+`{id chatId}}`, ""), operation(`{`+field+`{id chatId content}}`, ""), "7 fields; 5"},
 		"Introspection": {func(*topology.Limits) {}, operation(introspection, ""), operation(`{__schema{types{possibleTypes{fields{name}}}}}`, ""), "members of members"},
 		"VariablesBytes": {func(l *topology.Limits) { l.VariablesBytes = 7 }, operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":1}`),
@@ -97,6 +97,8 @@ func TestARefusalIsShortAndSaysWhere(t *testing.T) {
 	}{
 		"Syntax":        {"# é\n{ getNewMessages(", "Syntax Error: Expected Name, found EOF", 2, 18},
 		"Unexpected":    {"{a}\n  }", "Syntax Error: Unexpected }", 2, 3},
+		"NoType":        {"query ($a: ) { a }", "Expected a type for $a", 0, 0},
+		"NoTypeInAList": {"query ($a: [!]) { a }", "Syntax Error", 0, 0},
 		"UnknownField":  {"# é\n{\n  nothing }", "Cannot query field", 3, 3},
 		"LongValue":     {"{\n getNewMessages(chatId: {a: \"" + strings.Repeat("é", 2000) + "\"}) { id } }", "invalid value", 2, 25},
 		"AfterUnicode":  {`{ a: getNewMessages(chatId: "éé") { id } nothing }`, "Cannot query field", 1, 42},

@@ -50,6 +50,9 @@ func checkShape(doc *ast.Document, limits topology.Limits) error {
 		var err error
 		switch d := d.(type) {
 		case *ast.OperationDefinition:
+			if err := checkTypes(d); err != nil {
+				return err
+			}
 			found, err = s.set(d.SelectionSet)
 			found.directives += len(d.Directives)
 		case *ast.FragmentDefinition:
@@ -64,6 +67,30 @@ func checkShape(doc *ast.Document, limits topology.Limits) error {
 		all.add(found)
 	}
 	return all.check(limits)
+}
+
+// checkTypes refuses a variable without a type. The parser lets it pass, and
+// the rules panic on it.
+func checkTypes(def *ast.OperationDefinition) error {
+	for _, v := range def.VariableDefinitions {
+		if !isType(v.Type) {
+			return refuse(pubsub.CodeParse, fmt.Sprintf("Syntax Error: Expected a type for $%s.", v.Variable.Name.Value))
+		}
+	}
+	return nil
+}
+
+// isType reports whether there is a name in the lists and non-nulls.
+func isType(t ast.Type) bool {
+	switch t := t.(type) {
+	case *ast.List:
+		return isType(t.Type)
+	case *ast.NonNull:
+		return isType(t.Type)
+	case *ast.Named:
+		return t != nil && t.Name != nil
+	}
+	return false
 }
 
 func (s shape) check(limits topology.Limits) error {

@@ -97,11 +97,20 @@ func capErrors(rule graphql.ValidationRuleFn) graphql.ValidationRuleFn {
 	}
 }
 
-// checkLists refuses a literal list with too many items.
+// checkLists refuses literal lists and objects that have too many items
+// together: to tell that a value does not fit, the library prints it, and that
+// is the slowest thing it does.
 func checkLists(doc *ast.Document, most int) (err error) {
+	n := 0
 	visitor.Visit(doc, &visitor.VisitorOptions{Enter: func(p visitor.VisitFuncParams) (string, any) {
-		if l, ok := p.Node.(*ast.ListValue); ok && len(l.Values) > most {
-			err = exceeded("A list has %d items; %d are allowed.", len(l.Values), most)
+		switch v := p.Node.(type) {
+		case *ast.ListValue:
+			n += len(v.Values)
+		case *ast.ObjectValue:
+			n += len(v.Fields)
+		}
+		if n > most {
+			err = exceeded("The document's lists and objects have more than %d items.", most)
 			return visitor.ActionBreak, nil
 		}
 		return visitor.ActionNoChange, nil

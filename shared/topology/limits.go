@@ -12,7 +12,7 @@ type Limits struct {
 	Fields         int // selections, with every fragment counted where it is spread
 	Aliases        int // fields with an alias, likewise
 	Directives     int // likewise
-	ListItems      int // of one list, in the document or the variables
+	ListItems      int // of all lists and objects in the document together, and of each list in the variables
 	Complexity     int // fields to resolve: those in a list count once per item
 	VariablesBytes int // of the variables as JSON
 }
