@@ -334,6 +334,7 @@ func plainTopic(n, operations int) []pubsub.Subscription {
 	rng := rand.New(rand.NewPCG(1, 1))
 	subs := topic(n, operations, rng)
 	for i := range subs {
+		subs[i].Viewer = pubsub.Viewer{}
 		subs[i].OperationID = fmt.Sprintf("%08x-8b86-4d01-b42d-00cf4fc964ff", rng.Uint32())
 		subs[i].Expires = time.Unix(1795529099, 0)
 	}
