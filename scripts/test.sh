@@ -25,6 +25,9 @@ for module in shared functions; do
 	(cd $module && GOWORK=off go test ./...)
 done
 
+step "allocations"
+scripts/allocs.sh
+
 # The store's and the pipeline's tests need DynamoDB Local and ElasticMQ, which
 # withbackend starts for them.
 step "race detector, with DynamoDB Local and ElasticMQ"

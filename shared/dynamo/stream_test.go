@@ -16,7 +16,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-func readRecord(t *testing.T, name string) events.DynamoDBEventRecord {
+func readRecord(t testing.TB, name string) events.DynamoDBEventRecord {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
@@ -124,4 +124,14 @@ func FuzzEvent(f *testing.F) {
 			t.Errorf("event has id %q and topic %q", event.ID, event.Topic)
 		}
 	})
+}
+
+func BenchmarkEvent(b *testing.B) {
+	record := readRecord(b, "insert.json")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Event(record); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -310,6 +310,17 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
+func BenchmarkPrepare(b *testing.B) {
+	e := newExecutor(b, store{}, nil)
+	op := operation(`subscription NewMessage($chatId: ID!) { newMessage(chatId: $chatId) { id content createdAt senderName } }`, `{"chatId":"lobby"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := e.Prepare(op); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func Example() {
 	e := gql.MustNew(gql.Chat{Store: store{}}.Schema())
 	x, err := e.Prepare(pubsub.Operation{
