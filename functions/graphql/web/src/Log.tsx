@@ -31,23 +31,26 @@ export function Log({ chat, name, mark }: Props) {
   );
 }
 
+const nearEnd = 40; // px that count as being at the end
+
 /** Keeps the end in view, or else what the user looks at when earlier messages come above it. */
 function useScroll(first: string) {
   const box = useRef<HTMLDivElement>(null);
   const [isAtEnd, setAtEnd] = useState(true);
-  const before = useRef({ first: '', height: 0 });
+  const before = useRef({ first: '', height: 0, view: 0 });
   useLayoutEffect(() => {
-    const e = box.current!;
-    if (isAtEnd) e.scrollTop = e.scrollHeight;
-    else if (before.current.first !== first) e.scrollTop += e.scrollHeight - before.current.height;
-    before.current = { first, height: e.scrollHeight };
+    const e = box.current!, b = before.current;
+    // By where it is, not by isAtEnd: the event of a scroll may be still to come.
+    if (e.scrollTop + b.view > b.height - nearEnd) e.scrollTop = e.scrollHeight;
+    else if (b.first !== first) e.scrollTop += e.scrollHeight - b.height;
+    before.current = { first, height: e.scrollHeight, view: e.clientHeight };
   });
   return {
     box,
     isAtEnd,
     follow: () => {
       const e = box.current!;
-      setAtEnd(e.scrollHeight - e.scrollTop - e.clientHeight < 40);
+      setAtEnd(e.scrollHeight - e.scrollTop - e.clientHeight < nearEnd);
     },
     toEnd: () => box.current!.scrollTo({ top: box.current!.scrollHeight, behavior: 'smooth' }),
   };
