@@ -77,12 +77,12 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // custom runtimes" in the Lambda Developer Guide), and notes when things
 // happen. It also stands for all that the process may call.
 type runtimeAPI struct {
-	begin time.Time
 	event string
 	calls *atomic.Int64 // connections to what the process may call
 
 	once     sync.Once
 	mu       sync.Mutex // guards what follows
+	begin    time.Time
 	start    start
 	answered chan struct{} // closed at the first answer
 }
@@ -138,7 +138,9 @@ func coldStart(ctx context.Context, binary string, f topology.Function) (start, 
 	cmd.Env = coldEnv(f, inside.Addr, outside.Addr)
 	var said strings.Builder
 	cmd.Stderr = &said
+	api.mu.Lock()
 	api.begin = time.Now()
+	api.mu.Unlock()
 	if err := cmd.Start(); err != nil {
 		return start{}, fmt.Errorf("start: %w", err)
 	}
