@@ -20,7 +20,7 @@ import (
 type round struct {
 	sender *Sender
 	batch  fanout.Batch
-	posts  chan post      // executed and waiting for a worker
+	posts  chan post      // to idle workers
 	others sync.WaitGroup // targets that are not settled, without the stragglers
 	work   sync.WaitGroup
 
@@ -38,13 +38,8 @@ type post struct {
 	self      chan struct{} // among the stragglers; nil before it is one
 }
 
-// run delivers the batch and returns when only stragglers are left. There are
-// as many workers as posts that may be in flight, so that only slots keep a
-// target waiting.
+// run delivers the batch and returns when only stragglers are left.
 func (d *round) run(ctx context.Context) {
-	for range min(d.sender.slots.most(), d.batch.Targets()) {
-		d.work.Go(func() { d.serve(ctx) })
-	}
 	for _, task := range d.batch.Tasks {
 		d.deliver(ctx, task)
 	}
@@ -52,12 +47,23 @@ func (d *round) run(ctx context.Context) {
 	d.others.Wait()
 }
 
-// serve is one worker: it gives every post its first try.
-func (d *round) serve(ctx context.Context) {
-	var p post
+// hand waits for a place and hands the post to a worker: one that is idle, or
+// a new one. So a batch has no more workers than it gets places.
+func (d *round) hand(ctx context.Context, p post) {
+	d.sender.slots.take()
+	select {
+	case d.posts <- p:
+	default:
+		d.work.Go(func() { d.serve(ctx, p) })
+	}
+}
+
+// serve is one worker: it gives posts their first try, each in a place that
+// was taken for it.
+func (d *round) serve(ctx context.Context, p post) {
 	h := d.sender.slots.hold(func() { d.straggle(&p) })
-	for p = range d.posts {
-		h.acquire()
+	for more := true; more; p, more = <-d.posts {
+		h.begin()
 		err := d.try(ctx, p.target, p.answer)
 		h.release()
 		d.settle(ctx, p, 1, err)
@@ -82,7 +88,7 @@ func (d *round) deliver(ctx context.Context, task fanout.Task) {
 		if d.sender.stragglers.has(target) {
 			d.again(ctx, p, 0, 0)
 		} else {
-			d.posts <- p
+			d.hand(ctx, p)
 		}
 	}
 }
@@ -208,7 +214,8 @@ func (d *round) again(ctx context.Context, p post, try int, pause time.Duration)
 		}
 		wait(ctx, time.After(pause))
 		h := d.sender.slots.hold(func() {})
-		h.acquire()
+		d.sender.slots.take()
+		h.begin()
 		err := d.try(ctx, p.target, p.answer)
 		h.release()
 		d.settle(ctx, p, try+1, err)

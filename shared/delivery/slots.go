@@ -16,8 +16,8 @@ type slots struct{ prompt, slow chan struct{} }
 
 func newSlots(n int) slots { return slots{make(chan struct{}, n), make(chan struct{}, n)} }
 
-// most is how many posts there can be in flight.
-func (s slots) most() int { return cap(s.prompt) + cap(s.slow) }
+// take waits for a place, which is for one post of a hold.
+func (s slots) take() { s.prompt <- struct{}{} }
 
 // hold is one worker's place. It is used again for each post, as is its timer.
 type hold struct {
@@ -37,9 +37,8 @@ func (s slots) hold(moved func()) *hold {
 	return h
 }
 
-// acquire waits for a place.
-func (h *hold) acquire() {
-	h.prompt <- struct{}{}
+// begin begins a post in a place that was taken.
+func (h *hold) begin() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.place = h.prompt
