@@ -181,6 +181,7 @@ test('a hidden tab counts what others write, and marks it', async () => {
 test('everything works by keyboard', async () => {
   const ada = await open();
   await ada.page.goto(`${cloud.page}/`);
+  await ada.page.locator('#name:focus').waitFor();
   await ada.page.keyboard.type('Ada');
   await ada.page.keyboard.press('Tab');
   await ada.page.keyboard.press('Control+A');
@@ -188,6 +189,7 @@ test('everything works by keyboard', async () => {
   await ada.page.keyboard.press('Enter');
   await ada.isLive();
   assert.equal(new URL(ada.page.url()).pathname, '/c/keys%20%26%20more%2F%3F');
+  await ada.page.locator('#message:focus').waitFor();
   await ada.page.keyboard.type('typed');
   await ada.page.keyboard.press('Enter');
   await ada.reads('typed');
