@@ -8,6 +8,7 @@ const windows = [];
 before(async () => ([cloud, browser] = await Promise.all([startCloud(), launch()])));
 after(async () => Promise.all([browser?.close(), cloud?.stop()]));
 afterEach(async () => {
+  await cloud.put('/gateway/up'); // whatever a test that failed left it
   for (const w of windows) w.checkClean();
   await Promise.all(windows.splice(0).map((w) => w.close()));
 });

@@ -29,7 +29,7 @@ func (c *Cloud) startControl() error {
 //
 //	PUT /gateway/down            every socket is cut without a close frame, and handshakes get no answer
 //	PUT /gateway/up              clients can connect again
-//	PUT /functions/{name}/kill   kills a process of the function, a busy one if there is any; 404 when none runs
+//	PUT /functions/{name}/kill   kills a process of the function, if one runs: a busy one, if there is any
 func (c *Cloud) control() http.Handler {
 	setDown := func(down bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -41,11 +41,13 @@ func (c *Cloud) control() http.Handler {
 	mux.Handle("PUT /gateway/down", setDown(true))
 	mux.Handle("PUT /gateway/up", setDown(false))
 	mux.HandleFunc("PUT /functions/{name}/kill", func(w http.ResponseWriter, r *http.Request) {
-		status := http.StatusNoContent
-		if f := c.Functions[r.PathValue("name")]; f == nil || !f.Kill() {
-			status = http.StatusNotFound
+		f := c.Functions[r.PathValue("name")]
+		if f == nil {
+			http.NotFound(w, r)
+			return
 		}
-		w.WriteHeader(status)
+		f.Kill()
+		w.WriteHeader(http.StatusNoContent)
 	})
 	return mux
 }
