@@ -23,6 +23,7 @@ short)
 	$bench pipeline -connections 100,500 -duration 8s
 	$bench cost
 	$bench peers -subscribers 100 -events 10
+	$bench scale -subscribers 100000 -rate 100 -clients 20000
 	;;
 figures)
 	shift
@@ -44,6 +45,7 @@ figures)
 	figure pipeline pipeline -connections 100,500,2000 -rate 2 -duration 20s "$@"
 	figure cost cost -check 1,10,100,1000
 	figure peers peers "$@"
+	figure scale scale -check 100,1000,300,500,2000
 	$bench document docs/performance.md
 	;;
 *) exec $bench "$@" ;;

@@ -56,7 +56,7 @@ func costCommand() command {
 		flags.DurationVar(&c.times.Row, "row", 15*time.Microsecond, "one subscription, read and planned")
 		flags.DurationVar(&c.times.Sender, "sender", 5*time.Millisecond, "one invocation of the sender, beside its posts")
 		flags.DurationVar(&c.times.Post, "post", 10*time.Millisecond, "one post, there and back")
-		flags.DurationVar(&c.times.PostCPU, "cpu", 40*time.Microsecond, "one post's share of a vCPU, as bench sender measures it")
+		flags.DurationVar(&c.times.PostCPU, "cpu", 35*time.Microsecond, "one post's share of a vCPU, as bench sender measures it")
 		flags.DurationVar(&c.socket.Connect, "connect", 15*time.Millisecond, "one $connect")
 		flags.DurationVar(&c.socket.Message, "message", 15*time.Millisecond, "one message of a client")
 		flags.DurationVar(&c.socket.Disconnect, "disconnect", 15*time.Millisecond, "one $disconnect or init check")

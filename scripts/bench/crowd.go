@@ -42,6 +42,7 @@ type posted struct {
 	at     time.Time // when it was to be posted, be it that it was posted later
 	got    []bool    // by place of the member among those of the chat
 	missed int       // how many of them have not got it
+	last   time.Time // when it arrived the latest
 	failed bool      // the mutation was not answered with success
 }
 
@@ -176,7 +177,7 @@ func (c *crowd) arrived(member int, kind string, number int, at time.Time) {
 		c.double++
 		return
 	}
-	p.got[place] = true
+	p.got[place], p.last = true, at
 	p.missed--
 	if !p.failed {
 		c.left--

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"subwire/shared/pubsub"
 )
 
@@ -65,19 +63,9 @@ func newTopic(t testing.TB, n int, before func(string, bool) string) *Store {
 		s.rows = append(s.rows, subscriber(fmt.Sprintf("R1k%07dCFIA=", i), "1"))
 	}
 	slices.Sort(s.rows)
-	o := newClient("http://dynamodb.test").Options()
-	o.HTTPClient = direct{s}
-	return New(dynamodb.New(o), Tables{Subscriptions: "subscriptions"})
-}
-
-// direct calls the handler without a network. Over one, the SDK now and then
-// closes a connection whose answer is quick, which production retries.
-type direct struct{ http.Handler }
-
-func (d direct) Do(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	d.ServeHTTP(w, r)
-	return w.Result(), r.Context().Err()
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	return New(newClient(server.URL), Tables{Subscriptions: "subscriptions"})
 }
 
 // The server holds all but the first page back until the caller has that one

@@ -70,6 +70,19 @@ func TestEveryTargetIsSentOneMessageInABatch(t *testing.T) {
 	}
 }
 
+func TestTopicsAreReadInPagesAndParts(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]float64{1: 1, 999: 1, 1000: 2, 5000: 1 + 4*2, 20_000: 1 + 4*5} {
+		got := query(topic(n, 10))
+		if got.Requests > want || got.Requests < want-1 { // how the rows fall into the parts is chance
+			t.Errorf("%d rows are read by %v requests, want %v", n, got.Requests, want)
+		}
+		if least := float64(n*133) / readUnit; got.Reads < least || got.Reads > least+got.Requests {
+			t.Errorf("%d rows take %v units, want %v or little more", n, got.Reads, least)
+		}
+	}
+}
+
 func TestFramesOver32KBAreCountedAsTwo(t *testing.T) {
 	t.Parallel()
 	room := billing.MessageUnit - Frame(event(0))
@@ -88,7 +101,7 @@ func TestOneEventByHand(t *testing.T) {
 		t.Fatalf("%d batches", len(got.Batches))
 	}
 	// 100 posts are two rounds of 64 workers: 5 + 20 ms. 100 rows are read in 1 ms.
-	// A row has 143 bytes: 100 of them are four units of 4 KB.
+	// A row has 133 bytes: 100 of them are four units of 4 KB.
 	want := billing.Usage{
 		Gateway: billing.Gateway{Requests: 1, Sent: 100, SentBytes: float64(100 * Frame(event(100)))},
 		Functions: map[string]billing.Function{

@@ -1,0 +1,50 @@
+package sim
+
+import (
+	"slices"
+	"time"
+)
+
+// Result is what a run gave.
+type Result struct {
+	Wanted    int // pushes, or clients that were to come back
+	Delivered int // of these
+	Parked    int // given up, and kept as dead letters
+	Unplanned int // of events that the stream function had no time for
+	Refused   int // mutations
+	Uses      []Use
+
+	times []time.Duration // of what was delivered, sorted
+}
+
+// Percentile is within what time so many percent of all that was delivered
+// were; 100 is the latest.
+func (r Result) Percentile(p float64) time.Duration {
+	if len(r.times) == 0 {
+		return 0
+	}
+	i := int(float64(len(r.times))*p/100+0.999999) - 1
+	return r.times[min(max(i, 0), len(r.times)-1)]
+}
+
+// First is the limit that refused or held up something first. It may not be
+// the one that matters: what waits behind another limit fills those before it.
+func (r Result) First() (found Use, ok bool) {
+	for _, u := range r.Uses {
+		if u.Hits > 0 && (!ok || u.First < found.First) {
+			found, ok = u, true
+		}
+	}
+	return found, ok
+}
+
+// Met reports whether the limit of that name refused or held up anything.
+func (r Result) Met(name string) bool {
+	return slices.ContainsFunc(r.Uses, func(u Use) bool { return u.Name == name && u.Hits > 0 })
+}
+
+// finish sorts the times and keeps what became of the limits.
+func (r *Result) finish(uses ...Use) {
+	slices.Sort(r.times)
+	r.Delivered, r.Uses = len(r.times), uses
+}
