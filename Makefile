@@ -55,5 +55,5 @@ imports: ## Check who imports whom
 	@scripts/imports.sh
 
 clean: ## Delete what was built and fetched
-	@rm -rf bin .cache scripts/clients/node_modules scripts/web/node_modules
+	@rm -rf bin .cache scripts/clients/node_modules scripts/web/node_modules scripts/bench/peers/node_modules
 	@cd functions/graphql/web && rm -rf node_modules .test dist/assets dist/*.gz
