@@ -82,7 +82,7 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 		posts: map[string]attempt{}, retried: map[string]bool{}, parked: map[string]bool{}}
 	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, Data: s.Data, Faults: plan, Seed: s.Seed,
 		Redelivery: s.Redelivery, Output: &lines{line: h.log},
-		Settings: map[string]string{topology.InitTimeout.Env: initTimeout}})
+		Settings: map[string]string{topology.InitTimeout.Env: initTimeout, topology.InitMembers.Env: "name"}})
 	if err != nil {
 		return nil, err
 	}
