@@ -46,7 +46,7 @@ func (s *Sender) DeliverGroups(ctx context.Context, groups [][]string) []Result 
 // patience is how long stragglers are waited for once all others are served,
 // which took so long. What they cost is little then; in a hurry, they are
 // queued.
-func patience(took time.Duration) time.Duration { return max(time.Second-took, took/20) }
+func patience(took time.Duration) time.Duration { return max(time.Second-took, took/50) }
 
 // result waits for all deliveries of a group.
 func result(group []*pending) (r Result) {
