@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -60,4 +61,14 @@ func (n *numbers) Set(list string) error {
 		*n = append(*n, v)
 	}
 	return nil
+}
+
+// serviceTimes are the flags of what the models of cost and of scale both ask
+// for: what one of each takes.
+func serviceTimes(flags *flag.FlagSet, graphql, row, sender, post, postCPU *time.Duration) {
+	flags.DurationVar(graphql, "graphql", 15*time.Millisecond, "one mutation")
+	flags.DurationVar(row, "row", 15*time.Microsecond, "one subscription, read and planned")
+	flags.DurationVar(sender, "sender", 5*time.Millisecond, "one invocation of the sender, beside its posts")
+	flags.DurationVar(post, "post", 10*time.Millisecond, "one post, there and back")
+	flags.DurationVar(postCPU, "cpu", 35*time.Microsecond, "one post's share of a vCPU, as bench sender measures it")
 }

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// topicPage is how many rows of a topic one Query reads. Most topics are
+	// TopicPage is how many rows of a topic one Query reads. Most topics are
 	// smaller, and a page is soon there.
-	topicPage = 1000
+	TopicPage = 1000
 
-	// topicReaders is how many parts of a hot topic are read at once. Each holds
+	// TopicReaders is how many parts of a hot topic are read at once. Each holds
 	// two pages at most: one that was read, and one that is being read.
-	topicReaders = 4
+	TopicReaders = 4
 )
 
 // Subscriptions implements pubsub.Store. A topic of one page is one Query. What
@@ -111,7 +111,7 @@ func (q topicQuery) split(after attributes) ([]part, error) {
 		return nil, fmt.Errorf("decode last key: %w", err)
 	}
 	left := pubsub.Buckets - int(begin)
-	n := min(left, topicReaders)
+	n := min(left, TopicReaders)
 	parts := make([]part, n)
 	for i := range parts {
 		parts[i].from, parts[i].to = int(begin)+left*i/n, int(begin)+left*(i+1)/n
@@ -141,7 +141,7 @@ func (q topicQuery) readAll(ctx context.Context, p part, to chan<- topicRows) {
 func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
 	limit := q.store.page
 	if limit == nil {
-		limit = aws.Int32(topicPage)
+		limit = aws.Int32(TopicPage)
 	}
 	out, err := q.store.client.Query(ctx, &dynamodb.QueryInput{
 		TableName: &q.store.tables.Subscriptions, ConsistentRead: aws.Bool(true), Limit: limit, ExclusiveStartKey: p.after,

@@ -74,9 +74,9 @@ func TestAHotTopicIsReadSideBySideAndFromItsFirstPage(t *testing.T) {
 	t.Parallel()
 	const n = 9500
 	var asked sync.WaitGroup
-	asked.Add(1 + topicReaders)
+	asked.Add(1 + TopicReaders)
 	var mu sync.Mutex
-	left := topicReaders
+	left := TopicReaders
 	s := newTopic(t, n, func(_ string, first bool) string {
 		if !first {
 			mu.Lock()
@@ -110,8 +110,8 @@ func TestAHotTopicIsReadSideBySideAndFromItsFirstPage(t *testing.T) {
 func TestASmallTopicIsOneQuery(t *testing.T) {
 	t.Parallel()
 	queries := 0
-	s := newTopic(t, topicPage, func(string, bool) string { queries++; return "" })
-	if n := countRows(t, s, "t"); n != topicPage || queries != 1 {
+	s := newTopic(t, TopicPage, func(string, bool) string { queries++; return "" })
+	if n := countRows(t, s, "t"); n != TopicPage || queries != 1 {
 		t.Errorf("%d subscriptions by %d queries", n, queries)
 	}
 }

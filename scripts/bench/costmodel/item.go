@@ -3,6 +3,7 @@ package costmodel
 import (
 	"subwire/scripts/internal/billing"
 	"subwire/shared/chat"
+	"subwire/shared/dynamo"
 	"subwire/shared/pubsub"
 )
 
@@ -30,24 +31,18 @@ func rowBytes(s pubsub.Subscription) int {
 		len(s.Topic) + len("00#"+s.ConnectionID+"#"+s.OperationID) + len(s.OperationKey) + number(len("1700000000"))
 }
 
-// How package dynamo reads a topic: in pages of so many rows, those after the
-// first in so many parts by bucket. bench cost -check tells when that changes.
-const (
-	queryPage    = 1000
-	queryReaders = 4
-)
-
 // query is the usage of reading the topic's subscriptions, which come by
-// ascending bucket. A query that meets no row is charged a unit.
+// ascending bucket, as package dynamo does: those after the first page in parts
+// by bucket. A query that meets no row is charged a unit.
 func query(subs []pubsub.Subscription) (t billing.Table) {
-	if len(subs) < queryPage {
+	if len(subs) < dynamo.TopicPage {
 		return pages(subs)
 	}
-	t = page(subs[:queryPage])
-	rest := subs[queryPage:]
-	begin := pubsub.Bucket(subs[queryPage-1].ConnectionID)
+	t = page(subs[:dynamo.TopicPage])
+	rest := subs[dynamo.TopicPage:]
+	begin := pubsub.Bucket(subs[dynamo.TopicPage-1].ConnectionID)
 	left := pubsub.Buckets - begin
-	readers := min(left, queryReaders)
+	readers := min(left, dynamo.TopicReaders)
 	for i := range readers {
 		n := 0
 		for n < len(rest) && pubsub.Bucket(rest[n].ConnectionID) < begin+left*(i+1)/readers {
@@ -63,10 +58,10 @@ func query(subs []pubsub.Subscription) (t billing.Table) {
 // last.
 func pages(subs []pubsub.Subscription) (t billing.Table) {
 	for {
-		n := min(queryPage, len(subs))
+		n := min(dynamo.TopicPage, len(subs))
 		one := page(subs[:n])
 		t.Requests, t.Reads, subs = t.Requests+one.Requests, t.Reads+one.Reads, subs[n:]
-		if n < queryPage {
+		if n < dynamo.TopicPage {
 			return t
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"subwire/shared/dynamo"
 )
 
 // Message is one mutation.
@@ -162,11 +164,8 @@ func (l *lane) handle(records []queued, deadline time.Duration) {
 	})
 }
 
-// How package dynamo reads a topic: in pages of so many rows, those after the
-// first in so many parts side by side.
+// A row of a topic, and what one read unit reads, in bytes.
 const (
-	pageRows = 1000
-	readers  = 4
 	rowBytes = 180
 	readUnit = 4 << 10
 )
@@ -174,12 +173,13 @@ const (
 // rows are some of a topic's, from one on and up to another.
 type rows struct{ from, to int }
 
-// parts are the first page and the equal parts of what follows it.
+// parts are the first page and the equal parts of what follows it, as package
+// dynamo reads a topic.
 func parts(n int) []rows {
-	first := min(n, pageRows)
+	first := min(n, dynamo.TopicPage)
 	out := []rows{{0, first}}
-	for i := range readers {
-		out = append(out, rows{first + (n-first)*i/readers, first + (n-first)*(i+1)/readers})
+	for i := range dynamo.TopicReaders {
+		out = append(out, rows{first + (n-first)*i/dynamo.TopicReaders, first + (n-first)*(i+1)/dynamo.TopicReaders})
 	}
 	return out
 }
@@ -200,7 +200,7 @@ func (p *planning) next() (page rows, ok bool) {
 	for range p.parts {
 		part := &p.parts[p.turn%len(p.parts)]
 		if p.turn++; part.from < part.to {
-			page = rows{part.from, min(part.to, part.from+pageRows)}
+			page = rows{part.from, min(part.to, part.from+dynamo.TopicPage)}
 			part.from = page.to
 			return page, true
 		}
