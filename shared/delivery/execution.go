@@ -74,7 +74,7 @@ func newOutcome(payload []byte, err error) *outcome {
 	if refused, ok := errors.AsType[pubsub.Errors](err); ok {
 		o.answer, o.err = refusal(refused)
 	} else if errors.Is(err, pubsub.ErrUnknownOperation) {
-		o.answer, o.err = refusal(pubsub.Errors{pubsub.NewError(pubsub.CodeInternal, "The subscription's operation is no longer known.")})
+		o.answer, o.err = refusal(pubsub.Refusal(pubsub.CodeInternal, "The subscription's operation is no longer known."))
 	}
 	return o
 }

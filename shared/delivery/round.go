@@ -132,7 +132,7 @@ func refusal(e pubsub.Errors) (answer, error) {
 
 // tooLarge ends an operation whose result the gateway does not take.
 var tooLarge = func() answer {
-	a, err := refusal(pubsub.Errors{pubsub.NewError(pubsub.CodeTooLarge, "The result is larger than a message may be; the subscription has ended.")})
+	a, err := refusal(pubsub.Refusal(pubsub.CodeTooLarge, "The result is larger than a message may be; the subscription has ended."))
 	if err != nil {
 		panic(err) // a constant
 	}

@@ -21,17 +21,13 @@ func checkRootField(doc *ast.Document, def *ast.OperationDefinition) error {
 	r.collect(def.SelectionSet)
 	switch {
 	case r.conditional:
-		return rootFieldError("A subscription's root field must not have @skip or @include.")
+		return pubsub.Refusal(pubsub.CodeValidation, "A subscription's root field must not have @skip or @include.")
 	case len(r.fields) != 1:
-		return rootFieldError("A subscription must select exactly one root field.")
+		return pubsub.Refusal(pubsub.CodeValidation, "A subscription must select exactly one root field.")
 	case len(r.fields[0]) > 1 && r.fields[0][:2] == "__":
-		return rootFieldError("A subscription's root field must not be an introspection field.")
+		return pubsub.Refusal(pubsub.CodeValidation, "A subscription's root field must not be an introspection field.")
 	}
 	return nil
-}
-
-func rootFieldError(message string) error {
-	return pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, message)}
 }
 
 // rootFields collects the fields of a selection set through its fragments. A
@@ -86,7 +82,7 @@ func decodeVariables(raw json.RawMessage, limits topology.Limits) (map[string]an
 	d.UseNumber()
 	var variables map[string]any
 	if err := d.Decode(&variables); err != nil {
-		return nil, refuse(pubsub.CodeInput, fmt.Sprintf("The variables are not a JSON object: %v.", err))
+		return nil, pubsub.Refusal(pubsub.CodeInput, fmt.Sprintf("The variables are not a JSON object: %v.", err))
 	}
 	return variables, plainNumbers(variables, limits.ListItems, 1)
 }

@@ -24,7 +24,7 @@ func Refuse(code string, err error) error { return refused{code, err} }
 // error stays what it is.
 func refusedAs(err error) error {
 	if r, ok := errors.AsType[refused](err); ok {
-		return pubsub.Errors{pubsub.NewError(r.code, r.Error())}
+		return pubsub.Refusal(r.code, r.Error())
 	}
 	return err
 }
@@ -33,7 +33,7 @@ func refusedAs(err error) error {
 // their own get the given one.
 func (e *Executor) refusal(t text, code string, found []gqlerrors.FormattedError) pubsub.Errors {
 	if len(found) == 0 { // cannot be by the library's contract, but clients reject an empty list
-		return pubsub.Errors{pubsub.NewError(pubsub.CodeInternal, internalMessage)}
+		return pubsub.Refusal(pubsub.CodeInternal, internalMessage)
 	}
 	return e.errors(t, code, found)
 }

@@ -216,11 +216,11 @@ func choose(doc *ast.Document, name string) (*ast.OperationDefinition, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case name != "":
-		return nil, pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, fmt.Sprintf("There is no single operation named %q.", name))}
+		return nil, pubsub.Refusal(pubsub.CodeValidation, fmt.Sprintf("There is no single operation named %q.", name))
 	case len(found) == 0:
-		return nil, pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, "The document has no operation.")}
+		return nil, pubsub.Refusal(pubsub.CodeValidation, "The document has no operation.")
 	}
-	return nil, pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, "The document has several operations; operationName must choose one.")}
+	return nil, pubsub.Refusal(pubsub.CodeValidation, "The document has several operations; operationName must choose one.")
 }
 
 // prepared is a valid operation. It is not changed by running it.

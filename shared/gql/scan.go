@@ -81,7 +81,7 @@ func locate(document string, at int) pubsub.Location {
 }
 
 func exceeded(format string, args ...any) error {
-	return pubsub.Errors{pubsub.NewError(pubsub.CodeLimit, fmt.Sprintf(format, args...))}
+	return pubsub.Refusal(pubsub.CodeLimit, fmt.Sprintf(format, args...))
 }
 
 func syntaxError(document string, at int, message string) error {

@@ -59,7 +59,7 @@ func checkShape(doc *ast.Document, limits topology.Limits) error {
 			_, err = s.fragment(d.Name.Value) // it counts where it is spread
 			found.directives = len(d.Directives)
 		default:
-			return refuse(pubsub.CodeValidation, "Only operations and fragments may be sent.")
+			return pubsub.Refusal(pubsub.CodeValidation, "Only operations and fragments may be sent.")
 		}
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ func checkShape(doc *ast.Document, limits topology.Limits) error {
 func checkTypes(def *ast.OperationDefinition) error {
 	for _, v := range def.VariableDefinitions {
 		if !isType(v.Type) {
-			return refuse(pubsub.CodeParse, fmt.Sprintf("Syntax Error: Expected a type for $%s.", v.Variable.Name.Value))
+			return pubsub.Refusal(pubsub.CodeParse, fmt.Sprintf("Syntax Error: Expected a type for $%s.", v.Variable.Name.Value))
 		}
 	}
 	return nil
@@ -120,8 +120,6 @@ func count(n int) string {
 	}
 	return fmt.Sprint(n)
 }
-
-func refuse(code, message string) error { return pubsub.Errors{pubsub.NewError(code, message)} }
 
 func fragments(doc *ast.Document) map[string]*ast.FragmentDefinition {
 	found := map[string]*ast.FragmentDefinition{}
@@ -184,7 +182,7 @@ func (s shapes) fragment(name string) (shape, error) {
 		return found, nil
 	}
 	if s.open[name] {
-		return shape{}, refuse(pubsub.CodeValidation, fmt.Sprintf("Cannot spread fragment %q within itself.", name))
+		return shape{}, pubsub.Refusal(pubsub.CodeValidation, fmt.Sprintf("Cannot spread fragment %q within itself.", name))
 	}
 	s.open[name] = true
 	found, err := s.set(f.SelectionSet)

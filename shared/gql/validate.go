@@ -50,7 +50,7 @@ func (e *Executor) validate(t text, doc *ast.Document, def *ast.OperationDefinit
 		return err
 	}
 	if e.rootType(def.Operation) == nil {
-		return refuse(pubsub.CodeValidation, "The schema has no "+def.Operation+".")
+		return pubsub.Refusal(pubsub.CodeValidation, "The schema has no "+def.Operation+".")
 	}
 	if err := checkLists(doc, e.limits.ListItems); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (e *Executor) validate(t text, doc *ast.Document, def *ast.OperationDefinit
 		return e.refusal(t, pubsub.CodeValidation, result.Errors)
 	}
 	if !e.introspection && introspects(doc) {
-		return refuse(pubsub.CodeValidation, "Introspection is off.")
+		return pubsub.Refusal(pubsub.CodeValidation, "Introspection is off.")
 	}
 	if err := e.checkOverlaps(t, doc); err != nil {
 		return err

@@ -89,7 +89,7 @@ func Decode(r Request, maxBody int) (pubsub.Operation, error) {
 func CheckKind(method string, kind pubsub.Kind) error {
 	switch {
 	case kind == pubsub.KindSubscription:
-		return pubsub.Errors{pubsub.NewError(pubsub.CodeValidation, "Subscriptions are served over WebSocket, not HTTP.")}
+		return pubsub.Refusal(pubsub.CodeValidation, "Subscriptions are served over WebSocket, not HTTP.")
 	case kind == pubsub.KindMutation && method == http.MethodGet:
 		return Refusal{Status: http.StatusMethodNotAllowed, Allow: "POST",
 			Code: pubsub.CodeInput, Message: "a mutation must be sent by POST"}

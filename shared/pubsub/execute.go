@@ -102,3 +102,6 @@ const (
 func NewError(code, message string) Error {
 	return Error{Message: message, Extensions: map[string]any{"code": code}}
 }
+
+// Refusal returns the Errors of one error with a code.
+func Refusal(code, message string) Errors { return Errors{NewError(code, message)} }

@@ -57,8 +57,8 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 	case errors.Is(why, pubsub.ErrSubscriberExists):
 		return transportws.SubscriberAlreadyExists(id)
 	case errors.Is(why, pubsub.ErrTooManyOperations):
-		return s.fail(ctx, m, id, pubsub.Errors{pubsub.NewError(pubsub.CodeTooMany,
-			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations))})
+		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeTooMany,
+			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations)))
 	}
 	// It may have been stored all the same, and the client will hear that it
 	// was not: take it back.
@@ -112,8 +112,8 @@ func withReserve(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func tooLarge() error {
-	return pubsub.Errors{pubsub.NewError(pubsub.CodeTooLarge,
-		"The result is larger than a message may be; ask for less, or over HTTP.")}
+	return pubsub.Refusal(pubsub.CodeTooLarge,
+		"The result is larger than a message may be; ask for less, or over HTTP.")
 }
 
 // fail ends the operation with an error message. A fault of the server is
@@ -122,7 +122,7 @@ func (s *Session) fail(ctx context.Context, m Message, id string, why error) err
 	var shown pubsub.Errors
 	if !errors.As(why, &shown) {
 		s.Log.Error("operation failed", "connection", m.ConnectionID, "error", why)
-		shown = pubsub.Errors{pubsub.NewError(pubsub.CodeUnavailable, "The operation could not be started; try again.")}
+		shown = pubsub.Refusal(pubsub.CodeUnavailable, "The operation could not be started; try again.")
 	}
 	payload, err := json.Marshal(shown)
 	if err != nil {

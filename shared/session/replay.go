@@ -100,8 +100,8 @@ func (r *replay) round(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("read missed events: %w", err)
 	}
 	if len(events) > replayLimit {
-		return 0, pubsub.Errors{pubsub.NewError(pubsub.CodeReplayLimit, fmt.Sprintf(
-			"More than %d events were missed; query them, and subscribe after the newest.", replayLimit))}
+		return 0, pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
+			"More than %d events were missed; query them, and subscribe after the newest.", replayLimit))
 	}
 	n := 0
 	for _, e := range events {

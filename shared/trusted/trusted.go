@@ -79,20 +79,18 @@ func (d *Documents) Resolve(op pubsub.Operation) (pubsub.Operation, error) {
 	op.DocumentID = ""
 	switch {
 	case d == nil && op.Document == "" && id != "":
-		return op, refuse(codeNotSupported, "PersistedQueryNotSupported")
+		return op, pubsub.Refusal(codeNotSupported, "PersistedQueryNotSupported")
 	case d == nil:
 		return op, nil
 	case op.Document != "":
 		if _, ok := d.byID[ID(op.Document)]; !ok {
-			return op, refuse(codeNotTrusted, "Only registered documents may run.")
+			return op, pubsub.Refusal(codeNotTrusted, "Only registered documents may run.")
 		}
 		return op, nil
 	}
 	var ok bool
 	if op.Document, ok = d.byID[id]; !ok {
-		return op, refuse(codeNotFound, "PersistedQueryNotFound")
+		return op, pubsub.Refusal(codeNotFound, "PersistedQueryNotFound")
 	}
 	return op, nil
 }
-
-func refuse(code, message string) error { return pubsub.Errors{pubsub.NewError(code, message)} }
