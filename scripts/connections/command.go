@@ -160,7 +160,7 @@ func (t tool) show(ctx context.Context, o options) error {
 	fmt.Fprintf(w, "connection\t%s\nviewer\t%q\nclaims\t%s\ninit payload\t%s\nacknowledged\t%t\nconnected\t%s\nexpires\t%s\n",
 		c.ID, c.Viewer.ID, c.Viewer.Claims, c.Init, c.Acknowledged, stamp(c.ConnectedAt), stamp(c.Expires))
 	for _, id := range slices.Sorted(maps.Keys(c.Operations)) {
-		topic := c.Operations[id]
+		topic := c.Operations[id].Topic
 		if topic == "" {
 			topic = "(query or mutation)"
 		}

@@ -31,6 +31,8 @@ type connectionItem struct {
 	Viewer         string `dynamodbav:"viewer,omitempty"`         // its id
 	Claims         string `dynamodbav:"claims,omitempty"`         // its claims, JSON
 	Holder         string `dynamodbav:"holder,omitempty"`         // see holder.go
+	ReplayMinute   int64  `dynamodbav:"replayMinute,omitempty"`   // Unix minutes
+	Replayed       int    `dynamodbav:"replayed,omitempty"`       // events, in that minute
 	Closing        bool   `dynamodbav:"closing,omitempty"`        // its deletion has begun: it is gone
 
 	Operations map[string]runningItem `dynamodbav:"operations"` // by operation id
@@ -119,6 +121,14 @@ func (s *Store) Connections(ctx context.Context) iter.Seq2[pubsub.Connection, er
 	}
 }
 
+// decodeItem reads a connection's item; without attributes it is gone.
+func decodeItem(attributes attributes) (item connectionItem, err error) {
+	if err := attributevalue.UnmarshalMap(attributes, &item); err != nil {
+		return item, fmt.Errorf("decode connection: %w", err)
+	}
+	return item, nil
+}
+
 // decodeConnection turns an item into the connection, or ErrGone.
 func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 	var item connectionItem
@@ -132,13 +142,13 @@ func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 		ID: item.ID, ConnectedAt: time.UnixMilli(item.ConnectedAt), InitDeadline: time.UnixMilli(item.InitDeadline),
 		Expires: time.Unix(item.TTL, 0), Acknowledged: item.Acknowledged,
 		Viewer: pubsub.Viewer{ID: item.Viewer, Claims: item.Claims}, Holder: item.Holder,
-		Operations: make(map[string]string, len(item.Operations)),
+		Operations: make(map[string]pubsub.Running, len(item.Operations)),
 	}
 	if item.Init != "" {
 		c.Init = json.RawMessage(item.Init)
 	}
 	for id, running := range item.Operations {
-		c.Operations[id] = running.Topic
+		c.Operations[id] = pubsub.Running{Topic: running.Topic, At: time.UnixMilli(running.At)}
 	}
 	return c, nil
 }

@@ -96,6 +96,11 @@ func (s *Store) release(ctx context.Context, item connectionItem) error {
 	return nil
 }
 
+// Release implements pubsub.Store.
+func (s *Store) Release(ctx context.Context, c pubsub.Connection) error {
+	return s.release(ctx, connectionItem{ID: c.ID, Holder: c.Holder, TTL: c.Expires.Unix()})
+}
+
 // dropEntries removes entries from a holder's set. The condition keeps an
 // update from making an item that nothing would delete.
 func (s *Store) dropEntries(ctx context.Context, holder string, entries []string) error {

@@ -25,6 +25,7 @@ type subscriptionItem struct {
 	OperationKey string `dynamodbav:"operationKey"`
 	Viewer       string `dynamodbav:"viewer,omitempty"` // its id
 	Claims       string `dynamodbav:"claims,omitempty"` // its claims, JSON
+	At           int64  `dynamodbav:"at,omitempty"`     // Unix milliseconds; rows of older releases have none
 	TTL          int64  `dynamodbav:"ttl"`
 }
 
@@ -53,7 +54,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		if err := s.putOperation(ctx, sub, op); err != nil {
 			return err
 		}
-		row, err := s.list(sub)
+		row, err := s.list(sub, at)
 		if err != nil {
 			return err
 		}
@@ -104,7 +105,7 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 	if err := s.putOperation(ctx, sub, op); err != nil {
 		return err
 	}
-	row, err := s.list(sub)
+	row, err := s.list(sub, at)
 	if err != nil {
 		return err
 	}
@@ -124,10 +125,10 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 }
 
 // list is the put of the subscription's row under its topic.
-func (s *Store) list(sub pubsub.Subscription) (types.TransactWriteItem, error) {
+func (s *Store) list(sub pubsub.Subscription, at time.Time) (types.TransactWriteItem, error) {
 	row := subscriptionItem{
 		Topic: sub.Topic, Subscriber: subscriber(sub.ConnectionID, sub.OperationID),
-		OperationKey: sub.OperationKey, Viewer: sub.Viewer.ID, Claims: sub.Viewer.Claims, TTL: sub.Expires.Unix(),
+		OperationKey: sub.OperationKey, Viewer: sub.Viewer.ID, Claims: sub.Viewer.Claims, At: at.UnixMilli(), TTL: sub.Expires.Unix(),
 	}
 	if isHashed(sub.OperationID) {
 		row.OperationID = sub.OperationID
@@ -211,6 +212,20 @@ func (s *Store) end(ctx context.Context, connectionID, operationID string, runni
 			TableName: &s.tables.Subscriptions, Key: rowKey(running.Topic, connectionID, operationID)}})
 	}
 	return s.transact(ctx, items)
+}
+
+// Unlist implements pubsub.Store.
+func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
+	_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &s.tables.Subscriptions, Key: rowKey(sub.Topic, sub.ConnectionID, sub.OperationID),
+		ConditionExpression:       aws.String("attribute_not_exists(#at) OR #at <= :at"),
+		ExpressionAttributeNames:  map[string]string{"#at": "at"},
+		ExpressionAttributeValues: attributes{":at": number(sub.At.UnixMilli())},
+	})
+	if _, later := refused(err); err != nil && !later {
+		return fmt.Errorf("delete row of subscription: %w", err)
+	}
+	return nil
 }
 
 // stale returns the ids of remembered completes that make way for another, as

@@ -180,6 +180,10 @@ func decodeSubscription(item attributes) (pubsub.Subscription, error) {
 	if row.OperationID != "" {
 		operationID = row.OperationID
 	}
-	return pubsub.Subscription{ConnectionID: connectionID, OperationID: operationID, Topic: row.Topic,
-		OperationKey: row.OperationKey, Viewer: pubsub.Viewer{ID: row.Viewer, Claims: row.Claims}, Expires: time.Unix(row.TTL, 0)}, nil
+	s := pubsub.Subscription{ConnectionID: connectionID, OperationID: operationID, Topic: row.Topic,
+		OperationKey: row.OperationKey, Viewer: pubsub.Viewer{ID: row.Viewer, Claims: row.Claims}, Expires: time.Unix(row.TTL, 0)}
+	if row.At != 0 {
+		s.At = time.UnixMilli(row.At)
+	}
+	return s, nil
 }

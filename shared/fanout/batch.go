@@ -19,6 +19,10 @@ import (
 // again cannot help.
 var ErrUndecodable = errors.New("not a fan-out batch")
 
+// ErrNewer is returned for a batch of a version that only a newer release
+// reads. It must wait for that.
+var ErrNewer = errors.New("fan-out batch of a newer release")
+
 // Versions of the wire format: the second has viewers. A sender refuses what it
 // does not know, so that a batch from a newer planner waits for the newer
 // sender; what is in the queues from before is known for ever. A batch without

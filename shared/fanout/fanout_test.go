@@ -198,9 +198,9 @@ func TestGoldenBatches(t *testing.T) {
 	plain.Root = json.RawMessage(`{"content":"hi"}`)
 	for file, want := range map[string]Batch{
 		"batch.json": {Version: 1, Event: plain, Range: 3, Attempt: 2,
-			Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 0}, {"c2=", "__proto__", 0, 0}}}}},
+			Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 0, 0}, {"c2=", "__proto__", 0, 0, 0}}}}},
 		"viewers.json": {Version: 2, Event: plain, Range: 3, Viewers: []pubsub.Viewer{{ID: "ada", Claims: `{"chats_read":"*"}`}, {ID: "bob"}},
-			Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 2}, {"c2=", "1", 0, 1}, {"c3=", "1", 0, 0}}}}},
+			Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 2, 0}, {"c2=", "1", 0, 1, 0}, {"c3=", "1", 0, 0, 0}}}}},
 	} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()

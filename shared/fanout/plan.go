@@ -119,7 +119,7 @@ func (o *open) viewer(v pubsub.Viewer) (place int, known bool) {
 }
 
 func target(s pubsub.Subscription, viewer int) Target {
-	return Target{s.ConnectionID, s.OperationID, s.Expires.Unix(), viewer}
+	return Target{ConnectionID: s.ConnectionID, OperationID: s.OperationID, Expires: s.Expires.Unix(), Viewer: viewer}
 }
 
 // size is how many bytes s adds to the batch, at most.

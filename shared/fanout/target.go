@@ -17,6 +17,7 @@ type Target struct {
 	OperationID  string
 	Expires      int64 // of the connection, in Unix seconds: nothing is delivered from then on
 	Viewer       int   // place in the batch's Viewers, from 1; 0 for the anonymous viewer
+	At           int64 // when the client began the operation, in Unix ms: a later one may have its id; 0 when that is not known
 }
 
 // targets has JSON of its own, for encoding/json allocates half a dozen times

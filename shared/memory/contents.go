@@ -47,10 +47,10 @@ func (c Contents) Check() error {
 		}
 	}
 	for _, conn := range c.Connections {
-		for id, topic := range conn.Operations {
-			at := row{topic, conn.ID, id}
-			if topic != "" && !listed[at] {
-				return fmt.Errorf("operation %s of connection %s is not listed under %s", id, conn.ID, topic)
+		for id, running := range conn.Operations {
+			at := row{running.Topic, conn.ID, id}
+			if running.Topic != "" && !listed[at] {
+				return fmt.Errorf("operation %s of connection %s is not listed under %s", id, conn.ID, running.Topic)
 			}
 			delete(listed, at)
 		}

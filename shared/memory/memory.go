@@ -52,6 +52,8 @@ type connection struct {
 	pubsub.Connection // but for Operations, which is made of running
 	running           map[string]begun
 	completed         map[string]time.Time // by operation id: the latest complete that found nothing
+	replayMinute      time.Time
+	replayed          int // events, in that minute
 }
 
 // begun is a running operation.
@@ -133,9 +135,9 @@ func (s *Store) Connection(ctx context.Context, id string) (found pubsub.Connect
 func (c *connection) export() pubsub.Connection {
 	out := c.Connection
 	out.Init = slices.Clone(c.Init)
-	out.Operations = make(map[string]string, len(c.running))
+	out.Operations = make(map[string]pubsub.Running, len(c.running))
 	for id, op := range c.running {
-		out.Operations[id] = op.topic
+		out.Operations[id] = pubsub.Running{Topic: op.topic, At: op.at}
 	}
 	return out
 }
@@ -178,6 +180,14 @@ func (s *Store) Hold(ctx context.Context, c pubsub.Connection, max int) error {
 	})
 }
 
+// Release implements pubsub.Store.
+func (s *Store) Release(ctx context.Context, c pubsub.Connection) error {
+	return s.do(ctx, "Release", func() error {
+		delete(s.held[c.Holder], c.ID)
+		return nil
+	})
+}
+
 // PutSubscription implements pubsub.Store.
 func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error {
 	return s.do(ctx, "PutSubscription", func() error {
@@ -200,8 +210,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		delete(c.completed, sub.OperationID)
 		c.running[sub.OperationID] = begun{sub.Topic, at}
 		if sub.Topic != "" {
-			s.operations[sub.OperationKey] = op
-			s.rows[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = sub
+			s.list(sub, op, at)
 		}
 		return nil
 	})
@@ -218,8 +227,44 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 			return pubsub.ErrCompleted
 		}
 		c.running[sub.OperationID] = begun{sub.Topic, at}
-		s.operations[sub.OperationKey] = op
-		s.rows[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = sub
+		s.list(sub, op, at)
+		return nil
+	})
+}
+
+// list puts the subscription under its topic. The caller has the lock.
+func (s *Store) list(sub pubsub.Subscription, op pubsub.Operation, at time.Time) {
+	sub.At = at
+	s.operations[sub.OperationKey] = op
+	s.rows[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = sub
+}
+
+// Unlist implements pubsub.Store.
+func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
+	return s.do(ctx, "Unlist", func() error {
+		at := row{sub.Topic, sub.ConnectionID, sub.OperationID}
+		if listed, ok := s.rows[at]; ok && !listed.At.After(sub.At) {
+			delete(s.rows, at)
+		}
+		return nil
+	})
+}
+
+// CountReplayed implements pubsub.Store.
+func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error {
+	return s.do(ctx, "CountReplayed", func() error {
+		c, err := s.live(connectionID)
+		if err != nil {
+			return err
+		}
+		minute := at.Truncate(time.Minute)
+		if !c.replayMinute.Equal(minute) {
+			c.replayMinute, c.replayed = minute, 0
+		}
+		if c.replayed+n > max {
+			return pubsub.ErrReplayLimit
+		}
+		c.replayed += n
 		return nil
 	})
 }

@@ -25,6 +25,7 @@ var (
 	ErrTokenMissing       = errors.New("token is missing")
 	ErrTokenExpired       = errors.New("token has expired")
 	ErrTokenRefused       = errors.New("token is refused")
+	ErrReplayLimit        = errors.New("connection has had too many events replayed")
 	ErrUnknownOperation   = errors.New("operation is unknown")
 	ErrBusy               = errors.New("connection takes no message now")
 	ErrTooLarge           = errors.New("message is too large for the connection")
@@ -39,9 +40,15 @@ type Connection struct {
 	Holder       string    // whose connections are counted; "" when they are not
 
 	Acknowledged bool
-	Viewer       Viewer            // zero until it is acknowledged
-	Init         json.RawMessage   // what is kept of the payload of connection_init; nil for nothing
-	Operations   map[string]string // running operations: id -> topic, "" for a query or mutation
+	Viewer       Viewer             // zero until it is acknowledged
+	Init         json.RawMessage    // what is kept of the payload of connection_init; nil for nothing
+	Operations   map[string]Running // by operation id
+}
+
+// Running is an operation that runs on a connection.
+type Running struct {
+	Topic string    // "" for a query or mutation, and for a subscription that is still caught up
+	At    time.Time // when the client began it: it tells two operations with one id apart
 }
 
 // Acknowledgement is what an accepted connection_init makes of a connection:
@@ -96,6 +103,7 @@ type Subscription struct {
 	OperationKey string
 	Viewer       Viewer // whom it is executed for
 	Expires      time.Time
+	At           time.Time // when the client began it, as the store yields it; zero when an older release stored it
 }
 
 // Event is something that happened in the domain. Every subscription to its

@@ -33,6 +33,10 @@ type Store interface {
 	// ErrTooManyConnections when the holder has max others.
 	Hold(ctx context.Context, c Connection, max int) error
 
+	// Release ends the counting of a connection that was held for c.Holder. One
+	// that is not counted is no error.
+	Release(ctx context.Context, c Connection) error
+
 	// PutSubscription begins an operation that the client sent at the given
 	// time: it takes the operation id and, when s has a topic, lists s under
 	// the topic, both or neither. The operation itself is stored before, and
@@ -53,6 +57,16 @@ type Store interface {
 	// remembered with the time, so that an overtaken PutSubscription from
 	// before fails with ErrCompleted. A connection that is gone is no error.
 	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
+
+	// Unlist deletes the row of s under its topic, unless a later operation with
+	// the same id has taken it. It is for rows whose connection is gone: an
+	// operation that runs is ended by DeleteSubscription. A missing row is no error.
+	Unlist(ctx context.Context, s Subscription) error
+
+	// CountReplayed adds n to the events that were replayed to the connection in
+	// the minute of at. Errors: ErrGone; ErrReplayLimit when they would be more
+	// than max, and then nothing is added.
+	CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error
 
 	// DeleteConnection deletes the connection and all of its subscriptions.
 	// It costs only what the connection owns. One that is gone is no error.

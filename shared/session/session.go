@@ -175,7 +175,7 @@ func (s *Session) perform(ctx context.Context, m Message, message transportws.Me
 	if err != nil {
 		return fmt.Errorf("load connection: %w", err)
 	}
-	state := transportws.State{Acknowledged: c.Acknowledged, InitDeadline: c.InitDeadline, Running: c.Operations}
+	state := transportws.State{Acknowledged: c.Acknowledged, InitDeadline: c.InitDeadline, Running: func(id string) bool { _, runs := c.Operations[id]; return runs }}
 	switch e := state.Receive(message, m.At).(type) {
 	case transportws.Acknowledge:
 		return s.acknowledge(ctx, m, c, e.Payload)

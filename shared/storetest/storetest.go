@@ -74,7 +74,7 @@ func unique(name string) string { return name + "-" + rand.Text()[:8] }
 func newConnection() pubsub.Connection {
 	return pubsub.Connection{
 		ID: unique("connection"), ConnectedAt: after(-2000), InitDeadline: after(1000),
-		Expires: time.Now().Add(time.Hour).Truncate(time.Second), Operations: map[string]string{},
+		Expires: time.Now().Add(time.Hour).Truncate(time.Second), Operations: map[string]pubsub.Running{},
 	}
 }
 
@@ -143,17 +143,22 @@ func listed(t *testing.T, s Store, topic string) []pubsub.Subscription {
 	var found []pubsub.Subscription
 	for sub, err := range s.Subscriptions(t.Context(), topic, time.Now()) {
 		check(t, "Subscriptions", err, nil)
+		sub.At = time.Time{} // as the expected ones have it
 		found = append(found, sub)
 	}
 	return found
 }
 
-// running returns the running operations of a connection.
+// running returns the topics of the connection's running operations, by id.
 func running(t *testing.T, s Store, c pubsub.Connection) map[string]string {
 	t.Helper()
 	found, err := s.Connection(t.Context(), c.ID)
 	check(t, "Connection", err, nil)
-	return found.Operations
+	topics := map[string]string{}
+	for id, operation := range found.Operations {
+		topics[id] = operation.Topic
+	}
+	return topics
 }
 
 // checkNothing fails the test unless the connection runs nothing and nothing

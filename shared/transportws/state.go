@@ -13,8 +13,8 @@ import (
 // and maps its failure to the CloseError that Receive would have returned.
 type State struct {
 	Acknowledged bool
-	InitDeadline time.Time         // connection_init must have come by then
-	Running      map[string]string // has the operation ids in use; the values do not matter
+	InitDeadline time.Time            // connection_init must have come by then
+	Running      func(id string) bool // reports whether the operation id is in use; nil for none
 }
 
 // Effect is what to do about a message: Acknowledge, Pong, Start, Stop, Close
@@ -104,7 +104,7 @@ func (s State) receiveSubscribe(m Message) Effect {
 	if !s.Acknowledged {
 		return Close{Unauthorized()}
 	}
-	if _, running := s.Running[m.ID]; running {
+	if s.Running != nil && s.Running(m.ID) {
 		return Close{SubscriberAlreadyExists(m.ID)}
 	}
 	return Start{m.ID, p}

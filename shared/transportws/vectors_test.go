@@ -2,8 +2,8 @@ package transportws
 
 import (
 	"fmt"
-	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,10 +61,7 @@ func (s section) vector(t testing.TB) vector {
 				t.Fatalf("%s: %v", s.name, err)
 			}
 		case "running=" + value:
-			v.state.Running = map[string]string{}
-			for id := range strings.FieldsSeq(value) {
-				v.state.Running[id] = ""
-			}
+			v.state.Running = func(id string) bool { return slices.Contains(strings.Fields(value), id) }
 		case "expect=" + value:
 			v.expect = value
 		default:
@@ -113,17 +110,17 @@ func describe(e Effect) string {
 
 // after is the state once an effect has been carried out.
 func (s State) after(e Effect) State {
-	s.Running = maps.Clone(s.Running)
-	if s.Running == nil {
-		s.Running = map[string]string{}
+	before := s.Running
+	if before == nil {
+		before = func(string) bool { return false }
 	}
 	switch e := e.(type) {
 	case Acknowledge:
 		s.Acknowledged = true
 	case Start:
-		s.Running[e.ID] = "topic"
+		s.Running = func(id string) bool { return id == e.ID || before(id) }
 	case Stop:
-		delete(s.Running, e.ID)
+		s.Running = func(id string) bool { return id != e.ID && before(id) }
 	}
 	return s
 }
