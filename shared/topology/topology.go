@@ -93,6 +93,14 @@ type Function struct {
 	Callback  bool    // whether it is given the management API's endpoint
 	WebSocket bool    // whether it is given the clients' WebSocket URL
 	Settings  []Setting
+
+	// Reserved is how many concurrent invocations of the account are kept for
+	// it; 0 for none.
+	Reserved int
+	// AllowLoops says that a message may come back to it through a queue more
+	// than 16 times, where Lambda would stop it ("Use Lambda recursive loop
+	// detection to prevent infinite loops").
+	AllowLoops bool
 }
 
 // Setting is an optional environment variable with its default.
@@ -147,16 +155,19 @@ var (
 			MaxOperationIDBytes, MaxInitBytes, MaxFramesPerSecond, TrustedDocuments, Introspection, LogLevel})}
 	Disconnect = Function{Name: "disconnect", Timeout: 10 * time.Second, MemoryMB: 256, Callback: true,
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{ConnectionChecks},
-		Settings: []Setting{LogLevel}}
+		Settings: []Setting{LogLevel},
+		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives: two hours bound it
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
 		Tables:   []Table{Messages},
 		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, TrustedDocuments, Introspection, GraphiQL, LogLevel})}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 512,
 		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout},
-		Settings: []Setting{FanoutGroups, LogLevel}}
+		Settings: []Setting{FanoutGroups, LogLevel},
+		Reserved: 20} // one per shard at a time, whatever floods the account's other functions
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
-		Settings: append([]Setting{Auth, SenderWorkers, LogLevel}, documentLimits...)}
+		Settings: append([]Setting{Auth, SenderWorkers, LogLevel}, documentLimits...),
+		Reserved: 110, AllowLoops: true} // a target that stays busy is queued again: its attempts bound it
 )
 
 // Functions lists every function.
