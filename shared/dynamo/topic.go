@@ -82,15 +82,21 @@ type part struct {
 // topicRows is a page of rows; next is the key to go on after, if any.
 type topicRows struct {
 	rows []pubsub.Subscription
+	bad  []error // one for each row that is not among rows
 	next attributes
 	err  error
 }
 
-// yield yields the rows, or the error after them. It returns false when the
+// yield yields the rows, and the errors after them. It returns false when the
 // caller must stop.
 func (r topicRows) yield(yield func(pubsub.Subscription, error) bool) bool {
 	for _, row := range r.rows {
 		if !yield(row, nil) {
+			return false
+		}
+	}
+	for _, err := range r.bad {
+		if !yield(pubsub.Subscription{}, err) {
 			return false
 		}
 	}
@@ -158,24 +164,28 @@ func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
 	if len(r.next) == 0 {
 		r.next = nil
 	}
-	r.rows = make([]pubsub.Subscription, len(out.Items))
-	for i, item := range out.Items {
-		if r.rows[i], err = decodeSubscription(item); err != nil {
-			return topicRows{rows: r.rows[:i], err: err}
+	r.rows = make([]pubsub.Subscription, 0, len(out.Items))
+	for _, item := range out.Items {
+		s, err := decodeSubscription(item)
+		if err != nil { // of this row: it must not fail the event for the others
+			r.bad = append(r.bad, err)
+			continue
 		}
+		r.rows = append(r.rows, s)
 	}
 	return r
 }
 
-// decodeSubscription turns a row into the subscription that was put.
+// decodeSubscription turns a row into the subscription that was put. Its error
+// is a pubsub.ErrUndecodableRow.
 func decodeSubscription(item attributes) (pubsub.Subscription, error) {
 	var row subscriptionItem
 	if err := attributevalue.UnmarshalMap(item, &row); err != nil {
-		return pubsub.Subscription{}, fmt.Errorf("decode subscription: %w", err)
+		return pubsub.Subscription{}, fmt.Errorf("%w: %w", pubsub.ErrUndecodableRow, err)
 	}
 	connectionID, operationID, err := splitSubscriber(row.Subscriber)
 	if err != nil {
-		return pubsub.Subscription{}, fmt.Errorf("decode subscription: %w", err)
+		return pubsub.Subscription{}, fmt.Errorf("%w: %w", pubsub.ErrUndecodableRow, err)
 	}
 	if row.OperationID != "" {
 		operationID = row.OperationID

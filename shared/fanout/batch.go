@@ -23,10 +23,20 @@ var ErrUndecodable = errors.New("not a fan-out batch")
 // reads. It must wait for that.
 var ErrNewer = errors.New("fan-out batch of a newer release")
 
-// Versions of the wire format: the second has viewers. A sender refuses what it
-// does not know, so that a batch from a newer planner waits for the newer
-// sender; what is in the queues from before is known for ever. A batch without
-// viewers is of the first version, which any sender reads.
+// Versions of the wire format: the second has viewers. A batch without viewers
+// is of the first, which any sender reads.
+//
+// Two releases run side by side while one is deployed, in either order, and
+// after a rollback. So, for this format and for rows alike:
+//   - Release N reads what N-1 and N write.
+//   - It writes only what N-1 reads, until N is out everywhere: a new version is
+//     read by one release and written by the next.
+//   - Members are only added. Who does not know one passes over it; one that is
+//     missing means what it meant before there was such a member.
+//
+// A version that is newer all the same is no garbage: it is ErrNewer, and waits
+// in the queue for the newer sender. What is in the queues from before is known
+// for ever.
 const (
 	versionPlain   = 1
 	versionViewers = 2
@@ -46,6 +56,42 @@ type Batch struct {
 type Task struct {
 	Operation string  `json:"op"` // key of the operation
 	Targets   targets `json:"targets"`
+}
+
+// message is a batch as it is in a queue: the time of each target is beside it.
+type message struct {
+	Batch
+	Tasks []wireTask `json:"tasks"` // of the two fields with this name, the outer one counts
+}
+
+// wireTask is a task with the times of its targets in a list of their own, which
+// senders that do not know it pass over: a fifth member of a target would be an
+// error to them.
+type wireTask struct {
+	Task
+	At times `json:"at,omitempty"` // of each target; none when all are 0
+}
+
+func toWire(tasks []Task) []wireTask {
+	out := make([]wireTask, len(tasks))
+	for i, t := range tasks {
+		out[i] = wireTask{t, t.Targets.times()}
+	}
+	return out
+}
+
+func fromWire(tasks []wireTask) ([]Task, error) {
+	out := make([]Task, len(tasks))
+	for i, t := range tasks {
+		if len(t.At) > 0 && len(t.At) != len(t.Targets) {
+			return nil, fmt.Errorf("%w: %d times for %d targets", ErrUndecodable, len(t.At), len(t.Targets))
+		}
+		for j, at := range t.At {
+			t.Targets[j].At = at
+		}
+		out[i] = t.Task
+	}
+	return out, nil
 }
 
 // Targets is how many targets the batch has in all its tasks.
@@ -93,21 +139,30 @@ func Encode(b Batch) (body []byte, deduplicationID string, err error) {
 	if b.Version = versionPlain; len(b.Viewers) > 0 {
 		b.Version = versionViewers
 	}
-	if body, err = json.Marshal(b); err != nil {
+	if body, err = json.Marshal(message{b, toWire(b.Tasks)}); err != nil {
 		return nil, "", fmt.Errorf("encode batch of event %s: %w", b.Event.ID, err)
 	}
 	sum := sha256.Sum256(body)
 	return body, hex.EncodeToString(sum[:]), nil
 }
 
-// Decode reads a queue message. Its error is an ErrUndecodable.
+// Decode reads a queue message. Its error is an ErrNewer, or else an
+// ErrUndecodable.
 func Decode(body []byte) (Batch, error) {
-	var b Batch
-	if err := json.Unmarshal(body, &b); err != nil {
+	var m message
+	err := json.Unmarshal(body, &m)
+	if err != nil && isNewer(body) || m.Version > versionViewers {
+		return Batch{}, fmt.Errorf("%w: version %d", ErrNewer, m.Version)
+	}
+	if err != nil {
 		return Batch{}, fmt.Errorf("%w: %v", ErrUndecodable, err)
 	}
+	b := m.Batch
+	if b.Tasks, err = fromWire(m.Tasks); err != nil {
+		return Batch{}, err
+	}
 	switch {
-	case b.Version != versionPlain && b.Version != versionViewers:
+	case b.Version < versionPlain:
 		return Batch{}, fmt.Errorf("%w: version %d", ErrUndecodable, b.Version)
 	case b.Event.ID == "" || b.Event.Topic == "" || len(b.Event.Root) == 0:
 		return Batch{}, fmt.Errorf("%w: no event", ErrUndecodable)
@@ -119,4 +174,13 @@ func Decode(body []byte) (Batch, error) {
 		return Batch{}, fmt.Errorf("%w: no targets", ErrUndecodable)
 	}
 	return b, nil
+}
+
+// isNewer reports whether the body is of a newer version, whose other members
+// may have types that are not known here.
+func isNewer(body []byte) bool {
+	var b struct {
+		Version int `json:"v"`
+	}
+	return json.Unmarshal(body, &b) == nil && b.Version > versionViewers
 }

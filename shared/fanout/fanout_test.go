@@ -30,6 +30,9 @@ func topic(n, operations int, rng *rand.Rand) []pubsub.Subscription {
 			OperationKey: fmt.Sprintf("%064d", rng.IntN(operations)),
 			Expires:      time.Unix(rng.Int64N(1<<40), 0),
 		}
+		if rng.IntN(4) > 0 { // others are of an older release
+			subs[i].At = time.UnixMilli(1795529099123 + rng.Int64N(1<<32))
+		}
 		if rng.IntN(3) > 0 { // others are anonymous
 			subs[i].Viewer = pubsub.Viewer{ID: fmt.Sprint("ü", rng.IntN(100)), Claims: strings.Repeat(`<"`, rng.IntN(20))}
 		}
@@ -76,6 +79,13 @@ func TestEverySubscriptionIsInExactlyOneBatchWithinTheLimits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			decoded, err := Decode(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(b.Tasks, decoded.Tasks); diff != "" {
+				t.Fatalf("seed %d: decoded tasks differ:\n%s", seed, diff)
+			}
 			if len(body) > l.Bytes || b.Targets() > l.Targets {
 				t.Fatalf("seed %d: batch of %d bytes, %d targets exceeds %+v", seed, len(body), b.Targets(), l)
 			}
@@ -93,8 +103,7 @@ func TestEverySubscriptionIsInExactlyOneBatchWithinTheLimits(t *testing.T) {
 				}
 				operations[task.Operation] = true
 				for _, target := range task.Targets {
-					got = append(got, pubsub.Subscription{ConnectionID: target.ConnectionID,
-						OperationID: target.OperationID, OperationKey: task.Operation, Viewer: b.Viewer(target), Expires: time.Unix(target.Expires, 0)})
+					got = append(got, subscription(b, task, target))
 					if g, seen := groupOf[target.ConnectionID]; seen && g != b.Group() {
 						t.Fatalf("seed %d: connection %s is in two groups", seed, target.ConnectionID)
 					}
@@ -113,9 +122,19 @@ func TestEverySubscriptionIsInExactlyOneBatchWithinTheLimits(t *testing.T) {
 	}
 }
 
+// subscription is what the target was planned from.
+func subscription(b Batch, task Task, target Target) pubsub.Subscription {
+	s := pubsub.Subscription{ConnectionID: target.ConnectionID, OperationID: target.OperationID, OperationKey: task.Operation,
+		Viewer: b.Viewer(target), Expires: time.Unix(target.Expires, 0)}
+	if target.At != 0 {
+		s.At = time.UnixMilli(target.At)
+	}
+	return s
+}
+
 func TestATopicWithoutSubscribersHasNoBatch(t *testing.T) {
 	t.Parallel()
-	if got := plan(t, event, each(nil), Limits{10, 1000, 4}); len(got) != 0 {
+	if got := plan(t, event, each(nil), Limits{Targets: 10, Bytes: 1000, Groups: 4}); len(got) != 0 {
 		t.Errorf("got %d batches", len(got))
 	}
 }
@@ -157,7 +176,7 @@ func TestPlanReportsErrors(t *testing.T) {
 			e := event
 			e.Root = json.RawMessage(tc.root)
 			var got error
-			for _, err := range Plan(e, tc.subs, Limits{10, 1000, 4}) {
+			for _, err := range Plan(e, tc.subs, Limits{Targets: 10, Bytes: 1000, Groups: 4}) {
 				got = err
 			}
 			if !errors.Is(got, tc.want) {
@@ -199,6 +218,10 @@ func TestGoldenBatches(t *testing.T) {
 	for file, want := range map[string]Batch{
 		"batch.json": {Version: 1, Event: plain, Range: 3, Attempt: 2,
 			Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 0, 0}, {"c2=", "__proto__", 0, 0, 0}}}}},
+		"times.json": {Version: 1, Event: plain, Range: 3,
+			Tasks: []Task{
+				{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 0, 1795521899123}, {"c2=", "1", 0, 0, 0}}},
+				{Operation: "k2", Targets: []Target{{"c3=", "1", 1795529099, 0, 0}}}}},
 		"viewers.json": {Version: 2, Event: plain, Range: 3, Viewers: []pubsub.Viewer{{ID: "ada", Claims: `{"chats_read":"*"}`}, {ID: "bob"}},
 			Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 2, 0}, {"c2=", "1", 0, 1, 0}, {"c3=", "1", 0, 0, 0}}}}},
 	} {
@@ -240,7 +263,9 @@ func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{"v":1,"event":{"id":"1","topic":"t","root":{}},"range":0,"tasks":[{"op":"k","targets":[["c","1",5]]}]}`,
 		`{"v":2}`, `{"v":2,"event":{"id":"1","topic":"t","root":1},"viewers":[{"id":"a"}],"tasks":[{"op":"k","targets":[["c","1",0,1],["c","2",0,2]]}]}`,
-		`{"v":2,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1",0,-1]]}]}`, `{"v":1,"event":{"id":"1","topic":"t","root":null},"tasks":[]}`, `[]`, ``, `{"v":1,"attempt":-1}`,
+		`{"v":2,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1",0,-1]]}]}`, `{"v":1,"event":{"id":"1","topic":"t","root":null},"tasks":[]}`, `[]`, ``, `{"v":1,"attempt":-1}`, `{"v":3,"tasks":7}`,
+		`{"v":1,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1",5],["d","1",5]],"at":[1795529099123,0]}]}`,
+		`{"v":1,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1",5]],"at":[ 1e3 ]}]}`,
 		`{"v":1,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1"]]}]}`,
 	} {
 		f.Add([]byte(seed))
@@ -248,8 +273,8 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		b, err := Decode(body)
 		if err != nil {
-			if !errors.Is(err, ErrUndecodable) {
-				t.Fatalf("error is not ErrUndecodable: %v", err)
+			if errors.Is(err, ErrUndecodable) == errors.Is(err, ErrNewer) {
+				t.Fatalf("error is neither ErrUndecodable nor ErrNewer: %v", err)
 			}
 			return
 		}
@@ -257,8 +282,12 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("decoded batch cannot be encoded: %v", err)
 		}
-		if _, err := Decode(again); err != nil {
+		same, err := Decode(again)
+		if err != nil {
 			t.Fatalf("encoded batch cannot be decoded: %v", err)
+		}
+		if diff := cmp.Diff(b.Tasks, same.Tasks, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("tasks differ after a round:\n%s", diff)
 		}
 	})
 }
@@ -336,7 +365,7 @@ func plainTopic(n, operations int) []pubsub.Subscription {
 	for i := range subs {
 		subs[i].Viewer = pubsub.Viewer{}
 		subs[i].OperationID = fmt.Sprintf("%08x-8b86-4d01-b42d-00cf4fc964ff", rng.Uint32())
-		subs[i].Expires = time.Unix(1795529099, 0)
+		subs[i].Expires, subs[i].At = time.Unix(1795529099, 0), time.UnixMilli(1795521899123)
 	}
 	return subs
 }
@@ -347,7 +376,7 @@ func BenchmarkPlan(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				for batch, err := range Plan(event, each(subs), Limits{1000, 60_000, 4}) {
+				for batch, err := range Plan(event, each(subs), Limits{Targets: 1000, Bytes: 60_000, Groups: 4}) {
 					if err != nil || batch.Targets() == 0 {
 						b.Fatal(err)
 					}

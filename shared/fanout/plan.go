@@ -5,17 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 
 	"subwire/shared/pubsub"
 )
 
 // ErrEventTooLarge is returned for an event that leaves no room for a target.
+// Trying again cannot help.
 var ErrEventTooLarge = errors.New("event is too large for a batch")
+
+// TargetError says that one subscription cannot get the event, as a batch for it
+// alone would be too large. Trying again cannot help; the others get the event.
+type TargetError struct {
+	ConnectionID string
+	OperationID  string
+	Bytes        int // of the batch that it would take
+}
+
+func (e *TargetError) Error() string {
+	return fmt.Sprintf("batch for one target would have %d bytes", e.Bytes)
+}
 
 // Limits bound what is planned.
 type Limits struct {
 	Targets int // per batch
-	Bytes   int // per encoded batch
+	Bytes   int // per encoded batch of several targets
+	Alone   int // per encoded batch of one target, if that is more: what the queue takes
 	Groups  int // message groups per topic: a divisor of pubsub.Buckets
 }
 
@@ -26,23 +41,23 @@ type Limits struct {
 // a batch each distinct operation is one task. Subscriptions in the same order
 // give the same batches.
 //
-// It ends after the first error: of the subscriptions, or ErrEventTooLarge.
+// Two errors concern one subscription, which is left out, and the plan goes on:
+// a TargetError, and a pubsub.ErrUndecodableRow of the subscriptions. It ends
+// after any other: of the subscriptions, or ErrEventTooLarge.
 func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error], l Limits) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
-		none, err := json.Marshal(Batch{Version: versionViewers, Event: event, Range: l.Groups, Tasks: []Task{}})
+		none, err := json.Marshal(message{Batch{Version: versionViewers, Event: event, Range: l.Groups}, []wireTask{}})
 		if err != nil {
 			yield(Batch{}, fmt.Errorf("encode event %s: %w", event.ID, err))
 			return
 		}
 		p := planner{event: event, limits: l, empty: len(none), open: make([]open, l.Groups)}
 		for s, err := range subscriptions {
-			if err != nil {
-				yield(Batch{}, err)
-				return
+			var full Batch
+			if err == nil {
+				full, err = p.add(s)
 			}
-			full, err := p.add(s)
-			if err != nil {
-				yield(Batch{}, err)
+			if err != nil && (!yield(Batch{}, err) || !OfOneSubscription(err)) {
 				return
 			}
 			if full.Targets() > 0 && !yield(full, nil) {
@@ -55,6 +70,13 @@ func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error
 			}
 		}
 	}
+}
+
+// OfOneSubscription reports whether an error that Plan yields concerns one
+// subscription only, so that others follow.
+func OfOneSubscription(err error) bool {
+	_, tooLarge := errors.AsType[*TargetError](err)
+	return tooLarge || errors.Is(err, pubsub.ErrUndecodableRow)
 }
 
 // planner fills one batch of each group after the other.
@@ -76,19 +98,49 @@ type open struct {
 }
 
 // add puts the subscription into its group's batch. If that one must leave
-// first, because it is full, add begins a new one and returns the old.
+// first, because it is full, add begins a new one and returns the old. One that
+// is too large to share a batch leaves in one of its own, at once: it is the
+// event's only batch for that subscription, so none can overtake it.
 func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
 	group := pubsub.Bucket(s.ConnectionID) * p.limits.Groups / pubsub.Buckets
 	o := &p.open[group]
 	size := p.size(o, s)
 	if o.tasks == nil || o.targets == p.limits.Targets || o.bytes+size > p.limits.Bytes {
-		full = o.batch
-		*o = open{batch: Batch{Event: p.event, Range: group}, bytes: p.empty, tasks: map[string]int{}, viewers: map[pubsub.Viewer]int{}}
-		size = p.size(o, s)
+		next := p.begin(group)
+		if size = p.size(&next, s); next.bytes+size > p.limits.Bytes {
+			return p.alone(next, s, size)
+		}
+		full, *o = o.batch, next
 	}
-	if o.bytes+size > p.limits.Bytes {
+	o.put(s, size)
+	return full, nil
+}
+
+// begin returns an empty batch of the group.
+func (p *planner) begin(group int) open {
+	return open{batch: Batch{Event: p.event, Range: group}, bytes: p.empty, tasks: map[string]int{}, viewers: map[pubsub.Viewer]int{}}
+}
+
+// alone returns the empty batch with s in it, which adds so many bytes.
+func (p *planner) alone(o open, s pubsub.Subscription, size int) (Batch, error) {
+	most := max(p.limits.Bytes, p.limits.Alone)
+	if p.empty+p.smallest() > most {
 		return Batch{}, fmt.Errorf("plan event %s: %w", p.event.ID, ErrEventTooLarge)
 	}
+	if o.bytes+size > most {
+		return Batch{}, fmt.Errorf("plan event %s: %w", p.event.ID, &TargetError{s.ConnectionID, s.OperationID, o.bytes + size})
+	}
+	o.put(s, size)
+	return o.batch, nil
+}
+
+// smallest is how many bytes a subscription adds to a batch, at least.
+func (p *planner) smallest() int {
+	return p.size(&open{}, pubsub.Subscription{})
+}
+
+// put adds s, which takes so many bytes.
+func (o *open) put(s pubsub.Subscription, size int) {
 	i, known := o.tasks[s.OperationKey]
 	if !known {
 		i = len(o.batch.Tasks)
@@ -104,7 +156,6 @@ func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
 	task.Targets = append(task.Targets, target(s, place))
 	o.bytes += size
 	o.targets++
-	return full, nil
 }
 
 // viewer is the place of v in the batch, and whether it is there already.
@@ -119,21 +170,26 @@ func (o *open) viewer(v pubsub.Viewer) (place int, known bool) {
 }
 
 func target(s pubsub.Subscription, viewer int) Target {
-	return Target{ConnectionID: s.ConnectionID, OperationID: s.OperationID, Expires: s.Expires.Unix(), Viewer: viewer}
+	t := Target{ConnectionID: s.ConnectionID, OperationID: s.OperationID, Expires: s.Expires.Unix(), Viewer: viewer}
+	if !s.At.IsZero() {
+		t.At = s.At.UnixMilli()
+	}
+	return t
 }
 
 // size is how many bytes s adds to the batch, at most.
 func (p *planner) size(o *open, s pubsub.Subscription) int {
 	place, known := o.viewer(s.Viewer)
-	p.scratch = target(s, place).append(p.scratch[:0])
-	n := len(p.scratch) + len(",")
+	t := target(s, place)
+	p.scratch = strconv.AppendInt(t.append(p.scratch[:0]), t.At, 10)
+	n := len(p.scratch) + len(",") + len(",")
 	if !known {
 		p.scratch = appendString(appendString(p.scratch[:0], s.Viewer.ID), s.Viewer.Claims)
 		n += len(p.scratch) + len(`{"id":,"claims":},`) + len(`"viewers":[],`)
 	}
 	if _, known := o.tasks[s.OperationKey]; !known {
 		p.scratch = appendString(p.scratch[:0], s.OperationKey)
-		n += len(p.scratch) + len(`{"op":,"targets":[]},`)
+		n += len(p.scratch) + len(`{"op":,"targets":[],"at":[]},`)
 	}
 	return n
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -11,7 +12,7 @@ import (
 
 // Target is one subscription of one connection. Its JSON is the array
 // [connection id, operation id, expiry, viewer], without the viewer if that is
-// 0: a batch holds a thousand of them.
+// 0: a batch holds a thousand of them. At is elsewhere in the batch.
 type Target struct {
 	ConnectionID string
 	OperationID  string
@@ -77,6 +78,53 @@ func (ts *targets) UnmarshalJSON(data []byte) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// times are those of the targets, or nil when all are 0.
+func (ts targets) times() times {
+	if !slices.ContainsFunc(ts, func(t Target) bool { return t.At != 0 }) {
+		return nil
+	}
+	list := make(times, len(ts))
+	for i, t := range ts {
+		list[i] = t.At
+	}
+	return list
+}
+
+// times has JSON of its own for the same reason.
+type times []int64
+
+// MarshalJSON writes what encoding/json would.
+func (ts times) MarshalJSON() ([]byte, error) {
+	const typical = 14 // bytes of a time
+	dst := append(make([]byte, 0, 2+typical*len(ts)), '[')
+	for i, t := range ts {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(dst, t, 10)
+	}
+	return append(dst, ']'), nil
+}
+
+// UnmarshalJSON reads any JSON of the list, and what MarshalJSON writes with two
+// allocations.
+func (ts *times) UnmarshalJSON(data []byte) error {
+	c := cursor{rest: string(data), ok: true}
+	list := make(times, 0, strings.Count(c.rest, ",")+1)
+	c.skip("[")
+	for c.ok && c.rest != "]" {
+		if len(list) > 0 {
+			c.skip(",")
+		}
+		list = append(list, c.number())
+	}
+	if !c.ok {
+		return json.Unmarshal(data, (*[]int64)(ts))
+	}
+	*ts = list
 	return nil
 }
 

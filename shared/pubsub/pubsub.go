@@ -26,6 +26,7 @@ var (
 	ErrTokenExpired       = errors.New("token has expired")
 	ErrTokenRefused       = errors.New("token is refused")
 	ErrReplayLimit        = errors.New("connection has had too many events replayed")
+	ErrUndecodableRow     = errors.New("row of a subscription cannot be decoded")
 	ErrUnknownOperation   = errors.New("operation is unknown")
 	ErrBusy               = errors.New("connection takes no message now")
 	ErrTooLarge           = errors.New("message is too large for the connection")

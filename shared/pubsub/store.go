@@ -78,7 +78,8 @@ type Store interface {
 
 	// Subscriptions yields the subscriptions of a topic that have not expired
 	// at the given time, reading page by page as the caller goes on. Their order
-	// is the same each time, as long as they are. It ends after the first error.
+	// is the same each time, as long as they are. An ErrUndecodableRow stands in
+	// the place of one row, and others follow; it ends after any other error.
 	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[Subscription, error]
 
 	// Operation returns what was stored under the key, or ErrUnknownOperation.

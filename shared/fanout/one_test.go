@@ -1,0 +1,69 @@
+package fanout
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"subwire/shared/pubsub"
+)
+
+// What cannot share a batch leaves alone, and what can be in none is told: the
+// others get the event either way.
+func TestOneSubscriptionCannotFailAnEvent(t *testing.T) {
+	t.Parallel()
+	l := Limits{Targets: 10, Bytes: 1000, Alone: 3000, Groups: 1}
+	sub := func(id, operation, claims string) pubsub.Subscription {
+		return pubsub.Subscription{ConnectionID: id, OperationID: operation, OperationKey: "k", Viewer: pubsub.Viewer{Claims: claims}}
+	}
+	small1, small2 := sub("a", "1", ""), sub("e", "1", "")
+	subs := func(yield func(pubsub.Subscription, error) bool) {
+		_ = yield(small1, nil) && yield(sub("b", strings.Repeat("\x01", 300), ""), nil) && // six bytes each in JSON
+			yield(sub("c", "1", strings.Repeat("<", 400)), nil) && yield(sub("d", strings.Repeat("\x01", 1000), ""), nil) &&
+			yield(pubsub.Subscription{}, fmt.Errorf("row: %w", pubsub.ErrUndecodableRow)) && yield(small2, nil)
+	}
+	var got, told []string
+	for b, err := range Plan(event, subs, l) {
+		if err != nil {
+			tooLarge, _ := errors.AsType[*TargetError](err)
+			if !OfOneSubscription(err) || tooLarge == nil && !errors.Is(err, pubsub.ErrUndecodableRow) {
+				t.Fatal(err)
+			}
+			if tooLarge != nil {
+				told = append(told, tooLarge.ConnectionID)
+			}
+			continue
+		}
+		body, _, err := Encode(b)
+		if err != nil || len(body) > l.Alone || len(body) > l.Bytes && b.Targets() > 1 {
+			t.Fatalf("batch of %d bytes and %d targets, %v", len(body), b.Targets(), err)
+		}
+		for _, target := range b.Tasks[0].Targets {
+			got = append(got, target.ConnectionID)
+		}
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"a", "b", "c", "e"}, got); diff != "" {
+		t.Errorf("who gets the event differs:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"d"}, told); diff != "" {
+		t.Errorf("who is told to be too large differs:\n%s", diff)
+	}
+}
+
+func TestALargeEventIsPlannedAsLongAsOneTargetFits(t *testing.T) {
+	t.Parallel()
+	e := event
+	e.Root = json.RawMessage(`"` + strings.Repeat("x", 1500) + `"`)
+	l := Limits{Targets: 10, Bytes: 1000, Alone: 3000, Groups: 1}
+	if got := plan(t, e, each(topic(5, 1, rand.New(rand.NewPCG(1, 1)))), l); len(got) != 5 {
+		t.Errorf("%d batches for 5 targets", len(got))
+	}
+}
+

@@ -1,0 +1,41 @@
+package fanout
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// A sender that does not know the version must not take the batch for garbage,
+// whatever the other members are then.
+func TestABatchOfANewerReleaseIsKnown(t *testing.T) {
+	t.Parallel()
+	const rest = `"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1",0]]}]}`
+	for body, want := range map[string]error{
+		`{"v":3,` + rest: ErrNewer, `{"v":3}`: ErrNewer, `{"v":1000000,"tasks":{"k":"v"},"event":7}`: ErrNewer,
+		`{"v":0,` + rest: ErrUndecodable, `{` + rest: ErrUndecodable, `{"v":-1,` + rest: ErrUndecodable, `{"v":"3"}`: ErrUndecodable, `{"v":1.5}`: ErrUndecodable,
+		`{"v":2,"tasks":7}`: ErrUndecodable, `{"v":3`: ErrUndecodable,
+	} {
+		_, err := Decode([]byte(body))
+		if !errors.Is(err, want) || errors.Is(err, ErrNewer) && errors.Is(err, ErrUndecodable) {
+			t.Errorf("%s: got %v, want %v", body, err, want)
+		}
+	}
+}
+
+func TestTimesThatAreNotOfTheTargetsAreUndecodable(t *testing.T) {
+	t.Parallel()
+	for times, want := range map[string]error{
+		`[1,2]`: nil, `[ 1, 2 ]`: nil, `[]`: nil, `null`: nil,
+		`[1]`: ErrUndecodable, `[1,2,3]`: ErrUndecodable, `["1","2"]`: ErrUndecodable, `{}`: ErrUndecodable, `[1,1.5]`: ErrUndecodable,
+	} {
+		b, err := Decode([]byte(`{"v":1,"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["a","1",0],["b","1",0]],"at":` + times + `}]}`))
+		if !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", times, err, want)
+		}
+		if strings.Contains(times, "2") && err == nil && (b.Tasks[0].Targets[0].At != 1 || b.Tasks[0].Targets[1].At != 2) {
+			t.Errorf("%s: got %+v", times, b.Tasks)
+		}
+	}
+}
+
