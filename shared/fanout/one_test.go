@@ -66,4 +66,3 @@ func TestALargeEventIsPlannedAsLongAsOneTargetFits(t *testing.T) {
 		t.Errorf("%d batches for 5 targets", len(got))
 	}
 }
-

@@ -38,4 +38,3 @@ func TestTimesThatAreNotOfTheTargetsAreUndecodable(t *testing.T) {
 		}
 	}
 }
-

@@ -16,24 +16,34 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
+
+	"subwire/shared/topology"
 )
 
 // Limits of one request ("SendMessageBatch" in the SQS API Reference).
 const (
 	requestMessages = 10
-	requestBytes    = 240_000 // below the 256 KiB of queues made before August 2025, and of ElasticMQ
+	requestBytes    = topology.MessageBytes
 )
 
-// A message that SQS refused for a reason of its own is sent again after a
-// random pause of up to firstPause, which doubles each time. The request as a
-// whole is retried by the SDK already.
+// A message that SQS refused, and a request that failed for a reason that passes,
+// are sent again after a random pause of up to firstPause, which doubles up to
+// maxPause. Requests were retried by the SDK already, which lasts a second or
+// two; an incident lasts longer.
 const (
-	attempts   = 5
+	patience   = 20 * time.Second
 	firstPause = 100 * time.Millisecond
+	maxPause   = 3200 * time.Millisecond
 )
+
+// ErrRefused is returned for a message whose content SQS refuses. Trying again
+// cannot help.
+var ErrRefused = errors.New("message is refused")
 
 // errNoAnswer is why a message is sent again that the answer does not name.
 var errNoAnswer = errors.New("missing in the answer")
@@ -71,7 +81,7 @@ func New(client Client, url string) *Publisher { return &Publisher{client, url} 
 // Send sends the messages as they come: a request leaves as soon as it is
 // full, before the next message is asked for. It ends at the first error,
 // either one that msgs yields, or one that says how many messages of a request
-// SQS did not take. Earlier requests have been sent then, and a refused one
+// SQS did not take, after up to 20 seconds or half the time that ctx has left. Earlier requests have been sent then, and a refused one
 // may have been, so callers send all again with the same deduplication ids.
 //
 // No message overtakes one of an earlier request. Within a request SQS may take
@@ -141,28 +151,87 @@ func (p *Publisher) Park(ctx context.Context, body []byte, reason string) error 
 	return p.Send(ctx, func(yield func(Message, error) bool) { yield(Message{Body: body, Reason: reason}, nil) })
 }
 
-// send sends one request, and again what SQS refused of it.
+// send sends one request, and again what SQS refused of it, as long as that may
+// help and there is time.
 func (p *Publisher) send(ctx context.Context, msgs []Message) error {
 	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
 	for i, m := range msgs {
 		entries[i] = entry(strconv.Itoa(i), m)
 	}
+	until := giveUp(ctx)
 	for attempt := 1; ; attempt++ {
-		out, err := p.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &p.url, Entries: entries})
-		if err != nil {
-			return fmt.Errorf("send %d messages: %w", len(entries), err)
-		}
-		var hopeless bool
-		if entries, hopeless, err = refused(entries, out); len(entries) == 0 {
+		rest, again, err := p.try(ctx, entries)
+		if len(rest) == 0 {
 			return nil
 		}
-		if hopeless || attempt == attempts {
+		if errors.Is(err, ErrRefused) && len(rest) > 1 {
+			return p.sendEach(ctx, msgs, rest)
+		}
+		entries = rest
+		if !again || time.Now().After(until) {
 			return fmt.Errorf("%d of %d messages not sent: %w", len(entries), len(msgs), err)
 		}
 		if !pause(ctx, attempt) {
 			return fmt.Errorf("%d of %d messages not sent: %w (%w)", len(entries), len(msgs), err, context.Cause(ctx))
 		}
 	}
+}
+
+// giveUp is until when a request is sent again. It leaves the caller half of its
+// time to deal with the failure.
+func giveUp(ctx context.Context) time.Time {
+	wait := patience
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline)/2)
+	}
+	return time.Now().Add(wait)
+}
+
+// sendEach sends each of the entries in a request of its own, for one of them is
+// refused and must not keep the others back.
+func (p *Publisher) sendEach(ctx context.Context, msgs []Message, entries []types.SendMessageBatchRequestEntry) error {
+	var errs []error
+	for _, e := range entries {
+		i, _ := strconv.Atoi(*e.Id) // entry ids are places in msgs
+		if err := p.send(ctx, msgs[i:i+1]); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// try sends the entries once. It returns those that SQS did not take, with the
+// reason of one of them, and whether it may help to try again.
+func (p *Publisher) try(ctx context.Context, entries []types.SendMessageBatchRequestEntry) (rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
+	out, err := p.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &p.url, Entries: entries})
+	switch {
+	case err == nil:
+		return refused(entries, out)
+	case isRefusal(err):
+		return entries, false, fmt.Errorf("send %d messages: %w: %w", len(entries), ErrRefused, err)
+	}
+	return entries, ctx.Err() == nil && transient(err), fmt.Errorf("send %d messages: %w", len(entries), err)
+}
+
+// transient reports whether the SDK would have tried again, had it not already.
+func transient(err error) bool { return retry.NewStandard().IsErrorRetryable(err) }
+
+// isRefusal reports whether a request failed for what its messages hold. The
+// answer does not say which of them.
+func isRefusal(err error) bool {
+	var refusal smithy.APIError
+	return errors.As(err, &refusal) && aboutContent(refusal.ErrorCode())
+}
+
+// aboutContent reports whether the code says that a message can never be taken.
+// Other codes of the sender's fault may be those of a queue or a permission that
+// is not as it should be, and will be again.
+func aboutContent(code string) bool {
+	switch code[strings.LastIndexByte(code, '.')+1:] { // some are AWS.SimpleQueueService.NAME
+	case "InvalidMessageContents", "BatchRequestTooLong", "MessageTooLong":
+		return true
+	}
+	return false
 }
 
 // entry is m as SQS wants it.
@@ -187,9 +256,9 @@ func entry(id string, m Message) types.SendMessageBatchRequestEntry {
 }
 
 // refused returns the entries that SQS did not take, in their order, with the
-// reason of one of them, and whether one is refused for good: the sender's
-// fault, which a further attempt does not mend.
-func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBatchOutput) (rest []types.SendMessageBatchRequestEntry, hopeless bool, reason error) {
+// reason of one of them, and whether it may help to try again: unless one is
+// refused for its content, which is an ErrRefused.
+func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBatchOutput) (rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
 	taken := make(map[string]bool, len(out.Successful))
 	for _, s := range out.Successful {
 		taken[aws.ToString(s.Id)] = true
@@ -199,19 +268,21 @@ func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageB
 			rest = append(rest, e)
 		}
 	}
-	reason = errNoAnswer
+	again, reason = true, errNoAnswer
 	for _, f := range out.Failed {
-		if !hopeless { // the reason that ends it all is the one to tell
-			hopeless = f.SenderFault
+		switch {
+		case aboutContent(aws.ToString(f.Code)): // the reason that ends it all is the one to tell
+			return rest, false, fmt.Errorf("%w: %s: %s", ErrRefused, aws.ToString(f.Code), aws.ToString(f.Message))
+		default:
 			reason = fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
 		}
 	}
-	return rest, hopeless, reason
+	return rest, again, reason
 }
 
 // pause waits before the attempt after the given one; false if ctx ended.
 func pause(ctx context.Context, attempt int) bool {
-	timer := time.NewTimer(rand.N(firstPause << (attempt - 1)))
+	timer := time.NewTimer(rand.N(min(maxPause, firstPause<<min(attempt-1, 10))))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

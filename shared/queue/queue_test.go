@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/shared/queue"
@@ -34,11 +36,13 @@ type fakeSQS struct {
 type fault int
 
 const (
-	none        fault = iota
-	notApplied        // refused, with nothing done
-	applied           // taken, but answered with an error
-	unanswered        // taken, but missing in the answer
-	senderFault       // refused for good
+	none           fault = iota
+	notApplied           // refused, with nothing done
+	applied              // taken, but answered with an error
+	unanswered           // taken, but missing in the answer
+	senderFault          // refused as the sender's fault, which a permission may be
+	badContent           // refused for good
+	badContentLong       // likewise, with the code in its long form
 )
 
 func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
@@ -75,6 +79,12 @@ func (f *fakeSQS) answer(out *sqs.SendMessageBatchOutput, n int, e types.SendMes
 	case notApplied, applied, senderFault:
 		out.Failed = append(out.Failed, types.BatchResultErrorEntry{
 			Id: e.Id, Code: aws.String("Reason"), SenderFault: kind == senderFault})
+	case badContent, badContentLong:
+		code := "InvalidMessageContents"
+		if kind == badContentLong {
+			code = "AWS.SimpleQueueService." + code
+		}
+		out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: &code, SenderFault: true})
 	}
 }
 
@@ -274,34 +284,105 @@ func TestSendSendsRefusedMessagesAgain(t *testing.T) {
 
 func TestSendGivesUp(t *testing.T) {
 	t.Parallel()
+	const left = 10 * time.Second // of the context
 	tests := map[string]struct {
-		kind     fault
-		requests int
+		kind   fault
+		atOnce bool
 	}{
-		"after some attempts":          {notApplied, 5},
-		"at once on its own fault":     {senderFault, 1},
-		"after attempts without reply": {unanswered, 5},
+		"in time":                       {notApplied, false},
+		"in time on its own fault":      {senderFault, false},
+		"in time without an answer":     {unanswered, false},
+		"at once on a refused content":  {badContent, true},
+		"at once on content, by prefix": {badContentLong, true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), left)
+				defer cancel()
 				fake := &fakeSQS{fault: func(_ int, body string) fault {
 					if body == "3" || body == "5" {
 						return tt.kind
 					}
 					return none
 				}}
-				err := queue.New(fake, "url").Send(t.Context(), messages(20))
-				if err == nil || !strings.Contains(err.Error(), "2 of 10 messages not sent") {
-					t.Errorf("error is %v, want it to name 2 of 10", err)
+				begun := time.Now()
+				err := queue.New(fake, "url").Send(ctx, messages(20))
+				if err == nil || errors.Is(err, queue.ErrRefused) != tt.atOnce {
+					t.Errorf("error is %v", err)
 				}
-				if len(fake.requests) != tt.requests {
-					t.Errorf("%d requests, want %d", len(fake.requests), tt.requests)
+				took := time.Since(begun)
+				if tt.atOnce && took > 0 || !tt.atOnce && (took < left/2 || took >= left) {
+					t.Errorf("gave up after %s, of %s", took, left)
+				}
+				for i := range 10 { // the two keep none of their request back
+					if n := strconv.Itoa(i); n != "3" && n != "5" && !slices.Contains(fake.held, n) {
+						t.Errorf("%s was not sent", n)
+					}
 				}
 			})
 		})
 	}
+}
+
+// An outage that ends in time is not seen by the caller. The answer does not say
+// which message of a request is refused, so each is sent alone then.
+func TestSendOutlastsARequestThatFails(t *testing.T) {
+	t.Parallel()
+	throttled := &smithy.GenericAPIError{Code: "ThrottlingException"}
+	for name, tt := range map[string]struct {
+		fail   func(request int) (bool, error)
+		refuse bool
+		held   int
+	}{
+		"throttled for a while": {func(n int) (bool, error) { return false, errorUntil(n, 5, throttled) }, false, 10},
+		"applied, but not answered": {func(n int) (bool, error) {
+			return true, errorUntil(n, 3, &smithy.GenericAPIError{Code: "RequestTimeout"})
+		}, false, 10},
+		"one message is too long": {func(n int) (bool, error) { return false, refuseSome(n) }, true, 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				fake := &fakeSQS{fail: tt.fail}
+				err := queue.New(fake, "url").Send(t.Context(), messages(10))
+				if errors.Is(err, queue.ErrRefused) != tt.refuse || !tt.refuse && err != nil {
+					t.Errorf("error is %v", err)
+				}
+				if len(fake.held) != tt.held {
+					t.Errorf("queue holds %v", fake.held)
+				}
+			})
+		})
+	}
+}
+
+func errorUntil(n, last int, err error) error {
+	if n > last {
+		return nil
+	}
+	return err
+}
+
+// refuseSome refuses the first request, and the fourth of those after it.
+func refuseSome(n int) error {
+	if n == 1 || n == 5 {
+		return &types.BatchRequestTooLong{}
+	}
+	return nil
+}
+
+func TestSendGivesUpAtOnceWhenTryingAgainCannotHelp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gone := &types.QueueDoesNotExist{}
+		fake := &fakeSQS{fail: func(int) (bool, error) { return false, gone }}
+		err := queue.New(fake, "url").Send(t.Context(), messages(3))
+		if !errors.Is(err, gone) || errors.Is(err, queue.ErrRefused) || len(fake.requests) != 1 {
+			t.Errorf("error is %v after %d requests", err, len(fake.requests))
+		}
+	})
 }
 
 func TestSendAgainAfterFailedRequest(t *testing.T) {
@@ -309,7 +390,7 @@ func TestSendAgainAfterFailedRequest(t *testing.T) {
 	for _, take := range []bool{false, true} {
 		t.Run(fmt.Sprintf("applied %v", take), func(t *testing.T) {
 			t.Parallel()
-			broken := errors.New("connection reset")
+			broken := &smithy.GenericAPIError{Code: "AccessDenied"}
 			fake := &fakeSQS{fail: func(request int) (bool, error) {
 				if request == 2 {
 					return take, broken

@@ -4,6 +4,8 @@ package topology
 const (
 	OutputHTTPURL = "HttpUrl" // of GraphQL over HTTP
 	OutputWSURL   = "WsUrl"   // of the WebSocket API
+
+	OutputFanoutGroups = "FanoutGroups" // the value of the setting FanoutGroups, for who plans batches outside the functions
 )
 
 // TableOutputs are the keys of the tables' physical names, by logical name.

@@ -44,7 +44,11 @@ type Queue struct {
 const (
 	fourteenDays = 14 * 24 * time.Hour // the longest that SQS keeps a message
 
-	maxReceives = 5 // what AWS recommends as the least for a queue behind a Lambda
+	// maxReceives lets a batch wait for an hour, 20 times 3 minutes: for a newer
+	// sender that reads it, and while invocations are throttled, which counts as
+	// receives ("Handling errors for an SQS event source in Lambda"). What can
+	// never be handled is parked by the sender at once.
+	maxReceives = 20
 )
 
 // The queues.
@@ -65,8 +69,9 @@ var (
 	ConnectionChecks = Queue{Name: "connection-checks", Env: "CONNECTION_CHECKS_QUEUE", Visibility: 6 * 10 * time.Second,
 		Retention: 30 * time.Minute} // a delay counts, and lasts up to 15
 
-	// StreamDead is told which stream records could not be turned into batches.
-	StreamDead = Queue{Name: "stream-dead", Visibility: 30 * time.Second, Retention: fourteenDays}
+	// StreamDead has what the stream function gives up, with the record, and is
+	// told by Lambda which records it gave up itself.
+	StreamDead = Queue{Name: "stream-dead", Env: "STREAM_DEAD_QUEUE", Visibility: 30 * time.Second, Retention: fourteenDays}
 )
 
 // Queues lists every queue, dead letters before the queue that uses them.
@@ -160,8 +165,8 @@ var (
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
 		Tables:   []Table{Messages},
 		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, TrustedDocuments, Introspection, GraphiQL, LogLevel})}
-	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 512,
-		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout},
+	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 1769, // one vCPU: a shard has one invocation at a time
+		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout, StreamDead},
 		Settings: []Setting{FanoutGroups, LogLevel},
 		Reserved: 20} // one per shard at a time, whatever floods the account's other functions
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
@@ -207,9 +212,9 @@ type StreamMapping struct {
 	Table           Table
 	Function        Function
 	BatchSize       int
-	Parallelization int           // concurrent batches per shard; order is kept per partition key
-	Bisect          bool          // halve a failing batch, to isolate the bad record
-	MaxRetries      int           // of one record, before it goes to OnFailure
+	Parallelization int           // concurrent batches per shard; above 1, order is kept per item only
+	Bisect          bool          // halve a batch whose invocation failed, to isolate the bad record
+	MaxRetries      int           // of one record, before it goes to OnFailure; -1 for no limit
 	MaxAge          time.Duration // of one record, likewise
 	OnFailure       Queue
 }
@@ -223,11 +228,21 @@ type QueueMapping struct {
 	MaxConcurrency int // at most so many invocations at once
 }
 
-// MessageStream feeds new chat messages to the stream function. The retries
-// cover a throttled queue or table; the age leaves a day's stream time to
-// read parked records again.
-var MessageStream = StreamMapping{Table: Messages, Function: Stream, BatchSize: 100, Parallelization: 10,
-	Bisect: true, MaxRetries: 8, MaxAge: time.Hour, OnFailure: StreamDead}
+// MessageStream feeds new chat messages to the stream function.
+//
+// One invocation per shard at a time keeps the order: with more, Lambda keeps
+// it "at the item (partition and sort key) level" only, and each message is an
+// item of its own ("Using AWS Lambda with Amazon DynamoDB"). The concurrency is
+// in the function. A batch is twice what a poll brings of a shard at its limit
+// of 1,000 writes a second, as Lambda polls four times a second, and takes 8 s
+// when all of it is of one topic, at 15 ms each. Lambda ends it at 6 MB anyway.
+//
+// Retries have no limit but age: what can never succeed is parked by the
+// function itself, so what fails has met an incident. After six hours somebody
+// must look, and has 18 more until the stream forgets the record. The age counts
+// for a new mapping as well: records that are older are discarded.
+var MessageStream = StreamMapping{Table: Messages, Function: Stream, BatchSize: 500, Parallelization: 1,
+	Bisect: true, MaxRetries: -1, MaxAge: 6 * time.Hour, OnFailure: StreamDead}
 
 // QueueMappings lists what polls the queues.
 func QueueMappings() []QueueMapping {
@@ -261,3 +276,7 @@ const (
 	BatchTargets = 1000
 	BatchBytes   = 60_000
 )
+
+// MessageBytes is the largest message that is sent to a queue, in bytes: below
+// the 256 KiB of queues made before August 2025, and of the local cloud's.
+const MessageBytes = 240_000
