@@ -2,17 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
+	"math"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
+	"subwire/shared/topology"
 )
 
 type handler struct {
@@ -23,45 +26,158 @@ type handler struct {
 	fanout interface {
 		SendUnordered(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error
 	}
+	dead interface {
+		Park(ctx context.Context, body []byte, reason string) error
+	}
 	limits fanout.Limits
+	sent   *recent // records of which nothing is left to do
 }
 
-// reserve is what is kept of the invocation's time to report how far it came.
-const reserve = 5 * time.Second
+const (
+	// reserve is what is kept of the invocation's time to report how far it came.
+	reserve = 5 * time.Second
 
-// tellExpired is how long after its expiry a subscription still gets batches: the
-// sender delivers nothing to it, but tells the client and ends the connection,
-// unless the check of it came first. Later, its socket is gone anyway.
-const tellExpired = 5 * time.Minute
+	// parallel is how many topics of a batch are fanned out at once.
+	parallel = 32
 
-// handle fans out the records in order and stops at the first that fails, or
-// when time is up: the event source mapping delivers that one and all after it
-// again.
-func (h handler) handle(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+	// tellExpired is how long after its expiry a subscription still gets batches:
+	// the sender delivers nothing to it, but tells the client and ends the
+	// connection, unless the check of it came first. Later, its socket is gone
+	// anyway.
+	tellExpired = 5 * time.Minute
+)
+
+// handle fans out the records: topics side by side, those of one topic in order
+// up to the first that fails, or until time is up. The event source mapping
+// delivers the first that failed, and all after it, again. What was sent of
+// these is remembered and passed over: in an incident of one topic they would
+// come for hours, and the queue drops repeated batches for five minutes only.
+// Nobody is owed an event from before its subscription, so it does not matter
+// who came since.
+func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventResponse, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
 		defer cancel()
 	}
+	records := make([]record, len(b.Records))
+	for i, raw := range b.Records {
+		records[i] = newRecord(i, raw)
+	}
 	r := events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
-	for _, record := range e.Records {
-		if err := h.fanOut(ctx, record); err != nil {
-			h.log.Error("fan-out failed", "record", record.Change.SequenceNumber, "error", err)
-			r.BatchItemFailures = append(r.BatchItemFailures, events.DynamoDBBatchItemFailure{ItemIdentifier: record.Change.SequenceNumber})
-			break
-		}
+	if first := h.fanOutAll(ctx, records); first < len(records) {
+		r.BatchItemFailures = append(r.BatchItemFailures, events.DynamoDBBatchItemFailure{ItemIdentifier: records[first].sequence})
 	}
 	return r, nil
 }
 
-func (h handler) fanOut(ctx context.Context, record events.DynamoDBEventRecord) error {
-	event, err := dynamo.Event(record)
-	if err != nil {
-		return err
+// fanOutAll returns the place of the first record that failed, or how many
+// records there are.
+func (h handler) fanOutAll(ctx context.Context, records []record) (first int) {
+	var mu sync.Mutex
+	first = len(records)
+	all := lanes(records)
+	work := make(chan []record, len(all))
+	for _, lane := range all {
+		work <- lane
 	}
-	subscriptions := h.store.Subscriptions(ctx, event.Topic, time.Now().Add(-tellExpired))
+	close(work)
+	var working sync.WaitGroup
+	for range min(parallel, len(all)) {
+		working.Go(func() {
+			for lane := range work {
+				failed := h.fanOutLane(ctx, lane)
+				mu.Lock()
+				first = min(first, failed)
+				mu.Unlock()
+			}
+		})
+	}
+	working.Wait()
+	return first
+}
+
+// fanOutLane returns the place of the first record that failed, after which it
+// does not go on, or else a place behind them all.
+func (h handler) fanOutLane(ctx context.Context, lane []record) int {
+	for _, r := range lane {
+		if err := h.fanOut(ctx, r); err != nil {
+			h.log.Error("fan-out failed", "record", r.sequence, "event", r.event.ID, "error", err)
+			return r.place
+		}
+	}
+	return math.MaxInt
+}
+
+// fanOut sends the record's event, or parks a record that is hopeless. Nothing
+// of it is left to do when it returns nil.
+func (h handler) fanOut(ctx context.Context, r record) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if h.sent.has(r.id) {
+		return nil
+	}
+	err := r.err
+	if err == nil {
+		err = h.send(ctx, r)
+	}
+	if isHopeless(err) {
+		err = h.park(ctx, fanout.Letter{Record: r.raw}, r, err)
+	}
+	if err == nil {
+		h.sent.add(r.id)
+	}
+	return err
+}
+
+func (h handler) send(ctx context.Context, r record) (err error) {
+	defer recovered(&err)
+	subscriptions := h.store.Subscriptions(ctx, r.event.Topic, time.Now().Add(-tellExpired))
 	// Batches of one event have different targets: no order is lost.
-	return h.fanout.SendUnordered(ctx, messages(fanout.Plan(event, subscriptions, h.limits)))
+	return h.fanout.SendUnordered(ctx, messages(h.others(ctx, r, fanout.Plan(r.event, subscriptions, h.limits))))
+}
+
+// others goes on with the other subscriptions where one cannot get the event.
+func (h handler) others(ctx context.Context, r record, batches iter.Seq2[fanout.Batch, error]) iter.Seq2[fanout.Batch, error] {
+	return func(yield func(fanout.Batch, error) bool) {
+		for b, err := range batches {
+			if err != nil && fanout.OfOneSubscription(err) {
+				if err = h.leaveOut(ctx, r, err); err == nil {
+					continue
+				}
+			}
+			if !yield(b, err) {
+				return
+			}
+		}
+	}
+}
+
+// leaveOut parks the event for the one target that cannot get it. A row that
+// cannot be decoded names none, so that it is only logged.
+func (h handler) leaveOut(ctx context.Context, r record, why error) error {
+	target, ok := errors.AsType[*fanout.TargetError](why)
+	if !ok {
+		h.log.Error("row left out", "record", r.sequence, "event", r.event.ID, "error", why)
+		return nil
+	}
+	who := fanout.Addressee{ConnectionID: target.ConnectionID, OperationID: target.OperationID}
+	return h.park(ctx, fanout.Letter{Record: r.raw, Target: &who}, r, why)
+}
+
+// park puts the record into the dead letters, with its content: nobody waits
+// for what cannot be helped. The log has ids only, as a reason may quote.
+func (h handler) park(ctx context.Context, l fanout.Letter, r record, why error) error {
+	body, err := fanout.EncodeLetter(l, topology.MessageBytes)
+	if err == nil {
+		err = h.dead.Park(ctx, body, why.Error())
+	}
+	if err != nil {
+		return fmt.Errorf("park: %w", err)
+	}
+	h.log.Error("record parked", "record", r.sequence, "event", r.event.ID, "panic", errors.Is(why, errPanic))
+	return nil
 }
 
 // messages encodes each batch as it is planned.

@@ -6,10 +6,9 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/shared/chat"
 	"subwire/shared/fanout"
@@ -18,22 +17,55 @@ import (
 	"subwire/shared/queue"
 )
 
+var errThrottled = errors.New("throttled")
+
 // sent keeps what the handler sends.
 type sent struct {
+	mu       sync.Mutex
 	messages []queue.Message
 	failAt   int // the call that fails, from 1
 	calls    int
 }
 
 func (s *sent) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, error]) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.calls++; s.calls == s.failAt {
-		return errors.New("throttled")
+		return errThrottled
 	}
 	for m, err := range msgs {
 		if err != nil {
 			return err
 		}
 		s.messages = append(s.messages, m)
+	}
+	return nil
+}
+
+// parked keeps dead letters.
+type parked struct {
+	mu      sync.Mutex
+	letters []letter
+	fault   memory.Fault
+}
+
+type letter struct {
+	fanout.Letter
+	reason string
+}
+
+func (p *parked) Park(_ context.Context, body []byte, reason string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l, err := fanout.DecodeLetter(body)
+	if err != nil {
+		return err
+	}
+	if p.fault != memory.NotApplied {
+		p.letters = append(p.letters, letter{l, reason})
+	}
+	if p.fault != 0 {
+		return errThrottled
 	}
 	return nil
 }
@@ -52,23 +84,28 @@ func setup(t *testing.T, subscribers ...string) (handler, *sent, *memory.Store) 
 			t.Fatal(err)
 		}
 	}
-	return handler{log: slog.New(slog.DiscardHandler), store: store, fanout: out, limits: fanout.Limits{Targets: 10, Bytes: 10_000, Groups: 1}}, out, store
+	return handler{log: slog.New(slog.DiscardHandler), store: store, fanout: out, dead: &parked{}, sent: &recent{},
+		limits: fanout.Limits{Targets: 10, Bytes: 10_000, Alone: 20_000, Groups: 1}}, out, store
 }
 
-// record is an insert into the messages table.
-func record(sequence, chatID string) string {
+// insert is an insert into the messages table.
+func insert(sequence, chatID string) string {
 	return `{"eventID":"` + sequence + `","eventName":"INSERT","eventSource":"aws:dynamodb","dynamodb":{"SequenceNumber":"` + sequence + `",
 		"Keys":{"chatId":{"S":"` + chatID + `"},"id":{"S":"01A` + sequence + `"}},
 		"NewImage":{"chatId":{"S":"` + chatID + `"},"id":{"S":"01A` + sequence + `"},"content":{"S":"hi"},"senderName":{"S":"Ada"},"createdAt":{"N":"1795521600000"}}}}`
 }
 
-func invoke(t *testing.T, h handler, records string) []string {
+func decode(t testing.TB, records string) (b batch) {
 	t.Helper()
-	var e events.DynamoDBEvent
-	if err := json.Unmarshal([]byte(`{"Records":[`+records+`]}`), &e); err != nil {
+	if err := json.Unmarshal([]byte(`{"Records":[`+records+`]}`), &b); err != nil {
 		t.Fatal(err)
 	}
-	r, err := h.handle(t.Context(), e)
+	return b
+}
+
+func invoke(t *testing.T, h handler, records string) []string {
+	t.Helper()
+	r, err := h.handle(t.Context(), decode(t, records))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +119,7 @@ func invoke(t *testing.T, h handler, records string) []string {
 func TestAnInsertBecomesABatchForItsSubscribers(t *testing.T) {
 	t.Parallel()
 	h, out, _ := setup(t, "a", "b")
-	if failed := invoke(t, h, record("1", "lobby")+","+record("2", "empty")); failed != nil {
+	if failed := invoke(t, h, insert("1", "lobby")+","+insert("2", "empty")); failed != nil {
 		t.Fatalf("failed %v", failed)
 	}
 	if len(out.messages) != 1 {
@@ -102,9 +139,8 @@ func TestTheFirstFailureIsReportedAndNothingAfterItIsSent(t *testing.T) {
 		want    string
 		sent    int
 	}{
-		"Undecodable":   {record("1", "lobby") + `,{"eventName":"INSERT","dynamodb":{"SequenceNumber":"2"}},` + record("3", "lobby"), nil, "2", 1},
-		"TheQueueFails": {record("1", "lobby") + "," + record("2", "lobby"), func(s *sent, _ *memory.Store) { s.failAt = 2 }, "2", 1},
-		"TheStoreFails": {record("1", "lobby"), func(_ *sent, s *memory.Store) { s.Fault = func(string) memory.Fault { return memory.NotApplied } }, "1", 0},
+		"TheQueueFails": {insert("1", "lobby") + "," + insert("2", "lobby"), func(s *sent, _ *memory.Store) { s.failAt = 2 }, "2", 1},
+		"TheStoreFails": {insert("1", "lobby"), func(_ *sent, s *memory.Store) { s.Fault = func(string) memory.Fault { return memory.NotApplied } }, "1", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -127,11 +163,7 @@ func TestWhatIsLeftWhenTimeIsUpIsReported(t *testing.T) {
 	h, out, _ := setup(t, "a")
 	ctx, cancel := context.WithTimeout(t.Context(), reserve) // nothing is left of it
 	defer cancel()
-	var e events.DynamoDBEvent
-	if err := json.Unmarshal([]byte(`{"Records":[`+record("1", "lobby")+`]}`), &e); err != nil {
-		t.Fatal(err)
-	}
-	r, err := h.handle(ctx, e)
+	r, err := h.handle(ctx, decode(t, insert("1", "lobby")))
 	if err != nil || len(r.BatchItemFailures) != 1 || len(out.messages) != 0 {
 		t.Errorf("got %+v, %v; sent %d", r, err, len(out.messages))
 	}
@@ -141,7 +173,8 @@ func TestPlanningAgainGivesTheSameDeduplicationID(t *testing.T) {
 	t.Parallel()
 	h, out, _ := setup(t, "a", "b", "c")
 	for range 2 {
-		invoke(t, h, record("1", "lobby"))
+		h.sent = &recent{} // as in another process
+		invoke(t, h, insert("1", "lobby"))
 	}
 	if len(out.messages) != 2 || out.messages[0].DeduplicationID != out.messages[1].DeduplicationID {
 		t.Errorf("sent %+v", out.messages)
@@ -162,7 +195,7 @@ func TestWhoExpiredAMomentAgoIsToldSo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	invoke(t, h, record("1", "lobby"))
+	invoke(t, h, insert("1", "lobby"))
 	if len(out.messages) != 1 {
 		t.Fatalf("sent %d messages", len(out.messages))
 	}

@@ -72,14 +72,14 @@ func (q *takeAll) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 func TestTheFirstBatchesLeaveBeforeAHotTopicIsRead(t *testing.T) {
 	t.Parallel()
 	q := &takeAll{sent: make(chan struct{}), groups: map[string]string{}}
-	h := handler{log: slog.New(slog.DiscardHandler), store: hotTopic{5000, q.sent}, fanout: queue.New(q, "url"),
+	h := handler{log: slog.New(slog.DiscardHandler), store: hotTopic{5000, q.sent}, fanout: queue.New(q, "url"), sent: &recent{},
 		limits: fanout.Limits{Targets: 100, Bytes: 60_000, Groups: 4}}
-	if failed := invoke(t, h, record("1", "lobby")); failed != nil {
+	if failed := invoke(t, h, insert("1", "lobby")); failed != nil {
 		t.Fatalf("failed %v", failed)
 	}
 	before := q.groups
 	q.groups = map[string]string{}
-	if failed := invoke(t, h, record("2", "lobby")); failed != nil || len(before) != 5000 {
+	if failed := invoke(t, h, insert("2", "lobby")); failed != nil || len(before) != 5000 {
 		t.Fatalf("failed %v, %d were planned for", failed, len(before))
 	}
 	for connection, group := range q.groups {

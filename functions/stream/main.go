@@ -14,10 +14,13 @@ import (
 
 func main() {
 	p := boot.Start(topology.Stream)
+	client := sqs.NewFromConfig(p.AWS)
 	lambda.Start(handler{
 		log:    p.Log,
 		store:  dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
-		fanout: queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.Fanout)),
-		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: p.FanoutGroups},
+		fanout: queue.New(client, p.Queue(topology.Fanout)),
+		dead:   queue.New(client, p.Queue(topology.StreamDead)),
+		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.MessageBytes, Groups: p.FanoutGroups},
+		sent:   &recent{},
 	}.handle)
 }

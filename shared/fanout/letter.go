@@ -1,0 +1,78 @@
+package fanout
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// ErrNoLetter is returned for a message that holds no Letter.
+var ErrNoLetter = errors.New("holds no stream record")
+
+// Letter is a dead letter of the stream function: a record that can become no
+// event, or one whose event some target cannot get. Why is told beside it.
+type Letter struct {
+	Record json.RawMessage `json:"record"`           // of the stream, as the function got it
+	Cut    bool            `json:"cut,omitempty"`    // whether the record is without its images, as it was too large
+	Target *Addressee      `json:"target,omitempty"` // who alone did not get the event; nil for everybody
+}
+
+// Addressee is one subscription, by its ids.
+type Addressee struct {
+	ConnectionID string `json:"connection"`
+	OperationID  string `json:"operation"`
+}
+
+// EncodeLetter returns the queue message of the letter, of so many bytes at most
+// unless its keys and ids alone are more. The images are cut off if need be: the
+// item is still in its table.
+func EncodeLetter(l Letter, most int) ([]byte, error) {
+	body, err := json.Marshal(l)
+	if err != nil || len(body) <= most {
+		return body, wrap("encode letter", err)
+	}
+	if l.Record, err = cutImages(l.Record); err != nil {
+		return nil, wrap("cut record", err)
+	}
+	l.Cut = true
+	body, err = json.Marshal(l)
+	return body, wrap("encode letter", err)
+}
+
+// cutImages keeps of a record what names its item and its place in the stream.
+func cutImages(record json.RawMessage) (json.RawMessage, error) {
+	var r struct {
+		ID     json.RawMessage `json:"eventID,omitempty"`
+		Name   json.RawMessage `json:"eventName,omitempty"`
+		Source json.RawMessage `json:"eventSourceARN,omitempty"`
+		Change struct {
+			Arrived  json.RawMessage `json:"ApproximateCreationDateTime,omitempty"`
+			Keys     json.RawMessage `json:"Keys,omitempty"`
+			Sequence json.RawMessage `json:"SequenceNumber,omitempty"`
+			Size     json.RawMessage `json:"SizeBytes,omitempty"`
+		} `json:"dynamodb"`
+	}
+	if err := json.Unmarshal(record, &r); err != nil {
+		return nil, err
+	}
+	return json.Marshal(r)
+}
+
+func wrap(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// DecodeLetter reads a queue message. Its error is an ErrNoLetter.
+func DecodeLetter(body []byte) (Letter, error) {
+	var l Letter
+	if err := json.Unmarshal(body, &l); err != nil {
+		return Letter{}, fmt.Errorf("%w: %v", ErrNoLetter, err)
+	}
+	if len(l.Record) == 0 {
+		return Letter{}, ErrNoLetter
+	}
+	return l, nil
+}
