@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
@@ -84,10 +83,7 @@ func dispatch(ctx context.Context, args []string, out, errs io.Writer) (code int
 	if err != nil {
 		return exitError, err
 	}
-	t, err := newTool(d, out, errs)
-	if err != nil {
-		return exitError, err
-	}
+	t := newTool(d, out, errs)
 	t.local = where.Local()
 	return do(t, ctx, o)
 }
@@ -134,18 +130,14 @@ type tool struct {
 	errs   io.Writer // also for the progress bar, if it is a terminal
 }
 
-func newTool(d deployment.Deployment, out, errs io.Writer) (*tool, error) {
-	groups, err := strconv.Atoi(topology.FanoutGroups.Default)
-	if err != nil {
-		return nil, fmt.Errorf("default of %s: %w", topology.FanoutGroups.Env, err)
-	}
+func newTool(d deployment.Deployment, out, errs io.Writer) *tool {
 	client := dynamo.NewClient(d.AWS)
 	return &tool{queues: sqs.NewFromConfig(d.AWS), urls: d.Queues, out: out, errs: errs, packer: packer{
 		connections:   connections{client, d.Tables[topology.Connections.Name]},
 		records:       source{dynamodbstreams.NewFromConfig(d.AWS), client, d.Tables[topology.Messages.Name]},
 		subscriptions: dynamo.New(client, dynamo.Tables{Subscriptions: d.Tables[topology.Subscriptions.Name]}),
-		limits:        fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: groups},
-	}}, nil
+		limits:        fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.MessageBytes, Groups: d.FanoutGroups},
+	}}
 }
 
 // walk is one through a queue of n letters, of which each page takes so long.
@@ -186,7 +178,7 @@ func (t *tool) show(ctx context.Context, o options) (int, error) {
 		}
 		w := t.walk(q, all, 0)
 		err = w.each(ctx, func(l letter) (verdict, error) {
-			if o.topic != "" && (l.err != nil || l.batch.Event.Topic != o.topic) {
+			if o.topic != "" && l.topic() != o.topic {
 				return stays, nil
 			}
 			return stays, newLine(l, time.Now()).print(t.out, l, o.json)

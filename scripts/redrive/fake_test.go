@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var errBroken = errors.New("connection reset")
+var errBroken = errors.New("access denied") // which is not tried again
 
 // held is a message in a fake queue.
 type held struct {

@@ -45,7 +45,7 @@ func start(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Stop)
-	d := deployment.Deployment{AWS: b.AWS()}
+	d := deployment.Deployment{AWS: b.AWS(), FanoutGroups: 4}
 	if d.Tables, err = b.CreateTables(t.Context(), "redrive-"); err != nil {
 		t.Fatal(err)
 	}
@@ -55,9 +55,7 @@ func start(t *testing.T) *rig {
 	r := &rig{d: d, sqs: sqs.NewFromConfig(d.AWS), out: &strings.Builder{}}
 	r.store = dynamo.New(dynamo.NewClient(d.AWS), dynamo.Tables{Connections: d.Tables["connections"], Subscriptions: d.Tables["subscriptions"],
 		Operations: d.Tables["operations"], Messages: d.Tables["messages"]})
-	if r.tool, err = newTool(d, r.out, r.out); err != nil {
-		t.Fatal(err)
-	}
+	r.tool = newTool(d, r.out, r.out)
 	r.local = true
 	return r
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,10 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
+	"subwire/shared/pubsub"
 	"subwire/shared/queue"
 	"subwire/shared/topology"
 )
@@ -60,9 +64,11 @@ type letter struct {
 	receives int
 	parked   string // why the sender parked it, or ""
 
-	batch   fanout.Batch // what it holds, unless it is the stream's
-	records recordRange  // what it points to, if it is the stream's
-	err     error        // why it holds neither
+	batch   fanout.Batch   // what it holds, unless it is the stream's
+	records recordRange    // what it points to, if Lambda gave up the stream's records
+	parcel  *fanout.Letter // what it holds, if the stream function gave up a record
+	event   pubsub.Event   // of that record
+	err     error          // why it holds nothing that can be sent
 }
 
 // recordRange is the part of a stream whose records the stream function could
@@ -82,7 +88,10 @@ type recordRange struct {
 	Attempts  int    `json:"-"`
 }
 
-var errNoRecords = errors.New("names no stream records")
+var (
+	errNoRecords = errors.New("names no stream records")
+	errCut       = errors.New("its record is too large for a letter; the item is in the messages table")
+)
 
 // decodeRange reads what Lambda tells a destination.
 func decodeRange(body string) (recordRange, error) {
@@ -111,12 +120,46 @@ func newLetter(q deadQueue, m types.Message) letter {
 	l.receives, _ = strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	l.parked = aws.ToString(m.MessageAttributes[queue.ReasonAttribute].StringValue)
 	if q.source == "" {
-		l.records, l.err = decodeRange(aws.ToString(m.Body))
+		l.decodeStream(aws.ToString(m.Body))
 	} else {
 		l.batch, l.err = fanout.Decode([]byte(aws.ToString(m.Body)))
 	}
 	return l
 }
+
+// decodeStream decodes either kind of the stream's letters.
+func (l *letter) decodeStream(body string) {
+	held, err := fanout.DecodeLetter([]byte(body))
+	if err != nil {
+		l.records, l.err = decodeRange(body)
+		return
+	}
+	l.parcel = &held
+	if held.Cut {
+		l.err = errCut
+		return
+	}
+	var record events.DynamoDBEventRecord
+	if err := json.Unmarshal(held.Record, &record); err != nil {
+		l.err = fmt.Errorf("%w: %w", dynamo.ErrUndecodable, err)
+		return
+	}
+	l.event, l.err = dynamo.Event(record)
+}
+
+// sequence is the number of the record that the stream function gave up.
+func (l letter) sequence() string {
+	var record struct {
+		Change struct{ SequenceNumber string } `json:"dynamodb"`
+	}
+	_ = json.Unmarshal(l.parcel.Record, &record) // the function parked it although it has none
+	return cmp.Or(record.Change.SequenceNumber, "without a number")
+}
+
+// topic and eventID are those of the letter's event, or "" if it has not one.
+func (l letter) topic() string { return cmp.Or(l.batch.Event.Topic, l.event.Topic) }
+
+func (l letter) eventID() string { return cmp.Or(l.batch.Event.ID, l.event.ID) }
 
 func group(m types.Message) string {
 	return m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
@@ -141,18 +184,20 @@ func (l letter) reason() string {
 // about reports whether the letter is to be looked at when only one topic is:
 // topic is "" for all. Only its records tell the topics of a stream's letter.
 func (l letter) about(topic string) bool {
-	return topic == "" || l.err == nil && (l.queue.source == "" || l.batch.Event.Topic == topic)
+	return topic == "" || l.err == nil && (l.topic() == topic || l.topic() == "")
 }
 
 // what names the letter's content for people.
 func (l letter) what() string {
 	switch {
+	case l.topic() != "":
+		return l.topic() + " event " + l.eventID()
+	case l.parcel != nil:
+		return "record " + l.sequence()
 	case l.err != nil:
 		return "message " + l.id
-	case l.queue.source == "" && l.records.Start == l.records.End:
+	case l.records.Start == l.records.End:
 		return "record " + l.records.Start
-	case l.queue.source == "":
-		return "records " + l.records.Start + " to " + l.records.End
 	}
-	return l.batch.Event.Topic + " event " + l.batch.Event.ID
+	return "records " + l.records.Start + " to " + l.records.End
 }

@@ -45,7 +45,7 @@ func (m moving) move(ctx context.Context, q deadQueue) (remains bool, err error)
 	}
 	switch {
 	case q.source == "":
-		fmt.Fprintf(m.out, "%s: %d messages that only name stream records; use send -queue %s\n", q.name, all, q.name)
+		fmt.Fprintf(m.out, "%s: %d messages with stream records, which no queue takes as they are; use send -queue %s\n", q.name, all, q.name)
 		return true, nil
 	case q.fifo && m.local:
 		fmt.Fprintf(m.out, "%s: %d messages; the local cloud cannot move a FIFO queue, use send -queue %s\n", q.name, all, q.name)

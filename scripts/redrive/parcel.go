@@ -71,6 +71,9 @@ func (p packer) packBatch(ctx context.Context, l letter) (parcel, error) {
 // packRecords plans the records anew, for those who are subscribed now. What
 // cannot be sent makes the letter stay.
 func (p packer) packRecords(ctx context.Context, l letter) (out parcel, err error) {
+	if l.parcel != nil {
+		return p.packEvent(ctx, l)
+	}
 	records, fromTable, err := p.records.records(ctx, l.records)
 	if err != nil {
 		return parcel{}, err
@@ -100,13 +103,50 @@ func (p packer) packRecords(ctx context.Context, l letter) (out parcel, err erro
 	return out, nil
 }
 
-// plan adds the event's batches to the parcel, as the stream function does.
+// packEvent plans the event of a record that the stream function gave up.
+func (p packer) packEvent(ctx context.Context, l letter) (parcel, error) {
+	out := parcel{to: topology.Fanout.Name}
+	if err := p.plan(ctx, l.event, l, &out); err != nil {
+		return parcel{}, err
+	}
+	out.note = plural(out.targets, "target")
+	return out, nil
+}
+
+// addressed leaves out all but the one target that did not get the letter's
+// event, if there is one.
+func addressed(l letter, all iter.Seq2[pubsub.Subscription, error]) iter.Seq2[pubsub.Subscription, error] {
+	if l.parcel == nil || l.parcel.Target == nil {
+		return all
+	}
+	only := *l.parcel.Target
+	return func(yield func(pubsub.Subscription, error) bool) {
+		for s, err := range all {
+			if err == nil && (fanout.Addressee{ConnectionID: s.ConnectionID, OperationID: s.OperationID}) != only {
+				continue
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// plan adds the event's batches to the parcel, as the stream function does. A
+// row that cannot be decoded is nobody who could get it.
 func (p packer) plan(ctx context.Context, event pubsub.Event, l letter, out *parcel) error {
 	var messages []queue.Message
-	for b, err := range fanout.Plan(event, p.subscriptions.Subscriptions(ctx, event.Topic, time.Now()), p.limits) {
+	subscriptions := addressed(l, p.subscriptions.Subscriptions(ctx, event.Topic, time.Now()))
+	for b, err := range fanout.Plan(event, subscriptions, p.limits) {
 		if errors.Is(err, fanout.ErrEventTooLarge) {
 			out.stays = err.Error()
 			return nil
+		}
+		if err != nil && fanout.OfOneSubscription(err) {
+			if !errors.Is(err, pubsub.ErrUndecodableRow) {
+				out.stays = err.Error()
+			}
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("plan event %s: %w", event.ID, err)

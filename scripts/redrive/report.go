@@ -15,6 +15,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"subwire/shared/fanout"
 )
 
 // counter is the part of *sqs.Client that knows queues.
@@ -99,13 +101,20 @@ type line struct {
 	Age       int          `json:"ageSeconds"`
 	Reason    string       `json:"reason"`
 	Records   *recordRange `json:"records,omitempty"`
+
+	Parked *fanout.Letter `json:"parked,omitempty"` // what the stream function gave up
 }
 
 func newLine(l letter, now time.Time) line {
-	out := line{Queue: l.queue.name, MessageID: l.id, Topic: l.batch.Event.Topic, EventID: l.batch.Event.ID,
+	out := line{Queue: l.queue.name, MessageID: l.id, Topic: l.topic(), EventID: l.eventID(),
 		Targets: l.batch.Targets(), Attempts: l.batch.Attempt, Receives: l.receives,
 		Sent: l.sent.UTC(), Age: int(now.Sub(l.sent) / time.Second), Reason: l.reason()}
-	if l.queue.source == "" && l.err == nil {
+	if l.parcel != nil {
+		out.Parked, out.Attempts = l.parcel, 1
+		if l.parcel.Target != nil {
+			out.Targets = 1
+		}
+	} else if l.queue.source == "" && l.err == nil {
 		out.Attempts, out.Records = l.records.Attempts, &l.records
 	}
 	if out.Reason == receivedTooOften {
@@ -122,6 +131,8 @@ func (i line) print(out io.Writer, l letter, asJSON bool) error {
 	targets := plural(i.Targets, "target")
 	if i.Records != nil {
 		targets = plural(i.Records.Records, "record")
+	} else if i.Parked != nil && i.Parked.Target == nil {
+		targets = "1 record"
 	}
 	_, err := fmt.Fprintf(out, "%s  %s  %s  %s  %s  %s\n",
 		i.Queue, l.what(), targets, plural(i.Attempts, "attempt"), age(time.Duration(i.Age)*time.Second), i.Reason)

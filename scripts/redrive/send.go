@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -72,7 +73,11 @@ func (s *sending) visit(ctx context.Context, l letter) (verdict, error) {
 		return stays, fmt.Errorf("%s, %s: %w", l.queue.name, l.what(), err)
 	}
 	if s.really {
-		if err := s.send(ctx, l, p); err != nil {
+		err := s.send(ctx, l, p)
+		if errors.Is(err, queue.ErrRefused) {
+			return s.keep(l, err.Error()), nil
+		}
+		if err != nil {
 			return stays, fmt.Errorf("%s, %s: %w", l.queue.name, l.what(), err)
 		}
 	}

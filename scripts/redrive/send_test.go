@@ -148,7 +148,7 @@ func TestUndecodableLettersStay(t *testing.T) {
 	if diff := cmp.Diff([]string{`{"v":9}`}, f.bodies(retries)); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
-	if !strings.Contains(out.String(), "stays in retries-dead, message m1: not a fan-out batch: version 9") {
+	if !strings.Contains(out.String(), "stays in retries-dead, message m1: fan-out batch of a newer release: version 9") {
 		t.Errorf("it says %s", out)
 	}
 }

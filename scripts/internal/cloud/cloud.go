@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -234,8 +235,12 @@ func (c *Cloud) serve(l net.Listener, h http.Handler) {
 // Announce notes in the folder that this cloud runs there, for commands with
 // -local. Call forget when it ends.
 func (c *Cloud) Announce(folder string) (forget func(), err error) {
+	groups, err := strconv.Atoi(cmp.Or(c.cfg.Settings[topology.FanoutGroups.Env], topology.FanoutGroups.Default))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", topology.FanoutGroups.Env, err)
+	}
 	return deployment.Save(folder, c.Backend, deployment.Deployment{
-		HTTPURL: c.HTTPURL, WSURL: c.WSURL, Tables: c.Tables, Queues: c.Queues})
+		HTTPURL: c.HTTPURL, WSURL: c.WSURL, Tables: c.Tables, Queues: c.Queues, FanoutGroups: groups})
 }
 
 // stopTime bounds the end of the sockets and of what they were doing.

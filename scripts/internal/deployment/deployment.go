@@ -15,6 +15,7 @@ type Deployment struct {
 	AWS            aws.Config        // for clients of its services
 	HTTPURL, WSURL string            // for clients of its own
 	Tables, Queues map[string]string // physical names and URLs by logical name
+	FanoutGroups   int               // message groups per topic
 }
 
 // Flags are the flags that choose a deployment.

@@ -51,7 +51,7 @@ func saved(t *testing.T) (root string, d Deployment, forget func(), queues net.L
 	web, _ := listen(t, "http")
 	ws, _ := listen(t, "ws")
 	root = t.TempDir()
-	d = Deployment{HTTPURL: web + "/graphql", WSURL: ws + "/local", Tables: map[string]string{"messages": "x-messages"}, Queues: map[string]string{"retries": sqs + "/0/x-retries"}}
+	d = Deployment{FanoutGroups: 8, HTTPURL: web + "/graphql", WSURL: ws + "/local", Tables: map[string]string{"messages": "x-messages"}, Queues: map[string]string{"retries": sqs + "/0/x-retries"}}
 	b := &backend.Backend{DynamoDB: &backend.Server{Endpoint: database}, SQS: &backend.Server{Endpoint: sqs}}
 	forget, err := Save(root, b, d)
 	if err != nil {
@@ -82,7 +82,7 @@ func TestTheLocalCloudIsFoundFromAnyFolder(t *testing.T) {
 		t.Errorf("SQS is at %q, %v", endpoint, err)
 	}
 	got.AWS = aws.Config{}
-	if diff := cmp.Diff([]any{want.HTTPURL, want.WSURL, want.Tables, want.Queues}, []any{got.HTTPURL, got.WSURL, got.Tables, got.Queues}); diff != "" {
+	if diff := cmp.Diff([]any{want.HTTPURL, want.WSURL, want.Tables, want.Queues, want.FanoutGroups}, []any{got.HTTPURL, got.WSURL, got.Tables, got.Queues, got.FanoutGroups}); diff != "" {
 		t.Errorf("deployment (-want +got):\n%s", diff)
 	}
 }
@@ -171,6 +171,7 @@ func outputs() map[string]string {
 			all[key] = "the" + key
 		}
 	}
+	all[topology.OutputFanoutGroups] = "16"
 	return all
 }
 
@@ -180,7 +181,7 @@ func TestAStackIsFoundByItsOutputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.HTTPURL != "theHttpUrl" || d.WSURL != "theWsUrl" || d.AWS.Region != "eu-west-1" {
+	if d.HTTPURL != "theHttpUrl" || d.WSURL != "theWsUrl" || d.FanoutGroups != 16 || d.AWS.Region != "eu-west-1" {
 		t.Errorf("found %+v", d)
 	}
 	for _, table := range topology.Tables() {

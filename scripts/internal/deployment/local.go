@@ -34,6 +34,8 @@ type state struct {
 	WSURL    string            `json:"wsUrl"`
 	Tables   map[string]string `json:"tables"`
 	Queues   map[string]string `json:"queues"`
+
+	FanoutGroups int `json:"fanoutGroups"`
 }
 
 // Save notes in the repository at root that d runs on the backend, for -local
@@ -41,7 +43,7 @@ type state struct {
 // is found. Call forget when the cloud ends: it removes the note, unless
 // another cloud has written its own.
 func Save(root string, b *backend.Backend, d Deployment) (forget func(), err error) {
-	data, err := json.MarshalIndent(state{b.DynamoDB.Endpoint, b.SQS.Endpoint, d.HTTPURL, d.WSURL, d.Tables, d.Queues}, "", "  ")
+	data, err := json.MarshalIndent(state{b.DynamoDB.Endpoint, b.SQS.Endpoint, d.HTTPURL, d.WSURL, d.Tables, d.Queues, d.FanoutGroups}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode state of the local cloud: %w", err)
 	}
@@ -90,8 +92,11 @@ func findLocal(ctx context.Context, folder string) (Deployment, error) {
 			return Deployment{}, fmt.Errorf("the local cloud of %s does not answer at %q any more; start one with make run: %w", path, endpoint, err)
 		}
 	}
+	if s.FanoutGroups < 1 {
+		return Deployment{}, fmt.Errorf("the local cloud of %s is of another version; start one with make run", path)
+	}
 	b := &backend.Backend{DynamoDB: &backend.Server{Endpoint: s.DynamoDB}, SQS: &backend.Server{Endpoint: s.SQS}}
-	return Deployment{AWS: b.AWS(), HTTPURL: s.HTTPURL, WSURL: s.WSURL, Tables: s.Tables, Queues: s.Queues}, nil
+	return Deployment{AWS: b.AWS(), HTTPURL: s.HTTPURL, WSURL: s.WSURL, Tables: s.Tables, Queues: s.Queues, FanoutGroups: s.FanoutGroups}, nil
 }
 
 // findState looks for the state file in the folder and in those above it.

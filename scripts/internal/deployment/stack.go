@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,9 +88,14 @@ func fromOutputs(cfg aws.Config, name string, values map[string]string) (Deploym
 	}
 	d := Deployment{AWS: cfg, HTTPURL: value(topology.OutputHTTPURL), WSURL: value(topology.OutputWSURL),
 		Tables: byName(topology.TableOutputs), Queues: byName(topology.QueueOutputs)}
+	groups := value(topology.OutputFanoutGroups)
 	if len(missing) > 0 {
 		slices.Sort(missing)
 		return Deployment{}, fmt.Errorf("stack %q is no stack of this version of Subwire: it has no output %s", name, strings.Join(missing, ", "))
+	}
+	var err error
+	if d.FanoutGroups, err = strconv.Atoi(groups); err != nil {
+		return Deployment{}, fmt.Errorf("output %s of stack %q: %w", topology.OutputFanoutGroups, name, err)
 	}
 	return d, nil
 }

@@ -125,7 +125,7 @@ func (l lane) handle(ctx context.Context, b batch) {
 		if len(next) == 0 {
 			continue
 		}
-		if next[0].retries > l.Mapping.MaxRetries {
+		if most := l.Mapping.MaxRetries; most >= 0 && next[0].retries > most {
 			l.giveUp(ctx, next[0], len(next[0].records), "RetryAttemptsExhausted", err)
 			continue
 		}
