@@ -33,7 +33,7 @@ func TestMoveAll(t *testing.T) {
 		"DryRun":         {dry: true, code: exitRemains, says: "would move 1 messages from retries-dead to retries\n"},
 		"OnAStack": {tasks: []types.ListMessageMoveTasksResultEntry{task("RUNNING", 0, 1), task("COMPLETED", 1, 0), task("COMPLETED", 1, 0)},
 			code: exitRemains, started: []string{"start arn:fanout-dead.fifo arn:fanout.fifo", start("retries")},
-			says: "retries-dead: moving to retries, task t1\nretries-dead: 1 messages moved\nstream-dead: 1 messages that messages with stream records; use send -queue stream-dead\n"},
+			says: "retries-dead: moving to retries, task t1\nretries-dead: 1 messages moved\nstream-dead: 1 messages with stream records, which no queue takes as they are; use send -queue stream-dead\n"},
 		"OnTheLocalCloud": {local: true, tasks: []types.ListMessageMoveTasksResultEntry{task("COMPLETED", 1, 0)},
 			code: exitRemains, started: []string{start("retries")},
 			says: "fanout-dead.fifo: 1 messages; the local cloud cannot move a FIFO queue, use send -queue fanout-dead.fifo\n"},

@@ -1,0 +1,105 @@
+// Package compat tests that this release and the one before run side by side:
+// while one is deployed, function by function, and after a rollback. It has no
+// code but tests, which build the functions of both.
+package compat
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"subwire/shared/topology"
+)
+
+// previous is the commit of the release before this one. It moves on when a
+// release is out everywhere; see the versions in shared/fanout.
+const previous = "f9a8f2d504ad17a7429ac74b03555ac475b98f9e"
+
+const root = "../.."
+
+// needHistory skips the test in a clone that has not the commit.
+func needHistory(t *testing.T) {
+	t.Helper()
+	if err := exec.Command("git", "-C", root, "cat-file", "-e", previous+"^{commit}").Run(); err != nil {
+		t.Skipf("this clone has not the previous release, %s; fetch the whole history to test with it", previous)
+	}
+}
+
+// buildPrevious returns a folder with the previous release's functions. It stays
+// in .cache, as what is in it cannot change.
+func buildPrevious(t *testing.T) string {
+	t.Helper()
+	folder, err := filepath.Abs(filepath.Join(root, ".cache", "compat", previous))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(folder); err == nil {
+		return folder
+	} else if !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	source, archive := t.TempDir(), filepath.Join(t.TempDir(), "source.tar")
+	run(t, root, "git", "archive", "--output", archive, previous, "shared", "functions")
+	run(t, source, "tar", "-xf", archive)
+	unfinished, err := os.MkdirTemp(filepath.Dir(folder), "unfinished-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(unfinished)
+	build(t, source, unfinished)
+	if err := os.Rename(unfinished, folder); err != nil {
+		if _, there := os.Stat(folder); there != nil { // or else another test was faster
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// build puts the functions of a source tree into the folder, as
+// scripts/build.sh builds them.
+func build(t *testing.T, source, folder string) {
+	t.Helper()
+	for _, f := range topology.Functions() {
+		run(t, filepath.Join(source, "functions"), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w",
+			"-o", filepath.Join(folder, f.Name), "./"+f.Name)
+	}
+}
+
+func run(t *testing.T, folder, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+// installed is a root for the local cloud whose functions can be replaced.
+type installed struct {
+	root     string
+	releases map[string]string // folder by release
+}
+
+// install puts a release of the function in place, for processes that start
+// from now on.
+func (i installed) install(function, release string) error {
+	at := filepath.Join(i.root, "bin", "local", function, "bootstrap")
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink(filepath.Join(i.releases[release], function), at+".new"); err != nil {
+		return err
+	}
+	if err := os.Rename(at+".new", at); err != nil {
+		return fmt.Errorf("install %s: %w", function, err)
+	}
+	return nil
+}

@@ -1,0 +1,23 @@
+package compat
+
+import (
+	"testing"
+	"time"
+
+	"subwire/shared/chat"
+	"subwire/shared/dynamo"
+	"subwire/shared/topology"
+)
+
+// rows counts the stored subscriptions of the chat.
+func (s *site) rows(t *testing.T) (n int) {
+	t.Helper()
+	store := dynamo.New(dynamo.NewClient(s.Backend.AWS()), dynamo.Tables{Subscriptions: s.Tables[topology.Subscriptions.Name]})
+	for _, err := range store.Subscriptions(t.Context(), chat.Topic("lobby"), time.Now()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}
