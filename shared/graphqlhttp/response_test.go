@@ -172,7 +172,10 @@ func TestCORS(t *testing.T) {
 	listed := []string{"https://other.example", origin}
 	preflight := func(header map[string]string) map[string]string {
 		header["Access-Control-Allow-Methods"] = "GET, POST"
-		header["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
+		header["Access-Control-Allow-Headers"] = "Authorization, Content-Type, " +
+			"Apollographql-Client-Name, Apollographql-Client-Version, Apollographql-Library-Name, Apollographql-Library-Version, " +
+			"Apollo-Require-Preflight, X-Apollo-Operation-Name, X-Apollo-Operation-Id, " +
+			"Traceparent, Tracestate, Baggage, Sentry-Trace, X-Requested-With, *"
 		header["Access-Control-Max-Age"] = "7200"
 		return header
 	}
