@@ -131,7 +131,9 @@ func (s *stack) accessLog(id string) *awsapigatewayv2.CfnStage_AccessLogSettings
 }
 
 // loggingAccount gives API Gateway the role that WebSocket access logs need.
-// It is one per account and region, and whoever deploys last sets it.
+// It is one per account and region, and whoever deploys last sets it: all APIs
+// log by it, so it outlives the stack, and with it the role that it names, which
+// alone would be as good as none ("AWS::ApiGateway::Account").
 func (s *stack) loggingAccount() constructs.IDependable {
 	const id = "logging-account"
 	if made := s.cdk.Node().TryFindChild(jsii.String(id)); made != nil {
@@ -142,7 +144,10 @@ func (s *stack) loggingAccount() constructs.IDependable {
 		ManagedPolicies: &[]awsiam.IManagedPolicy{awsiam.ManagedPolicy_FromAwsManagedPolicyName(
 			jsii.String("service-role/AmazonAPIGatewayPushToCloudWatchLogs"))},
 	})
-	return awsapigateway.NewCfnAccount(s.cdk, jsii.String(id), &awsapigateway.CfnAccountProps{CloudWatchRoleArn: role.RoleArn()})
+	role.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN)
+	account := awsapigateway.NewCfnAccount(s.cdk, jsii.String(id), &awsapigateway.CfnAccountProps{CloudWatchRoleArn: role.RoleArn()})
+	account.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN, nil)
+	return account
 }
 
 // addDomain maps a custom domain, unless it is "", to the stage, and outputs

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"path/filepath"
 	"slices"
 
@@ -13,11 +12,6 @@ import (
 
 	"subwire/shared/topology"
 )
-
-// maxDisconnects bounds disconnect: when many sockets close at once, their
-// clean-up waits rather than the next messages. A $disconnect that API Gateway
-// gives up is made good by the next event's 410, or by TTL.
-const maxDisconnects = 50
 
 // addFunction adds a function with a role and a log group of its own.
 func (s *stack) addFunction(f topology.Function) {
@@ -39,6 +33,7 @@ func (s *stack) addFunction(f topology.Function) {
 		Role:                         s.role(f, logs),
 		LogGroup:                     logs,
 		ReservedConcurrentExecutions: s.concurrency(f),
+		RecursiveLoop:                recursion(f),
 	})
 }
 
@@ -50,25 +45,21 @@ func (s *stack) architecture() awslambda.Architecture {
 }
 
 // concurrency is what the function reserves, which is also its bound, or nil.
-// The sender's is what its mappings may use: pushes neither wait for the other
-// functions nor take more.
 func (s *stack) concurrency(f topology.Function) *float64 {
-	if !s.reserve {
+	if !s.reserve || f.Reserved == 0 {
 		return nil
 	}
-	switch f.Name {
-	case topology.Sender.Name:
-		sum := 0
-		for _, m := range topology.QueueMappings() {
-			if m.Function.Name == f.Name {
-				sum += m.MaxConcurrency
-			}
-		}
-		return jsii.Number(sum)
-	case topology.Disconnect.Name:
-		return jsii.Number(maxDisconnects)
+	return jsii.Number(f.Reserved)
+}
+
+// recursion says whether Lambda ends a chain of about 16 invocations through a
+// queue, as it does by default ("Use Lambda recursive loop detection to prevent
+// infinite loops"). How it counts through a batch of messages, AWS does not say.
+func recursion(f topology.Function) awslambda.RecursiveLoop {
+	if f.AllowLoops {
+		return awslambda.RecursiveLoop_ALLOW
 	}
-	return nil
+	return awslambda.RecursiveLoop_TERMINATE
 }
 
 // environment is what topology gives the function.
@@ -86,9 +77,8 @@ func (s *stack) environment(f topology.Function) *map[string]*string {
 	if f.WebSocket {
 		env[topology.WebSocketEnv] = jsii.String(s.webSocketURL())
 	}
-	settings := s.settings()
 	for _, setting := range f.Settings {
-		env[setting.Env] = jsii.String(cmp.Or(settings[setting.Env], setting.Default))
+		env[setting.Env] = jsii.String(s.value(setting))
 	}
 	return &env
 }

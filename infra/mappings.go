@@ -45,6 +45,20 @@ func (s *stack) addStreamMapping(m topology.StreamMapping) {
 	})
 }
 
+// leastConcurrency is the least that AWS takes for a mapping of a queue
+// ("ScalingConfig").
+const leastConcurrency = 2
+
+// maxConcurrency is how many invocations at once the mapping may use. In an
+// account that may run ten, three mappings take six at most, so that sockets are
+// opened and answered meanwhile.
+func (s *stack) maxConcurrency(m topology.QueueMapping) *float64 {
+	if s.small {
+		return jsii.Number(leastConcurrency)
+	}
+	return jsii.Number(m.MaxConcurrency)
+}
+
 func (s *stack) addQueueMapping(m topology.QueueMapping) {
 	props := &awslambda.CfnEventSourceMappingProps{
 		FunctionName:          s.functions[m.Function.Name].FunctionName(),
@@ -52,7 +66,7 @@ func (s *stack) addQueueMapping(m topology.QueueMapping) {
 		BatchSize:             jsii.Number(m.BatchSize),
 		FunctionResponseTypes: reportFailures,
 		ScalingConfig: &awslambda.CfnEventSourceMapping_ScalingConfigProperty{
-			MaximumConcurrency: jsii.Number(m.MaxConcurrency)},
+			MaximumConcurrency: s.maxConcurrency(m)},
 	}
 	if !m.Queue.FIFO { // which knows no window
 		props.MaximumBatchingWindowInSeconds = jsii.Number(0)

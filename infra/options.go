@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type options struct {
 	allowedOrigins string // as in topology.AllowedOrigins
 	logRetention   int    // days
 	reserve        bool   // whether functions reserve concurrency; a new account has none to spare
+	small          bool   // whether it is to fit into an account that may run ten functions at once
 	accessLogs     bool   // of both APIs; sets the account's role for API Gateway's logs
 	wsDomain       string // custom domains, which CNAME records must point at the outputs
 	httpDomain     string
@@ -44,7 +46,7 @@ var (
 // defaults lists every switch.
 var defaults = map[string]string{
 	"env": "dev", "arch": "arm64", "allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
-	"reserve": "true", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",
+	"reserve": "true", "small": "false", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",
 	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false",
 }
 
@@ -69,6 +71,7 @@ func parse(context map[string]string) (options, error) {
 	oneOf("arch", slices.Sorted(maps.Keys(archs)))
 	oneOf("logRetention", retentions)
 	oneOf("reserve", booleans)
+	oneOf("small", booleans)
 	oneOf("accessLogs", booleans)
 	oneOf("trustedDocuments", booleans)
 	must := func(ok bool, key, what string) {
@@ -97,7 +100,7 @@ func parse(context map[string]string) (options, error) {
 	}
 	days, _ := strconv.Atoi(value["logRetention"]) // one of retentions
 	return options{env: value["env"], arch: value["arch"], allowedOrigins: value["allowedOrigins"], logRetention: days,
-		reserve: value["reserve"] == "true", accessLogs: value["accessLogs"] == "true",
+		reserve: value["reserve"] == "true" && value["small"] == "false", small: value["small"] == "true", accessLogs: value["accessLogs"] == "true",
 		wsDomain: value["wsDomain"], httpDomain: value["httpDomain"], certificate: value["certificate"],
 		assets: value["assets"], local: value["local"], trusted: value["trustedDocuments"] == "true", overrides: overrides}, nil
 }
@@ -172,6 +175,9 @@ func (o options) settings() map[string]string {
 	maps.Copy(s, o.overrides)
 	return s
 }
+
+// value is what the functions are told for a setting.
+func (o options) value(s topology.Setting) string { return cmp.Or(o.settings()[s.Env], s.Default) }
 
 // checkBinary returns an error that says what to do unless the file is an
 // executable for the architecture.

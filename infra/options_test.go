@@ -20,6 +20,7 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 		"AnUnknownProcessor":        {"arch", "arm", "-c arch=arm: it must be one of amd64, arm64"},
 		"AnOddRetention":            {"logRetention", "31", "it must be one of 1, 3, 5, 7, 14, 30, 60, 90, 180, 365"},
 		"ABoolean":                  {"reserve", "no", "-c reserve=no: it must be one of false, true"},
+		"ASmallNumber":              {"small", "10", "-c small=10: it must be one of false, true"},
 		"ATypo":                     {"allowedOrigin", "https://a.example", `there is no switch "allowedOrigin"; there are accessLogs, allowedOrigins,`},
 		"KeysOfTheCDKArePassedOver": {"aws:cdk:enable-asset-metadata", "true", ""},
 		"ManyOrigins":               {"allowedOrigins", "https://a.example, http://localhost:3000", ""},
@@ -104,10 +105,32 @@ func TestEverySwitch(t *testing.T) {
 		}
 	}
 	check(t, "account's logging roles", float64(len(tmpl.all("AWS::ApiGateway::Account"))), 1)
+	check(t, "fan-out groups", tmpl.Outputs[topology.OutputFanoutGroups]["Value"], "16")
 	check(t, "WebSocket URL", tmpl.Outputs[topology.OutputWSURL]["Value"], "wss://ws.a.example")
 	check(t, "HTTP URL", tmpl.Outputs[topology.OutputHTTPURL]["Value"], "https://api.a.example/graphql")
 	check(t, "domains", float64(len(tmpl.all("AWS::ApiGatewayV2::DomainName"))), 2)
 	check(t, "mapped domains", float64(len(tmpl.all("AWS::ApiGatewayV2::ApiMapping"))), 2)
+}
+
+// An account that may run ten functions at once can reserve none of them, and
+// must not have all ten taken by its queues.
+func TestASmallAccount(t *testing.T) {
+	t.Parallel()
+	for id, p := range small.all("AWS::Lambda::Function") {
+		check(t, id+" concurrency", p["ReservedConcurrentExecutions"], nil)
+	}
+	sum := 0.0
+	for _, p := range small.all("AWS::Lambda::EventSourceMapping") {
+		if scaling, ofQueue := p["ScalingConfig"].(object); ofQueue {
+			sum += scaling["MaximumConcurrency"].(float64)
+		}
+	}
+	check(t, "invocations by the queues", sum, 6)
+	for id, r := range small.Resources {
+		if r.Type != "AWS::Lambda::Function" && r.Type != "AWS::Lambda::EventSourceMapping" {
+			check(t, id, map[string]any(r.Properties), dev.Resources[id].Properties)
+		}
+	}
 }
 
 func TestInAnEmulatorOnlyTheAddressesDiffer(t *testing.T) {

@@ -55,7 +55,11 @@ func newStack(scope constructs.Construct, o options) awscdk.Stack {
 }
 
 // addTable adds a table that is paid by request. Only messages are worth
-// keeping: everything else is gone with its sockets.
+// keeping: everything else is gone with its sockets. They are kept but when the
+// table's own creation is rolled back: one that stayed would take the name from
+// the next try. Nor may it be protected from deletion then ("DeletionPolicy
+// attribute", "Using deletion protection"): scripts/deploy.sh turns that on when
+// the stack stands.
 func (s *stack) addTable(t topology.Table) {
 	isData := t.Name == topology.Messages.Name
 	props := &awsdynamodb.TableProps{
@@ -76,7 +80,7 @@ func (s *stack) addTable(t topology.Table) {
 		props.Stream = awsdynamodb.StreamViewType_NEW_IMAGE
 	}
 	if isData && s.env == prod {
-		props.RemovalPolicy, props.DeletionProtection = awscdk.RemovalPolicy_RETAIN, jsii.Bool(true)
+		props.RemovalPolicy = awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
 	}
 	s.tables[t.Name] = awsdynamodb.NewTable(s.cdk, jsii.String("table-"+t.Name), props)
 }
@@ -137,6 +141,7 @@ func (s *stack) addOutputs() {
 	for _, name := range slices.Sorted(maps.Keys(topology.QueueOutputs)) {
 		s.output(topology.QueueOutputs[name], s.queues[name].QueueUrl())
 	}
+	s.output(topology.OutputFanoutGroups, jsii.String(s.value(topology.FanoutGroups)))
 }
 
 func (s *stack) output(key string, value *string) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,7 +138,8 @@ func TestQueuesRefuseWhatIsNotEncrypted(t *testing.T) {
 
 func TestFunctions(t *testing.T) {
 	t.Parallel()
-	reserved := map[string]any{topology.Sender.Name: 110.0, topology.Disconnect.Name: 50.0}
+	reserved := map[string]any{topology.Sender.Name: 110.0, topology.Disconnect.Name: 50.0, topology.Stream.Name: 20.0}
+	loops := map[bool]string{true: "Allow", false: "Terminate"}
 	for _, f := range topology.Functions() {
 		p := dev.named("AWS::Lambda::Function", f.Name)
 		check(t, f.Name+" runtime", p["Runtime"], "provided.al2023")
@@ -146,8 +148,39 @@ func TestFunctions(t *testing.T) {
 		check(t, f.Name+" time-out", p["Timeout"], f.Timeout.Seconds())
 		check(t, f.Name+" memory", p["MemorySize"], f.MemoryMB)
 		check(t, f.Name+" concurrency", p["ReservedConcurrentExecutions"], reserved[f.Name])
+		check(t, f.Name+" loops", p["RecursiveLoop"], loops[f.AllowLoops])
 		check(t, f.Name+" log", dev.text(p["LoggingConfig"].(object)["LogGroup"]), "</aws/lambda/subwire-dev-"+f.Name+">")
 		check(t, f.Name+" environment", environment(dev, p), wantedEnvironment(f))
+	}
+}
+
+// What a function reserves is its bound as well: a mapping that may use more is
+// throttled, and each throttled batch counts as a receive ("Configuring maximum
+// concurrency for Amazon SQS event sources").
+func TestReservedConcurrencyFitsTheMappings(t *testing.T) {
+	t.Parallel()
+	mapped := map[string]int{}
+	for _, m := range topology.QueueMappings() {
+		mapped[m.Function.Name] += m.MaxConcurrency
+	}
+	for _, f := range topology.Functions() {
+		if f.Reserved > 0 && f.Reserved < mapped[f.Name] {
+			t.Errorf("%s reserves %d, and its mappings use %d", f.Name, f.Reserved, mapped[f.Name])
+		}
+	}
+}
+
+// A function that sends to a queue that invokes it, at once or through others, is
+// ended by Lambda's guard against loops unless it is allowed to.
+func TestLoopsAreAllowedWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	for _, f := range topology.Functions() {
+		for _, m := range topology.QueueMappings() {
+			sends := slices.ContainsFunc(f.Queues, func(q topology.Queue) bool { return q.Name == m.Queue.Name })
+			if sends && m.Function.Name == f.Name && !f.AllowLoops {
+				t.Errorf("%s sends to %s, which invokes it", f.Name, m.Queue.Name)
+			}
+		}
 	}
 }
 
@@ -276,6 +309,7 @@ func TestOutputs(t *testing.T) {
 	for _, q := range topology.Queues() {
 		want[topology.QueueOutputs[q.Name]] = "<subwire-dev-" + q.Name + ">"
 	}
+	want[topology.OutputFanoutGroups] = topology.FanoutGroups.Default
 	got := map[string]string{}
 	for key, output := range dev.Outputs {
 		got[key] = dev.text(output["Value"])
@@ -296,13 +330,44 @@ func TestOnlyProductionKeepsItsMessages(t *testing.T) {
 			if nameProperty[r.Type] == "" || r.Type == "AWS::ApiGatewayV2::Api" || r.Type == "AWS::Lambda::Function" {
 				continue
 			}
-			want := "Delete"
+			deleted, replaced := "Delete", "Delete"
 			if tc.keep && tc.t.name(id) == "subwire-prod-messages" {
-				want = "Retain"
-				check(t, "deletion protection", r.Properties["DeletionProtectionEnabled"], true)
+				deleted, replaced = "RetainExceptOnCreate", "Retain"
 			}
-			check(t, fmt.Sprint(tc.name, " ", tc.t.name(id)), r.DeletionPolicy, want)
-			check(t, fmt.Sprint(tc.name, " ", tc.t.name(id), " when replaced"), r.UpdateReplacePolicy, want)
+			check(t, fmt.Sprint(tc.name, " ", tc.t.name(id)), r.DeletionPolicy, deleted)
+			check(t, fmt.Sprint(tc.name, " ", tc.t.name(id), " when replaced"), r.UpdateReplacePolicy, replaced)
 		}
 	}
+}
+
+// A first deployment that fails is rolled back, and must leave nothing whose name
+// the next one needs: what is kept whatever happens has no name of ours, and what
+// is protected from deletion would stop the roll-back.
+func TestAFirstDeploymentThatFailedCanBeRepeated(t *testing.T) {
+	t.Parallel()
+	for _, tmpl := range []template{dev, everySwitch, small} {
+		for id, r := range tmpl.Resources {
+			if name, named := r.Properties[nameProperty[r.Type]]; named && r.DeletionPolicy == "Retain" {
+				t.Errorf("%s keeps the name %v", id, name)
+			}
+			if r.Properties["DeletionProtectionEnabled"] == true {
+				t.Errorf("%s cannot be rolled back", id)
+			}
+		}
+	}
+}
+
+// The account's logging is that of all its APIs, and goes by our role.
+func TestTheAccountsLoggingOutlivesTheStack(t *testing.T) {
+	t.Parallel()
+	for id, p := range everySwitch.all("AWS::ApiGateway::Account") {
+		role := strings.TrimSuffix(strings.TrimPrefix(everySwitch.text(p["CloudWatchRoleArn"]), "<Arn of "), ">")
+		for _, kept := range []string{id, role} {
+			check(t, kept, everySwitch.Resources[kept].DeletionPolicy, "Retain")
+			check(t, kept+" when replaced", everySwitch.Resources[kept].UpdateReplacePolicy, "Retain")
+		}
+		check(t, role+" has a name", everySwitch.Resources[role].Properties["RoleName"], nil)
+		return
+	}
+	t.Error("no account has its logging set")
 }
