@@ -14,19 +14,48 @@ bootstrap | deploy | diff | destroy) shift ;;
 esac
 . scripts/infratools.sh
 scripts/build.sh release
+(cd scripts && GOWORK=off go build -o ../bin/deploycheck ./deploycheck)
 
-# With CI set, the CDK writes only errors to its error output.
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 cd infra
-CI=true "$cdk" "$command" -c "arch=${ARCH:-arm64}" "$@" 2>"$errors" && exit 0
 
-case $(cat "$errors") in
-*"subwire:"*) sed -n 's/.*\(subwire: .*\)/\1/p' "$errors" >&2 ;;
-*"Unable to resolve AWS account"* | *"no credentials"* | *"Could not load credentials"* | *[Cc]"redentials"*"invalid"* | *"security token"* | *"ExpiredToken"*)
-	echo "subwire: no valid AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_REGION" >&2 ;;
-*"bootstrap"*)
-	echo "subwire: the CDK was never set up in this account and region; run scripts/deploy.sh bootstrap once" >&2 ;;
-*) cat "$errors" >&2 ;;
-esac
-exit 1
+# run runs the CDK and says in one line what went wrong, if that is known. With
+# CI set, the CDK writes only errors to its error output.
+run() {
+	CI=true "$cdk" "$@" 2>"$errors" && return
+	case $(cat "$errors") in
+	*"subwire:"*) sed -n 's/.*\(subwire: .*\)/\1/p' "$errors" >&2 ;;
+	*"Unable to resolve AWS account"* | *"no credentials"* | *"Could not load credentials"* | *[Cc]"redentials"*"invalid"* | *"security token"* | *"ExpiredToken"*)
+		echo "subwire: no valid AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_REGION" >&2 ;;
+	*"below its minimum value"*)
+		echo "subwire: the account may run too few functions at once to reserve any; deploy with -c small=true, or ask AWS for a higher quota of concurrent executions" >&2 ;;
+	*"QueueDeletedRecently"* | *"60 seconds after deleting a queue"*)
+		echo "subwire: SQS gives a deleted queue's name away after 60 seconds; deploy again in a minute" >&2 ;;
+	*"bootstrap"*)
+		echo "subwire: the CDK was never set up in this account and region; run scripts/deploy.sh bootstrap once" >&2 ;;
+	*) cat "$errors" >&2 ;;
+	esac
+	exit 1
+}
+
+if [ "$command" != deploy ]; then
+	run "$command" -c "arch=${ARCH:-arm64}" "$@"
+	exit
+fi
+
+# The profile is the CDK's option, and deploycheck's environment.
+previous=
+for argument; do
+	[ "$previous" != --profile ] || export AWS_PROFILE="$argument"
+	case $argument in --profile=*) export AWS_PROFILE="${argument#*=}" ;; esac
+	previous=$argument
+done
+
+# What is deployed is what was checked: the template is made once, before.
+out=../.cache/cdk.out/deploy
+rm -rf "$out"
+run synth --quiet --output "$out" -c "arch=${ARCH:-arm64}" "$@"
+../bin/deploycheck before "$out"/*.template.json
+run deploy --app "$out" "$@"
+../bin/deploycheck after "$out"/*.template.json

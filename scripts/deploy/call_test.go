@@ -85,7 +85,7 @@ func (c *cloud) own(t *testing.T, r request) []byte {
 func (c *cloud) role(t *testing.T, f topology.Function) string {
 	t.Helper()
 	var config struct{ Role string }
-	body := c.own(t, request{service: "lambda", method: http.MethodGet, path: "/2015-03-31/functions/" + stack + "-" + f.Name + "/configuration"})
+	body := c.own(t, request{service: "lambda", method: http.MethodGet, path: "/2015-03-31/functions/" + c.stack + "-" + f.Name + "/configuration"})
 	if err := json.Unmarshal(body, &config); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func (c *cloud) allow(t *testing.T, f topology.Function) {
 func (c *cloud) logFunctions(t *testing.T) {
 	for _, f := range topology.Functions() {
 		_, body := c.call(t, owner, request{service: "logs", path: "/", target: "Logs_20140328.FilterLogEvents",
-			json: object{"logGroupName": "/aws/lambda/" + stack + "-" + f.Name}})
+			json: object{"logGroupName": "/aws/lambda/" + c.stack + "-" + f.Name}})
 		var found struct{ Events []struct{ Message string } }
 		if err := json.Unmarshal(body, &found); err != nil {
 			t.Logf("%s: %s", f.Name, short(body))

@@ -48,7 +48,7 @@ func TestDeployment(t *testing.T) {
 		c.cdk(t, "destroy", "--force")
 		for _, name := range c.output {
 			if status, body := c.call(t, owner, request{service: "dynamodb", path: "/", target: "DynamoDB_20120810.DescribeTable",
-				json: object{"TableName": name}}); strings.HasPrefix(name, stack) && status == http.StatusOK {
+				json: object{"TableName": name}}); strings.HasPrefix(name, c.stack) && status == http.StatusOK {
 				t.Errorf("table %s is left: %s", name, short(body))
 			}
 		}

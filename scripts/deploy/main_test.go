@@ -29,7 +29,6 @@ import (
 const (
 	root   = "../.." // of the repository
 	region = "us-east-1"
-	stack  = "subwire-test"
 
 	// patience bounds every wait. It is no expectation: the machine may be busy.
 	patience = 60 * time.Second
@@ -41,6 +40,7 @@ type cloud struct {
 	cert   string // file with the certificate to trust
 	client *http.Client
 	assets string            // folder with the functions to deploy
+	stack  string            // that is deployed
 	output map[string]string // of the stack
 	kill   func()            // ends the emulator and all that it started
 }
@@ -50,12 +50,13 @@ type cloud struct {
 // command, and the functions that it runs.
 const lifeline = `"$@" </dev/null & read -r never; kill -9 0`
 
-// startCloud starts MiniStack on a free port of loopback.
-func startCloud(t *testing.T) *cloud {
+// startCloud starts MiniStack on a free port of loopback, with more in its
+// environment.
+func startCloud(t *testing.T, more ...string) *cloud {
 	t.Helper()
 	dir := t.TempDir()
 	port := freePort(t)
-	c := &cloud{url: "https://localhost:" + port, cert: filepath.Join(dir, "ministack-tls", "server.crt"), assets: t.TempDir()}
+	c := &cloud{url: "https://localhost:" + port, cert: filepath.Join(dir, "ministack-tls", "server.crt"), assets: t.TempDir(), stack: "subwire-test"}
 	ministack, err := filepath.Abs(root + "/.cache/venv/bin/ministack")
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +64,7 @@ func startCloud(t *testing.T) *cloud {
 	cmd := exec.Command("/bin/sh", "-c", lifeline, "sh", ministack)
 	cmd.Env = append(c.environ(), "PATH="+os.Getenv("PATH"), "TMPDIR="+dir, "HOME="+dir, "GATEWAY_PORT="+port,
 		"BIND_HOST=127.0.0.1", "USE_SSL=1", "AUTH=true", "LAMBDA_EXECUTOR=local", "LOG_LEVEL=WARNING")
+	cmd.Env = append(cmd.Env, more...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -159,6 +161,12 @@ func (c *cloud) deploy(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "outputs.json")
 	said := c.cdk(t, "deploy", "--require-approval", "never", "--outputs-file", file)
+	c.readOutputs(t, file)
+	return said
+}
+
+func (c *cloud) readOutputs(t *testing.T, file string) {
+	t.Helper()
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -167,8 +175,7 @@ func (c *cloud) deploy(t *testing.T) string {
 	if err := json.Unmarshal(raw, &outputs); err != nil {
 		t.Fatal(err)
 	}
-	c.output = outputs[stack]
-	return said
+	c.output = outputs[c.stack]
 }
 
 // takeAssets copies the functions, so that one can be changed.

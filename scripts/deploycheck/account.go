@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+// leastUnreserved is how many concurrent invocations must be left for functions
+// that reserve none ("Configuring reserved concurrency for a function").
+const leastUnreserved = 100
+
+// account is what Lambda lets an account run at once, in one region.
+type account struct {
+	limit int // invocations of all functions together; 1,000 by default, 10 in a new account
+	free  int // of these, what no function reserves but those of the stack that is deployed
+}
+
+// ask returns what the account may run. What the template's functions reserve
+// already, from an earlier deployment, counts as free.
+func ask(ctx context.Context, client *lambda.Client, t template) (account, error) {
+	settings, err := client.GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
+	if err != nil {
+		return account{}, fmt.Errorf("ask Lambda for the account's settings: %w", err)
+	}
+	limit := settings.AccountLimit
+	if limit == nil || limit.UnreservedConcurrentExecutions == nil {
+		return account{}, errors.New("Lambda's account settings have no limit of concurrency")
+	}
+	a := account{limit: int(limit.ConcurrentExecutions), free: int(*limit.UnreservedConcurrentExecutions)}
+	for name := range t.reserved {
+		out, err := client.GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name})
+		var missing *types.ResourceNotFoundException
+		switch {
+		case errors.As(err, &missing): // it is not deployed yet
+		case err != nil:
+			return account{}, fmt.Errorf("ask Lambda what %s reserves: %w", name, err)
+		case out.ReservedConcurrentExecutions != nil:
+			a.free += int(*out.ReservedConcurrentExecutions)
+		}
+	}
+	return a, nil
+}
+
+// judge returns what is wrong with deploying the template to the account, in one
+// line that says which switch helps; a doubtError when it would work badly; or nil.
+func (t template) judge(a account) error {
+	reserve := 0
+	for _, n := range t.reserved {
+		reserve += n
+	}
+	may := fmt.Sprintf("this account may run %d functions at once", a.limit)
+	if a.free < a.limit {
+		may += fmt.Sprintf(", of which others reserve %d", a.limit-a.free)
+	}
+	if reserve > 0 && a.free < reserve+leastUnreserved {
+		help := "-c reserve=false"
+		if a.free < t.mapped+leastUnreserved {
+			help = "-c small=true"
+		}
+		return fmt.Errorf("%s; reserving %d needs %d: deploy with %s, or ask AWS for a higher quota of concurrent executions",
+			may, reserve, reserve+leastUnreserved, help)
+	}
+	if reserve == 0 && a.free <= t.mapped {
+		return doubtError{fmt.Errorf("%s, and the queues alone may take %d: new sockets and messages would be refused under load; "+
+			"deploy with -c small=true, or ask AWS for a higher quota of concurrent executions", may, t.mapped)}
+	}
+	return nil
+}
