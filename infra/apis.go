@@ -120,9 +120,12 @@ const accessFormat = `{"requestId":"$context.requestId","time":"$context.request
 	`"connectionId":"$context.connectionId","status":"$context.status","error":"$context.error.message",` +
 	`"integrationError":"$context.integrationErrorMessage"}`
 
+// accessLog adds the log group of a stage. It has no name of ours: the role by
+// which API Gateway logs may create groups, and lines that come late could bring
+// a deleted one back, which would take its name from the next deployment. Whether
+// they do is a guess. A function's role may not create its group.
 func (s *stack) accessLog(id string) *awsapigatewayv2.CfnStage_AccessLogSettingsProperty {
 	logs := awslogs.NewLogGroup(s.cdk, jsii.String("access-logs-"+id), &awslogs.LogGroupProps{
-		LogGroupName:  jsii.String("/aws/apigateway/" + s.prefix() + id),
 		Retention:     awslogs.RetentionDays(s.retention()),
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})

@@ -371,3 +371,13 @@ func TestTheAccountsLoggingOutlivesTheStack(t *testing.T) {
 	}
 	t.Error("no account has its logging set")
 }
+
+// API Gateway's role may create log groups, also after the stack is gone.
+func TestAccessLogsHaveNoNameOfOurs(t *testing.T) {
+	t.Parallel()
+	for id, p := range everySwitch.all("AWS::Logs::LogGroup") {
+		if name, named := p["LogGroupName"].(string); named && !strings.HasPrefix(name, "/aws/lambda/") {
+			t.Errorf("%s has the name %s", id, name)
+		}
+	}
+}
