@@ -61,6 +61,7 @@ func subscribers(n, operations int, seed uint64) []pubsub.Subscription {
 		subs[i] = pubsub.Subscription{
 			ConnectionID: fmt.Sprintf("%08x%04xFCFIA=", random.Uint32(), i%0x10000), // as long as API Gateway's
 			OperationID:  "1", Topic: chat.Topic(benchChat), OperationKey: operation(i%operations, benchChat).Key(), Expires: expires,
+			At: time.UnixMilli(1795521899123).Add(time.Duration(i) * time.Millisecond),
 		}
 	}
 	sortByBucket(subs)

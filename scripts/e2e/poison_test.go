@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -10,11 +8,13 @@ import (
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"subwire/shared/fanout"
+	"subwire/shared/queue"
 	"subwire/shared/topology"
 )
 
-// A record that cannot be decoded ends in the stream's dead letters, and what
-// is written before and after it, even to the same chat, is delivered.
+// A record that cannot be decoded ends in the stream's dead letters at once, with
+// its content, and what is written before and after it, even to the same chat, is delivered.
 func TestAPoisonRecordIsIsolated(t *testing.T) {
 	t.Parallel()
 	s := subscribe(t, dial(t), selections[0].query, "e2e-poison")
@@ -34,26 +34,21 @@ func TestAPoisonRecordIsIsolated(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 
+	const reason = queue.ReasonAttribute
 	dead := local.Queues[topology.StreamDead.Name]
-	queue := sqs.NewFromConfig(local.Backend.AWS())
+	client := sqs.NewFromConfig(local.Backend.AWS())
 	await(t, "dead letter of the record", func() bool {
-		out, err := queue.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &dead, WaitTimeSeconds: 1})
+		out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &dead, WaitTimeSeconds: 1, MessageAttributeNames: []string{reason}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range out.Messages {
-			var letter struct {
-				DDBStreamBatchInfo struct {
-					BatchSize                              int
-					StartSequenceNumber, EndSequenceNumber string
-				}
-			}
-			if err := json.Unmarshal([]byte(*m.Body), &letter); err != nil {
+			letter, err := fanout.DecodeLetter([]byte(*m.Body))
+			if err != nil {
 				t.Fatal(err)
 			}
-			b := letter.DDBStreamBatchInfo
-			if b.BatchSize != 1 || b.StartSequenceNumber != b.EndSequenceNumber {
-				t.Errorf("more than the record was given up: %s", fmt.Sprint(b))
+			if !strings.Contains(string(letter.Record), `"no-message"`) || *m.MessageAttributes[reason].StringValue == "" {
+				t.Errorf("the letter is %s, %v", letter.Record, m.MessageAttributes)
 			}
 		}
 		return len(out.Messages) > 0

@@ -106,7 +106,7 @@ func TestOneEventByHand(t *testing.T) {
 		Gateway: billing.Gateway{Requests: 1, Sent: 100, SentBytes: float64(100 * Frame(event(100)))},
 		Functions: map[string]billing.Function{
 			"graphql": {Invocations: 1, Seconds: 0.010, GBSeconds: 0.005, LogBytes: 350},
-			"stream":  {Invocations: 1, Seconds: 0.011, GBSeconds: 0.0055, LogBytes: 350},
+			"stream":  {Invocations: 1, Seconds: 0.011, GBSeconds: 0.011 * 1769 / 1024, LogBytes: 350},
 			"sender":  {Invocations: 1, Seconds: 0.025, GBSeconds: 0.025 * 1769 / 1024, LogBytes: 680},
 		},
 		Queues: map[string]billing.Queue{"fanout.fifo": {FIFO: true, Sends: 1, Receives: 1, Deletes: 1}},

@@ -25,6 +25,7 @@ type Quotas struct {
 	Shards        int     // of the messages table's stream
 	Lanes         int     // concurrent invocations per shard
 	Records       int     // per invocation
+	Topics        int     // that one invocation handles side by side
 	Groups        int     // message groups per topic
 	Senders       int     // concurrent invocations for fanout.fifo
 	Retriers      int     // the same for retries
@@ -39,12 +40,13 @@ type Quotas struct {
 // Defaults are the quotas of a new account ("Quotas for configuring and running
 // a WebSocket API in API Gateway", "Amazon SQS message quotas", "Lambda
 // quotas", "Best practices for designing and using partition keys") and the
-// settings of topology. A batch's targets have operation ids as long as UUIDs.
+// settings of topology. A batch's targets have operation ids as long as UUIDs, and
+// the time when each began.
 func Defaults() Quotas {
 	fanout, retries := topology.QueueMappings()[0], topology.QueueMappings()[1]
 	return Quotas{
 		Requests: 10_000, RequestBurst: 5_000, Connects: 500, TopicReads: 3_000, TopicWrites: 1_000, GroupSends: 300,
-		Shards: 1, Lanes: topology.MessageStream.Parallelization, Records: topology.MessageStream.BatchSize,
+		Shards: 1, Lanes: topology.MessageStream.Parallelization, Records: topology.MessageStream.BatchSize, Topics: 32,
 		Groups: number(topology.FanoutGroups), Senders: fanout.MaxConcurrency, Retriers: retries.MaxConcurrency, Receive: fanout.BatchSize,
 		Targets: min(topology.BatchTargets, (topology.BatchBytes-batchOverhead)/targetBytes), Workers: number(topology.SenderWorkers),
 		Concurrency:   1000 - fanout.MaxConcurrency - retries.MaxConcurrency - 50, // which sender and disconnect reserve
@@ -56,7 +58,7 @@ func Defaults() Quotas {
 // Sizes of a batch, in bytes: event and operations, and one target.
 const (
 	batchOverhead = 1500
-	targetBytes   = 75
+	targetBytes   = 89
 )
 
 func number(s topology.Setting) int {

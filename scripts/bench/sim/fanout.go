@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -95,8 +96,7 @@ func (f *fanout) mutate(m Message) {
 	})
 }
 
-// lane is one invocation of the stream function at a time: it handles the
-// records of its partition keys in order.
+// lane is one invocation of the stream function at a time.
 type lane struct {
 	*fanout
 	busy    bool
@@ -143,25 +143,61 @@ func (l *lane) invoke() {
 	l.handle(records, deadline)
 }
 
-// handle handles the records one after the other; what is left at the deadline
+// handle handles the records, some topics side by side and each topic's one
+// after the other, as the stream function does; what is left at the deadline
 // begins a new invocation.
 func (l *lane) handle(records []queued, deadline time.Duration) {
-	if len(records) == 0 {
-		l.invoke()
-		return
+	topics := byTopic(records)
+	var left []queued
+	var work func()
+	working := min(len(topics), l.Quotas.Topics)
+	work = func() {
+		if len(topics) > 0 {
+			mine := topics[0]
+			topics = topics[1:]
+			l.topic(mine, deadline, func(rest []queued) { left = append(left, rest...); work() })
+			return
+		}
+		if working--; working == 0 {
+			slices.SortStableFunc(left, func(a, b queued) int { return cmp.Compare(a.since, b.since) })
+			l.waiting = append(left, l.waiting...)
+			l.invoke()
+		}
 	}
-	if l.now >= deadline {
-		l.waiting = append(records, l.waiting...)
-		l.invoke()
+	for range working {
+		work()
+	}
+}
+
+// topic handles the records of one topic and gives those to done that it has no
+// time for.
+func (l *lane) topic(records []queued, deadline time.Duration, done func(rest []queued)) {
+	if len(records) == 0 || l.now >= deadline {
+		done(records)
 		return
 	}
 	m := records[0].Message
 	l.after(l.Times.Stream, func() {
 		p := &planning{lane: l, message: m, deadline: deadline, open: map[int]int{},
-			done: func() { l.handle(records[1:], deadline) }}
+			done: func() { l.topic(records[1:], deadline, done) }}
 		p.parts = parts(m.Subscribers)
 		p.page()
 	})
+}
+
+// byTopic parts the records, those of a topic in order.
+func byTopic(records []queued) (topics [][]queued) {
+	index := map[int]int{}
+	for _, r := range records {
+		i, known := index[r.Topic]
+		if !known {
+			i = len(topics)
+			index[r.Topic] = i
+			topics = append(topics, nil)
+		}
+		topics[i] = append(topics[i], r)
+	}
+	return topics
 }
 
 // A row of a topic, and what one read unit reads, in bytes.
