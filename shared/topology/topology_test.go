@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,39 @@ func TestASubscriptionOutlivesItsSocket(t *testing.T) {
 	for key, f := range Routes {
 		if f.Timeout >= 29*time.Second {
 			t.Errorf("%s: %s may take longer than the gateway waits", key, f.Name)
+		}
+	}
+}
+
+// With more than one invocation per shard at a time, Lambda keeps the order of
+// an item only, and each message is one ("Using AWS Lambda with Amazon
+// DynamoDB").
+func TestTheStreamKeepsItsOrderAndOutlastsAnIncident(t *testing.T) {
+	t.Parallel()
+	m := MessageStream
+	if m.Parallelization != 1 {
+		t.Errorf("%d invocations per shard at once", m.Parallelization)
+	}
+	if m.MaxRetries >= 0 {
+		t.Errorf("a record is given up after %d retries, which an incident uses up in minutes", m.MaxRetries)
+	}
+	const kept = 24 * time.Hour // by the stream
+	if m.MaxAge < time.Hour || m.MaxAge > kept-12*time.Hour {
+		t.Errorf("a record is given up after %s: too early for an incident, or too late to read it again", m.MaxAge)
+	}
+	if !slices.ContainsFunc(m.Function.Queues, func(q Queue) bool { return q == m.OnFailure }) {
+		t.Errorf("%s cannot park a record", m.Function.Name)
+	}
+	if m.Function.Reserved == 0 {
+		t.Errorf("%s can be starved", m.Function.Name)
+	}
+}
+
+func TestABatchWaitsForAnHour(t *testing.T) {
+	t.Parallel()
+	for _, q := range []Queue{Fanout, Retries} {
+		if wait := time.Duration(q.MaxReceives) * q.Visibility; wait < time.Hour || wait > q.Retention {
+			t.Errorf("%s: given up after %s", q.Name, wait)
 		}
 	}
 }
