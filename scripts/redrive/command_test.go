@@ -1,8 +1,12 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
+
+	"subwire/scripts/internal/deployment"
+	"subwire/shared/topology"
 )
 
 func TestUsage(t *testing.T) {
@@ -33,5 +37,15 @@ func TestUsage(t *testing.T) {
 				t.Errorf("got %d, %s", code, errs.String())
 			}
 		})
+	}
+}
+
+// Batches are planned for the groups of the deployment: another number would let
+// what is sent again overtake, or be overtaken by, what is live.
+func TestTheDeploymentsGroupsAreUsed(t *testing.T) {
+	t.Parallel()
+	tool := newTool(deployment.Deployment{FanoutGroups: 16}, io.Discard, io.Discard)
+	if got := tool.packer.limits; got.Groups != 16 || got.Alone != topology.MessageBytes {
+		t.Errorf("limits are %+v", got)
 	}
 }
