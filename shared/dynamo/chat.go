@@ -36,7 +36,7 @@ func (s *Store) PutMessage(ctx context.Context, m chat.Message) error {
 	if err != nil {
 		return fmt.Errorf("encode message: %w", err)
 	}
-	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
+	_, err = call(ctx, s.client.PutItem, &dynamodb.PutItemInput{
 		TableName: &s.tables.Messages, Item: item,
 		ConditionExpression: aws.String("attribute_not_exists(id)"),
 	})
@@ -66,7 +66,11 @@ func (s *Store) Messages(ctx context.Context, chatID, after, before string, limi
 	var items []messageItem
 	pages := dynamodb.NewQueryPaginator(s.client, in)
 	for pages.HasMorePages() && len(items) < limit {
-		page, err := pages.NextPage(ctx)
+		var page *dynamodb.QueryOutput
+		err := retry(ctx, func() (err error) { // a page that failed is asked for again
+			page, err = pages.NextPage(ctx)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("query messages: %w", err)
 		}

@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -33,6 +34,8 @@ type connectionItem struct {
 	Holder         string `dynamodbav:"holder,omitempty"`         // see holder.go
 	ReplayMinute   int64  `dynamodbav:"replayMinute,omitempty"`   // Unix minutes
 	Replayed       int    `dynamodbav:"replayed,omitempty"`       // events, in that minute
+	ReplayedBy     string `dynamodbav:"replayedBy,omitempty"`     // token of the call that counted last
+	Ended          string `dynamodbav:"ended,omitempty"`          // see end in complete.go
 	Closing        bool   `dynamodbav:"closing,omitempty"`        // its deletion has begun: it is gone
 
 	Operations map[string]runningItem `dynamodbav:"operations"` // by operation id
@@ -42,8 +45,17 @@ type connectionItem struct {
 // runningItem is one running operation of a connection.
 type runningItem struct {
 	Topic string `dynamodbav:"topic,omitempty"`
-	At    int64  `dynamodbav:"at"` // when the client began it
+	At    int64  `dynamodbav:"at"`           // when the client began it
+	By    string `dynamodbav:"by,omitempty"` // token of the call that put it; operations of older releases have none
 }
+
+// identity tells the operation from all others that had its id on the
+// connection, also from one that began in the same millisecond.
+func (r runningItem) identity() string { return cmp.Or(r.By, fmt.Sprint("at ", r.At)) }
+
+// newToken returns a text that no other call on the same item has. It is short,
+// as it is stored for each operation.
+func newToken() string { return rand.Text()[:8] }
 
 // alive is the condition that gone is the opposite of.
 const alive = "attribute_exists(id) AND attribute_not_exists(closing) AND #ttl > :now"
@@ -51,13 +63,6 @@ const alive = "attribute_exists(id) AND attribute_not_exists(closing) AND #ttl >
 // gone reports whether the connection does not exist for readers. An item
 // without attributes is gone.
 func (i connectionItem) gone() bool { return i.Closing || i.TTL <= time.Now().Unix() }
-
-// completed reports whether a complete is remembered that a subscribe of the
-// given time did not outrun.
-func (i connectionItem) completed(operationID string, at time.Time) bool {
-	completedAt, ok := i.Completed[operationID]
-	return ok && completedAt >= at.UnixMilli()
-}
 
 // connectionKey is the key of a connection's item.
 func connectionKey(id string) attributes { return attributes{"id": text(id)} }
@@ -74,7 +79,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	if err != nil {
 		return fmt.Errorf("encode connection: %w", err)
 	}
-	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
+	_, err = call(ctx, s.client.PutItem, &dynamodb.PutItemInput{
 		TableName: &s.tables.Connections, Item: item,
 		ConditionExpression: aws.String("attribute_not_exists(id)"),
 	})
@@ -87,7 +92,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 // Connection implements pubsub.Store. An item that DynamoDB has not yet
 // expired, or whose deletion was interrupted, is gone all the same.
 func (s *Store) Connection(ctx context.Context, id string) (pubsub.Connection, error) {
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(id), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return pubsub.Connection{}, fmt.Errorf("get connection: %w", err)
@@ -103,7 +108,11 @@ func (s *Store) Connections(ctx context.Context) iter.Seq2[pubsub.Connection, er
 		pages := dynamodb.NewScanPaginator(s.client, &dynamodb.ScanInput{TableName: &s.tables.Connections, Limit: s.page,
 			FilterExpression: aws.String("attribute_exists(connectedAt)")}) // which holders have not
 		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+			var page *dynamodb.ScanOutput
+			err := retry(ctx, func() (err error) { // a page that failed is asked for again
+				page, err = pages.NextPage(ctx)
+				return err
+			})
 			if err != nil {
 				yield(pubsub.Connection{}, fmt.Errorf("scan connections: %w", err))
 				return
@@ -131,9 +140,9 @@ func decodeItem(attributes attributes) (item connectionItem, err error) {
 
 // decodeConnection turns an item into the connection, or ErrGone.
 func decodeConnection(attributes attributes) (pubsub.Connection, error) {
-	var item connectionItem
-	if err := attributevalue.UnmarshalMap(attributes, &item); err != nil {
-		return pubsub.Connection{}, fmt.Errorf("decode connection: %w", err)
+	item, err := decodeItem(attributes)
+	if err != nil {
+		return pubsub.Connection{}, err
 	}
 	if item.gone() {
 		return pubsub.Connection{}, pubsub.ErrGone
@@ -177,10 +186,7 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 		*in.UpdateExpression += ", holder = :holder"
 		in.ExpressionAttributeValues[":holder"] = text(a.Holder)
 	}
-	err := retry(ctx, func() error {
-		_, err := s.client.UpdateItem(ctx, in)
-		return err
-	})
+	_, err := call(ctx, s.client.UpdateItem, in)
 	if err == nil {
 		return nil
 	}
@@ -201,62 +207,62 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 // then the connection: after a failure on the way the connection is gone for
 // readers, and another call finishes the work.
 func (s *Store) DeleteConnection(ctx context.Context, id string) error {
-	var marked *dynamodb.UpdateItemOutput
-	err := retry(ctx, func() (err error) {
-		marked, err = s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName: &s.tables.Connections, Key: connectionKey(id),
-			UpdateExpression:          aws.String("SET closing = :yes"),
-			ConditionExpression:       aws.String("attribute_exists(id)"),
-			ExpressionAttributeValues: attributes{":yes": boolean(true)},
-			ReturnValues:              types.ReturnValueAllNew,
-		})
-		return err
-	})
+	item, err := s.mark(ctx, id, "attribute_exists(id)", attributes{":yes": boolean(true)})
 	if _, missing := refused(err); missing {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("mark connection: %w", err)
+		return err
 	}
-	var item connectionItem
-	if err := attributevalue.UnmarshalMap(marked.Attributes, &item); err != nil {
-		return fmt.Errorf("decode connection: %w", err)
+	return s.delete(ctx, item)
+}
+
+// DeleteUnacknowledged implements pubsub.Store. It marks the connection as
+// DeleteConnection does: were it deleted at once and the answer lost, nobody
+// would know any more whose count it is in.
+func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, error) {
+	item, err := s.mark(ctx, id, "acknowledged = :no", attributes{":yes": boolean(true), ":no": boolean(false)})
+	if old, isRefused := refused(err); isRefused {
+		return len(old) == 0, nil // else it is acknowledged
 	}
-	if err := s.deleteRows(ctx, id, item.Operations); err != nil {
+	if err != nil {
+		return false, err
+	}
+	if err := s.delete(ctx, item); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// mark begins the deletion of a connection and returns it as it is from then on.
+// A failed condition returns the item, if there is one.
+func (s *Store) mark(ctx context.Context, id, condition string, values attributes) (connectionItem, error) {
+	marked, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(id),
+		UpdateExpression:                    aws.String("SET closing = :yes"),
+		ConditionExpression:                 &condition,
+		ExpressionAttributeValues:           values,
+		ReturnValues:                        types.ReturnValueAllNew,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	if err != nil {
+		return connectionItem{}, fmt.Errorf("mark connection: %w", err)
+	}
+	return decodeItem(marked.Attributes)
+}
+
+// delete deletes what a marked connection owns, and itself at last.
+func (s *Store) delete(ctx context.Context, item connectionItem) error {
+	if err := s.deleteRows(ctx, item.ID, item.Operations); err != nil {
 		return err
 	}
 	if err := s.release(ctx, item); err != nil {
 		return err
 	}
-	err = retry(ctx, func() error {
-		_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-			TableName: &s.tables.Connections, Key: connectionKey(id)})
-		return err
-	})
+	_, err := call(ctx, s.client.DeleteItem, &dynamodb.DeleteItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(item.ID)})
 	if err != nil {
 		return fmt.Errorf("delete connection: %w", err)
 	}
 	return nil
-}
-
-// DeleteUnacknowledged implements pubsub.Store. Such a connection has no
-// subscriptions, so there are no rows to delete.
-func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, error) {
-	out, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-		TableName: &s.tables.Connections, Key: connectionKey(id),
-		ConditionExpression:       aws.String("attribute_not_exists(id) OR acknowledged = :no"),
-		ExpressionAttributeValues: attributes{":no": boolean(false)},
-		ReturnValues:              types.ReturnValueAllOld,
-	})
-	if _, ok := refused(err); ok {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("delete unacknowledged connection: %w", err)
-	}
-	var item connectionItem
-	if err := attributevalue.UnmarshalMap(out.Attributes, &item); err != nil {
-		return false, fmt.Errorf("decode connection: %w", err)
-	}
-	return true, s.release(ctx, item)
 }

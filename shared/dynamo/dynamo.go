@@ -7,10 +7,6 @@
 package dynamo
 
 import (
-	"context"
-	"math/rand/v2"
-	"time"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
@@ -34,34 +30,10 @@ func NewClient(cfg aws.Config) *dynamodb.Client {
 	return dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.DisableValidateResponseChecksum = true })
 }
 
-// New returns a store on tables that exist.
+// New returns a store on tables that exist. It retries by itself and leaves the
+// client's own retryer out: that gives up after a few tries, and its tokens,
+// which all calls share, are used up in the first second of an incident.
 func New(client *dynamodb.Client, tables Tables) *Store {
-	return &Store{client: client, tables: tables}
-}
-
-// Retries of what the SDK does not retry: writes that met another
-// transaction on the same item, and batches that were taken in part. Twelve
-// tries last about a second.
-const (
-	maxTries = 12
-	minWait  = 5 * time.Millisecond
-	maxWait  = 200 * time.Millisecond
-)
-
-// retry calls do until it succeeds or fails for a reason that waiting does not
-// mend, with a jittered pause between, within ctx.
-func retry(ctx context.Context, do func() error) error {
-	wait := minWait
-	for try := 1; ; try++ {
-		err := do()
-		if err == nil || try == maxTries || !contended(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(rand.N(wait)):
-		}
-		wait = min(2*wait, maxWait)
-	}
+	once := dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
+	return &Store{client: once, tables: tables}
 }

@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 )
 
 // A holder's item lies in the connections table, under an id that no
@@ -19,6 +21,11 @@ import (
 // connection of the holder. The entry begins with the connection's expiry, so
 // that what a lost deletion left behind can be told and goes by itself.
 const holderPrefix = "holder/"
+
+// holderTTL is how long a holder's item is kept from the last entry on. It is
+// longer than any entry can last: with the life of the connection alone, one
+// whose token soon expires would take the others' entries with it.
+const holderTTL = 2 * topology.ConnectionTTL
 
 // entry is what stands for a connection in its holder's set: expiry#id.
 func entry(id string, expires int64) string { return strconv.FormatInt(expires, 10) + "#" + id }
@@ -30,70 +37,69 @@ func expired(entry string, now time.Time) bool {
 	return err != nil || expires <= now.Unix()
 }
 
-// Hold implements pubsub.Store. A set that is full loses its expired entries
-// and is asked once more.
+// entries returns those of a holder's set that the function wants.
+func entries(holder attributes, want func(entry string) bool) (found []string) {
+	held, _ := holder["held"].(*types.AttributeValueMemberSS)
+	if held == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(held.Value), func(e string) bool { return !want(e) })
+}
+
+// of reports of an entry whether it stands for the connection.
+func of(id string) func(entry string) bool {
+	return func(entry string) bool { return strings.HasSuffix(entry, "#"+id) }
+}
+
+// Hold implements pubsub.Store. A set that is full loses its expired entries,
+// and those that the connection had with another expiry, and is asked once
+// more.
 func (s *Store) Hold(ctx context.Context, c pubsub.Connection, max int) error {
-	old, err := s.hold(ctx, c, max)
-	if stale := expiredEntries(old, time.Now()); len(stale) > 0 {
-		if err := s.dropEntries(ctx, c.Holder, stale); err != nil {
+	mine, now := entry(c.ID, c.Expires.Unix()), time.Now()
+	holder, err := s.hold(ctx, c, max)
+	if full, isFull := refused(err); isFull {
+		stale := entries(full, func(e string) bool { return expired(e, now) || of(c.ID)(e) })
+		if len(stale) == 0 {
+			return pubsub.ErrTooManyConnections
+		}
+		if _, err := s.dropEntries(ctx, c.Holder, stale); err != nil {
 			return fmt.Errorf("drop expired connections of holder: %w", err)
 		}
-		_, err = s.hold(ctx, c, max)
+		holder, err = s.hold(ctx, c, max)
 	}
-	if _, full := refused(err); full {
+	if _, isFull := refused(err); isFull {
 		return pubsub.ErrTooManyConnections
 	}
 	if err != nil {
 		return fmt.Errorf("hold connection: %w", err)
 	}
+	former := entries(holder, func(e string) bool { return of(c.ID)(e) && e != mine })
+	if _, err := s.dropEntries(ctx, c.Holder, former); err != nil {
+		return fmt.Errorf("drop former entry of connection: %w", err)
+	}
 	return nil
 }
 
-// hold adds the connection to its holder's set, unless that has max others. A
-// full set is returned with the error.
-func (s *Store) hold(ctx context.Context, c pubsub.Connection, max int) (full attributes, err error) {
+// hold adds the connection to its holder's set, unless that has max others, and
+// returns the holder's item.
+func (s *Store) hold(ctx context.Context, c pubsub.Connection, max int) (attributes, error) {
 	mine := entry(c.ID, c.Expires.Unix())
-	err = retry(ctx, func() error {
-		_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName: &s.tables.Connections, Key: connectionKey(holderPrefix + c.Holder),
-			UpdateExpression:         aws.String("ADD held :set SET #ttl = :ttl"),
-			ConditionExpression:      aws.String("attribute_not_exists(held) OR size(held) < :max OR contains(held, :entry)"),
-			ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
-			ExpressionAttributeValues: attributes{
-				":set": &types.AttributeValueMemberSS{Value: []string{mine}}, ":entry": text(mine),
-				":max": number(int64(max)), ":ttl": number(c.Expires.Unix()),
-			},
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		})
-		return err
+	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(holderPrefix + c.Holder),
+		UpdateExpression:         aws.String("ADD held :set SET #ttl = :ttl"),
+		ConditionExpression:      aws.String("attribute_not_exists(held) OR size(held) < :max OR contains(held, :entry)"),
+		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
+		ExpressionAttributeValues: attributes{
+			":set": &types.AttributeValueMemberSS{Value: []string{mine}}, ":entry": text(mine),
+			":max": number(int64(max)), ":ttl": number(time.Now().Add(holderTTL).Unix()),
+		},
+		ReturnValues:                        types.ReturnValueAllNew,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
-	full, _ = refused(err)
-	return full, err
-}
-
-func expiredEntries(holder attributes, now time.Time) []string {
-	held, _ := holder["held"].(*types.AttributeValueMemberSS)
-	if held == nil {
-		return nil
+	if err != nil {
+		return nil, err
 	}
-	var stale []string
-	for _, e := range held.Value {
-		if expired(e, now) {
-			stale = append(stale, e)
-		}
-	}
-	return stale
-}
-
-// release takes a connection that is being deleted out of its holder's set.
-func (s *Store) release(ctx context.Context, item connectionItem) error {
-	if item.Holder == "" {
-		return nil
-	}
-	if err := s.dropEntries(ctx, item.Holder, []string{entry(item.ID, item.TTL)}); err != nil {
-		return fmt.Errorf("release connection: %w", err)
-	}
-	return nil
+	return out.Attributes, nil
 }
 
 // Release implements pubsub.Store.
@@ -101,20 +107,41 @@ func (s *Store) Release(ctx context.Context, c pubsub.Connection) error {
 	return s.release(ctx, connectionItem{ID: c.ID, Holder: c.Holder, TTL: c.Expires.Unix()})
 }
 
-// dropEntries removes entries from a holder's set. The condition keeps an
-// update from making an item that nothing would delete.
-func (s *Store) dropEntries(ctx context.Context, holder string, entries []string) error {
-	err := retry(ctx, func() error {
-		_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName: &s.tables.Connections, Key: connectionKey(holderPrefix + holder),
-			UpdateExpression:          aws.String("DELETE held :entries"),
-			ConditionExpression:       aws.String("attribute_exists(id)"),
-			ExpressionAttributeValues: attributes{":entries": &types.AttributeValueMemberSS{Value: entries}},
-		})
-		return err
-	})
-	if _, missing := refused(err); missing {
+// release takes a connection out of its holder's set. Its expiry may be another
+// than when it was counted: what is left in the set shows that.
+func (s *Store) release(ctx context.Context, item connectionItem) error {
+	if item.Holder == "" {
 		return nil
 	}
-	return err
+	left, err := s.dropEntries(ctx, item.Holder, []string{entry(item.ID, item.TTL)})
+	if err == nil {
+		_, err = s.dropEntries(ctx, item.Holder, entries(left, of(item.ID)))
+	}
+	if err != nil {
+		return fmt.Errorf("release connection: %w", err)
+	}
+	return nil
+}
+
+// dropEntries removes entries from a holder's set and returns the item as it is
+// then. The condition keeps an update from making an item that nothing would
+// delete.
+func (s *Store) dropEntries(ctx context.Context, holder string, entries []string) (attributes, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(holderPrefix + holder),
+		UpdateExpression:          aws.String("DELETE held :entries"),
+		ConditionExpression:       aws.String("attribute_exists(id)"),
+		ExpressionAttributeValues: attributes{":entries": &types.AttributeValueMemberSS{Value: entries}},
+		ReturnValues:              types.ReturnValueAllNew,
+	})
+	if _, missing := refused(err); missing {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out.Attributes, nil
 }

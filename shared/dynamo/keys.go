@@ -11,6 +11,14 @@ import (
 	"subwire/shared/pubsub"
 )
 
+// Releases run side by side while one is deployed, or taken back, and read each
+// other's items. So attributes are only added, and keep their names and
+// meanings. A reader ignores what it does not know, and takes what is missing
+// as the release before wrote it: an entry or row without "by" is an older
+// one's. A condition may ask for an attribute only where its absence is allowed
+// for; one release later that may go. (The release before this wrote entry and
+// row in one transaction; its writes mix with those of subscription.go.)
+
 // A sort key holds 1,024 bytes, an operation id any number. An id that is as
 // long as a hash, or longer, is replaced by its hash in the key, so that no
 // literal id can equal it, and stands in the row beside.

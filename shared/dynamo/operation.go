@@ -30,7 +30,7 @@ const operationMargin = 24 * time.Hour
 // Operation implements pubsub.Store. The expiry is not looked at: it is far
 // behind that of any subscription.
 func (s *Store) Operation(ctx context.Context, key string) (pubsub.Operation, error) {
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Operations, Key: attributes{"key": text(key)}, ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return pubsub.Operation{}, fmt.Errorf("get operation: %w", err)
@@ -58,7 +58,7 @@ func (s *Store) putOperation(ctx context.Context, sub pubsub.Subscription, op pu
 	if err != nil {
 		return fmt.Errorf("encode operation: %w", err)
 	}
-	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.tables.Operations, Item: item})
+	_, err = call(ctx, s.client.PutItem, &dynamodb.PutItemInput{TableName: &s.tables.Operations, Item: item})
 	if err != nil {
 		return fmt.Errorf("put operation: %w", err)
 	}

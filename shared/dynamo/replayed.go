@@ -12,52 +12,62 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// CountReplayed implements pubsub.Store. The first update adds to the minute's
-// count; one that finds another minute begins it anew.
+// CountReplayed implements pubsub.Store. It adds to the latest minute's count,
+// or begins a later minute, on the condition that no other call does so at the
+// same time; else it starts again. Minutes only ascend, as events that came
+// late must not begin an old one anew, and so the loop ends. The token tells an attempt
+// whose answer was lost; if others counted meanwhile it counts twice, as the
+// count is a bound, not a measure.
 func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error {
 	if n > max {
 		return pubsub.ErrReplayLimit
 	}
-	minute := at.Unix() / 60
+	minute, token := at.Unix()/60, newToken()
 	values := func() attributes {
-		return attributes{":minute": number(minute), ":n": number(int64(n)), ":now": number(time.Now().Unix())}
+		return attributes{":minute": number(minute), ":n": number(int64(n)), ":now": number(time.Now().Unix()), ":token": text(token)}
 	}
-	add := values()
-	add[":room"] = number(int64(max - n))
-	_, err := s.count(ctx, connectionID, "SET replayed = replayed + :n", "replayMinute = :minute AND replayed <= :room", add)
-	old, otherwise := refused(err)
-	if err == nil {
-		return nil
+	for {
+		add := values()
+		add[":room"] = number(int64(max - n))
+		old, err := s.count(ctx, connectionID, "replayed = replayed + :n",
+			"replayMinute >= :minute AND replayed <= :room AND replayedBy <> :token", add)
+		if err != nil || old == nil {
+			return err
+		}
+		switch {
+		case old.gone():
+			return pubsub.ErrGone
+		case old.ReplayedBy == token:
+			return nil
+		case old.ReplayMinute >= minute:
+			return pubsub.ErrReplayLimit
+		}
+		old, err = s.count(ctx, connectionID, "replayed = :n, replayMinute = :minute",
+			"(attribute_not_exists(replayMinute) OR replayMinute < :minute)", values())
+		if err != nil || old == nil {
+			return err
+		}
 	}
-	if !otherwise {
-		return fmt.Errorf("count replayed events: %w", err)
-	}
-	item, err := decodeItem(old)
-	switch {
-	case err != nil:
-		return err
-	case item.gone():
-		return pubsub.ErrGone
-	case item.ReplayMinute == minute:
-		return pubsub.ErrReplayLimit
-	}
-	_, err = s.count(ctx, connectionID, "SET replayed = :n, replayMinute = :minute",
-		"(attribute_not_exists(replayMinute) OR replayMinute <> :minute)", values())
-	if _, raced := refused(err); raced { // another has begun the minute, or the connection has ended
-		return s.CountReplayed(ctx, connectionID, n, max, at)
-	}
-	if err != nil {
-		return fmt.Errorf("count replayed events: %w", err)
-	}
-	return nil
 }
 
-func (s *Store) count(ctx context.Context, connectionID, update, condition string, values attributes) (*dynamodb.UpdateItemOutput, error) {
-	return s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Connections, Key: connectionKey(connectionID), UpdateExpression: &update,
+// count sets what the update says if the connection is there and the condition
+// holds, or returns the connection as it is.
+func (s *Store) count(ctx context.Context, connectionID, update, condition string, values attributes) (*connectionItem, error) {
+	_, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
+		UpdateExpression:                    aws.String("SET replayedBy = :token, " + update),
 		ConditionExpression:                 aws.String(alive + " AND " + condition),
 		ExpressionAttributeNames:            map[string]string{"#ttl": "ttl"},
 		ExpressionAttributeValues:           values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
+	if err == nil {
+		return nil, nil
+	}
+	old, isRefused := refused(err)
+	if !isRefused {
+		return nil, fmt.Errorf("count replayed events: %w", err)
+	}
+	item, err := decodeItem(old)
+	return &item, err
 }

@@ -54,7 +54,12 @@ func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) 
 				if c == nil {
 					continue
 				}
-				rows := <-c
+				var rows topicRows
+				select {
+				case rows = <-c:
+				case <-ctx.Done(): // the reader has stopped, and may have sent nothing
+					rows.err = fmt.Errorf("query subscriptions: %w", ctx.Err())
+				}
 				if !rows.yield(yield) {
 					return
 				}
@@ -149,7 +154,7 @@ func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
 	if limit == nil {
 		limit = aws.Int32(TopicPage)
 	}
-	out, err := q.store.client.Query(ctx, &dynamodb.QueryInput{
+	out, err := call(ctx, q.store.client.Query, &dynamodb.QueryInput{
 		TableName: &q.store.tables.Subscriptions, ConsistentRead: aws.Bool(true), Limit: limit, ExclusiveStartKey: p.after,
 		KeyConditionExpression:   aws.String("topic = :topic AND subscriber BETWEEN :from AND :to"),
 		FilterExpression:         aws.String("#ttl > :now"),

@@ -16,30 +16,21 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// answer is one scripted HTTP response; a body that is "" drops the
-// connection instead, as when an answer is lost.
+// answer is one scripted HTTP response. A body that is "" drops the connection
+// instead, as when an answer is lost; "entry" stands for entryOf.
 type answer struct {
 	status int
 	body   string
 }
 
 const (
-	ok           = `{}`
-	conflict     = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":"m"}`
-	throttle     = `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"m"}`
-	inProgress   = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionInProgressException","message":"m"}`
-	serverFailed = `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"m"}`
+	ok              = `{}`
+	conflict        = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":"m"}`
+	throttle        = `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"m"}`
+	inProgress      = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionInProgressException","message":"m"}`
+	conditionFailed = `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"m"}`
+	serverFailed    = `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"m"}`
 )
-
-// cancelled is a cancelled transaction with a reason per item.
-func cancelled(codes ...string) answer {
-	var reasons []string
-	for _, code := range codes {
-		reasons = append(reasons, fmt.Sprintf(`{"Code":%q}`, code))
-	}
-	return answer{400, `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","CancellationReasons":[` +
-		strings.Join(reasons, ",") + `]}`}
-}
 
 // request is what the server was asked.
 type request struct {
@@ -67,6 +58,9 @@ func scripted(t *testing.T, answers ...answer) (*Store, *[]request) {
 		if a.body == "" {
 			panic(http.ErrAbortHandler)
 		}
+		if a.body == "entry" {
+			a.body = entryOf(got)
+		}
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 		w.WriteHeader(a.status)
 		_, _ = io.WriteString(w, a.body)
@@ -83,35 +77,54 @@ func actions(requests []request) (names []string) {
 	return names
 }
 
-func TestPutSubscriptionRetriesContention(t *testing.T) {
+// entryOf is the answer to a GetItem for the connection whose operation the
+// requests before have begun.
+func entryOf(requests []request) string {
+	var by any
+	for _, r := range requests {
+		if values, ok := r.body["ExpressionAttributeValues"].(map[string]any); ok && values[":by"] != nil {
+			by = values[":by"].(map[string]any)["S"]
+		}
+	}
+	return fmt.Sprintf(`{"Item":{"id":{"S":"c"},"ttl":{"N":"99999999999"},"operations":{"M":{"1":{"M":{"at":{"N":"1"},"by":{"S":%q}}}}}}}`, by)
+}
+
+func TestPutSubscriptionWritesOneItemAfterAnother(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name    string
-		answers []answer // of TransactWriteItems
-		want    error    // nil for success
+		name   string
+		busy   []answer // to the update of the connection
+		refuse bool     // then
+		want   error
 	}{
-		{"transaction conflict", []answer{cancelled("TransactionConflict", "None"), {200, ok}}, nil},
-		{"conflict on the row", []answer{cancelled("None", "TransactionConflict"), {200, ok}}, nil},
-		{"throttled item", []answer{cancelled("ThrottlingError", "None"), {200, ok}}, nil},
-		{"throttled request", []answer{{400, throttle}, {200, ok}}, nil},
-		{"in progress", []answer{{400, inProgress}, {200, ok}}, nil},
-		{"many times", []answer{{400, conflict}, {400, conflict}, {400, conflict}, {200, ok}}, nil},
-		{"failed condition is final", []answer{cancelled("ConditionalCheckFailed", "TransactionConflict")}, pubsub.ErrGone},
+		{name: "at once"},
+		{name: "conflict with a transaction", busy: []answer{{400, conflict}, {400, conflict}, {400, conflict}, {400, conflict}}},
+		{name: "throttled", busy: []answer{{400, throttle}, {400, throttle}, {400, throttle}, {400, throttle}}},
+		{name: "in progress", busy: []answer{{400, inProgress}}},
+		{name: "fault of the server", busy: []answer{{500, serverFailed}, {503, serverFailed}}},
+		{name: "answers lost", busy: []answer{{}, {}}},
+		{name: "failed condition is final", busy: []answer{{400, throttle}}, refuse: true, want: pubsub.ErrGone},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s, got := scripted(t, append([]answer{{200, ok}}, tt.answers...)...)
+			answers, want := append([]answer{{200, ok}}, tt.busy...), []string{"PutItem"}
+			for range tt.busy {
+				want = append(want, "UpdateItem")
+			}
+			want = append(want, "UpdateItem")
+			if tt.refuse {
+				answers = append(answers, answer{400, conditionFailed})
+			} else {
+				answers, want = append(answers, answer{200, ok}, answer{200, ok}, answer{200, "entry"}), append(want, "PutItem", "GetItem")
+			}
+			s, got := scripted(t, answers...)
 			sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k"}
 			err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, time.UnixMilli(1), 1)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("got error %v, want %v", err, tt.want)
 			}
-			tokens := map[any]bool{}
-			for _, r := range (*got)[1:] {
-				tokens[r.body["ClientRequestToken"]] = true
-			}
-			if len(*got) != 1+len(tt.answers) || len(tokens) != 1 {
-				t.Errorf("%d requests with %d tokens, want %d with 1", len(*got), len(tokens), 1+len(tt.answers))
+			if diff := cmp.Diff(want, actions(*got)); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -119,7 +132,7 @@ func TestPutSubscriptionRetriesContention(t *testing.T) {
 
 func TestPutSubscriptionReportsUnknownEffect(t *testing.T) {
 	t.Parallel()
-	s, _ := scripted(t, answer{200, ok}, answer{500, serverFailed})
+	s, _ := scripted(t, answer{200, ok}, answer{400, strings.Replace(throttle, "ProvisionedThroughputExceeded", "AccessDenied", 1)})
 	sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k"}
 	err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, time.UnixMilli(1), 1)
 	for _, sentinel := range []error{nil, pubsub.ErrGone, pubsub.ErrTooManyOperations} {
@@ -144,22 +157,6 @@ func TestReadsThatAResumeReliesOnAreConsistent(t *testing.T) {
 		if r.action != "Query" || r.body["ConsistentRead"] != true {
 			t.Errorf("%s is sent with %v", r.action, r.body)
 		}
-	}
-}
-
-func TestActivateSubscriptionRetriesContention(t *testing.T) {
-	t.Parallel()
-	s, got := scripted(t, answer{200, ok}, cancelled("None", "TransactionConflict"), answer{400, inProgress}, answer{200, ok})
-	err := s.ActivateSubscription(t.Context(), pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t"}, pubsub.Operation{}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"PutItem", "TransactWriteItems", "TransactWriteItems", "TransactWriteItems"}
-	if diff := cmp.Diff(want, actions(*got)); diff != "" {
-		t.Errorf("requests (-want +got):\n%s", diff)
-	}
-	if first, last := (*got)[1].body["ClientRequestToken"], (*got)[3].body["ClientRequestToken"]; first != last || first == nil {
-		t.Errorf("tokens %v and %v: a lost answer would count twice", first, last)
 	}
 }
 
@@ -233,21 +230,12 @@ func TestDeleteConnectionDeletesWhatABatchLeft(t *testing.T) {
 
 func TestDeleteConnectionKeepsItUntilItsRowsAreGone(t *testing.T) {
 	t.Parallel()
-	s, got := scripted(t, answer{200, marked}, answer{500, serverFailed})
+	s, got := scripted(t, answer{200, marked}, answer{400, strings.Replace(throttle, "ProvisionedThroughputExceeded", "AccessDenied", 1)})
 	if err := s.DeleteConnection(t.Context(), "c"); err == nil {
 		t.Error("got no error")
 	}
 	if diff := cmp.Diff([]string{"UpdateItem", "BatchWriteItem"}, actions(*got)); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
-	}
-}
-
-func TestRetryGivesUp(t *testing.T) {
-	t.Parallel()
-	tries := 0
-	err := retry(t.Context(), func() error { tries++; return errUnprocessed })
-	if !errors.Is(err, errUnprocessed) || tries != maxTries {
-		t.Errorf("got error %v after %d tries, want errUnprocessed after %d", err, tries, maxTries)
 	}
 }
 

@@ -223,7 +223,8 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 		if err != nil {
 			return err
 		}
-		if running, ok := c.running[sub.OperationID]; !ok || !running.at.Equal(at) {
+		running, ok := c.running[sub.OperationID]
+		if !ok || !running.at.Equal(at) || running.topic != "" && running.topic != sub.Topic {
 			return pubsub.ErrCompleted
 		}
 		c.running[sub.OperationID] = begun{sub.Topic, at}
@@ -258,7 +259,7 @@ func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max i
 			return err
 		}
 		minute := at.Truncate(time.Minute)
-		if !c.replayMinute.Equal(minute) {
+		if minute.After(c.replayMinute) {
 			c.replayMinute, c.replayed = minute, 0
 		}
 		if c.replayed+n > max {

@@ -21,8 +21,8 @@ var activateTests = []test{
 		check(t, "PutSubscription", subscribe(t, s, sub(c, "1", ""), base), nil)
 		for range 2 {
 			check(t, "ActivateSubscription", activate(t, s, one, base), nil)
-			equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{one})
-			equal(t, "operations", running(t, s, c), map[string]string{"1": topic})
+			equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{began(one, base)})
+			equal(t, "operations", running(t, s, c), operations{"1": {Topic: topic, At: base}})
 		}
 		op, err := s.Operation(t.Context(), one.OperationKey)
 		check(t, "Operation", err, nil)
@@ -47,7 +47,7 @@ var activateTests = []test{
 		c, topic := connected(t, s), unique("topic")
 		check(t, "PutSubscription", subscribe(t, s, sub(c, "1", ""), after(2)), nil)
 		check(t, "ActivateSubscription", activate(t, s, sub(c, "1", topic), base), pubsub.ErrCompleted)
-		equal(t, "operations", running(t, s, c), map[string]string{"1": ""})
+		equal(t, "operations", running(t, s, c), operations{"1": {At: after(2)}})
 		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription(nil))
 	}},
 	{"fails when the connection is gone", func(t *testing.T, s Store) {

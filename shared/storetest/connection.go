@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -108,7 +109,7 @@ var deleteConnectionTests = []test{
 		check(t, "DeleteConnection", s.DeleteConnection(t.Context(), c.ID), nil)
 		_, err := s.Connection(t.Context(), c.ID)
 		check(t, "Connection", err, pubsub.ErrGone)
-		equal(t, "subscriptions of a", listed(t, s, topics[0]), []pubsub.Subscription{kept})
+		equal(t, "subscriptions of a", listed(t, s, topics[0]), []pubsub.Subscription{began(kept, base)})
 		equal(t, "subscriptions of b", listed(t, s, topics[1]), []pubsub.Subscription(nil))
 	}},
 	{"leaves nothing that could be used", func(t *testing.T, s Store) {
@@ -195,6 +196,26 @@ var deleteConnectionTests = []test{
 		check(t, "DeleteUnacknowledged", err, nil)
 		equal(t, "absent", absent, false)
 		running(t, s, c)
+	}},
+	{"if unacknowledged, by many at once", func(t *testing.T, s Store) {
+		c, next := newConnection(), newConnection()
+		c.Holder = unique("holder")
+		next.Holder = c.Holder
+		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
+		check(t, "Hold", s.Hold(t.Context(), c, 1), nil)
+		calls := slices.Repeat([]func(context.Context) error{func(ctx context.Context) error {
+			absent, err := s.DeleteUnacknowledged(ctx, c.ID)
+			if err == nil && !absent {
+				err = errors.New("it is there")
+			}
+			return err
+		}}, crowd)
+		for _, err := range race(t.Context(), calls...) {
+			check(t, "DeleteUnacknowledged", err, nil)
+		}
+		_, err := s.Connection(t.Context(), c.ID)
+		check(t, "Connection", err, pubsub.ErrGone)
+		check(t, "Hold", s.Hold(t.Context(), next, 1), nil)
 	}},
 	{"if unacknowledged or acknowledging wins", func(t *testing.T, s Store) {
 		for range 20 {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -69,6 +70,24 @@ var holdTests = []test{
 		check(t, "DeleteConnection", s.DeleteConnection(t.Context(), first.ID), nil)
 		hold(t, s, c[1], 1, nil)
 	}},
+	{"with another expiry counts once", func(t *testing.T, s Store) {
+		c := holding(2)
+		for i := range 3 {
+			c[0].Expires = c[0].Expires.Add(time.Duration(i) * time.Minute)
+			hold(t, s, c[0], 2, nil)
+			hold(t, s, c[0], 1, nil) // when full, too
+		}
+		hold(t, s, c[1], 2, nil)
+	}},
+	{"ends though its acknowledgement changed the expiry", func(t *testing.T, s Store) {
+		c := holding(2)
+		check(t, "PutConnection", s.PutConnection(t.Context(), c[0]), nil)
+		hold(t, s, c[0], 1, nil)
+		sooner := pubsub.Acknowledgement{Expires: c[0].Expires.Add(-time.Minute)}
+		check(t, "Acknowledge", s.Acknowledge(t.Context(), c[0].ID, sooner, base), nil)
+		check(t, "DeleteConnection", s.DeleteConnection(t.Context(), c[0].ID), nil)
+		hold(t, s, c[1], 1, nil)
+	}},
 	{"of many at once lets no more than max through", func(t *testing.T, s Store) {
 		const max = 3
 		c := holding(crowd)
@@ -86,5 +105,59 @@ var holdTests = []test{
 			}
 		}
 		equal(t, "held connections", held, max)
+	}},
+}
+
+func release(t *testing.T, s Store, c pubsub.Connection) {
+	t.Helper()
+	check(t, "Release", s.Release(t.Context(), c), nil)
+}
+
+var releaseTests = []test{
+	{"ends the counting of this connection and no other, stored or not", func(t *testing.T, s Store) {
+		c := holding(4)
+		check(t, "PutConnection", s.PutConnection(t.Context(), c[0]), nil)
+		for _, c := range c[:3] {
+			hold(t, s, c, 3, nil)
+		}
+		for range 2 {
+			release(t, s, c[0])
+			release(t, s, c[1])
+		}
+		hold(t, s, c[3], 2, nil)
+		hold(t, s, c[0], 2, pubsub.ErrTooManyConnections)
+	}},
+	{"with another expiry ends it as well", func(t *testing.T, s Store) {
+		c := holding(2)
+		hold(t, s, c[0], 1, nil)
+		c[0].Expires = c[0].Expires.Add(-time.Minute)
+		release(t, s, c[0])
+		hold(t, s, c[1], 1, nil)
+	}},
+	{"of one that is not counted is no error", func(t *testing.T, s Store) {
+		c := holding(2)
+		release(t, s, c[0]) // the holder is unknown
+		c[1].Holder = ""
+		release(t, s, c[1])
+		_, err := s.Connection(t.Context(), c[0].ID)
+		check(t, "Connection", err, pubsub.ErrGone)
+		hold(t, s, c[0], 1, nil)
+	}},
+	{"racing others leaves their count true", func(t *testing.T, s Store) {
+		c := holding(crowd + 1)
+		var calls []func(context.Context) error
+		for i, c := range c[:crowd] {
+			if i%2 == 0 {
+				hold(t, s, c, crowd, nil)
+				calls = append(calls, func(ctx context.Context) error { return s.Release(ctx, c) })
+			} else {
+				calls = append(calls, func(ctx context.Context) error { return s.Hold(ctx, c, crowd) })
+			}
+		}
+		for _, err := range race(t.Context(), calls...) {
+			check(t, "Hold or Release", err, nil)
+		}
+		hold(t, s, c[crowd], crowd/2, pubsub.ErrTooManyConnections)
+		hold(t, s, c[crowd], crowd/2+1, nil)
 	}},
 }

@@ -44,8 +44,9 @@ func Run(t *testing.T, s Store) {
 		name  string
 		tests []test
 	}{
-		{"Connection", connectionTests}, {"Hold", holdTests}, {"PutSubscription", putTests},
+		{"Connection", connectionTests}, {"Hold", holdTests}, {"Release", releaseTests}, {"PutSubscription", putTests},
 		{"ActivateSubscription", activateTests}, {"DeleteSubscription", deleteTests},
+		{"Unlist", unlistTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
 		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Chat", chatTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
@@ -143,22 +144,26 @@ func listed(t *testing.T, s Store, topic string) []pubsub.Subscription {
 	var found []pubsub.Subscription
 	for sub, err := range s.Subscriptions(t.Context(), topic, time.Now()) {
 		check(t, "Subscriptions", err, nil)
-		sub.At = time.Time{} // as the expected ones have it
 		found = append(found, sub)
 	}
 	return found
 }
 
-// running returns the topics of the connection's running operations, by id.
-func running(t *testing.T, s Store, c pubsub.Connection) map[string]string {
+// began returns the subscription as the store yields it.
+func began(sub pubsub.Subscription, at time.Time) pubsub.Subscription {
+	sub.At = at
+	return sub
+}
+
+// operations are running ones, by id.
+type operations = map[string]pubsub.Running
+
+// running returns the connection's running operations.
+func running(t *testing.T, s Store, c pubsub.Connection) operations {
 	t.Helper()
 	found, err := s.Connection(t.Context(), c.ID)
 	check(t, "Connection", err, nil)
-	topics := map[string]string{}
-	for id, operation := range found.Operations {
-		topics[id] = operation.Topic
-	}
-	return topics
+	return found.Operations
 }
 
 // checkNothing fails the test unless the connection runs nothing and nothing
@@ -166,7 +171,7 @@ func running(t *testing.T, s Store, c pubsub.Connection) map[string]string {
 func checkNothing(t *testing.T, s Store, c pubsub.Connection, topic string) {
 	t.Helper()
 	equal(t, "listed subscriptions", listed(t, s, topic), []pubsub.Subscription(nil))
-	equal(t, "running operations", running(t, s, c), map[string]string{})
+	equal(t, "running operations", running(t, s, c), operations{})
 }
 
 // race calls all functions at once and returns their errors in order.

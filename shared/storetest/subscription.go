@@ -21,8 +21,8 @@ var putTests = []test{
 		c, topic := connected(t, s), unique("topic")
 		one := sub(c, "1", topic)
 		check(t, "PutSubscription", subscribe(t, s, one, base), nil)
-		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{one})
-		equal(t, "operations", running(t, s, c), map[string]string{"1": topic})
+		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{began(one, base)})
+		equal(t, "operations", running(t, s, c), operations{"1": {Topic: topic, At: base}})
 		op, err := s.Operation(t.Context(), one.OperationKey)
 		check(t, "Operation", err, nil)
 		equal(t, "operation", op, operation)
@@ -40,7 +40,7 @@ var putTests = []test{
 		c, topic := connected(t, s), unique("topic")
 		query := sub(c, "q", "")
 		check(t, "PutSubscription", subscribe(t, s, query, base), nil)
-		equal(t, "operations", running(t, s, c), map[string]string{"q": ""})
+		equal(t, "operations", running(t, s, c), operations{"q": {At: base}})
 		check(t, "second", subscribe(t, s, sub(c, "q", topic), base), pubsub.ErrSubscriberExists)
 		complete(t, s, query, after(1), true)
 		checkNothing(t, s, c, topic)
@@ -64,7 +64,7 @@ var putTests = []test{
 		for _, at := range []time.Time{after(-5), base, after(5)} {
 			check(t, "second", subscribe(t, s, sub(c, "1", other), at), pubsub.ErrSubscriberExists)
 		}
-		equal(t, "operations", running(t, s, c), map[string]string{"1": topic})
+		equal(t, "operations", running(t, s, c), operations{"1": {Topic: topic, At: base}})
 		equal(t, "subscriptions", listed(t, s, other), []pubsub.Subscription(nil))
 	}},
 	{"of many for one id, one wins", func(t *testing.T, s Store) {
@@ -84,6 +84,31 @@ var putTests = []test{
 			check(t, "PutSubscription", err, nil)
 		}
 		equal(t, "count", len(listed(t, s, topic)), crowd)
+	}},
+	{"of a hundred at once on one connection, all begin", func(t *testing.T, s Store) {
+		c, topics := connected(t, s), []string{unique("a"), unique("b"), ""}
+		calls := make([]func(context.Context) error, 100)
+		for i := range calls {
+			one := sub(c, number(i), topics[i%3])
+			calls[i] = func(ctx context.Context) error { return s.PutSubscription(ctx, one, operation, base, len(calls)) }
+		}
+		for _, err := range race(t.Context(), calls...) {
+			check(t, "PutSubscription", err, nil)
+		}
+		equal(t, "rows", len(listed(t, s, topics[0]))+len(listed(t, s, topics[1])), 67)
+		equal(t, "operations", len(running(t, s, c)), len(calls))
+	}},
+	{"of many for one id at one time, one wins and is listed", func(t *testing.T, s Store) {
+		c := connected(t, s)
+		topics := make([]string, crowd)
+		oneWins(t, pubsub.ErrSubscriberExists, crowd, func(i int) error {
+			topics[i] = unique("topic")
+			return subscribe(t, s, sub(c, "1", topics[i]), base)
+		})
+		winner := running(t, s, c)["1"].Topic
+		for _, topic := range topics {
+			equal(t, "listed under a topic", len(listed(t, s, topic)) == 1, topic == winner)
+		}
 	}},
 	{"takes ids per connection", func(t *testing.T, s Store) {
 		topic := unique("topic")
@@ -122,15 +147,15 @@ var putTests = []test{
 	}},
 	{"takes any id", func(t *testing.T, s Store) {
 		c, topic := connected(t, s), unique("topic")
-		want := map[string]string{}
+		want := operations{}
 		for _, id := range oddIDs {
-			want[id] = topic
+			want[id] = pubsub.Running{Topic: topic, At: base}
 			check(t, "PutSubscription of "+id, subscribe(t, s, sub(c, id, topic), base), nil)
 			check(t, "second of "+id, subscribe(t, s, sub(c, id, topic), base), pubsub.ErrSubscriberExists)
 		}
 		equal(t, "operations", running(t, s, c), want)
 		for _, sub := range listed(t, s, topic) {
-			if want[sub.OperationID] != topic || sub.ConnectionID != c.ID {
+			if want[sub.OperationID].Topic != topic || sub.ConnectionID != c.ID {
 				t.Errorf("%+v is listed", sub)
 			}
 			complete(t, s, sub, base, true)
@@ -160,8 +185,8 @@ var deleteTests = []test{
 			check(t, "PutSubscription", subscribe(t, s, sub, base), nil)
 		}
 		complete(t, s, one, base, true)
-		equal(t, "operations", running(t, s, c), map[string]string{"2": topic})
-		equal(t, "other's operations", running(t, s, other), map[string]string{"1": topic})
+		equal(t, "operations", running(t, s, c), operations{"2": {Topic: topic, At: base}})
+		equal(t, "other's operations", running(t, s, other), operations{"1": {Topic: topic, At: base}})
 		equal(t, "count", len(listed(t, s, topic)), 2)
 	}},
 	{"of a time before the operation began does nothing", func(t *testing.T, s Store) {
@@ -169,8 +194,8 @@ var deleteTests = []test{
 		one := sub(c, "1", topic)
 		check(t, "PutSubscription", subscribe(t, s, one, base), nil)
 		complete(t, s, one, after(-1), false)
-		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{one})
-		equal(t, "operations", running(t, s, c), map[string]string{"1": topic})
+		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{began(one, base)})
+		equal(t, "operations", running(t, s, c), operations{"1": {Topic: topic, At: base}})
 	}},
 	{"frees the id", func(t *testing.T, s Store) {
 		c := connected(t, s)
@@ -178,7 +203,7 @@ var deleteTests = []test{
 		for i := range 4 {
 			one := sub(c, "1", topics[i%2])
 			check(t, "PutSubscription", subscribe(t, s, one, after(2*i)), nil)
-			equal(t, "subscriptions", listed(t, s, topics[i%2]), []pubsub.Subscription{one})
+			equal(t, "subscriptions", listed(t, s, topics[i%2]), []pubsub.Subscription{began(one, after(2*i))})
 			complete(t, s, one, after(2*i+1), true)
 			checkNothing(t, s, c, topics[i%2])
 		}
@@ -206,7 +231,7 @@ var deleteTests = []test{
 		one := sub(c, "1", topic)
 		complete(t, s, one, base, false)
 		check(t, "PutSubscription", subscribe(t, s, one, after(1)), nil)
-		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{one})
+		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{began(one, after(1))})
 		complete(t, s, one, base, false) // the old complete once more
 		complete(t, s, one, after(1), true)
 		checkNothing(t, s, c, topic)

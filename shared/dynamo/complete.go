@@ -1,0 +1,174 @@
+package dynamo
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// What a connection remembers of completes that found nothing. When there are
+// many, those make way that no overtaken subscribe can be behind any more; when
+// they are large, the oldest half does, since an item has 400 KB at most.
+const (
+	manyCompleted     = 100
+	overtakeTime      = time.Minute // beyond the message function's time-out
+	maxCompletedBytes = 64 << 10
+)
+
+// DeleteSubscription implements pubsub.Store. It reads, then writes on the
+// condition that what it read is still so, and starts again when it is not.
+func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error) {
+	for {
+		item, err := s.operationState(ctx, connectionID, operationID)
+		if err != nil {
+			return false, err
+		}
+		running, isRunning := item.Operations[operationID]
+		done := false
+		switch {
+		case item.ID == "", isRunning && running.At > at.UnixMilli(), item.completed(operationID, at.UnixMilli()):
+			return false, nil
+		case isRunning:
+			done, err = s.end(ctx, connectionID, operationID, running)
+		default:
+			done, err = s.remember(ctx, connectionID, operationID, at, item.stale(at))
+		}
+		if err != nil {
+			return false, fmt.Errorf("delete subscription: %w", err)
+		}
+		if done {
+			return isRunning, nil
+		}
+	}
+}
+
+// end deletes the topic's row and frees the operation id, if the operation is
+// still the one that was read, and has not been activated since. It reports
+// whether this call did. The connection notes who ended which operation last:
+// after a lost answer that says who it was. If others ended meanwhile it is not
+// known, and counts as this call: an answer too many harms no client.
+func (s *Store) end(ctx context.Context, connectionID, operationID string, running runningItem) (bool, error) {
+	if running.Topic != "" {
+		if err := s.deleteRow(ctx, connectionID, operationID, running); err != nil {
+			return false, err
+		}
+	}
+	ended, tries := running.identity()+"."+newToken(), 0
+	in := s.removal(connectionID, operationID, running, ended)
+	err := retry(ctx, func() error {
+		tries++
+		_, err := s.client.UpdateItem(ctx, in)
+		return err
+	})
+	old, changed := refused(err)
+	if !changed {
+		return err == nil, err
+	}
+	item, err := decodeItem(old)
+	if err != nil {
+		return false, err
+	}
+	other, isRunning := item.Operations[operationID]
+	switch {
+	case isRunning && other.identity() == running.identity(): // it has a topic now
+		return false, nil
+	case item.hasEnded(running):
+		return item.Ended == ended, nil
+	}
+	return tries > 1, nil
+}
+
+// removal is the update that frees the operation id.
+func (s *Store) removal(connectionID, operationID string, running runningItem, ended string) *dynamodb.UpdateItemInput {
+	condition := "operations.#id.#at = :at"
+	values := attributes{":at": number(running.At), ":ended": text(ended)}
+	is := func(member, value string) {
+		if value == "" {
+			condition += " AND attribute_not_exists(operations.#id.#" + member + ")"
+			return
+		}
+		condition += " AND operations.#id.#" + member + " = :" + member
+		values[":"+member] = text(value)
+	}
+	is("topic", running.Topic)
+	is("by", running.By)
+	return &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
+		UpdateExpression:                    aws.String("REMOVE operations.#id SET ended = :ended"),
+		ConditionExpression:                 &condition,
+		ExpressionAttributeNames:            map[string]string{"#id": operationID, "#at": "at", "#by": "by", "#topic": "topic"},
+		ExpressionAttributeValues:           values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+}
+
+// hasEnded reports whether the operation is the one that ended last.
+func (i connectionItem) hasEnded(running runningItem) bool {
+	return strings.HasPrefix(i.Ended, running.identity()+".")
+}
+
+// completed reports whether a complete is remembered that a subscribe of the
+// given time, in Unix milliseconds, did not outrun.
+func (i connectionItem) completed(operationID string, at int64) bool {
+	completedAt, ok := i.Completed[operationID]
+	return ok && completedAt >= at
+}
+
+// stale returns the ids of remembered completes that make way for another, as
+// many as one expression takes at most.
+func (i connectionItem) stale(at time.Time) []string {
+	size := 0
+	for id := range i.Completed {
+		size += len(id) + 16 // and the time
+	}
+	if len(i.Completed) < manyCompleted && size <= maxCompletedBytes {
+		return nil
+	}
+	ids := slices.SortedFunc(maps.Keys(i.Completed), func(a, b string) int { return cmp.Compare(i.Completed[a], i.Completed[b]) })
+	n, _ := slices.BinarySearchFunc(ids, at.Add(-overtakeTime).UnixMilli(), func(id string, oldest int64) int {
+		return cmp.Compare(i.Completed[id], oldest)
+	})
+	if size > maxCompletedBytes {
+		n = max(n, len(ids)/2)
+	}
+	return ids[:min(n, manyCompleted)]
+}
+
+// remember stores that the operation was completed, if it still does not run
+// and no later complete is remembered, and forgets the stale ones. It touches
+// no others: another call may be adding to them. It reports whether it did.
+func (s *Store) remember(ctx context.Context, connectionID, operationID string, at time.Time, stale []string) (bool, error) {
+	update, names := "SET completed.#id = :at", map[string]string{"#id": operationID}
+	for i, id := range stale {
+		if id == operationID {
+			continue // it is set
+		}
+		name := fmt.Sprint("#s", i)
+		if len(names) == 1 {
+			update += " REMOVE completed." + name
+		} else {
+			update += ", completed." + name
+		}
+		names[name] = id
+	}
+	_, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
+		UpdateExpression: &update,
+		ConditionExpression: aws.String("attribute_exists(id) AND attribute_not_exists(operations.#id)" +
+			" AND (attribute_not_exists(completed.#id) OR completed.#id < :at)"),
+		ExpressionAttributeNames:  names,
+		ExpressionAttributeValues: attributes{":at": number(at.UnixMilli())},
+	})
+	if _, changed := refused(err); changed {
+		return false, nil
+	}
+	return err == nil, err
+}

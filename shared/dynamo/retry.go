@@ -1,0 +1,82 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdkretry "github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go"
+)
+
+// Requests are tried again until the context ends: a table that is throttled,
+// or a partition that moves, is back within seconds, and until then nothing is
+// lost but time ("Error handling with DynamoDB"). The pauses have full jitter,
+// as those who were throttled together must not come back together. A caller
+// that has something to say after a failure keeps the time for it out of ctx.
+const (
+	minWait  = 10 * time.Millisecond
+	maxWait  = 400 * time.Millisecond
+	patience = 10 * time.Second // without a deadline
+)
+
+// call sends one request, and sends it again as long as that may help. Every
+// write bears that: an attempt whose answer was lost may have been applied.
+func call[In, Out any](ctx context.Context, send func(context.Context, In, ...func(*dynamodb.Options)) (Out, error), in In) (out Out, err error) {
+	err = retry(ctx, func() (err error) {
+		out, err = send(ctx, in)
+		return err
+	})
+	return out, err
+}
+
+// retry calls do until it succeeds, fails for a reason that waiting does not
+// mend, or ctx ends.
+func retry(ctx context.Context, do func() error) error {
+	waiting, cancel := ctx, func() {}
+	if _, ok := ctx.Deadline(); !ok {
+		waiting, cancel = context.WithTimeout(ctx, patience)
+	}
+	defer cancel()
+	for wait := minWait; ; wait = min(2*wait, maxWait) {
+		err := do()
+		if err == nil || !passing(err) {
+			return err
+		}
+		select {
+		case <-waiting.Done():
+			return fmt.Errorf("%w; no time to try again: %w", err, waiting.Err())
+		case <-time.After(rand.N(wait)):
+		}
+	}
+}
+
+// errUnprocessed is a batch that DynamoDB took only in part.
+var errUnprocessed = errors.New("batch was not processed whole")
+
+// busyCodes are errors that the SDK does not know as passing. A plain write
+// gets a TransactionConflictException when it meets a transaction, such as
+// those of an older release ("TransactWriteItems"). It never meets a plain one.
+var busyCodes = []string{"TransactionConflictException", "ReplicatedWriteConflictException", "ThroughputExceeded", "ThrottlingError"}
+
+// sdkRetryables are the SDK's: throttles, 5xx, and connections that failed.
+var sdkRetryables = sdkretry.IsErrorRetryables(sdkretry.DefaultRetryables)
+
+// passing reports whether the same request may succeed a little later. It says
+// nothing about whether the request was applied.
+func passing(err error) bool {
+	if errors.Is(err, errUnprocessed) || errors.Is(err, io.ErrUnexpectedEOF) { // an answer that was cut
+		return true
+	}
+	var coded smithy.APIError
+	if errors.As(err, &coded) && slices.Contains(busyCodes, coded.ErrorCode()) {
+		return true
+	}
+	return sdkRetryables.IsErrorRetryable(err) == aws.TrueTernary
+}

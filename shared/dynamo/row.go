@@ -1,0 +1,129 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"subwire/shared/pubsub"
+)
+
+// subscriptionItem is a subscription's row under its topic.
+type subscriptionItem struct {
+	Topic        string `dynamodbav:"topic"`
+	Subscriber   string `dynamodbav:"subscriber"`            // see keys.go
+	OperationID  string `dynamodbav:"operationId,omitempty"` // when its hash stands in the sort key
+	OperationKey string `dynamodbav:"operationKey"`
+	Viewer       string `dynamodbav:"viewer,omitempty"` // its id
+	Claims       string `dynamodbav:"claims,omitempty"` // its claims, JSON
+	At           int64  `dynamodbav:"at,omitempty"`     // Unix milliseconds; rows of older releases have none
+	By           string `dynamodbav:"by,omitempty"`     // identity of the operation's entry; likewise
+	TTL          int64  `dynamodbav:"ttl"`
+}
+
+// rowKey is the key of an operation's row under its topic.
+func rowKey(topic, connectionID, operationID string) attributes {
+	return attributes{"topic": text(topic), "subscriber": text(subscriber(connectionID, operationID))}
+}
+
+// putRow puts the subscription's row unless there is a foreign one, but for the
+// one that is given.
+func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running runningItem, foreign attributes) error {
+	row := subscriptionItem{
+		Topic: sub.Topic, Subscriber: subscriber(sub.ConnectionID, sub.OperationID),
+		OperationKey: sub.OperationKey, Viewer: sub.Viewer.ID, Claims: sub.Viewer.Claims,
+		At: running.At, By: running.identity(), TTL: sub.Expires.Unix(),
+	}
+	if isHashed(sub.OperationID) {
+		row.OperationID = sub.OperationID
+	}
+	item, err := attributevalue.MarshalMap(row)
+	if err != nil {
+		return fmt.Errorf("encode subscription: %w", err)
+	}
+	in := &dynamodb.PutItemInput{
+		TableName: &s.tables.Subscriptions, Item: item,
+		ConditionExpression:                 aws.String("attribute_not_exists(topic) OR #by = :by"),
+		ExpressionAttributeNames:            map[string]string{"#by": "by"},
+		ExpressionAttributeValues:           attributes{":by": text(row.By)},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+	if by := foreign["by"]; by != nil {
+		*in.ConditionExpression += " OR #by = :foreign"
+		in.ExpressionAttributeValues[":foreign"] = by
+	} else if foreign != nil {
+		*in.ConditionExpression += " OR attribute_not_exists(#by)"
+	}
+	_, err = call(ctx, s.client.PutItem, in)
+	return err
+}
+
+// deleteRow deletes the row of an operation, and no other operation's.
+func (s *Store) deleteRow(ctx context.Context, connectionID, operationID string, running runningItem) error {
+	in := &dynamodb.DeleteItemInput{
+		TableName: &s.tables.Subscriptions, Key: rowKey(running.Topic, connectionID, operationID),
+		ConditionExpression:       aws.String("attribute_not_exists(topic) OR #by = :by"),
+		ExpressionAttributeNames:  map[string]string{"#by": "by"},
+		ExpressionAttributeValues: attributes{":by": text(running.identity())},
+	}
+	if running.By == "" { // begun by an older release, whose rows have none either
+		*in.ConditionExpression += " OR attribute_not_exists(#by)"
+	}
+	_, err := call(ctx, s.client.DeleteItem, in)
+	if _, foreign := refused(err); err != nil && !foreign {
+		return fmt.Errorf("delete row of subscription: %w", err)
+	}
+	return nil
+}
+
+// Unlist implements pubsub.Store.
+func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
+	_, err := call(ctx, s.client.DeleteItem, &dynamodb.DeleteItemInput{
+		TableName: &s.tables.Subscriptions, Key: rowKey(sub.Topic, sub.ConnectionID, sub.OperationID),
+		ConditionExpression:       aws.String("attribute_not_exists(#at) OR #at <= :at"),
+		ExpressionAttributeNames:  map[string]string{"#at": "at"},
+		ExpressionAttributeValues: attributes{":at": number(sub.At.UnixMilli())},
+	})
+	if _, later := refused(err); err != nil && !later {
+		return fmt.Errorf("delete row of subscription: %w", err)
+	}
+	return nil
+}
+
+// batchRows is how many rows one BatchWriteItem takes.
+const batchRows = 25
+
+// deleteRows deletes the topic rows of a marked connection's operations. No
+// operation can take their ids any more.
+func (s *Store) deleteRows(ctx context.Context, connectionID string, operations map[string]runningItem) error {
+	var rows []types.WriteRequest
+	for id, running := range operations {
+		if running.Topic != "" {
+			rows = append(rows, types.WriteRequest{DeleteRequest: &types.DeleteRequest{
+				Key: rowKey(running.Topic, connectionID, id)}})
+		}
+	}
+	// A row that is gone already is no error, so a repeated call may begin anew.
+	for batch := range slices.Chunk(rows, batchRows) {
+		left := map[string][]types.WriteRequest{s.tables.Subscriptions: batch}
+		err := retry(ctx, func() error {
+			out, err := s.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: left})
+			if err != nil {
+				return err
+			}
+			if left = out.UnprocessedItems; len(left) > 0 {
+				return errUnprocessed
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("delete subscriptions: %w", err)
+		}
+	}
+	return nil
+}
