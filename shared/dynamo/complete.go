@@ -14,12 +14,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
+// overtakeTime is how much later than its message a call for it may still be at
+// work: longer than the message function's time-out.
+const overtakeTime = time.Minute
+
 // What a connection remembers of completes that found nothing. When there are
 // many, those make way that no overtaken subscribe can be behind any more; when
 // they are large, the oldest half does, since an item has 400 KB at most.
 const (
 	manyCompleted     = 100
-	overtakeTime      = time.Minute // beyond the message function's time-out
 	maxCompletedBytes = 64 << 10
 )
 
@@ -37,7 +40,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 		case item.ID == "", isRunning && running.At > at.UnixMilli(), item.completed(operationID, at.UnixMilli()):
 			return false, nil
 		case isRunning:
-			done, err = s.end(ctx, connectionID, operationID, running)
+			done, err = s.end(ctx, connectionID, operationID, running, at)
 		default:
 			done, err = s.remember(ctx, connectionID, operationID, at, item.stale(at))
 		}
@@ -52,15 +55,31 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 
 // end deletes the topic's row and frees the operation id, if the operation is
 // still the one that was read, and has not been activated since. It reports
-// whether this call did. The connection notes who ended which operation last:
-// after a lost answer that says who it was. If others ended meanwhile it is not
-// known, and counts as this call: an answer too many harms no client.
-func (s *Store) end(ctx context.Context, connectionID, operationID string, running runningItem) (bool, error) {
-	if running.Topic != "" {
-		if err := s.deleteRow(ctx, connectionID, operationID, running); err != nil {
-			return false, err
-		}
+// whether this call did. The row goes first, so that none is left if this dies.
+// Whoever began a young operation may put its row after that, and look before
+// the id is free: its row is deleted again. The rows of an older release do not
+// tell whose they are: if it uses the id again between the read and the first
+// deletion, its new row is lost.
+func (s *Store) end(ctx context.Context, connectionID, operationID string, running runningItem, at time.Time) (bool, error) {
+	if running.Topic == "" {
+		return s.free(ctx, connectionID, operationID, running)
 	}
+	older := running.By == ""
+	if err := s.deleteRow(ctx, connectionID, operationID, running, older); err != nil {
+		return false, err
+	}
+	done, err := s.free(ctx, connectionID, operationID, running)
+	if young := at.UnixMilli()-running.At < overtakeTime.Milliseconds(); done && young {
+		err = s.deleteRow(ctx, connectionID, operationID, running, false)
+	}
+	return done && err == nil, err
+}
+
+// free frees the operation id and reports whether this call did. The connection
+// notes who ended which operation last: after a lost answer that says who it
+// was. If others ended meanwhile it is not known, and counts as this call, for
+// an answer too many harms no client.
+func (s *Store) free(ctx context.Context, connectionID, operationID string, running runningItem) (bool, error) {
 	ended, tries := running.identity()+"."+newToken(), 0
 	in := s.removal(connectionID, operationID, running, ended)
 	err := retry(ctx, func() error {

@@ -190,10 +190,12 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 	if err == nil {
 		return nil
 	}
+	old, _ := refused(err)
+	if by, ok := old["acknowledgedBy"].(*types.AttributeValueMemberS); ok && by.Value == token {
+		return nil // even if the connection is gone since
+	}
 	return explain("acknowledge connection", err, func(item connectionItem) error {
 		switch {
-		case item.AcknowledgedBy == token:
-			return nil
 		case item.Acknowledged:
 			return pubsub.ErrAlreadyInitialised
 		default:

@@ -63,15 +63,16 @@ func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running run
 	return err
 }
 
-// deleteRow deletes the row of an operation, and no other operation's.
-func (s *Store) deleteRow(ctx context.Context, connectionID, operationID string, running runningItem) error {
+// deleteRow deletes the row of an operation, and no other operation's, unless
+// untold is set: then a row that does not tell whose it is goes as well.
+func (s *Store) deleteRow(ctx context.Context, connectionID, operationID string, running runningItem, untold bool) error {
 	in := &dynamodb.DeleteItemInput{
 		TableName: &s.tables.Subscriptions, Key: rowKey(running.Topic, connectionID, operationID),
 		ConditionExpression:       aws.String("attribute_not_exists(topic) OR #by = :by"),
 		ExpressionAttributeNames:  map[string]string{"#by": "by"},
 		ExpressionAttributeValues: attributes{":by": text(running.identity())},
 	}
-	if running.By == "" { // begun by an older release, whose rows have none either
+	if untold {
 		*in.ConditionExpression += " OR attribute_not_exists(#by)"
 	}
 	_, err := call(ctx, s.client.DeleteItem, in)

@@ -22,13 +22,15 @@ import (
 // item queue up and never fail for each other.
 //
 //	begin: entry, row, look     activate: topic into the entry, row, look
-//	end:   row, entry           delete the connection: mark, rows, item
+//	end:   row, entry, row      delete the connection: mark, rows, item
 //
-// Whoever begins looks at the entry last. If it has ended meanwhile, or the
-// connection has, the row may have come after its deletion, and is taken back.
-// If the look finds the entry, then the row was there before any end of it, and
-// that deletes it. Row and entry bear the token of the call that put the entry,
-// so nobody takes the row of a later operation with the same id for its own.
+// Whoever begins looks at the entry last. If that has ended, or the connection
+// has, the row may have come after its deletion, and is taken back. If the look
+// finds the entry, the row was there before the entry went, and whoever ends an
+// operation deletes the row after that. (It does so before as well, so that what
+// dies leaves no row; once nobody can be beginning any more, before is enough.)
+// Row and entry bear the token of the call that put the entry, so nobody takes
+// the row of a later operation with the same id for its own.
 //
 // What dies between two writes leaves: an entry without a row, which keeps the
 // id taken and silent until its complete or the end of the connection, like a
@@ -141,7 +143,7 @@ func (s *Store) list(ctx context.Context, sub pubsub.Subscription, running runni
 		case err == nil:
 			foreign = other
 		case errors.Is(err, pubsub.ErrGone), errors.Is(err, pubsub.ErrCompleted):
-			if left := s.deleteRow(ctx, sub.ConnectionID, sub.OperationID, running); left != nil {
+			if left := s.deleteRow(ctx, sub.ConnectionID, sub.OperationID, running, false); left != nil {
 				return fmt.Errorf("take the row back: %w", left)
 			}
 			return err

@@ -46,7 +46,7 @@ func TestEndLeavesANewerOperationWithTheSameID(t *testing.T) {
 	s, at := localStore(t), time.Now()
 	subscribed(t, s, at)
 	before := runningItem{Topic: "t", At: at.UnixMilli() - 1} // what was read, and has ended since
-	if done, err := s.end(t.Context(), "c", "1", before); done || err != nil {
+	if done, err := s.end(t.Context(), "c", "1", before, at); done || err != nil {
 		t.Errorf("end reports %t, %v", done, err)
 	}
 	c, err := s.Connection(t.Context(), "c")

@@ -1,0 +1,85 @@
+package dynamo
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"subwire/shared/storetest"
+)
+
+// fault is what becomes of a request.
+type fault int
+
+const (
+	noFault fault = iota
+	notApplied
+	applied // and answered with an error
+)
+
+// faulty is an HTTP client whose requests fail as judge says.
+type faulty struct {
+	send  http.RoundTripper
+	judge func(action string) (f fault, answer string) // "" for a connection that is cut
+}
+
+func (c faulty) Do(r *http.Request) (*http.Response, error) {
+	f, answer := c.judge(strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810."))
+	if f != notApplied {
+		out, err := c.send.RoundTrip(r)
+		if f == noFault || err != nil {
+			return out, err
+		}
+		_, _ = io.Copy(io.Discard, out.Body)
+		_ = out.Body.Close()
+	}
+	if answer == "" {
+		return nil, fmt.Errorf("read answer: %w", io.ErrUnexpectedEOF)
+	}
+	status := http.StatusBadRequest
+	if answer == serverFailed {
+		status = http.StatusInternalServerError
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		Body: io.NopCloser(bytes.NewReader([]byte(answer))), Request: r}, nil
+}
+
+// failing returns the store by way of a faulty client.
+func failing(s *Store, send http.RoundTripper, judge func(string) (fault, string)) *Store {
+	o := s.client.Options()
+	o.HTTPClient = faulty{send, judge}
+	broken := New(dynamodb.New(o), s.tables)
+	broken.page = s.page
+	return broken
+}
+
+// A quarter of all requests fail: half of these are not applied, as when
+// DynamoDB throttles or a plain write meets a transaction; the others are, and
+// their answer is lost. Nothing of the contract may change.
+func TestStoreOnAServerThatFails(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	s.page = aws.Int32(7)
+	var mu sync.Mutex
+	luck := rand.New(rand.NewPCG(1, 2))
+	storetest.Run(t, failing(s, http.DefaultTransport, func(string) (fault, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		answers := []string{throttle, conflict, serverFailed, ""}
+		switch luck.IntN(8) {
+		case 0:
+			return notApplied, answers[luck.IntN(len(answers))]
+		case 1:
+			return applied, answers[luck.IntN(len(answers))]
+		}
+		return noFault, ""
+	}))
+}

@@ -1,0 +1,268 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"subwire/shared/pubsub"
+)
+
+// A meeting is one call that others cross, between two of its requests or after
+// the last.
+type meeting struct {
+	s   *Store
+	id  string              // of the connection, and the beginning of its topics
+	sub pubsub.Subscription // operation "1"
+	at  time.Time           // when it began
+}
+
+func (m meeting) put(ctx context.Context, s *Store) error {
+	return s.PutSubscription(ctx, m.sub, pubsub.Operation{}, m.at, 9)
+}
+
+func (m meeting) activate(ctx context.Context, s *Store) error {
+	return s.ActivateSubscription(ctx, m.sub, pubsub.Operation{}, m.at)
+}
+
+func (m meeting) complete(ctx context.Context, s *Store) error {
+	_, err := s.DeleteSubscription(ctx, m.id, "1", m.at)
+	return err
+}
+
+// again completes the operation and puts another one with the same id.
+func (m meeting) again(topic string, after time.Duration) func(context.Context, *Store) error {
+	return func(ctx context.Context, s *Store) error {
+		m.sub.Topic = m.id + topic
+		m.at = m.at.Add(after)
+		if err := m.complete(ctx, s); err != nil {
+			return err
+		}
+		m.sub.OperationKey = "again"
+		if err := m.put(ctx, s); err != nil && !errors.Is(err, pubsub.ErrCompleted) {
+			return err // a complete that was first has overtaken it
+		}
+		return nil
+	}
+}
+
+// older is the release before this one: entry and row in one transaction, a row
+// without a time, an entry without a token.
+func (m meeting) older(ctx context.Context, s *Store) error {
+	row := attributes{"operationKey": text("older"), "ttl": number(m.sub.Expires.Unix())}
+	maps.Copy(row, rowKey(m.id+"/t", m.id, "1"))
+	entry := attributes{"topic": text(m.id + "/t"), "at": number(m.at.UnixMilli())}
+	_, err := s.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Update: &types.Update{TableName: &s.tables.Connections, Key: connectionKey(m.id),
+			UpdateExpression:          aws.String("SET operations.#id = :running REMOVE completed.#id"),
+			ConditionExpression:       aws.String("attribute_exists(id) AND attribute_not_exists(operations.#id)"),
+			ExpressionAttributeNames:  map[string]string{"#id": "1"},
+			ExpressionAttributeValues: attributes{":running": &types.AttributeValueMemberM{Value: entry}}}},
+		{Put: &types.Put{TableName: &s.tables.Subscriptions, Item: row}},
+	}})
+	return err
+}
+
+// olderComplete ends the operation as the release before this one does.
+func (m meeting) olderComplete(ctx context.Context, s *Store) error {
+	_, err := s.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Update: &types.Update{TableName: &s.tables.Connections, Key: connectionKey(m.id),
+			UpdateExpression:          aws.String("REMOVE operations.#id"),
+			ConditionExpression:       aws.String("operations.#id.#at = :at AND operations.#id.topic = :topic"),
+			ExpressionAttributeNames:  map[string]string{"#id": "1", "#at": "at"},
+			ExpressionAttributeValues: attributes{":at": number(m.at.UnixMilli()), ":topic": text(m.id + "/t")}}},
+		{Delete: &types.Delete{TableName: &s.tables.Subscriptions, Key: rowKey(m.id+"/t", m.id, "1")}},
+	}})
+	if cancelled := (*types.TransactionCanceledException)(nil); errors.As(err, &cancelled) {
+		return nil // it reads again, and finds nothing
+	}
+	return err
+}
+
+func (m meeting) olderAgain(ctx context.Context, s *Store) error {
+	if err := m.complete(ctx, s); err != nil {
+		return err
+	}
+	m.at = m.at.Add(2 * time.Millisecond)
+	return m.older(ctx, s)
+}
+
+// prepare puts what the first call finds.
+func (m meeting) prepare(t *testing.T, first string) {
+	t.Helper()
+	errs := []error{m.s.PutConnection(t.Context(), pubsub.Connection{ID: m.id, Acknowledged: true, Expires: m.sub.Expires})}
+	caught := m
+	caught.sub.Topic = ""
+	switch first {
+	case "activate", "complete caught up":
+		errs = append(errs, caught.put(t.Context(), m.s))
+	case "complete":
+		errs = append(errs, m.put(t.Context(), m.s))
+	case "complete an older's":
+		errs = append(errs, m.older(t.Context(), m.s))
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// together returns an error unless the operations of the connection and the
+// rows of the topics belong together, one to one.
+func (m meeting) together(t *testing.T) error {
+	out, err := m.s.client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &m.s.tables.Connections, Key: connectionKey(m.id)})
+	if err != nil {
+		return err
+	}
+	item, err := decodeItem(out.Item)
+	if err != nil {
+		return err
+	}
+	var want, got []string
+	for id, running := range item.Operations {
+		if running.Topic != "" {
+			want = append(want, fmt.Sprint(running.Topic, id, running.By))
+		}
+	}
+	for _, topic := range []string{m.id + "/t", m.id + "/other"} {
+		rows, err := m.s.client.Query(t.Context(), &dynamodb.QueryInput{TableName: &m.s.tables.Subscriptions,
+			KeyConditionExpression: aws.String("topic = :topic"), ExpressionAttributeValues: attributes{":topic": text(topic)}})
+		if err != nil {
+			return err
+		}
+		for _, item := range rows.Items {
+			var row subscriptionItem
+			if err := attributevalue.UnmarshalMap(item, &row); err != nil {
+				return err
+			}
+			if strings.HasPrefix(row.By, "at ") { // an older release's operation that this one activated
+				row.By = ""
+			}
+			got = append(got, fmt.Sprint(row.Topic, "1", row.By))
+		}
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		return fmt.Errorf("rows %q of operations %q", got, want)
+	}
+	return nil
+}
+
+// Whatever crosses a call, wherever it does, entry and row stay together; and
+// when the call dies there, a complete leaves nothing of it, as long as nobody
+// ended the operation at that very moment.
+func TestWhateverCrossesACall(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	at := time.UnixMilli(1_790_000_000_123)
+	call := func(m meeting, name string) func(context.Context, *Store) error {
+		return map[string]func(context.Context, *Store) error{"put": m.put, "activate": m.activate, "complete": m.complete}[name]
+	}
+	crossing := func(m meeting) map[string]func(context.Context, *Store) error {
+		return map[string]func(context.Context, *Store) error{
+			"nothing":                 func(context.Context, *Store) error { return nil },
+			"complete":                m.complete,
+			"again":                   m.again("/t", 2*time.Millisecond),
+			"again at the same time":  m.again("/t", 0),
+			"again with another":      m.again("/other", 2*time.Millisecond),
+			"another, at once":        m.again("/other", 0),
+			"deleted":                 func(ctx context.Context, s *Store) error { return s.DeleteConnection(ctx, m.id) },
+			"completed by an older":   m.olderComplete,
+			"again by an older":       m.olderAgain,
+			"activated":               func(ctx context.Context, s *Store) error { _ = m.activate(ctx, s); return nil },
+			"activated and completed": func(ctx context.Context, s *Store) error { _ = m.activate(ctx, s); return m.complete(ctx, s) },
+		}
+	}
+	for _, first := range []string{"put", "activate", "complete", "complete caught up", "complete an older's"} {
+		for other := range crossing(meeting{}) {
+			for step := 1; step <= 6; step++ {
+				if first == "complete an older's" && other == "again by an older" && step == 2 {
+					continue // end says why
+				}
+				t.Run(fmt.Sprintf("%s/%s/%d", first, other, step), func(t *testing.T) {
+					t.Parallel()
+					m := meeting{s: s, id: fmt.Sprintf("%s-%s-%d", first, other, step), at: at}
+					m.sub = pubsub.Subscription{ConnectionID: m.id, OperationID: "1", Topic: m.id + "/t", OperationKey: "k",
+						Expires: time.Now().Add(time.Hour)}
+					m.prepare(t, first)
+					action, _, _ := strings.Cut(first, " ")
+					requests := 0
+					crossed := failing(m.s, http.DefaultTransport, func(string) (fault, string) {
+						if requests++; requests == step {
+							if err := crossing(m)[other](t.Context(), m.s); err != nil {
+								t.Errorf("%s: %v", other, err)
+							}
+						}
+						return noFault, ""
+					})
+					err := call(m, action)(t.Context(), crossed)
+					known := errors.Is(err, pubsub.ErrGone) || errors.Is(err, pubsub.ErrCompleted) || errors.Is(err, pubsub.ErrSubscriberExists)
+					if err != nil && !known {
+						t.Errorf("%s: %v", first, err)
+					}
+					if err := m.together(t); err != nil {
+						t.Errorf("after %s: %v", first, err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A call that dies between two requests leaves an entry without its row, or
+// nothing: a complete or the end of the connection takes what there is.
+func TestWhatDiesOnTheWayIsTakenBack(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	for _, first := range []string{"put", "activate", "complete"} {
+		for _, then := range []string{"complete", "deleted", "repeated"} {
+			for step := 1; step <= 6; step++ {
+				t.Run(fmt.Sprintf("%s/%s/%d", first, then, step), func(t *testing.T) {
+					t.Parallel()
+					m := meeting{s: s, id: fmt.Sprintf("%s-%s-%d", first, then, step), at: time.UnixMilli(1_790_000_000_123)}
+					m.sub = pubsub.Subscription{ConnectionID: m.id, OperationID: "1", Topic: m.id + "/t", OperationKey: "k",
+						Expires: time.Now().Add(time.Hour)}
+					m.prepare(t, first)
+					calls := map[string]func(context.Context, *Store) error{"put": m.put, "activate": m.activate, "complete": m.complete}
+					requests := 0
+					dying := failing(s, http.DefaultTransport, func(string) (fault, string) {
+						if requests++; requests >= step {
+							return notApplied, denied
+						}
+						return noFault, ""
+					})
+					_ = calls[first](t.Context(), dying)
+					switch then {
+					case "complete":
+						if err := m.complete(t.Context(), s); err != nil {
+							t.Error(err)
+						}
+					case "deleted":
+						if err := s.DeleteConnection(t.Context(), m.id); err != nil {
+							t.Error(err)
+						}
+					case "repeated":
+						if err := calls[first](t.Context(), s); err != nil && !errors.Is(err, pubsub.ErrSubscriberExists) {
+							t.Error(err)
+						}
+						if first == "put" {
+							return // its entry keeps the id
+						}
+					}
+					if err := m.together(t); err != nil {
+						t.Errorf("after %s: %v", first, err)
+					}
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"subwire/shared/chat"
+	"subwire/shared/pubsub"
+)
+
+// incident is for how long every request fails, of the time that a call has.
+const (
+	incident = 3 * time.Second
+	allowed  = 20 * time.Second
+)
+
+// everyCall calls each method of the store once, in an order in which each has
+// something to do, and fails the test when one fails.
+func everyCall(t *testing.T, s *Store, each func(name string, call func(context.Context) error)) {
+	t.Helper()
+	expires, at := time.Now().Add(time.Hour), time.Now()
+	c := pubsub.Connection{ID: "c", Holder: "h", InitDeadline: expires, Expires: expires}
+	silent := c
+	silent.ID = "silent"
+	sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k", Expires: expires}
+	resumed := sub
+	resumed.OperationID, resumed.Topic = "2", ""
+	listedLater := resumed
+	listedLater.Topic = "t"
+	m := chat.Message{ID: "1", ChatID: "1", Content: "x", SenderName: "x", CreatedAt: at}
+	each("PutConnection", func(ctx context.Context) error { return s.PutConnection(ctx, c) })
+	each("PutConnection", func(ctx context.Context) error { return s.PutConnection(ctx, silent) })
+	each("Hold", func(ctx context.Context) error { return s.Hold(ctx, silent, 1) })
+	each("DeleteUnacknowledged", func(ctx context.Context) error {
+		absent, err := s.DeleteUnacknowledged(ctx, "silent")
+		return errors.Join(err, unless(absent, "it is there"))
+	})
+	each("Hold", func(ctx context.Context) error { return s.Hold(ctx, c, 1) })
+	each("Acknowledge", func(ctx context.Context) error {
+		return s.Acknowledge(ctx, "c", pubsub.Acknowledgement{Holder: "h"}, at)
+	})
+	each("PutSubscription", func(ctx context.Context) error { return s.PutSubscription(ctx, sub, pubsub.Operation{}, at, 2) })
+	each("PutSubscription", func(ctx context.Context) error { return s.PutSubscription(ctx, resumed, pubsub.Operation{}, at, 2) })
+	each("ActivateSubscription", func(ctx context.Context) error {
+		return s.ActivateSubscription(ctx, listedLater, pubsub.Operation{}, at)
+	})
+	each("CountReplayed", func(ctx context.Context) error { return s.CountReplayed(ctx, "c", 6, 10, at) })
+	each("Operation", func(ctx context.Context) error { _, err := s.Operation(ctx, "k"); return err })
+	each("Subscriptions", func(ctx context.Context) error {
+		n := 0
+		for _, err := range s.Subscriptions(ctx, "t", at) {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return unless(n == 2, "rows are missing")
+	})
+	each("DeleteSubscription", func(ctx context.Context) error {
+		was, err := s.DeleteSubscription(ctx, "c", "1", at)
+		return errors.Join(err, unless(was, "it was not running"))
+	})
+	each("DeleteSubscription", func(ctx context.Context) error { // finds nothing
+		_, err := s.DeleteSubscription(ctx, "c", "3", at)
+		return err
+	})
+	sub.At = at
+	each("Unlist", func(ctx context.Context) error { return s.Unlist(ctx, sub) })
+	each("Connection", func(ctx context.Context) error {
+		c, err := s.Connection(ctx, "c")
+		return errors.Join(err, unless(len(c.Operations) == 1, "it does not run one operation"))
+	})
+	each("Connections", func(ctx context.Context) error {
+		for _, err := range s.Connections(ctx) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	each("PutMessage", func(ctx context.Context) error { return s.PutMessage(ctx, m) })
+	each("Messages", func(ctx context.Context) error { _, err := s.Messages(ctx, "1", "", "", 1); return err })
+	each("DeleteConnection", func(ctx context.Context) error { return s.DeleteConnection(ctx, "c") })
+	each("Release", func(ctx context.Context) error { return s.Release(ctx, c) })
+}
+
+func unless(ok bool, what string) error {
+	if ok {
+		return nil
+	}
+	return errors.New(what)
+}
+
+// bubble runs the test with virtual time that is as late as the real time. Its
+// requests are real ones, during which that time stands still.
+func bubble(t *testing.T, s *Store, judge func(string) (fault, string), test func(t *testing.T, s *Store)) {
+	now := time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(now))
+		test(t, failing(s, &http.Transport{DisableKeepAlives: true}, judge))
+	})
+}
+
+func TestEveryCallOutlastsAnIncident(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fault{"NotApplied": notApplied, "Applied": applied} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var end time.Time
+			bubble(t, localStore(t), func(string) (fault, string) {
+				if time.Now().Before(end) {
+					return f, throttle
+				}
+				return noFault, ""
+			}, func(t *testing.T, s *Store) {
+				everyCall(t, s, func(name string, call func(context.Context) error) {
+					ctx, cancel := context.WithTimeout(t.Context(), allowed)
+					defer cancel()
+					begin := time.Now()
+					end = begin.Add(incident)
+					if err := call(ctx); err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+					if took := time.Since(begin); took < incident || took > incident+maxWait {
+						t.Errorf("%s took %v", name, took)
+					}
+				})
+			})
+		})
+	}
+}
+
+// A call ends with its context, or in its own time when that has no end.
+func TestEveryCallEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	const short = 1500 * time.Millisecond
+	for name, timeout := range map[string]time.Duration{"Deadline": short, "Cancelled": 0, "NoEnd": patience} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, New(newClient("http://127.0.0.1:1"), Tables{"c", "s", "o", "m"}),
+				func(string) (fault, string) { return notApplied, throttle },
+				func(t *testing.T, s *Store) {
+					everyCall(t, s, func(method string, call func(context.Context) error) {
+						ctx, cancel := context.WithCancel(t.Context())
+						switch name {
+						case "Deadline":
+							ctx, cancel = context.WithTimeout(ctx, short)
+						case "Cancelled":
+							cancel()
+						}
+						defer cancel()
+						begin := time.Now()
+						if err := call(ctx); err == nil {
+							t.Errorf("%s succeeds", method)
+						}
+						if took := time.Since(begin); took != timeout {
+							t.Errorf("%s took %v, want %v", method, took, timeout)
+						}
+					})
+				})
+		})
+	}
+}
