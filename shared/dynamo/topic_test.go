@@ -1,14 +1,15 @@
 package dynamo
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -125,7 +126,7 @@ func TestTheReadersEndWithTheCaller(t *testing.T) {
 	}{
 		"AnErrorOfOne": {func(from string, _ bool) string {
 			if from > "80" {
-				return strings.Replace(throttle, "ProvisionedThroughputExceeded", "AccessDenied", 1)
+				return denied
 			}
 			return ""
 		}, 50_000, true},
@@ -145,6 +146,88 @@ func TestTheReadersEndWithTheCaller(t *testing.T) {
 				t.Errorf("failed: %v, after %d", failed, n)
 			}
 		})
+	}
+}
+
+// The context ends while the answers to some of the readers are held back: at
+// each page, the caller hears of it and returns.
+func TestAHotTopicEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	for page := 1; page <= 9; page++ {
+		for _, enough := range []int{0, 1, TopicPage, 2*TopicPage + 1} { // after which the caller stops; 0 for never
+			t.Run(fmt.Sprintf("Page%d/Enough%d", page, enough), func(t *testing.T) {
+				t.Parallel()
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var mu sync.Mutex
+				asked := 0
+				s := newTopic(t, 9500, func(string, bool) string {
+					mu.Lock()
+					defer mu.Unlock()
+					if asked++; asked == page {
+						cancel()
+					}
+					return ""
+				})
+				n := 0
+				var failed error
+				for _, err := range s.Subscriptions(ctx, "t", time.Now()) {
+					if failed = err; err == nil {
+						n++
+					}
+					if n == enough {
+						break
+					}
+				}
+				if enough > 0 && n == enough {
+					return // in time
+				}
+				if !errors.Is(failed, context.Canceled) || n == 9500 {
+					t.Errorf("%d subscriptions, then %v", n, failed)
+				}
+			})
+		}
+	}
+}
+
+// Readers that return because the context has ended send nothing any more.
+func TestAHotTopicWaitsForNoReaderThatHasStopped(t *testing.T) {
+	t.Parallel()
+	for range 50 { // the readers choose at random
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		var failed error
+		for _, err := range newTopic(t, 3000, nil).Subscriptions(ctx, "t", time.Now()) {
+			if failed = err; err == nil {
+				n++
+			}
+			if n == TopicPage+1 { // all readers run
+				cancel()
+			}
+		}
+		cancel()
+		if n < 3000 && !errors.Is(failed, context.Canceled) {
+			t.Fatalf("%d subscriptions, then %v", n, failed)
+		}
+	}
+}
+
+// Every page is throttled once, also in the middle.
+func TestAHotTopicOutlastsThrottledPages(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	asked := map[string]bool{}
+	s := newTopic(t, 9500, func(from string, _ bool) string {
+		mu.Lock()
+		defer mu.Unlock()
+		if !asked[from] {
+			asked[from] = true
+			return throttle
+		}
+		return ""
+	})
+	if n := countRows(t, s, "t"); n != 9500 || len(asked) < 9 {
+		t.Errorf("%d subscriptions, %d pages throttled", n, len(asked))
 	}
 }
 

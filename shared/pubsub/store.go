@@ -12,9 +12,10 @@ import (
 //
 // Times count to the millisecond, expiries to the second. Every method is
 // strongly consistent and may be called by many processes at
-// once. An implementation retries what is worth retrying within ctx; an error
-// that is none of this package's means that the effect is unknown, and every
-// method may then be called again.
+// once. An implementation retries what is worth retrying until ctx ends, so a
+// caller that has something to say after a failure keeps time for that; an
+// error that is none of this package's means that the effect is unknown, and
+// every method may then be called again.
 type Store interface {
 	// PutConnection stores a new connection.
 	PutConnection(ctx context.Context, c Connection) error
@@ -39,7 +40,8 @@ type Store interface {
 
 	// PutSubscription begins an operation that the client sent at the given
 	// time: it takes the operation id and, when s has a topic, lists s under
-	// the topic, both or neither. The operation itself is stored before, and
+	// the topic, both or neither, unless its error leaves the effect unknown: then
+	// DeleteSubscription undoes it. The operation itself is stored before, and
 	// may stay when the rest fails: others may need it. Of many calls
 	// with one connection and operation id exactly one succeeds until the
 	// operation is deleted. At most max operations run per connection.
@@ -49,12 +51,13 @@ type Store interface {
 
 	// ActivateSubscription lists s under its topic. The operation runs since
 	// the given time, without a topic until now; it keeps its id. Done already
-	// is no error. Errors: ErrGone; ErrCompleted when it does not run any more.
+	// is no error. Errors: ErrGone; ErrCompleted when it does not run any more, or
+	// has another topic.
 	ActivateSubscription(ctx context.Context, s Subscription, op Operation, at time.Time) error
 
 	// DeleteSubscription ends the operation if it began before or at the given
-	// time, and reports whether it was running. When it was not, the id is
-	// remembered with the time, so that an overtaken PutSubscription from
+	// time, and reports whether it was running: of many calls one does, or more
+	// when answers were lost. When it was not, the id is remembered with the time, so that an overtaken PutSubscription from
 	// before fails with ErrCompleted. A connection that is gone is no error.
 	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
 
@@ -64,8 +67,8 @@ type Store interface {
 	Unlist(ctx context.Context, s Subscription) error
 
 	// CountReplayed adds n to the events that were replayed to the connection in
-	// the minute of at. Errors: ErrGone; ErrReplayLimit when they would be more
-	// than max, and then nothing is added.
+	// the minute of at, or in a later one that has begun. Errors: ErrGone;
+	// ErrReplayLimit when they would be more than max, and then nothing is added.
 	CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error
 
 	// DeleteConnection deletes the connection and all of its subscriptions.

@@ -17,7 +17,6 @@ type Socket struct {
 // init check shares no request with another one's.
 func (s Socket) Connection() billing.Usage {
 	one := billing.Table{Requests: 1, Writes: 1}
-	twice := billing.Table{Requests: 1, Writes: 2} // in a transaction
 	connections := topology.Connections.Name
 	return billing.Usage{
 		Gateway: billing.Gateway{Received: 2, Sent: 1},
@@ -28,14 +27,13 @@ func (s Socket) Connection() billing.Usage {
 		},
 		Queues: map[string]billing.Queue{topology.ConnectionChecks.Name: {Sends: 1, Receives: 1, Deletes: 1}},
 		Tables: map[string]billing.Table{
-			connections + ".PutItem":                            one,
-			connections + ".GetItem":                            {Requests: 2, Reads: 2},
-			connections + ".UpdateItem":                         {Requests: 2, Writes: 2}, // acknowledged, closing
-			connections + ".DeleteItem":                         {Requests: 2, Writes: 2}, // one of them the init check's, refused
-			connections + ".TransactWriteItems":                 twice,
-			topology.Operations.Name + ".PutItem":               one,
-			topology.Subscriptions.Name + ".TransactWriteItems": twice,
-			topology.Subscriptions.Name + ".BatchWriteItem":     one,
+			connections + ".PutItem":                        one,
+			connections + ".GetItem":                        {Requests: 3, Reads: 3},  // one of them to look whether the operation runs still
+			connections + ".UpdateItem":                     {Requests: 4, Writes: 4}, // acknowledged, subscribed, closing, and the init check, refused
+			connections + ".DeleteItem":                     one,
+			topology.Operations.Name + ".PutItem":           one,
+			topology.Subscriptions.Name + ".PutItem":        one,
+			topology.Subscriptions.Name + ".BatchWriteItem": one,
 		},
 	}
 }

@@ -113,11 +113,11 @@ func (r *storm) message(client, retries int, done func()) {
 	r.function(client, retries, done)
 }
 
-// patience is for how long the store tries a write that is throttled.
-const patience = time.Second
+// patience is for how long the store tries a write that is throttled: the time
+// of the message's invocation, but for its answer.
+const patience = 20 * time.Second
 
-// subscribe writes the row in a transaction, which takes two units of the
-// topic's partition.
+// subscribe writes the row, which takes a unit of the topic's partition.
 func (r *storm) subscribe(client, retries int) {
 	topic := r.topics[client%len(r.topics)]
 	topic.fill(r.now)
@@ -125,7 +125,7 @@ func (r *storm) subscribe(client, retries int) {
 		r.again(client, retries, &r.writes)
 		return
 	}
-	wait := topic.reserve(r.now, 2)
+	wait := topic.reserve(r.now, 1)
 	if wait > 0 {
 		r.writes.hit(r.now, 1, wait)
 	}
