@@ -266,3 +266,37 @@ func TestWhatDiesOnTheWayIsTakenBack(t *testing.T) {
 		}
 	}
 }
+
+// A complete begins when the entry is there and the row is not: the rest of the
+// subscribe then crosses it at each step, and looks before the id is free.
+func TestARowThatComesDuringACompleteGoes(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	for step := 1; step <= 5; step++ {
+		t.Run(fmt.Sprint(step), func(t *testing.T) {
+			t.Parallel()
+			m := meeting{s: s, id: fmt.Sprint("c", step), at: time.UnixMilli(1_790_000_000_123)}
+			m.sub = pubsub.Subscription{ConnectionID: m.id, OperationID: "1", Topic: m.id + "/t", Expires: time.Now().Add(time.Hour)}
+			running := runningItem{Topic: m.sub.Topic, At: m.at.UnixMilli(), By: newToken()}
+			m.prepare(t, "put")
+			if err := s.begin(t.Context(), m.sub, running, 9); err != nil {
+				t.Fatal(err)
+			}
+			requests := 0
+			crossed := failing(s, http.DefaultTransport, func(string) (fault, string) {
+				if requests++; requests == step {
+					if err := s.list(t.Context(), m.sub, running); err != nil && !errors.Is(err, pubsub.ErrCompleted) {
+						t.Error(err)
+					}
+				}
+				return noFault, ""
+			})
+			if was, err := crossed.DeleteSubscription(t.Context(), m.id, "1", m.at); err != nil || !was {
+				t.Errorf("complete: %t, %v", was, err)
+			}
+			if err := m.together(t); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
