@@ -26,7 +26,7 @@ type Handshake struct {
 type Connector struct {
 	Connections interface {
 		PutConnection(ctx context.Context, c pubsub.Connection) error
-		Hold(ctx context.Context, c pubsub.Connection, max int) error
+		Holders
 	}
 	Checks        Checks
 	Origins       []string      // that may connect, exact; "*" for any
@@ -48,25 +48,57 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 	}
 	conn := pubsub.Connection{ID: h.ConnectionID, ConnectedAt: h.At,
 		InitDeadline: h.At.Add(c.InitTimeout), Expires: h.At.Add(c.TTL)}
+	ctx, cancel := within(ctx, returnReserve)
+	defer cancel()
 	if c.MaxPerAddress > 0 {
 		conn.Holder = addressHolder(h.Address)
-		err := c.Connections.Hold(ctx, conn, c.MaxPerAddress)
+		defer func() {
+			if status != http.StatusOK && status != http.StatusTooManyRequests { // nothing else would end the counting
+				err = errors.Join(err, release(ctx, c.Connections, conn))
+			}
+		}()
+		err := again(ctx, closeReserve, func(ctx context.Context) error { return c.Connections.Hold(ctx, conn, c.MaxPerAddress) })
 		if errors.Is(err, pubsub.ErrTooManyConnections) {
 			return http.StatusTooManyRequests, nil
 		}
 		if err != nil {
-			return http.StatusInternalServerError, err
+			return http.StatusInternalServerError, fmt.Errorf("count connection: %w", err)
 		}
 	}
-	// The check comes first: a check of a connection that is not there does
-	// nothing, but a connection without a check may stay silent for minutes.
-	if err := sendCheck(ctx, c.Checks, check{ConnectionID: h.ConnectionID}, c.InitTimeout+checkMargin); err != nil {
+	if err := c.store(ctx, conn); err != nil {
 		return http.StatusInternalServerError, err
 	}
-	if err := c.Connections.PutConnection(ctx, conn); err != nil {
-		return http.StatusInternalServerError, fmt.Errorf("put connection: %w", err)
-	}
 	return http.StatusOK, nil
+}
+
+// store stores a connection. The check comes first: a check of a connection
+// that is not there does nothing, but a connection without a check may stay
+// silent for minutes.
+func (c Connector) store(ctx context.Context, conn pubsub.Connection) error {
+	err := again(ctx, closeReserve, func(ctx context.Context) error {
+		return sendCheck(ctx, c.Checks, check{ConnectionID: conn.ID}, c.InitTimeout+checkMargin)
+	})
+	if err != nil {
+		return err
+	}
+	err = again(ctx, closeReserve, func(ctx context.Context) error { return c.Connections.PutConnection(ctx, conn) })
+	if err != nil {
+		return fmt.Errorf("put connection: %w", err)
+	}
+	return nil
+}
+
+// releaseTime bounds a release, which happens also when ctx has ended.
+const releaseTime = 400 * time.Millisecond
+
+// release ends the counting of a connection that came to nothing.
+func release(ctx context.Context, h Holders, c pubsub.Connection) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer cancel()
+	if err := again(ctx, 0, func(ctx context.Context) error { return h.Release(ctx, c) }); err != nil {
+		return fmt.Errorf("release connection: %w", err)
+	}
+	return nil
 }
 
 // welcomes reports whether a page of the origin may connect. A browser cannot

@@ -60,25 +60,33 @@ type Disconnector struct {
 	Checks  Checks
 }
 
-// Disconnect deletes what is stored of a connection that has ended.
+// Disconnect deletes what is stored of a connection that has ended, within the
+// time of ctx: API Gateway does not try $disconnect again. What cannot be
+// deleted is by the next event or by its TTL.
 func (d Disconnector) Disconnect(ctx context.Context, connectionID string) error {
-	if err := d.Connections.DeleteConnection(ctx, connectionID); err != nil {
-		return fmt.Errorf("delete connection: %w", err)
-	}
-	return nil
+	ctx, cancel := within(ctx, returnReserve)
+	defer cancel()
+	return deleteRows(ctx, d.Connections, connectionID)
 }
 
 // Check ends the connection of a queued check if it is still not initialised,
-// or if its time is up. One whose time is to come is queued again.
+// or if its time is up. One whose time is to come is queued again. After an
+// error the check must be done again; it goes on trying until ctx ends.
 func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	var c check
 	if err := json.Unmarshal(body, &c); err != nil {
 		return fmt.Errorf("decode check: %w", err)
 	}
+	ctx, cancel := within(ctx, returnReserve)
+	defer cancel()
 	if c.Expires != 0 {
 		return d.checkExpiry(ctx, c)
 	}
-	absent, err := d.Connections.DeleteUnacknowledged(ctx, c.ConnectionID)
+	var absent bool
+	err := again(ctx, reserve, func(ctx context.Context) (err error) {
+		absent, err = d.Connections.DeleteUnacknowledged(ctx, c.ConnectionID)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("delete silent connection: %w", err)
 	}
@@ -92,17 +100,25 @@ func (d Disconnector) Check(ctx context.Context, body []byte) error {
 
 func (d Disconnector) checkExpiry(ctx context.Context, c check) error {
 	if expires := time.Unix(c.Expires, 0); time.Now().Before(expires) {
-		_, err := d.Connections.Connection(ctx, c.ConnectionID)
-		switch {
-		case errors.Is(err, pubsub.ErrGone):
-			return nil
-		case err != nil:
-			return fmt.Errorf("load connection: %w", err)
-		}
-		return sendExpiryCheck(ctx, d.Checks, c.ConnectionID, expires)
+		return d.checkLater(ctx, c.ConnectionID, expires)
 	}
 	if err := Refuse(ctx, d.Gateway, c.ConnectionID, transportws.ConnectionExpired()); err != nil {
 		return err
 	}
-	return d.Disconnect(ctx, c.ConnectionID)
+	return deleteRows(ctx, d.Connections, c.ConnectionID)
+}
+
+// checkLater queues the check again, as long as the connection is there.
+func (d Disconnector) checkLater(ctx context.Context, connectionID string, expires time.Time) error {
+	err := again(ctx, reserve, func(ctx context.Context) error {
+		_, err := d.Connections.Connection(ctx, connectionID)
+		return err
+	})
+	switch {
+	case errors.Is(err, pubsub.ErrGone):
+		return nil
+	case err != nil:
+		return fmt.Errorf("load connection: %w", err)
+	}
+	return again(ctx, reserve, func(ctx context.Context) error { return sendExpiryCheck(ctx, d.Checks, connectionID, expires) })
 }

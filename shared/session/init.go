@@ -29,33 +29,98 @@ func (s *Session) acknowledge(ctx context.Context, m Message, c pubsub.Connectio
 		return err
 	}
 	if !a.Expires.IsZero() && a.Expires.Before(c.Expires) {
-		if err := sendExpiryCheck(ctx, s.Checks, c.ID, a.Expires); err != nil {
-			return err
-		}
 		c.Expires = a.Expires
+		err := again(ctx, reserve, func(ctx context.Context) error { return sendExpiryCheck(ctx, s.Checks, c.ID, c.Expires) })
+		if err != nil {
+			return undecided(err)
+		}
 	}
 	a.Expires, a.Holder = c.Expires, c.Holder
 	if s.MaxConnections > 0 && a.Viewer.ID != "" {
 		a.Holder = "viewer/" + a.Viewer.ID
 	}
-	err = s.Connections.Acknowledge(ctx, c.ID, a, m.At)
+	if err := s.accept(ctx, m, c, a); err != nil {
+		return err
+	}
+	err = post(ctx, s.Gateway, m.ConnectionID, answerReserve, transportws.Message{Type: transportws.TypeConnectionAck}.Append(nil))
 	switch {
 	case errors.Is(err, pubsub.ErrGone):
+		return s.forget(ctx, m.ConnectionID)
+	case err != nil:
+		return undecided(fmt.Errorf("post acknowledgement: %w", err))
+	}
+	return nil
+}
+
+// accept counts the connection for its holder, and then stores that it is
+// acknowledged. In that order one that leaves in between is found gone by the
+// second step, and the counting ends: its deletion did not know the holder yet.
+func (s *Session) accept(ctx context.Context, m Message, c pubsub.Connection, a pubsub.Acknowledgement) error {
+	if a.Holder == c.Holder {
+		return s.storeAcknowledgement(ctx, m, a)
+	}
+	c.Holder = a.Holder
+	settled := false
+	defer func() {
+		if !settled {
+			s.release(ctx, c)
+		}
+	}()
+	err := s.hold(ctx, c)
+	if errors.Is(err, transportws.TooManyConnections()) { // it is not counted
+		settled = true
+		return err
+	}
+	if err == nil {
+		err = s.storeAcknowledgement(ctx, m, a)
+	}
+	settled = err == nil
+	return err
+}
+
+func (s *Session) storeAcknowledgement(ctx context.Context, m Message, a pubsub.Acknowledgement) error {
+	err := once(ctx, func(ctx context.Context) error {
+		return s.Connections.Acknowledge(ctx, m.ConnectionID, a, m.At)
+	}, pubsub.ErrAlreadyInitialised, func(ctx context.Context) error {
+		c, err := s.Connections.Connection(ctx, m.ConnectionID)
+		if err == nil && c.Viewer != a.Viewer {
+			return pubsub.ErrAlreadyInitialised
+		}
+		return err
+	})
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, pubsub.ErrGone):
+		return transportws.ConnectionExpired()
 	case errors.Is(err, pubsub.ErrAlreadyInitialised):
 		return transportws.TooManyInitialisationRequests()
 	case errors.Is(err, pubsub.ErrInitTimeout):
 		return transportws.ConnectionInitialisationTimeout()
-	case err != nil:
-		return fmt.Errorf("acknowledge: %w", err)
+	default:
+		return undecided(fmt.Errorf("acknowledge: %w", err))
 	}
-	if a.Holder != c.Holder {
-		c.Holder = a.Holder
-		if err := s.hold(ctx, c); err != nil {
-			return err
-		}
+}
+
+// hold counts the connection for its viewer.
+func (s *Session) hold(ctx context.Context, c pubsub.Connection) error {
+	err := again(ctx, reserve, func(ctx context.Context) error { return s.Connections.Hold(ctx, c, s.MaxConnections) })
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pubsub.ErrTooManyConnections):
+		return transportws.TooManyConnections()
+	default:
+		return undecided(fmt.Errorf("count connection: %w", err))
 	}
-	return s.post(ctx, m, transportws.Message{Type: transportws.TypeConnectionAck}.Append(nil))
+}
+
+// release ends the counting of a connection that was not accepted. What it
+// cannot release is counted until its time is up.
+func (s *Session) release(ctx context.Context, c pubsub.Connection) {
+	if err := release(ctx, s.Connections, c); err != nil {
+		s.Log.Error("connection still counted", "connection", c.ID, "error", err)
+	}
 }
 
 // admit says what an init payload makes of a connection. Expires is the
@@ -69,7 +134,10 @@ func (s *Session) admit(ctx context.Context, m Message, payload json.RawMessage)
 	if len(authorization) > 1 {
 		return a, transportws.BadRequest("connection_init has more than one Authorization")
 	}
-	a.Viewer, a.Expires, err = s.Auth.Authenticate(ctx, strings.Join(authorization, ""))
+	err = again(ctx, reserve, func(ctx context.Context) (err error) {
+		a.Viewer, a.Expires, err = s.Auth.Authenticate(ctx, strings.Join(authorization, ""))
+		return err
+	})
 	switch {
 	case err == nil:
 		return a, nil
@@ -78,8 +146,9 @@ func (s *Session) admit(ctx context.Context, m Message, payload json.RawMessage)
 	case errors.Is(err, pubsub.ErrTokenMissing), errors.Is(err, pubsub.ErrTokenRefused):
 		s.Log.Info("viewer refused", "connection", m.ConnectionID, "error", err)
 		return a, transportws.Forbidden("Forbidden")
+	default:
+		return a, undecided(fmt.Errorf("authenticate: %w", err))
 	}
-	return a, fmt.Errorf("authenticate: %w", err)
 }
 
 // initFields returns the texts in an init payload and in its member headers, by
@@ -132,14 +201,4 @@ func keep(fields map[string][]string, names []string) (json.RawMessage, error) {
 		return nil, fmt.Errorf("encode init payload: %w", err)
 	}
 	return raw, nil
-}
-
-// hold counts the connection for its viewer. It is stored already, so that its
-// deletion, be it because there are too many, ends the counting too.
-func (s *Session) hold(ctx context.Context, c pubsub.Connection) error {
-	err := s.Connections.Hold(ctx, c, s.MaxConnections)
-	if errors.Is(err, pubsub.ErrTooManyConnections) {
-		return transportws.Forbidden("Too many connections")
-	}
-	return err
 }

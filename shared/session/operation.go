@@ -5,15 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"subwire/shared/pubsub"
 	"subwire/shared/transportws"
 )
-
-// reserve is what is kept of the invocation's time for the answer, when a
-// query, a mutation or a replay takes too long.
-const reserve = 3 * time.Second
 
 // start begins the operation of a subscribe message: a subscription is stored
 // and stays silent until an event; a query or mutation is run and answered.
@@ -38,7 +33,7 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	if x.Missed != nil {
 		return s.resume(ctx, m, sub, x)
 	}
-	if err := s.Operations.PutSubscription(ctx, sub, x.Stored, m.At, s.MaxOperations); err != nil {
+	if err := s.begin(ctx, m, sub, x.Stored); err != nil {
 		return s.notBegun(ctx, m, e.ID, err)
 	}
 	if x.Kind == pubsub.KindSubscription {
@@ -47,10 +42,25 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	return s.run(ctx, m, e.ID, x)
 }
 
-// notBegun tells the client why PutSubscription failed.
+// begin stores the operation under its id.
+func (s *Session) begin(ctx context.Context, m Message, sub pubsub.Subscription, op pubsub.Operation) error {
+	return once(ctx, func(ctx context.Context) error {
+		return s.Operations.PutSubscription(ctx, sub, op, m.At, s.MaxOperations)
+	}, pubsub.ErrSubscriberExists, func(ctx context.Context) error {
+		c, err := s.Connections.Connection(ctx, m.ConnectionID)
+		if err == nil && c.Operations[sub.OperationID].At.UnixMilli() != m.At.UnixMilli() {
+			return pubsub.ErrSubscriberExists
+		}
+		return err
+	})
+}
+
+// notBegun tells the client why begin failed.
 func (s *Session) notBegun(ctx context.Context, m Message, id string, why error) error {
 	switch {
-	case errors.Is(why, pubsub.ErrGone), errors.Is(why, pubsub.ErrCompleted):
+	case errors.Is(why, pubsub.ErrGone): // what is stored of it; its client may be there
+		return transportws.ConnectionExpired()
+	case errors.Is(why, pubsub.ErrCompleted):
 		return nil // nobody waits for an answer
 	case errors.Is(why, pubsub.ErrNotAcknowledged):
 		return transportws.Unauthorized()
@@ -59,22 +69,29 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 	case errors.Is(why, pubsub.ErrTooManyOperations):
 		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeTooMany,
 			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations)))
+	default:
+		// It may have been stored all the same, and the client will hear that it
+		// was not: take it back.
+		s.end(ctx, m, id)
+		return s.fail(ctx, m, id, fmt.Errorf("put subscription: %w", why))
 	}
-	// It may have been stored all the same, and the client will hear that it
-	// was not: take it back.
-	s.end(ctx, m, id)
-	return s.fail(ctx, m, id, fmt.Errorf("put subscription: %w", why))
 }
 
 // end frees the operation id and reports whether the operation was running. A
-// failure is logged and counts as running: what it leaves behind goes with the
-// connection, and the client is better served with an answer too many.
+// failure is logged and counts as running, also one that another try made good,
+// as it may have been the one that freed the id: what is left behind goes with
+// the connection, and the client is better served with an answer too many.
 func (s *Session) end(ctx context.Context, m Message, id string) bool {
-	running, err := s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.At)
+	running, failed := false, false
+	err := again(ctx, answerReserve, func(ctx context.Context) (err error) {
+		running, err = s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.At)
+		failed = failed || err != nil
+		return err
+	})
 	if err != nil {
 		s.Log.Error("operation not ended", "connection", m.ConnectionID, "error", err)
 	}
-	return running || err != nil
+	return running || failed
 }
 
 // run executes a query or mutation and answers with next and complete, unless
@@ -87,28 +104,20 @@ func (s *Session) run(ctx context.Context, m Message, id string, x pubsub.Execut
 	if err != nil {
 		return s.fail(ctx, m, id, err)
 	}
-	err = s.post(ctx, m, transportws.AppendNext(nil, id, payload))
+	err = s.answer(ctx, m, transportws.AppendNext(nil, id, payload))
 	switch {
 	case errors.Is(err, pubsub.ErrTooLarge):
 		return s.fail(ctx, m, id, tooLarge())
 	case err != nil:
 		return err
 	}
-	return s.post(ctx, m, transportws.AppendComplete(nil, id))
+	return s.answer(ctx, m, transportws.AppendComplete(nil, id))
 }
 
 func runWithin(ctx context.Context, x pubsub.Executable) (json.RawMessage, error) {
-	ctx, cancel := withReserve(ctx)
+	ctx, cancel := within(ctx, reserve)
 	defer cancel()
 	return x.Run(ctx, nil)
-}
-
-// withReserve returns a context that ends before the invocation does.
-func withReserve(ctx context.Context) (context.Context, context.CancelFunc) {
-	if deadline, ok := ctx.Deadline(); ok {
-		return context.WithDeadline(ctx, deadline.Add(-reserve))
-	}
-	return context.WithCancel(ctx)
 }
 
 func tooLarge() error {
@@ -117,16 +126,20 @@ func tooLarge() error {
 }
 
 // fail ends the operation with an error message. A fault of the server is
-// logged, and the client told that it may try again.
+// logged, and the client told that it may try again, unless that would only
+// repeat a panic.
 func (s *Session) fail(ctx context.Context, m Message, id string, why error) error {
 	var shown pubsub.Errors
 	if !errors.As(why, &shown) {
 		s.Log.Error("operation failed", "connection", m.ConnectionID, "error", why)
 		shown = pubsub.Refusal(pubsub.CodeUnavailable, "The operation could not be started; try again.")
+		if errors.Is(why, errPanic) {
+			shown = pubsub.Refusal(pubsub.CodeInternal, "Internal server error")
+		}
 	}
 	payload, err := json.Marshal(shown)
 	if err != nil {
 		return fmt.Errorf("encode errors: %w", err)
 	}
-	return s.post(ctx, m, transportws.AppendError(nil, id, payload))
+	return s.answer(ctx, m, transportws.AppendError(nil, id, payload))
 }

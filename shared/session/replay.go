@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"slices"
 	"time"
 
 	"subwire/shared/pubsub"
@@ -12,9 +12,13 @@ import (
 )
 
 const (
-	// replayLimit is how many events are replayed at most. Posts of 10 to 20 ms
-	// make that 5 to 10 of the 25 s that an invocation has.
+	// replayLimit is how many events an operation is replayed at most. Posts of
+	// 10 to 20 ms make that 5 to 10 of the 25 s that an invocation has.
 	replayLimit = 500
+
+	// minuteLimit is how many events a connection is replayed per minute at most:
+	// all of its operations together, however often it begins them.
+	minuteLimit = 2000
 
 	// A replay has caught up when a read finds so few new events that posting
 	// them takes well below settleTime.
@@ -22,7 +26,7 @@ const (
 
 	// settleTime bounds the last read before a subscription is activated, the
 	// activation, and the posts of what came between. The rest of
-	// pubsub.SettleTime is for taking the subscription back.
+	// pubsub.SettleTime is for taking the subscription back and telling so.
 	settleTime = pubsub.SettleTime - 3*time.Second
 
 	// postsPerLook is after how many posts the replay looks whether the client
@@ -40,11 +44,14 @@ const (
 func (s *Session) resume(ctx context.Context, m Message, sub pubsub.Subscription, x pubsub.Executable) error {
 	silent := sub
 	silent.Topic = ""
-	if err := s.Operations.PutSubscription(ctx, silent, x.Stored, m.At, s.MaxOperations); err != nil {
+	if err := s.begin(ctx, m, silent, x.Stored); err != nil {
 		return s.notBegun(ctx, m, sub.OperationID, err)
 	}
 	r := &replay{session: s, message: m, id: sub.OperationID, operation: x, posted: map[string]bool{}}
 	err := r.run(ctx, sub)
+	if refusal, refused := errors.AsType[transportws.CloseError](err); refused {
+		return refusal
+	}
 	switch {
 	case err == nil, errors.Is(err, pubsub.ErrCompleted):
 		return nil
@@ -52,6 +59,11 @@ func (s *Session) resume(ctx context.Context, m Message, sub pubsub.Subscription
 		return s.forget(ctx, m.ConnectionID)
 	case errors.Is(err, pubsub.ErrTooLarge):
 		err = tooLarge()
+	}
+	if !r.listed.IsZero() { // from here to the answer, or to the end of the socket, there is a hole
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, r.listed.Add(pubsub.SettleTime))
+		defer cancel()
 	}
 	if !s.end(ctx, m, sub.OperationID) {
 		return nil
@@ -67,14 +79,16 @@ type replay struct {
 	operation pubsub.Executable
 
 	readAt time.Time       // when the latest read began
+	listed time.Time       // when the read began that was the last before the activation; zero before
 	newest string          // id of the newest event that was read
 	posted map[string]bool // by event id
 }
 
-// run returns ErrCompleted when the operation was completed meanwhile, and
-// ErrGone when the connection is gone.
+// run returns ErrCompleted when the operation was completed meanwhile, ErrGone
+// when the gateway knows the connection no more, and a CloseError when the store
+// does not.
 func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
-	ctx, cancel := withReserve(ctx)
+	ctx, cancel := within(ctx, reserve)
 	defer cancel()
 	for n := fewEvents + 1; n > fewEvents; {
 		var err error
@@ -82,39 +96,78 @@ func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
 			return err
 		}
 	}
-	settle, cancel := context.WithDeadline(ctx, r.readAt.Add(settleTime))
+	r.listed = r.readAt
+	settle, cancel := context.WithDeadline(ctx, r.listed.Add(settleTime))
 	defer cancel()
-	if err := r.session.Operations.ActivateSubscription(settle, sub, r.operation.Stored, r.message.At); err != nil {
-		return fmt.Errorf("activate subscription: %w", err)
+	err := r.ask(settle, "activate subscription", func(ctx context.Context) error {
+		return r.session.Operations.ActivateSubscription(ctx, sub, r.operation.Stored, r.message.At)
+	})
+	if err != nil {
+		return err
 	}
-	_, err := r.round(settle)
+	_, err = r.round(settle)
 	return err
 }
 
 // round reads and posts what was committed until now, and returns how many
-// events were new.
+// events were new. Past a limit it posts nothing.
 func (r *replay) round(ctx context.Context) (int, error) {
-	r.readAt = time.Now()
-	events, err := r.operation.Missed(ctx, r.newest, replayLimit+1)
-	if err != nil {
-		return 0, fmt.Errorf("read missed events: %w", err)
+	events, err := r.missed(ctx)
+	if err != nil || len(events) == 0 {
+		return 0, err
 	}
-	if len(events) > replayLimit {
+	err = r.ask(ctx, "count replayed events", func(ctx context.Context) error {
+		return r.session.Operations.CountReplayed(ctx, r.message.ConnectionID, len(events), minuteLimit, time.Now())
+	})
+	if errors.Is(err, pubsub.ErrReplayLimit) {
 		return 0, pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
+			"A connection is replayed %d events a minute; query them, and subscribe after the newest.", minuteLimit))
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range events {
+		if err := r.deliver(ctx, e); err != nil {
+			return 0, err
+		}
+	}
+	return len(events), nil
+}
+
+// missed reads the events that follow the newest of the reads before, without
+// those that were posted. What it reads is bounded and still enough: as many as
+// were posted are repeats at most, so a full read has more new events than the
+// operation may still get.
+func (r *replay) missed(ctx context.Context) (events []pubsub.Event, err error) {
+	err = again(ctx, 0, func(ctx context.Context) error {
+		r.readAt = time.Now()
+		events, err = r.operation.Missed(ctx, r.newest, replayLimit+1)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read missed events: %w", err)
+	}
+	if len(events) > 0 {
+		r.newest = events[len(events)-1].ID
+	}
+	events = slices.DeleteFunc(events, func(e pubsub.Event) bool { return r.posted[e.ID] })
+	if len(r.posted)+len(events) > replayLimit {
+		return nil, pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
 			"More than %d events were missed; query them, and subscribe after the newest.", replayLimit))
 	}
-	n := 0
-	for _, e := range events {
-		r.newest = e.ID
-		if r.posted[e.ID] {
-			continue
-		}
-		if err := r.deliver(ctx, e); err != nil {
-			return n, err
-		}
-		n++
+	return events, nil
+}
+
+// ask asks the store, which may know the connection no more.
+func (r *replay) ask(ctx context.Context, what string, do func(ctx context.Context) error) error {
+	err := again(ctx, 0, do)
+	switch {
+	case errors.Is(err, pubsub.ErrGone):
+		return transportws.ConnectionExpired()
+	case err != nil:
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	return n, nil
+	return nil
 }
 
 // deliver executes the operation with the event and posts the result.
@@ -129,40 +182,16 @@ func (r *replay) deliver(ctx context.Context, e pubsub.Event) error {
 	if err != nil {
 		return fmt.Errorf("execute with event %s: %w", e.ID, err)
 	}
-	return r.post(ctx, transportws.AppendNext(nil, r.id, payload))
+	return post(ctx, r.session.Gateway, r.message.ConnectionID, 0, transportws.AppendNext(nil, r.id, payload))
 }
 
 // look returns ErrCompleted when the operation does not run any more.
 func (r *replay) look(ctx context.Context) error {
-	c, err := r.session.Connections.Connection(ctx, r.message.ConnectionID)
-	if err != nil {
-		return fmt.Errorf("load connection: %w", err)
-	}
-	if _, running := c.Operations[r.id]; !running {
-		return pubsub.ErrCompleted
-	}
-	return nil
-}
-
-// A busy connection is tried so often, with a random pause of up to busyPause
-// that doubles.
-const (
-	busyTries = 5
-	busyPause = 50 * time.Millisecond
-)
-
-func (r *replay) post(ctx context.Context, frame []byte) error {
-	pause := busyPause
-	for try := 1; ; try++ {
-		err := r.session.Gateway.Post(ctx, r.message.ConnectionID, frame)
-		if try == busyTries || !errors.Is(err, pubsub.ErrBusy) {
-			return err
+	return r.ask(ctx, "load connection", func(ctx context.Context) error {
+		c, err := r.session.Connections.Connection(ctx, r.message.ConnectionID)
+		if err == nil && c.Operations[r.id].At.UnixMilli() != r.message.At.UnixMilli() {
+			return pubsub.ErrCompleted // there may be another with its id
 		}
-		select {
-		case <-time.After(rand.N(pause)):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		pause *= 2
-	}
+		return err
+	})
 }

@@ -23,8 +23,15 @@ import (
 type Connections interface {
 	Connection(ctx context.Context, id string) (pubsub.Connection, error)
 	Acknowledge(ctx context.Context, id string, a pubsub.Acknowledgement, at time.Time) error
-	Hold(ctx context.Context, c pubsub.Connection, max int) error
 	DeleteConnection(ctx context.Context, id string) error
+	Holders
+}
+
+// Holders is the part of pubsub.Store that counts the connections of a viewer
+// or an address.
+type Holders interface {
+	Hold(ctx context.Context, c pubsub.Connection, max int) error
+	Release(ctx context.Context, c pubsub.Connection) error
 }
 
 // Operations is what a session needs of pubsub.Store for its operations.
@@ -32,10 +39,17 @@ type Operations interface {
 	PutSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error
 	ActivateSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, at time.Time) error
 	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
+	Replays
+}
+
+// Replays is the part of pubsub.Store that counts replayed events.
+type Replays interface {
+	CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error
 }
 
 // Gateway posts to a connection and ends it. Post tells pubsub.ErrGone and
-// pubsub.ErrTooLarge apart; deleting what is gone is no error.
+// pubsub.ErrTooLarge apart, and may be tried again after any other error;
+// deleting what is gone is no error.
 type Gateway interface {
 	Post(ctx context.Context, connectionID string, frame []byte) error
 	Delete(ctx context.Context, connectionID string) error
@@ -66,22 +80,33 @@ type Message struct {
 	At           time.Time // when the gateway received it
 }
 
-// Receive handles one message and answers it. The error is for the log: the
-// client was told already, as far as it could be reached.
-func (s *Session) Receive(ctx context.Context, m Message) error {
-	err := s.receive(ctx, m)
-	var refusal transportws.CloseError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &refusal):
+// Receive handles one message and answers it, within the time of ctx. Only a
+// breach of the client's ends its connection, and a connection_init that cannot
+// be decided. The error is for the log: the client was told already, as far as
+// it could be reached.
+func (s *Session) Receive(ctx context.Context, m Message) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.Join(err, panicked(p))
+		}
+	}()
+	ctx, cancel := within(ctx, returnReserve)
+	defer cancel()
+	err = s.receive(ctx, m)
+	refusal, refused := errors.AsType[transportws.CloseError](err)
+	if !refused {
+		return err
+	}
+	if refusal.Code != transportws.CodeInternalServerError {
 		s.Log.Info("connection refused", "connection", m.ConnectionID, "code", refusal.Code, "reason", loggable(refusal))
 		err = nil
-	default:
-		refusal = transportws.InternalServerError()
 	}
-	return errors.Join(err, Refuse(ctx, s.Gateway, m.ConnectionID, refusal), s.forget(ctx, m.ConnectionID))
+	return errors.Join(err, s.refuse(ctx, m, refusal))
 }
+
+var errPanic = errors.New("panic")
+
+func panicked(p any) error { return fmt.Errorf("%w: %v", errPanic, p) }
 
 // loggable is the reason, unless it holds what the client chose.
 func loggable(refusal transportws.CloseError) string {
@@ -91,45 +116,16 @@ func loggable(refusal transportws.CloseError) string {
 	return refusal.Reason
 }
 
-// Refuse tells the client why, then ends its socket. API Gateway cannot close
-// with a code, so a message carries it (see transportws.AppendConnectionError).
-// A socket that cannot be told is left open: a bare close would make the client
-// connect again at once, and what it sends next is refused anyway.
-func Refuse(ctx context.Context, g Gateway, connectionID string, why transportws.CloseError) error {
-	err := g.Post(ctx, connectionID, transportws.AppendConnectionError(nil, why))
-	if errors.Is(err, pubsub.ErrGone) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("post refusal: %w", err)
-	}
-	return g.Delete(ctx, connectionID)
-}
+// idPauses are how often and after how long an id in use is looked at again,
+// before its subscribe is refused: a client may use an id again right after it
+// sent a complete, and that may still be on its way in another invocation, one
+// that waits for the store or is only started. The client's fault, which is
+// fatal anyway, is told a little later for it.
+var idPauses = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond}
 
-func (s *Session) forget(ctx context.Context, connectionID string) error {
-	if err := s.Connections.DeleteConnection(ctx, connectionID); err != nil {
-		return fmt.Errorf("delete connection: %w", err)
-	}
-	return nil
-}
-
-// An id in use is looked at again after a pause, before its subscribe is
-// refused: a client may use an id again right after it sent a complete, and
-// that may still be on its way in another invocation. The client's fault, which
-// is fatal anyway, is told a little later for it.
-const (
-	idLooks = 4
-	idPause = 100 * time.Millisecond
-)
-
-// receive returns a CloseError when the connection must end, and any other
-// error when the server failed it.
-func (s *Session) receive(ctx context.Context, m Message) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+// receive returns a CloseError when the connection must end. Any other error is
+// for the log.
+func (s *Session) receive(ctx context.Context, m Message) error {
 	if !s.Frames.take(m.ConnectionID, m.At) {
 		return transportws.TooManyMessages()
 	}
@@ -140,18 +136,22 @@ func (s *Session) receive(ctx context.Context, m Message) (err error) {
 	if err != nil {
 		return err
 	}
-	for look := 1; ; look++ {
-		err := s.perform(ctx, m, message)
+	if !message.NeedsState() {
+		return s.perform(ctx, m, pubsub.Connection{}, transportws.State{}.Receive(message, m.At))
+	}
+	looks, cancel := within(ctx, reserve)
+	defer cancel()
+	for _, pause := range idPauses {
+		err := s.inState(ctx, m, message)
 		refusal, _ := errors.AsType[transportws.CloseError](err)
-		if refusal.Code != transportws.CodeSubscriberAlreadyExists || look == idLooks {
+		if refusal.Code != transportws.CodeSubscriberAlreadyExists {
 			return err
 		}
-		select {
-		case <-time.After(idPause):
-		case <-ctx.Done():
-			return err
+		if !sleep(looks, pause) { // the complete may be as slow as this was
+			return s.fail(ctx, m, message.ID, errors.New("no time to see whether the id is free"))
 		}
 	}
+	return s.inState(ctx, m, message)
 }
 
 // checkSize bounds what the store keeps of a client's making.
@@ -165,40 +165,80 @@ func (s *Session) checkSize(message transportws.Message) error {
 	return nil
 }
 
-// perform does what the message asks for in the connection's present state. It
+// inState does what the message asks for in the connection's present state. It
 // has done nothing yet when it returns that an id is in use.
-func (s *Session) perform(ctx context.Context, m Message, message transportws.Message) error {
-	c, err := s.Connections.Connection(ctx, m.ConnectionID)
-	if errors.Is(err, pubsub.ErrGone) {
-		return transportws.ConnectionExpired()
-	}
+func (s *Session) inState(ctx context.Context, m Message, message transportws.Message) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = s.failed(ctx, m, message, panicked(p))
+		}
+	}()
+	c, err := s.load(ctx, m.ConnectionID)
 	if err != nil {
-		return fmt.Errorf("load connection: %w", err)
+		return s.failed(ctx, m, message, err)
 	}
-	state := transportws.State{Acknowledged: c.Acknowledged, InitDeadline: c.InitDeadline, Running: func(id string) bool { _, runs := c.Operations[id]; return runs }}
-	switch e := state.Receive(message, m.At).(type) {
+	state := transportws.State{Acknowledged: c.Acknowledged, InitDeadline: c.InitDeadline,
+		Running: func(id string) bool { _, runs := c.Operations[id]; return runs }}
+	return s.perform(ctx, m, c, state.Receive(message, m.At))
+}
+
+// load returns the connection, or a CloseError when it is gone.
+func (s *Session) load(ctx context.Context, id string) (c pubsub.Connection, err error) {
+	err = again(ctx, reserve, func(ctx context.Context) error {
+		c, err = s.Connections.Connection(ctx, id)
+		return err
+	})
+	switch {
+	case errors.Is(err, pubsub.ErrGone):
+		return c, transportws.ConnectionExpired()
+	case err != nil:
+		return c, fmt.Errorf("load connection: %w", err)
+	}
+	return c, nil
+}
+
+// failed says what becomes of a message that a fault of the server kept from
+// being handled: an operation gets an error, an init that could not be decided
+// ends the connection, and of all else the log is told.
+func (s *Session) failed(ctx context.Context, m Message, message transportws.Message, err error) error {
+	if _, refused := errors.AsType[transportws.CloseError](err); refused {
+		return err
+	}
+	switch message.Type {
+	case transportws.TypeConnectionInit:
+		return undecided(err)
+	case transportws.TypeSubscribe:
+		if errors.Is(err, errPanic) { // it may have begun
+			s.end(ctx, m, message.ID)
+		}
+		return s.fail(ctx, m, message.ID, err)
+	default:
+		return err
+	}
+}
+
+// undecided is for a connection_init that could be neither accepted nor
+// refused: the only fault of the server that ends a connection, on which no
+// operation can have begun.
+func undecided(err error) error { return errors.Join(err, transportws.InternalServerError()) }
+
+// perform carries out an effect.
+func (s *Session) perform(ctx context.Context, m Message, c pubsub.Connection, effect transportws.Effect) error {
+	switch e := effect.(type) {
 	case transportws.Acknowledge:
 		return s.acknowledge(ctx, m, c, e.Payload)
 	case transportws.Pong:
-		return s.post(ctx, m, transportws.Message{Type: transportws.TypePong, Payload: e.Payload}.Append(nil))
+		return s.pong(ctx, m, e.Payload)
 	case transportws.Start:
 		return s.start(ctx, m, c, e)
 	case transportws.Stop:
 		s.end(ctx, m, e.ID)
+		return nil
 	case transportws.Close:
 		return e.CloseError
+	case transportws.Ignore:
+		return nil
+	default:
+		return fmt.Errorf("effect %T is not known", effect)
 	}
-	return nil
-}
-
-// post answers the client. One that is gone needs no answer, and is forgotten.
-func (s *Session) post(ctx context.Context, m Message, frame []byte) error {
-	err := s.Gateway.Post(ctx, m.ConnectionID, frame)
-	if errors.Is(err, pubsub.ErrGone) {
-		return s.forget(ctx, m.ConnectionID)
-	}
-	if err != nil {
-		return fmt.Errorf("post answer: %w", err)
-	}
-	return nil
 }

@@ -52,6 +52,10 @@ func Forbidden(reason string) CloseError {
 	return CloseError{CodeForbidden, truncate(reason, maxReasonBytes)}
 }
 
+// TooManyConnections is for a connection_init whose viewer has as many
+// connections as it may have.
+func TooManyConnections() CloseError { return CloseError{CodeForbidden, "Too many connections"} }
+
 // ConnectionExpired is for a connection whose time is up, or that is not known
 // any more.
 func ConnectionExpired() CloseError { return CloseError{CodeUnauthorized, "Connection expired"} }
@@ -96,17 +100,38 @@ func truncate(s string, max int) string {
 	return s[:max]
 }
 
+// Retry reports whether the client should connect again, after a pause: whether
+// the reason lies outside of it and may have passed by then. This is the one
+// place where that is decided; the protocol says nothing of it.
+//
+// A late connection_init counts as such, since a slow network is not the
+// client's fault. So do too many connections: those that a lost network left
+// behind are counted until the server hears of their end.
+func (c CloseError) Retry() bool {
+	switch c {
+	case TokenExpired(), ConnectionExpired(), TooManyConnections():
+		return true
+	}
+	switch c.Code {
+	case CodeConnectionInitialisationTimeout, CodeInternalServerError:
+		return true
+	default: // a breach, or a refusal, that the next connection would only repeat
+		return false
+	}
+}
+
 // AppendConnectionError appends the frame that stands in for a close code,
 // to be sent right before the socket is closed:
 //
-//	{"type":"connection_error: 4401 Unauthorized","payload":{"code":4401,"message":"Unauthorized"}}
+//	{"type":"connection_error: 4401 Unauthorized","payload":{"code":4401,"message":"Unauthorized","retry":false}}
 //
 // API Gateway cannot close with a code: every socket that it closes for its
 // back end ends with 1000, and on 1000 the graphql-ws client reconnects at
 // once and for ever. The type is none of the protocol, and on an unknown type
 // that client stops and shows its application an error. So do the mobile
 // clients that look at it. The type is all of the frame that the error of the
-// graphql-ws client tells, which is why the reason is in it, too.
+// graphql-ws client tells, which is why the reason is in it, too. Clients that
+// read the payload need no list of reasons: it says whether to try again.
 func AppendConnectionError(dst []byte, c CloseError) []byte {
 	dst = append(dst, `{"type":`...)
 	dst = appendString(dst, "connection_error: "+strconv.Itoa(c.Code)+" "+c.Reason)
@@ -114,5 +139,7 @@ func AppendConnectionError(dst []byte, c CloseError) []byte {
 	dst = strconv.AppendInt(dst, int64(c.Code), 10)
 	dst = append(dst, `,"message":`...)
 	dst = appendString(dst, c.Reason)
+	dst = append(dst, `,"retry":`...)
+	dst = strconv.AppendBool(dst, c.Retry())
 	return append(dst, "}}"...)
 }

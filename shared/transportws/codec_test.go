@@ -28,7 +28,7 @@ func TestAppend(t *testing.T) {
 		"id with characters to escape": {string(AppendComplete(nil, "\"\\\n\x00\x7f<é🏊\u2028")),
 			`{"id":"\"\\\u000a\u0000` + "\x7f<é🏊\u2028" + `","type":"complete"}`},
 		"connection error": {string(AppendConnectionError(nil, Unauthorized())),
-			`{"type":"connection_error: 4401 Unauthorized","payload":{"code":4401,"message":"Unauthorized"}}`},
+			`{"type":"connection_error: 4401 Unauthorized","payload":{"code":4401,"message":"Unauthorized","retry":false}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -22,7 +22,7 @@ func ExampleState_Receive() {
 	case transportws.Close:
 		fmt.Printf("%s\n", transportws.AppendConnectionError(nil, e.CloseError))
 	}
-	// Output: {"type":"connection_error: 4401 Unauthorized","payload":{"code":4401,"message":"Unauthorized"}}
+	// Output: {"type":"connection_error: 4401 Unauthorized","payload":{"code":4401,"message":"Unauthorized","retry":false}}
 }
 
 func ExampleDecode() {

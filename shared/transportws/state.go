@@ -65,6 +65,17 @@ func (Stop) effect()        {}
 func (Close) effect()       {}
 func (Ignore) effect()      {}
 
+// NeedsState reports whether Receive's answer depends on the connection. All
+// other messages get theirs from the zero State, so that a ping costs no read.
+func (m Message) NeedsState() bool {
+	switch m.Type {
+	case TypeConnectionInit, TypeSubscribe, TypeComplete:
+		return true
+	default:
+		return false
+	}
+}
+
 // Receive returns what to do about a message of the client that arrived at
 // the given time. It never looks at an operation's document.
 func (s State) Receive(m Message, at time.Time) Effect {

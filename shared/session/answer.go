@@ -1,0 +1,126 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"subwire/shared/pubsub"
+	"subwire/shared/transportws"
+)
+
+// goneLook is the least time after which a connection that the gateway calls
+// gone is looked at again, and the most by which that is longer. How long the
+// gateway may be wrong is not documented; this is a guess.
+const goneLook = 50 * time.Millisecond
+
+// post sends a frame, and tries again while the gateway does not say for sure
+// what became of it, until only the reserve is left of ctx. A connection is
+// gone when the gateway says so twice: live ones have been called gone. Errors:
+// pubsub.ErrGone, pubsub.ErrTooLarge, any other when time was up; then the
+// client may have got the frame all the same.
+func post(ctx context.Context, g Gateway, connectionID string, reserve time.Duration, frame []byte) error {
+	looked := false
+	return again(ctx, reserve, func(ctx context.Context) error {
+		err := g.Post(ctx, connectionID, frame)
+		if !errors.Is(err, pubsub.ErrGone) || looked || !sleep(ctx, goneLook+rand.N(goneLook)) {
+			return err
+		}
+		looked = true
+		return g.Post(ctx, connectionID, frame)
+	})
+}
+
+// Forget ends a connection and deletes what is stored of it. The socket comes
+// first, although the gateway may have called it gone: were it open with
+// nothing stored, its client would wait for ever. Closed, it connects again. So
+// when the socket cannot be closed, what is stored stays. Forget goes on trying
+// until ctx ends; what it leaves is deleted by $disconnect, by the next event or
+// by the rows' TTL.
+func Forget(ctx context.Context, g Gateway, store interface {
+	DeleteConnection(ctx context.Context, id string) error
+}, connectionID string) error {
+	if err := closeSocket(ctx, g, connectionID); err != nil {
+		return err
+	}
+	return deleteRows(ctx, store, connectionID)
+}
+
+// deleteRows deletes what is stored of a connection whose socket is closed.
+func deleteRows(ctx context.Context, store interface {
+	DeleteConnection(ctx context.Context, id string) error
+}, connectionID string) error {
+	err := again(ctx, 0, func(ctx context.Context) error { return store.DeleteConnection(ctx, connectionID) })
+	if err != nil {
+		return fmt.Errorf("delete connection: %w", err)
+	}
+	return nil
+}
+
+func closeSocket(ctx context.Context, g Gateway, connectionID string) error {
+	err := again(ctx, 0, func(ctx context.Context) error { return g.Delete(ctx, connectionID) })
+	if err != nil {
+		return fmt.Errorf("close socket: %w", err)
+	}
+	return nil
+}
+
+// Refuse tells the client why, then ends its socket. API Gateway cannot close
+// with a code, so a message carries it (see transportws.AppendConnectionError).
+// A client that cannot be told within the time of ctx is closed all the same.
+// It will connect again without a pause, but no faster than refusals last; left
+// open, it would wait for what never comes. Without an error the socket is
+// closed, and only then may what is stored of the connection be deleted.
+func Refuse(ctx context.Context, g Gateway, connectionID string, why transportws.CloseError) error {
+	_ = post(ctx, g, connectionID, closeReserve, transportws.AppendConnectionError(nil, why)) // closed in any case
+	return closeSocket(ctx, g, connectionID)
+}
+
+// answer posts what the client waits for. An operation that was answered is
+// ended in the store, or never began there: a client that cannot be told would
+// wait for ever. So the last resort is to close its socket. It connects again
+// and starts anew what it still wants.
+func (s *Session) answer(ctx context.Context, m Message, frame []byte) error {
+	err := post(ctx, s.Gateway, m.ConnectionID, closeReserve, frame)
+	switch {
+	case err == nil, errors.Is(err, pubsub.ErrTooLarge):
+		return err
+	case errors.Is(err, pubsub.ErrGone):
+		return s.forget(ctx, m.ConnectionID)
+	default:
+		return errors.Join(fmt.Errorf("post answer: %w", err), s.forget(ctx, m.ConnectionID))
+	}
+}
+
+// pongTime is how long a pong is tried. After about ten seconds clients take
+// the socket for lost.
+const pongTime = 5 * time.Second
+
+// pong answers a ping from the frame alone. One that cannot be posted is left
+// out: it says no more than that the socket is open.
+func (s *Session) pong(ctx context.Context, m Message, payload []byte) error {
+	tries, cancel := context.WithTimeout(ctx, pongTime)
+	defer cancel()
+	err := post(tries, s.Gateway, m.ConnectionID, 0, transportws.Message{Type: transportws.TypePong, Payload: payload}.Append(nil))
+	if errors.Is(err, pubsub.ErrGone) {
+		return s.forget(ctx, m.ConnectionID)
+	}
+	if err != nil {
+		return fmt.Errorf("post pong: %w", err)
+	}
+	return nil
+}
+
+func (s *Session) forget(ctx context.Context, connectionID string) error {
+	return Forget(ctx, s.Gateway, s.Connections, connectionID)
+}
+
+// refuse ends a connection with a reason.
+func (s *Session) refuse(ctx context.Context, m Message, why transportws.CloseError) error {
+	if err := Refuse(ctx, s.Gateway, m.ConnectionID, why); err != nil {
+		return err
+	}
+	return deleteRows(ctx, s.Connections, m.ConnectionID)
+}
