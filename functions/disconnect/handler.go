@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -31,8 +32,9 @@ type answer struct {
 	StatusCode int `json:"statusCode"`
 }
 
-// handle reports an error of a $disconnect for the metrics only: the gateway
-// does not try again, and the next event finds the connection gone.
+// handle reports an error of a $disconnect for the metrics only: Disconnect has
+// tried for as long as it could, the gateway does not try again, and the next
+// event finds the connection gone.
 func (h handler) handle(ctx context.Context, e trigger) (answer, error) {
 	r := answer{StatusCode: http.StatusOK}
 	r.BatchItemFailures = []events.SQSBatchItemFailure{} // not null: AWS takes it for success, its emulators do not
@@ -41,11 +43,24 @@ func (h handler) handle(ctx context.Context, e trigger) (answer, error) {
 			return r, fmt.Errorf("disconnect %s: %w", id, err)
 		}
 	}
-	for _, m := range e.Records {
-		if err := h.disconnector.Check(ctx, []byte(m.Body)); err != nil {
-			h.log.Error("check failed", "message", m.MessageId, "error", err)
-			r.BatchItemFailures = append(r.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
+	r.BatchItemFailures = append(r.BatchItemFailures, h.check(ctx, e.Records)...)
+	return r, nil
+}
+
+// check does the checks side by side: one that must wait leaves the others their
+// time. It returns those that must be done again.
+func (h handler) check(ctx context.Context, records []events.SQSMessage) (failed []events.SQSBatchItemFailure) {
+	errs := make([]error, len(records))
+	var checks sync.WaitGroup
+	for i, m := range records {
+		checks.Go(func() { errs[i] = h.disconnector.Check(ctx, []byte(m.Body)) })
+	}
+	checks.Wait()
+	for i, m := range records {
+		if errs[i] != nil {
+			h.log.Error("check failed", "message", m.MessageId, "error", errs[i])
+			failed = append(failed, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
 		}
 	}
-	return r, nil
+	return failed
 }

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
 	"subwire/shared/session"
+	"subwire/shared/topology"
 )
 
 func setup(t *testing.T) (handler, *memory.Store, *memory.Gateway) {
@@ -53,11 +55,41 @@ func TestDisconnectDeletesTheConnection(t *testing.T) {
 
 func TestADisconnectThatFailsIsReported(t *testing.T) {
 	t.Parallel()
-	h, store, _ := setup(t)
-	store.Fault = func(string) memory.Fault { return memory.NotApplied }
-	if _, err := invoke(t.Context(), t, h, disconnected); err == nil {
-		t.Error("no error")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h, store, _ := setup(t)
+		store.Fault = func(string) memory.Fault { return memory.NotApplied }
+		ctx, cancel := context.WithTimeout(t.Context(), topology.Disconnect.Timeout)
+		defer cancel()
+		if _, err := invoke(ctx, t, h, disconnected); err == nil || ctx.Err() != nil {
+			t.Errorf("got %v; context: %v", err, ctx.Err())
+		}
+	})
+}
+
+// A check that waits for a busy client leaves the others their time.
+func TestChecksDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, _, gateway := setup(t)
+		gateway.Open("busy")
+		gateway.Fault = func(id string, _ []byte) (bool, error) {
+			if id == "busy" {
+				return false, pubsub.ErrBusy
+			}
+			return true, nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), topology.Disconnect.Timeout)
+		defer cancel()
+		failed, err := invoke(ctx, t, h, `{"Records":[
+			{"messageId":"1","body":"{\"connectionId\":\"busy\"}"},
+			{"messageId":"2","body":"{\"connectionId\":\"c\"}"}]}`)
+		if err != nil || len(failed) != 0 || ctx.Err() != nil {
+			t.Errorf("failed %v, %v; context: %v", failed, err, ctx.Err())
+		}
+		if len(gateway.Sockets()) != 0 || len(gateway.Frames("c")) != 1 {
+			t.Errorf("open are %v; the silent socket got %q", gateway.Sockets(), gateway.Frames("c"))
+		}
+	})
 }
 
 func TestOnlyTheChecksThatFailAreReceivedAgain(t *testing.T) {

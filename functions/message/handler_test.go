@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -29,27 +30,29 @@ func TestTheAnswerIsAlways200(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store, gateway := memory.New(), &memory.Gateway{}
-			gateway.Open("c")
-			now := time.Now()
-			if err := store.PutConnection(t.Context(), pubsub.Connection{ID: "c", InitDeadline: now.Add(time.Minute), Expires: now.Add(time.Hour)}); err != nil {
-				t.Fatal(err)
-			}
-			store.Fault = func(method string) memory.Fault {
-				if tc.fault == -1 && method == "Acknowledge" {
-					panic("in the store")
+			synctest.Test(t, func(t *testing.T) {
+				store, gateway := memory.New(), &memory.Gateway{}
+				gateway.Open("c")
+				now := time.Now()
+				if err := store.PutConnection(t.Context(), pubsub.Connection{ID: "c", InitDeadline: now.Add(time.Minute), Expires: now.Add(time.Hour)}); err != nil {
+					t.Fatal(err)
 				}
-				return max(tc.fault, memory.NoFault)
-			}
-			h := handler{&session.Session{Connections: store, Operations: store, Gateway: gateway, Log: slog.New(slog.DiscardHandler)}}
-			r, err := h.handle(t.Context(), wsevent.Event{Body: tc.body, RequestContext: events.APIGatewayWebsocketProxyRequestContext{
-				ConnectionID: "c", RequestTimeEpoch: now.UnixMilli()}})
-			if err != nil || r.StatusCode != http.StatusOK || r.Body != "" {
-				t.Errorf("got %+v, %v", r, err)
-			}
-			if len(gateway.Frames("c")) != 1 {
-				t.Errorf("the client got %q", gateway.Frames("c"))
-			}
+				store.Fault = func(method string) memory.Fault {
+					if tc.fault == -1 && method == "Acknowledge" {
+						panic("in the store")
+					}
+					return max(tc.fault, memory.NoFault)
+				}
+				h := handler{&session.Session{Connections: store, Operations: store, Gateway: gateway, Log: slog.New(slog.DiscardHandler)}}
+				r, err := h.handle(t.Context(), wsevent.Event{Body: tc.body, RequestContext: events.APIGatewayWebsocketProxyRequestContext{
+					ConnectionID: "c", RequestTimeEpoch: now.UnixMilli()}})
+				if err != nil || r.StatusCode != http.StatusOK || r.Body != "" {
+					t.Errorf("got %+v, %v", r, err)
+				}
+				if len(gateway.Frames("c")) != 1 {
+					t.Errorf("the client got %q", gateway.Frames("c"))
+				}
+			})
 		})
 	}
 }

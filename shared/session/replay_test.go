@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,7 +166,7 @@ func TestAReplayToABusyClient(t *testing.T) {
 		busy int // posts of event 3
 		n    int
 		code string
-	}{"ForAMoment": {4, 5, ""}, "ForLong": {5, 2, pubsub.CodeUnavailable}} {
+	}{"ForAMoment": {4, 5, ""}, "ForLong": {1 << 30, 2, pubsub.CodeUnavailable}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -274,39 +273,115 @@ func TestAReplayWhoseResultsAreRefused(t *testing.T) {
 	}
 }
 
-// Each call that a replay makes fails once in either kind; the client hears of
-// it and nothing is left.
+// Each call that a replay makes fails in either kind. For a moment, that is not
+// seen; for long, the client hears of it and nothing is left.
 func TestFaultsDuringAReplay(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []memory.Fault{memory.NotApplied, memory.Applied} {
-		for method, n := range map[string]int{"PutSubscription": 0, "Connection": 24, "ActivateSubscription": 30} {
-			t.Run(fmt.Sprint(method, fault), func(t *testing.T) {
-				t.Parallel()
-				h := &history{log: events(1, 30)}
-				b := resumable(t, h)
-				var once sync.Once
-				b.store.Fault = func(m string) (f memory.Fault) {
-					if m == method && (method != "Connection" || h.reads > 0) {
-						once.Do(func() { f = fault })
-					}
-					return f
-				}
-				b.checkReplay(t, n, pubsub.CodeUnavailable)
-			})
+		for method, n := range map[string]int{"PutSubscription": 0, "CountReplayed": 0, "Connection": 24, "ActivateSubscription": 30} {
+			for _, lasts := range []bool{false, true} {
+				t.Run(fmt.Sprint(method, fault, lasts), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						h := &history{log: events(1, 30)}
+						b := resumable(t, h)
+						failures := 3
+						b.store.Fault = func(m string) memory.Fault {
+							if m == method && (method != "Connection" || h.reads > 0) {
+								if failures--; lasts || failures >= 0 {
+									return fault
+								}
+							}
+							return memory.NoFault
+						}
+						if lasts {
+							b.checkReplay(t, n, pubsub.CodeUnavailable)
+						} else {
+							b.checkReplay(t, 30, "")
+						}
+					})
+				})
+			}
 		}
 	}
 	for read, n := range map[int]int{1: 0, 2: 30} {
-		t.Run(fmt.Sprint("Read", read), func(t *testing.T) {
+		for _, lasts := range []bool{false, true} {
+			t.Run(fmt.Sprint("Read", read, lasts), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					b := resumable(t, &history{log: events(1, 30), read: func(n int) error {
+						if n == read || lasts && n > read {
+							return errors.New("secret")
+						}
+						return nil
+					}})
+					if lasts {
+						b.checkReplay(t, n, pubsub.CodeUnavailable)
+					} else {
+						b.checkReplay(t, 30, "")
+					}
+				})
+			})
+		}
+	}
+}
+
+// The limit is on the operation, not on each of its reads: what is committed
+// while it is caught up counts as well, and what was posted does not count again.
+func TestAReplayIsBoundedOverAllItsReads(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		late []int // up to which event there are more, at each read after the first
+		n    int
+		code string
+	}{
+		"AsManyAsAllowed": {[]int{400, 500}, 500, ""},
+		"OneMore":         {[]int{400, 501}, 400, pubsub.CodeReplayLimit},
+		"InTheLastRead":   {[]int{300, 490, 490, 501}, 490, pubsub.CodeReplayLimit},
+		"Ever":            {[]int{600, 1100, 1600, 2100, 2600}, 200, pubsub.CodeReplayLimit},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := resumable(t, &history{log: events(1, 30), read: func(n int) error {
-				if n == read {
-					return errors.New("secret")
+			h := &history{log: events(1, 200)}
+			b := resumable(t, h)
+			h.read = func(n int) error {
+				if n >= 2 && n-2 < len(tc.late) {
+					h.log = events(1, tc.late[n-2])
 				}
 				return nil
-			}})
-			b.checkReplay(t, n, pubsub.CodeUnavailable)
+			}
+			b.checkReplay(t, tc.n, tc.code)
 		})
 	}
+}
+
+// However often a client begins its operations, a connection is replayed so many
+// events a minute; each round is counted before anything of it is posted.
+func TestReplaysOfAConnectionAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(30 * time.Second) // amid a minute
+		h := &history{log: events(1, 500)}
+		b := resumable(t, h)
+		frames := 1
+		resume := func(want int, code string) {
+			t.Helper()
+			if err := b.send(t.Context(), subscribe("1", "x"), `{"id":"1","type":"complete"}`); err != nil {
+				t.Fatal(err)
+			}
+			got := b.gateway.Frames("c")[frames:]
+			frames += len(got)
+			if len(got) != want || code != "" && !strings.Contains(got[0], code) {
+				t.Errorf("sent %d frames, want %d; the first is %s", len(got), want, got[0])
+			}
+		}
+		for range 4 {
+			resume(500, "")
+		}
+		resume(1, pubsub.CodeReplayLimit)
+		time.Sleep(time.Minute)
+		resume(500, "")
+	})
 }
 
 // A replay ends in time for the client to be told, and for its next one to

@@ -98,6 +98,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// sleepWithin is sleep that leaves the reserve of ctx.
+func sleepWithin(ctx context.Context, reserve, d time.Duration) bool {
+	ctx, cancel := within(ctx, reserve)
+	defer cancel()
+	return sleep(ctx, d)
+}
+
 // decisions are the errors that another try would return as well.
 var decisions = []error{pubsub.ErrGone, pubsub.ErrNotAcknowledged, pubsub.ErrAlreadyInitialised, pubsub.ErrInitTimeout,
 	pubsub.ErrSubscriberExists, pubsub.ErrCompleted, pubsub.ErrTooManyOperations, pubsub.ErrTooManyConnections,

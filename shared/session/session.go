@@ -139,15 +139,13 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 	if !message.NeedsState() {
 		return s.perform(ctx, m, pubsub.Connection{}, transportws.State{}.Receive(message, m.At))
 	}
-	looks, cancel := within(ctx, reserve)
-	defer cancel()
 	for _, pause := range idPauses {
 		err := s.inState(ctx, m, message)
 		refusal, _ := errors.AsType[transportws.CloseError](err)
 		if refusal.Code != transportws.CodeSubscriberAlreadyExists {
 			return err
 		}
-		if !sleep(looks, pause) { // the complete may be as slow as this was
+		if !sleepWithin(ctx, reserve, pause) { // the complete may be as slow as this was
 			return s.fail(ctx, m, message.ID, errors.New("no time to see whether the id is free"))
 		}
 	}

@@ -88,11 +88,13 @@ func TestAnInitNeedsAToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, _ := guarded(t, time.Hour)
-			if err := b.send(t.Context(), tc.init); (err != nil) != (name == "KeysAreNotReached") {
-				t.Error(err)
-			}
-			b.check(t, []string{tc.want}, tc.want != ackFrame)
+			synctest.Test(t, func(t *testing.T) {
+				b, _ := guarded(t, time.Hour)
+				if err := b.send(t.Context(), tc.init); (err != nil) != (name == "KeysAreNotReached") {
+					t.Error(err)
+				}
+				b.check(t, []string{tc.want}, tc.want != ackFrame)
+			})
 		})
 	}
 }
@@ -152,7 +154,7 @@ func TestPastItsTokenAConnectionIsTold(t *testing.T) {
 		want []string
 	}{
 		"AtItsNextFrame": {func(t *testing.T, b *bench, _ *checks) {
-			if err := b.send(t.Context(), `{"type":"ping"}`); err != nil {
+			if err := b.send(t.Context(), subscribe("2", "who")); err != nil {
 				t.Error(err)
 			}
 		}, []string{ackFrame, expired}},

@@ -1,0 +1,170 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"subwire/shared/memory"
+	"subwire/shared/pubsub"
+	"subwire/shared/session"
+)
+
+// isFree reports whether the holder has room for its one connection.
+func isFree(t *testing.T, store *memory.Store, holder string) bool {
+	t.Helper()
+	store.Fault = nil
+	err := store.Hold(t.Context(), pubsub.Connection{ID: "another", Holder: holder, Expires: time.Now().Add(time.Hour)}, 1)
+	if err != nil && !errors.Is(err, pubsub.ErrTooManyConnections) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// A handshake that comes to nothing is not counted, whatever failed.
+func TestARefusedHandshakeIsNotCounted(t *testing.T) {
+	t.Parallel()
+	for kind, fault := range faults {
+		for name, tc := range map[string]struct {
+			method  string // that fails
+			failing int    // releases
+			queue   error
+			free    bool
+		}{
+			"Accepted":            {free: false},
+			"NotHeld":             {method: "Hold", free: true},
+			"NotQueued":           {queue: errors.New("busy"), free: true},
+			"NotPut":              {method: "PutConnection", free: true},
+			"NotReleasedAtOnce":   {method: "PutConnection", failing: 2, free: true},
+			"NotReleasedInTheEnd": {method: "PutConnection", failing: forEver, free: fault == memory.Applied},
+		} {
+			t.Run(name+kind, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					store, queue := memory.New(), &checks{err: tc.queue}
+					store.Fault = func(m string) memory.Fault {
+						if m == "Release" {
+							if tc.failing--; tc.failing >= 0 {
+								return fault
+							}
+						}
+						return map[bool]memory.Fault{true: fault}[m == tc.method]
+					}
+					c := session.Connector{Connections: store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: 1,
+						InitTimeout: 10 * time.Second, TTL: time.Hour}
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					defer cancel()
+					status, err := c.Connect(ctx, session.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1",
+						Subprotocols: "graphql-transport-ws"})
+					if accepted := name == "Accepted"; (status == http.StatusOK) != accepted || (err == nil) != accepted || ctx.Err() != nil {
+						t.Errorf("got %d, %v; context: %v", status, err, ctx.Err())
+					}
+					if got := isFree(t, store, "address/192.0.2.1/32"); got != tc.free {
+						t.Errorf("its address is free: %v", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A fault that passes is not seen by a client that opens a socket either.
+func TestAHandshakeWaits(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"Hold", "PutConnection"} {
+		for kind, fault := range faults {
+			t.Run(method+kind, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					b := setup(t)
+					b.failing(method, fault, 4)
+					c := session.Connector{Connections: b.store, Checks: &checks{}, Origins: []string{"*"}, MaxPerAddress: 1, TTL: time.Hour}
+					status, err := c.Connect(t.Context(), session.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1",
+						Subprotocols: "graphql-transport-ws"})
+					if status != http.StatusOK || err != nil {
+						t.Errorf("got %d, %v", status, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A connection is counted for its viewer only if it is acknowledged in the end.
+func TestAnInitThatComesToNothingIsNotCounted(t *testing.T) {
+	t.Parallel()
+	for kind, fault := range faults {
+		for name, tc := range map[string]struct {
+			method string                        // that fails for ever
+			during func(b *bench, method string) // is called before each of the store's
+			late   time.Duration                 // by which the init is late
+			want   string                        // answer; "" for none
+			free   bool
+		}{
+			"Accepted":        {want: ackFrame},
+			"NotHeld":         {method: "Hold", want: connectionError("4500", "Internal server error"), free: true},
+			"NotAcknowledged": {method: "Acknowledge", want: connectionError("4500", "Internal server error"), free: true},
+			"TooLate":         {late: time.Minute, want: connectionError("4408", "Connection initialisation timeout"), free: true},
+			"LeavesInBetween": {during: func(b *bench, method string) {
+				if method == "Acknowledge" {
+					_ = b.gateway.Delete(context.Background(), "c")
+					_ = b.store.DeleteConnection(context.Background(), "c")
+				}
+			}, free: true},
+			"LeavesBefore": {during: func(b *bench, method string) {
+				if method == "Hold" {
+					_ = b.gateway.Delete(context.Background(), "c")
+					_ = b.store.DeleteConnection(context.Background(), "c")
+				}
+			}, free: true},
+			"LeavesAfter": {during: func(b *bench, method string) {
+				if method == "Release" || method == "DeleteConnection" {
+					return
+				}
+				b.gateway.Fault = func(string, []byte) (bool, error) { return false, pubsub.ErrGone }
+			}, free: true},
+		} {
+			t.Run(name+kind, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					b, _ := guarded(t, time.Hour)
+					b.MaxConnections = 1
+					b.store.Fault = func(m string) memory.Fault {
+						if tc.during != nil {
+							tc.during(b, m)
+						}
+						return map[bool]memory.Fault{true: fault}[m == tc.method]
+					}
+					m := b.message(initWith(`{"Authorization":"Bearer ada"}`))
+					if tc.late > 0 { // the store finds it late, as it was loaded in time
+						b.Connections = patient{b.store}
+						m.At = m.At.Add(tc.late)
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), limit)
+					defer cancel()
+					_ = b.Receive(ctx, m)
+					var want []string
+					if tc.want != "" {
+						want = []string{tc.want}
+					}
+					b.check(t, want, tc.want != ackFrame)
+					if got := isFree(t, b.store, "viewer/ada"); got != tc.free {
+						t.Errorf("its viewer is free: %v", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+// patient is a store that says that there is time for an init.
+type patient struct{ *memory.Store }
+
+func (p patient) Connection(ctx context.Context, id string) (pubsub.Connection, error) {
+	c, err := p.Store.Connection(ctx, id)
+	c.InitDeadline = c.InitDeadline.Add(time.Hour)
+	return c, err
+}
