@@ -92,7 +92,7 @@ func TestTokens(t *testing.T) {
 		"Missing":   {"missing", "1", 401, `"code":"UNAUTHENTICATED"`, `Bearer realm="graphql"`},
 		"Refused":   {"nonsense", "1", 401, `"code":"UNAUTHENTICATED"`, `Bearer realm="graphql", error="invalid_token"`},
 		"Expired":   {"old", "1", 401, `expired`, `Bearer realm="graphql", error="invalid_token", error_description="expired"`},
-		"NoKeys":    {"down", "1", 500, `INTERNAL_SERVER_ERROR`, ""},
+		"NoKeys":    {"down", "1", 503, `"code":"UNAVAILABLE"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -136,7 +136,7 @@ func TestRequests(t *testing.T) {
 	}{
 		"Mutation":         {newEvent("POST", post), 200, `{"data":{"postMessage":{"content":"é"}}}`, ""},
 		"Base64":           {encoded, 200, `{"data":{"postMessage":{"content":"é"}}}`, ""},
-		"BrokenBase64":     {broken, 500, `INTERNAL_SERVER_ERROR`, ""},
+		"BrokenBase64":     {broken, 503, `UNAVAILABLE`, ""},
 		"Get":              {get, 200, `{"data":{"__typename":"Query"}}`, ""},
 		"MutationOverGet":  {mutation, 405, `mutation`, ""},
 		"BrokenQuery":      {strange, 400, `query string`, ""},

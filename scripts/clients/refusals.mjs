@@ -30,7 +30,6 @@ const rules = {
   'no subprotocol': { subprotocols: [] },
   'legacy subprotocol': { subprotocols: ['graphql-ws'] },
   'expired connection': {},
-  'server error': {},
 };
 
 const socketOf = ({ send = (f) => [f], subprotocols }) =>

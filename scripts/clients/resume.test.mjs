@@ -1,7 +1,9 @@
 // Tests of resume.mjs against a client that the test plays: node --test
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isRefusal, resuming } from '../../functions/graphql/web/src/resume.mjs';
+import { createClient } from 'graphql-ws';
+import WebSocket, { WebSocketServer } from 'ws';
+import { isRefusal, resuming, settings } from '../../functions/graphql/web/src/resume.mjs';
 
 const query = 'subscription ($after: ID) { newMessage(chatId: "1", after: $after) { id } }';
 const next = (id) => ({ data: { newMessage: { id } } });
@@ -100,8 +102,70 @@ test('a socket that does not answer a ping is given up', (t) => {
   assert.equal(client.terminated, 1);
 });
 
+// What the server decides, in shared/transportws/close.go.
+const reasons = {
+  '4400 message cannot be read as JSON': false,
+  '4401 Unauthorized': false,
+  '4401 Token expired': true,
+  '4401 Connection expired': true,
+  '4401 Connection revoked': false,
+  '4403 Forbidden': false,
+  '4403 Too many connections': true,
+  '4408 Connection initialisation timeout': true,
+  '4409 Subscriber for connection_error: 4500 already exists': false,
+  '4429 Too many initialisation requests': false,
+  '4429 Too many messages': false,
+  '4500 Internal server error': true,
+};
+const frame = (reason) => JSON.stringify({ type: `connection_error: ${reason}`, payload: {} });
+
 test('a refusal is told from a lost network', () => {
-  assert.ok(isRefusal(new Error(`Invalid message 'type' property "connection_error: 4403 Forbidden"`)));
   assert.ok(!isRefusal({ code: 1006, reason: '' }));
   assert.ok(!isRefusal(undefined));
 });
+
+// graphql-ws against a server that refuses its first connection, either its init
+// or what it sends later, and closes with 1000, as API Gateway does.
+for (const [reason, retried] of Object.entries(reasons)) {
+  for (const late of [false, true]) {
+    test(`${reason}, ${late ? 'after' : 'before'} the acknowledgement: ${retried ? 'again' : 'the end'}`, async (t) => {
+      const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+      t.after(() => server.close());
+      const tokens = [];
+      server.on('connection', (socket) => {
+        socket.on('message', (data) => {
+          const message = JSON.parse(data);
+          if (message.type === 'connection_init') tokens.push(message.payload.token);
+          if (tokens.length === 1 && message.type === (late ? 'subscribe' : 'connection_init')) {
+            socket.send(frame(reason));
+            socket.close(1000);
+          } else if (message.type === 'connection_init') {
+            socket.send('{"type":"connection_ack"}');
+          } else if (message.type === 'subscribe') {
+            socket.send(JSON.stringify({ id: message.id, type: 'next', payload: next('A') }));
+          }
+        });
+      });
+      await new Promise((resolve) => server.on('listening', resolve));
+      let token = 0;
+      const client = createClient({
+        ...settings,
+        url: `ws://127.0.0.1:${server.address().port}`,
+        webSocketImpl: WebSocket,
+        connectionParams: () => ({ token: ++token }), // asked each time: a new token may be had
+        lazyCloseTimeout: 0,
+      });
+      const outcome = await new Promise((resolve) => {
+        resuming(client).subscribe({ query, variables: {} }, { next: resolve, error: resolve, complete: () => resolve('complete') });
+      });
+      if (retried) {
+        assert.deepEqual(outcome, next('A'));
+        assert.deepEqual(tokens, [1, 2]);
+      } else {
+        assert.ok(outcome.message.includes(`connection_error: ${reason}`), String(outcome));
+        assert.deepEqual(tokens, [1]);
+      }
+      await client.dispose();
+    });
+  }
+}

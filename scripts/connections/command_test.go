@@ -48,7 +48,7 @@ func setup(t *testing.T) (tool, store, *memory.Gateway, *bytes.Buffer) {
 
 func TestCloseEndsTheChosenConnections(t *testing.T) {
 	t.Parallel()
-	revoked := `{"type":"connection_error: 4401 Connection revoked","payload":{"code":4401,"message":"Connection revoked"}}`
+	revoked := `{"type":"connection_error: 4401 Connection revoked","payload":{"code":4401,"message":"Connection revoked","retry":false}}`
 	for name, tc := range map[string]struct {
 		options options
 		left    string

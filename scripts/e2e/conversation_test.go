@@ -148,7 +148,8 @@ func (c conversation) pingUntil(code string) {
 
 // refusal is the frame that stands in for a close code.
 func refusal(code, reason string) string {
-	return fmt.Sprintf(`{"type":"connection_error: %s %[2]s","payload":{"code":%[1]s,"message":"%[2]s"}}`, code, reason)
+	return fmt.Sprintf(`{"type":"connection_error: %s %[2]s","payload":{"code":%[1]s,"message":"%[2]s","retry":%[3]t}}`,
+		code, reason, code == "4408" || reason == "Connection expired")
 }
 
 func operation(id, query string) string {

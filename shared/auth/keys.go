@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,6 +129,9 @@ const (
 	// fetchPause is the least time between two fetches, so that tokens with
 	// made-up key ids cannot have the keys fetched for each.
 	fetchPause = 30 * time.Second
+
+	// failedPause is the same after a fetch that failed: clients wait for it.
+	failedPause = 5 * time.Second
 )
 
 // remoteKeys are a JSON Web Key Set behind a URL (RFC 7517 section 5). There
@@ -140,6 +144,7 @@ type remoteKeys struct {
 	set     keyfunc.Keyfunc
 	fetched time.Time // when the set was fetched
 	tried   time.Time // when it last was to be fetched
+	failed  error     // what came of that
 }
 
 func (k *remoteKeys) key(ctx context.Context, t *jwt.Token) (any, error) {
@@ -151,8 +156,13 @@ func (k *remoteKeys) key(ctx context.Context, t *jwt.Token) (any, error) {
 		}
 	}
 	key, err := k.set.KeyfuncCtx(ctx)(t)
-	if errors.Is(err, jwkset.ErrKeyNotFound) && k.fetch(ctx) == nil { // it may be new
-		key, err = k.set.KeyfuncCtx(ctx)(t)
+	if errors.Is(err, jwkset.ErrKeyNotFound) { // it may be new
+		switch fetchErr := k.fetch(ctx); {
+		case fetchErr == nil:
+			key, err = k.set.KeyfuncCtx(ctx)(t)
+		case !errors.Is(fetchErr, errPause):
+			return nil, fetchErr // that is not the token's fault
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoKey, err)
@@ -162,20 +172,33 @@ func (k *remoteKeys) key(ctx context.Context, t *jwt.Token) (any, error) {
 
 var errPause = errors.New("keys were fetched a moment ago")
 
-// fetch gets the set, unless that was tried a moment ago.
+// fetch gets the set, unless that was tried a moment ago: then it returns what
+// came of that, or errPause.
 func (k *remoteKeys) fetch(ctx context.Context) error {
-	if k.set != nil && time.Since(k.tried) < fetchPause {
-		return errPause
+	pause := fetchPause
+	if k.failed != nil {
+		pause = failedPause
+	}
+	if k.set != nil && time.Since(k.tried) < pause {
+		return cmp.Or(k.failed, errPause)
 	}
 	k.tried = time.Now()
-	storage, err := jwkset.NewStorageFromHTTP(k.url, jwkset.HTTPClientStorageOptions{Ctx: ctx, Client: k.client, HTTPTimeout: fetchTime})
-	if err != nil {
-		return fmt.Errorf("fetch keys: %w", err)
-	}
-	set, err := keyfunc.New(keyfunc.Options{Ctx: ctx, Storage: storage})
-	if err != nil {
-		return fmt.Errorf("read keys: %w", err)
+	set, err := k.read(ctx)
+	if k.failed = err; err != nil {
+		return err
 	}
 	k.set, k.fetched = set, k.tried
 	return nil
+}
+
+func (k *remoteKeys) read(ctx context.Context) (keyfunc.Keyfunc, error) {
+	storage, err := jwkset.NewStorageFromHTTP(k.url, jwkset.HTTPClientStorageOptions{Ctx: ctx, Client: k.client, HTTPTimeout: fetchTime})
+	if err != nil {
+		return nil, fmt.Errorf("fetch keys: %w", err)
+	}
+	set, err := keyfunc.New(keyfunc.Options{Ctx: ctx, Storage: storage})
+	if err != nil {
+		return nil, fmt.Errorf("read keys: %w", err)
+	}
+	return set, nil
 }

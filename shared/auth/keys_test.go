@@ -141,6 +141,12 @@ func TestKeysThatChange(t *testing.T) {
 		set.keys.Store("")
 		time.Sleep(time.Hour)
 		check("the server is down", "young", young, true)
+		for range 2 { // the second is within the pause
+			_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, old, map[string]any{"kid": "newest"}, good()))
+			if err == nil || errors.Is(err, pubsub.ErrTokenRefused) {
+				t.Errorf("a key that may be new is not the token's fault: %v", err)
+			}
+		}
 	})
 }
 

@@ -15,7 +15,10 @@ type Response struct {
 	Body   []byte
 }
 
-var errInternal = pubsub.NewError(pubsub.CodeInternal, "Internal server error")
+var (
+	errInternal    = pubsub.NewError(pubsub.CodeInternal, "Internal server error")
+	errUnavailable = pubsub.NewError(pubsub.CodeUnavailable, "The request could not be answered; try again.")
+)
 
 // Respond returns the response to a request with the given Accept header, of
 // which came an execution result or else an error:
@@ -25,7 +28,8 @@ var errInternal = pubsub.NewError(pubsub.CodeInternal, "Internal server error")
 //   - a Refusal has its own status
 //   - pubsub.Errors are sent with 400, or with 200 to a client that takes
 //     application/json only and may hide the errors of another status
-//   - any other error is a 500 that tells nothing of it; the caller logs it
+//   - any other error is a fault of the server: a 503 that tells nothing of it
+//     but that it may pass; the caller logs it
 //
 // Errors are found by errors.As, so they may be wrapped.
 func Respond(accept string, result json.RawMessage, err error) Response {
@@ -50,7 +54,7 @@ func Respond(accept string, result json.RawMessage, err error) Response {
 	if list, ok := errors.AsType[pubsub.Errors](err); ok {
 		return respond(media, status, encode(list...))
 	}
-	return respond(media, http.StatusInternalServerError, encode(errInternal))
+	return respond(media, http.StatusServiceUnavailable, encode(errUnavailable))
 }
 
 func respond(media string, status int, body []byte) Response {

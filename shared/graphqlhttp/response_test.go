@@ -29,8 +29,8 @@ func TestStatusAndBodyOfEachOutcome(t *testing.T) {
 		legacy = "application/json"
 		modern = "application/graphql-response+json"
 
-		no       = `{"errors":[{"message":"no","extensions":{"code":"%s"}}]}`
-		internal = `{"errors":[{"message":"Internal server error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}`
+		no          = `{"errors":[{"message":"no","extensions":{"code":"%s"}}]}`
+		unavailable = `{"errors":[{"message":"The request could not be answered; try again.","extensions":{"code":"UNAVAILABLE"}}]}`
 	)
 	for document, test := range map[string]struct {
 		legacy, modern int
@@ -43,7 +43,7 @@ func TestStatusAndBodyOfEachOutcome(t *testing.T) {
 		"{":                           {200, 400, fmt.Sprintf(no, pubsub.CodeParse)},
 		"{ unknown }":                 {200, 400, fmt.Sprintf(no, pubsub.CodeValidation)},
 		"query CoerceFailure":         {200, 400, fmt.Sprintf(no, pubsub.CodeInput)},
-		"{ broken }":                  {500, 500, internal},
+		"{ broken }":                  {503, 503, unavailable},
 		"subscription { __typename }": {200, 400, `{"errors":[{"message":"Subscriptions are served over WebSocket, not HTTP.","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}`},
 	} {
 		t.Run(document, func(t *testing.T) {

@@ -2,8 +2,15 @@
 // of Subwire needs around the npm client graphql-ws. It is plain JavaScript with
 // JSDoc types, so that pages and Node programs import the same file.
 
-/** Whether the server refused the connection and said why: trying again would not help. */
-export const isRefusal = (error) => String(error?.message).includes('connection_error: ');
+// Reasons that may have passed by the next attempt. The payload of the message
+// says it by its member retry; graphql-ws tells no more of it than the type.
+const passing = /^(4408 |4500 |4401 (Token|Connection) expired|4403 Too many connections)/;
+
+/** Whether the server refused the connection, and trying again would not help. */
+export const isRefusal = (error) => {
+  const [, reason] = String(error?.message).split('connection_error: ');
+  return reason !== undefined && !passing.test(reason);
+};
 
 /** How long to wait before the next attempt, in ms: 1 s, then twice as long each time up to 30 s, less up to half of it at random. */
 export const waitTime = (attempts) => Math.min(1000 * 2 ** attempts, 30_000) * (1 - Math.random() / 2);

@@ -31,6 +31,9 @@ export class Observed<T> {
 /** The reason in a refusal: `connection_error: 4401 Unauthorized`. */
 export const reasonOf = (e: Error): string => /connection_error: ([^"]+)/.exec(e.message)?.[1] ?? e.message;
 
+/** Whether the connection ended for good: an expired token cannot be renewed by this page. */
+const isFinal = (e: unknown): boolean => isRefusal(e) || /connection_error: 4401 Token expired/.test(String((e as Error)?.message));
+
 /** What says who the user is, in HTTP and on the socket. */
 export const authorization = (token: string): Record<string, string> => (token ? { Authorization: `Bearer ${token}` } : {});
 
@@ -44,6 +47,7 @@ export function openSocket(url: string, token: string): { client: Client; status
     url,
     connectionParams: authorization(token),
     keepAlive,
+    shouldRetry: (e) => !isFinal(e),
     retryWait: async (retries) => {
       const wait = waitTime(retries);
       status.set({ state: 'reconnecting', at: Date.now() + wait });
@@ -58,7 +62,7 @@ export function openSocket(url: string, token: string): { client: Client; status
       connected: () => status.set({ state: 'live' }),
       message: () => (heard = Date.now()),
       error: (e) => {
-        if (isRefusal(e)) status.set({ state: 'refused', reason: reasonOf(e as Error) });
+        if (isFinal(e)) status.set({ state: 'refused', reason: reasonOf(e as Error) });
       },
     },
   });
