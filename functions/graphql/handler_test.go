@@ -155,6 +155,30 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// A fault of the store is the server's, and may have passed by the next try.
+func TestAFaultOfTheStoreIsUnavailable(t *testing.T) {
+	t.Parallel()
+	store := memory.New()
+	store.Fault = func(string) memory.Fault { return memory.NotApplied }
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil}
+	const all = `getNewMessages(chatId: \"1\") { id }`
+	for query, status := range map[string]int{
+		"{ " + all + " }":             503,
+		"{ __typename " + all + " }":  503, // its null makes all of data null
+		`{ UNAVAILABLE: __typename }`: 200,
+		`mutation { postMessage(chatId: \"1\", content: \"a\", senderName: \"b\") { id } }`: 503,
+	} {
+		for _, accept := range []string{"application/json", "application/graphql-response+json"} {
+			e := newEvent("POST", `{"query":"`+query+`"}`)
+			e.Headers["accept"] = accept
+			r, err := h.handle(t.Context(), e)
+			if err != nil || r.StatusCode != status || strings.Contains(r.Body, `"code":"UNAVAILABLE"`) != (status == 503) {
+				t.Errorf("%s: got %+v, %v", query, r, err)
+			}
+		}
+	}
+}
+
 // With a list of documents only those run, by themselves or by their hash.
 func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	t.Parallel()

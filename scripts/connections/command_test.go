@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"subwire/shared/memory"
@@ -81,21 +82,31 @@ func TestCloseEndsTheChosenConnections(t *testing.T) {
 	}
 }
 
+// stuck cannot close one socket.
+type stuck struct {
+	*memory.Gateway
+	id string
+}
+
+func (s stuck) Delete(ctx context.Context, id string) error {
+	if id == s.id {
+		return pubsub.ErrBusy
+	}
+	return s.Gateway.Delete(ctx, id)
+}
+
 func TestCloseGoesOnAfterAFailure(t *testing.T) {
 	t.Parallel()
-	tool, s, gateway, _ := setup(t)
-	gateway.Fault = func(id string, _ []byte) (bool, error) {
-		if id == "c1" {
-			return false, pubsub.ErrBusy
+	synctest.Test(t, func(t *testing.T) {
+		tool, s, gateway, _ := setup(t)
+		tool.gateway = stuck{gateway, "c1"}
+		if err := tool.close(t.Context(), options{all: true, yes: true}); err == nil || !strings.Contains(err.Error(), "1 could not") {
+			t.Errorf("got %v", err)
 		}
-		return true, nil
-	}
-	if err := tool.close(t.Context(), options{all: true, yes: true}); err == nil || !strings.Contains(err.Error(), "1 could not") {
-		t.Errorf("got %v", err)
-	}
-	if got := gateway.Sockets(); len(got) != 1 || len(s.Contents().Subscriptions) != 0 {
-		t.Errorf("open: %v; stored: %+v", got, s.Contents().Subscriptions)
-	}
+		if got := gateway.Sockets(); len(got) != 1 || len(s.Contents().Subscriptions) != 0 {
+			t.Errorf("open: %v; stored: %+v", got, s.Contents().Subscriptions)
+		}
+	})
 }
 
 func TestListAndShow(t *testing.T) {

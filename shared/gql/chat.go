@@ -134,7 +134,7 @@ func (c Chat) getNewMessages(p graphql.ResolveParams) (any, error) {
 	}
 	found, err := c.Store.Messages(p.Context, chatID, after, before, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read messages: %w", err)
+		return nil, Unavailable(fmt.Errorf("read messages: %w", err))
 	}
 	return found, nil
 }
@@ -158,7 +158,7 @@ func (c Chat) postMessage(p graphql.ResolveParams) (any, error) {
 	ctx, cancel := context.WithTimeout(p.Context, chat.WriteTime)
 	defer cancel()
 	if err := c.Store.PutMessage(ctx, m); err != nil {
-		return nil, fmt.Errorf("write message: %w", err)
+		return nil, Unavailable(fmt.Errorf("write message: %w", err))
 	}
 	return m, nil
 }

@@ -16,9 +16,20 @@ type refused struct {
 }
 
 // Refuse marks an error of a resolver or a Topic as the client's: it is shown
-// with the code in extensions.code. All other errors are shown as "Internal
-// server error" and logged.
+// with the code in extensions.code. All other errors but Unavailable ones are
+// shown as "Internal server error" and logged.
 func Refuse(code string, err error) error { return refused{code, err} }
+
+// Unavailable marks an error of a resolver as a fault of the server that may
+// have passed by the next try, such as a store's. It is logged, and the client
+// told no more than that.
+func Unavailable(err error) error { return unavailable{err} }
+
+type unavailable struct{ error }
+
+func (u unavailable) Unwrap() error { return u.error }
+
+const unavailableMessage = "The request could not be answered; try again."
 
 // refusedAs turns a refusal into the Errors that a client is sent. Any other
 // error stays what it is.
@@ -57,6 +68,9 @@ func (e *Executor) errors(t text, code string, found []gqlerrors.FormattedError)
 		switch {
 		case errors.As(cause, &r):
 			shown.Extensions["code"], shown.Message = r.code, r.Error()
+		case isUnavailable(cause):
+			shown.Extensions["code"], shown.Message = pubsub.CodeUnavailable, unavailableMessage
+			e.log.Error("resolver failed", "error", f.Message)
 		case cause != nil || code == pubsub.CodeInternal:
 			shown.Extensions["code"], shown.Message = pubsub.CodeInternal, internalMessage
 			e.log.Error("resolver failed", "error", f.Message)
@@ -64,6 +78,11 @@ func (e *Executor) errors(t text, code string, found []gqlerrors.FormattedError)
 		out = append(out, shown)
 	}
 	return out
+}
+
+func isUnavailable(err error) bool {
+	_, is := errors.AsType[unavailable](err)
+	return is
 }
 
 // maxMessageBytes is the longest message that a client is sent.

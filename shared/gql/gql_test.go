@@ -211,7 +211,7 @@ func TestErrorsOfTheServerAreHidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := string(got); strings.Contains(s, "secret") || !strings.Contains(s, pubsub.CodeInternal) {
+	if s := string(got); strings.Contains(s, "secret") || !strings.Contains(s, pubsub.CodeUnavailable) {
 		t.Errorf("got %s", s)
 	}
 }

@@ -1,6 +1,7 @@
 package graphqlhttp
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -25,6 +26,8 @@ var (
 //
 //   - a result is sent as it is, with 200; with 400 if it has no data and the
 //     client takes application/graphql-response+json
+//   - a result without data for which the server was to blame (an error with
+//     the code UNAVAILABLE) is sent with 503
 //   - a Refusal has its own status
 //   - pubsub.Errors are sent with 400, or with 200 to a client that takes
 //     application/json only and may hide the errors of another status
@@ -39,6 +42,9 @@ func Respond(accept string, result json.RawMessage, err error) Response {
 		status = http.StatusBadRequest
 	}
 	if err == nil {
+		if isUnavailable(result) {
+			status = http.StatusServiceUnavailable
+		}
 		return respond(media, status, result)
 	}
 	if r, ok := errors.AsType[Refusal](err); ok {
@@ -73,6 +79,31 @@ func encode(list ...pubsub.Error) []byte {
 		return encode(errInternal)
 	}
 	return body
+}
+
+// isUnavailable reports whether an execution result has no data, or null for it,
+// and says that another try may succeed.
+func isUnavailable(result json.RawMessage) bool {
+	if !bytes.Contains(result, []byte(pubsub.CodeUnavailable)) { // nearly always
+		return false
+	}
+	var r struct {
+		Data   any `json:"data"`
+		Errors []struct {
+			Extensions struct {
+				Code string `json:"code"`
+			} `json:"extensions"`
+		} `json:"errors"`
+	}
+	if err := json.Unmarshal(result, &r); err != nil || r.Data != nil {
+		return false
+	}
+	for _, e := range r.Errors {
+		if e.Extensions.Code == pubsub.CodeUnavailable {
+			return true
+		}
+	}
+	return false
 }
 
 // hasData reports whether an execution result has the member data, be it null.
