@@ -22,8 +22,21 @@ const goneLook = 50 * time.Millisecond
 // pubsub.ErrGone, pubsub.ErrTooLarge, any other when time was up; then the
 // client may have got the frame all the same.
 func post(ctx context.Context, g Gateway, connectionID string, reserve time.Duration, frame []byte) error {
-	looked := false
+	return postUnless(ctx, g, connectionID, reserve, frame, nil)
+}
+
+// postUnless is post that asks before it tries again whether the frame is still
+// to be sent: an error of ended that is decided says that it is not.
+func postUnless(ctx context.Context, g Gateway, connectionID string, reserve time.Duration, frame []byte,
+	ended func(ctx context.Context) error) error {
+	looked, first := false, true
 	return again(ctx, reserve, func(ctx context.Context) error {
+		if !first && ended != nil {
+			if err := ended(ctx); err != nil && decided(err) {
+				return err
+			}
+		}
+		first = false
 		err := g.Post(ctx, connectionID, frame)
 		if !errors.Is(err, pubsub.ErrGone) || looked || !sleep(ctx, goneLook+rand.N(goneLook)) {
 			return err
@@ -78,20 +91,39 @@ func Refuse(ctx context.Context, g Gateway, connectionID string, why transportws
 	return closeSocket(ctx, g, connectionID)
 }
 
-// answer posts what the client waits for. An operation that was answered is
-// ended in the store, or never began there: a client that cannot be told would
-// wait for ever. So the last resort is to close its socket. It connects again
-// and starts anew what it still wants.
-func (s *Session) answer(ctx context.Context, m Message, frame []byte) error {
-	err := post(ctx, s.Gateway, m.ConnectionID, closeReserve, frame)
+// answer posts what the client of an operation waits for, and reports whether it
+// may wait for more. An operation that is answered has ended in the store, or
+// never began there: a client that cannot be told would wait for ever. So the
+// last resort is to close its socket: it connects again, and starts anew what it
+// still wants.
+func (s *Session) answer(ctx context.Context, m Message, id string, frame []byte) (waits bool, err error) {
+	err = postUnless(ctx, s.Gateway, m.ConnectionID, closeReserve, frame, func(ctx context.Context) error { return s.succeeded(ctx, m, id) })
 	switch {
-	case err == nil, errors.Is(err, pubsub.ErrTooLarge):
-		return err
+	case err == nil:
+		return true, nil
+	case errors.Is(err, pubsub.ErrCompleted):
+		return false, nil
+	case errors.Is(err, pubsub.ErrTooLarge):
+		return false, err
 	case errors.Is(err, pubsub.ErrGone):
-		return s.forget(ctx, m.ConnectionID)
+		return false, s.forget(ctx, m.ConnectionID)
 	default:
-		return errors.Join(fmt.Errorf("post answer: %w", err), s.forget(ctx, m.ConnectionID))
+		return false, errors.Join(fmt.Errorf("post answer: %w", err), s.forget(ctx, m.ConnectionID))
 	}
+}
+
+// succeeded returns ErrCompleted when the client has begun another operation with
+// the id: it has heard the end of this one, though the gateway did not say so,
+// or has ended it. What is posted again now would be taken for the other's.
+func (s *Session) succeeded(ctx context.Context, m Message, id string) error {
+	c, err := s.Connections.Connection(ctx, m.ConnectionID)
+	if err != nil {
+		return nil // not known, or gone: the post tells
+	}
+	if other, runs := c.Operations[id]; runs && other.At.UnixMilli() > m.At.UnixMilli() {
+		return pubsub.ErrCompleted
+	}
+	return nil
 }
 
 // pongTime is how long a pong is tried. After about ten seconds clients take

@@ -262,6 +262,58 @@ func TestAnswersWaitForABusyClient(t *testing.T) {
 	}
 }
 
+// The gateway took a frame and did not say so. The client has begun another
+// operation with the id when the frame would be posted again.
+func TestAnIDUsedAgainIsNotEndedByItsPredecessor(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ document, last string }{
+		"Complete": {"query", `"complete"`},
+		"Error":    {"fail", `"error"`},
+		"Next":     {"stop", `"next"`}, // which its client completes meanwhile
+		"Replayed": {"x", `"0002"`},    // likewise
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t)
+				b.Executor = executor{during: func() {}}
+				if name == "Replayed" {
+					b.Executor = &history{log: events(1, 3)}
+				}
+				if err := b.send(t.Context(), initFrame); err != nil {
+					t.Fatal(err)
+				}
+				posts := 0
+				b.gateway.Fault = func(_ string, frame []byte) (bool, error) {
+					if !strings.Contains(string(frame), tc.last) {
+						return true, nil
+					}
+					if posts++; posts > 1 {
+						return true, nil
+					}
+					if err := b.invoke(t, `{"id":"1","type":"complete"}`); err != nil {
+						t.Error(err)
+					}
+					b.Executor = executor{}
+					if err := b.invoke(t, subscribe("1", "subscription")); err != nil {
+						t.Error(err)
+					}
+					return true, pubsub.ErrBusy
+				}
+				if err := b.invoke(t, subscribe("1", tc.document)); err != nil {
+					t.Error(err)
+				}
+				if frames := b.gateway.Frames("c"); posts != 1 || !strings.Contains(frames[len(frames)-1], tc.last) {
+					t.Errorf("the client got %q", frames)
+				}
+				if n := len(b.store.Contents().Subscriptions); n != 1 {
+					t.Errorf("%d subscriptions are left", n)
+				}
+			})
+		})
+	}
+}
+
 // A client that cannot be told for as long as an invocation lasts must not wait
 // for ever: its socket is closed, and it connects again. A pong is no reason.
 func TestAClientThatCannotBeToldIsClosed(t *testing.T) {

@@ -104,14 +104,14 @@ func (s *Session) run(ctx context.Context, m Message, id string, x pubsub.Execut
 	if err != nil {
 		return s.fail(ctx, m, id, err)
 	}
-	err = s.answer(ctx, m, transportws.AppendNext(nil, id, payload))
-	switch {
-	case errors.Is(err, pubsub.ErrTooLarge):
+	waits, err := s.answer(ctx, m, id, transportws.AppendNext(nil, id, payload))
+	if errors.Is(err, pubsub.ErrTooLarge) {
 		return s.fail(ctx, m, id, tooLarge())
-	case err != nil:
-		return err
 	}
-	return s.answer(ctx, m, transportws.AppendComplete(nil, id))
+	if waits {
+		_, err = s.answer(ctx, m, id, transportws.AppendComplete(nil, id))
+	}
+	return err
 }
 
 func runWithin(ctx context.Context, x pubsub.Executable) (json.RawMessage, error) {
@@ -141,5 +141,6 @@ func (s *Session) fail(ctx context.Context, m Message, id string, why error) err
 	if err != nil {
 		return fmt.Errorf("encode errors: %w", err)
 	}
-	return s.answer(ctx, m, transportws.AppendError(nil, id, payload))
+	_, err = s.answer(ctx, m, id, transportws.AppendError(nil, id, payload))
+	return err
 }

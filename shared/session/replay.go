@@ -182,7 +182,7 @@ func (r *replay) deliver(ctx context.Context, e pubsub.Event) error {
 	if err != nil {
 		return fmt.Errorf("execute with event %s: %w", e.ID, err)
 	}
-	return post(ctx, r.session.Gateway, r.message.ConnectionID, 0, transportws.AppendNext(nil, r.id, payload))
+	return postUnless(ctx, r.session.Gateway, r.message.ConnectionID, 0, transportws.AppendNext(nil, r.id, payload), r.look)
 }
 
 // look returns ErrCompleted when the operation does not run any more.
