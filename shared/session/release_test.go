@@ -71,6 +71,27 @@ func TestARefusedHandshakeIsNotCounted(t *testing.T) {
 	}
 }
 
+// The count is released also when there is no time left for anything.
+func TestAHandshakeThatIsCutShortIsNotCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		store := memory.New()
+		store.Fault = func(m string) memory.Fault {
+			if m == "PutConnection" {
+				cancel()
+			}
+			return memory.NoFault
+		}
+		c := session.Connector{Connections: store, Checks: &checks{}, Origins: []string{"*"}, MaxPerAddress: 1, TTL: time.Hour}
+		status, err := c.Connect(ctx, session.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"})
+		if status == http.StatusOK || err == nil || !isFree(t, store, "address/192.0.2.1/32") {
+			t.Errorf("got %d, %v", status, err)
+		}
+	})
+}
+
 // A fault that passes is not seen by a client that opens a socket either.
 func TestAHandshakeWaits(t *testing.T) {
 	t.Parallel()

@@ -384,6 +384,44 @@ func TestReplaysOfAConnectionAreBounded(t *testing.T) {
 	})
 }
 
+// Once a subscription is listed, what it still misses is a hole before its live
+// events. The client hears of it before the hole is older than what its next
+// replay repeats, although the subscription cannot be ended.
+func TestAHoleIsToldInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &history{log: events(1, 10)}
+		b := resumable(t, h)
+		var lastRead, told time.Time
+		h.read = func(n int) error {
+			if n == 1 {
+				lastRead = time.Now()
+			} else {
+				h.log = events(1, 11)
+			}
+			return nil
+		}
+		b.store.Fault = func(m string) memory.Fault {
+			return map[bool]memory.Fault{true: memory.NotApplied}[m == "DeleteSubscription"]
+		}
+		b.gateway.Fault = func(_ string, frame []byte) (bool, error) {
+			if strings.Contains(string(frame), `"error"`) {
+				told = time.Now()
+			}
+			if strings.Contains(string(frame), `"0011"`) {
+				return false, pubsub.ErrBusy
+			}
+			return true, nil
+		}
+		if err := b.invoke(t, subscribe("1", "x")); err != nil {
+			t.Error(err)
+		}
+		if took := told.Sub(lastRead); told.IsZero() || took > pubsub.SettleTime {
+			t.Errorf("the client was told after %s", took)
+		}
+	})
+}
+
 // A replay ends in time for the client to be told, and for its next one to
 // overlap with what it has got meanwhile.
 func TestAReplayThatTakesTooLongEndsWithAnError(t *testing.T) {
