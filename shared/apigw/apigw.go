@@ -16,7 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"subwire/shared/pubsub"
 )
@@ -76,9 +75,10 @@ func pooled(client aws.HTTPClient, n int) aws.HTTPClient {
 }
 
 // Post sends one frame of text to the client. Errors: pubsub.ErrGone when the
-// connection no longer exists; pubsub.ErrBusy when the same post may succeed
-// later, or has succeeded without our hearing of it; pubsub.ErrTooLarge; the
-// error of ctx when that ended first.
+// gateway says that the connection does not exist, which it may say of one that
+// does; pubsub.ErrTooLarge; the error of ctx when that ended first;
+// pubsub.ErrBusy for all else: the same post may succeed later, or has succeeded
+// without our hearing of it. Errors about an answer have a method Reason.
 func (c *Client) Post(ctx context.Context, connectionID string, frame []byte) error {
 	if err := c.post(ctx, connectionID, frame); err != nil {
 		return fmt.Errorf("post to connection %s: %w", connectionID, err)
@@ -93,16 +93,16 @@ func (c *Client) post(ctx context.Context, connectionID string, frame []byte) er
 		_, err := c.api.PostToConnection(callCtx, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connectionID, Data: frame})
 		return translate(ctx, err)
 	}
-	status, err := c.poster.post(ctx, time.Now().Add(c.timeout), connectionID, frame)
-	if status != 0 {
-		return translateStatus(status, err)
+	a, err := c.poster.post(ctx, time.Now().Add(c.timeout), connectionID, frame)
+	if err != nil {
+		return translateFailure(ctx, err)
 	}
-	return translateFailure(ctx, err)
+	return a.verdict()
 }
 
 // Delete closes the socket; the client sees code 1000 and no reason. One that
-// is gone is no error. Errors: pubsub.ErrBusy; the error of ctx when that
-// ended first.
+// is gone is no error. Errors: pubsub.ErrBusy, as of Post; the error of ctx when
+// that ended first.
 func (c *Client) Delete(ctx context.Context, connectionID string) error {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -114,46 +114,4 @@ func (c *Client) Delete(ctx context.Context, connectionID string) error {
 		return nil
 	}
 	return fmt.Errorf("delete connection %s: %w", connectionID, err)
-}
-
-// translate says what err, the result of a call made for ctx, means. What the
-// gateway answered counts before ctx, and both before the SDK's error types: a
-// 410 whose body is not JSON is no GoneException. Causes are kept as text, so
-// that our own deadline is not taken for the end of ctx.
-func translate(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) && answer.HTTPStatusCode() != 0 {
-		return translateStatus(answer.HTTPStatusCode(), err)
-	}
-	return translateFailure(ctx, err)
-}
-
-// translateFailure says what an error means without an answer.
-func translateFailure(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w (%v)", ctx.Err(), err)
-	}
-	var bySDK *smithyhttp.RequestSendError
-	var byUs unsent
-	if errors.As(err, &bySDK) || errors.As(err, &byUs) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %v", pubsub.ErrBusy, err)
-	}
-	return err
-}
-
-func translateStatus(status int, err error) error {
-	switch {
-	case status < http.StatusMultipleChoices:
-		return nil // it was done; only the rest of the answer was lost
-	case status == http.StatusGone, status == http.StatusBadRequest: // 400: an id that no connection can have
-		return fmt.Errorf("%w: %v", pubsub.ErrGone, err)
-	case status == http.StatusRequestEntityTooLarge:
-		return fmt.Errorf("%w: %v", pubsub.ErrTooLarge, err)
-	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
-		return fmt.Errorf("%w: %v", pubsub.ErrBusy, err)
-	}
-	return err
 }

@@ -40,10 +40,11 @@ type pool struct {
 // conn is one connection, used by one caller at a time.
 type conn struct {
 	net.Conn
+	wire    *wire // below TLS
 	reader  *bufio.Reader
 	request []byte // room for the next one
 	reused  bool
-	since   time.Time // idle since
+	since   time.Time // idle since, by the wall clock: another may stand still while the process is frozen
 }
 
 // newPool returns a pool that connects as the transport would, but for
@@ -71,37 +72,63 @@ func newPool(u *url.URL, t *http.Transport, size int) *pool {
 	return p
 }
 
-// get returns an idle connection, if there is a recent one, or a new one.
+// get returns an idle connection, if there is a recent one where all is quiet,
+// or a new one.
 func (p *pool) get(ctx context.Context, deadline time.Time) (*conn, error) {
+	for {
+		c := p.latest()
+		if c == nil {
+			return p.connect(ctx, deadline)
+		}
+		if c.wire.quiet(c.reader) {
+			return c, nil
+		}
+		c.Close()
+	}
+}
+
+// latest takes the idle connection that was used last, or nil.
+func (p *pool) latest() *conn {
 	p.mu.Lock()
-	if n := len(p.idle); n > 0 && time.Since(p.idle[n-1].since) < maxIdle {
+	n := len(p.idle)
+	if n > 0 && time.Now().Round(0).Sub(p.idle[n-1].since) < maxIdle {
 		c := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		return c, nil
+		return c
 	}
 	p.mu.Unlock()
-	p.close() // they are older still
+	if n > 0 {
+		p.close() // they are older still
+	}
+	return nil
+}
+
+// connect returns a new connection.
+func (p *pool) connect(ctx context.Context, deadline time.Time) (*conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	raw, err := p.dial(ctx, "tcp", p.address)
 	if err != nil {
 		return nil, err // it names the address
 	}
+	w := newWire(raw)
+	c := &conn{Conn: w, wire: w}
 	if p.tls != nil {
-		secure := tls.Client(raw, p.tls)
+		secure := tls.Client(w, p.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			raw.Close()
 			return nil, fmt.Errorf("TLS handshake: %w", err)
 		}
-		raw = secure
+		c.Conn = secure
 	}
-	return &conn{Conn: raw, reader: bufio.NewReader(raw)}, nil
+	c.reader = bufio.NewReader(c.Conn)
+	return c, nil
 }
 
 // put keeps a connection that can be used again.
 func (p *pool) put(c *conn) {
-	c.reused, c.since = true, time.Now()
+	c.reused, c.since = true, time.Now().Round(0)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.idle) < p.size {
@@ -121,19 +148,11 @@ func (p *pool) close() {
 	p.idle = nil
 }
 
-// answer is what is of interest of a response. It is zero when there was none.
-type answer struct {
-	status    int
-	date      string // header Date
-	errorType string // header X-Amzn-ErrorType
-	keep      bool   // the connection can be used again
-}
-
 // exchange writes c.request and reads the answer, until the deadline or the
-// end of ctx.
+// end of ctx. It returns an answer or an error.
 func (c *conn) exchange(ctx context.Context, deadline time.Time) (answer, error) {
 	if err := c.SetDeadline(deadline); err != nil {
-		return answer{}, err
+		return answer{}, fmt.Errorf("set deadline: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	_, err := c.Write(c.request)
@@ -141,24 +160,38 @@ func (c *conn) exchange(ctx context.Context, deadline time.Time) (answer, error)
 	if !stop() || err != nil {
 		a.keep = false
 	}
-	if a.status != 0 {
-		return a, nil
+	switch {
+	case a.status == 0:
+		return answer{}, cmp.Or(err, readErr)
+	case err != nil && a.succeeded(): // of a request that was not sent
+		return answer{}, fmt.Errorf("send request: %w", err)
 	}
-	return a, cmp.Or(err, readErr)
+	return a, nil
 }
 
-// read reads one answer with its body.
+// read reads one answer with its body. An answer whose head is not whole is
+// none; of a body that is not whole the status counts.
 func (c *conn) read() (answer, error) {
 	for {
 		r, err := http.ReadResponse(c.reader, nil)
 		if err != nil {
 			return answer{}, fmt.Errorf("read answer: %w", err)
 		}
-		n, err := io.Copy(io.Discard, io.LimitReader(r.Body, maxBody))
-		if r.StatusCode < http.StatusOK && r.StatusCode != http.StatusSwitchingProtocols {
+		a := answer{status: r.StatusCode}
+		var said []byte
+		if !a.succeeded() {
+			a.date = r.Header.Get("Date")
+			said, err = io.ReadAll(io.LimitReader(r.Body, maxError))
+		}
+		n, restErr := io.Copy(io.Discard, io.LimitReader(r.Body, maxBody))
+		err = cmp.Or(err, restErr)
+		if !a.succeeded() {
+			a.explain(r.Header.Get("X-Amzn-ErrorType"), said, err == nil && n == 0)
+		}
+		if a.status < http.StatusOK && a.status != http.StatusSwitchingProtocols {
 			continue
 		}
-		return answer{status: r.StatusCode, date: r.Header.Get("Date"), errorType: r.Header.Get("X-Amzn-ErrorType"),
-			keep: err == nil && n < maxBody && !r.Close}, nil
+		a.keep = err == nil && n < maxBody && !r.Close && a.status != http.StatusSwitchingProtocols
+		return a, nil
 	}
 }

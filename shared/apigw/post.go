@@ -52,43 +52,54 @@ func cached(p aws.CredentialsProvider) aws.CredentialsProvider {
 	return aws.NewCredentialsCache(p)
 }
 
-// post posts the frame before the deadline. A status of 0 means that no answer
-// came; an error may come with a status, too.
-func (p *poster) post(ctx context.Context, deadline time.Time, connectionID string, frame []byte) (status int, err error) {
+// post posts the frame before the deadline, at most twice, and returns the
+// answer or why there was none.
+func (p *poster) post(ctx context.Context, deadline time.Time, connectionID string, frame []byte) (answer, error) {
 	credentials, err := p.credentials.Retrieve(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("credentials: %w", err)
+		return answer{}, fmt.Errorf("credentials: %w", err)
 	}
-	for {
-		c, err := p.pool.get(ctx, deadline)
-		if err != nil {
-			return 0, unsent{err}
-		}
-		now := time.Now().Add(time.Duration(p.skew.Load()))
-		c.request = p.signer.append(c.request[:0], credentials, now, connectionID, frame)
-		a, err := c.exchange(ctx, deadline)
-		if a.keep {
-			p.pool.put(c)
-		} else {
-			c.Close()
-		}
-		switch {
-		case a.status == 0 && c.reused && ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded):
-			p.pool.close() // the server closed it while it was idle, and the others with it
-			continue
-		case err != nil:
-			return a.status, unsent{err}
-		case a.status == http.StatusForbidden && p.correctClock(a.date):
-			return http.StatusServiceUnavailable, errors.New("our clock was wrong")
-		case a.status >= http.StatusMultipleChoices:
-			return a.status, fmt.Errorf("status %d %s", a.status, a.errorType)
-		}
-		return a.status, nil
+	c, err := p.pool.get(ctx, deadline)
+	if err != nil {
+		return answer{}, err
 	}
+	reused := c.reused
+	a, err := p.send(ctx, deadline, c, credentials, connectionID, frame)
+	if reused && unbelievable(a, err) && ctx.Err() == nil {
+		p.pool.close() // the server closed it while it was idle, and perhaps the others with it
+		if c, err = p.pool.connect(ctx, deadline); err != nil {
+			return answer{}, err
+		}
+		a, err = p.send(ctx, deadline, c, credentials, connectionID, frame)
+	}
+	if err == nil && a.status == http.StatusForbidden && p.correctClock(a.date) {
+		return answer{}, errors.New("our clock was wrong")
+	}
+	return a, err
 }
 
-// unsent is an error of the network.
-type unsent struct{ error }
+// unbelievable reports whether what came of a post on a connection that was
+// used before may have nothing to do with the post: the connection was closed,
+// or it is what a load balancer writes before it closes one that is idle.
+func unbelievable(a answer, err error) bool {
+	if err != nil {
+		return !errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	return a.status == http.StatusRequestTimeout
+}
+
+// send sends the signed post on the connection, and keeps that if it can.
+func (p *poster) send(ctx context.Context, deadline time.Time, c *conn, by aws.Credentials, connectionID string, frame []byte) (answer, error) {
+	now := time.Now().Add(time.Duration(p.skew.Load()))
+	c.request = p.signer.append(c.request[:0], by, now, connectionID, frame)
+	a, err := c.exchange(ctx, deadline)
+	if a.keep {
+		p.pool.put(c)
+	} else {
+		c.Close()
+	}
+	return a, err
+}
 
 // maxSkew is how wrong our clock may be before the gateway's counts; it
 // refuses signatures that differ by five minutes.
