@@ -6,6 +6,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -20,8 +21,15 @@ import (
 // Store is what the sender needs of pubsub.Store.
 type Store interface {
 	Operation(ctx context.Context, key string) (pubsub.Operation, error)
+	Connection(ctx context.Context, id string) (pubsub.Connection, error)
+	Endings
+}
+
+// Endings is how what has ended is deleted, as of pubsub.Store.
+type Endings interface {
 	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
 	DeleteConnection(ctx context.Context, id string) error
+	Unlist(ctx context.Context, s pubsub.Subscription) error
 }
 
 // Retries queues an encoded batch to be delivered again after the delay.
@@ -38,7 +46,7 @@ type DeadLetters interface {
 type Config struct {
 	Store    Store
 	Executor pubsub.Executor
-	Gateway  session.Gateway // also tells pubsub.ErrBusy apart
+	Gateway  session.Gateway // an error with a method Reason says by it why, without ids and payload
 	Retries  Retries
 	Dead     DeadLetters
 	Workers  int          // posts in flight at once, over all batches, and as many again that are slow
@@ -48,17 +56,22 @@ type Config struct {
 // Sender delivers batches. It may deliver several at once.
 type Sender struct {
 	Config
+	pace        *pace
 	slots       slots
 	stragglers  stragglers
 	executables *lru.Cache[string, pubsub.Executable] // by operation key
 	served      *lru.Cache[service, struct{}]         // of batches that will come again
 }
 
-// service is one event for one target.
+// service is one event for one subscription, whatever its viewer's place in the
+// batch is. A later operation with the same id is another one.
 type service struct {
-	event  string
-	target fanout.Target
+	event string
+	place place
+	at    int64 // as of fanout.Target
 }
+
+func serviceOf(event string, t fanout.Target) service { return service{event, placeOf(t), t.At} }
 
 const (
 	// cachedOperations is how many parsed operations a sender keeps. Clients of
@@ -75,7 +88,8 @@ func New(c Config) *Sender {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Sender{Config: c, slots: newSlots(c.Workers), stragglers: stragglers{last: map[fanout.Target]chan struct{}{}},
+	p := newPace()
+	return &Sender{Config: c, pace: p, slots: newSlots(c.Workers, p), stragglers: stragglers{last: map[place]chan struct{}{}},
 		executables: newCache[string, pubsub.Executable](cachedOperations),
 		served:      newCache[service, struct{}](rememberedServices)}
 }
@@ -88,29 +102,32 @@ func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
 	return c
 }
 
-// Report counts the targets of a batch by outcome.
+// Report counts the targets of a batch by outcome. Unless the delivery fails,
+// they are all of its targets.
 type Report struct {
 	Delivered int // posted, be it a result or the error that ends the operation
 	Gone      int // the connection did not exist any more and was deleted
 	Expired   int // the connection's time was up: it was told and deleted
 	Retried   int // queued for later
-	Parked    int // tried too often and put to the dead letters
-	Dropped   int // cannot be delivered, and trying again would not help
-	Skipped   int // served when this process had the batch before
+	Parked    int // tried too often, or too large to be queued, and put to the dead letters
+	Skipped   int // served when this process had the batch before, or their operation had ended
 }
 
-// Deliver brings an encoded batch to all of its targets. Targets that were not
-// served when ctx ends are queued for later; what is no batch is parked. An
-// error means that some could neither be served nor kept: deliver the message
-// again. Delivery is at least once.
+// Deliver brings an encoded batch to all of its targets. What is no batch is
+// parked. An error means that some targets could neither be served nor kept, or
+// that ctx ended before they were tried: deliver the message again. Delivery is
+// at least once.
 func (s *Sender) Deliver(ctx context.Context, body []byte) (Report, error) {
-	d := s.begin(ctx, body)
+	w := s.open(ctx)
+	defer w.close()
+	d := s.begin(w, body)
 	<-d.done
 	return d.report, d.err
 }
 
 // pending is one batch on its way.
 type pending struct {
+	round  *round        // nil for what is no batch
 	done   chan struct{} // closed when what follows is known
 	report Report
 	err    error
@@ -126,30 +143,35 @@ func (d *pending) failed() bool {
 	}
 }
 
-// begin delivers a batch and returns when only stragglers are left.
-func (s *Sender) begin(ctx context.Context, body []byte) *pending {
+// begin delivers a batch and returns when only stragglers are left. A batch of
+// a newer release fails, and so waits for the newer sender.
+func (s *Sender) begin(w *window, body []byte) *pending {
 	d := &pending{done: make(chan struct{})}
 	b, err := fanout.Decode(body)
 	if err != nil {
-		d.err = s.park(ctx, body, err.Error())
+		if d.err = err; !errors.Is(err, fanout.ErrNewer) {
+			d.err = s.park(w.trying, body, err.Error())
+		}
 		close(d.done)
 		return d
 	}
-	r := &round{sender: s, batch: b, posts: make(chan post), left: map[string][]fanout.Target{}, closed: map[string]bool{}}
-	r.run(ctx)
+	r := &round{sender: s, window: w, body: body, batch: b, posts: make(chan post),
+		left: map[string][]fanout.Target{}, untried: map[string][]fanout.Target{}, ended: map[string]func() error{}}
+	d.round = r
+	r.run()
 	go func() {
 		defer close(d.done)
 		r.work.Wait()
-		if d.err = r.keepLeft(ctx); d.err != nil {
+		if d.err = r.keepLeft(w.trying); d.err != nil {
 			r.rememberServed()
 		}
 		d.report = r.report
-		s.Log.Info("batch delivered", "event", b.Event.ID, "attempt", b.Attempt, "outcome", r.report)
+		s.Log.Info("batch delivered", "event", b.Event.ID, "attempt", b.Attempt, "outcome", r.report, "last refusal", r.reason)
 	}()
 	return d
 }
 
-// park puts a message to the dead letters.
+// park puts a message to the dead letters, also when ctx has ended.
 func (s *Sender) park(ctx context.Context, body []byte, reason string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
 	defer cancel()

@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
@@ -41,13 +43,27 @@ func (e *execution) answer(ctx context.Context, t fanout.Target) (*answer, error
 	return &o.answer, o.err
 }
 
+// errPanicked is the outcome of an execution that panicked. What the panic says
+// may hold data, so nobody hears of it.
+var errPanicked = errors.New("policy or resolver panicked")
+
 // run executes for the viewer, unless another's result will do. Whether the
-// viewer may have the event at all is asked for each.
-func (e *execution) run(ctx context.Context, v pubsub.Viewer) *outcome {
+// viewer may have the event at all is asked for each. A panic is the fault of
+// this operation, so that others go on.
+func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.round.sender.Log.Error(errPanicked.Error(), "event", e.round.batch.Event.ID, "operation", e.operation,
+				"type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			o = newOutcome(nil, errPanicked)
+		}
+	}()
 	if !e.prepared {
-		e.prepared = true
+		e.prepared, e.shared = true, newOutcome(nil, errPanicked) // in case that it does
 		var err error
-		if e.executable, err = e.round.sender.executable(ctx, e.operation); err != nil {
+		e.executable, err = e.round.sender.executable(ctx, e.operation)
+		e.shared = nil
+		if err != nil {
 			e.shared = newOutcome(nil, err)
 		}
 	}
@@ -60,7 +76,7 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) *outcome {
 		return e.shared
 	}
 	ctx = pubsub.WithViewer(ctx, v)
-	o := newOutcome(e.executable.Run(ctx, &e.round.batch.Event))
+	o = newOutcome(e.executable.Run(ctx, &e.round.batch.Event))
 	if !pubsub.ViewerRead(ctx) {
 		e.shared = o
 	}

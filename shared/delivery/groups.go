@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -9,53 +10,100 @@ import (
 
 // Result is what became of the messages of a group.
 type Result struct {
-	Done int   // so many succeeded, from the first; the rest must be received again
-	Err  error // why the next one failed; nil when all succeeded
+	Done int   // how many succeeded, from the first; the rest must be received again
+	Err  error // why the next one failed or was not begun; nil when all succeeded
 }
 
 // DeliverGroups delivers the messages of several message groups: the groups
 // side by side, the messages of each in order. A message does not wait for
 // the stragglers of the one before: only their own next events do. A group
-// begins no further message after a failure: what follows must not overtake it.
+// begins no further message after a failure, or when ctx has ended: what
+// follows must not overtake it.
 func (s *Sender) DeliverGroups(ctx context.Context, groups [][]string) []Result {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	w := s.open(ctx)
+	defer w.close()
 	begun := time.Now()
 	deliveries := make([][]*pending, len(groups))
 	var others sync.WaitGroup
 	for i, group := range groups {
 		others.Go(func() {
 			for _, body := range group {
-				if slices.ContainsFunc(deliveries[i], (*pending).failed) {
+				if ctx.Err() != nil || slices.ContainsFunc(deliveries[i], (*pending).failed) {
 					return
 				}
-				deliveries[i] = append(deliveries[i], s.begin(ctx, []byte(body)))
+				deliveries[i] = append(deliveries[i], s.begin(w, []byte(body)))
 			}
 		})
 	}
 	others.Wait()
-	patience := time.AfterFunc(patience(time.Since(begun)), cancel)
-	defer patience.Stop()
+	s.awaitStragglers(w, slices.Concat(deliveries...), time.Since(begun))
 	results := make([]Result, len(groups))
 	for i, group := range deliveries {
 		results[i] = result(group)
+		if r := &results[i]; r.Err == nil && len(group) < len(groups[i]) {
+			r.Err = fmt.Errorf("begin batch: %w", context.Cause(ctx))
+		}
 	}
 	return results
 }
 
+// moment is after how long it is asked again whether stragglers are worth the
+// wait.
+const moment = 250 * time.Millisecond
+
 // patience is how long stragglers are waited for once all others are served,
-// which took so long. What they cost is little then; in a hurry, they are
+// which took that long. What they cost is little then; in a hurry, they are
 // queued.
 func patience(took time.Duration) time.Duration { return max(time.Second-took, took/50) }
 
-// result waits for all deliveries of a group.
+// awaitStragglers waits until all is settled, or until the stragglers cost the
+// others too much. Where most targets straggle it is not they that are slow,
+// and few wait for them: they go on as long as posts succeed.
+func (s *Sender) awaitStragglers(w *window, deliveries []*pending, took time.Duration) {
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		for _, d := range deliveries {
+			<-d.done
+		}
+	}()
+	for wait := patience(took); ; wait = moment {
+		select {
+		case <-settled:
+			return
+		case <-time.After(wait):
+		}
+		if !s.pace.moves() || !mostStraggle(deliveries) {
+			w.stop()
+			return
+		}
+	}
+}
+
+func mostStraggle(deliveries []*pending) bool {
+	straggled, targets := 0, 0
+	for _, d := range deliveries {
+		if d.round != nil {
+			straggled += int(d.round.straggled.Load())
+			targets += d.round.batch.Targets()
+		}
+	}
+	return 2*straggled > targets
+}
+
+// result waits for all deliveries of a group. Those after a failure come again
+// with it, also if they succeeded.
 func result(group []*pending) (r Result) {
 	for _, d := range group {
 		<-d.done
-		if r.Err == nil {
+		switch {
+		case r.Err != nil:
+			if d.round != nil && d.err == nil {
+				d.round.rememberServed()
+			}
+		case d.err != nil:
 			r.Err = d.err
-		}
-		if r.Err == nil {
+		default:
 			r.Done++
 		}
 	}

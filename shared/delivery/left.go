@@ -2,11 +2,13 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"subwire/shared/fanout"
+	"subwire/shared/pubsub"
 )
 
 // Delays before targets are tried again: they grow fourfold from the first,
@@ -20,51 +22,124 @@ const (
 
 	// queueTime is how long queuing may take once ctx has ended.
 	queueTime = 5 * time.Second
+
+	// maxBody is how large a queued batch may be, in bytes: below the 256 KiB of
+	// queues made before August 2025 ("SendMessageBatch" in the SQS API Reference).
+	maxBody = 240_000
 )
 
-// keepLeft queues the targets that could not be served, in one batch, or parks
-// those that were tried too often.
+// errTimeUp is why targets were not tried.
+var errTimeUp = errors.New("the invocation's time was up")
+
+// keepLeft queues the targets that could not be served, or parks those that
+// were tried too often. Targets that were not tried at all are left to the
+// message group that the batch came by, where nothing overtakes them: the
+// batch fails. From the queue of retries, which has no order, they go back
+// there, and it counts for no attempt.
 func (d *round) keepLeft(ctx context.Context) error {
-	again := fanout.Batch{Event: d.batch.Event, Range: d.batch.Range, Attempt: d.batch.Attempt + 1, Viewers: d.batch.Viewers}
-	for _, task := range d.batch.Tasks { // in the order of the batch, not of the map
-		if targets := d.left[task.Operation]; len(targets) > 0 {
-			again.Tasks = append(again.Tasks, fanout.Task{Operation: task.Operation, Targets: targets})
-		}
-	}
-	n := again.Targets()
-	if n == 0 {
-		return nil
-	}
-	body, _, err := fanout.Encode(again)
-	if err != nil {
-		return err
-	}
-	if again.Attempt > maxAttempts {
-		d.report.Parked = n
-		return d.sender.park(ctx, body, fmt.Sprintf("%d targets were busy %d times", n, again.Attempt))
+	untried, left := d.rest(d.untried, d.batch.Attempt), d.rest(d.left, d.batch.Attempt+1)
+	if n := untried.Targets(); n > 0 && d.batch.Attempt == 0 {
+		d.owe(untried)
+		d.owe(left)
+		return fmt.Errorf("deliver event %s to %d more targets: %w", d.batch.Event.ID, n, errTimeUp)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
 	defer cancel()
-	if err := d.sender.Retries.SendLater(ctx, body, delay(again.Attempt)); err != nil {
-		return fmt.Errorf("queue %d targets of event %s: %w", n, d.batch.Event.ID, err)
+	return errors.Join(d.keep(ctx, untried), d.keep(ctx, left))
+}
+
+// rest is the batch of those targets, as of the given attempt.
+func (d *round) rest(targets map[string][]fanout.Target, attempt int) fanout.Batch {
+	b := d.batch
+	b.Attempt, b.Tasks = attempt, nil
+	for _, task := range d.batch.Tasks { // in the order of the batch, not of the map
+		if of := targets[task.Operation]; len(of) > 0 {
+			b.Tasks = append(b.Tasks, fanout.Task{Operation: task.Operation, Targets: of})
+			delete(targets, task.Operation) // a batch may name an operation twice
+		}
 	}
-	d.report.Retried = n
+	return part(b, 0, b.Targets())
+}
+
+// keep queues or parks the targets of b, in as many batches as they need. One
+// whose target or viewer is too large by itself does not fail the others.
+func (d *round) keep(ctx context.Context, b fanout.Batch) error {
+	n := b.Targets()
+	if n == 0 {
+		return nil
+	}
+	body, _, err := fanout.Encode(b)
+	if (err != nil || len(body) > maxBody) && n > 1 {
+		return errors.Join(d.keep(ctx, part(b, 0, n/2)), d.keep(ctx, part(b, n/2, n)))
+	}
+	count := &d.report.Parked
+	switch {
+	case err != nil: // the message that it came by has it
+		err = d.sender.park(ctx, d.body, fmt.Sprintf("cannot be queued again for connection %s: %v", b.Tasks[0].Targets[0].ConnectionID, err))
+	case len(body) > maxBody:
+		err = d.sender.park(ctx, body, fmt.Sprintf("a target of %d bytes is too large to be queued again, last: %s", len(body), d.reason))
+	case b.Attempt > maxAttempts:
+		err = d.sender.park(ctx, body, fmt.Sprintf("%d targets were refused %d times, last: %s", n, b.Attempt, d.reason))
+	default:
+		count = &d.report.Retried
+		err = d.sender.Retries.SendLater(ctx, body, delay(max(b.Attempt, 1)))
+	}
+	if err != nil {
+		d.owe(b)
+		return fmt.Errorf("keep %d targets of event %s: %w", n, d.batch.Event.ID, err)
+	}
+	*count += n
 	return nil
 }
 
-// rememberServed notes whom this batch need not be delivered to again. It is
-// only for a batch that failed: a target that it misses gets the event twice.
-func (d *round) rememberServed() {
-	left := map[fanout.Target]bool{}
-	for _, targets := range d.left {
-		for _, t := range targets {
-			left[t] = true
+// part is the batch with the targets from one place to another, counted over
+// all its tasks, and with no other viewers than theirs.
+func part(b fanout.Batch, from, to int) fanout.Batch {
+	tasks, viewers := b.Tasks, b.Viewers
+	b.Tasks, b.Viewers = nil, nil
+	places := map[int]int{} // of viewers: there -> here
+	first := 0              // target of the task
+	for _, task := range tasks {
+		begin, end := max(from-first, 0), min(to-first, len(task.Targets))
+		first += len(task.Targets)
+		if begin >= end {
+			continue
 		}
+		taken := make([]fanout.Target, 0, end-begin)
+		for _, t := range task.Targets[begin:end] {
+			if t.Viewer != 0 && places[t.Viewer] == 0 {
+				b.Viewers = append(b.Viewers, viewers[t.Viewer-1])
+				places[t.Viewer] = len(b.Viewers)
+			}
+			t.Viewer = places[t.Viewer]
+			taken = append(taken, t)
+		}
+		b.Tasks = append(b.Tasks, fanout.Task{Operation: task.Operation, Targets: taken})
+	}
+	return b
+}
+
+// owe notes targets that are neither served nor kept.
+func (d *round) owe(b fanout.Batch) {
+	for _, task := range b.Tasks {
+		for _, t := range task.Targets {
+			d.owed = append(d.owed, serviceOf(d.batch.Event.ID, t))
+		}
+	}
+}
+
+// rememberServed notes whom this batch need not be delivered to again. It is
+// only for a batch that comes again: a target that it misses gets the event
+// twice.
+func (d *round) rememberServed() {
+	owed := make(map[service]bool, len(d.owed))
+	for _, s := range d.owed {
+		owed[s] = true
 	}
 	for _, task := range d.batch.Tasks {
 		for _, t := range task.Targets {
-			if !left[t] {
-				d.sender.served.Add(service{d.batch.Event.ID, t}, struct{}{})
+			if s := serviceOf(d.batch.Event.ID, t); !owed[s] {
+				d.sender.served.Add(s, struct{}{})
 			}
 		}
 	}
@@ -75,4 +150,31 @@ func (d *round) rememberServed() {
 func delay(attempt int) time.Duration {
 	wait := min(firstDelay<<(2*(attempt-1)), longestWait)
 	return (wait - rand.N(wait/5+1)).Round(time.Second)
+}
+
+// reasonOf is why a target could not be served, for logs and dead letters.
+func reasonOf(err error) string {
+	type reasoned interface {
+		error
+		Reason() string
+	}
+	if r, ok := errors.AsType[reasoned](err); ok {
+		return r.Reason()
+	}
+	return err.Error()
+}
+
+// subscriptionOf is the subscription that a target of the batch stands for, as
+// far as that is known.
+func (d *round) subscriptionOf(t fanout.Target) pubsub.Subscription {
+	return pubsub.Subscription{ConnectionID: t.ConnectionID, OperationID: t.OperationID, Topic: d.batch.Event.Topic, At: begunAt(t)}
+}
+
+// begunAt is when the target's operation began, or now when that is not known:
+// any that runs by now is meant then.
+func begunAt(t fanout.Target) time.Time {
+	if t.At == 0 {
+		return time.Now()
+	}
+	return time.UnixMilli(t.At)
 }

@@ -1,23 +1,35 @@
 package delivery
 
 import (
+	"context"
 	"sync"
 	"time"
 )
 
-// promptTime is how long a post is given a slot of its own. It is several
-// times what the gateway usually takes.
-const promptTime = 50 * time.Millisecond
+// slots bound the posts in flight. One that is slow gives its place to others
+// and moves to a place among the slow ones, if there is room: a slow client
+// then costs the others nothing.
+type slots struct {
+	prompt, slow chan struct{}
+	pace         *pace
+}
 
-// slots bound the posts in flight. One that lasts beyond promptTime gives its
-// place to others and moves to a place among the slow ones, if there is room:
-// a slow client then costs the others nothing.
-type slots struct{ prompt, slow chan struct{} }
+func newSlots(n int, p *pace) slots { return slots{make(chan struct{}, n), make(chan struct{}, n), p} }
 
-func newSlots(n int) slots { return slots{make(chan struct{}, n), make(chan struct{}, n)} }
-
-// take waits for a place, which is for one post of a hold.
-func (s slots) take() { s.prompt <- struct{}{} }
+// take waits for a place, which is for one post of a hold; false if ctx ended.
+func (s slots) take(ctx context.Context) bool {
+	select {
+	case s.prompt <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case s.prompt <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
 // hold is one worker's place. It is used again for each post, as is its timer.
 type hold struct {
@@ -28,6 +40,7 @@ type hold struct {
 
 	mu    sync.Mutex    // guards what follows
 	place chan struct{} // of slots, or nil between posts
+	begun time.Time
 }
 
 func (s slots) hold(moved func()) *hold {
@@ -41,8 +54,8 @@ func (s slots) hold(moved func()) *hold {
 func (h *hold) begin() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.place = h.prompt
-	h.timer.Reset(promptTime)
+	h.place, h.begun = h.prompt, time.Now()
+	h.timer.Reset(h.pace.look())
 }
 
 // release leaves the place.
@@ -54,12 +67,15 @@ func (h *hold) release() {
 	h.place = nil
 }
 
-// move goes to the slow ones, or tries it again later. A late timer of an
-// earlier post may move the next one early, which does no harm.
+// move goes to the slow ones if the post is slow, or looks again later.
 func (h *hold) move() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.place != h.prompt {
+		return
+	}
+	if left := h.pace.prompt() - time.Since(h.begun); left > 0 {
+		h.timer.Reset(min(left, promptTime))
 		return
 	}
 	select {

@@ -9,7 +9,9 @@ import (
 func TestASlowPostLendsItsSlotWhileThereIsRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, begin := newSlots(2), time.Now()
+		p := newPace()
+		p.observe(time.Now()) // at once: promptTime it is
+		s, begin := newSlots(2, p), time.Now()
 		after := func(want time.Duration) {
 			t.Helper()
 			if got := time.Since(begin); got != want {
@@ -17,7 +19,7 @@ func TestASlowPostLendsItsSlotWhileThereIsRoom(t *testing.T) {
 			}
 		}
 		post := func(h *hold) {
-			s.take()
+			s.take(t.Context())
 			h.begin()
 		}
 		held := make([]*hold, 5)

@@ -11,24 +11,25 @@ import (
 // posts to such a target queue behind it, so that its events stay in order.
 type stragglers struct {
 	mu   sync.Mutex
-	last map[fanout.Target]chan struct{} // by subscription; closed when that post is settled
+	last map[place]chan struct{} // closed when that post is settled
 }
 
-// subscription is the target without its viewer's place, which differs from
-// batch to batch.
-func subscription(t fanout.Target) fanout.Target {
-	t.Viewer = 0
-	return t
-}
+// place is where a client sees the frames of a target: one connection and one
+// operation id. A later operation with the same id has the same place, so that
+// what is still on its way for the first does not come after what the second
+// gets: the client cannot tell them apart.
+type place struct{ connectionID, operationID string }
+
+func placeOf(t fanout.Target) place { return place{t.ConnectionID, t.OperationID} }
 
 // join queues a post to the target, and returns what is closed when the one
 // before it is settled, or nil for none.
 func (s *stragglers) join(t fanout.Target) (before, self chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t = subscription(t)
-	before, self = s.last[t], make(chan struct{})
-	s.last[t] = self
+	at := placeOf(t)
+	before, self = s.last[at], make(chan struct{})
+	s.last[at] = self
 	return before, self
 }
 
@@ -37,13 +38,13 @@ func (s *stragglers) leave(t fanout.Target, self chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(self)
-	if t = subscription(t); s.last[t] == self {
-		delete(s.last, t)
+	if at := placeOf(t); s.last[at] == self {
+		delete(s.last, at)
 	}
 }
 
 func (s *stragglers) has(t fanout.Target) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.last) > 0 && s.last[subscription(t)] != nil
+	return len(s.last) > 0 && s.last[placeOf(t)] != nil
 }

@@ -1,0 +1,232 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"subwire/shared/fanout"
+	"subwire/shared/pubsub"
+	"subwire/shared/session"
+	"subwire/shared/transportws"
+)
+
+// Outcomes of a try that no gateway gives.
+var (
+	errUnbegun = errors.New("time was up before the try")
+	errExpired = errors.New("connection has expired")
+	errEnded   = errors.New("operation does not run any more")
+)
+
+// A target that takes nothing is tried so often at once before it is queued:
+// most are busy for a moment only, as when the account's rate limit was met.
+const tries = 3
+
+// pause is the longest pause after the given try.
+func pause(try int) time.Duration { return 6 * time.Millisecond << (2 * try) } // 24 ms, 96 ms
+
+// try posts to the target once. The caller holds a slot.
+//
+// A result is not held back when its operation has ended meanwhile, or another
+// has its id: the protocol allows one that crosses a complete, and to look
+// before each post would cost more than the post.
+func (d *round) try(t fanout.Target, a *answer) error {
+	now := time.Now()
+	switch {
+	case d.window.trying.Err() != nil:
+		return errUnbegun
+	case now.Unix() >= t.Expires:
+		return errExpired
+	case a.ends:
+		if err := d.stillRuns(t); err != nil {
+			return err
+		}
+		now = time.Now()
+	}
+	err := d.sender.Gateway.Post(d.window.posting, t.ConnectionID, a.frame(t.OperationID))
+	if err == nil {
+		d.sender.pace.observe(now)
+	}
+	return err
+}
+
+// stillRuns looks whether the target's operation runs, before it is told that
+// it has ended: a later one with the same id must not be told so. errEnded: it
+// does not; pubsub.ErrGone: nor does its connection exist.
+func (d *round) stillRuns(t fanout.Target) error {
+	c, err := d.sender.Store.Connection(d.window.posting, t.ConnectionID)
+	if err != nil {
+		return err
+	}
+	running, found := c.Operations[t.OperationID]
+	if !found || t.At != 0 && running.At.UnixMilli() != t.At {
+		return errEnded
+	}
+	return nil
+}
+
+// settle acts on the outcome of the given try, the first being 1. What it does
+// not know is tried again, and then kept.
+func (d *round) settle(p post, try int, err error) {
+	gone := errors.Is(err, pubsub.ErrGone)
+	switch {
+	case err == nil:
+		d.count(&d.report.Delivered)
+		if p.answer.ends {
+			d.endSubscription(p.target)
+		}
+	case errors.Is(err, errUnbegun):
+		d.leaveUntried(p)
+	case errors.Is(err, errEnded):
+		d.count(&d.report.Skipped)
+	case errors.Is(err, errExpired):
+		d.end(p, &d.report.Expired, d.expire)
+	case gone && p.gone:
+		d.end(p, &d.report.Gone, d.forget)
+	case errors.Is(err, pubsub.ErrTooLarge) && !p.answer.ends:
+		p.tried, p.answer = true, &tooLarge
+		d.again(p, 0, 0)
+		return
+	case (gone || try < tries) && d.window.trying.Err() == nil:
+		p.tried, p.gone = true, gone
+		d.again(p, try, d.pauseAfter(try, gone))
+		return
+	default:
+		d.later(p.operation, p.target, err)
+	}
+	if p.self == nil {
+		d.others.Done()
+	} else {
+		d.sender.stragglers.leave(p.target, p.self)
+	}
+}
+
+// pauseAfter is the pause after a try. A 410 is looked at again after a long
+// one: API Gateway gives it for live clients, too, for a moment.
+func (d *round) pauseAfter(try int, gone bool) time.Duration {
+	if gone {
+		return pause(2)
+	}
+	return rand.N(pause(try))
+}
+
+// leaveUntried leaves a target that was not tried for want of time to the
+// message group of its batch. A straggler has left the order already.
+func (d *round) leaveUntried(p post) {
+	if !p.tried && (p.self == nil || d.batch.Attempt > 0) {
+		d.notTried(p.operation, p.target)
+	} else {
+		d.later(p.operation, p.target, errTimeUp)
+	}
+}
+
+// straggle makes the post a straggler: nobody but its target waits for it.
+func (d *round) straggle(p *post) (before <-chan struct{}) {
+	before, p.self = d.sender.stragglers.join(p.target)
+	d.straggled.Add(1)
+	d.others.Done()
+	return before
+}
+
+// again tries the target once more as a straggler, after those before it and
+// after the pause. Waiting holds neither a worker nor a slot, so that slow
+// clients cost the rest no throughput.
+func (d *round) again(p post, try int, pause time.Duration) {
+	var before <-chan struct{}
+	if p.self == nil {
+		before = d.straggle(&p)
+	}
+	d.work.Go(func() {
+		trying := d.window.trying
+		if before != nil {
+			wait(trying, before)
+		}
+		if pause > 0 {
+			wait(trying, time.After(pause))
+		}
+		err := errUnbegun
+		if d.sender.slots.take(trying) {
+			h := d.sender.slots.hold(func() {})
+			h.begin()
+			err = d.try(p.target, p.answer)
+			h.release()
+		}
+		d.settle(p, try+1, err)
+	})
+}
+
+// wait waits for c or for the end of ctx.
+func wait[T any](ctx context.Context, c <-chan T) {
+	select {
+	case <-c:
+	case <-ctx.Done():
+	}
+}
+
+func (d *round) count(n *int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	*n++
+}
+
+// later leaves a target to be tried again, because of err.
+func (d *round) later(operation string, t fanout.Target, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left[operation] = append(d.left[operation], t)
+	d.reason = reasonOf(err)
+}
+
+// notTried leaves targets that were not tried because time was up.
+func (d *round) notTried(operation string, targets ...fanout.Target) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.untried[operation] = append(d.untried[operation], targets...)
+}
+
+// endSubscription deletes a subscription that was sent its error. If that
+// fails, the next event finds it again.
+func (d *round) endSubscription(t fanout.Target) {
+	if _, err := d.sender.Store.DeleteSubscription(d.window.posting, t.ConnectionID, t.OperationID, begunAt(t)); err != nil {
+		d.sender.Log.Warn("subscription not deleted", "connection", t.ConnectionID, "error", err)
+	}
+}
+
+// end ends the target's connection, once per batch, and counts the target. If
+// that fails it is tried again later: a live client whose rows alone were
+// deleted would hear nothing more.
+func (d *round) end(p post, n *int, how func(connectionID string) error) {
+	id := p.target.ConnectionID
+	d.mu.Lock()
+	end := d.ended[id]
+	if end == nil {
+		end = sync.OnceValue(func() error { return how(id) })
+		d.ended[id] = end
+	}
+	d.mu.Unlock()
+	if err := end(); err != nil {
+		d.sender.Log.Warn("connection not ended", "connection", id, "error", err)
+		d.later(p.operation, p.target, err)
+		return
+	}
+	d.count(n)
+	// The row of a connection that was deleted before is in no connection's map.
+	if err := d.sender.Store.Unlist(d.window.posting, d.subscriptionOf(p.target)); err != nil {
+		d.sender.Log.Warn("row not deleted", "connection", id, "error", err)
+	}
+}
+
+// expire tells a client that its time is up, and ends its connection.
+func (d *round) expire(connectionID string) error {
+	if err := session.Refuse(d.window.posting, d.sender.Gateway, connectionID, transportws.ConnectionExpired()); err != nil {
+		return err
+	}
+	return d.forget(connectionID)
+}
+
+// forget ends a connection that is gone.
+func (d *round) forget(connectionID string) error {
+	return session.Forget(d.window.posting, d.sender.Gateway, d.sender.Store, connectionID)
+}
