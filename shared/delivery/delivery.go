@@ -59,6 +59,7 @@ type Sender struct {
 	pace        *pace
 	slots       slots
 	stragglers  stragglers
+	endings     chan struct{}                         // bounds the connections that are ended at once
 	executables *lru.Cache[string, pubsub.Executable] // by operation key
 	served      *lru.Cache[service, struct{}]         // of batches that will come again
 }
@@ -90,6 +91,7 @@ func New(c Config) *Sender {
 	}
 	p := newPace()
 	return &Sender{Config: c, pace: p, slots: newSlots(c.Workers, p), stragglers: stragglers{last: map[place]chan struct{}{}},
+		endings:     make(chan struct{}, c.Workers),
 		executables: newCache[string, pubsub.Executable](cachedOperations),
 		served:      newCache[service, struct{}](rememberedServices)}
 }
@@ -146,18 +148,22 @@ func (d *pending) failed() bool {
 // begin delivers a batch and returns when only stragglers are left. A batch of
 // a newer release fails, and so waits for the newer sender.
 func (s *Sender) begin(w *window, body []byte) *pending {
-	d := &pending{done: make(chan struct{})}
 	b, err := fanout.Decode(body)
-	if err != nil {
-		if d.err = err; !errors.Is(err, fanout.ErrNewer) {
-			d.err = s.park(w.trying, body, err.Error())
-		}
-		close(d.done)
-		return d
+	if err == nil {
+		return s.beginBatch(w, body, b)
 	}
+	if !errors.Is(err, fanout.ErrNewer) {
+		err = s.park(w.trying, body, err.Error())
+	}
+	d := &pending{done: make(chan struct{}), err: err}
+	close(d.done)
+	return d
+}
+
+func (s *Sender) beginBatch(w *window, body []byte, b fanout.Batch) *pending {
 	r := &round{sender: s, window: w, body: body, batch: b, posts: make(chan post),
 		left: map[string][]fanout.Target{}, untried: map[string][]fanout.Target{}, ended: map[string]func() error{}}
-	d.round = r
+	d := &pending{round: r, done: make(chan struct{})}
 	r.run()
 	go func() {
 		defer close(d.done)

@@ -171,10 +171,11 @@ func (d *round) subscriptionOf(t fanout.Target) pubsub.Subscription {
 }
 
 // begunAt is when the target's operation began, or now when that is not known:
-// any that runs by now is meant then.
+// any that runs by now is meant then. Times count to the millisecond, so it is
+// the end of that one.
 func begunAt(t fanout.Target) time.Time {
 	if t.At == 0 {
 		return time.Now()
 	}
-	return time.UnixMilli(t.At)
+	return time.UnixMilli(t.At + 1).Add(-1)
 }

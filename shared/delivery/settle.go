@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -83,8 +84,10 @@ func (d *round) settle(p post, try int, err error) {
 		d.count(&d.report.Skipped)
 	case errors.Is(err, errExpired):
 		d.end(p, &d.report.Expired, d.expire)
+		return
 	case gone && p.gone:
 		d.end(p, &d.report.Gone, d.forget)
+		return
 	case errors.Is(err, pubsub.ErrTooLarge) && !p.answer.ends:
 		p.tried, p.answer = true, &tooLarge
 		d.again(p, 0, 0)
@@ -96,6 +99,11 @@ func (d *round) settle(p post, try int, err error) {
 	default:
 		d.later(p.operation, p.target, err)
 	}
+	d.settled(p)
+}
+
+// settled lets go on what waits for the post.
+func (d *round) settled(p post) {
 	if p.self == nil {
 		d.others.Done()
 	} else {
@@ -194,39 +202,63 @@ func (d *round) endSubscription(t fanout.Target) {
 	}
 }
 
-// end ends the target's connection, once per batch, and counts the target. If
-// that fails it is tried again later: a live client whose rows alone were
-// deleted would hear nothing more.
-func (d *round) end(p post, n *int, how func(connectionID string) error) {
-	id := p.target.ConnectionID
+// endTime is how long the end of a connection may take.
+const endTime = 2 * time.Second
+
+// end ends the target's connection and counts the target, which is a straggler
+// until then. If that fails it is tried again later: a live client whose rows
+// alone were deleted would hear nothing more.
+func (d *round) end(p post, n *int, how func(ctx context.Context, connectionID string) error) {
+	if p.self == nil {
+		d.straggle(&p) // before it there is none, or it would be one already
+	}
+	d.work.Go(func() {
+		defer d.settled(p)
+		id := p.target.ConnectionID
+		if err := d.endOnce(id, how); err != nil {
+			d.sender.Log.Warn("connection not ended", "connection", id, "error", err)
+			d.later(p.operation, p.target, err)
+			return
+		}
+		d.count(n)
+		// The row of a connection that was deleted before is in no connection's map.
+		if err := d.sender.Store.Unlist(d.window.posting, d.subscriptionOf(p.target)); err != nil {
+			d.sender.Log.Warn("row not deleted", "connection", id, "error", err)
+		}
+	})
+}
+
+// endOnce ends a connection once per batch; all its targets share the outcome.
+func (d *round) endOnce(connectionID string, how func(ctx context.Context, connectionID string) error) error {
 	d.mu.Lock()
-	end := d.ended[id]
+	end := d.ended[connectionID]
 	if end == nil {
-		end = sync.OnceValue(func() error { return how(id) })
-		d.ended[id] = end
+		end = sync.OnceValue(func() error {
+			ctx, cancel := context.WithTimeout(d.window.posting, endTime)
+			defer cancel()
+			select {
+			case d.sender.endings <- struct{}{}:
+				defer func() { <-d.sender.endings }()
+			case <-ctx.Done():
+				return fmt.Errorf("end connection: %w", ctx.Err())
+			}
+			return how(ctx, connectionID)
+		})
+		d.ended[connectionID] = end
 	}
 	d.mu.Unlock()
-	if err := end(); err != nil {
-		d.sender.Log.Warn("connection not ended", "connection", id, "error", err)
-		d.later(p.operation, p.target, err)
-		return
-	}
-	d.count(n)
-	// The row of a connection that was deleted before is in no connection's map.
-	if err := d.sender.Store.Unlist(d.window.posting, d.subscriptionOf(p.target)); err != nil {
-		d.sender.Log.Warn("row not deleted", "connection", id, "error", err)
-	}
+	return end()
 }
 
 // expire tells a client that its time is up, and ends its connection.
-func (d *round) expire(connectionID string) error {
-	if err := session.Refuse(d.window.posting, d.sender.Gateway, connectionID, transportws.ConnectionExpired()); err != nil {
+func (d *round) expire(ctx context.Context, connectionID string) error {
+	if err := session.Refuse(ctx, d.sender.Gateway, connectionID, transportws.ConnectionExpired()); err != nil {
 		return err
 	}
-	return d.forget(connectionID)
+	return d.forget(ctx, connectionID)
 }
 
 // forget ends a connection that is gone.
-func (d *round) forget(connectionID string) error {
-	return session.Forget(d.window.posting, d.sender.Gateway, d.sender.Store, connectionID)
+func (d *round) forget(ctx context.Context, connectionID string) error {
+	return session.Forget(ctx, d.sender.Gateway, d.sender.Store, connectionID)
 }
