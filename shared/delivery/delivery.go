@@ -162,7 +162,7 @@ func (s *Sender) begin(w *window, body []byte) *pending {
 
 func (s *Sender) beginBatch(w *window, body []byte, b fanout.Batch) *pending {
 	r := &round{sender: s, window: w, body: body, batch: b, posts: make(chan post),
-		left: map[string][]fanout.Target{}, untried: map[string][]fanout.Target{}, ended: map[string]func() error{}}
+		left: map[string][]fanout.Target{}, untried: map[string][]fanout.Target{}, ended: map[string]*ending{}}
 	d := &pending{round: r, done: make(chan struct{})}
 	r.run()
 	go func() {

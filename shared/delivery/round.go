@@ -28,7 +28,7 @@ type round struct {
 	left    map[string][]fanout.Target // to be tried later, by operation key
 	untried map[string][]fanout.Target // for want of time, likewise
 	reason  string                     // why a target was last left
-	ended   map[string]func() error    // ends a connection, by its id
+	ended   map[string]*ending         // by connection
 	owed    []service                  // neither served nor kept
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"subwire/shared/fanout"
@@ -228,26 +227,36 @@ func (d *round) end(p post, n *int, how func(ctx context.Context, connectionID s
 	})
 }
 
+// ending is the end of a connection.
+type ending struct {
+	done chan struct{} // closed when err is known
+	err  error
+}
+
 // endOnce ends a connection once per batch; all its targets share the outcome.
 func (d *round) endOnce(connectionID string, how func(ctx context.Context, connectionID string) error) error {
 	d.mu.Lock()
-	end := d.ended[connectionID]
-	if end == nil {
-		end = sync.OnceValue(func() error {
-			ctx, cancel := context.WithTimeout(d.window.posting, endTime)
-			defer cancel()
-			select {
-			case d.sender.endings <- struct{}{}:
-				defer func() { <-d.sender.endings }()
-			case <-ctx.Done():
-				return fmt.Errorf("end connection: %w", ctx.Err())
-			}
-			return how(ctx, connectionID)
-		})
-		d.ended[connectionID] = end
+	e, begun := d.ended[connectionID]
+	if !begun {
+		e = &ending{done: make(chan struct{})}
+		d.ended[connectionID] = e
 	}
 	d.mu.Unlock()
-	return end()
+	if begun {
+		<-e.done
+		return e.err
+	}
+	defer close(e.done)
+	ctx, cancel := context.WithTimeout(d.window.posting, endTime)
+	defer cancel()
+	select {
+	case d.sender.endings <- struct{}{}:
+		e.err = how(ctx, connectionID)
+		<-d.sender.endings
+	case <-ctx.Done():
+		e.err = fmt.Errorf("end connection: %w", ctx.Err())
+	}
+	return e.err
 }
 
 // expire tells a client that its time is up, and ends its connection.
