@@ -1,12 +1,15 @@
 // Package awsproxy is a proxy between the functions and DynamoDB or SQS: what
-// the one that makes faults and the one that meters share.
+// those that make faults, that meter and that are strict share.
 package awsproxy
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -36,4 +39,10 @@ func New(endpoint string) (*httputil.ReverseProxy, error) {
 func Operation(r *http.Request) (service, operation string) {
 	service, operation, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	return service, operation
+}
+
+// SetBody lets a request that was read be sent on with a body.
+func SetBody(r *http.Request, body []byte) {
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
 }

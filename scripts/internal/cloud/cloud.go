@@ -24,6 +24,7 @@ import (
 	"subwire/scripts/internal/issuer"
 	"subwire/scripts/internal/lambdart"
 	"subwire/scripts/internal/meter"
+	"subwire/scripts/internal/strictdb"
 	"subwire/shared/topology"
 )
 
@@ -38,6 +39,7 @@ type Config struct {
 	Data     string            // folder that keeps tables and queues between runs; "" for memory
 	Settings map[string]string // environment for the functions, beside what topology gives them
 	Limits   apigwemu.Limits   // of the gateway; zero fields as AWS has them
+	DynamoDB strictdb.Config   // how strict it is; zero fields as AWS has them
 	Log      *slog.Logger      // one line per invocation; default none
 	Output   io.Writer         // what the functions print, and progress; default none
 

@@ -10,18 +10,19 @@ import (
 
 	"subwire/scripts/internal/apigwemu"
 	"subwire/scripts/internal/meter"
+	"subwire/scripts/internal/strictdb"
 	"subwire/shared/topology"
 )
 
-// startMeter puts a meter before DynamoDB and SQS, if one is wanted. Streams
-// are read beside it: Lambda's reads of them are free.
-func (c *Cloud) startMeter() error {
+// startMeter makes DynamoDB strict and puts a meter before it and SQS, if one
+// is wanted. Streams are read beside it: Lambda's reads of them are free.
+func (c *Cloud) startMeter() (err error) {
 	c.dynamoDB, c.sqs = c.Backend.DynamoDB.Endpoint, c.Backend.SQS.Endpoint
-	if !c.cfg.Meter {
-		return nil
+	c.cfg.DynamoDB.Prefix, c.cfg.DynamoDB.Seed = prefix, c.cfg.Seed
+	if c.dynamoDB, err = c.before(c.dynamoDB, strictdb.New(c.cfg.DynamoDB).Proxy); err != nil || !c.cfg.Meter {
+		return err
 	}
 	c.Meter = meter.New(prefix)
-	var err error
 	if c.dynamoDB, err = c.before(c.dynamoDB, c.Meter.DynamoDB); err != nil {
 		return err
 	}

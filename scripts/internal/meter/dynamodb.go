@@ -4,27 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+
+	"subwire/scripts/internal/awsproxy"
 )
-
-// askForCapacity lets a request of DynamoDB's JSON protocol ask what it
-// consumes. Requests that ask already are left alone.
-func askForCapacity(body []byte) []byte {
-	open := bytes.IndexByte(body, '{')
-	if open < 0 || bytes.Contains(body, []byte(`"ReturnConsumedCapacity"`)) {
-		return body
-	}
-	member := `"ReturnConsumedCapacity":"TOTAL"`
-	if rest := bytes.TrimSpace(body[open+1:]); len(rest) > 0 && rest[0] != '}' {
-		member += ","
-	}
-	return bytes.Join([][]byte{body[:open+1], []byte(member), body[open+1:]}, nil)
-}
-
-// capacity is what a call consumed of a table, in units.
-type capacity struct {
-	TableName     string
-	CapacityUnits float64
-}
 
 // dynamoDB counts one call. One that is refused by its condition is charged as
 // a write of the item; it is counted as the least that can be, a unit, and two
@@ -51,10 +33,10 @@ func isRead(operation string) bool {
 	return strings.Contains(operation, "Get") || operation == "Query" || operation == "Scan"
 }
 
-func consumed(e exchange) []capacity {
+func consumed(e exchange) []awsproxy.Capacity {
 	switch {
 	case e.status == 200:
-		return reported(e.answer)
+		return awsproxy.Consumed(e.answer)
 	case e.status == 400 && bytes.Contains(e.answer, []byte("ConditionalCheckFailedException")):
 		return refused(e.request)
 	case e.status == 400 && bytes.Contains(e.answer, []byte("TransactionCanceledException")):
@@ -63,31 +45,15 @@ func consumed(e exchange) []capacity {
 	return nil
 }
 
-// reported reads the answer: calls of several tables answer a list.
-func reported(answer []byte) []capacity {
-	var one struct{ ConsumedCapacity *capacity }
-	if json.Unmarshal(answer, &one) == nil {
-		if one.ConsumedCapacity == nil {
-			return nil // of a call that consumes none, such as DescribeTable
-		}
-		return []capacity{*one.ConsumedCapacity}
-	}
-	var many struct{ ConsumedCapacity []capacity }
-	if json.Unmarshal(answer, &many) != nil {
-		return nil
-	}
-	return many.ConsumedCapacity
-}
-
-func refused(request []byte) []capacity {
+func refused(request []byte) []awsproxy.Capacity {
 	var r struct{ TableName string }
 	if json.Unmarshal(request, &r) != nil {
 		return nil
 	}
-	return []capacity{{r.TableName, 1}}
+	return []awsproxy.Capacity{{TableName: r.TableName, CapacityUnits: 1}}
 }
 
-func cancelled(request []byte) (used []capacity) {
+func cancelled(request []byte) (used []awsproxy.Capacity) {
 	var r struct {
 		TransactItems []map[string]struct{ TableName string }
 	}
@@ -96,7 +62,7 @@ func cancelled(request []byte) (used []capacity) {
 	}
 	for _, item := range r.TransactItems {
 		for _, call := range item {
-			used = append(used, capacity{call.TableName, 2})
+			used = append(used, awsproxy.Capacity{TableName: call.TableName, CapacityUnits: 2})
 		}
 	}
 	return used

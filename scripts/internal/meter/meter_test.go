@@ -83,20 +83,6 @@ func TestDynamoDBUnitsAreWhatItReports(t *testing.T) {
 	}
 }
 
-func TestOnlyOneAsksForCapacity(t *testing.T) {
-	t.Parallel()
-	for body, want := range map[string]string{
-		`{}`:                                   `{"ReturnConsumedCapacity":"TOTAL"}`,
-		`{ "A":1}`:                             `{"ReturnConsumedCapacity":"TOTAL", "A":1}`,
-		`{"ReturnConsumedCapacity":"INDEXES"}`: `{"ReturnConsumedCapacity":"INDEXES"}`,
-		``:                                     ``,
-	} {
-		if got := string(askForCapacity([]byte(body))); got != want {
-			t.Errorf("%s becomes %s, want %s", body, got, want)
-		}
-	}
-}
-
 func TestQueueRequestsAreCountedInUnits(t *testing.T) {
 	t.Parallel()
 	big := strings.Repeat("x", 40<<10)

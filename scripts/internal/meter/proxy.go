@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strconv"
 
 	"subwire/scripts/internal/awsproxy"
 )
@@ -20,7 +19,7 @@ type exchange struct {
 // DynamoDB returns a proxy to the endpoint that counts what DynamoDB says that
 // the calls consume. It asks for that in every request.
 func (m *Meter) DynamoDB(endpoint string) (http.Handler, error) {
-	return proxy(endpoint, askForCapacity, m.dynamoDB)
+	return proxy(endpoint, awsproxy.AskForCapacity, m.dynamoDB)
 }
 
 // SQS returns a proxy to the endpoint that counts requests by their sizes.
@@ -42,9 +41,7 @@ func proxy(endpoint string, change func([]byte) []byte, see func(exchange)) (htt
 			return
 		}
 		_, operation := awsproxy.Operation(r)
-		sent := change(body)
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(sent)), int64(len(sent))
-		r.Header.Set("Content-Length", strconv.Itoa(len(sent)))
+		awsproxy.SetBody(r, change(body))
 		a := &answer{ResponseWriter: w, status: http.StatusOK}
 		p.ServeHTTP(a, r)
 		see(exchange{operation, body, a.status, a.body.Bytes()})

@@ -1,0 +1,83 @@
+package strictdb
+
+import (
+	"sync"
+
+	"subwire/scripts/internal/awsproxy"
+	"subwire/scripts/internal/tokens"
+)
+
+// meters are the buckets of all partition keys, for reads or for writes.
+type meters struct {
+	units float64 // a second
+	mu    *sync.Mutex
+	keys  map[itemKey]*tokens.Bucket // without a sort key
+}
+
+// manyKeys is how many buckets there may be before the full ones go.
+const manyKeys = 10_000
+
+func newMeters(units float64) meters {
+	return meters{units, new(sync.Mutex), map[itemKey]*tokens.Bucket{}}
+}
+
+func (m meters) bucket(a access) *tokens.Bucket {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := itemKey{table: a.table, partition: a.partition}
+	if b, ok := m.keys[key]; ok {
+		return b
+	}
+	if len(m.keys) >= manyKeys {
+		for key, b := range m.keys {
+			if b.Full() {
+				delete(m.keys, key)
+			}
+		}
+	}
+	b := tokens.New(m.units, m.units)
+	m.keys[key] = b
+	return b
+}
+
+// bucket is the one that the access draws on; nil when its key is not known.
+func (d *DB) bucket(a access) *tokens.Bucket {
+	switch {
+	case a.partition == "":
+		return nil
+	case a.read:
+		return d.reads.bucket(a)
+	}
+	return d.writes.bucket(a)
+}
+
+// admit takes the least that each access consumes, and tells which of them are
+// over the throughput of their partition key.
+func (d *DB) admit(accesses []access) (over []bool) {
+	over = make([]bool, len(accesses))
+	for i, a := range accesses {
+		over[i] = !d.bucket(a).Take(a.least)
+	}
+	return over
+}
+
+// settle takes what a call consumed beyond the least. What DynamoDB Local says
+// of a table is shared out equally among the call's items there. A call that
+// failed has consumed the least: a condition that fails costs a write as well
+// ("Read and write operations").
+func (d *DB) settle(accesses []access, a *answer) {
+	if !a.ok() {
+		return
+	}
+	count := map[string]int{}
+	for _, access := range accesses {
+		count[access.table]++
+	}
+	for _, used := range awsproxy.Consumed(a.body.Bytes()) {
+		for _, access := range accesses {
+			if share := used.CapacityUnits / float64(count[access.table]); access.table == used.TableName && share > access.least {
+				d.bucket(access).Spend(share - access.least)
+			}
+		}
+	}
+}
