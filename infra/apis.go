@@ -27,8 +27,8 @@ const (
 // of 10,000 a second is shared by all APIs of a region and by the posts to
 // clients, so clients may use but a part of it.
 const (
-	socketRate, socketBurst = 3000, 1500
-	httpRate, httpBurst     = 1000, 500
+	socketRate, socketBurst = topology.SocketRate, topology.SocketBurst
+	httpRate, httpBurst     = topology.HTTPRate, topology.HTTPBurst
 )
 
 // executeAPI is the address of an API: by its id and region, or by its path

@@ -263,6 +263,13 @@ const (
 // MaxBodyBytes is the largest body of a request to the HTTP API that is read.
 const MaxBodyBytes = 1 << 20
 
+// Throttles of the stages, in requests a second with their bursts: below the
+// account's quota, as posts to clients come out of the same quota.
+const (
+	SocketRate, SocketBurst = 3000, 1500
+	HTTPRate, HTTPBurst     = 1000, 500
+)
+
 // Life of a socket and of what is stored for it.
 const (
 	IdleLimit       = 10 * time.Minute // the gateway closes a silent socket

@@ -1,11 +1,11 @@
 package apigwemu
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -60,10 +60,9 @@ func (s *socket) event(kind, route string, at time.Time) wsRequest {
 func (s *socket) connectEvent(r *http.Request) wsRequest {
 	e := s.event("CONNECT", "$connect", s.connectedAt)
 	e.MultiValueHeaders = map[string][]string{}
+	sent := s.g.wire(r).spelled()
 	for name, values := range forwarded(r) {
-		// Go spells these its own way; clients send the RFC's.
-		name = strings.Replace(name, "Sec-Websocket-", "Sec-WebSocket-", 1)
-		e.MultiValueHeaders[name] = values
+		e.MultiValueHeaders[cmp.Or(sent[name], rfc(name))] = values
 	}
 	e.Headers = lastValues(e.MultiValueHeaders)
 	if query := r.URL.Query(); len(query) > 0 {

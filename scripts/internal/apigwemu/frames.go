@@ -103,6 +103,13 @@ type scannedWriter struct {
 	conn    net.Conn // once hijacked: the connection itself
 }
 
+// WriteHeader answers the handshake with the names of headers as RFC 6455
+// spells them.
+func (w *scannedWriter) WriteHeader(status int) {
+	respell(w.Header())
+	w.ResponseWriter.WriteHeader(status)
+}
+
 // Hijack is http.Hijacker's.
 func (w *scannedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()

@@ -2,9 +2,10 @@
 // tests: a WebSocket API with its management API, and an HTTP API. It is as
 // limited as the real one, so that what passes here is not failed by the
 // cloud: no close codes for DeleteConnection, one unordered invocation per
-// message, 410 until $connect has returned, small frames only. It adds faults
-// that can be switched on while it runs. It checks no signatures and has no
-// authorizers, no custom domains, no route responses and no account limits.
+// message, 410 until $connect has returned, small frames only, the quotas and
+// throttles of account and stages. It adds faults that can be switched on while
+// it runs. It checks no signatures and has no authorizers, no custom domains,
+// no route responses, no TLS and no throttles of single routes.
 //
 // Facts are from the API Gateway developer guide unless a comment says
 // otherwise; where nothing is known, a comment says that it is a guess.
@@ -28,8 +29,9 @@ import (
 // Invoker runs one Lambda function.
 type Invoker interface {
 	// Invoke runs the function once with the JSON of an event and returns its
-	// JSON answer. An error is a function error, or the end of ctx, after
-	// which Invoke returns soon. It is called by many goroutines at once.
+	// JSON answer. An error is lambdart.ErrThrottled when Lambda refuses, or
+	// else a function error, or the end of ctx, after which Invoke returns
+	// soon. It is called by many goroutines at once.
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
@@ -42,12 +44,24 @@ type Config struct {
 	Routes []topology.HTTPRoute // of the HTTP API; default topology.HTTPRoutes
 	Limits Limits               // zero fields have the documented defaults
 	Usage  Observer             // is told what AWS charges for
-	Log    *slog.Logger         // failed invocations; default none
+
+	// PostLatency is how long each post takes before the frame is sent; default
+	// no time. NewPostLatency has AWS's. It is called by many goroutines at once.
+	PostLatency func() time.Duration
+
+	Log *slog.Logger // failed invocations; default none
 }
 
 // Limits of the gateway ("Quotas for configuring and running a WebSocket API
-// in API Gateway" and the same for HTTP APIs).
+// in API Gateway", the same for HTTP APIs, and "Amazon API Gateway quotas").
 type Limits struct {
+	// Requests a second, and at once; a rate below zero is no limit. What is
+	// over is answered 429.
+	AccountRate, AccountBurst float64 // posts, frames, handshakes and HTTP requests together; default 10,000 and 5,000
+	ConnectRate, ConnectBurst float64 // handshakes; default 500 and, as a guess, 500
+	SocketRate, SocketBurst   float64 // frames and handshakes, as the stage has it; default topology's
+	HTTPRate, HTTPBurst       float64 // requests to the HTTP API, likewise
+
 	Idle               time.Duration // a socket without messages either way is closed; default 10 minutes
 	Age                time.Duration // every socket is closed; default 2 hours
 	FrameBytes         int           // of one WebSocket frame from the client; default 32 KB
@@ -60,6 +74,14 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
+	setDefault(&l.AccountRate, 10_000)
+	setDefault(&l.AccountBurst, 5000)
+	setDefault(&l.ConnectRate, 500)
+	setDefault(&l.ConnectBurst, 500)
+	setDefault(&l.SocketRate, topology.SocketRate)
+	setDefault(&l.SocketBurst, topology.SocketBurst)
+	setDefault(&l.HTTPRate, topology.HTTPRate)
+	setDefault(&l.HTTPBurst, topology.HTTPBurst)
 	setDefault(&l.Idle, topology.IdleLimit)
 	setDefault(&l.Age, topology.ConnectionLimit)
 	setDefault(&l.FrameBytes, topology.MaxFrameBytes)
@@ -87,6 +109,14 @@ type Faults struct {
 	// the same. It may block, to delay the post; ctx ends when the caller has
 	// hung up.
 	Post func(ctx context.Context, connectionID string) (status int, sent bool)
+
+	// Delete is asked likewise about every DELETE of a connection, which is
+	// closed all the same if closed is true.
+	Delete func(ctx context.Context, connectionID string) (status int, closed bool)
+
+	// Idle is asked at the end of every call of the management API what becomes
+	// of the caller's connection afterwards. It needs Gateway.Listen.
+	Idle func() Idle
 
 	// Message is called in the goroutine of every message's invocation before
 	// that begins. While it blocks, later messages overtake. ctx ends when the
@@ -127,6 +157,8 @@ func (o Observer) withDefaults() Observer {
 // own, and Close the gateway before the servers.
 type Gateway struct {
 	cfg    Config
+	quotas quotas
+	wires  sync.Map // of *wire by the peer's address
 	log    *slog.Logger
 	faults atomic.Pointer[Faults]
 
@@ -147,7 +179,7 @@ func New(cfg Config) *Gateway {
 		cfg.Routes = topology.HTTPRoutes()
 	}
 	cfg.Limits, cfg.Usage = cfg.Limits.withDefaults(), cfg.Usage.withDefaults()
-	g := &Gateway{cfg: cfg, log: cfg.Log, sockets: map[string]*socket{}}
+	g := &Gateway{cfg: cfg, quotas: newQuotas(cfg.Limits), log: cfg.Log, sockets: map[string]*socket{}}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -160,6 +192,7 @@ func New(cfg Config) *Gateway {
 // the management API at /{stage}/@connections/{id}.
 func (g *Gateway) WebSocket() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.wire(r).begin()
 		switch {
 		case slices.Contains(strings.Split(r.URL.Path, "/"), "@connections"):
 			g.manage(w, r)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"subwire/scripts/internal/lambdart"
 	"subwire/scripts/internal/wsclient"
 )
 
@@ -30,6 +32,10 @@ func returns(answer string) function {
 }
 
 func fails(context.Context, []byte) ([]byte, error) { return nil, errors.New("function failed") }
+
+func throttled(context.Context, []byte) ([]byte, error) {
+	return nil, fmt.Errorf("invoke: %w", lambdart.ErrThrottled)
+}
 
 func hangs(ctx context.Context, _ []byte) ([]byte, error) {
 	<-ctx.Done()
@@ -56,7 +62,9 @@ func newAPI(t *testing.T, cfg Config) *api {
 	cfg.Message = a.recorder(a.messages, cfg.Message)
 	cfg.Disconnect = a.recorder(a.disconnected, cfg.Disconnect)
 	a.Gateway = New(cfg)
-	a.server = httptest.NewServer(a.WebSocket())
+	a.server = httptest.NewUnstartedServer(a.WebSocket())
+	a.server.Listener = a.Listen(a.server.Listener)
+	a.server.Start()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
@@ -205,6 +213,7 @@ func TestConnectDecidesTheStatusOfTheUpgrade(t *testing.T) {
 		"401 from the function is a 401":           {returns(`{"statusCode":401}`), 401},
 		"400 from the function is a 400":           {returns(`{"statusCode":400,"body":"no"}`), 400},
 		"function error is a 502":                  {function(fails), 502},
+		"throttled function is a 500":              {function(throttled), 500},
 		"time-out is a 502":                        {function(hangs), 502},
 		"answer without statusCode is a 502":       {returns(`{}`), 502},
 		"answer that is no JSON is a 502":          {returns(`nope`), 502},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"subwire/scripts/internal/lambdart"
 	"subwire/shared/topology"
 )
 
@@ -27,6 +28,10 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.wg.Done()
+	if !g.quotas.request() {
+		tooMany(w)
+		return
+	}
 	matched, ok := match(g.cfg.Routes, r.Method, r.URL.Path)
 	if !ok {
 		answer(w, http.StatusNotFound, "", "Not Found")
@@ -40,6 +45,9 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	g.cfg.Usage.Requested(len(body))
 	resp, err := g.invokeHTTP(httpEvent(r, matched, body, time.Now()))
 	switch {
+	case errors.Is(err, lambdart.ErrThrottled):
+		g.log.Warn("http integration was throttled")
+		answer(w, http.StatusInternalServerError, "", "Internal Server Error") // "Handling Lambda errors with an API Gateway API"
 	case errors.Is(err, context.DeadlineExceeded):
 		g.log.Warn("http integration timed out")
 		answer(w, http.StatusServiceUnavailable, "", "Service Unavailable")
@@ -111,12 +119,18 @@ func matchPath(route, path string) (parameters map[string]string, greedy, ok boo
 	return parameters, false, len(got) == len(want)
 }
 
+// httpEvent is the event of a request. Its paths are decoded, whatever rawPath
+// sounds like, and end at a question mark that was encoded: so it was recorded
+// by people who met it (fastify/aws-lambda-fastify issue 169, honojs/hono issue
+// 2156, middleapi/standard-server pull request 93). The query string is as it
+// was sent.
 func httpEvent(r *http.Request, route routeMatch, body []byte, at time.Time) events.APIGatewayV2HTTPRequest {
 	domain, _, _ := strings.Cut(r.Host, ".")
+	path, _, _ := strings.Cut(r.URL.Path, "?")
 	e := events.APIGatewayV2HTTPRequest{
 		Version:        "2.0",
 		RouteKey:       route.key,
-		RawPath:        r.URL.EscapedPath(),
+		RawPath:        path,
 		RawQueryString: r.URL.RawQuery,
 		PathParameters: route.parameters,
 		Headers:        map[string]string{},
@@ -125,7 +139,7 @@ func httpEvent(r *http.Request, route routeMatch, body []byte, at time.Time) eve
 			DomainName: r.Host, DomainPrefix: domain,
 			Time: at.UTC().Format(timeLayout), TimeEpoch: at.UnixMilli(),
 			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{
-				Method: r.Method, Path: r.URL.Path, Protocol: r.Proto, SourceIP: sourceIP(r), UserAgent: r.UserAgent(),
+				Method: r.Method, Path: path, Protocol: r.Proto, SourceIP: sourceIP(r), UserAgent: r.UserAgent(),
 			},
 		},
 	}

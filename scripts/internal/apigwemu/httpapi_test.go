@@ -73,6 +73,24 @@ func TestARequestBecomesAnEventOfFormat2(t *testing.T) {
 	}
 }
 
+func TestPathsAreDecodedAndTheQueryIsNot(t *testing.T) {
+	t.Parallel()
+	type paths struct{ Raw, Context, Parameter, Query string }
+	for target, want := range map[string]paths{
+		"/c/a%20b?q=%20":   {"/c/a b", "/c/a b", "a b", "q=%20"},
+		"/c/a%2Fb":         {"/c/a/b", "/c/a/b", "a/b", ""},
+		"/c/100%25":        {"/c/100%", "/c/100%", "100%", ""},
+		"/c/caf%C3%A9%23x": {"/c/café#x", "/c/café#x", "café#x", ""},
+		"/c/who%3Fme?q=1":  {"/c/who", "/c/who", "who?me", "q=1"}, // the end is lost
+	} {
+		e := eventOf(t, httptest.NewRequest("GET", target, nil))
+		got := paths{e.RawPath, e.RequestContext.HTTP.Path, e.PathParameters["chat"], e.RawQueryString}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", target, diff)
+		}
+	}
+}
+
 func TestRoutesAreMatchedAsAPIGatewayDoes(t *testing.T) {
 	t.Parallel()
 	get := []string{"GET"}
@@ -151,6 +169,7 @@ func TestTheFunctionsAnswerBecomesTheResponse(t *testing.T) {
 			response{200, "application/json", `{"data":{"a":1}}`, nil}},
 		"a JSON list is the body":  {returns(`[1]`), response{200, "application/json", `[1]`, nil}},
 		"function error":           {function(fails), response{500, "application/json", json500, nil}},
+		"throttled function":       {function(throttled), response{500, "application/json", json500, nil}},
 		"answer that is no JSON":   {returns(`nope`), response{500, "application/json", json500, nil}},
 		"body that is no base64":   {returns(`{"statusCode":200,"body":"!","isBase64Encoded":true}`), response{500, "application/json", json500, nil}},
 		"status that HTTP forbids": {returns(`{"statusCode":42}`), response{500, "application/json", json500, nil}},

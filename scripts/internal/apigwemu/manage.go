@@ -13,8 +13,11 @@ import (
 // manage is the management API. As the real one it says 403 to a path without
 // its stage and to a request without a signature, which it does not check.
 func (g *Gateway) manage(w http.ResponseWriter, r *http.Request) {
+	defer g.idle(r)
 	id, ok := g.connectionID(r)
 	switch {
+	case !g.quotas.call():
+		fail(w, http.StatusTooManyRequests)
 	case !ok:
 		answer(w, http.StatusForbidden, "ForbiddenException", "Forbidden")
 	case r.Header.Get("Authorization") == "":
@@ -24,12 +27,21 @@ func (g *Gateway) manage(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost:
 		g.post(w, r, id)
 	case r.Method == http.MethodDelete:
-		g.delete(w, id)
+		g.delete(w, r, id)
 	case r.Method == http.MethodGet:
 		g.get(w, id)
 	default:
 		answer(w, http.StatusForbidden, "ForbiddenException", "Forbidden")
 	}
+}
+
+// idle asks what becomes of the connection that a call came on.
+func (g *Gateway) idle(r *http.Request) {
+	after := Idle{}
+	if fault := g.faults.Load().Idle; fault != nil {
+		after = fault()
+	}
+	g.wire(r).end(after)
 }
 
 // connectionID returns the last part of /{stage}/@connections/{id}. It reports
@@ -49,12 +61,15 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request, id string) {
 		answer(w, http.StatusRequestEntityTooLarge, "PayloadTooLargeException", "Message too long")
 		return
 	}
+	if g.cfg.PostLatency != nil {
+		time.Sleep(g.cfg.PostLatency()) // also for a caller that has gone: the frame is on its way
+	}
 	if fault := g.faults.Load().Post; fault != nil {
 		if status, sent := fault(r.Context(), id); status != 0 {
 			if s := g.socket(id); sent && s != nil {
 				_ = s.send(frame)
 			}
-			answer(w, status, errorTypes[status], "")
+			fail(w, status)
 			return
 		}
 	}
@@ -65,13 +80,22 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request, id string) {
 	}
 	switch err := s.send(frame); {
 	case errors.Is(err, errFull):
-		answer(w, http.StatusTooManyRequests, errorTypes[http.StatusTooManyRequests], "")
+		fail(w, http.StatusTooManyRequests)
 	case err != nil:
 		gone(w)
 	}
 }
 
-func (g *Gateway) delete(w http.ResponseWriter, id string) {
+func (g *Gateway) delete(w http.ResponseWriter, r *http.Request, id string) {
+	if fault := g.faults.Load().Delete; fault != nil {
+		if status, closed := fault(r.Context(), id); status != 0 {
+			if s := g.socket(id); closed && s != nil {
+				s.close(deleted)
+			}
+			fail(w, status)
+			return
+		}
+	}
 	if s := g.socket(id); s == nil || !s.close(deleted) {
 		gone(w)
 		return
@@ -103,9 +127,12 @@ func (g *Gateway) get(w http.ResponseWriter, id string) {
 	writeJSON(w, http.StatusOK, info)
 }
 
-// errorTypes are the types of errors that faults make.
+// errorTypes are the types of errors, as the API reference of PostToConnection
+// has them or, for those that it does not know, a guess.
 var errorTypes = map[int]string{
 	http.StatusBadRequest:            "BadRequestException",
+	http.StatusUnauthorized:          "UnauthorizedException",
+	http.StatusNotFound:              "NotFoundException",
 	http.StatusForbidden:             "ForbiddenException",
 	http.StatusGone:                  "GoneException",
 	http.StatusRequestEntityTooLarge: "PayloadTooLargeException",
@@ -114,8 +141,25 @@ var errorTypes = map[int]string{
 }
 
 // gone answers as the real API was seen to: with a type and no JSON.
-func gone(w http.ResponseWriter) {
-	answer(w, http.StatusGone, errorTypes[http.StatusGone], "")
+func gone(w http.ResponseWriter) { fail(w, http.StatusGone) }
+
+// fail answers with an error of the management API or of what is before it.
+// The body of a 400 says nothing about the connection id.
+func fail(w http.ResponseWriter, status int) {
+	message := http.StatusText(status)
+	switch status {
+	case http.StatusGone, http.StatusTooManyRequests:
+		message = "" // as gone says; the other is a guess
+	case http.StatusRequestTimeout:
+		w.Header().Set("Connection", "close")
+	}
+	answer(w, status, errorTypes[status], message)
+}
+
+// tooMany answers a request to an API that is over a quota ("Protect your
+// WebSocket APIs in API Gateway").
+func tooMany(w http.ResponseWriter) {
+	answer(w, http.StatusTooManyRequests, "", "Too Many Requests")
 }
 
 // answer writes an error. Its type goes into the header that SDKs read, and

@@ -158,10 +158,50 @@ func TestPostFaultsAnswerWithOrWithoutEffect(t *testing.T) {
 	}
 	fault(http.StatusGatewayTimeout, true)
 	a.post(id, "sent", 504)
+	fault(410, false) // although the socket is there
+	a.post(id, "lost", 410)
+	fault(400, false)
+	resp = a.call("POST", id, "lost")
+	body, _ := io.ReadAll(resp.Body)
+	if want := `{"message":"Bad Request"}` + "\n"; resp.Header.Get("X-Amzn-ErrorType") != "BadRequestException" || string(body) != want {
+		t.Errorf("400 is answered with %s", body)
+	}
+	fault(408, false)
+	if resp := a.call("POST", id, "lost"); resp.StatusCode != 408 || !resp.Close {
+		t.Errorf("408 is answered %d and keeps the connection: %t", resp.StatusCode, !resp.Close)
+	}
 	fault(0, false)
 	a.post(id, "plain", 200)
 	if first, second := next(t, c), next(t, c); first != "sent" || second != "plain" {
 		t.Errorf("frames = %q, %q", first, second)
+	}
+}
+
+func TestDeleteFaultsAnswerWithOrWithoutEffect(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, Config{})
+	c, id := a.open()
+	for _, fault := range []struct {
+		status int
+		closed bool
+	}{{429, false}, {500, true}} {
+		a.SetFaults(Faults{Delete: func(context.Context, string) (int, bool) { return fault.status, fault.closed }})
+		if resp := a.call("DELETE", id, ""); resp.StatusCode != fault.status || len(a.Connections()) == 1 == fault.closed {
+			t.Errorf("status %d, %d open", resp.StatusCode, len(a.Connections()))
+		}
+	}
+	closedWith(t, c, 1000, "")
+	a.ended(id, 1000, "Connection Closed Normally")
+}
+
+func TestPostsTakeAsLongAsTheyAreToldTo(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, Config{PostLatency: func() time.Duration { return 20 * time.Millisecond }})
+	_, id := a.open()
+	begin := time.Now()
+	a.post(id, "x", 200)
+	if took := time.Since(begin); took < 20*time.Millisecond { // the one bound that holds on every machine
+		t.Errorf("took %v", took)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/coder/websocket"
+
+	"subwire/scripts/internal/lambdart"
 )
 
 // ending is how a socket ended, as $disconnect is told.
@@ -70,6 +72,10 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.wg.Done()
+	if !g.quotas.handshake() {
+		tooMany(w)
+		return
+	}
 	s := &socket{
 		g: g, id: newID(), connectedAt: time.Now(), host: r.Host, sourceIP: sourceIP(r), userAgent: r.UserAgent(),
 		frames: scanner{limit: int64(g.cfg.Limits.FrameBytes)},
@@ -84,11 +90,14 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
 
 // connect invokes $connect. It returns the subprotocol that the function
 // answered, unchecked as in the real gateway, or the status that refuses the
-// upgrade. That a function error is a 502 is told by people who met it
-// (serverless-websockets-plugin issue 13).
+// upgrade. Which error is which status says "Handling Lambda errors with an
+// API Gateway API".
 func (g *Gateway) connect(e wsRequest) (protocol string, status int) {
 	resp, err := g.invoke(g.cfg.Connect, e)
 	switch {
+	case errors.Is(err, lambdart.ErrThrottled):
+		g.log.Warn("connect was throttled", "connection", e.RequestContext.ConnectionID)
+		return "", http.StatusInternalServerError
 	case err != nil:
 		g.log.Warn("connect failed", "connection", e.RequestContext.ConnectionID, "error", err)
 		return "", http.StatusBadGateway
@@ -159,7 +168,10 @@ func (s *socket) read() ending {
 			return binaryFrame
 		case !utf8.Valid(body):
 			return invalidText
-		case s.touch(at):
+		case !s.touch(at):
+		case !s.g.quotas.frame():
+			s.refuse("Too Many Requests", newID())
+		default:
 			s.g.cfg.Usage.Received(len(body))
 			s.g.wg.Go(func() { s.message(string(body), at) })
 		}
@@ -201,9 +213,15 @@ func (s *socket) message(body string, at time.Time) {
 		return
 	}
 	s.g.log.Warn("message failed", "connection", s.id, "status", resp.StatusCode, "error", err)
-	frame, _ := json.Marshal(map[string]string{
-		"message": "Internal server error", "connectionId": s.id, "requestId": e.RequestContext.RequestID,
-	})
+	s.refuse("Internal server error", e.RequestContext.RequestID)
+}
+
+// refuse tells the client that its message was not handled: an integration
+// that failed or that Lambda throttled, or a frame that is over a quota. Of the
+// last no page says what becomes of it; that it is lost, with the 429 of HTTP
+// as a frame, is a guess.
+func (s *socket) refuse(message, requestID string) {
+	frame, _ := json.Marshal(map[string]string{"message": message, "connectionId": s.id, "requestId": requestID})
 	_ = s.send(frame) // who has gone or does not read, misses it
 }
 

@@ -38,8 +38,8 @@ func TestOnlyConnectEventsHaveHeadersAndQuery(t *testing.T) {
 	disconnect := <-a.disconnected
 
 	for name, want := range map[string]string{
-		"Origin": "https://example.com", "Sec-WebSocket-Protocol": "graphql-transport-ws,other",
-		"Sec-WebSocket-Version": "13", "X-Forwarded-For": "127.0.0.1", "Host": connect.RequestContext.DomainName,
+		"Origin": "https://example.com", "Sec-Websocket-Protocol": "graphql-transport-ws,other", // as Go spells it
+		"Sec-Websocket-Version": "13", "X-Forwarded-For": "127.0.0.1", "Host": connect.RequestContext.DomainName,
 	} {
 		if got := connect.Headers[name]; got != want {
 			t.Errorf("CONNECT header %s = %q, want %q", name, got, want)
@@ -147,6 +147,7 @@ func TestAFailedMessageIsAnErrorFrameAndTheSocketStaysOpen(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]Invoker{
 		"function error":            function(fails),
+		"throttled function":        function(throttled),
 		"time-out":                  function(hangs),
 		"statusCode 500":            returns(`{"statusCode":500}`),
 		"answer without statusCode": returns(`{"body":"x"}`),
