@@ -220,7 +220,7 @@ func (c *Cloud) startGateway(ws, web net.Listener) {
 		Usage: c.gatewayUsage(),
 	})
 	c.Gateway.SetFaults(c.Injector.Gateway())
-	c.serve(ws, c.Gateway.WebSocket())
+	c.serve(c.Gateway.Listen(ws), c.Gateway.WebSocket())
 	c.serve(web, c.Gateway.HTTP())
 }
 

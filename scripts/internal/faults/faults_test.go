@@ -45,8 +45,11 @@ func TestParse(t *testing.T) {
 	if again := parsed(t, got.String()); !cmp.Equal(got, again) {
 		t.Errorf("%s is read as %v", got, again)
 	}
-	if p := parsed(t, Full); p.String() != Full || len(p) != 8 {
+	if p := parsed(t, Full); p.String() != Full || len(p) != 21 {
 		t.Errorf("the full plan is %s", p)
+	}
+	if p := parsed(t, Known); p.String() != Known || len(p) != 8 {
+		t.Errorf("its known part is %s", p)
 	}
 	if p := parsed(t, " "); p != nil {
 		t.Errorf("no plan is %v", p)
@@ -56,9 +59,13 @@ func TestParse(t *testing.T) {
 func TestParseSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for plan, want := range map[string]string{
-		"post":                        `fault "post": post has no kind ""; it has 429, 500, timeout`,
-		"post:429@0.1,past:500@0.1":   `fault "past:500@0.1": no point "past"; there are disconnect, dynamodb, lambda.connect`,
-		"post:404@0.1":                `post has no kind "404"`,
+		"post":                        `fault "post": post has no kind ""; it has STATUS from 300 to 599, timeout, 408idle, cutidle`,
+		"post:429@0.1,past:500@0.1":   `fault "past:500@0.1": no point "past"; there are delete, disconnect, dynamodb, lambda.connect`,
+		"post:200@0.1":                `post has no kind "200"`,
+		"post:600@0.1":                `post has no kind "600"`,
+		"post:STATUS from 300 to 599": `post has no kind "STATUS`,
+		"delete:408idle@0.1":          `delete has no kind "408idle"`,
+		"sqs.send:503@0.1":            `sqs.send has no kind "503"`,
 		"lambda.nobody:kill@0.1":      `lambda.sender`,
 		"post:429":                    `it must be post:429@CHANCE`,
 		"post:429@0":                  `above 0`,
@@ -137,7 +144,7 @@ func TestWhatIsNotInThePlanCostsNothing(t *testing.T) {
 	if i.Wrap("sender", f) != Invoker(f) {
 		t.Error("the function is wrapped")
 	}
-	if g := i.Gateway(); g.Post != nil || g.DropDisconnect != nil {
+	if g := i.Gateway(); g.Post != nil || g.Delete != nil || g.Idle != nil || g.DropDisconnect != nil {
 		t.Error("the gateway has faults")
 	}
 	if Plan(nil).NeedsProxies() || parsed(t, "post:429@1").NeedsProxies() || !parsed(t, "dynamodb:throttle@1").NeedsProxies() {
@@ -145,18 +152,24 @@ func TestWhatIsNotInThePlanCostsNothing(t *testing.T) {
 	}
 }
 
-func TestPostsFailInTwoWays(t *testing.T) {
+func TestCallsFailInTheWaysThatArePlausible(t *testing.T) {
 	t.Parallel()
-	for kind, refused := range map[string]int{"429": 429, "500": 500} {
-		post := New(parsed(t, "post:"+kind+"@1"), 1).Gateway().Post
-		got := map[string]int{}
-		for range 100 {
-			status, sent := post(t.Context(), "c")
-			got[fmt.Sprint(status, sent)]++
-		}
-		for _, want := range []string{fmt.Sprint(refused, false), "500 true"} {
-			if got[want] < 30 || len(got) != 2 {
-				t.Errorf("%s: got %v", kind, got)
+	for kind, want := range map[string][]string{
+		"429": {"429 false", "500 true"}, "500": {"500 false", "500 true"}, "502": {"502 false", "502 true"}, "503": {"503 false", "503 true"},
+		"408": {"408 false", "408 true"}, "410": {"410 false"}, "400": {"400 false"}, "401": {"401 false"}, "403": {"403 false"},
+		"404": {"404 false"}, "307": {"307 false"}, "418": {"418 false"},
+	} {
+		faults := New(parsed(t, "post:"+kind+"@1,delete:"+kind+"@1"), 1).Gateway()
+		for point, call := range map[string]func(context.Context, string) (int, bool){"post": faults.Post, "delete": faults.Delete} {
+			got := map[string]int{}
+			for range 100 {
+				status, applied := call(t.Context(), "c")
+				got[fmt.Sprint(status, applied)]++
+			}
+			for _, w := range want {
+				if got[w] < 30 || len(got) != len(want) {
+					t.Errorf("%s:%s: got %v", point, kind, got)
+				}
 			}
 		}
 	}
@@ -164,6 +177,28 @@ func TestPostsFailInTwoWays(t *testing.T) {
 	cancel()
 	if status, _ := New(parsed(t, "post:timeout@1"), 1).Gateway().Post(hungUp, "c"); status == 0 {
 		t.Error("a post that timed out is handled as any other")
+	}
+}
+
+func TestIdleConnectionsAreBrokenSoon(t *testing.T) {
+	t.Parallel()
+	i := New(parsed(t, "post:408idle@0.3,post:cutidle@0.3,post:429@1"), 1)
+	faults, got := i.Gateway(), map[string]int{}
+	for range 100 {
+		idle := faults.Idle()
+		if idle.After < 0 || idle.After > soon {
+			t.Errorf("broken after %v", idle.After)
+		}
+		got[fmt.Sprint(idle.Answer, idle.Cut)]++
+	}
+	if got["true true"] < 15 || got["false true"] < 10 || got["false false"] < 30 {
+		t.Errorf("got %v", got)
+	}
+	if status, _ := faults.Post(t.Context(), "c"); status == 0 {
+		t.Error("a post has no fault beside these")
+	}
+	if met := i.Met(); met["post:408idle"] != got["true true"] {
+		t.Errorf("met %v", met)
 	}
 }
 

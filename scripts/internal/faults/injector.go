@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"time"
 
 	"subwire/scripts/internal/apigwemu"
 )
@@ -41,7 +42,7 @@ func New(plan Plan, seed uint64) *Injector {
 	for _, f := range plan {
 		h := fnv.New64a()
 		h.Write([]byte(f.name()))
-		i.points[f.Point] = append(i.points[f.Point], &roller{f, rand.New(rand.NewPCG(seed, h.Sum64()))})
+		i.points[f.place()] = append(i.points[f.place()], &roller{f, rand.New(rand.NewPCG(seed, h.Sum64()))})
 	}
 	return i
 }
@@ -78,26 +79,49 @@ func (i *Injector) Met() map[string]int {
 	return maps.Clone(i.met)
 }
 
-// Gateway returns the faults of posts and of $disconnect. A post that times
-// out is held until the caller has hung up. A throttled one is never sent, so
-// where the effect is to happen the answer is a 500.
+// soon is how long after its last call a connection is broken at most.
+const soon = 20 * time.Millisecond
+
+// Gateway returns the faults of the management API and of $disconnect.
 func (i *Injector) Gateway() (f apigwemu.Faults) {
 	if i.has(pointPost) {
-		f.Post = func(ctx context.Context, _ string) (status int, sent bool) {
-			r := i.roll(pointPost)
-			switch {
-			case r.fault == nil:
-				return 0, false
-			case r.fault.Kind == kindTimeout:
-				<-ctx.Done()
-			case r.fault.Kind == kind429 && !r.applied:
-				return http.StatusTooManyRequests, false
+		f.Post = func(ctx context.Context, _ string) (status int, sent bool) { return i.call(ctx, pointPost) }
+	}
+	if i.has(pointDelete) {
+		f.Delete = func(ctx context.Context, _ string) (status int, closed bool) { return i.call(ctx, pointDelete) }
+	}
+	if i.has(pointIdle) {
+		f.Idle = func() apigwemu.Idle {
+			r := i.roll(pointIdle)
+			if r.fault == nil {
+				return apigwemu.Idle{}
 			}
-			return http.StatusInternalServerError, r.applied
+			return apigwemu.Idle{Answer: r.fault.Kind == kind408Idle, Cut: true, After: time.Duration(r.moment * float64(soon))}
 		}
 	}
 	if i.has(pointDisconnect) {
 		f.DropDisconnect = func(string) bool { return i.roll(pointDisconnect).fault != nil }
 	}
 	return f
+}
+
+// call decides about a call of the management API. One that times out is held
+// until the caller has hung up. A throttled one has no effect, so where it is
+// to have one the answer is a 500. Nor has one that is refused otherwise.
+func (i *Injector) call(ctx context.Context, point string) (status int, applied bool) {
+	r := i.roll(point)
+	if r.fault == nil {
+		return 0, false
+	}
+	status, isStatus := r.fault.status()
+	switch {
+	case !isStatus: // a time-out
+		<-ctx.Done()
+		return http.StatusInternalServerError, r.applied
+	case status == http.StatusTooManyRequests && r.applied:
+		return http.StatusInternalServerError, true
+	case status == http.StatusRequestTimeout || status >= http.StatusInternalServerError:
+		return status, r.applied
+	}
+	return status, false
 }

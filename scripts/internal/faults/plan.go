@@ -16,8 +16,8 @@ import (
 
 // Fault is one thing that goes wrong.
 type Fault struct {
-	Point  string  // where: post, sqs.send, dynamodb, lambda.FUNCTION, stream, disconnect or sender
-	Kind   string  // what: 429, 500, timeout, throttle, kill, duplicate, drop or fail
+	Point  string  // where: post, delete, sqs.send, dynamodb, lambda.FUNCTION, stream, disconnect or sender
+	Kind   string  // what: a status, timeout, 408idle, cutidle, throttle, kill, duplicate, drop or fail
 	Chat   string  // fail only: the chat whose events fail
 	Chance float64 // of each call, from 0 to 1
 }
@@ -28,6 +28,8 @@ type Plan []Fault
 // The points and kinds that there are.
 const (
 	pointPost       = "post"       // a post to a client through the management API
+	pointDelete     = "delete"     // a DELETE of a connection, likewise
+	pointIdle       = "post.idle"  // the connection of such a call when that is over; faults of post with kinds of their own
 	pointSend       = "sqs.send"   // a function's request to send to a queue
 	pointDynamoDB   = "dynamodb"   // any request of a function to DynamoDB
 	pointLambda     = "lambda."    // with a function's name: one of its invocations
@@ -35,9 +37,12 @@ const (
 	pointDisconnect = "disconnect" // a $disconnect event
 	pointSender     = "sender"     // a batch of the sender
 
+	kindStatus    = "STATUS from 300 to 599"
 	kind429       = "429"
 	kind500       = "500"
 	kindTimeout   = "timeout" // no answer before the caller gives up
+	kind408Idle   = "408idle" // an answer that nobody asked for, and the end of the connection
+	kindCutIdle   = "cutidle" // the end of the connection
 	kindThrottle  = "throttle"
 	kindKill      = "kill"
 	kindDuplicate = "duplicate"
@@ -45,14 +50,20 @@ const (
 	kindFail      = "fail"
 )
 
-// Full is the plan that the chaos tests run with.
-const Full = "post:429@0.05,post:500@0.01,post:timeout@0.01,sqs.send:500@0.02,dynamodb:throttle@0.02," +
+// Full is the plan that the chaos tests run with: what AWS documents, and what
+// it does not but may be answered by something between it and us.
+const Full = Known + ",post:400@0.003,post:401@0.003,post:403@0.005,post:404@0.003,post:408@0.005,post:410@0.003," +
+	"post:502@0.01,post:503@0.005,post:307@0.002,post:408idle@0.01,post:cutidle@0.01,delete:429@0.05,delete:500@0.05"
+
+// Known is the part of Full that has no answers but those that are documented.
+const Known = "post:429@0.05,post:500@0.01,post:timeout@0.01,sqs.send:500@0.02,dynamodb:throttle@0.02," +
 	"lambda.sender:kill@0.01,stream:duplicate@0.05,disconnect:drop@0.2"
 
 // kinds are the kinds of each point.
 func kinds() map[string][]string {
 	all := map[string][]string{
-		pointPost: {kind429, kind500, kindTimeout}, pointSend: {kind500}, pointDynamoDB: {kindThrottle},
+		pointPost:   {kindStatus, kindTimeout, kind408Idle, kindCutIdle},
+		pointDelete: {kindStatus, kindTimeout}, pointSend: {kind500}, pointDynamoDB: {kindThrottle},
 		pointStream: {kindDuplicate}, pointDisconnect: {kindDrop}, pointSender: {kindFail},
 	}
 	for _, f := range topology.Functions() {
@@ -61,10 +72,28 @@ func kinds() map[string][]string {
 	return all
 }
 
-// Parse reads a plan: faults as point:kind@chance, with commas between. One
-// fault has no chance: sender:fail(CHAT) is a sender with a bug, which fails
-// every event of that chat. An error names the part that is wrong and what is
-// allowed there. "" is the empty plan.
+// Parse reads a plan: faults as point:kind@chance, with commas between. ""
+// is the empty plan. An error names the part that is wrong and what is allowed
+// there. The faults are
+//
+//	post:STATUS       a post is answered with any status from 300 to 599. Half of
+//	                  those that are answered 408 or 5xx reach the client all the
+//	                  same, and none of the others, not even with 410: its socket
+//	                  is alive. Half of post:429 are a 500 that was sent instead.
+//	post:timeout      it is not answered; half of these reach the client
+//	post:408idle      an "HTTP/1.1 408 Request Timeout" is written on the caller's
+//	                  connection soon after an answer, and that is closed
+//	post:cutidle      the connection is closed then without a word
+//	delete:STATUS     a DELETE of a connection is answered so, as posts are
+//	delete:timeout    likewise
+//	sqs.send:500      a function's request to send; half of these are sent
+//	dynamodb:throttle any request of a function to DynamoDB is throttled, or
+//	                  done and answered 500
+//	lambda.FUNCTION:kill  its process is killed during an invocation
+//	stream:duplicate  a batch of stream records is handled twice
+//	disconnect:drop   a $disconnect event is lost
+//	sender:fail(CHAT) a sender with a bug, which fails every event of that chat;
+//	                  this has no chance
 func Parse(plan string) (Plan, error) {
 	if strings.TrimSpace(plan) == "" {
 		return nil, nil
@@ -94,7 +123,8 @@ func parse(part string) (Fault, error) {
 	if all[point] == nil {
 		return f, fmt.Errorf("no point %q; there are %s", point, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	}
-	if !slices.Contains(all[point], f.Kind) {
+	if _, isStatus := f.status(); !slices.Contains(all[point], f.Kind) && !(isStatus && slices.Contains(all[point], kindStatus)) ||
+		f.Kind == kindStatus {
 		return f, fmt.Errorf("%s has no kind %q; it has %s", point, f.Kind, strings.Join(all[point], ", "))
 	}
 	if f.Kind == kindFail {
@@ -125,6 +155,20 @@ func (f Fault) String() string {
 		return fmt.Sprintf("%s:%s(%s)", f.Point, f.Kind, f.Chat)
 	}
 	return f.name() + "@" + strconv.FormatFloat(f.Chance, 'g', -1, 64)
+}
+
+// status is the kind as the status of an answer, and whether it is one.
+func (f Fault) status() (status int, ok bool) {
+	status, err := strconv.Atoi(f.Kind)
+	return status, err == nil && status >= 300 && status <= 599
+}
+
+// place is the point whose calls the fault strikes.
+func (f Fault) place() string {
+	if f.Kind == kind408Idle || f.Kind == kindCutIdle {
+		return pointIdle
+	}
+	return f.Point
 }
 
 // name is the fault without its chance.
