@@ -68,6 +68,9 @@ type Limits struct {
 	MessageBytes       int           // of one message either way; default 128 KB
 	BufferBytes        int           // waiting for one slow client; default 1 MB, a guess
 	BodyBytes          int           // of a request to the HTTP API; default 10 MB
+	HeaderBytes        int           // of its request line and header values; default 10,240
+	URLBytes           int           // of a handshake's URL; default 4,096
+	PayloadBytes       int           // of a function's event and of its answer, Lambda's quota; default 6 MB
 	IntegrationTimeout time.Duration // of the WebSocket routes; default 29 seconds
 	HTTPTimeout        time.Duration // of the HTTP routes; default 30 seconds
 	CloseWait          time.Duration // for the client to answer our close frame, after what it has yet to read; default 5 seconds, a guess
@@ -88,6 +91,9 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.MessageBytes, topology.MaxMessageBytes)
 	setDefault(&l.BufferBytes, 1<<20)
 	setDefault(&l.BodyBytes, 10<<20)
+	setDefault(&l.HeaderBytes, 10_240)
+	setDefault(&l.URLBytes, 4096)
+	setDefault(&l.PayloadBytes, 6<<20)
 	setDefault(&l.IntegrationTimeout, 29*time.Second)
 	setDefault(&l.HTTPTimeout, 30*time.Second)
 	setDefault(&l.CloseWait, 5*time.Second)

@@ -274,6 +274,15 @@ func TestARequestThatIsNoUpgradeIsRefusedUnasked(t *testing.T) {
 	}
 }
 
+func TestAHandshakeHasAShortURL(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, Config{})
+	_, err := wsclient.DialRaw(t.Context(), a.url()+"?"+strings.Repeat("x", 4096), wsclient.Options{})
+	if diff := cmp.Diff(error(&wsclient.RefusedError{Status: 414}), err); diff != "" || len(a.connected) > 0 {
+		t.Errorf("refusal (-want +got):\n%s", diff)
+	}
+}
+
 func TestShutdownClosesEverySocketWith1001AndRefusesMore(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, Config{})

@@ -15,7 +15,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"subwire/scripts/internal/lambdart"
 	"subwire/shared/topology"
 )
 
@@ -28,8 +27,12 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.wg.Done()
-	if !g.quotas.request() {
+	switch {
+	case !g.quotas.request():
 		tooMany(w)
+		return
+	case headerBytes(r) > g.cfg.Limits.HeaderBytes:
+		answer(w, http.StatusRequestHeaderFieldsTooLarge, "", "Request Header Fields Too Large") // a guess
 		return
 	}
 	matched, ok := match(g.cfg.Routes, r.Method, r.URL.Path)
@@ -45,9 +48,9 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	g.cfg.Usage.Requested(len(body))
 	resp, err := g.invokeHTTP(httpEvent(r, matched, body, time.Now()))
 	switch {
-	case errors.Is(err, lambdart.ErrThrottled):
-		g.log.Warn("http integration was throttled")
-		answer(w, http.StatusInternalServerError, "", "Internal Server Error") // "Handling Lambda errors with an API Gateway API"
+	case errors.Is(err, errRefused): // "Handling Lambda errors with an API Gateway API"
+		g.log.Warn("http integration was refused", "error", err)
+		answer(w, http.StatusInternalServerError, "", "Internal Server Error")
 	case errors.Is(err, context.DeadlineExceeded):
 		g.log.Warn("http integration timed out")
 		answer(w, http.StatusServiceUnavailable, "", "Service Unavailable")
@@ -66,11 +69,23 @@ func (g *Gateway) invokeHTTP(e events.APIGatewayV2HTTPRequest) (httpResponse, er
 	if err != nil {
 		return httpResponse{}, err
 	}
-	out, err := g.cfg.HTTP.Invoke(ctx, payload)
+	out, err := g.run(ctx, g.cfg.HTTP, payload)
 	if err != nil {
 		return httpResponse{}, errors.Join(err, ctx.Err()) // a runtime may report its own error for our deadline
 	}
 	return decodeHTTP(out)
+}
+
+// headerBytes is the size of the request line and of the headers' values
+// ("Quotas for configuring and running an HTTP API in API Gateway").
+func headerBytes(r *http.Request) int {
+	n := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  ")
+	for _, values := range r.Header {
+		for _, value := range values {
+			n += len(value)
+		}
+	}
+	return n
 }
 
 // routeMatch is what the event says of the route that a request took.

@@ -187,6 +187,16 @@ func TestTheFunctionsAnswerBecomesTheResponse(t *testing.T) {
 	}
 }
 
+func TestAnAnswerOverLambdasLimitIsAFailure(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]int{6 << 20: 200, 6<<20 + 1: 500} {
+		answer := `"` + strings.Repeat("x", size-2) + `"`
+		if resp := serve(t, returns(answer), Limits{}, httptest.NewRequest("GET", "/", nil)); resp.StatusCode != want {
+			t.Errorf("%d bytes: status %d, want %d", size, resp.StatusCode, want)
+		}
+	}
+}
+
 func TestRequestsThatReachNoFunction(t *testing.T) {
 	t.Parallel()
 	never := function(func(context.Context, []byte) ([]byte, error) {
@@ -195,15 +205,21 @@ func TestRequestsThatReachNoFunction(t *testing.T) {
 	})
 	for name, tt := range map[string]struct {
 		path, body string
+		token      string // in a header
 		status     int
 		want       string
 	}{
-		"unknown route":       {"/nowhere", "", 404, `{"message":"Not Found"}`},
-		"body over the limit": {"/graphql", strings.Repeat("x", 10<<20+1), 413, `{"message":"Request Entity Too Large"}`},
+		"unknown route":          {"/nowhere", "", "", 404, `{"message":"Not Found"}`},
+		"body over the limit":    {"/graphql", strings.Repeat("x", 10<<20+1), "", 413, `{"message":"Request Entity Too Large"}`},
+		"headers over the limit": {"/graphql", "", strings.Repeat("x", 10_240), 431, `{"message":"Request Header Fields Too Large"}`},
+		"line over the limit":    {"/graphql?" + strings.Repeat("x", 10_240), "", "", 431, `{"message":"Request Header Fields Too Large"}`},
+		"event over the limit":   {"/graphql", strings.Repeat("x", 5<<20), "", 500, `{"message":"Internal Server Error"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			resp := serve(t, never, Limits{}, httptest.NewRequest("POST", tt.path, strings.NewReader(tt.body)))
+			r := httptest.NewRequest("POST", tt.path, strings.NewReader(tt.body))
+			r.Header.Set("Authorization", tt.token)
+			resp := serve(t, never, Limits{}, r)
 			body, _ := io.ReadAll(resp.Body)
 			if resp.StatusCode != tt.status || strings.TrimSpace(string(body)) != tt.want {
 				t.Errorf("%d %s, want %d %s", resp.StatusCode, body, tt.status, tt.want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -72,8 +73,12 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.wg.Done()
-	if !g.quotas.handshake() {
+	switch {
+	case !g.quotas.handshake():
 		tooMany(w)
+		return
+	case len("wss://"+r.Host+r.RequestURI) > g.cfg.Limits.URLBytes:
+		answer(w, http.StatusRequestURITooLong, "", "URI Too Long") // a guess
 		return
 	}
 	s := &socket{
@@ -95,8 +100,8 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) connect(e wsRequest) (protocol string, status int) {
 	resp, err := g.invoke(g.cfg.Connect, e)
 	switch {
-	case errors.Is(err, lambdart.ErrThrottled):
-		g.log.Warn("connect was throttled", "connection", e.RequestContext.ConnectionID)
+	case errors.Is(err, errRefused):
+		g.log.Warn("connect was refused", "connection", e.RequestContext.ConnectionID, "error", err)
 		return "", http.StatusInternalServerError
 	case err != nil:
 		g.log.Warn("connect failed", "connection", e.RequestContext.ConnectionID, "error", err)
@@ -245,7 +250,7 @@ func (g *Gateway) invoke(f Invoker, e wsRequest) (resp events.APIGatewayProxyRes
 	if err != nil {
 		return resp, err
 	}
-	out, err := f.Invoke(ctx, payload)
+	out, err := g.run(ctx, f, payload)
 	if err != nil {
 		return resp, err
 	}
@@ -257,5 +262,24 @@ func (g *Gateway) invoke(f Invoker, e wsRequest) (resp events.APIGatewayProxyRes
 	}
 	return resp, nil
 }
+
+// run invokes a function within Lambda's limit for events and answers ("Lambda
+// quotas"). That a larger event is as any other that Lambda refuses is a guess.
+func (g *Gateway) run(ctx context.Context, f Invoker, payload []byte) ([]byte, error) {
+	if len(payload) > g.cfg.Limits.PayloadBytes {
+		return nil, fmt.Errorf("%w: event of %d bytes", errRefused, len(payload))
+	}
+	out, err := f.Invoke(ctx, payload)
+	switch {
+	case errors.Is(err, lambdart.ErrThrottled):
+		return nil, fmt.Errorf("%w: %w", errRefused, err)
+	case err == nil && len(out) > g.cfg.Limits.PayloadBytes:
+		return nil, fmt.Errorf("answer of %d bytes is too large", len(out))
+	}
+	return out, err
+}
+
+// errRefused is an invocation that Lambda did not begin.
+var errRefused = errors.New("invocation was refused")
 
 var errMalformed = errors.New("the function's answer has no valid statusCode")
