@@ -25,6 +25,9 @@ func (b *Backend) CreateTables(ctx context.Context, prefix string) (map[string]s
 	for _, table := range topology.Tables() {
 		name := prefix + table.Name
 		names[table.Name] = name
+		// DynamoDB Local deletes what has expired within half a minute, DynamoDB
+		// within days, and shows it until then ("Working with expired items").
+		table.TTL = ""
 		all.Go(func() error { return dynamo.CreateTable(ctx, client, table, name) })
 	}
 	if err := all.Wait(); err != nil {

@@ -14,8 +14,10 @@
 //     used.
 //   - Shards of streams differ: that is package esm's.
 //
-// It enforces the sizes of items (400 KB), pages and batches itself, as well as
-// all expressions. A transaction takes here about as long as in the cloud.
+// Of expired items the page says nothing: DynamoDB Local deletes them within
+// half a minute, so package backend creates its tables without TTL. It enforces
+// the sizes of items (400 KB), pages and batches itself, as well as all
+// expressions. A transaction takes here about as long as in the cloud.
 package strictdb
 
 import (

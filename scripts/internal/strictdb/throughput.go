@@ -69,15 +69,16 @@ func (d *DB) settle(accesses []access, a *answer) {
 	if !a.ok() {
 		return
 	}
-	count := map[string]int{}
+	used, count := map[string]float64{}, map[string]float64{}
+	for _, c := range awsproxy.Consumed(a.body.Bytes()) {
+		used[c.TableName] += c.CapacityUnits // of a transaction, each item may be told apart
+	}
 	for _, access := range accesses {
 		count[access.table]++
 	}
-	for _, used := range awsproxy.Consumed(a.body.Bytes()) {
-		for _, access := range accesses {
-			if share := used.CapacityUnits / float64(count[access.table]); access.table == used.TableName && share > access.least {
-				d.bucket(access).Spend(share - access.least)
-			}
+	for _, access := range accesses {
+		if share := used[access.table] / count[access.table]; share > access.least {
+			d.bucket(access).Spend(share - access.least)
 		}
 	}
 }
