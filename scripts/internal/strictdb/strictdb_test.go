@@ -443,3 +443,25 @@ func TestBucketsOfQuietKeysGo(t *testing.T) {
 		t.Errorf("%d buckets", n)
 	}
 }
+
+// Whatever a caller sends, it is passed on or refused, and nothing stays held.
+func FuzzCalls(f *testing.F) {
+	for _, op := range []string{"PutItem", "Query", "TransactWriteItems", "TransactGetItems", "BatchWriteItem"} {
+		f.Add(op, `{"TableName":"x-t","Item":{"p":{"S":"p"}},"KeyConditionExpression":"p = :v",`+
+			`"TransactItems":[{"Put":{"TableName":"x-t","Item":{}}},{"Put":{"TableName":"x-t","Item":{}}}],`+
+			`"RequestItems":{"x-t":[{"PutRequest":{"Item":{"p":{"N":"1"}}}},{"PutRequest":{"Item":{"p":{"N":"1"}}}}]}}`)
+	}
+	f.Fuzz(func(t *testing.T, operation, body string) {
+		d := New(Config{Prefix: "x-", Tables: []topology.Table{table}, Hold: func() time.Duration { return 0 }, WriteUnits: 1.5})
+		c, watched := d.parse(operation, []byte(body))
+		if !watched {
+			return
+		}
+		if a := d.serve(c, consuming(operation, 3)); !json.Valid(a.body.Bytes()) {
+			t.Errorf("answered %q", a.body.Bytes())
+		}
+		if len(d.locks.items) > 0 || len(d.locks.tokens) > 0 {
+			t.Errorf("still held: %v, %v", d.locks.items, d.locks.tokens)
+		}
+	})
+}
