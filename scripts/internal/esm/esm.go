@@ -69,11 +69,16 @@ func failures(response []byte) ([]string, error) {
 }
 
 // pause waits for d; false if ctx ended before.
-func pause(ctx context.Context, d time.Duration) bool {
+func pause(ctx context.Context, d time.Duration) bool { return pauseUntil(ctx, d, nil) }
+
+// pauseUntil waits for d, or less if something comes; false if ctx ended before.
+func pauseUntil(ctx context.Context, d time.Duration, something <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
+	case <-something:
 		return true
 	case <-ctx.Done():
 		return false

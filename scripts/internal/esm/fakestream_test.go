@@ -176,6 +176,13 @@ func insert(sequence int, chat string) types.Record {
 	}
 }
 
+// insertItem is insert with a sort key.
+func insertItem(sequence int, chat, id string) types.Record {
+	r := insert(sequence, chat)
+	r.Dynamodb.Keys["id"] = &types.AttributeValueMemberS{Value: id}
+	return r
+}
+
 // inserts are records from 1 to n of one chat.
 func inserts(n int) (out []types.Record) {
 	for i := range n {

@@ -13,8 +13,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// lane handles the records of one shard whose partition keys fall to it, one
-// batch at a time.
+// lane handles the records of one shard whose items fall to it, one batch at a
+// time.
 type lane struct {
 	*Stream
 	shard string
@@ -187,7 +187,8 @@ func (l lane) giveUp(ctx context.Context, b batch, n int, condition string, caus
 
 // invocationRecord is what AWS tells a destination ("Retaining discarded
 // batches for a DynamoDB event source in Lambda" in the Lambda Developer
-// Guide), but for the request id, which is not known here.
+// Guide), but for the request id, which is not known here. It names the
+// stream's own shard, of which the records can be read again.
 func (l lane) invocationRecord(b batch, n int, condition string, cause error) []byte {
 	type requestContext struct {
 		FunctionArn string `json:"functionArn"`
@@ -225,7 +226,7 @@ func (l lane) invocationRecord(b batch, n int, condition string, cause error) []
 	}{
 		requestContext{functionARN(l.ARN, l.Mapping), condition, b.invoked},
 		response, "1.0", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
-		batchInfo{l.shard, first.sequence, last.sequence, first.at.UTC(), last.at.UTC(), n, l.ARN},
+		batchInfo{RealShard(l.shard), first.sequence, last.sequence, first.at.UTC(), last.at.UTC(), n, l.ARN},
 	})
 	return body
 }

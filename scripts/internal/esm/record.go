@@ -16,12 +16,11 @@ type record struct {
 	sequence string
 	at       time.Time // when it came into the stream, to the second
 	json     []byte    // its element of the event's Records
-	hash     uint32    // of its partition key
+	hash     uint32    // of its item's key: partition and sort key
 }
 
-// newRecord encodes r as an element of a function's input. key is the name of
-// the table's partition key.
-func newRecord(r types.Record, streamARN, key string) (record, error) {
+// newRecord encodes r as an element of a function's input.
+func newRecord(r types.Record, streamARN string) (record, error) {
 	change := events.DynamoDBStreamRecord{
 		ApproximateCreationDateTime: events.SecondsEpochTime{Time: aws.ToTime(r.Dynamodb.ApproximateCreationDateTime).Truncate(time.Second)},
 		Keys:                        Attributes(r.Dynamodb.Keys),
@@ -43,13 +42,22 @@ func newRecord(r types.Record, streamARN, key string) (record, error) {
 	if err != nil {
 		return record{}, fmt.Errorf("encode record %s: %w", change.SequenceNumber, err)
 	}
-	partition, err := json.Marshal(change.Keys[key])
+	hash, err := hashOf(change.Keys)
 	if err != nil {
 		return record{}, fmt.Errorf("encode key of record %s: %w", change.SequenceNumber, err)
 	}
+	return record{change.SequenceNumber, change.ApproximateCreationDateTime.Time, encoded, hash}, nil
+}
+
+// hashOf is equal for equal keys.
+func hashOf(key map[string]events.DynamoDBAttributeValue) (uint32, error) {
+	encoded, err := json.Marshal(key) // maps are encoded in the order of their names
+	if err != nil {
+		return 0, err
+	}
 	h := fnv.New32a()
-	h.Write(partition)
-	return record{change.SequenceNumber, change.ApproximateCreationDateTime.Time, encoded, h.Sum32()}, nil
+	h.Write(encoded)
+	return h.Sum32(), nil
 }
 
 // event is the function's input.

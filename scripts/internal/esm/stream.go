@@ -20,8 +20,9 @@ import (
 const (
 	shardPause = time.Second // between looks for new shards
 
-	// idlePause is between reads that find nothing. AWS reads four times a
-	// second, which would be most of what a message takes here.
+	// idlePause is between reads that find nothing, unless Stream.Poll says
+	// otherwise. AWS reads four times a second, which would be most of what a
+	// message takes here.
 	idlePause = 25 * time.Millisecond
 
 	// A failing batch is tried again after firstPause, then after twice that,
@@ -45,8 +46,12 @@ type Destination interface {
 }
 
 // Stream moves a table's inserts to a function, from the oldest record that
-// the stream holds or from the checkpoint. Records with one partition key reach
-// the function in order, the first time.
+// the stream holds or from the checkpoint. Records of one item reach the
+// function in order, the first time. With a parallelization factor of 1 all of
+// a shard's records do, and so those of one partition key. With more, batches
+// of one shard run at once and order is kept "at the item (partition and sort
+// key) level" only ("Using AWS Lambda with Amazon DynamoDB"). That it is kept
+// per partition key is said of Kinesis.
 //
 // A batch that fails is invoked again from the first record that the report
 // names, or whole. With Bisect one that fails from its first record is halved
@@ -61,7 +66,15 @@ type Stream struct {
 	Invoker      Invoker
 	Log          *slog.Logger
 	RetryPause   time.Duration // before the first retry; default 100 ms
+	LongestPause time.Duration // before any retry; default 10 s
 	Checkpoints  *Checkpoints  // where to begin, and how far it has got; nil to begin with the oldest record
+
+	// Poll is the time from one read of a shard to the next. The default is to
+	// read again at once after a read that found records, and after 25 ms
+	// otherwise.
+	Poll time.Duration
+	// Lag, unless nil, is asked how long the records of a read take to appear.
+	Lag func() time.Duration
 }
 
 // Run works until ctx ends, and returns when all that it started has. Errors
@@ -70,6 +83,7 @@ func (s *Stream) Run(ctx context.Context) {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	read := map[string]chan struct{}{} // by shard, closed when it was read to its end
+	ended := make(chan struct{}, 1)    // a shard was, and may have children
 	for {
 		shards, err := s.shards(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -85,9 +99,15 @@ func (s *Stream) Run(ctx context.Context) {
 		for _, shard := range fresh {
 			id, parent := *shard.ShardId, read[aws.ToString(shard.ParentShardId)]
 			done := read[id]
-			readers.Go(func() { s.runShard(ctx, id, parent, done) })
+			readers.Go(func() {
+				s.runShard(ctx, id, parent, done)
+				select {
+				case ended <- struct{}{}:
+				default: // it is known already
+				}
+			})
 		}
-		if !pause(ctx, shardPause) {
+		if !pauseUntil(ctx, shardPause, ended) {
 			return
 		}
 	}
@@ -141,7 +161,11 @@ func (s *Stream) readShard(ctx context.Context, id string, lanes []lane) {
 	position := s.Checkpoints.position(id) // the sequence number read last
 	var iterator *string                   // nil when one is needed
 	for ctx.Err() == nil {
+		begin := time.Now()
 		records, next, err := s.page(ctx, id, position, iterator)
+		if err == nil && len(records) > 0 && s.Lag != nil {
+			pause(ctx, s.Lag())
+		}
 		if err == nil {
 			err = s.deal(ctx, records, lanes)
 		}
@@ -170,7 +194,10 @@ func (s *Stream) readShard(ctx context.Context, id string, lanes []lane) {
 		if iterator = next; iterator == nil {
 			return
 		}
-		if len(records) == 0 {
+		switch {
+		case s.Poll > 0:
+			pause(ctx, s.Poll-time.Since(begin))
+		case len(records) == 0:
 			pause(ctx, idlePause)
 		}
 	}
@@ -197,15 +224,15 @@ func (s *Stream) page(ctx context.Context, id, position string, iterator *string
 	return out.Records, out.NextShardIterator, nil
 }
 
-// deal gives the inserts among a page's records to the lanes of their
-// partition keys. It waits for a lane that is too far behind.
+// deal gives the inserts among a page's records to the lanes of their items.
+// It waits for a lane that is too far behind.
 func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) error {
 	hands, dealt := make([][]record, len(lanes)), []string{}
 	for _, r := range page {
 		if r.EventName != types.OperationTypeInsert {
 			continue
 		}
-		rec, err := newRecord(r, s.ARN, s.Mapping.Table.Key)
+		rec, err := newRecord(r, s.ARN)
 		if err != nil {
 			return err
 		}
@@ -228,5 +255,5 @@ func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) er
 
 // retryPause is how long to wait before the n-th retry, counted from 1.
 func (s *Stream) retryPause(n int) time.Duration {
-	return min(maxPause, cmp.Or(s.RetryPause, firstPause)<<min(n-1, 10))
+	return min(cmp.Or(s.LongestPause, maxPause), cmp.Or(s.RetryPause, firstPause)<<min(n-1, 10))
 }

@@ -197,51 +197,77 @@ func TestStreamTakesOnlyInsertsInFullBatches(t *testing.T) {
 	})
 }
 
-func TestStreamKeepsOrderPerPartitionKey(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var records []types.Record
-		for i := range 300 {
-			records = append(records, insert(i+1, fmt.Sprint("chat", i%20)))
+// follow runs a mapping over records of chat and id, each named by its
+// sequence number, with the parallelization factor. It returns the sequence
+// numbers in the order of their invocations' begins by chat, and by item, and
+// how many batches of one chat ran at once.
+func follow(t *testing.T, factor int, records []types.Record) (chats, items map[string][]int, most int) {
+	t.Helper()
+	var mu sync.Mutex
+	chats, items = map[string][]int{}, map[string][]int{}
+	running := map[string]int{}
+	function := invokerFunc(func(_ context.Context, payload []byte) ([]byte, error) {
+		var e events.DynamoDBEvent
+		if err := json.Unmarshal(payload, &e); err != nil {
+			return nil, err
 		}
-		var mu sync.Mutex
-		got := map[string][]int{}
-		at, most := 0, 0
-		function := invokerFunc(func(_ context.Context, payload []byte) ([]byte, error) {
-			var e events.DynamoDBEvent
-			if err := json.Unmarshal(payload, &e); err != nil {
-				return nil, err
-			}
-			mu.Lock()
-			at++
-			most = max(most, at)
-			for _, r := range e.Records {
-				sequence, _ := strconv.Atoi(r.Change.SequenceNumber)
-				chat := r.Change.Keys["chatId"].String()
-				got[chat] = append(got[chat], sequence)
-			}
-			mu.Unlock()
-			time.Sleep(time.Duration(len(payload)) * time.Microsecond)
-			mu.Lock()
-			at--
-			mu.Unlock()
-			return nil, nil
-		})
-		s := stream(&fakeStream{page: 50, shards: []fakeShard{{id: "a", records: records}}}, nil, function)
-		s.Mapping.Parallelization, s.Mapping.BatchSize = 4, 5
-		runFor(t, s, time.Minute)
-		if len(got) != 20 {
-			t.Errorf("%d chats, want 20", len(got))
+		mu.Lock()
+		defer mu.Unlock()
+		here := map[string]bool{}
+		for _, r := range e.Records {
+			sequence, _ := strconv.Atoi(r.Change.SequenceNumber)
+			chat, id := r.Change.Keys["chatId"].String(), r.Change.Keys["id"].String()
+			chats[chat] = append(chats[chat], sequence)
+			items[chat+"/"+id] = append(items[chat+"/"+id], sequence)
+			here[chat] = true
 		}
-		for chat, sequences := range got {
-			if len(sequences) != 15 || !slices.IsSorted(sequences) {
-				t.Errorf("%s has %v, want 15 in order", chat, sequences)
-			}
+		for chat := range here {
+			running[chat]++
+			most = max(most, running[chat])
 		}
-		if most < 2 || most > 4 {
-			t.Errorf("%d batches at once, want 2 to 4", most)
+		mu.Unlock()
+		time.Sleep(time.Duration(len(payload)) * time.Microsecond)
+		mu.Lock()
+		for chat := range here {
+			running[chat]--
 		}
+		return nil, nil
 	})
+	s := stream(&fakeStream{page: 50, shards: []fakeShard{{id: "a", records: records}}}, nil, function)
+	s.Mapping.Parallelization, s.Mapping.BatchSize = factor, 5
+	runFor(t, s, time.Minute)
+	return chats, items, most
+}
+
+// TestStreamKeepsOrderPerItem with a factor of 4, and per partition key with
+// none, as "Using AWS Lambda with Amazon DynamoDB" promises no more.
+func TestStreamKeepsOrderPerItem(t *testing.T) {
+	t.Parallel()
+	var records []types.Record
+	for i := range 300 { // each of 60 items five times
+		records = append(records, insertItem(i+1, fmt.Sprint("chat", i%3), fmt.Sprint("id", i/3%20)))
+	}
+	for factor, concurrent := range map[int]bool{1: false, 4: true} {
+		t.Run(fmt.Sprint(factor), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				chats, items, most := follow(t, factor, records)
+				for item, sequences := range items {
+					if len(sequences) != 5 || !slices.IsSorted(sequences) {
+						t.Errorf("%s has %v, want 5 in order", item, sequences)
+					}
+				}
+				if len(chats) != 3 || len(items) != 60 || (most > 1) != concurrent || most > factor {
+					t.Errorf("%d chats, %d items, %d batches of one chat at once", len(chats), len(items), most)
+				}
+				for chat, sequences := range chats {
+					if slices.IsSorted(sequences) == concurrent {
+						t.Errorf("%s is in order: %v, which it must be with a factor of 1 and cannot be here with 4", chat, !concurrent)
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestStreamReadsParentsBeforeChildren(t *testing.T) {
@@ -376,11 +402,12 @@ func TestStreamEndsDuringInvocation(t *testing.T) {
 	})
 }
 
+// TestInvocationRecord of a shard that Shards made: it names the stream's own.
 func TestInvocationRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		function, dead := &calls{function: func([]string) ([]byte, error) { return nil, errors.New("Unhandled") }}, &fakeDestination{}
-		s := stream(&fakeStream{page: 10, shards: []fakeShard{{id: "shardId-1", records: inserts(2)}}}, dead, function)
+		s := stream(&fakeStream{page: 10, shards: []fakeShard{{id: "shardId-1.7", records: inserts(2)}}}, dead, function)
 		s.Mapping.MaxRetries, s.RetryPause = 1, 1500*time.Millisecond
 		runFor(t, s, time.Minute)
 		const want = `{
@@ -424,7 +451,7 @@ func TestRecordHasTheShapeOfAWS(t *testing.T) {
 		"l":    &types.AttributeValueMemberL{Value: []types.AttributeValue{&types.AttributeValueMemberS{Value: "x"}}},
 		"m":    &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"x": &types.AttributeValueMemberN{Value: "1"}}},
 	})
-	rec, err := newRecord(r, streamARN, "chatId")
+	rec, err := newRecord(r, streamARN)
 	if err != nil {
 		t.Fatal(err)
 	}
