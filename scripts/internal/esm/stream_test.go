@@ -262,7 +262,7 @@ func TestStreamKeepsOrderPerItem(t *testing.T) {
 				}
 				for chat, sequences := range chats {
 					if slices.IsSorted(sequences) == concurrent {
-						t.Errorf("%s is in order: %v, which it must be with a factor of 1 and cannot be here with 4", chat, !concurrent)
+						t.Errorf("with a factor of %d, is %s in order? %v", factor, chat, concurrent)
 					}
 				}
 			})
