@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"subwire/scripts/internal/billing"
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
+	"subwire/scripts/internal/timing"
 	"subwire/shared/topology"
 )
 
@@ -32,6 +34,8 @@ func main() {
 	plan := flag.String("fault", "", "`plan` of what goes wrong, such as "+faults.Full+"; sender:fail(CHAT) is a bug")
 	flag.Uint64Var(&cfg.Seed, "seed", 0, "of the faults; default random")
 	flag.BoolVar(&cfg.Meter, "meter", false, "print at the end what the run would have cost on AWS")
+	flag.IntVar(&cfg.Concurrency, "concurrency", 0, "invocations at once in the account: 10 is a fresh account's; default 1,000")
+	pace := flag.String("timing", "local", "`profile`: with aws, all takes as long as there, by what is documented or was measured by others")
 	verbose := flag.Bool("v", false, "let the functions log everything")
 	flag.Parse()
 	cfg.Log = slog.New(newLineHandler(os.Stderr))
@@ -42,7 +46,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "subwire: -auth is anonymous or jwt")
 		os.Exit(2)
 	}
-	if err := setFaults(&cfg, *plan); err != nil {
+	if err := cmp.Or(setTiming(&cfg, *pace), setFaults(&cfg, *plan)); err != nil {
 		fmt.Fprintln(os.Stderr, "subwire:", err)
 		os.Exit(2)
 	}
@@ -62,6 +66,18 @@ func setFaults(cfg *cloud.Config, plan string) (err error) {
 	}
 	cfg.Seed = cmp.Or(cfg.Seed, rand.Uint64())
 	fmt.Printf("faults: %s\nrepeat with -seed %d\n", cfg.Faults, cfg.Seed)
+	return nil
+}
+
+// setTiming reads the profile's name.
+func setTiming(cfg *cloud.Config, name string) error {
+	switch name {
+	case "local":
+	case "aws":
+		cfg.Timing = timing.AWS(cfg.Seed)
+	default:
+		return errors.New("-timing is local or aws")
+	}
 	return nil
 }
 

@@ -25,6 +25,7 @@ import (
 	"subwire/scripts/internal/lambdart"
 	"subwire/scripts/internal/meter"
 	"subwire/scripts/internal/strictdb"
+	"subwire/scripts/internal/timing"
 	"subwire/shared/topology"
 )
 
@@ -47,6 +48,13 @@ type Config struct {
 	Seed       uint64        // of the faults: the same calls meet the same ones
 	Meter      bool          // count what AWS would charge for
 	Redelivery time.Duration // after which what a function failed on is received again; default when its visibility ends
+
+	// What follows is as strict as AWS unless it says otherwise.
+	Concurrency int            // of the account; default 1,000
+	Timing      timing.Profile // default as fast as this machine
+	Thawed      bool           // whether processes go on between events
+	OneShard    bool           // whether the stream has one shard, as DynamoDB Local has
+	Unguarded   bool           // whether endless loops are not ended, as if every function allowed them
 }
 
 // stage is the WebSocket API's.
@@ -141,26 +149,34 @@ func listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// concurrency is how many processes of a function run at most.
-const concurrency = 16
+// processes is how many of one function work at once at most, for the sake of
+// this machine. More invocations wait; they are not throttled, as they would not
+// be on AWS, where only concurrency bounds them.
+const processes = 16
 
 func (c *Cloud) startFunctions(callback string) error {
 	services, err := c.services()
 	if err != nil {
 		return err
 	}
+	account, reserve := c.account()
 	for _, f := range topology.Functions() {
 		invoked, output := c.functionUsage(f)
 		fn, err := lambdart.New(lambdart.Config{
-			Name:        f.Name,
-			Binary:      filepath.Join(c.cfg.Root, "bin", "local", f.Name, "bootstrap"),
-			Env:         append(c.environ(f, callback), services...),
-			Timeout:     f.Timeout,
-			MemoryMB:    f.MemoryMB,
-			Concurrency: concurrency,
-			Log:         c.cfg.Log,
-			Output:      output,
-			Invoked:     invoked,
+			Name:      f.Name,
+			Binary:    filepath.Join(c.cfg.Root, "bin", "local", f.Name, "bootstrap"),
+			Env:       append(c.environ(f, callback), services...),
+			Timeout:   f.Timeout,
+			MemoryMB:  f.MemoryMB,
+			Account:   account,
+			Reserved:  reserve(f),
+			Processes: processes,
+			Freeze:    !c.cfg.Thawed,
+			LimitCPU:  c.cfg.Timing.LimitCPU,
+			ColdStart: c.cfg.Timing.ColdStart,
+			Log:       c.cfg.Log,
+			Output:    output,
+			Invoked:   invoked,
 		})
 		if err != nil {
 			return err

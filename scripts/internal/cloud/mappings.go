@@ -27,12 +27,26 @@ func (c *Cloud) startMappings(ctx context.Context) error {
 	c.stop = stop
 	c.running.Go(func() { stream.Run(run) })
 	for _, m := range topology.QueueMappings() {
-		q := &esm.Queue{Mapping: m, URL: c.Queues[m.Queue.Name], ARN: backend.QueueARN(prefix + m.Queue.Name),
-			Client: queues, Invoker: c.function(m.Function.Name), Log: c.cfg.Log,
-			Redelivery: c.cfg.Redelivery}
+		q := c.queue(m, queues)
 		c.running.Go(func() { q.Run(run) })
 	}
 	return nil
+}
+
+func (c *Cloud) queue(m topology.QueueMapping, client *sqs.Client) *esm.Queue {
+	q := &esm.Queue{Mapping: m, URL: c.Queues[m.Queue.Name], ARN: backend.QueueARN(prefix + m.Queue.Name),
+		Client: client, Invoker: c.function(m.Function.Name), Log: c.cfg.Log, Delay: c.cfg.Timing.Standard,
+		DeadLettersURL: c.Queues[m.Queue.DeadLetters], DeadLetters: client, Unguarded: c.cfg.Unguarded}
+	if m.Queue.FIFO {
+		q.Delay = c.cfg.Timing.FIFO
+	}
+	if !c.cfg.Timing.RealVisibility {
+		q.Redelivery = c.cfg.Redelivery
+	}
+	if c.small() {
+		q.Mapping.MaxConcurrency = leastConcurrency
+	}
+	return q
 }
 
 func (c *Cloud) stream(ctx context.Context, cfg aws.Config, queues *sqs.Client) (*esm.Stream, error) {
@@ -43,12 +57,28 @@ func (c *Cloud) stream(ctx context.Context, cfg aws.Config, queues *sqs.Client) 
 		return nil, fmt.Errorf("find stream of %s: %w", table, err)
 	}
 	var checkpoints *esm.Checkpoints
+	var shardsFile string
 	if c.cfg.Data != "" {
+		shardsFile = filepath.Join(c.cfg.Data, "shards.json")
 		if checkpoints, err = esm.OpenCheckpoints(filepath.Join(c.cfg.Data, "checkpoints.json")); err != nil {
 			return nil, err
 		}
 	}
+	var client esm.StreamClient = dynamodbstreams.NewFromConfig(cfg)
+	if !c.cfg.OneShard {
+		if client, err = esm.NewShards(client, esm.ShardsConfig{Key: m.Table.Key, Count: shards, Most: mostShards, File: shardsFile}); err != nil {
+			return nil, err
+		}
+	}
 	return &esm.Stream{Mapping: m, Checkpoints: checkpoints, ARN: *out.Table.LatestStreamArn, OnFailureURL: c.Queues[m.OnFailure.Name],
-		Client: dynamodbstreams.NewFromConfig(cfg), Destination: queues,
-		Invoker: c.function(m.Function.Name), Log: c.cfg.Log}, nil
+		Client: client, Destination: queues, Invoker: c.function(m.Function.Name), Log: c.cfg.Log,
+		RetryPause: c.cfg.Timing.StreamRetry, LongestPause: c.cfg.Timing.StreamLongestRetry,
+		Poll: c.cfg.Timing.StreamPoll, Lag: c.cfg.Timing.StreamLag}, nil
 }
+
+// The stream has so many shards, and then so many at most. Each is read on its
+// own, which takes this machine's time.
+const (
+	shards     = 2
+	mostShards = 3
+)

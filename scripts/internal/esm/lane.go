@@ -3,6 +3,7 @@ package esm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"subwire/scripts/internal/lambdart"
 	"subwire/shared/topology"
 )
 
@@ -103,9 +105,11 @@ func (l lane) gather(waiting []record) []record {
 }
 
 // handle brings every record of b to the function or to the destination, or
-// returns because ctx ended.
+// returns because ctx ended. To be throttled is no retry: before an invocation
+// only the records' age counts ("Retaining discarded records for a DynamoDB
+// event source in Lambda").
 func (l lane) handle(ctx context.Context, b batch) {
-	todo := []batch{b}
+	todo, throttled := []batch{b}, 0
 	for len(todo) > 0 && ctx.Err() == nil {
 		b, todo = todo[0], todo[1:]
 		if old := l.expired(b.records); old > 0 {
@@ -115,8 +119,15 @@ func (l lane) handle(ctx context.Context, b batch) {
 		if len(b.records) == 0 {
 			continue
 		}
-		b.invoked++
 		failed, err := l.invoke(ctx, b.records)
+		if errors.Is(err, lambdart.ErrThrottled) {
+			throttled++
+			pause(ctx, l.retryPause(throttled))
+			todo = slices.Concat([]batch{b}, todo)
+			continue
+		}
+		throttled = 0
+		b.invoked++
 		if failed < len(b.records) && ctx.Err() == nil {
 			l.Log.Warn("batch failed", "function", l.Mapping.Function.Name, "shard", l.shard,
 				"records", len(b.records), "from", b.records[failed].sequence, "error", err)

@@ -3,6 +3,7 @@ package esm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -15,12 +16,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"subwire/scripts/internal/lambdart"
+	"subwire/scripts/internal/lineage"
 	"subwire/shared/topology"
 )
 
 const (
 	receiveMax    = 10              // messages, of one request: SQS's limit
 	receiveWait   = 20              // seconds, likewise
+	throttlePause = time.Second     // before a throttled batch is tried again, then twice that, and so on; a guess
 	finishTimeout = 5 * time.Second // to delete what is handled when Run is to end
 )
 
@@ -46,6 +50,15 @@ type Queue struct {
 	// Redelivery is after how long what failed may be received again, in whole
 	// seconds. The default is what AWS does: when its visibility ends.
 	Redelivery time.Duration
+
+	// Delay, unless nil, is asked how long a message takes at least from its
+	// sender to the function.
+	Delay func() time.Duration
+
+	DeadLettersURL string          // of the queue's dead letters, for batches that Lambda's recursion guard stops; "" for none
+	DeadLetters    Destination     // likewise
+	Reading        lineage.Reading // how that guard counts a batch; default lineage.Highest
+	Unguarded      bool            // whether it is off, also for functions that do not allow loops
 }
 
 // Run works until ctx ends, and returns when the invocations have. Errors are
@@ -92,7 +105,17 @@ func (q *Queue) receive(ctx context.Context) ([]types.Message, error) {
 
 // handle invokes the function with a batch and deletes what it has handled.
 func (q *Queue) handle(ctx context.Context, msgs []types.Message) {
-	handled, err := q.invoke(ctx, msgs)
+	received := time.Now()
+	q.await(ctx, msgs)
+	n := q.invocationOf(msgs)
+	var handled []types.Message
+	var err error
+	if q.stops(n) {
+		q.Log.Error("recursive loop", "queue", q.Mapping.Queue.Name, "messages", len(msgs), "invocations", n-1)
+		handled, err = q.stop(ctx, msgs)
+	} else {
+		handled, err = q.invoke(lineage.With(ctx, n), msgs, received)
+	}
 	if err != nil && ctx.Err() == nil {
 		q.Log.Warn("batch failed", "queue", q.Mapping.Queue.Name, "messages", len(msgs), "error", err)
 	}
@@ -142,14 +165,30 @@ func (q *Queue) hasten(ctx context.Context, failed []types.Message) error {
 	return nil
 }
 
+// call invokes the function. A throttled batch is tried again with growing
+// pauses until the visibility of its messages is over; then they come back, and
+// the receive counts ("Handling errors for an SQS event source"). Meanwhile it
+// takes one of the mapping's places, so that fewer batches are received.
+func (q *Queue) call(ctx context.Context, payload []byte, received time.Time) ([]byte, error) {
+	for wait := throttlePause; ; wait = min(2*wait, maxPause) {
+		response, err := q.Invoker.Invoke(ctx, payload)
+		if !errors.Is(err, lambdart.ErrThrottled) || time.Since(received)+wait >= q.Mapping.Queue.Visibility {
+			return response, err
+		}
+		if !pause(ctx, wait) {
+			return nil, err
+		}
+	}
+}
+
 // invoke returns the messages that the function has handled: none with an
 // error.
-func (q *Queue) invoke(ctx context.Context, msgs []types.Message) ([]types.Message, error) {
+func (q *Queue) invoke(ctx context.Context, msgs []types.Message, received time.Time) ([]types.Message, error) {
 	payload, err := q.event(msgs)
 	if err != nil {
 		return nil, err
 	}
-	response, err := q.Invoker.Invoke(ctx, payload)
+	response, err := q.call(ctx, payload, received)
 	if err != nil {
 		return nil, err
 	}
@@ -219,4 +258,13 @@ func (q *Queue) event(msgs []types.Message) ([]byte, error) {
 		return nil, fmt.Errorf("encode event: %w", err)
 	}
 	return payload, nil
+}
+
+// sentAt is when the queue got the message, or zero if it does not say.
+func sentAt(m types.Message) time.Time {
+	ms, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
 }

@@ -32,6 +32,8 @@ const (
 type fakeMessage struct {
 	body, group string
 	receives    int
+	header      string    // of the trace
+	sent        time.Time // zero for not told
 	hidden      time.Time // until then
 }
 
@@ -84,9 +86,16 @@ func (f *fakeQueue) take(limit int) (found []types.Message) {
 		}
 		m.hidden = now.Add(visibility)
 		m.receives++
+		attributes := map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.receives), "MessageGroupId": m.group}
+		if m.header != "" {
+			attributes["AWSTraceHeader"] = m.header
+		}
+		if !m.sent.IsZero() {
+			attributes["SentTimestamp"] = strconv.FormatInt(m.sent.UnixMilli(), 10)
+		}
 		found = append(found, types.Message{
 			MessageId: aws.String("id-" + m.body), ReceiptHandle: aws.String(m.body), Body: aws.String(m.body), MD5OfBody: aws.String("md5"),
-			Attributes: map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.receives), "MessageGroupId": m.group},
+			Attributes: attributes,
 		})
 	}
 	return found

@@ -1,6 +1,7 @@
 package lambdart
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -44,9 +45,7 @@ func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "unknown process", http.StatusForbidden)
 		return
 	}
-	select {
-	case <-r.Context().Done():
-	case inv := <-p.work:
+	if inv := f.await(r.Context(), p); inv != nil {
 		f.mu.Lock()
 		p.current = inv
 		f.mu.Unlock()
@@ -55,10 +54,33 @@ func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 		h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
 		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(now.Add(f.cfg.Timeout).UnixMilli(), 10))
 		h.Set("Lambda-Runtime-Invoked-Function-Arn", fmt.Sprintf("arn:aws:lambda:%s:000000000000:function:%s", region, f.cfg.Name))
-		h.Set("Lambda-Runtime-Trace-Id", traceID(now))
+		h.Set("Lambda-Runtime-Trace-Id", traceID(now, inv.hops))
 		h.Set("Content-Type", "application/json")
 		w.Write(inv.payload) // fails only if the process died, which is noticed by its exit
 	}
+}
+
+// await returns the next event for p, or nil if ctx ends before. A process
+// without an event is frozen, as on AWS: its goroutines stop, and what it has
+// open may be closed by others without its knowledge ("Understanding the Lambda
+// execution environment lifecycle").
+func (f *Function) await(ctx context.Context, p *process) *invocation {
+	var inv *invocation
+	select {
+	case inv = <-p.work:
+	default:
+		if f.cfg.Freeze {
+			p.hold(frozen)
+			defer p.letGo(frozen)
+		}
+		select {
+		case inv = <-p.work:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	p.begin.Do(func() { close(p.begun) })
+	return inv
 }
 
 // answer ends the invocation that the request names.

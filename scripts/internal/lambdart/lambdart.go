@@ -1,7 +1,8 @@
 // Package lambdart runs a Lambda function's bootstrap binary on this machine
 // as AWS does: processes that are started on demand, each with one event at a
-// time, fed through the Lambda Runtime API. It does not limit memory or CPU,
-// and it has neither extensions nor response streaming.
+// time, fed through the Lambda Runtime API. It does not limit memory, nor how
+// fast invocations follow each other, and it has neither extensions nor
+// response streaming.
 package lambdart
 
 import (
@@ -21,11 +22,13 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"subwire/scripts/internal/lineage"
 )
 
 // What callers of Invoke branch on.
 var (
-	ErrThrottled = errors.New("too many invocations at once") // the context ended before a process was free
+	ErrThrottled = errors.New("too many invocations at once") // TooManyRequestsException, 429
 	ErrStopped   = errors.New("function is stopped")
 )
 
@@ -46,13 +49,23 @@ const (
 
 // Config says what to run. Zero values mean the defaults of Lambda.
 type Config struct {
-	Name        string        // of the function
-	Binary      string        // path of its bootstrap
-	Env         []string      // what it finds in its environment, as KEY=value, besides what AWS sets
-	Timeout     time.Duration // of one invocation; default 3 s
-	MemoryMB    int           // told to the function only; default 128
-	Concurrency int           // processes at most; default 1
-	Log         *slog.Logger  // a line per invocation; default slog.Default()
+	Name     string        // of the function
+	Binary   string        // path of its bootstrap
+	Env      []string      // what it finds in its environment, as KEY=value, besides what AWS sets
+	Timeout  time.Duration // of one invocation; default 3 s
+	MemoryMB int           // told to the function, and see LimitCPU; default 128
+	Account  *Account      // whose concurrency it uses; default one of its own
+	Reserved int           // of that concurrency, which also bounds the function; 0 to share what nobody has reserved
+	Log      *slog.Logger  // a line per invocation; default slog.Default()
+
+	// Processes bounds this machine, where AWS has no bound: an invocation that
+	// finds as many at work waits for one, as in a start that takes longer. It is
+	// not throttled. Default no bound.
+	Processes int
+
+	Freeze    bool                 // whether a process is stopped while it has no event; on Linux only
+	LimitCPU  bool                 // whether a process has CPU in proportion to MemoryMB, likewise
+	ColdStart func() time.Duration // how much longer the start of a process takes than it does here; default nothing
 
 	// Invoked, unless nil, is told how long each invocation took, with the
 	// start of the process if it needed one: what AWS charges for.
@@ -67,7 +80,7 @@ type Function struct {
 	address  string // host:port of its Runtime API
 	server   *http.Server
 	output   *sharedWriter
-	slots    chan struct{} // one element per invocation; its capacity is the concurrency
+	machine  chan struct{} // one element per process at work, up to Processes; nil for no bound
 	stopping chan struct{} // closed by Stop
 	stop     sync.Once
 	living   sync.WaitGroup // processes
@@ -75,6 +88,7 @@ type Function struct {
 
 	mu        sync.Mutex // guards what follows, and the same in each process
 	stopped   bool
+	reserved  int                 // concurrency of its own that is not used
 	started   int                 // processes so far, for their ids
 	processes map[string]*process // living ones, by id
 	idle      []*process          // the one used last at the end
@@ -94,6 +108,12 @@ func New(cfg Config) (*Function, error) {
 	if cfg.Output == nil {
 		cfg.Output = io.Discard
 	}
+	if cfg.Account == nil {
+		cfg.Account = NewAccount(0)
+	}
+	if err := cfg.Account.reserve(cfg.Reserved); err != nil {
+		return nil, fmt.Errorf("create %s: %w", cfg.Name, err)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for %s: %w", cfg.Name, err)
@@ -101,43 +121,32 @@ func New(cfg Config) (*Function, error) {
 	f := &Function{
 		cfg:       cfg,
 		address:   listener.Addr().String(),
-		slots:     make(chan struct{}, cmp.Or(cfg.Concurrency, 1)),
+		reserved:  cfg.Reserved,
 		stopping:  make(chan struct{}),
 		output:    &sharedWriter{w: cfg.Output},
 		processes: map[string]*process{},
+	}
+	if cfg.Processes > 0 {
+		f.machine = make(chan struct{}, cfg.Processes)
 	}
 	f.server = &http.Server{Handler: f.api()}
 	f.running.Go(func() { f.server.Serve(listener) }) // ends with Close
 	return f, nil
 }
 
-// Invoke runs the function with one event and returns its response. It waits
-// while as many invocations run as Concurrency allows. When ctx ends, Invoke
+// Invoke runs the function with one event and returns its response. When as many
+// invocations run as the function or the account may have, it is throttled at
+// once ("Understanding Lambda function scaling"). The context says which
+// invocation of a chain it is (see package lineage). When ctx ends, Invoke
 // returns; a function that runs goes on to its end, as on AWS.
 //
 // Errors: *FunctionError; ErrThrottled; ErrStopped; the context's; or that the
 // process could not be started.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	select {
-	case f.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("invoke %s: %w: %w", f.cfg.Name, ErrThrottled, context.Cause(ctx))
-	case <-f.stopping:
-		return nil, fmt.Errorf("invoke %s: %w", f.cfg.Name, ErrStopped)
+	inv := newInvocation(payload, lineage.Of(ctx))
+	if err := f.begin(inv); err != nil {
+		return nil, fmt.Errorf("invoke %s: %w", f.cfg.Name, err)
 	}
-	inv := newInvocation(payload)
-	f.mu.Lock()
-	if f.stopped {
-		f.mu.Unlock()
-		return nil, fmt.Errorf("invoke %s: %w", f.cfg.Name, ErrStopped)
-	}
-	f.running.Go(func() {
-		f.run(inv)
-		<-f.slots
-		close(inv.finished)
-	})
-	f.mu.Unlock()
-
 	select {
 	case <-inv.finished:
 		return inv.response, inv.err
@@ -146,15 +155,60 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 }
 
+// begin lets inv run, if the concurrency allows it.
+func (f *Function) begin(inv *invocation) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stopped {
+		return ErrStopped
+	}
+	switch {
+	case f.cfg.Reserved == 0:
+		if !f.cfg.Account.begin() {
+			return ErrThrottled
+		}
+	case f.reserved == 0:
+		return ErrThrottled
+	default:
+		f.reserved--
+	}
+	f.running.Go(func() {
+		f.run(inv)
+		f.end()
+		close(inv.finished)
+	})
+	return nil
+}
+
+// end gives back the concurrency of an invocation.
+func (f *Function) end() {
+	if f.cfg.Reserved == 0 {
+		f.cfg.Account.end()
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reserved++
+}
+
 // run gives inv to a process, waits for the end and logs it.
 func (f *Function) run(inv *invocation) {
+	if f.machine != nil {
+		select {
+		case f.machine <- struct{}{}:
+			defer func() { <-f.machine }()
+		case <-f.stopping:
+			inv.err = fmt.Errorf("invoke %s: %w", f.cfg.Name, ErrStopped)
+			return
+		}
+	}
 	begin, start := time.Now(), "warm"
 	p, cold, err := f.handOver(inv)
 	if cold {
 		start = "cold"
 	}
 	if err == nil {
-		inv.response, err = f.await(p, inv)
+		inv.response, err = f.finish(p, inv)
 	}
 	took := time.Since(begin)
 	if f.cfg.Invoked != nil {
@@ -192,8 +246,8 @@ func (f *Function) handOver(inv *invocation) (p *process, cold bool, err error) 
 	}
 }
 
-// await waits for the result of inv, which p has got.
-func (f *Function) await(p *process, inv *invocation) ([]byte, error) {
+// finish waits for the result of inv, which p has got.
+func (f *Function) finish(p *process, inv *invocation) ([]byte, error) {
 	timeout := time.NewTimer(f.cfg.Timeout)
 	defer timeout.Stop()
 	select {
@@ -216,26 +270,57 @@ func (f *Function) await(p *process, inv *invocation) ([]byte, error) {
 
 // take returns the process that was used last and is idle, or a new one.
 func (f *Function) take() (p *process, cold bool, err error) {
+	if p, err := f.takeIdle(); p != nil || err != nil {
+		return p, false, err
+	}
+	if f.cfg.ColdStart != nil {
+		select {
+		case <-time.After(f.cfg.ColdStart()):
+		case <-f.stopping:
+			return nil, true, ErrStopped
+		}
+	}
+	p, err = f.start()
+	return p, true, err
+}
+
+// takeIdle returns nil when no process is idle.
+func (f *Function) takeIdle() (*process, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stopped {
-		return nil, false, ErrStopped
+		return nil, ErrStopped
 	}
-	if n := len(f.idle); n > 0 {
-		p, f.idle = f.idle[n-1], f.idle[:n-1]
-		p.busy = true
-		return p, false, nil
+	n := len(f.idle)
+	if n == 0 {
+		return nil, nil
+	}
+	p := f.idle[n-1]
+	f.idle = f.idle[:n-1]
+	p.busy = true
+	return p, nil
+}
+
+// start starts a process, which is busy.
+func (f *Function) start() (*process, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stopped {
+		return nil, ErrStopped
 	}
 	f.started++
-	p = newProcess(f.cfg, f.address, strconv.Itoa(f.started), f.output)
+	p := newProcess(f.cfg, f.address, strconv.Itoa(f.started), f.output)
 	started := make(chan error)
 	f.living.Go(func() { f.supervise(p, started) })
 	if err := <-started; err != nil {
-		return nil, true, fmt.Errorf("start process: %w", err)
+		return nil, fmt.Errorf("start process: %w", err)
+	}
+	if f.cfg.LimitCPU {
+		f.living.Go(func() { f.govern(p) })
 	}
 	p.busy = true
 	f.processes[p.id] = p
-	return p, true, nil
+	return p, nil
 }
 
 // supervise starts p, reports that it did, and waits until p has exited.
@@ -311,5 +396,6 @@ func (f *Function) signalAll(s syscall.Signal) {
 	defer f.mu.Unlock()
 	for _, p := range f.processes {
 		p.cmd.Process.Signal(s) // fails only if it has exited
+		p.release()
 	}
 }

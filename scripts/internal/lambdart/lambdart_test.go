@@ -21,6 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
+
+	"subwire/scripts/internal/lineage"
 )
 
 // binary is the test function, built once.
@@ -191,8 +193,12 @@ func TestInvokeTellsWhatAWSTells(t *testing.T) {
 	if limit := time.Minute.Milliseconds(); first.Left <= 0 || first.Left > limit {
 		t.Errorf("%d ms left of %d", first.Left, limit)
 	}
-	if !strings.HasPrefix(first.TraceID, "Root=1-") {
+	if !strings.HasPrefix(first.TraceID, "Root=1-") || lineage.Hops(first.TraceID) != 1 {
 		t.Errorf("trace id is %q", first.TraceID)
+	}
+	later, err := invoke(lineage.With(t.Context(), 7), f, "echo", "")
+	if err != nil || lineage.Hops(later.TraceID) != 7 {
+		t.Errorf("trace id of the seventh invocation is %q, %v", later.TraceID, err)
 	}
 }
 
@@ -271,44 +277,92 @@ func TestInitFailures(t *testing.T) {
 	})
 }
 
-func TestConcurrency(t *testing.T) {
+func TestThrottling(t *testing.T) {
+	t.Parallel()
+	tests := map[string]Config{
+		"reserved":      {Reserved: 2},
+		"the account's": {Account: NewAccount(2)},
+	}
+	for name, cfg := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := listen(t)
+			f := start(t, cfg)
+			a, doneA := hold(t, f, e, "hold")
+			b, doneB := hold(t, f, e, "hold")
+			if _, err := invoke(t.Context(), f, "echo", ""); !errors.Is(err, ErrThrottled) {
+				t.Errorf("third at once: error is %v, want %v", err, ErrThrottled)
+			}
+			a.Close()
+			first := <-doneA
+			if got := mustInvoke(t, f, "echo", ""); got.PID != first.PID {
+				t.Errorf("process %d was used, want %d, which became free", got.PID, first.PID)
+			}
+			b.Close()
+			last := <-doneB
+			if first.err != nil || last.err != nil {
+				t.Fatal(first.err, last.err)
+			}
+			if first.PID == last.PID {
+				t.Error("one process had two events at once")
+			}
+			if got := mustInvoke(t, f, "echo", ""); got.PID != last.PID {
+				t.Errorf("process %d was used, want %d, the one used last", got.PID, last.PID)
+			}
+		})
+	}
+}
+
+// TestReservedConcurrencyIsKept for a function, whatever the others do, and
+// from them.
+func TestReservedConcurrencyIsKept(t *testing.T) {
+	t.Parallel()
+	account, e := NewAccount(102), listen(t)
+	keeper := start(t, Config{Account: account, Reserved: 1})
+	other := start(t, Config{Account: account})
+	if _, err := New(Config{Name: "greedy", Account: account, Reserved: 2}); !errors.Is(err, ErrReserved) {
+		t.Errorf("fewer than 100 are left: error is %v, want %v", err, ErrReserved)
+	}
+	if _, err := New(Config{Name: "fresh", Account: NewAccount(10), Reserved: 1}); !errors.Is(err, ErrReserved) {
+		t.Errorf("a fresh account reserves: error is %v, want %v", err, ErrReserved)
+	}
+	for range 101 {
+		account.begin()
+	}
+	if _, err := invoke(t.Context(), other, "echo", ""); !errors.Is(err, ErrThrottled) {
+		t.Errorf("no more than 101 are left to others: error is %v, want %v", err, ErrThrottled)
+	}
+	busy, done := hold(t, keeper, e, "hold")
+	if _, err := invoke(t.Context(), keeper, "echo", ""); !errors.Is(err, ErrThrottled) {
+		t.Errorf("what is reserved is a bound as well: error is %v, want %v", err, ErrThrottled)
+	}
+	busy.Close()
+	<-done
+	account.end()
+	mustInvoke(t, other, "echo", "")
+}
+
+// TestTheMachineIsNoThrottle: an invocation waits for a process of few.
+func TestTheMachineIsNoThrottle(t *testing.T) {
 	t.Parallel()
 	e := listen(t)
-	f := start(t, Config{Concurrency: 2})
+	f := start(t, Config{Processes: 1})
 	a, doneA := hold(t, f, e, "hold")
-	b, doneB := hold(t, f, e, "hold")
-
-	gaveUp, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := invoke(gaveUp, f, "echo", ""); !errors.Is(err, ErrThrottled) || !errors.Is(err, context.Canceled) {
-		t.Errorf("third at once: error is %v, want %v", err, ErrThrottled)
-	}
-	third := make(chan outcome, 1)
+	second := make(chan outcome, 1)
 	go func() {
 		r, err := invoke(t.Context(), f, "echo", "")
-		third <- outcome{r, err}
+		second <- outcome{r, err}
 	}()
 	a.Close()
 	first := <-doneA
-	if waited := <-third; waited.err != nil || waited.PID != first.PID {
+	if waited := <-second; waited.err != nil || waited.PID != first.PID {
 		t.Errorf("the one that waited got process %d, %v; want %d, which became free", waited.PID, waited.err, first.PID)
-	}
-	b.Close()
-	last := <-doneB
-	if first.err != nil || last.err != nil {
-		t.Fatal(first.err, last.err)
-	}
-	if first.PID == last.PID {
-		t.Error("one process had two events at once")
-	}
-	if got := mustInvoke(t, f, "echo", ""); got.PID != last.PID {
-		t.Errorf("process %d was used, want %d, the one used last", got.PID, last.PID)
 	}
 }
 
 func TestProcessesAreReused(t *testing.T) {
 	t.Parallel()
-	f := start(t, Config{Concurrency: 2})
+	f := start(t, Config{Processes: 2})
 	var mu sync.Mutex
 	pids, requests := map[int]bool{}, map[string]bool{}
 	var wg sync.WaitGroup
@@ -397,7 +451,7 @@ func TestEveryInvocationIsLogged(t *testing.T) {
 func TestKill(t *testing.T) {
 	t.Parallel()
 	e := listen(t)
-	f := start(t, Config{Concurrency: 2})
+	f := start(t, Config{})
 	if f.Kill() {
 		t.Error("killed a process where there is none")
 	}
@@ -425,7 +479,7 @@ func TestKill(t *testing.T) {
 func TestStopLeavesNothing(t *testing.T) {
 	t.Parallel()
 	e := listen(t)
-	f := start(t, Config{Concurrency: 3})
+	f := start(t, Config{})
 	deaf, doneDeaf := hold(t, f, e, "deaf") // to SIGTERM
 	busy, doneBusy := hold(t, f, e, "hold")
 	mustInvoke(t, f, "dial", e.Addr().String())
@@ -466,7 +520,7 @@ func TestNoProcessOutlivesUs(t *testing.T) {
 }
 
 func runDoomed() {
-	f, err := New(Config{Name: "doomed", Binary: os.Getenv(doomedBinary), Concurrency: 2, Timeout: time.Minute})
+	f, err := New(Config{Name: "doomed", Binary: os.Getenv(doomedBinary), Timeout: time.Minute})
 	if err != nil {
 		panic(err)
 	}

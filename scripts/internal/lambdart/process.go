@@ -8,7 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
+
+	"subwire/scripts/internal/lineage"
 )
 
 // region is where the function believes to be, unless Config.Env says other.
@@ -18,6 +21,7 @@ const region = "us-east-1"
 type invocation struct {
 	id      string
 	payload []byte
+	hops    int         // which invocation of its chain it is
 	result  chan result // takes the one answer of the process
 
 	finished chan struct{} // closed when what follows is valid
@@ -30,12 +34,13 @@ type result struct {
 	err      error
 }
 
-func newInvocation(payload []byte) *invocation {
+func newInvocation(payload []byte, hops int) *invocation {
 	var id [16]byte
 	rand.Read(id[:])
 	return &invocation{
 		id:       fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]),
 		payload:  payload,
+		hops:     hops,
 		result:   make(chan result, 1),
 		finished: make(chan struct{}),
 	}
@@ -48,6 +53,9 @@ type process struct {
 	output *lineWriter
 	work   chan *invocation // unbuffered: what is sent has been asked for
 	exited chan struct{}    // closed when it is no more
+	begun  chan struct{}    // closed with its first event
+	begin  sync.Once
+	*holder
 
 	// Guarded by Function.mu.
 	busy        bool
@@ -63,7 +71,9 @@ func newProcess(cfg Config, address, id string, output *sharedWriter) *process {
 		output: &lineWriter{to: output, prefix: cfg.Name + ": "},
 		work:   make(chan *invocation),
 		exited: make(chan struct{}),
+		begun:  make(chan struct{}),
 	}
+	p.holder = newHolder(p)
 	p.cmd.Dir = filepath.Dir(cfg.Binary)
 	p.cmd.Env = environment(cfg, address+"/"+id)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
@@ -123,9 +133,10 @@ func newFunctionError(kind, format string, args ...any) *FunctionError {
 	return e
 }
 
-// traceID is the value of a trace header that asks for no trace.
-func traceID(now time.Time) string {
+// traceID is the value of a trace header that asks for no trace and counts the
+// invocations of the chain.
+func traceID(now time.Time, hops int) string {
 	var id [12]byte
 	rand.Read(id[:])
-	return fmt.Sprintf("Root=1-%08x-%x;Sampled=0", now.Unix(), id)
+	return lineage.Header(fmt.Sprintf("Root=1-%08x-%x;Sampled=0", now.Unix(), id), hops)
 }

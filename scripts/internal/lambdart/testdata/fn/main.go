@@ -68,7 +68,7 @@ func handle(ctx context.Context, r request) (response, error) {
 		fmt.Print(r.Text)
 	case "hang":
 		time.Sleep(time.Hour)
-	case "dial", "hold", "deaf":
+	case "dial", "hold", "deaf", "spin":
 		if r.Do == "deaf" {
 			signal.Ignore(syscall.SIGTERM)
 		}
@@ -77,7 +77,20 @@ func handle(ctx context.Context, r request) (response, error) {
 			return out, err
 		}
 		connections = append(connections, c)
-		if r.Do != "dial" {
+		switch letGo := make(chan struct{}); r.Do {
+		case "spin":
+			go func() {
+				c.Read(make([]byte, 1))
+				close(letGo)
+			}()
+			for open := true; open; {
+				select {
+				case <-letGo:
+					open = false
+				default:
+				}
+			}
+		case "hold", "deaf":
 			c.Read(make([]byte, 1)) // until the test lets go
 		}
 	}
