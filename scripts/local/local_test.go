@@ -195,6 +195,20 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+func TestTiming(t *testing.T) {
+	t.Parallel()
+	var local, aws cloud.Config
+	if err := errors.Join(setTiming(&local, "local"), setTiming(&aws, "aws")); err != nil {
+		t.Fatal(err)
+	}
+	if local.Timing.StreamPoll != 0 || aws.Timing.StreamPoll != 250*time.Millisecond {
+		t.Errorf("shards are read every %v, with aws every %v", local.Timing.StreamPoll, aws.Timing.StreamPoll)
+	}
+	if setTiming(&aws, "gcp") == nil {
+		t.Error("any profile will do")
+	}
+}
+
 func TestLines(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -1,0 +1,29 @@
+// Command loop is a function that sends each message that it gets to its queue
+// again, for ever.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+func main() {
+	lambda.Start(func(ctx context.Context, e events.SQSEvent) error {
+		cfg, err := config.LoadDefaultConfig(ctx)
+		if err != nil {
+			return err
+		}
+		url := os.Getenv("QUEUE")
+		for _, r := range e.Records {
+			if _, err := sqs.NewFromConfig(cfg).SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &r.Body}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
