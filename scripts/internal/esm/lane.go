@@ -197,7 +197,7 @@ func (l lane) giveUp(ctx context.Context, b batch, n int, condition string, caus
 }
 
 // invocationRecord is what AWS tells a destination ("Retaining discarded
-// batches for a DynamoDB event source in Lambda" in the Lambda Developer
+// records for a DynamoDB event source in Lambda" in the Lambda Developer
 // Guide), but for the request id, which is not known here. It names the
 // stream's own shard, of which the records can be read again.
 func (l lane) invocationRecord(b batch, n int, condition string, cause error) []byte {

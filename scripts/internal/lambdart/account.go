@@ -5,15 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // DefaultConcurrency is how many invocations an account runs at once ("Lambda
 // quotas" in the Lambda Developer Guide). A fresh account often has 10.
 const DefaultConcurrency = 1000
 
-// leastUnreserved is what must be left for functions that reserve nothing
-// ("Configuring reserved concurrency for a function").
-const leastUnreserved = 100
+const (
+	// leastUnreserved is what must be left for functions that reserve nothing
+	// ("Configuring reserved concurrency for a function").
+	leastUnreserved = 100
+
+	// perSecond is how many invocations a second each concurrent one stands for
+	// ("Understanding Lambda function scaling"). How many of them may come at
+	// once, no page says: a second's worth is a guess.
+	perSecond = 10
+)
 
 // ErrReserved says that an account has no such concurrency to reserve.
 var ErrReserved = errors.New("unreserved concurrency would be below its minimum")
@@ -21,42 +29,67 @@ var ErrReserved = errors.New("unreserved concurrency would be below its minimum"
 // Account is what functions share: how many invocations run at once. Many
 // goroutines may use it at once.
 type Account struct {
-	least int
-
-	mu   sync.Mutex
-	left int // that is neither reserved nor used
+	least  int
+	shared *pool // that nobody has reserved
 }
 
 // NewAccount returns an account with so much concurrency; 0 for the default.
 func NewAccount(concurrency int) *Account {
 	concurrency = cmp.Or(concurrency, DefaultConcurrency)
-	return &Account{least: min(leastUnreserved, concurrency), left: concurrency}
+	return &Account{least: min(leastUnreserved, concurrency), shared: newPool(concurrency)}
 }
 
-// reserve takes n for one function, before any invocation.
-func (a *Account) reserve(n int) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if n > 0 && a.left-n < a.least {
-		return fmt.Errorf("reserve %d of %d: %w of %d", n, a.left, ErrReserved, a.least)
+// pool returns what a function runs in that has reserved n; 0 for the one that
+// it shares. It is asked before any invocation.
+func (a *Account) pool(n int) (*pool, error) {
+	if n == 0 {
+		return a.shared, nil
 	}
-	a.left -= n
-	return nil
+	if !a.shared.shrink(n, a.least) {
+		return nil, fmt.Errorf("reserve %d: %w of %d", n, ErrReserved, a.least)
+	}
+	return newPool(n), nil
 }
 
-// begin reports whether one more invocation may run; if so, end follows.
-func (a *Account) begin() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.left == 0 {
+// pool is concurrency: invocations at once, and so many a second.
+type pool struct {
+	mu     sync.Mutex
+	size   int
+	left   int
+	starts float64 // that may follow at once
+	at     time.Time
+}
+
+func newPool(size int) *pool { return &pool{size: size, left: size, starts: float64(perSecond * size)} }
+
+// shrink takes n away, unless less than least would be left.
+func (p *pool) shrink(n, least int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.size-n < least {
 		return false
 	}
-	a.left--
+	p.size, p.left = p.size-n, p.left-n
 	return true
 }
 
-func (a *Account) end() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.left++
+// begin reports whether one more invocation may run now; if so, end follows.
+func (p *pool) begin(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rate := float64(perSecond * p.size)
+	p.starts = min(rate, p.starts+rate*now.Sub(p.at).Seconds())
+	p.at = now
+	if p.left == 0 || p.starts < 1 {
+		return false
+	}
+	p.left--
+	p.starts--
+	return true
+}
+
+func (p *pool) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left++
 }

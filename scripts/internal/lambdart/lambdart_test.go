@@ -327,7 +327,7 @@ func TestReservedConcurrencyIsKept(t *testing.T) {
 		t.Errorf("a fresh account reserves: error is %v, want %v", err, ErrReserved)
 	}
 	for range 101 {
-		account.begin()
+		account.shared.begin(time.Now())
 	}
 	if _, err := invoke(t.Context(), other, "echo", ""); !errors.Is(err, ErrThrottled) {
 		t.Errorf("no more than 101 are left to others: error is %v, want %v", err, ErrThrottled)
@@ -338,8 +338,24 @@ func TestReservedConcurrencyIsKept(t *testing.T) {
 	}
 	busy.Close()
 	<-done
-	account.end()
+	account.shared.end()
 	mustInvoke(t, other, "echo", "")
+}
+
+// TestInvocationsPerSecond: ten for each that may run at once.
+func TestInvocationsPerSecond(t *testing.T) {
+	t.Parallel()
+	p, now := newPool(2), time.Now()
+	follow := func(now time.Time) (n int) {
+		for p.begin(now) {
+			p.end()
+			n++
+		}
+		return n
+	}
+	if first, half, later := follow(now), follow(now.Add(500*time.Millisecond)), follow(now.Add(time.Hour)); first != 20 || half != 10 || later != 20 {
+		t.Errorf("%d begin at first, %d after half a second, %d after an hour; want 20, 10 and 20", first, half, later)
+	}
 }
 
 // TestTheMachineIsNoThrottle: an invocation waits for a process of few.
