@@ -60,7 +60,8 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 // the id is free: its row is deleted again. The rows of an older release do not
 // tell whose they are: if it uses the id again between the read and the first
 // deletion, its new row is lost.
-func (s *Store) end(ctx context.Context, connectionID, operationID string, running runningItem, at time.Time) (bool, error) {
+func (s *Store) end(ctx context.Context, connectionID, operationID string, running runningItem,
+	at time.Time) (bool, error) {
 	if running.Topic == "" {
 		return s.free(ctx, connectionID, operationID, running)
 	}
@@ -108,6 +109,7 @@ func (s *Store) free(ctx context.Context, connectionID, operationID string, runn
 // removal is the update that frees the operation id.
 func (s *Store) removal(connectionID, operationID string, running runningItem, ended string) *dynamodb.UpdateItemInput {
 	condition := "operations.#id.#at = :at"
+	names := map[string]string{"#id": operationID, "#at": "at", "#by": "by", "#topic": "topic"}
 	values := attributes{":at": number(running.At), ":ended": text(ended)}
 	is := func(member, value string) {
 		if value == "" {
@@ -123,7 +125,7 @@ func (s *Store) removal(connectionID, operationID string, running runningItem, e
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
 		UpdateExpression:                    aws.String("REMOVE operations.#id SET ended = :ended"),
 		ConditionExpression:                 &condition,
-		ExpressionAttributeNames:            map[string]string{"#id": operationID, "#at": "at", "#by": "by", "#topic": "topic"},
+		ExpressionAttributeNames:            names,
 		ExpressionAttributeValues:           values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
@@ -164,7 +166,8 @@ func (i connectionItem) stale(at time.Time) []string {
 // remember stores that the operation was completed, if it still does not run
 // and no later complete is remembered, and forgets the stale ones. It touches
 // no others: another call may be adding to them. It reports whether it did.
-func (s *Store) remember(ctx context.Context, connectionID, operationID string, at time.Time, stale []string) (bool, error) {
+func (s *Store) remember(ctx context.Context, connectionID, operationID string, at time.Time,
+	stale []string) (bool, error) {
 	update, names := "SET completed.#id = :at", map[string]string{"#id": operationID}
 	for i, id := range stale {
 		if id == operationID {

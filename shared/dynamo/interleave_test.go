@@ -276,7 +276,7 @@ func TestARowThatComesDuringACompleteGoes(t *testing.T) {
 		t.Run(fmt.Sprint(step), func(t *testing.T) {
 			t.Parallel()
 			m := meeting{s: s, id: fmt.Sprint("c", step), at: time.UnixMilli(1_790_000_000_123)}
-			m.sub = pubsub.Subscription{ConnectionID: m.id, OperationID: "1", Topic: m.id + "/t", Expires: time.Now().Add(time.Hour)}
+			m.sub = pubsub.Subscription{ConnectionID: m.id, OperationID: "1", Topic: m.id + "/t", OperationKey: "k", Expires: time.Now().Add(time.Hour)}
 			running := runningItem{Topic: m.sub.Topic, At: m.at.UnixMilli(), By: newToken()}
 			m.prepare(t, "put")
 			if err := s.begin(t.Context(), m.sub, running, 9); err != nil {
@@ -298,5 +298,37 @@ func TestARowThatComesDuringACompleteGoes(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A subscribe is applied, its answer is lost, and its complete comes before the
+// next try: that must not begin the operation anew.
+func TestALostAnswerBeginsNothingTwice(t *testing.T) {
+	t.Parallel()
+	for _, topic := range []string{"", "t"} {
+		s := localStore(t)
+		m := meeting{s: s, id: "c", at: time.UnixMilli(1_790_000_000_123)}
+		m.sub = pubsub.Subscription{ConnectionID: m.id, OperationID: "1", Topic: topic, OperationKey: "k", Expires: time.Now().Add(time.Hour)}
+		m.prepare(t, "put")
+		updates := 0
+		crossed := failing(s, http.DefaultTransport, func(action string) (fault, string) {
+			if action != "UpdateItem" {
+				return noFault, ""
+			}
+			if updates++; updates == 1 {
+				return applied, serverFailed
+			}
+			if err := m.complete(t.Context(), s); err != nil {
+				t.Error(err)
+			}
+			return noFault, ""
+		})
+		if err := m.put(t.Context(), crossed); !errors.Is(err, pubsub.ErrCompleted) {
+			t.Errorf("topic %q: got error %v, want ErrCompleted", topic, err)
+		}
+		c, err := s.Connection(t.Context(), m.id)
+		if err != nil || len(c.Operations) > 0 || countRows(t, s, "t") > 0 {
+			t.Errorf("topic %q: %v runs, error %v", topic, c.Operations, err)
+		}
 	}
 }
