@@ -27,7 +27,7 @@ func TestWhatWasNotTriedInTimeFailsItsMessage(t *testing.T) {
 		s := newGroupSender(g, q)
 		group := []string{message(t, "e1", 0, 100), message(t, "e2", 0, 100), message(t, "e3", 0, 100)}
 		for done := 0; done < 3; {
-			ctx, cancel := context.WithTimeout(t.Context(), 350*time.Millisecond) // for 256 posts
+			ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond) // for 192 posts begun
 			r := s.DeliverGroups(ctx, [][]string{group[done:]})[0]
 			cancel()
 			if r.Done == 0 || (r.Err == nil) != (done+r.Done == 3) {
