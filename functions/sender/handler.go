@@ -10,8 +10,8 @@ import (
 	"subwire/shared/delivery"
 )
 
-// reserve is what is kept of the invocation's time to queue what could not be
-// delivered.
+// reserve is what is kept of the invocation's time to let posts end that were
+// begun (2 s), and to queue what could not be delivered (5 s).
 const reserve = 8 * time.Second
 
 type handler struct {
@@ -22,7 +22,8 @@ type handler struct {
 }
 
 // handle delivers the message groups of the event. Of a group, the first
-// message that failed and all after it are to be received again.
+// message that failed, or that the time did not suffice for, and all after it
+// are to be received again.
 func (h handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
