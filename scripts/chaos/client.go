@@ -2,168 +2,355 @@ package chaos
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"subwire/scripts/internal/wsclient"
 )
 
-// client subscribes to one chat and writes down what it sees. When it loses
-// its connection it opens another.
+// client listens to its chats over one connection. However that ends, it opens
+// another and resumes, as docs/clients.md says.
 type client struct {
-	h      *Harness
-	name   string
-	chat   string
-	query  string
-	leaves int // events after which it closes its connection by itself; 0 for never
+	h         *Harness
+	name      string
+	leaves    int // new events after which it closes its connection by itself; 0 for never
+	listeners []*listener
 
-	mu     sync.Mutex // guards what follows
-	spells []*Spell
-	ended  bool
-}
-
-// queries are different operations on the same events.
-var queries = []string{
-	`subscription ($chatId: ID!) { newMessage(chatId: $chatId) { id content } }`,
-	`subscription ($chatId: ID!) { newMessage(chatId: $chatId) { ...F } } fragment F on Message { senderName id }`,
-	`subscription ($chatId: ID!) { newMessage(chatId: $chatId) { id createdAt __typename } }`,
+	mu          sync.Mutex // guards what follows
+	connections int        // so far
+	closed      bool       // the latest was closed by its own will
+	fresh       int        // new events on the latest connection
+	ends        map[string]int
 }
 
 const (
-	subscribeWait = 6 * time.Second        // for a row to appear, before the client begins anew
-	redialPause   = 100 * time.Millisecond // after a connection that failed
+	// ackWait is after which a client takes its connection_init for lost.
+	ackWait = 30 * time.Second
+
+	// pingEvery is far below what docs/clients.md says, so that pongs meet
+	// faults too.
+	pingEvery = 5 * time.Second
+
+	firstPause = 100 * time.Millisecond // before a client connects again; then twice as long each time
+	mostPause  = 5 * time.Second
 )
 
-// run keeps the client subscribed until ctx ends.
-func (c *client) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		c.spell(ctx)
-		select {
-		case <-time.After(redialPause):
-		case <-ctx.Done():
-		}
+// backOff waits before the next attempt, at random between half of the pause
+// and all of it.
+func backOff(ctx context.Context, failures int) {
+	pause := min(firstPause<<min(failures, 10), mostPause)
+	select {
+	case <-time.After(pause/2 + rand.N(pause/2)):
+	case <-ctx.Done():
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ended = true
 }
 
-// spell is one connection from its begin to its end.
-func (c *client) spell(ctx context.Context) {
-	c.mu.Lock()
-	s := &Spell{Name: fmt.Sprintf("%s.%d", c.name, len(c.spells)), Chat: c.chat}
-	c.mu.Unlock()
-	socket, subscription, err := c.open(ctx, s)
+// run keeps the client connected until ctx ends.
+func (c *client) run(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		if failures++; c.connect(ctx) {
+			failures = 0
+		}
+		backOff(ctx, failures)
+	}
+}
+
+// connect is one connection from its begin to its end. It reports whether that
+// was acknowledged.
+func (c *client) connect(ctx context.Context) bool {
+	name := c.begin()
+	socket, err := c.dial(ctx, name)
 	if err != nil {
-		return // refused, or not acknowledged: a fault of the plan
+		c.ended(ctx, name, refusal(err))
+		return false
 	}
 	defer socket.Close()
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		s.Lost = s.Lost || ctx.Err() == nil || c.leaves > 0
-	}()
-	// A subscribe is not acknowledged. Without a row it was lost.
-	defer time.AfterFunc(subscribeWait, func() {
-		if c.giveUp(s) {
+	var following sync.WaitGroup
+	for _, l := range c.listeners {
+		following.Go(func() { l.listen(ctx, socket, name) })
+	}
+	following.Wait()
+	c.ended(ctx, name, c.reason(socket))
+	return true
+}
+
+// begin counts a connection and names it.
+func (c *client) begin() (name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name = fmt.Sprintf("%s.%d", c.name, c.connections)
+	c.connections++
+	c.closed, c.fresh = false, 0
+	return name
+}
+
+func (c *client) dial(ctx context.Context, name string) (*wsclient.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	return wsclient.Dial(ctx, c.h.cloud.WSURL, wsclient.Options{KeepAlive: pingEvery, Init: map[string]string{"name": name}})
+}
+
+// end is how a connection ended, and whether it should not have.
+type end struct {
+	what    string
+	finding bool
+}
+
+// How connections end that nobody is to blame for, and those that somebody is.
+const (
+	endLeft   = "left"
+	endOver   = "over"
+	endClosed = "closed by the server"
+	endCut    = "cut"
+)
+
+// refusal is why a connection was not acknowledged. A server's fault is worth
+// another try; that the server says that the client is at fault is a finding.
+func refusal(err error) end {
+	var refused *wsclient.RefusedError
+	var closed *wsclient.ClosedError
+	var gateway *wsclient.GatewayError
+	switch {
+	case errors.As(err, &refused):
+		return end{fmt.Sprint("upgrade refused: ", refused.Status), refused.Status != 429 && refused.Status < 500}
+	case errors.As(err, &gateway):
+		return end{what: "no answer to connection_init: " + gateway.Message}
+	case errors.As(err, &closed) && closed.Posted:
+		return end{"connection_init refused: " + closed.Error(), !worthRetrying(closed)}
+	case errors.As(err, &closed):
+		return end{what: fmt.Sprint("closed before the acknowledgement: ", closed.Code)}
+	}
+	return end{what: "no connection"}
+}
+
+// worthRetrying is what docs/clients.md says of connection_error: the server
+// had a fault, a token or the connection has expired, or all was too slow.
+func worthRetrying(e *wsclient.ClosedError) bool {
+	return e.Code == 4500 || e.Code == 4408 || e.Code == 4401 && strings.HasSuffix(e.Reason, "expired")
+}
+
+// reason is how a connection ended that was acknowledged. A connection_error
+// is a finding then: the client has kept to the protocol. Whether the server
+// or the network had cause to close it is for the test to say.
+func (c *client) reason(socket *wsclient.Client) end {
+	c.mu.Lock()
+	left := c.closed
+	c.mu.Unlock()
+	var closed *wsclient.ClosedError
+	var gateway *wsclient.GatewayError
+	err := socket.Err()
+	switch {
+	case left:
+		return end{what: endLeft}
+	case errors.As(err, &gateway):
+		return end{what: "closed by the client, on " + gateway.Message}
+	case errors.As(err, &closed) && closed.Posted:
+		return end{closed.Error(), true}
+	case errors.As(err, &closed) && closed.Code == 1006:
+		return end{what: endCut}
+	case errors.As(err, &closed):
+		return end{what: endClosed}
+	case errors.Is(err, net.ErrClosed), err == nil:
+		return end{what: endOver}
+	}
+	return end{err.Error(), true}
+}
+
+// ended notes how a connection ended.
+func (c *client) ended(ctx context.Context, name string, e end) {
+	if ctx.Err() != nil {
+		e = end{what: endOver}
+	}
+	if e.finding {
+		c.h.find("%s: %s", name, e.what)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ends[e.what]++
+}
+
+// saw counts an event that is new to a listener, and reports whether the
+// client leaves now.
+func (c *client) saw() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fresh++
+	if c.leaves > 0 && c.fresh >= c.leaves && !c.h.stay.Load() {
+		c.closed = true
+	}
+	return c.closed
+}
+
+// subscribed reports whether all of the client's listeners are.
+func (c *client) subscribed() bool {
+	return !slices.ContainsFunc(c.listeners, func(l *listener) bool { return l.connection() == "" })
+}
+
+// listener is a client's subscription to one chat.
+type listener struct {
+	client *client
+	name   string
+	chat   string
+	fields string
+
+	mu     sync.Mutex // guards what follows
+	spells []*Spell
+	newest string
+	seen   map[string]bool
+}
+
+// lowest is the id to resume after in a chat of which nothing is known.
+const lowest = "00000000000000000000000000"
+
+// selections are of different operations on the same events.
+var selections = []string{
+	`{ id content }`,
+	`{ ...F } } fragment F on Message { senderName id`,
+	`{ id createdAt __typename }`,
+}
+
+// operation is the subscription, resumed after the newest event.
+func (l *listener) operation(after string) wsclient.Operation {
+	return wsclient.Operation{
+		Query:     `subscription ($chatId: ID!, $after: ID) { newMessage(chatId: $chatId, after: $after) ` + l.fields + ` }`,
+		Variables: map[string]string{"chatId": l.chat, "after": after},
+	}
+}
+
+// listen keeps the listener subscribed until the connection ends. An operation
+// that the server could not begin now is tried again; of one that has missed
+// too much, the rest is read.
+func (l *listener) listen(ctx context.Context, socket *wsclient.Client, connection string) {
+	for failures := 0; ; failures++ {
+		code := l.follow(ctx, socket, connection)
+		switch code {
+		case "":
+			return
+		case "UNAVAILABLE":
+		case "REPLAY_LIMIT":
+			l.query(ctx, socket, connection)
+		default:
+			l.client.h.find("%s: its subscription was ended with %s", l.name, code)
+		}
+		backOff(ctx, failures)
+	}
+}
+
+// follow is one subscription. It returns the code of the error that ended it,
+// or "" when the connection has ended.
+func (l *listener) follow(ctx context.Context, socket *wsclient.Client, connection string) (code string) {
+	s := l.begin(connection)
+	events, err := socket.Subscribe(ctx, l.operation(s.After))
+	for err == nil {
+		var payload []byte
+		if payload, err = events.Next(ctx); err == nil && l.see(s, eventID(payload)) {
 			socket.Close()
 		}
-	}).Stop()
-	c.watch(ctx, s, subscription)
+	}
+	var failed *wsclient.OperationError
+	switch {
+	case errors.As(err, &failed):
+		code = errorCode(failed)
+	case errors.Is(err, io.EOF):
+		code = "complete"
+	}
+	l.end(s, err)
+	return code
 }
 
-// open opens a connection and subscribes.
-func (c *client) open(ctx context.Context, s *Spell) (*wsclient.Client, *wsclient.Subscription, error) {
-	select {
-	case c.h.slots <- struct{}{}:
-		defer func() { <-c.h.slots }()
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+// query reads what the listener has missed, page by page.
+func (l *listener) query(ctx context.Context, socket *wsclient.Client, connection string) {
+	for more := true; more; {
+		s := l.begin(connection)
+		result, err := socket.Query(ctx, wsclient.Operation{
+			Query:     `query ($chatId: ID!, $after: ID) { getNewMessages(chatId: $chatId, after: $after) { id } }`,
+			Variables: map[string]string{"chatId": l.chat, "after": s.After}})
+		ids := messageIDs(result)
+		for _, id := range ids {
+			l.see(s, id)
+		}
+		l.end(s, err)
+		more = err == nil && len(ids) > 0
 	}
-	ctx, cancel := context.WithTimeout(ctx, subscribeWait)
-	defer cancel()
-	socket, err := wsclient.Dial(ctx, c.h.cloud.WSURL, wsclient.Options{Init: map[string]string{"name": s.Name}})
+}
+
+// begin begins a spell.
+func (l *listener) begin(connection string) *Spell {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &Spell{Name: connection, After: l.newest, Begin: time.Now()}
+	l.spells = append(l.spells, s)
+	return s
+}
+
+func (l *listener) end(s *Spell, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.End, s.Why = time.Now(), "queried"
 	if err != nil {
-		return nil, nil, err
-	}
-	c.mu.Lock()
-	c.spells = append(c.spells, s)
-	c.mu.Unlock()
-	subscription, err := socket.Subscribe(ctx, wsclient.Operation{Query: c.query, Variables: map[string]string{"chatId": c.chat}})
-	if err != nil {
-		socket.Close()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		s.Lost = true
-		return nil, nil, err
-	}
-	return socket, subscription, nil
-}
-
-// giveUp counts a spell as lost whose row has not appeared, and reports
-// whether it is one.
-func (c *client) giveUp(s *Spell) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.Lost = s.Lost || s.From.IsZero()
-	return s.Lost
-}
-
-// watch writes down what comes until the connection ends or the client leaves.
-func (c *client) watch(ctx context.Context, s *Spell, subscription *wsclient.Subscription) {
-	for n := 1; ; n++ {
-		payload, err := subscription.Next(ctx)
-		if err != nil {
-			return
-		}
-		var next struct {
-			Data struct{ NewMessage struct{ ID string } }
-		}
-		if err := json.Unmarshal(payload, &next); err != nil || next.Data.NewMessage.ID == "" {
-			next.Data.NewMessage.ID = "nothing: " + string(payload)
-		}
-		c.mu.Lock()
-		s.Seen = append(s.Seen, Sighting{next.Data.NewMessage.ID, time.Now()})
-		c.mu.Unlock()
-		if n == c.leaves {
-			return
-		}
+		s.Why = err.Error()
 	}
 }
 
-// subscribed notes that the row of the client's connection is stored, for
-// those of its connections that are among the names.
-func (c *client) subscribed(names map[string]bool, at time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range c.spells {
-		if s.From.IsZero() && !s.Lost && names[s.Name] {
-			s.From = at
-		}
-	}
+// see notes an event, and reports whether the client leaves now.
+func (l *listener) see(s *Spell, id string) bool {
+	l.mu.Lock()
+	isNew := !l.seen[id]
+	l.seen[id] = true
+	l.newest = max(l.newest, id)
+	s.Seen = append(s.Seen, Sighting{id, time.Now()})
+	l.mu.Unlock()
+	l.client.h.moved()
+	return isNew && l.client.saw()
 }
 
-// current is the name of the connection that the client has now and that is
-// known to be subscribed, or "", and whether the client has ended.
-func (c *client) current() (name string, ended bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := len(c.spells); n > 0 && !c.spells[n-1].Lost && !c.spells[n-1].From.IsZero() {
-		name = c.spells[n-1].Name
+// stored notes that the row of the listener's subscription is in the store, if
+// it is on one of the connections. It reports whether that is news.
+func (l *listener) stored(connections []string, at time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.spells) == 0 {
+		return false
 	}
-	return name, c.ended
+	s := l.spells[len(l.spells)-1]
+	if !s.From.IsZero() || !s.End.IsZero() || !slices.Contains(connections, s.Name) {
+		return false
+	}
+	s.From = at
+	return true
 }
 
-// record returns copies of all spells.
-func (c *client) record() (spells []Spell) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range c.spells {
-		copied := *s
-		copied.Seen = append([]Sighting(nil), s.Seen...)
-		spells = append(spells, copied)
+// connection is the name of the connection on which the listener is known to
+// be subscribed now, or "".
+func (l *listener) connection() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.spells) == 0 {
+		return ""
 	}
-	return spells
+	s := l.spells[len(l.spells)-1]
+	if s.From.IsZero() || !s.End.IsZero() {
+		return ""
+	}
+	return s.Name
+}
+
+// record returns a copy of what the listener has written down.
+func (l *listener) record() Listener {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	copied := Listener{Name: l.name, Chat: l.chat}
+	for _, s := range l.spells {
+		spell := *s
+		spell.Seen = slices.Clone(s.Seen)
+		copied.Spells = append(copied.Spells, spell)
+	}
+	return copied
 }

@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"subwire/scripts/internal/apigwemu"
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
 	"subwire/shared/chat"
@@ -23,13 +25,16 @@ import (
 
 // Setup says what to run.
 type Setup struct {
-	Root    string // of the repository
-	Plan    string // of the faults, as faults.Parse reads it
-	Seed    uint64
-	Data    string // folder of the servers' data; "" for memory
-	Chats   int
-	Clients int // each subscribes to one chat and stays
-	Guests  int // clients that leave after a few events, and come back
+	Root     string            // of the repository
+	Plan     string            // of the faults, as faults.Parse reads it
+	Seed     uint64            // of these
+	Data     string            // folder of the servers' data; "" for memory
+	Settings map[string]string // of the functions, beside the harness's own
+	Limits   apigwemu.Limits   // of the gateway; zero fields as AWS has them
+	Chats    int
+	Clients  int // each listens to Listens chats and stays
+	Guests   int // clients that leave after a few events, and come back
+	Listens  int // chats per client; default 1
 
 	// Redelivery is after which what a function failed on is received again.
 	Redelivery time.Duration
@@ -42,17 +47,18 @@ type Harness struct {
 	streams *dynamodbstreams.Client
 	sqs     *sqs.Client
 	clients []*client
-	slots   chan struct{}      // one for each connection that is being opened
-	leave   context.CancelFunc // ends the clients that stay
-	part    context.CancelFunc // ends the guests
+	leave   context.CancelFunc // ends the clients
 	running sync.WaitGroup
-	guests  sync.WaitGroup
+	stay    atomic.Bool  // guests leave no more
+	moves   atomic.Int64 // what has happened so far, see await
+	cuts    atomic.Int64 // sockets that were cut
 
-	mu      sync.Mutex // guards what follows
-	posts   map[string]attempt
-	retried map[string]bool
-	parked  map[string]bool
-	outages []Outage
+	mu       sync.Mutex // guards what follows
+	posts    map[string]attempt
+	retried  map[string]int
+	parked   map[string]bool
+	outages  []Outage
+	findings []string // what no client should have met
 }
 
 // attempt is one post.
@@ -62,13 +68,18 @@ type attempt struct {
 }
 
 const (
-	guestStays = 3                     // events that a guest sees before it leaves
-	lookPause  = 50 * time.Millisecond // between two looks at the store or the queues
-	opening    = 25                    // connections that are opened at once
+	guestStays = 3                      // new events that a guest sees before it leaves
+	lookPause  = 100 * time.Millisecond // between two looks at the store or the queues
+	opening    = 25                     // connections that are opened at once to begin with
 
-	// initTimeout is shorter than the default, so that the check of the last
-	// connection does not hold up the end.
-	initTimeout = "5s"
+	// stall is for how long nothing at all may move while something is awaited.
+	// How long it takes in all is no matter: the machine may be busy.
+	stall = 2 * time.Minute
+
+	// initTimeout is no longer than the default, although the machine may be
+	// busy: the check of the last connection holds up the end. Clients try
+	// again when they were too slow.
+	initTimeout = "10s"
 )
 
 // Start starts the cloud and its clients, and returns when every client is
@@ -78,40 +89,98 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Harness{leave: func() {}, part: func() {}, slots: make(chan struct{}, opening),
-		posts: map[string]attempt{}, retried: map[string]bool{}, parked: map[string]bool{}}
+	h := &Harness{leave: func() {}, posts: map[string]attempt{}, retried: map[string]int{}, parked: map[string]bool{}}
+	settings := map[string]string{topology.InitTimeout.Env: initTimeout, topology.InitMembers.Env: "name"}
+	maps.Copy(settings, s.Settings)
 	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, Data: s.Data, Faults: plan, Seed: s.Seed,
-		Redelivery: s.Redelivery, Output: &lines{line: h.log},
-		Settings: map[string]string{topology.InitTimeout.Env: initTimeout, topology.InitMembers.Env: "name"}})
+		Redelivery: s.Redelivery, Output: &lines{line: h.log}, Settings: settings, Limits: s.Limits})
 	if err != nil {
 		return nil, err
 	}
 	aws := h.cloud.Backend.AWS()
 	h.dynamo, h.streams, h.sqs = dynamodb.NewFromConfig(aws), dynamodbstreams.NewFromConfig(aws), sqs.NewFromConfig(aws)
+	for i := range s.Clients + s.Guests {
+		h.clients = append(h.clients, h.client(i, s))
+	}
 	live, leave := context.WithCancel(context.Background())
 	h.leave = leave
-	visiting, part := context.WithCancel(live)
-	h.part = part
-	for i := range s.Clients + s.Guests {
-		c := &client{h: h, name: fmt.Sprint("client-", i), chat: chatID(i % s.Chats), query: queries[i%len(queries)]}
-		if i >= s.Clients {
-			c.leaves = guestStays
-		}
-		h.clients = append(h.clients, c)
-	}
 	h.running.Go(func() { h.follow(live) })
-	for _, c := range h.clients {
-		if c.leaves > 0 {
-			h.guests.Go(func() { c.run(visiting) })
-		} else {
+	for some := range slices.Chunk(h.clients, opening) {
+		for _, c := range some {
 			h.running.Go(func() { c.run(live) })
 		}
-	}
-	if err := h.await(ctx, "subscriptions", func() (bool, error) { return h.subscribed(), nil }); err != nil {
-		h.Stop()
-		return nil, err
+		if err := h.AwaitSubscriptions(ctx, some); err != nil {
+			h.Stop()
+			return nil, err
+		}
 	}
 	return h, nil
+}
+
+// client makes the i-th client.
+func (h *Harness) client(i int, s Setup) *client {
+	c := &client{h: h, name: fmt.Sprint("client-", i), ends: map[string]int{}}
+	if i >= s.Clients {
+		c.leaves = guestStays
+	}
+	for k := range max(s.Listens, 1) {
+		chat := chatID((i + k) % s.Chats)
+		c.listeners = append(c.listeners, &listener{client: c, name: c.name + " of " + chat, chat: chat,
+			fields: selections[(i+k)%len(selections)], newest: lowest, seen: map[string]bool{}})
+	}
+	return c
+}
+
+// AwaitSubscriptions waits until all of the clients are subscribed at once, or
+// have been: guests come and go.
+func (h *Harness) AwaitSubscriptions(ctx context.Context, clients []*client) error {
+	err := h.await(ctx, "subscriptions", func() (bool, error) {
+		return !slices.ContainsFunc(clients, func(c *client) bool { return !c.subscribed() }), nil
+	})
+	if err == nil {
+		return nil
+	}
+	var deaf []string
+	for _, l := range h.listeners() {
+		if l.connection() == "" {
+			deaf = append(deaf, l.name)
+		}
+	}
+	return fmt.Errorf("%w: not subscribed are %v; ends: %v", err, deaf, h.Ends())
+}
+
+func (h *Harness) listeners() (all []*listener) {
+	for _, c := range h.clients {
+		all = append(all, c.listeners...)
+	}
+	return all
+}
+
+// Ends counts how connections have ended so far.
+func (h *Harness) Ends() map[string]int {
+	ends := map[string]int{}
+	for _, c := range h.clients {
+		c.mu.Lock()
+		for what, n := range c.ends {
+			ends[what] += n
+		}
+		c.mu.Unlock()
+	}
+	return ends
+}
+
+// find notes what no client should have met.
+func (h *Harness) find(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.findings = append(h.findings, fmt.Sprintf(format, args...))
+}
+
+// Findings are what no client should have met.
+func (h *Harness) Findings() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.findings)
 }
 
 func chatID(i int) string { return fmt.Sprint("chat-", i) }
@@ -119,15 +188,41 @@ func chatID(i int) string { return fmt.Sprint("chat-", i) }
 // Stop ends the clients and the cloud.
 func (h *Harness) Stop() {
 	h.leave()
-	h.guests.Wait()
 	h.running.Wait()
 	h.cloud.Stop()
 }
 
-// Part ends the guests. What they have not seen is not owed to them.
-func (h *Harness) Part() {
-	h.part()
-	h.guests.Wait()
+// Stay has the guests leave no more. When they have left before, they come
+// back, and are owed what came meanwhile.
+func (h *Harness) Stay() { h.stay.Store(true) }
+
+// Storm cuts all sockets at once, as a lost network does, and waits until every
+// listener is subscribed on another.
+func (h *Harness) Storm(ctx context.Context) error {
+	before := map[string]bool{"": true}
+	for _, l := range h.listeners() {
+		before[l.connection()] = true
+	}
+	h.cuts.Add(int64(len(h.cloud.Gateway.Connections())))
+	h.cloud.Gateway.CutAll()
+	return h.await(ctx, "all to come back", func() (bool, error) {
+		return !slices.ContainsFunc(h.listeners(), func(l *listener) bool { return before[l.connection()] }), nil
+	})
+}
+
+// Ended returns what is wrong with how connections have ended. The server
+// closes none for a fault of its own, but when it was told that the socket is
+// gone, by a 410 that was false: the client is then made to come back. The
+// network cuts none but those that Storm has.
+func (h *Harness) Ended() []string {
+	problems, ends := h.Findings(), h.Ends()
+	if closed, lies := ends[endClosed], h.Met()["post:410"]; closed > lies {
+		problems = append(problems, fmt.Sprintf("%d connections were closed by the server, after %d false 410s", closed, lies))
+	}
+	if cut, cuts := ends[endCut], int(h.cuts.Load()); cut > cuts {
+		problems = append(problems, fmt.Sprintf("%d connections were cut, %d of them on purpose", cut, cuts))
+	}
+	return problems
 }
 
 // log reads a line of a function's output. The sender tells there which
@@ -143,7 +238,7 @@ func (h *Harness) log(line string) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.retried[entry.Event] = true
+	h.retried[entry.Event] += entry.Outcome.Retried
 }
 
 // lines calls line with each whole line that is written. The cloud writes
@@ -157,45 +252,58 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// follow tells the clients which of their connections are stored.
+// follow tells the listeners which of their subscriptions are stored.
 func (h *Harness) follow(ctx context.Context) {
-	_ = h.await(ctx, "the end", func() (bool, error) {
-		if h.subscribed() {
-			return false, nil
+	tick := time.NewTicker(lookPause / 2)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if !h.subscribed() {
+			h.look(ctx)
 		}
-		s, err := h.snapshot(ctx)
-		if err != nil {
-			return false, nil // an outage
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 		}
-		names := map[string]bool{}
-		for _, r := range s.rows {
-			names[s.connections[r.connection].name] = true
-		}
-		now := time.Now()
-		for _, c := range h.clients {
-			c.subscribed(names, now)
-		}
-		return false, nil
-	})
+	}
 }
 
-// subscribed reports whether all clients that have not ended are subscribed
-// now.
+// look notes which subscriptions are stored.
+func (h *Harness) look(ctx context.Context) {
+	s, err := h.snapshot(ctx)
+	if err != nil {
+		return // an outage
+	}
+	now, names := time.Now(), s.subscribers()
+	for _, l := range h.listeners() {
+		if l.stored(names[chat.Topic(l.chat)], now) {
+			h.moved()
+		}
+	}
+}
+
+// subscribed reports whether all listeners are subscribed now.
 func (h *Harness) subscribed() bool {
-	return !slices.ContainsFunc(h.clients, func(c *client) bool {
-		name, ended := c.current()
-		return name == "" && !ended
-	})
+	return !slices.ContainsFunc(h.clients, func(c *client) bool { return !c.subscribed() })
 }
 
-// await asks until the condition holds or fails, or ctx ends.
+// moved notes that something has happened.
+func (h *Harness) moved() { h.moves.Add(1) }
+
+// await asks until the condition holds or fails, or ctx ends, or nothing has
+// moved for so long that nothing will.
 func (h *Harness) await(ctx context.Context, what string, condition func() (bool, error)) error {
 	tick := time.NewTicker(lookPause)
 	defer tick.Stop()
-	for {
+	for moves, since := h.moves.Load(), time.Now(); ; {
 		ok, err := condition()
 		if ok || err != nil {
 			return err
+		}
+		if now := h.moves.Load(); now != moves {
+			moves, since = now, time.Now()
+		}
+		if time.Since(since) > stall {
+			return fmt.Errorf("await %s: nothing has moved for %s", what, stall)
 		}
 		select {
 		case <-tick.C:
@@ -213,14 +321,22 @@ func (h *Harness) AwaitConnectionChecks(ctx context.Context) error {
 	})
 }
 
-// Drain waits until the sender's queues are empty and every event has come to whom it
-// is owed, or lies in dead letters. When ctx ends first, what is lost is for
-// Run to show.
+// Drain waits until the sender's queues are empty and every event has come to
+// whom it is owed, or lies in dead letters. When nothing moves any more, what
+// is lost is for Run to show.
 func (h *Harness) Drain(ctx context.Context) error {
+	before := -1
 	return h.await(ctx, "empty queues", func() (bool, error) {
 		waiting, err := h.waiting(ctx)
-		if err != nil || waiting > 0 {
+		if err != nil {
 			return false, err
+		}
+		if waiting != before {
+			before = waiting
+			h.moved()
+		}
+		if waiting > 0 {
+			return false, nil
 		}
 		dead, err := h.DeadLetters(ctx)
 		if err != nil {
@@ -257,55 +373,70 @@ func (h *Harness) Run(ctx context.Context) (Run, error) {
 		r.Events = append(r.Events, Event{text(item["id"]), text(item["chatId"]), post.begin, post.answered})
 	}
 	h.mu.Unlock()
-	for _, c := range h.clients {
-		r.Spells = append(r.Spells, c.record()...)
+	for _, l := range h.listeners() {
+		r.Listeners = append(r.Listeners, l.record())
 	}
 	return r, nil
 }
 
-// Sweep posts events until the rows of every chat are those of clients that
+// Sweep posts events until the rows of every chat are those of listeners that
 // are there: whoever left unnoticed is found by a post. It returns what is
-// wrong with the store when ctx ends first.
+// wrong with the store when it does not come to that.
 func (h *Harness) Sweep(ctx context.Context) []string {
 	var problems []string
-	_ = h.await(ctx, "clean tables", func() (bool, error) {
-		for c := range h.byChat() {
-			if err := h.Post(ctx, c); err != nil {
-				problems = []string{err.Error()}
-				return false, nil
-			}
-		}
-		s, err := h.snapshot(ctx)
-		if err != nil {
-			problems = []string{err.Error()}
-			return false, nil
-		}
-		problems = s.orphans()
-		for chatID, clients := range h.byChat() {
-			var there []string
-			for _, c := range clients {
-				if name, ended := c.current(); !ended {
-					there = append(there, name)
-				}
-			}
-			rows := s.names(chat.Topic(chatID))
-			slices.Sort(there)
-			slices.Sort(rows)
-			if !slices.Equal(rows, there) {
-				problems = append(problems, fmt.Sprintf("%s has rows of %v, but there are %v", chatID, rows, there))
-			}
+	before, chats := "", h.byChat()
+	err := h.await(ctx, "clean tables", func() (bool, error) {
+		if problems = h.sweep(ctx, chats); strings.Join(problems, "") != before {
+			before = strings.Join(problems, "")
+			h.moved()
 		}
 		return len(problems) == 0, nil
 	})
+	if err != nil {
+		problems = append(problems, err.Error())
+	}
 	return problems
 }
 
-func (h *Harness) byChat() map[string][]*client {
-	chats := map[string][]*client{}
-	for _, c := range h.clients {
-		chats[c.chat] = append(chats[c.chat], c)
+func (h *Harness) sweep(ctx context.Context, chats map[string][]*listener) (problems []string) {
+	for c := range chats {
+		if err := h.Post(ctx, c); err != nil {
+			return []string{err.Error()}
+		}
+	}
+	s, err := h.snapshot(ctx)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	problems = s.orphans()
+	subscribers := s.subscribers()
+	for chatID, listeners := range chats {
+		var there []string
+		for _, l := range listeners {
+			there = append(there, l.connection())
+		}
+		rows := subscribers[chat.Topic(chatID)]
+		slices.Sort(there)
+		slices.Sort(rows)
+		if !slices.Equal(rows, there) {
+			problems = append(problems, fmt.Sprintf("%s has rows of %v, but there are %v", chatID, rows, there))
+		}
+	}
+	return problems
+}
+
+func (h *Harness) byChat() map[string][]*listener {
+	chats := map[string][]*listener{}
+	for _, l := range h.listeners() {
+		chats[l.chat] = append(chats[l.chat], l)
 	}
 	return chats
+}
+
+// Counted returns how many connections are counted for their holders.
+func (h *Harness) Counted(ctx context.Context) (int, error) {
+	s, err := h.snapshot(ctx)
+	return len(s.held), err
 }
 
 // Outage stops DynamoDB Local for the given time, and then ElasticMQ.

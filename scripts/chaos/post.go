@@ -33,6 +33,7 @@ func (h *Harness) Post(ctx context.Context, chatID string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.posts[content] = attempt{h.posts[content].begin, true}
+	h.moved()
 	return nil
 }
 
@@ -76,7 +77,7 @@ func (h *Harness) PostMany(ctx context.Context, chatID string, n int) (failed in
 		}
 		failed++
 		select {
-		case <-time.After(redialPause):
+		case <-time.After(firstPause):
 		case <-ctx.Done():
 			return failed, err
 		}

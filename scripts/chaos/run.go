@@ -1,13 +1,15 @@
 // Package chaos breaks the local cloud on purpose and checks that nothing is
-// lost. Its clients write down all that they see; Check holds that against
-// what is stored. It has no command: scripts/chaos.sh runs its tests, and
-// docs/reliability.md has their figures.
+// lost. Its clients are as docs/clients.md wants them: they connect again and
+// resume whenever their connection ends. They write down all that they see;
+// Check holds that against what is stored. The package has no command:
+// scripts/chaos.sh runs its tests, and docs/reliability.md has their figures.
 package chaos
 
 import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 )
@@ -25,13 +27,23 @@ type Sighting struct {
 	At    time.Time
 }
 
-// Spell is one connection of a client with its subscription to one chat.
+// Listener is a client that wants one chat, over all of its connections.
+type Listener struct {
+	Name   string
+	Chat   string
+	Spells []Spell // in the order of their begins
+}
+
+// Spell is one subscription of a listener, or a query that makes up for one
+// that was refused.
 type Spell struct {
-	Name string
-	Chat string
-	From time.Time // its row was in the store by then; zero when it was not seen there
-	Lost bool      // the connection or the subscription has ended
-	Seen []Sighting
+	Name  string    // of the connection
+	After string    // the newest event that the listener had, after which it resumed
+	Begin time.Time // its subscribe was sent
+	From  time.Time // its row was in the store by then; zero when it was not seen there
+	End   time.Time // zero while it lasts
+	Why   string    // it has ended
+	Seen  []Sighting
 }
 
 // Outage is a time in which SQS was away.
@@ -39,66 +51,88 @@ type Outage struct{ From, To time.Time }
 
 // Run is what happened, from the store and from the clients.
 type Run struct {
-	Events  []Event
-	Spells  []Spell
-	Retried map[string]bool // events that the sender queued on retries for a target
-	Parked  map[string]bool // events that were in dead letters
-	Outages []Outage
-	Order   map[string]int // place of each event in the stream, counted from 1; nil for not to check the order
+	Events    []Event
+	Listeners []Listener
+	Retried   map[string]int  // by event: how often the sender says that it queued a target of it on retries
+	Parked    map[string]bool // events that were in dead letters
+	Outages   []Outage
+	Order     map[string]int // place of each event in the stream, counted from 1; nil for not to check the order
 }
 
-// Figures count what happened. A pair is an event and a client it is owed to.
+// Figures count what happened. A pair is an event and a listener it is owed to.
 type Figures struct {
 	Events     int // stored
 	Owed       int // pairs
 	Lost       int // pairs that did not meet
 	Deliveries int // arrivals
-	Duplicates int // arrivals after the first
+	Repeats    int // arrivals after the first, in a subscription that began after the event was posted
+	Duplicates int // the other arrivals after the first
 	Late       int // first arrivals after a later event's
 	Retried    int // events of which some targets went through retries
 	Parked     int // events that were in dead letters
 }
 
-// Check returns the figures of a run and what is wrong with it:
-//
-//   - An event is owed to every client whose row was in the store before the
-//     event's post began and who has not lost the connection since. One that is
-//     owed and was not seen is lost.
-//   - A client sees no event of another chat, and none that is not stored.
-//   - A client sees events in the order of the stream, not counting what it has
-//     seen before. An event may be late if the sender says that it queued it on
-//     retries, if it was in dead letters, or if SQS was away before it arrived:
-//     ElasticMQ restores a queue in another order. It may also be late if it is
-//     from before the subscription, and owed to nobody: a stream record that is
-//     handled again is planned for who is there then.
-func Check(r Run) (f Figures, problems []string) {
-	events := map[string]Event{}
-	for _, e := range r.Events {
-		events[e.ID] = e
-	}
-	f = Figures{Events: len(r.Events), Retried: len(r.Retried), Parked: len(r.Parked)}
-	for _, s := range r.Spells {
-		problems = append(problems, f.follow(r, s, events)...)
-	}
-	for s, e := range r.owed() {
-		f.Owed++
-		if !s.saw(e.ID) {
-			f.Lost++
-			problems = append(problems, fmt.Sprintf("%s did not see %s of %s", s.Name, e.ID, e.Chat))
-		}
-	}
-	return f, problems
+// check is a run that is being checked.
+type check struct {
+	Run
+	found    Figures
+	events   map[string]Event
+	retries  map[string]int // of Retried, what has not explained a late arrival yet
+	problems []string
 }
 
-// owed yields the pairs.
-func (r Run) owed() iter.Seq2[Spell, Event] {
-	return func(yield func(Spell, Event) bool) {
-		for _, s := range r.Spells {
-			if s.Lost || s.From.IsZero() {
+// Check returns the figures of a run and what is wrong with it:
+//
+//   - An event is owed to every listener whose first row was in the store
+//     before the event's post began, whatever has become of its connections
+//     since. One that is owed and was not seen is lost.
+//   - A listener sees no event of another chat, and none that is not stored.
+//   - A listener sees events in the order of the stream, not counting what it
+//     has seen before. An event may be late if it was posted before the
+//     subscription that it came by was known to be stored: that is replayed, or
+//     planned again for who is there then. It may be late as often as the
+//     sender says that it queued a target of it on retries, if it was in dead
+//     letters, or if SQS was away before it arrived: ElasticMQ restores a queue
+//     in another order.
+func Check(r Run) (Figures, []string) {
+	c := &check{Run: r, events: map[string]Event{}, retries: maps.Clone(r.Retried),
+		found: Figures{Events: len(r.Events), Retried: len(r.Retried), Parked: len(r.Parked)}}
+	for _, e := range r.Events {
+		c.events[e.ID] = e
+	}
+	for _, l := range r.Listeners {
+		c.follow(l)
+	}
+	for l, e := range r.pairs() {
+		c.found.Owed++
+		if e.lost {
+			c.found.Lost++
+			c.problem("%s did not see %s of %s: %s", l.Name, e.ID, e.Chat, l.story(e.Event))
+		}
+	}
+	return c.found, c.problems
+}
+
+func (c *check) problem(format string, args ...any) {
+	c.problems = append(c.problems, fmt.Sprintf(format, args...))
+}
+
+// owed is an event that is owed to a listener.
+type owed struct {
+	Event
+	lost bool
+}
+
+// pairs yields who is owed what.
+func (r Run) pairs() iter.Seq2[Listener, owed] {
+	return func(yield func(Listener, owed) bool) {
+		for _, l := range r.Listeners {
+			since, saw := l.since(), l.saw()
+			if since.IsZero() {
 				continue
 			}
 			for _, e := range r.Events {
-				if e.Chat == s.Chat && !e.Posted.Before(s.From) && !yield(s, e) {
+				if e.Chat == l.Chat && !e.Posted.Before(since) && !yield(l, owed{e, !saw[e.ID]}) {
 					return
 				}
 			}
@@ -106,51 +140,105 @@ func (r Run) owed() iter.Seq2[Spell, Event] {
 	}
 }
 
-func (s Spell) saw(event string) bool {
-	return slices.ContainsFunc(s.Seen, func(sighting Sighting) bool { return sighting.Event == event })
+// since is when the first row of the listener was in the store, or zero.
+func (l Listener) since() time.Time {
+	for _, s := range l.Spells {
+		if !s.From.IsZero() {
+			return s.From
+		}
+	}
+	return time.Time{}
+}
+
+func (l Listener) saw() map[string]bool {
+	saw := map[string]bool{}
+	for _, s := range l.Spells {
+		for _, sighting := range s.Seen {
+			saw[sighting.Event] = true
+		}
+	}
+	return saw
+}
+
+// story tells what the listener's subscriptions were when the event was
+// posted, and since.
+func (l Listener) story(e Event) string {
+	text := "it was never subscribed"
+	for i, s := range l.Spells {
+		if i == 0 || !s.Begin.After(e.Posted) {
+			text = ""
+		}
+		after := func(t time.Time) string {
+			if t.IsZero() {
+				return "never"
+			}
+			return t.Sub(e.Posted).Round(time.Millisecond).String()
+		}
+		text += fmt.Sprintf("[%s after %s: begun %s, stored %s, ended %s %s]", s.Name, s.After, after(s.Begin), after(s.From), after(s.End), s.Why)
+	}
+	return text
 }
 
 // Missing returns the events that somebody has not seen whom they are owed to.
 func (r Run) Missing() map[string]bool {
 	missing := map[string]bool{}
-	for s, e := range r.owed() {
-		if !s.saw(e.ID) {
+	for _, e := range r.pairs() {
+		if e.lost {
 			missing[e.ID] = true
 		}
 	}
 	return missing
 }
 
-// follow goes through what one client saw, in order.
-func (f *Figures) follow(r Run, s Spell, events map[string]Event) (problems []string) {
+// follow goes through what one listener saw, in order.
+func (c *check) follow(l Listener) {
 	seen, latest := map[string]bool{}, Event{}
-	for _, sighting := range s.Seen {
-		f.Deliveries++
-		e, stored := events[sighting.Event]
-		switch {
-		case !stored:
-			problems = append(problems, fmt.Sprintf("%s saw %s, which is not stored", s.Name, sighting.Event))
-		case e.Chat != s.Chat:
-			problems = append(problems, fmt.Sprintf("%s of %s saw %s of %s", s.Name, s.Chat, e.ID, e.Chat))
-		case seen[e.ID]:
-			f.Duplicates++
-		case r.Order[e.ID] < r.Order[latest.ID]:
-			f.Late++
-			if !r.mayBeLate(s, e, sighting.At) {
-				problems = append(problems, fmt.Sprintf("%s saw %s after %s", s.Name, e.ID, latest.ID))
+	for _, s := range l.Spells {
+		for _, sighting := range s.Seen {
+			c.found.Deliveries++
+			e, stored := c.events[sighting.Event]
+			switch {
+			case !stored:
+				c.problem("%s saw %s, which is not stored", l.Name, sighting.Event)
+			case e.Chat != l.Chat:
+				c.problem("%s of %s saw %s of %s", l.Name, l.Chat, e.ID, e.Chat)
+			case seen[e.ID] && s.isYoungerThan(e):
+				c.found.Repeats++
+			case seen[e.ID]:
+				c.found.Duplicates++
+			case c.Order[e.ID] < c.Order[latest.ID]:
+				c.found.Late++
+				if !c.mayBeLate(s, e, sighting.At) {
+					c.problem("%s saw %s after %s", l.Name, e.ID, latest.ID)
+				}
+			}
+			seen[sighting.Event] = true
+			if c.Order[e.ID] > c.Order[latest.ID] {
+				latest = e
 			}
 		}
-		seen[sighting.Event] = true
-		if r.Order[e.ID] > r.Order[latest.ID] {
-			latest = e
-		}
 	}
-	return problems
 }
 
-func (r Run) mayBeLate(s Spell, e Event, seen time.Time) bool {
-	return r.Retried[e.ID] || r.Parked[e.ID] || s.From.IsZero() || e.Posted.Before(s.From) ||
-		slices.ContainsFunc(r.Outages, func(o Outage) bool { return e.Posted.Before(o.To) && seen.After(o.From) })
+// isYoungerThan reports whether the event was posted before the subscription
+// was known to be stored.
+func (s Spell) isYoungerThan(e Event) bool {
+	known := s.From
+	if known.IsZero() {
+		known = s.End // it had no row that anybody has seen
+	}
+	return known.IsZero() || e.Posted.Before(known)
+}
+
+// mayBeLate reports whether there is a reason, and uses up one of the event's
+// retries if there is no other.
+func (c *check) mayBeLate(s Spell, e Event, seen time.Time) bool {
+	if s.isYoungerThan(e) || c.Parked[e.ID] ||
+		slices.ContainsFunc(c.Outages, func(o Outage) bool { return e.Posted.Before(o.To) && seen.After(o.From) }) {
+		return true
+	}
+	c.retries[e.ID]--
+	return c.retries[e.ID] >= 0
 }
 
 // Latencies returns how long the first arrivals of a chat's events took from
@@ -162,12 +250,14 @@ func (r Run) Latencies(include func(Event) bool) (all []time.Duration) {
 			events[e.ID] = e
 		}
 	}
-	for _, s := range r.Spells {
+	for _, l := range r.Listeners {
 		seen := map[string]bool{}
-		for _, sighting := range s.Seen {
-			if e, ok := events[sighting.Event]; ok && !seen[e.ID] {
-				all = append(all, sighting.At.Sub(e.Posted))
-				seen[e.ID] = true
+		for _, s := range l.Spells {
+			for _, sighting := range s.Seen {
+				if e, ok := events[sighting.Event]; ok && !seen[e.ID] {
+					all = append(all, sighting.At.Sub(e.Posted))
+					seen[e.ID] = true
+				}
 			}
 		}
 	}

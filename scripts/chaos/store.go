@@ -19,6 +19,7 @@ import (
 // connection is an item of the connections table.
 type connection struct {
 	name       string            // what the client's connection_init calls it
+	holder     string            // whose connections are counted, or ""
 	closing    bool              // its deletion has begun
 	operations map[string]string // id -> topic
 }
@@ -30,7 +31,11 @@ type row struct{ topic, connection, operation string }
 type snapshot struct {
 	connections map[string]connection // by id
 	rows        []row
+	held        map[string]bool // ids of the connections that are counted for somebody
 }
+
+// holderPrefix begins the id of an item that counts connections.
+const holderPrefix = "holder/"
 
 // scan reads a whole table. It reads around the functions' faults.
 func (h *Harness) scan(ctx context.Context, t topology.Table) ([]map[string]types.AttributeValue, error) {
@@ -63,9 +68,13 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.connections = map[string]connection{}
+	s.connections, s.held = map[string]connection{}, map[string]bool{}
 	for _, item := range items {
-		c := connection{operations: map[string]string{}, closing: item["closing"] != nil}
+		if strings.HasPrefix(text(item["id"]), holderPrefix) {
+			s.hold(item["held"])
+			continue
+		}
+		c := connection{operations: map[string]string{}, holder: text(item["holder"]), closing: item["closing"] != nil}
 		var init struct{ Name string }
 		if raw := text(item["init"]); raw != "" {
 			if err := json.Unmarshal([]byte(raw), &init); err != nil {
@@ -79,6 +88,16 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 		s.connections[text(item["id"])] = c
 	}
 	return s, nil
+}
+
+// hold notes a holder's set, whose entries are expiry#connection.
+func (s *snapshot) hold(set types.AttributeValue) {
+	if set, ok := set.(*types.AttributeValueMemberSS); ok {
+		for _, entry := range set.Value {
+			_, id, _ := strings.Cut(entry, "#")
+			s.held[id] = true
+		}
+	}
 }
 
 // order returns the place of every message in the stream, counted from 1.
@@ -118,16 +137,25 @@ func (h *Harness) order(ctx context.Context) (map[string]int, error) {
 	return order, nil
 }
 
-// orphans are topic rows without their connection's entry, and entries
-// without their row. A connection whose deletion was interrupted may lack
-// rows: it is gone for readers.
+// orphans are topic rows without their connection's entry, entries without
+// their row, and connections that are counted and not there, or the reverse. A
+// connection whose deletion was interrupted may lack rows, and its count: it is
+// gone for readers.
 func (s snapshot) orphans() (problems []string) {
 	for _, r := range s.rows {
 		if topic, ok := s.connections[r.connection].operations[r.operation]; !ok || topic != r.topic {
 			problems = append(problems, fmt.Sprintf("the row of %s under %s has no connection with operation %s", r.connection, r.topic, r.operation))
 		}
 	}
+	for id := range s.held {
+		if _, there := s.connections[id]; !there {
+			problems = append(problems, fmt.Sprintf("connection %s is counted and is not there", id))
+		}
+	}
 	for id, c := range s.connections {
+		if c.holder != "" && !c.closing && !s.held[id] {
+			problems = append(problems, fmt.Sprintf("connection %s is not counted for %s", id, c.holder))
+		}
 		for operation, topic := range c.operations {
 			if topic != "" && !c.closing && !slices.Contains(s.rows, row{topic, id, operation}) {
 				problems = append(problems, fmt.Sprintf("operation %s of connection %s has no row under %s", operation, id, topic))
@@ -137,12 +165,11 @@ func (s snapshot) orphans() (problems []string) {
 	return problems
 }
 
-// names are the clients that have a row under the topic.
-func (s snapshot) names(topic string) (names []string) {
+// subscribers are the names of the connections that have a row, by topic.
+func (s snapshot) subscribers() map[string][]string {
+	names := map[string][]string{}
 	for _, r := range s.rows {
-		if r.topic == topic {
-			names = append(names, s.connections[r.connection].name)
-		}
+		names[r.topic] = append(names[r.topic], s.connections[r.connection].name)
 	}
 	return names
 }

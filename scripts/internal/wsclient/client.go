@@ -55,6 +55,13 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("upgrade refused: %d %s", e.Status, http.StatusText(e.Status))
 }
 
+// GatewayError is what API Gateway sends in place of an answer when it could
+// not have a message handled. It is no message of the protocol, so a client
+// closes its connection for it, as graphql-ws does.
+type GatewayError struct{ Message string }
+
+func (e *GatewayError) Error() string { return "API Gateway: " + e.Message }
+
 // OperationError is the payload of an error message: a list of GraphQL errors.
 type OperationError struct{ Errors json.RawMessage }
 
@@ -72,6 +79,7 @@ type message struct {
 	ID      string          `json:"id,omitempty"`
 	Type    string          `json:"type"`
 	Payload json.RawMessage `json:"payload,omitempty"`
+	Message string          `json:"message,omitempty"` // of API Gateway, which has no type
 }
 
 // Client is an acknowledged connection. It may be used by many goroutines at

@@ -68,6 +68,9 @@ func (c *Client) handle(ctx context.Context, m message) error {
 		if strings.HasPrefix(m.Type, "connection_error") { // the reason may follow
 			return postedError(m.Payload)
 		}
+		if m.Type == "" && m.Message != "" {
+			return &GatewayError{m.Message}
+		}
 		return fmt.Errorf("server sent a message of unknown type %q", m.Type)
 	}
 	return nil
