@@ -96,8 +96,9 @@ func stopClouds() {
 // message of an operation whose id begins with "race" for a moment, so that
 // those of one connection are handled in any order, and note the id of each
 // connection that gives itself a name: {"type":"connection_init","payload":{"name":"x"}}.
+// Posts to single connections fail as failPosts says.
 var (
-	faults = apigwemu.Faults{Message: func(ctx context.Context, connectionID, body string) {
+	faults = apigwemu.Faults{Post: onPost, Message: func(ctx context.Context, connectionID, body string) {
 		var m struct {
 			ID      string
 			Payload struct{ Name string }

@@ -1,0 +1,330 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"subwire/scripts/internal/wsclient"
+	"subwire/shared/chat"
+)
+
+// What holds on AWS, where transactions conflict, answers are wrong and calls
+// are refused.
+
+// postFaults are the faults of posts to single connections, by connection id.
+var postFaults sync.Map
+
+// postFault answers the next posts to a connection with a status. They have no
+// effect.
+type postFault struct {
+	mu     sync.Mutex
+	status int
+	left   int           // posts
+	over   chan struct{} // closed when none is left
+}
+
+// failPosts begins a fault of the next n posts to the connection.
+func failPosts(t *testing.T, connection string, status, n int) *postFault {
+	t.Helper()
+	f := &postFault{status: status, left: n, over: make(chan struct{})}
+	postFaults.Store(connection, f)
+	t.Cleanup(func() { postFaults.Delete(connection) })
+	return f
+}
+
+// onPost is the gateway's fault of posts.
+func onPost(_ context.Context, connection string) (status int, sent bool) {
+	found, ok := postFaults.Load(connection)
+	if !ok {
+		return 0, false
+	}
+	f := found.(*postFault)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.left == 0 {
+		return 0, false
+	}
+	if f.left--; f.left == 0 {
+		close(f.over)
+	}
+	return f.status, false
+}
+
+// met waits until every post of the fault was refused.
+func (f *postFault) met(t *testing.T) {
+	t.Helper()
+	select {
+	case <-f.over:
+	case <-within(t).Done():
+		t.Fatalf("posts were tried too seldom\nfunctions' logs:\n%s", logs.String())
+	}
+}
+
+// As after every reconnect of a client with many subscriptions. The test runs
+// alone: the writes are all to one item.
+func TestAHundredOperationsStartedAtOnceAllStart(t *testing.T) {
+	const operations = 100
+	chatID := fresh("e2e-hundred")
+	for round := range 3 {
+		c, err := wsclient.Dial(within(t), local.WSURL, wsclient.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var starting sync.WaitGroup
+		subscriptions := make([]*wsclient.Subscription, operations)
+		for i := range subscriptions {
+			starting.Go(func() {
+				subscriptions[i], err = c.Subscribe(within(t), wsclient.Operation{
+					Query: `subscription ($chatId: ID!) { newMessage(chatId: $chatId) { content } }`, Variables: map[string]string{"chatId": chatID}})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		starting.Wait()
+		if t.Failed() {
+			return
+		}
+		awaitSubscribers(t, chatID, operations)
+		content := fmt.Sprint("to all ", round)
+		post(t, chatID, content)
+		for i, s := range subscriptions {
+			if got := next(t, s); !strings.Contains(got, content) {
+				t.Errorf("operation %d got %s", i, got)
+			}
+		}
+		c.Close()
+		awaitSubscribers(t, chatID, 0)
+	}
+}
+
+func TestAChatThatIsWrittenToFastArrivesInOrder(t *testing.T) {
+	t.Parallel()
+	const messages, listeners = 1000, 3
+	chatID := fresh("e2e-fast")
+	followers := make([]*follower, listeners)
+	for i := range followers {
+		followers[i] = follow(t, local, chatID)
+		followers[i].connect(fmt.Sprint("fast-", i), 0)
+	}
+	awaitSubscribers(t, chatID, listeners)
+	contents := write(t, local, chatID, 1, messages)
+	for i, f := range followers {
+		late, latest := 0, 0
+		for range contents {
+			got, err := f.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			place := slices.Index(contents, got)
+			if place < latest {
+				late++
+			}
+			latest = max(latest, place)
+		}
+		if late > 0 {
+			t.Errorf("listener %d: %d of %d messages came late", i, late, messages)
+		}
+	}
+}
+
+// A 410 may be wrong, once or again and again. The client stays, or is made to
+// come back; it is never left without events.
+func TestALiveClientThatIsCalledGoneGetsWhatFollows(t *testing.T) {
+	t.Parallel()
+	for name, posts := range map[string]int{"Once": 1, "Often": 1000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := follow(t, local, fresh("e2e-gone-"+name))
+			connect := func(try int) string {
+				named := fmt.Sprint("gone-", name, "-", try)
+				f.connect(named, 0)
+				return connectionID(t, named)
+			}
+			connection := connect(0)
+			awaitSubscribers(t, f.chatID, 1)
+			f.expect(write(t, local, f.chatID, 1, 2)...)
+			failPosts(t, connection, http.StatusGone, posts)
+			for i, want := range write(t, local, f.chatID, 3, 12) {
+				got, err := f.next()
+				for try := 1; err != nil && errors.As(err, new(*wsclient.ClosedError)); try++ {
+					connect(10*i + try)
+					got, err = f.next()
+				}
+				if err != nil || got != want {
+					t.Fatalf("got %q, %v; want %q", got, err, want)
+				}
+			}
+		})
+	}
+}
+
+// Subscriptions of other clients, and of this one, are not ended because the
+// gateway did not take a pong.
+func TestAPongThatIsRefusedEndsNothing(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{429, 500, 503, 403} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			chatID := fresh("e2e-pong")
+			raw := initialise(t)
+			send(t, raw, listenTo("1", chatID))
+			awaitSubscribers(t, chatID, 1)
+			fault := failPosts(t, connectionID(t, t.Name()), status, 3)
+			for range 3 { // whether a pong is tried again or left out
+				send(t, raw, `{"type":"ping"}`)
+			}
+			fault.met(t)
+			post(t, chatID, "still here?")
+			for {
+				frame := receive(t, raw)
+				if frame == `{"type":"pong"}` {
+					continue
+				}
+				if !strings.Contains(frame, "still here?") {
+					t.Errorf("got %s", frame)
+				}
+				break
+			}
+		})
+	}
+}
+
+// postMany stores n messages, many at once, and returns their ids in order.
+func postMany(t *testing.T, chatID string, n int) (ids []string) {
+	t.Helper()
+	for range n {
+		ids = append(ids, ulid.Make().String())
+	}
+	slices.Sort(ids)
+	work := make(chan string)
+	var writers sync.WaitGroup
+	for range 8 {
+		writers.Go(func() {
+			for id := range work {
+				m := chat.Message{ID: id, ChatID: chatID, Content: id, SenderName: "Ada", CreatedAt: time.Now()}
+				if err := chats(local).PutMessage(within(t), m); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for _, id := range ids {
+		work <- id
+	}
+	close(work)
+	writers.Wait()
+	return ids
+}
+
+// Whether the message that the client has is there must not matter.
+func TestAReplayIsBoundedAlsoAfterAMessageThatExists(t *testing.T) {
+	t.Parallel()
+	const limit = 500
+	f := follow(t, local, fresh("e2e-bounded"))
+	f.newest = postMany(t, f.chatID, 3001)[0]
+	f.connect("bounded", 0)
+	for n := 0; ; n++ {
+		_, err := f.next()
+		if err == nil {
+			continue
+		}
+		if refused := (*wsclient.OperationError)(nil); !errors.As(err, &refused) || !strings.Contains(string(refused.Errors), "REPLAY_LIMIT") {
+			t.Errorf("got %v, want REPLAY_LIMIT", err)
+		}
+		if n > limit {
+			t.Errorf("%d messages were replayed, more than %d", n, limit)
+		}
+		return
+	}
+}
+
+// Operations are ended with an error: their results are larger than a message
+// may be. The client uses each id again as soon as it hears of that, while the
+// server may still be busy with the end.
+func TestAnIDIsFreeAtOnceAfterAnError(t *testing.T) {
+	t.Parallel()
+	const rounds, ids = 3, 40
+	var fields strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&fields, " a%d: content", i)
+	}
+	raw := initialise(t)
+	for round := range rounds {
+		large, small := fresh("e2e-large"), fresh("e2e-small")
+		for i := range ids {
+			send(t, raw, operation(fmt.Sprint(i), `subscription { newMessage(chatId: "`+large+`") {`+fields.String()+` } }`))
+		}
+		awaitSubscribers(t, large, ids)
+		post(t, large, strings.Repeat("x", 8000))
+		for range ids {
+			id, rest, _ := strings.Cut(strings.TrimPrefix(receive(t, raw), `{"id":"`), `"`)
+			if !strings.HasPrefix(rest, `,"type":"error"`) {
+				t.Fatalf("round %d: %s got %.200s", round, id, rest)
+			}
+			send(t, raw, listenTo(id, small))
+		}
+		await(t, "end of the first", func() bool { return subscribers(t, large) == 0 })
+		awaitSubscribers(t, small, ids)
+		post(t, small, "hello")
+		for range ids {
+			if got := receive(t, raw); !strings.Contains(got, "hello") {
+				t.Fatalf("round %d: got %s", round, got)
+			}
+		}
+		for i := range ids {
+			send(t, raw, complete(fmt.Sprint(i)))
+		}
+		awaitSubscribers(t, small, 0)
+	}
+}
+
+// Some clients look for the header as the RFC spells it, such as Python's gql.
+func TestTheHandshakeIsSpelledAsTheRFCSpellsIt(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(local.WSURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := (&net.Dialer{}).DialContext(within(t), "tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "GET "+u.Path+" HTTP/1.1\r\nHost: "+u.Host+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	var head []string
+	for r := bufio.NewReader(conn); ; {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line = strings.TrimSpace(line); line == "" {
+			break
+		}
+		head = append(head, line)
+	}
+	for _, want := range []string{"Sec-WebSocket-Protocol: graphql-transport-ws", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="} {
+		if !slices.Contains(head, want) {
+			t.Errorf("%q is not among\n%s", want, strings.Join(head, "\n"))
+		}
+	}
+}
