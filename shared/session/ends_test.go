@@ -1,0 +1,255 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"subwire/shared/memory"
+	"subwire/shared/pubsub"
+	"subwire/shared/session"
+)
+
+// stuck is a gateway whose sockets cannot be closed.
+type stuck struct{ *memory.Gateway }
+
+func (stuck) Delete(context.Context, string) error { return pubsub.ErrBusy }
+
+// order notes in which order a connection is ended.
+type order struct {
+	*memory.Gateway
+	*memory.Store
+	steps *[]string
+}
+
+func (o order) Delete(ctx context.Context, id string) error {
+	*o.steps = append(*o.steps, "socket")
+	return o.Gateway.Delete(ctx, id)
+}
+
+func (o order) DeleteConnection(ctx context.Context, id string) error {
+	*o.steps = append(*o.steps, "rows")
+	return o.Store.DeleteConnection(ctx, id)
+}
+
+// The gateway may call a live connection gone. It is asked twice, and then the
+// socket is closed first: a client that lives connects again.
+func TestAConnectionThatIsCalledGone(t *testing.T) {
+	t.Parallel()
+	query := subscribe("1", "query")
+	for name, tc := range map[string]struct {
+		frame string
+		times int
+		want  []string
+		steps []string
+	}{
+		"Pong":       {`{"type":"ping"}`, 1, []string{`{"type":"pong"}`}, nil},
+		"Next":       {query, 1, []string{`{"id":"1","type":"next","payload":{"data":{}}}`, `{"id":"1","type":"complete"}`}, nil},
+		"PongTwice":  {`{"type":"ping"}`, 2, nil, []string{"socket", "rows"}},
+		"ErrorTwice": {subscribe("1", "nonsense"), 2, nil, []string{"socket", "rows"}},
+		"InAReplay":  {subscribe("1", "x"), 2, nil, []string{"socket", "rows"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t)
+				if err := b.send(t.Context(), initFrame); err != nil {
+					t.Fatal(err)
+				}
+				if name == "InAReplay" {
+					b.Executor = &history{log: events(1, 2)}
+				}
+				var steps []string
+				o := order{b.gateway, b.store, &steps}
+				b.Gateway, b.Connections = o, o
+				b.gateway.Fault = func(string, []byte) (bool, error) {
+					if tc.times--; tc.times >= 0 {
+						return false, pubsub.ErrGone
+					}
+					return true, nil
+				}
+				if err := b.invoke(t, tc.frame); err != nil {
+					t.Error(err)
+				}
+				b.check(t, append([]string{ackFrame}, tc.want...), tc.steps != nil)
+				if diff := cmp.Diff(tc.steps, steps); diff != "" {
+					t.Errorf("steps differ:\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// What is stored of a client stays as long as its socket is not closed, or it
+// would wait for ever.
+func TestWithItsSocketOpenAConnectionStaysStored(t *testing.T) {
+	t.Parallel()
+	gone := func(string, []byte) (bool, error) { return false, pubsub.ErrGone }
+	for name, tc := range map[string]struct {
+		frame string
+		fault func(string, []byte) (bool, error)
+	}{
+		"CalledGone":   {`{"type":"ping"}`, gone},
+		"AnswerGone":   {subscribe("1", "query"), gone},
+		"AnswerNot":    {subscribe("1", "query"), func(string, []byte) (bool, error) { return false, pubsub.ErrBusy }},
+		"Refused":      {`nonsense`, nil},
+		"RefusedAgain": {initFrame, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t)
+				if err := b.send(t.Context(), initFrame); err != nil {
+					t.Fatal(err)
+				}
+				b.Gateway, b.gateway.Fault = stuck{b.gateway}, tc.fault
+				if err := b.send(t.Context(), tc.frame); err == nil { // with time enough to delete what is stored
+					t.Error("nothing for the log")
+				}
+				if n := len(b.store.Contents().Connections); n != 1 {
+					t.Errorf("%d connections are stored", n)
+				}
+			})
+		})
+	}
+}
+
+// Rows may have gone between two looks at a connection whose client is there: it
+// is told to come again.
+func TestAClientWhoseRowsAreGoneIsTold(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"Acknowledge", "PutSubscription", "CountReplayed", "ActivateSubscription"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			frame := initFrame
+			if method != "Acknowledge" {
+				if err := b.send(t.Context(), initFrame); err != nil {
+					t.Fatal(err)
+				}
+				frame, b.Executor = subscribe("1", "x"), &history{log: events(1, 2)}
+			}
+			b.store.Fault = func(m string) memory.Fault {
+				if m == method {
+					if err := b.store.DeleteConnection(context.Background(), "c"); err != nil {
+						t.Error(err)
+					}
+				}
+				return memory.NoFault
+			}
+			if err := b.send(t.Context(), frame); err != nil {
+				t.Error(err)
+			}
+			frames := b.gateway.Frames("c")
+			if got := frames[len(frames)-1]; got != connectionError("4401", "Connection expired") {
+				t.Errorf("last of all it got %s", got)
+			}
+			b.check(t, frames, true)
+		})
+	}
+}
+
+// An id in use is no breach while its complete may only be as slow as all else.
+func TestAnIDInUseWithoutTimeToLookAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		if err := b.send(t.Context(), initFrame, subscribe("1", "subscription")); err != nil {
+			t.Fatal(err)
+		}
+		slow := b.start.Add(21 * time.Second)
+		b.store.Fault = func(m string) memory.Fault {
+			return map[bool]memory.Fault{true: memory.NotApplied}[time.Now().Before(slow)]
+		}
+		if err := b.invoke(t, subscribe("1", "query")); err != nil {
+			t.Error(err)
+		}
+		frames := b.gateway.Frames("c")
+		if !strings.Contains(frames[len(frames)-1], pubsub.CodeUnavailable) {
+			t.Errorf("got %q", frames)
+		}
+		b.check(t, frames, false)
+	})
+}
+
+// The check of a silent connection deletes it, and cannot close its socket; done
+// again, it must still close it.
+func TestACheckIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		d := session.Disconnector{Connections: b.store, Gateway: stuck{b.gateway}}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := d.Check(ctx, []byte(`{"connectionId":"c"}`)); err == nil || ctx.Err() != nil {
+			t.Errorf("got %v; context: %v", err, ctx.Err())
+		}
+		d.Gateway = b.gateway
+		if err := d.Check(t.Context(), []byte(`{"connectionId":"c"}`)); err != nil {
+			t.Error(err)
+		}
+		silent := connectionError("4408", "Connection initialisation timeout")
+		b.check(t, []string{silent, silent}, true)
+	})
+}
+
+// Neither kind of check ends a connection that is fine because something fails,
+// and each says that it must be done again.
+func TestAFaultInACheckEndsNothing(t *testing.T) {
+	t.Parallel()
+	later := fmt.Sprintf(`{"connectionId":"c","expires":%d}`, time.Date(2000, 1, 1, 0, 30, 0, 0, time.UTC).Unix()) // as synctest begins in 2000
+	for name, tc := range map[string]struct {
+		check, method string
+		queue         error
+	}{
+		"Silent":      {check: `{"connectionId":"c"}`, method: "DeleteUnacknowledged"},
+		"ToComeLater": {check: later, method: "Connection"},
+		"NotQueued":   {check: later, queue: errors.New("busy")},
+	} {
+		for kind, fault := range faults {
+			t.Run(name+kind, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					b := setup(t)
+					if err := b.send(t.Context(), initFrame); err != nil {
+						t.Fatal(err)
+					}
+					queue := &checks{err: tc.queue}
+					d := session.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
+					b.failing(tc.method, fault, forEver)
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					defer cancel()
+					if err := d.Check(ctx, []byte(tc.check)); err == nil || ctx.Err() != nil {
+						t.Errorf("got %v; context: %v", err, ctx.Err())
+					}
+					b.check(t, []string{ackFrame}, false)
+				})
+			})
+		}
+	}
+}
+
+func TestADisconnectIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for kind, fault := range faults {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t)
+				b.failing("DeleteConnection", fault, 3)
+				if err := (session.Disconnector{Connections: b.store, Gateway: b.gateway}).Disconnect(t.Context(), "c"); err != nil {
+					t.Error(err)
+				}
+				if n := len(b.store.Contents().Connections); n != 0 {
+					t.Errorf("%d connections are left", n)
+				}
+			})
+		})
+	}
+}
