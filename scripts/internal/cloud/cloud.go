@@ -233,7 +233,7 @@ func (c *Cloud) startGateway(ws, web net.Listener) {
 		Connect: route("$connect"), Message: route("$default"), Disconnect: route("$disconnect"),
 		HTTP:  c.function(topology.GraphQL.Name),
 		Stage: stage, Routes: topology.HTTPRoutes(), Limits: c.cfg.Limits, Log: c.cfg.Log,
-		Usage: c.gatewayUsage(),
+		Usage: c.gatewayUsage(), PostLatency: c.cfg.Timing.Post,
 	})
 	c.Gateway.SetFaults(c.Injector.Gateway())
 	c.serve(c.Gateway.Listen(ws), c.Gateway.WebSocket())

@@ -129,9 +129,9 @@ func (l *loop) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 // send queues the body, as an invocation that is the n-th of its chain does. It
-// comes after a second, together with others.
+// comes after a second, together with others, in the order of their numbers.
 func (l *loop) send(body string, n int) {
-	time.AfterFunc(time.Second, func() {
+	time.AfterFunc(time.Second+time.Duration(body[1]-'0')*time.Millisecond, func() {
 		l.fakeQueue.mu.Lock()
 		defer l.fakeQueue.mu.Unlock()
 		l.messages = append(l.messages, &fakeMessage{body: body, header: lineage.Header("Root=1-0", n)})

@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"subwire/scripts/internal/apigwemu"
 )
 
 // Profile is what of AWS's timing the local cloud has. The zero value is the
@@ -19,6 +21,7 @@ type Profile struct {
 	StreamRetry        time.Duration        // before the first retry of a batch, which then grows
 	StreamLongestRetry time.Duration        // before any
 	FIFO, Standard     func() time.Duration // from a message's sender to the function
+	Post               func() time.Duration // of a message to a client, in the gateway
 	ColdStart          func() time.Duration // of a process, besides what it takes here
 	LimitCPU           bool                 // whether functions have CPU in proportion to their memory
 	RealVisibility     bool                 // whether what a function failed on comes back only when its visibility ends
@@ -41,6 +44,7 @@ func AWS(seed uint64) Profile {
 		StreamLongestRetry: time.Minute,
 		FIFO:               LogNormal(seed+1, 28*time.Millisecond, 645*time.Millisecond),
 		Standard:           LogNormal(seed+2, 16*time.Millisecond, 105*time.Millisecond),
+		Post:               apigwemu.NewPostLatency(seed + 3),
 		ColdStart:          func() time.Duration { return 42 * time.Millisecond },
 		LimitCPU:           true,
 		RealVisibility:     true,

@@ -32,6 +32,7 @@ func TestProfileHasThePercentilesItNames(t *testing.T) {
 	}{
 		"fifo":     {p.FIFO, 28 * time.Millisecond, 645 * time.Millisecond},
 		"standard": {p.Standard, 16 * time.Millisecond, 105 * time.Millisecond},
+		"post":     {p.Post, 10 * time.Millisecond, 80 * time.Millisecond},
 		"stream":   {stream, 213 * time.Millisecond, 552 * time.Millisecond},
 	} {
 		if p50, p99 := percentiles(tt.draw); !near(p50, tt.p50) || !near(p99, tt.p99) {
