@@ -37,7 +37,7 @@ func TestQueueIsThrottled(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				client, calls, receives := fill("a"), 0, []string(nil)
-				q := &Queue{Mapping: topology.QueueMapping{Queue: topology.Queue{Name: "q", Visibility: visibility}, BatchSize: 10, MaxConcurrency: 2},
+				q := &Queue{Mapping: topology.QueueMapping{Queue: topology.Queue{Name: "q", Visibility: visibility}, BatchSize: 10, MaxConcurrency: 1},
 					URL: "url", ARN: queueARN, Client: client, Log: silent()}
 				q.Invoker = invokerFunc(func(_ context.Context, payload []byte) ([]byte, error) {
 					var e events.SQSEvent
