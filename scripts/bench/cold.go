@@ -200,8 +200,8 @@ func coldEnv(f topology.Function, inside, outside string) []string {
 	return env
 }
 
-// firstEvent is one that the function can answer by itself, if there is any:
-// message and disconnect have none, and are refused by what they call.
+// firstEvent is one that the function can answer by itself: whatever it calls
+// is tried again for as long as an invocation lasts.
 func firstEvent(f topology.Function) string {
 	const socket = `"requestContext":{"connectionId":"R1kQaHxMCFIAJgg=","requestTimeEpoch":1795504304123,"connectedAt":1795504302000}`
 	switch f.Name {
@@ -209,8 +209,8 @@ func firstEvent(f topology.Function) string {
 		return `{"headers":{"Origin":"https://bad.example"},` + socket + `}`
 	case topology.GraphQL.Name:
 		return `{"headers":{"content-type":"application/json"},"rawPath":"/graphql","requestContext":{"http":{"method":"POST","path":"/graphql"}},"body":"{\"query\":\"{ __typename }\"}"}`
-	case topology.Stream.Name, topology.Sender.Name:
+	case topology.Stream.Name, topology.Sender.Name, topology.Disconnect.Name:
 		return `{"Records":[]}`
 	}
-	return `{"body":"{\"type\":\"ping\"}",` + socket + `}`
+	return `{"body":"{\"type\":\"pong\"}",` + socket + `}`
 }

@@ -28,7 +28,7 @@ func ask(ctx context.Context, client *lambda.Client, t template) (account, error
 	}
 	limit := settings.AccountLimit
 	if limit == nil || limit.UnreservedConcurrentExecutions == nil {
-		return account{}, errors.New("Lambda's account settings have no limit of concurrency")
+		return account{}, errors.New("account settings of Lambda have no limit of concurrency")
 	}
 	a := account{limit: int(limit.ConcurrentExecutions), free: int(*limit.UnreservedConcurrentExecutions)}
 	for name := range t.reserved {
