@@ -30,8 +30,7 @@ const manageConnections = "execute-api:ManageConnections"
 
 // Access says what each function may do, by its name: what its code and its
 // event source mappings do, and nothing else. To write to its own log group
-// is allowed to every function beside this. A transaction needs the actions
-// of its parts, a batch its own.
+// is allowed to every function beside this. A batch needs an action of its own.
 var Access = map[string][]Permission{
 	Connect.Name: {
 		{OnTable, Connections.Name, []string{"dynamodb:PutItem", "dynamodb:UpdateItem"}},
