@@ -23,9 +23,9 @@ type Quotas struct {
 	TopicWrites   float64 // DynamoDB: write units per second of one partition
 	GroupSends    float64 // SQS FIFO: requests per second of one message group
 	Shards        int     // of the messages table's stream
-	Lanes         int     // concurrent invocations per shard
+	Lanes         int     // concurrent invocations per shard; above 1 a topic's events have no order
 	Records       int     // per invocation
-	Topics        int     // that one invocation handles side by side
+	Topics        int     // of one invocation, side by side
 	Groups        int     // message groups per topic
 	Senders       int     // concurrent invocations for fanout.fifo
 	Retriers      int     // the same for retries
@@ -40,13 +40,13 @@ type Quotas struct {
 // Defaults are the quotas of a new account ("Quotas for configuring and running
 // a WebSocket API in API Gateway", "Amazon SQS message quotas", "Lambda
 // quotas", "Best practices for designing and using partition keys") and the
-// settings of topology. A batch's targets have operation ids as long as UUIDs, and
-// the time when each began.
+// settings of topology. A batch's targets have operation ids as long as UUIDs,
+// and the time when each began.
 func Defaults() Quotas {
 	fanout, retries := topology.QueueMappings()[0], topology.QueueMappings()[1]
 	return Quotas{
 		Requests: 10_000, RequestBurst: 5_000, Connects: 500, TopicReads: 3_000, TopicWrites: 1_000, GroupSends: 300,
-		Shards: 1, Lanes: topology.MessageStream.Parallelization, Records: topology.MessageStream.BatchSize, Topics: 32,
+		Shards: 1, Lanes: topology.MessageStream.Parallelization, Records: topology.MessageStream.BatchSize, Topics: sideBySide,
 		Groups: number(topology.FanoutGroups), Senders: fanout.MaxConcurrency, Retriers: retries.MaxConcurrency, Receive: fanout.BatchSize,
 		Targets: min(topology.BatchTargets, (topology.BatchBytes-batchOverhead)/targetBytes), Workers: number(topology.SenderWorkers),
 		Concurrency:   1000 - fanout.MaxConcurrency - retries.MaxConcurrency - 50, // which sender and disconnect reserve
@@ -54,6 +54,9 @@ func Defaults() Quotas {
 		SenderTimeout: topology.Sender.Timeout - 8*time.Second,
 	}
 }
+
+// sideBySide is how many topics of a batch the stream function fans out at once.
+const sideBySide = 32
 
 // Sizes of a batch, in bytes: event and operations, and one target.
 const (

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -38,7 +37,8 @@ type fanout struct {
 	random   *rand.Rand
 	requests *rate
 	reads    Use
-	topics   map[int]*rate // reads of each
+	topics   map[int]*rate         // reads of each
+	latest   map[int]time.Duration // by topic: the latest message that was fanned out
 	lane     Use
 	timeout  Use
 	lanes    []*lane
@@ -53,7 +53,7 @@ type fanout struct {
 
 // FanOut simulates messages from their mutations to the last push.
 func FanOut(c Config, messages []Message) Result {
-	f := &fanout{Config: c, random: rand.New(rand.NewPCG(c.Seed, 0)), topics: map[int]*rate{}, groups: map[groupKey]*group{},
+	f := &fanout{Config: c, random: rand.New(rand.NewPCG(c.Seed, 0)), topics: map[int]*rate{}, latest: map[int]time.Duration{}, groups: map[groupKey]*group{},
 		requests: newRate(RequestLimit, c.Quotas.Requests, c.Quotas.RequestBurst),
 		senders:  newSlots(SenderLimit, c.Quotas.Senders), retriers: newSlots(RetryLimit, c.Quotas.Retriers),
 		reads:   Use{Name: ReadLimit, Quota: c.Quotas.TopicReads},
@@ -85,7 +85,7 @@ func (f *fanout) mutate(m Message) {
 		return
 	}
 	f.after(f.Times.GraphQL, func() {
-		l := f.lanes[m.Topic%len(f.lanes)]
+		l := f.laneOf(m)
 		if l.busy {
 			l.enqueue(m)
 			return
@@ -96,108 +96,15 @@ func (f *fanout) mutate(m Message) {
 	})
 }
 
-// lane is one invocation of the stream function at a time.
-type lane struct {
-	*fanout
-	busy    bool
-	waiting []queued
-}
-
-type queued struct {
-	Message
-	since time.Duration
-}
-
-func (l *lane) enqueue(m Message) {
-	l.waiting = append(l.waiting, queued{m, l.now})
-	l.lane.Peak = max(l.lane.Peak, float64(l.running()))
-	if !l.busy {
-		l.invoke()
+// laneOf is the lane of a message. A topic is in one shard, and a shard has its
+// lanes by whole keys ("Using AWS Lambda with Amazon DynamoDB"): every message
+// is an item of its own, so where there is more than one lane, any may get it.
+func (f *fanout) laneOf(m Message) *lane {
+	l := m.Topic % f.Quotas.Shards * f.Quotas.Lanes
+	if f.Quotas.Lanes > 1 {
+		l += f.random.IntN(f.Quotas.Lanes)
 	}
-}
-
-// running is how many lanes have something to do.
-func (f *fanout) running() (n int) {
-	for _, l := range f.lanes {
-		if l.busy || len(l.waiting) > 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// invoke takes the next records, if there are any.
-func (l *lane) invoke() {
-	n := min(len(l.waiting), l.Quotas.Records)
-	if l.busy = n > 0; !l.busy {
-		return
-	}
-	records := l.waiting[:n:n]
-	l.waiting = l.waiting[n:]
-	for _, r := range records {
-		if l.now > r.since {
-			l.lane.hit(r.since, r.Subscribers, l.now-r.since)
-		}
-	}
-	deadline := l.now + l.Quotas.StreamTimeout
-	l.handle(records, deadline)
-}
-
-// handle handles the records, some topics side by side and each topic's one
-// after the other, as the stream function does; what is left at the deadline
-// begins a new invocation.
-func (l *lane) handle(records []queued, deadline time.Duration) {
-	topics := byTopic(records)
-	var left []queued
-	var work func()
-	working := min(len(topics), l.Quotas.Topics)
-	work = func() {
-		if len(topics) > 0 {
-			mine := topics[0]
-			topics = topics[1:]
-			l.topic(mine, deadline, func(rest []queued) { left = append(left, rest...); work() })
-			return
-		}
-		if working--; working == 0 {
-			slices.SortStableFunc(left, func(a, b queued) int { return cmp.Compare(a.since, b.since) })
-			l.waiting = append(left, l.waiting...)
-			l.invoke()
-		}
-	}
-	for range working {
-		work()
-	}
-}
-
-// topic handles the records of one topic and gives those to done that it has no
-// time for.
-func (l *lane) topic(records []queued, deadline time.Duration, done func(rest []queued)) {
-	if len(records) == 0 || l.now >= deadline {
-		done(records)
-		return
-	}
-	m := records[0].Message
-	l.after(l.Times.Stream, func() {
-		p := &planning{lane: l, message: m, deadline: deadline, open: map[int]int{},
-			done: func() { l.topic(records[1:], deadline, done) }}
-		p.parts = parts(m.Subscribers)
-		p.page()
-	})
-}
-
-// byTopic parts the records, those of a topic in order.
-func byTopic(records []queued) (topics [][]queued) {
-	index := map[int]int{}
-	for _, r := range records {
-		i, known := index[r.Topic]
-		if !known {
-			i = len(topics)
-			index[r.Topic] = i
-			topics = append(topics, nil)
-		}
-		topics[i] = append(topics[i], r)
-	}
-	return topics
+	return f.lanes[l]
 }
 
 // A row of a topic, and what one read unit reads, in bytes.
@@ -222,13 +129,12 @@ func parts(n int) []rows {
 
 // planning is the fan-out of one event.
 type planning struct {
-	*lane
-	message  Message
-	parts    []rows // left to read: the first page alone, then one of each in turn
-	turn     int
-	open     map[int]int // by group: targets of the batch that fills
-	deadline time.Duration
-	done     func()
+	*reading
+	message Message
+	parts   []rows // left to read: the first page alone, then one of each in turn
+	turn    int
+	open    map[int]int // by group: targets of the batch that fills
+	done    func()
 }
 
 // next takes the next page of the parts.
@@ -260,7 +166,7 @@ func (p *planning) page() {
 		p.reads.hit(p.now, n, wait)
 	}
 	full := p.fill(page)
-	took := wait + time.Duration(n)*p.Times.Row + time.Duration((len(full)+messagesPerRequest-1)/messagesPerRequest)*p.Times.Send
+	took := max(wait, p.compute(time.Duration(n)*p.Times.Row)) + time.Duration((len(full)+messagesPerRequest-1)/messagesPerRequest)*p.Times.Send
 	p.timeout.Peak = max(p.timeout.Peak, min(p.timeout.Quota, (p.now+took-p.deadline+p.Quotas.StreamTimeout).Seconds()))
 	if p.now+took > p.deadline {
 		p.abandon(page, full)
@@ -326,6 +232,7 @@ func (p *planning) flush() {
 		for _, g := range slices.Sorted(maps.Keys(p.open)) {
 			p.send(p.delivery(g))
 		}
+		p.notePlace(p.message)
 		p.done()
 	})
 }

@@ -12,6 +12,7 @@ type Result struct {
 	Parked    int // given up, and kept as dead letters
 	Unplanned int // of events that the stream function had no time for
 	Refused   int // mutations
+	Disorder  int // messages that were fanned out after a later one of their topic
 	Uses      []Use
 
 	times []time.Duration // of what was delivered, sorted

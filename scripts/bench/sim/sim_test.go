@@ -123,7 +123,8 @@ func TestAHigherQuotaNeverDeliversLater(t *testing.T) {
 		"Senders":  func(q *Quotas, n float64) { q.Senders = int(2 * n) },
 		"Groups":   func(q *Quotas, n float64) { q.Groups = int(n) },
 		"Reads":    func(q *Quotas, n float64) { q.TopicReads = 100 * n },
-		"Lanes":    func(q *Quotas, n float64) { q.Lanes = int(n) },
+		"Shards":   func(q *Quotas, n float64) { q.Shards = int(n) },
+		"Topics":   func(q *Quotas, n float64) { q.Topics = int(n) },
 	} {
 		last := time.Duration(1 << 62)
 		for _, n := range []float64{1, 4, 16} {
@@ -134,6 +135,40 @@ func TestAHigherQuotaNeverDeliversLater(t *testing.T) {
 				t.Errorf("%s %v times: %d delivered of %d, the last after %v, before that %v", name, n, r.Delivered, r.Wanted, r.Percentile(100), last)
 			}
 			last = r.Percentile(100)
+		}
+	}
+}
+
+// A lane takes whole keys, and every message is an item with a key of its own.
+func TestATopicHasAnOrderInOneLaneOnly(t *testing.T) {
+	t.Parallel()
+	for lanes, ordered := range map[int]bool{1: true, 2: false, 10: false} {
+		c := unbounded()
+		c.Quotas.Lanes, c.Quotas.Shards = lanes, 4
+		if r := FanOut(c, load(7, 1000, 20, 400)); (r.Disorder == 0) != ordered || r.Delivered != r.Wanted {
+			t.Errorf("%d lanes: %d of 1000 messages came after a later one of their topic", lanes, r.Disorder)
+		}
+	}
+}
+
+// One lane whose topics run side by side takes the place of ten lanes that do
+// one record after the other.
+func TestTopicsSideBySideAreNoSlowerThanLanes(t *testing.T) {
+	t.Parallel()
+	for _, topics := range []int{1, 10, 100} {
+		took := func(lanes, sideBySide int) time.Duration {
+			c := unbounded()
+			c.Quotas.Shards, c.Quotas.Lanes, c.Quotas.Topics, c.Quotas.Records = 1, lanes, sideBySide, 1000
+			var atOnce []Message
+			for i := range 1000 {
+				atOnce = append(atOnce, Message{0, i % topics, 10})
+			}
+			return FanOut(c, atOnce).Percentile(100)
+		}
+		lane, before := took(1, Defaults().Topics), took(min(10, topics), 1)
+		t.Logf("%d topics: %v, before %v", topics, lane, before)
+		if lane > before {
+			t.Errorf("%d topics: the last push after %v, in ten lanes after %v", topics, lane, before)
 		}
 	}
 }
