@@ -58,6 +58,7 @@ func (c *Client) handle(ctx context.Context, m message) error {
 		c.mu.Lock()
 		c.pongs++
 		c.mu.Unlock()
+	case "connection_ack": // again: a post whose answer was lost is made once more
 	case "next":
 		c.find(m.ID).push(m.Payload)
 	case "error":

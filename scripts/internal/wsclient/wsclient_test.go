@@ -185,6 +185,7 @@ func TestSubscriptionsGetTheirPayloadsInOrder(t *testing.T) {
 	c := connect(t, Options{}, func(p *peer) {
 		p.expect(`{"id":"1","type":"subscribe","payload":{"query":"a"}}`)
 		p.expect(`{"id":"2","type":"subscribe","payload":{"query":"b"}}`)
+		p.send(`{"type":"connection_ack"}`) // once more
 		for i := range 3 {
 			p.send(fmt.Sprintf(`{"type":"next","id":"1","payload":{"data":%d}}`, i))
 			p.send(fmt.Sprintf(`{"type":"next","id":"2","payload":{"data":%d}}`, 10+i))
@@ -284,7 +285,7 @@ func TestTheEndOfTheConnectionEndsItsOperations(t *testing.T) {
 		"connection_error": {func(p *peer) {
 			p.send(`{"type":"connection_error: 4409 exists","payload":{"code":4409,"message":"exists"}}`)
 		}, &ClosedError{Code: 4409, Reason: "exists", Posted: true}},
-		"integration error of API Gateway": {func(p *peer) { p.send(`{"message":"Internal server error"}`) }, nil},
+		"integration error of API Gateway": {func(p *peer) { p.send(`{"message":"Internal server error"}`) }, &GatewayError{"Internal server error"}},
 		"text that is no JSON":             {func(p *peer) { p.send(`nope`) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
