@@ -3,10 +3,15 @@
 # minutes together, with seeds that are printed.
 #   chaos.sh                                        all
 #   chaos.sh -run Killed -chaos.seed 7              one round again
+#   chaos.sh -busy                                  all, while another process keeps a core busy
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
 need go java mvn
+if [ "${1-}" = -busy ]; then
+	shift
+	set -- -chaos.busy "$@"
+fi
 scripts/build.sh local
 cd scripts
-exec go test -count=1 -v -timeout 40m ./chaos -chaos.long "$@"
+exec go test -count=1 -v -timeout 60m ./chaos -chaos.long "$@"

@@ -21,6 +21,7 @@ import (
 
 var (
 	long   = flag.Bool("chaos.long", false, "run every scenario in full size, again and again for its share of ten minutes")
+	busy   = flag.Bool("chaos.busy", false, "keep a core busy with another process meanwhile")
 	repeat = flag.Uint64("chaos.seed", 0, "`seed` of a run to repeat, once")
 )
 
@@ -28,6 +29,19 @@ var (
 var redrive string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(burnEnv) != "" {
+		burn()
+	}
+	flag.Parse()
+	// Tests mostly wait, for queues and for what is checked later.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		log.Fatal(err)
+	}
+	if *busy {
+		if err := startBurner(); err != nil {
+			log.Fatal(err)
+		}
+	}
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
 		log.Fatal(err)
@@ -38,7 +52,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	os.RemoveAll(dir)
-	os.Exit(code)
+	os.Exit(code) // ends the burner's input, and with it the burner
 }
 
 // patience bounds every wait for the pipeline. It is no expectation: what does
@@ -219,8 +233,8 @@ func report(t *testing.T, problems []string) {
 
 func TestNothingIsLostUnderTheFaultPlan(t *testing.T) {
 	rounds(t, 4*time.Minute, func(t *testing.T, seed uint64) {
-		const chatCount = 20
-		h := start(t, Setup{Plan: faults.Full, Seed: seed, Chats: chatCount, Clients: 180, Guests: 20, Redelivery: time.Second,
+		chatCount := size(20, 10)
+		h := start(t, Setup{Plan: faults.Full, Seed: seed, Chats: chatCount, Clients: size(180, 90), Guests: size(20, 10), Redelivery: time.Second,
 			Settings: map[string]string{topology.MaxConnections.Env: "1000"}})
 		failed := postAll(t, h, chats(chatCount), size(2000, 300)/chatCount, nil)
 		settle(t, h, failed, 0.1)
@@ -254,7 +268,11 @@ func TestNothingIsLostOrParkedInAnOutage(t *testing.T) {
 		if err := h.SetVisibility(within(t), 15*time.Second); err != nil {
 			t.Fatal(err)
 		}
-		failed := postAll(t, h, chats(chatCount), size(100, 20), func() error { return h.Outage(within(t), length) })
+		failed := postAll(t, h, chats(chatCount), size(30, 10), nil) // guests come and go
+		drain(t, h)
+		failed += postAll(t, h, chats(chatCount), size(100, 20), func() error { return h.Outage(within(t), length) })
+		drain(t, h)
+		failed += postAll(t, h, chats(chatCount), size(30, 10), nil)
 		if n := settle(t, h, failed, 0.25); n > 0 {
 			t.Errorf("%d batches were parked", n)
 		}
