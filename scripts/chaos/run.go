@@ -68,6 +68,7 @@ type Figures struct {
 	Repeats    int // arrivals after the first, in a subscription that began after the event was posted
 	Duplicates int // the other arrivals after the first
 	Late       int // first arrivals after a later event's
+	Overtaken  int // of these, those that nothing explains but a retry
 	Retried    int // events of which some targets went through retries
 	Parked     int // events that were in dead letters
 }
@@ -237,6 +238,7 @@ func (c *check) mayBeLate(s Spell, e Event, seen time.Time) bool {
 		slices.ContainsFunc(c.Outages, func(o Outage) bool { return e.Posted.Before(o.To) && seen.After(o.From) }) {
 		return true
 	}
+	c.found.Overtaken++
 	c.retries[e.ID]--
 	return c.retries[e.ID] >= 0
 }

@@ -98,7 +98,7 @@ func TestCheckAccepts(t *testing.T) {
 		"ASoundRun": {func(*Run) {}, figures(func(*Figures) {})},
 		"Duplicates": {func(r *Run) { see(r, 0, Sighting{"1", at(5)}); see(r, 0, Sighting{"3", at(6)}) },
 			figures(func(f *Figures) { f.Deliveries, f.Duplicates = 6, 2 })},
-		"LateAfterRetries":  {func(r *Run) { late(r); r.Retried["2"] = 1 }, figures(func(f *Figures) { f.Late, f.Retried = 1, 1 })},
+		"LateAfterRetries":  {func(r *Run) { late(r); r.Retried["2"] = 1 }, figures(func(f *Figures) { f.Late, f.Overtaken, f.Retried = 1, 1, 1 })},
 		"LateAfterRedrive":  {func(r *Run) { late(r); r.Parked = map[string]bool{"2": true} }, figures(func(f *Figures) { f.Late, f.Parked = 1, 1 })},
 		"LateAsFromBefore":  {func(r *Run) { late(r); r.Listeners[0].Spells[0].From = at(3) }, figures(func(f *Figures) { f.Owed, f.Late = 2, 1 })},
 		"StoredInThatOrder": {func(r *Run) { late(r); r.Order["2"], r.Order["3"] = 3, 2 }, figures(func(*Figures) {})},

@@ -13,9 +13,9 @@ import (
 func TestNothingIsLostOnAThrottledAccount(t *testing.T) {
 	rounds(t, time.Minute, func(t *testing.T, seed uint64) {
 		chatCount := size(10, 3)
-		rate := float64(size(150, 60))
+		rate := float64(size(150, 40)) // and so little at once that one event's posts are too many
 		h := start(t, Setup{Seed: seed, Chats: chatCount, Clients: size(45, 10), Guests: size(5, 2), Redelivery: time.Second,
-			Limits: apigwemu.Limits{AccountRate: rate, AccountBurst: rate / 2}})
+			Limits: apigwemu.Limits{AccountRate: rate, AccountBurst: 4}})
 		failed := postAll(t, h, chats(chatCount), size(50, 12), nil)
 		settle(t, h, failed, 0.1)
 		run, err := h.Run(within(t))
