@@ -23,14 +23,6 @@ const (
 	httpStage = "$default"
 )
 
-// Requests per second, and at once, that the stages take. The account's quota
-// of 10,000 a second is shared by all APIs of a region and by the posts to
-// clients, so clients may use but a part of it.
-const (
-	socketRate, socketBurst = topology.SocketRate, topology.SocketBurst
-	httpRate, httpBurst     = topology.HTTPRate, topology.HTTPBurst
-)
-
 // executeAPI is the address of an API: by its id and region, or by its path
 // in an emulator.
 func (s *stack) executeAPI(scheme, id string) string {
@@ -48,7 +40,7 @@ func (s *stack) addSocketAPI() awsapigatewayv2.WebSocketApi {
 		RouteSelectionExpression: jsii.String("$request.body.type"),
 	})
 	s.socketAPI = *api.ApiId()
-	deployed := s.addStage("sockets-stage", s.socketAPI, stage, socketRate, socketBurst)
+	deployed := s.addStage("sockets-stage", s.socketAPI, stage, topology.SocketRate, topology.SocketBurst)
 	s.addDomain("sockets-domain", s.wsDomain, s.socketAPI, deployed)
 	s.output(topology.OutputWSURL, jsii.String(s.webSocketURL()))
 	return api
@@ -89,7 +81,7 @@ func (s *stack) addHTTPAPI() {
 		}
 		api.AddRoutes(&awsapigatewayv2.AddRoutesOptions{Path: jsii.String(r.Path), Methods: &methods, Integration: integration})
 	}
-	deployed := s.addStage("http-stage", *api.ApiId(), httpStage, httpRate, httpBurst)
+	deployed := s.addStage("http-stage", *api.ApiId(), httpStage, topology.HTTPRate, topology.HTTPBurst)
 	s.addDomain("http-domain", s.httpDomain, *api.ApiId(), deployed)
 	url := s.executeAPI("https", *api.ApiId())
 	if s.httpDomain != "" {

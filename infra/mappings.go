@@ -45,16 +45,12 @@ func (s *stack) addStreamMapping(m topology.StreamMapping) {
 	})
 }
 
-// leastConcurrency is the least that AWS takes for a mapping of a queue
-// ("ScalingConfig").
-const leastConcurrency = 2
-
 // maxConcurrency is how many invocations at once the mapping may use. In an
 // account that may run ten, three mappings take six at most, so that sockets are
 // opened and answered meanwhile.
 func (s *stack) maxConcurrency(m topology.QueueMapping) *float64 {
 	if s.small {
-		return jsii.Number(leastConcurrency)
+		return jsii.Number(topology.LeastMaxConcurrency)
 	}
 	return jsii.Number(m.MaxConcurrency)
 }

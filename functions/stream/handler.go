@@ -38,7 +38,7 @@ const (
 	reserve = 5 * time.Second
 
 	// parallel is how many topics of a batch are fanned out at once.
-	parallel = 32
+	parallel = topology.StreamTopics
 
 	// tellExpired is how long after its expiry a subscription still gets batches:
 	// the sender delivers nothing to it, but tells the client and ends the
@@ -169,7 +169,7 @@ func (h handler) leaveOut(ctx context.Context, r record, why error) error {
 // park puts the record into the dead letters, with its content: nobody waits
 // for what cannot be helped. The log has ids only, as a reason may quote.
 func (h handler) park(ctx context.Context, l fanout.Letter, r record, why error) error {
-	body, err := fanout.EncodeLetter(l, topology.MessageBytes)
+	body, err := fanout.EncodeLetter(l, topology.QueueMessageBytes)
 	if err == nil {
 		err = h.dead.Park(ctx, body, why.Error())
 	}

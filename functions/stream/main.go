@@ -20,7 +20,7 @@ func main() {
 		store:  dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
 		fanout: queue.New(client, p.Queue(topology.Fanout)),
 		dead:   queue.New(client, p.Queue(topology.StreamDead)),
-		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.MessageBytes, Groups: p.FanoutGroups},
+		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.QueueMessageBytes, Groups: p.FanoutGroups},
 		sent:   &recent{},
 	}.handle)
 }

@@ -7,11 +7,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
-)
 
-// leastUnreserved is how many concurrent invocations must be left for functions
-// that reserve none ("Configuring reserved concurrency for a function").
-const leastUnreserved = 100
+	"subwire/shared/topology"
+)
 
 // account is what Lambda lets an account run at once, in one region.
 type account struct {
@@ -56,13 +54,13 @@ func (t template) judge(a account) error {
 	if a.free < a.limit {
 		may += fmt.Sprintf(", of which others reserve %d", a.limit-a.free)
 	}
-	if reserve > 0 && a.free < reserve+leastUnreserved {
+	if reserve > 0 && a.free < reserve+topology.LeastUnreserved {
 		help := "-c reserve=false"
-		if a.free < t.mapped+leastUnreserved {
+		if a.free < t.mapped+topology.LeastUnreserved {
 			help = "-c small=true"
 		}
 		return fmt.Errorf("%s; reserving %d needs %d: deploy with %s, or ask AWS for a higher quota of concurrent executions",
-			may, reserve, reserve+leastUnreserved, help)
+			may, reserve, reserve+topology.LeastUnreserved, help)
 	}
 	if reserve == 0 && a.free <= t.mapped {
 		return doubtError{fmt.Errorf("%s, and the queues alone may take %d: new sockets and messages would be refused under load; "+

@@ -136,7 +136,7 @@ func newTool(d deployment.Deployment, out, errs io.Writer) *tool {
 		connections:   connections{client, d.Tables[topology.Connections.Name]},
 		records:       source{dynamodbstreams.NewFromConfig(d.AWS), client, d.Tables[topology.Messages.Name]},
 		subscriptions: dynamo.New(client, dynamo.Tables{Subscriptions: d.Tables[topology.Subscriptions.Name]}),
-		limits:        fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.MessageBytes, Groups: d.FanoutGroups},
+		limits:        fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.QueueMessageBytes, Groups: d.FanoutGroups},
 	}}
 }
 

@@ -45,7 +45,7 @@ func TestUsage(t *testing.T) {
 func TestTheDeploymentsGroupsAreUsed(t *testing.T) {
 	t.Parallel()
 	tool := newTool(deployment.Deployment{FanoutGroups: 16}, io.Discard, io.Discard)
-	if got := tool.packer.limits; got.Groups != 16 || got.Alone != topology.MessageBytes {
+	if got := tool.packer.limits; got.Groups != 16 || got.Alone != topology.QueueMessageBytes {
 		t.Errorf("limits are %+v", got)
 	}
 }

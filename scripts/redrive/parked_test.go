@@ -23,7 +23,7 @@ const undecodable = `{"eventName":"INSERT","dynamodb":{"SequenceNumber":"7","Key
 
 func (f *fakeSQS) parkRecord(t *testing.T, l fanout.Letter, reason string) {
 	t.Helper()
-	body, err := fanout.EncodeLetter(l, topology.MessageBytes)
+	body, err := fanout.EncodeLetter(l, topology.QueueMessageBytes)
 	if err != nil {
 		t.Fatal(err)
 	}

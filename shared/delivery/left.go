@@ -9,6 +9,7 @@ import (
 
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 )
 
 // Delays before targets are tried again: they grow fourfold from the first,
@@ -23,9 +24,8 @@ const (
 	// queueTime is how long queuing may take once ctx has ended.
 	queueTime = 5 * time.Second
 
-	// maxBody is how large a queued batch may be, in bytes: below the 256 KiB of
-	// queues made before August 2025 ("SendMessageBatch" in the SQS API Reference).
-	maxBody = 240_000
+	// maxBody is how large a queued batch may be, in bytes.
+	maxBody = topology.QueueMessageBytes
 )
 
 // errTimeUp is why targets were not tried.

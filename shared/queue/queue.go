@@ -28,7 +28,7 @@ import (
 // Limits of one request ("SendMessageBatch" in the SQS API Reference).
 const (
 	requestMessages = 10
-	requestBytes    = topology.MessageBytes
+	requestBytes    = topology.QueueMessageBytes
 )
 
 // A message that SQS refused, and a request that failed for a reason that passes,

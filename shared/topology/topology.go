@@ -69,8 +69,8 @@ var (
 	ConnectionChecks = Queue{Name: "connection-checks", Env: "CONNECTION_CHECKS_QUEUE", Visibility: 6 * 10 * time.Second,
 		Retention: 30 * time.Minute} // a delay counts, and lasts up to 15
 
-	// StreamDead has what the stream function gives up, with the record, and is
-	// told by Lambda which records it gave up itself.
+	// StreamDead holds the records that the stream function gave up, and Lambda's
+	// notes of those that Lambda gave up itself.
 	StreamDead = Queue{Name: "stream-dead", Env: "STREAM_DEAD_QUEUE", Visibility: 30 * time.Second, Retention: fourteenDays}
 )
 
@@ -263,8 +263,9 @@ const (
 // MaxBodyBytes is the largest body of a request to the HTTP API that is read.
 const MaxBodyBytes = 1 << 20
 
-// Throttles of the stages, in requests a second with their bursts: below the
-// account's quota, as posts to clients come out of the same quota.
+// Throttles of the stages, in requests a second with their bursts. The account's
+// quota of 10,000 a second is shared by all APIs of a region and by the posts to
+// clients, so clients get only a part of it.
 const (
 	SocketRate, SocketBurst = 3000, 1500
 	HTTPRate, HTTPBurst     = 1000, 500
@@ -284,6 +285,22 @@ const (
 	BatchBytes   = 60_000
 )
 
-// MessageBytes is the largest message that is sent to a queue, in bytes: below
-// the 256 KiB of queues made before August 2025, and of the local cloud's.
-const MessageBytes = 240_000
+// StreamTopics is how many topics of a batch the stream function fans out at
+// once.
+const StreamTopics = 32
+
+// QueueMessageBytes is the largest message that is sent to a queue, in bytes:
+// below the 256 KiB of queues made before August 2025 ("SendMessageBatch" in the
+// SQS API Reference), and of the local cloud's.
+const QueueMessageBytes = 240_000
+
+// Bounds that Lambda sets for concurrency.
+const (
+	// LeastUnreserved is what must be left of an account's concurrency for the
+	// functions that reserve none ("Configuring reserved concurrency for a function").
+	LeastUnreserved = 100
+
+	// LeastMaxConcurrency is the least that the mapping of a queue takes as its
+	// MaxConcurrency ("ScalingConfig").
+	LeastMaxConcurrency = 2
+)

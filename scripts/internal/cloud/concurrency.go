@@ -7,11 +7,6 @@ import (
 	"subwire/shared/topology"
 )
 
-const (
-	leastUnreserved  = 100 // of an account's concurrency must not be reserved ("Configuring reserved concurrency for a function")
-	leastConcurrency = 2   // that a mapping of a queue may be given ("ScalingConfig")
-)
-
 // small reports whether the account has no concurrency to reserve. It runs the
 // small deployment then: nothing is reserved, and mappings use the least.
 func (c *Cloud) small() bool {
@@ -19,7 +14,7 @@ func (c *Cloud) small() bool {
 	for _, f := range topology.Functions() {
 		left -= f.Reserved
 	}
-	return left < leastUnreserved
+	return left < topology.LeastUnreserved
 }
 
 // account is what the functions share, and what each reserves of it.

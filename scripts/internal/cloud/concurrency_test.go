@@ -20,7 +20,7 @@ func TestAFreshAccountReservesNothing(t *testing.T) {
 			t.Errorf("with a concurrency of %d sender reserves nothing: %v, want %v", concurrency, got, small)
 		}
 		q := c.queue(topology.QueueMappings()[0], nil)
-		if got := q.Mapping.MaxConcurrency == leastConcurrency; got != small {
+		if got := q.Mapping.MaxConcurrency == topology.LeastMaxConcurrency; got != small {
 			t.Errorf("with a concurrency of %d the mapping has %d", concurrency, q.Mapping.MaxConcurrency)
 		}
 	}

@@ -44,7 +44,7 @@ func (c *Cloud) queue(m topology.QueueMapping, client *sqs.Client) *esm.Queue {
 		q.Redelivery = c.cfg.Redelivery
 	}
 	if c.small() {
-		q.Mapping.MaxConcurrency = leastConcurrency
+		q.Mapping.MaxConcurrency = topology.LeastMaxConcurrency
 	}
 	return q
 }

@@ -6,41 +6,37 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"subwire/shared/topology"
 )
 
 // DefaultConcurrency is how many invocations an account runs at once ("Lambda
 // quotas" in the Lambda Developer Guide). A fresh account often has 10.
 const DefaultConcurrency = 1000
 
-const (
-	// leastUnreserved is what must be left for functions that reserve nothing
-	// ("Configuring reserved concurrency for a function").
-	leastUnreserved = 100
-
-	// perSecond is how many invocations a second each concurrent one stands for
-	// ("Understanding Lambda function scaling"). How many of them may come at
-	// once, no page says: a second's worth is a guess.
-	perSecond = 10
-)
+// perSecond is how many invocations a second each concurrent one stands for
+// ("Understanding Lambda function scaling"). How many of them may come at
+// once, no page says: a second's worth is a guess.
+const perSecond = 10
 
 // ErrReserved says that an account has no such concurrency to reserve.
 var ErrReserved = errors.New("unreserved concurrency would be below its minimum")
 
-// Account is what functions share: how many invocations run at once. Many
-// goroutines may use it at once.
+// Account is the concurrency that functions share: how many invocations run at
+// once. Many goroutines may use it.
 type Account struct {
 	least  int
 	shared *pool // that nobody has reserved
 }
 
-// NewAccount returns an account with so much concurrency; 0 for the default.
+// NewAccount returns an account with the given concurrency; 0 for the default.
 func NewAccount(concurrency int) *Account {
 	concurrency = cmp.Or(concurrency, DefaultConcurrency)
-	return &Account{least: min(leastUnreserved, concurrency), shared: newPool(concurrency)}
+	return &Account{least: min(topology.LeastUnreserved, concurrency), shared: newPool(concurrency)}
 }
 
-// pool returns what a function runs in that has reserved n; 0 for the one that
-// it shares. It is asked before any invocation.
+// pool returns the pool of a function that has reserved n, or the shared one for
+// 0. It is called before any invocation.
 func (a *Account) pool(n int) (*pool, error) {
 	if n == 0 {
 		return a.shared, nil
@@ -51,12 +47,12 @@ func (a *Account) pool(n int) (*pool, error) {
 	return newPool(n), nil
 }
 
-// pool is concurrency: invocations at once, and so many a second.
+// pool bounds how many invocations run at once, and how many begin in a second.
 type pool struct {
 	mu     sync.Mutex
 	size   int
 	left   int
-	starts float64 // that may follow at once
+	starts float64 // invocations that may begin at once, as of at
 	at     time.Time
 }
 
