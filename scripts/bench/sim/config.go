@@ -49,8 +49,8 @@ func Defaults() Quotas {
 		Shards: 1, Lanes: topology.MessageStream.Parallelization, Records: topology.MessageStream.BatchSize, Topics: topology.StreamTopics,
 		Groups: number(topology.FanoutGroups), Senders: fanout.MaxConcurrency, Retriers: retries.MaxConcurrency, Receive: fanout.BatchSize,
 		Targets: min(topology.BatchTargets, (topology.BatchBytes-batchOverhead)/targetBytes), Workers: number(topology.SenderWorkers),
-		Concurrency:   1000 - fanout.MaxConcurrency - retries.MaxConcurrency - 50, // which sender and disconnect reserve
-		StreamTimeout: topology.Stream.Timeout - 5*time.Second,                    // the reserves of the functions
+		Concurrency:   1000 - reserved(),
+		StreamTimeout: topology.Stream.Timeout - 5*time.Second, // the reserves of the functions
 		SenderTimeout: topology.Sender.Timeout - 8*time.Second,
 	}
 }
@@ -61,6 +61,14 @@ const (
 	batchOverhead = 1500
 	targetBytes   = 89
 )
+
+// reserved is the concurrency that $connect and message functions cannot use.
+func reserved() (n int) {
+	for _, f := range topology.Functions() {
+		n += f.Reserved
+	}
+	return n
+}
 
 func number(s topology.Setting) int {
 	n, err := strconv.Atoi(s.Default)
