@@ -11,9 +11,9 @@ import (
 	"subwire/shared/transportws"
 )
 
-// goneLook is the least time after which a connection that the gateway calls
-// gone is looked at again, and the most by which that is longer. How long the
-// gateway may be wrong is not documented; this is a guess.
+// goneLook is the pause before a second look at a connection that the gateway
+// calls gone. At random, up to as much again is added. How long the gateway may
+// be wrong is not documented; this is a guess.
 const goneLook = 50 * time.Millisecond
 
 // post sends a frame, and tries again while the gateway does not say for sure
@@ -25,8 +25,8 @@ func post(ctx context.Context, g Gateway, connectionID string, reserve time.Dura
 	return postUnless(ctx, g, connectionID, reserve, frame, nil)
 }
 
-// postUnless is post that asks before it tries again whether the frame is still
-// to be sent: an error of ended that is decided says that it is not.
+// postUnless is post that asks before each further try whether the frame is
+// still wanted: an error of ended that is decided says that it is not.
 func postUnless(ctx context.Context, g Gateway, connectionID string, reserve time.Duration, frame []byte,
 	ended func(ctx context.Context) error) error {
 	looked, first := false, true
@@ -94,10 +94,11 @@ func Refuse(ctx context.Context, g Gateway, connectionID string, why transportws
 // answer posts what the client of an operation waits for, and reports whether it
 // may wait for more. An operation that is answered has ended in the store, or
 // never began there: a client that cannot be told would wait for ever. So the
-// last resort is to close its socket: it connects again, and starts anew what it
-// still wants.
+// last resort is to close its socket: it connects again, and starts again what
+// it still wants.
 func (s *Session) answer(ctx context.Context, m Message, id string, frame []byte) (waits bool, err error) {
-	err = postUnless(ctx, s.Gateway, m.ConnectionID, closeReserve, frame, func(ctx context.Context) error { return s.succeeded(ctx, m, id) })
+	err = postUnless(ctx, s.Gateway, m.ConnectionID, closeReserve, frame,
+		func(ctx context.Context) error { return s.superseded(ctx, m, id) })
 	switch {
 	case err == nil:
 		return true, nil
@@ -112,10 +113,10 @@ func (s *Session) answer(ctx context.Context, m Message, id string, frame []byte
 	}
 }
 
-// succeeded returns ErrCompleted when the client has begun another operation with
-// the id: it has heard the end of this one, though the gateway did not say so,
-// or has ended it. What is posted again now would be taken for the other's.
-func (s *Session) succeeded(ctx context.Context, m Message, id string) error {
+// superseded returns ErrCompleted when the client has begun another operation
+// with the id: it has heard the end of this one, though the gateway did not say
+// so, or has ended it. What is posted again now would be taken for the other's.
+func (s *Session) superseded(ctx context.Context, m Message, id string) error {
 	c, err := s.Connections.Connection(ctx, m.ConnectionID)
 	if err != nil {
 		return nil // not known, or gone: the post tells

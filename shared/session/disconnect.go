@@ -61,8 +61,8 @@ type Disconnector struct {
 }
 
 // Disconnect deletes what is stored of a connection that has ended, within the
-// time of ctx: API Gateway does not try $disconnect again. What cannot be
-// deleted is by the next event or by its TTL.
+// time of ctx: API Gateway does not try $disconnect again. What it leaves is
+// deleted by the next event or by its TTL.
 func (d Disconnector) Disconnect(ctx context.Context, connectionID string) error {
 	ctx, cancel := within(ctx, returnReserve)
 	defer cancel()

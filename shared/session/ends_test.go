@@ -120,8 +120,8 @@ func TestWithItsSocketOpenAConnectionStaysStored(t *testing.T) {
 	}
 }
 
-// Rows may have gone between two looks at a connection whose client is there: it
-// is told to come again.
+// Rows may have gone between two looks at a connection whose client is there:
+// that hears that it must connect again.
 func TestAClientWhoseRowsAreGoneIsTold(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"Acknowledge", "PutSubscription", "CountReplayed", "ActivateSubscription"} {

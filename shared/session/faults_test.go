@@ -31,7 +31,7 @@ func (b *bench) invoke(t *testing.T, frame string) error {
 	return err
 }
 
-// failing has the store fail in a method, for so many calls.
+// failing makes the next calls of one method of the store fail.
 func (b *bench) failing(method string, fault memory.Fault, calls int) {
 	b.store.Fault = func(m string) memory.Fault {
 		if m == method {

@@ -20,9 +20,9 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error)
 }
 
-// acknowledge makes a viewer's connection of a socket, or refuses it. To be
-// told when its time is up comes first: a check of a connection that was
-// refused does nothing.
+// acknowledge makes a viewer's connection of a socket, or refuses it. The check
+// of its expiry is queued first: of a connection that was refused, it does
+// nothing.
 func (s *Session) acknowledge(ctx context.Context, m Message, c pubsub.Connection, payload json.RawMessage) error {
 	a, err := s.admit(ctx, m, payload)
 	if err != nil {

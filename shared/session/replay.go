@@ -135,9 +135,8 @@ func (r *replay) round(ctx context.Context) (int, error) {
 }
 
 // missed reads the events that follow the newest of the reads before, without
-// those that were posted. What it reads is bounded and still enough: as many as
-// were posted are repeats at most, so a full read has more new events than the
-// operation may still get.
+// those that were posted. It reads one more than the limit: at most as many as
+// were posted are repeats, so a read that is full is past the limit.
 func (r *replay) missed(ctx context.Context) (events []pubsub.Event, err error) {
 	err = again(ctx, 0, func(ctx context.Context) error {
 		r.readAt = time.Now()

@@ -185,7 +185,7 @@ func TestAReplayToABusyClient(t *testing.T) {
 	}
 }
 
-// What is told to the client need not reach it, but it is never left with a
+// What the client is sent need not reach it, but it is never left with a
 // subscription that has a hole.
 func TestAClientThatGoesDuringAReplayIsForgotten(t *testing.T) {
 	t.Parallel()
@@ -355,8 +355,8 @@ func TestAReplayIsBoundedOverAllItsReads(t *testing.T) {
 	}
 }
 
-// However often a client begins its operations, a connection is replayed so many
-// events a minute; each round is counted before anything of it is posted.
+// However often a client begins its operations, the events that a connection is
+// replayed in a minute are bounded; each round is counted before it is posted.
 func TestReplaysOfAConnectionAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

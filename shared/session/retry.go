@@ -41,7 +41,7 @@ const (
 	longestPause = 2 * time.Second
 )
 
-// within returns a context that ends so much before ctx does.
+// within returns a context that ends before ctx does, by the reserve.
 func within(ctx context.Context, reserve time.Duration) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		return context.WithDeadline(ctx, deadline.Add(-reserve))
@@ -88,7 +88,7 @@ func once(ctx context.Context, write func(ctx context.Context) error, done error
 	})
 }
 
-// sleep reports whether ctx went on for so long.
+// sleep waits for d. It returns false if ctx ended before.
 func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -111,7 +111,7 @@ var decisions = []error{pubsub.ErrGone, pubsub.ErrNotAcknowledged, pubsub.ErrAlr
 	pubsub.ErrTokenMissing, pubsub.ErrTokenExpired, pubsub.ErrTokenRefused, pubsub.ErrReplayLimit, pubsub.ErrTooLarge}
 
 // decided reports whether err is an answer, not a fault of the server. What is
-// not known is a fault: to try in vain costs little, to give up costs the client.
+// not known is a fault: one try too many costs little, giving up costs the client.
 func decided(err error) bool {
 	if _, refused := errors.AsType[pubsub.Errors](err); refused {
 		return true

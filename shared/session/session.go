@@ -80,10 +80,10 @@ type Message struct {
 	At           time.Time // when the gateway received it
 }
 
-// Receive handles one message and answers it, within the time of ctx. Only a
-// breach of the client's ends its connection, and a connection_init that cannot
-// be decided. The error is for the log: the client was told already, as far as
-// it could be reached.
+// Receive handles one message and answers it, within the time of ctx. Only the
+// client's own fault ends its connection, or a connection_init that cannot be
+// decided. The error is for the log: the client has been answered, as far as it
+// could be reached.
 func (s *Session) Receive(ctx context.Context, m Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -119,8 +119,8 @@ func loggable(refusal transportws.CloseError) string {
 // idPauses are how often and after how long an id in use is looked at again,
 // before its subscribe is refused: a client may use an id again right after it
 // sent a complete, and that may still be on its way in another invocation, one
-// that waits for the store or is only started. The client's fault, which is
-// fatal anyway, is told a little later for it.
+// that waits for the store or is only started. The price is that a client that
+// is at fault hears of it a little later.
 var idPauses = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond}
 
 // receive returns a CloseError when the connection must end. Any other error is
@@ -197,7 +197,7 @@ func (s *Session) load(ctx context.Context, id string) (c pubsub.Connection, err
 
 // failed says what becomes of a message that a fault of the server kept from
 // being handled: an operation gets an error, an init that could not be decided
-// ends the connection, and of all else the log is told.
+// ends the connection, and everything else only goes to the log.
 func (s *Session) failed(ctx context.Context, m Message, message transportws.Message, err error) error {
 	if _, refused := errors.AsType[transportws.CloseError](err); refused {
 		return err
