@@ -19,8 +19,8 @@ import (
 const overtakeTime = time.Minute
 
 // What a connection remembers of completes that found nothing. When there are
-// many, those make way that no overtaken subscribe can be behind any more; when
-// they are large, the oldest half does, since an item has 400 KB at most.
+// many, those go that no overtaken subscribe can still meet; when they are
+// large, the oldest half goes, since an item has 400 KB at most.
 const (
 	manyCompleted     = 100
 	maxCompletedBytes = 64 << 10
@@ -56,10 +56,10 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 // end deletes the topic's row and frees the operation id, if the operation is
 // still the one that was read, and has not been activated since. It reports
 // whether this call did. The row goes first, so that none is left if this dies.
-// Whoever began a young operation may put its row after that, and look before
-// the id is free: its row is deleted again. The rows of an older release do not
-// tell whose they are: if it uses the id again between the read and the first
-// deletion, its new row is lost.
+// The call that began a young operation may put its row after that, and look
+// before the id is free, so the row is deleted once more. The rows of an older
+// release do not say whose they are: if that release uses the id again between
+// the read and the first deletion, the new row is lost.
 func (s *Store) end(ctx context.Context, connectionID, operationID string, running runningItem,
 	at time.Time) (bool, error) {
 	if running.Topic == "" {
@@ -77,8 +77,8 @@ func (s *Store) end(ctx context.Context, connectionID, operationID string, runni
 }
 
 // free frees the operation id and reports whether this call did. The connection
-// notes who ended which operation last: after a lost answer that says who it
-// was. If others ended meanwhile it is not known, and counts as this call, for
+// notes which call ended which operation last, so a call whose answer was lost
+// knows. If others have ended since, it does not, and takes itself for the one:
 // an answer too many harms no client.
 func (s *Store) free(ctx context.Context, connectionID, operationID string, running runningItem) (bool, error) {
 	ended, tries := running.identity()+"."+newToken(), 0

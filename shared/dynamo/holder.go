@@ -19,7 +19,7 @@ import (
 // A holder's item lies in the connections table, under an id that no
 // connection has, as those hold no '/'. Its set has one entry for each
 // connection of the holder. The entry begins with the connection's expiry, so
-// that what a lost deletion left behind can be told and goes by itself.
+// that what a lost deletion left behind is recognised and goes by itself.
 const holderPrefix = "holder/"
 
 // holderTTL is how long a holder's item is kept from the last entry on. It is

@@ -14,10 +14,10 @@ import (
 
 // CountReplayed implements pubsub.Store. It adds to the latest minute's count,
 // or begins a later minute, on the condition that no other call does so at the
-// same time; else it starts again. Minutes only ascend, as events that came
-// late must not begin an old one anew, and so the loop ends. The token tells an attempt
-// whose answer was lost; if others counted meanwhile it counts twice, as the
-// count is a bound, not a measure.
+// same time; else it starts again. Minutes only ascend, as a late call must not
+// go back to an old one, and so the loop ends. By the token, an attempt whose
+// answer was lost is recognised; if others have counted since, it counts twice,
+// which is no harm to a bound.
 func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error {
 	if n > max {
 		return pubsub.ErrReplayLimit

@@ -27,7 +27,7 @@ const (
 )
 
 // call sends one request, and sends it again as long as that may help. Every
-// write bears that: an attempt whose answer was lost may have been applied.
+// write allows for that: an attempt whose answer was lost may have been applied.
 func call[In, Out any](ctx context.Context, send func(context.Context, In, ...func(*dynamodb.Options)) (Out, error), in In) (out Out, err error) {
 	err = retry(ctx, func() (err error) {
 		out, err = send(ctx, in)

@@ -31,8 +31,8 @@ func rowKey(topic, connectionID, operationID string) attributes {
 	return attributes{"topic": text(topic), "subscriber": text(subscriber(connectionID, operationID))}
 }
 
-// putRow puts the subscription's row unless there is a foreign one, but for the
-// one that is given.
+// putRow puts the subscription's row. Another operation's row stays, unless it is
+// the foreign one that is given.
 func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running runningItem, foreign attributes) error {
 	row := subscriptionItem{
 		Topic: sub.Topic, Subscriber: subscriber(sub.ConnectionID, sub.OperationID),
@@ -63,8 +63,8 @@ func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running run
 	return err
 }
 
-// deleteRow deletes the row of an operation, and no other operation's, unless
-// untold is set: then a row that does not tell whose it is goes as well.
+// deleteRow deletes the row of an operation, and no other operation's. With
+// untold, a row that does not say whose it is goes as well.
 func (s *Store) deleteRow(ctx context.Context, connectionID, operationID string, running runningItem, untold bool) error {
 	in := &dynamodb.DeleteItemInput{
 		TableName: &s.tables.Subscriptions, Key: rowKey(running.Topic, connectionID, operationID),
@@ -109,7 +109,7 @@ func (s *Store) deleteRows(ctx context.Context, connectionID string, operations 
 				Key: rowKey(running.Topic, connectionID, id)}})
 		}
 	}
-	// A row that is gone already is no error, so a repeated call may begin anew.
+	// A row that is gone already is no error, so a repeated call may start again.
 	for batch := range slices.Chunk(rows, batchRows) {
 		left := map[string][]types.WriteRequest{s.tables.Subscriptions: batch}
 		err := retry(ctx, func() error {

@@ -24,19 +24,20 @@ import (
 //	begin: entry, row, look     activate: topic into the entry, row, look
 //	end:   row, entry, row      delete the connection: mark, rows, item
 //
-// Whoever begins looks at the entry last. If that has ended, or the connection
-// has, the row may have come after its deletion, and is taken back. If the look
-// finds the entry, the row was there before the entry went, and whoever ends an
-// operation deletes the row after that. (It does so before as well, so that what
-// dies leaves no row; once nobody can be beginning any more, before is enough.)
-// Row and entry bear the token of the call that put the entry, so nobody takes
+// A call that begins an operation looks at the entry last. If the entry is gone,
+// or the connection, the row may have come after its deletion, and is taken back.
+// If the look finds the entry, the row was there before the entry went, and the
+// call that ends the operation deletes the row after that. (It does so before as
+// well, so that it leaves no row if it dies; once no call can be beginning the
+// operation any more, before is enough.)
+// Row and entry have the token of the call that put the entry, so no call takes
 // the row of a later operation with the same id for its own.
 //
-// What dies between two writes leaves: an entry without a row, which keeps the
-// id taken and silent until its complete or the end of the connection, like a
-// subscribe message that was lost; or, when the operation ended just then, a
-// row without an entry, whose events a client ignores as those of an ended
-// operation, until a 410 or the TTL deletes it.
+// A call that dies between two writes leaves an entry without a row, which keeps
+// the id taken and silent until its complete or the end of the connection, like
+// a subscribe message that was lost. Or, when the operation ended just then, it
+// leaves a row without an entry, until a 410 or the TTL deletes that; a client
+// ignores its events as those of an ended operation.
 
 // PutSubscription implements pubsub.Store. The operation is written first;
 // without a subscription it is garbage that expires.
@@ -126,8 +127,8 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 }
 
 // list puts the row of an operation that has its entry, and looks whether it
-// has it still. A foreign row that it finds was left behind if the entry is
-// still ours, and is replaced; else a later operation's, and stays.
+// has it still. If so, a foreign row in its place was left behind, and is
+// replaced; if not, that is a later operation's, and stays.
 func (s *Store) list(ctx context.Context, sub pubsub.Subscription, running runningItem) error {
 	foreign := attributes(nil)
 	for {
