@@ -151,7 +151,7 @@ func testNoTargetIsLost(t *testing.T, seed uint64) {
 	if s.one(2) {
 		time.AfterFunc(time.Duration(s.below(500))*time.Millisecond, cancel)
 	}
-	report, err := sender.DeliverBatch(ctx, batch)
+	report, err := sender.Deliver(ctx, body(t, batch))
 	sum := 0
 	for _, n := range reflect.ValueOf(report).Fields() {
 		sum += int(n.Int())

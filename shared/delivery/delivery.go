@@ -64,8 +64,8 @@ type Sender struct {
 	served      *lru.Cache[service, struct{}]         // of batches that will come again
 }
 
-// service is one event for one subscription, whatever its viewer's place in the
-// batch is. A later operation with the same id is another one.
+// service is one event for one subscription. A later operation with the same id
+// is another one.
 type service struct {
 	event string
 	place place
@@ -107,9 +107,9 @@ func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
 // Report counts the targets of a batch by outcome. Unless the delivery fails,
 // they are all of its targets.
 type Report struct {
-	Delivered int // posted, be it a result or the error that ends the operation
+	Delivered int // posted: a result, or the error that ends the operation
 	Gone      int // the connection did not exist any more and was deleted
-	Expired   int // the connection's time was up: it was told and deleted
+	Expired   int // the connection's time was up: its client heard so, and it was deleted
 	Retried   int // queued for later
 	Parked    int // tried too often, or too large to be queued, and put to the dead letters
 	Skipped   int // served when this process had the batch before, or their operation had ended

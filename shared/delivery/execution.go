@@ -43,8 +43,8 @@ func (e *execution) answer(ctx context.Context, t fanout.Target) (*answer, error
 	return &o.answer, o.err
 }
 
-// errPanicked is the outcome of an execution that panicked. What the panic says
-// may hold data, so nobody hears of it.
+// errPanicked is the outcome of an execution that panicked. The panic's value may
+// hold data, so it is neither logged nor sent.
 var errPanicked = errors.New("policy or resolver panicked")
 
 // run executes for the viewer, unless another's result will do. Whether the
@@ -59,7 +59,7 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 		}
 	}()
 	if !e.prepared {
-		e.prepared, e.shared = true, newOutcome(nil, errPanicked) // in case that it does
+		e.prepared, e.shared = true, newOutcome(nil, errPanicked) // if the next lines do
 		var err error
 		e.executable, err = e.round.sender.executable(ctx, e.operation)
 		e.shared = nil

@@ -47,8 +47,8 @@ func (s *Sender) DeliverGroups(ctx context.Context, groups [][]string) []Result 
 	return results
 }
 
-// moment is after how long it is asked again whether stragglers are worth the
-// wait.
+// moment is how long to wait before it is checked again whether stragglers are
+// worth the wait.
 const moment = 250 * time.Millisecond
 
 // patience is how long stragglers are waited for once all others are served,

@@ -24,8 +24,9 @@ const (
 	waitTimes   = 4
 )
 
-// pace is how fast the gateway takes posts. It knows successful ones only.
-// Nine of ten, and 49 of 50, so that 1 % of slow clients do not count.
+// pace is how fast the gateway takes posts. It knows successful ones only, and
+// of these what nine of ten and 49 of 50 take, so that 1 % of slow clients do
+// not count.
 type pace struct {
 	usual, most quantile
 	latest      atomic.Int64 // when a post last succeeded, Unix ns
@@ -51,7 +52,7 @@ func (p *pace) prompt() time.Duration {
 	return max(promptTime, promptTimes*p.usual.value())
 }
 
-// look is after how long a post is looked at, whether it is slow.
+// look is after how long it is checked whether a post is slow.
 func (p *pace) look() time.Duration {
 	if p.latest.Load() == 0 {
 		return promptTime // the pace may be known then

@@ -51,8 +51,8 @@ func (d *round) run() {
 	d.others.Wait()
 }
 
-// hand waits for a place and hands the post to a worker: one that is idle, or
-// a new one. So a batch has no more workers than it gets places.
+// hand waits for a slot and hands the post to a worker: one that is idle, or a
+// new one. So a batch has no more workers than it gets slots.
 func (d *round) hand(p post) {
 	if !d.sender.slots.take(d.window.trying) {
 		d.settle(p, 1, errUnbegun)
@@ -65,7 +65,7 @@ func (d *round) hand(p post) {
 	}
 }
 
-// serve is one worker: it gives posts their first try, each in a place that
+// serve is one worker: it gives posts their first try, each in a slot that
 // was taken for it.
 func (d *round) serve(p post) {
 	h := d.sender.slots.hold(func() { d.straggle(&p) })

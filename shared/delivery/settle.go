@@ -20,8 +20,9 @@ var (
 	errEnded   = errors.New("operation does not run any more")
 )
 
-// A target that takes nothing is tried so often at once before it is queued:
-// most are busy for a moment only, as when the account's rate limit was met.
+// tries is how often a target that takes nothing is tried at once before it is
+// queued: most are busy for a moment only, as when the account's rate limit was
+// met.
 const tries = 3
 
 // pause is the longest pause after the given try.
@@ -52,9 +53,9 @@ func (d *round) try(t fanout.Target, a *answer) error {
 	return err
 }
 
-// stillRuns looks whether the target's operation runs, before it is told that
-// it has ended: a later one with the same id must not be told so. errEnded: it
-// does not; pubsub.ErrGone: nor does its connection exist.
+// stillRuns looks whether the target's operation runs, before the error is sent
+// that ends it: a client would take that for a later one with the same id.
+// errEnded: it does not run; pubsub.ErrGone: nor does its connection exist.
 func (d *round) stillRuns(t fanout.Target) error {
 	c, err := d.sender.Store.Connection(d.window.posting, t.ConnectionID)
 	if err != nil {
@@ -129,7 +130,7 @@ func (d *round) leaveUntried(p post) {
 	}
 }
 
-// straggle makes the post a straggler: nobody but its target waits for it.
+// straggle makes the post a straggler: only its target's next posts wait for it.
 func (d *round) straggle(p *post) (before <-chan struct{}) {
 	before, p.self = d.sender.stragglers.join(p.target)
 	d.straggled.Add(1)

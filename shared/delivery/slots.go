@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// slots bound the posts in flight. One that is slow gives its place to others
-// and moves to a place among the slow ones, if there is room: a slow client
+// slots bound the posts in flight. One that is slow gives its slot to others
+// and moves to a slot among the slow ones, if there is room: a slow client
 // then costs the others nothing.
 type slots struct {
 	prompt, slow chan struct{}
@@ -16,7 +16,7 @@ type slots struct {
 
 func newSlots(n int, p *pace) slots { return slots{make(chan struct{}, n), make(chan struct{}, n), p} }
 
-// take waits for a place, which is for one post of a hold; false if ctx ended.
+// take waits for a slot, which is for one post of a hold; false if ctx ended.
 func (s slots) take(ctx context.Context) bool {
 	select {
 	case s.prompt <- struct{}{}:
@@ -31,7 +31,8 @@ func (s slots) take(ctx context.Context) bool {
 	}
 }
 
-// hold is one worker's place. It is used again for each post, as is its timer.
+// hold is how one worker holds slots. It is used again for each post, as is its
+// timer.
 type hold struct {
 	slots
 	timer *time.Timer
@@ -39,7 +40,7 @@ type hold struct {
 	moved func() // called when a post turns out to be slow, before release returns
 
 	mu    sync.Mutex    // guards what follows
-	place chan struct{} // of slots, or nil between posts
+	slot  chan struct{} // prompt or slow; nil between posts
 	begun time.Time
 }
 
@@ -50,28 +51,28 @@ func (s slots) hold(moved func()) *hold {
 	return h
 }
 
-// begin begins a post in a place that was taken.
+// begin begins a post in a slot that was taken.
 func (h *hold) begin() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.place, h.begun = h.prompt, time.Now()
+	h.slot, h.begun = h.prompt, time.Now()
 	h.timer.Reset(h.pace.look())
 }
 
-// release leaves the place.
+// release leaves the slot.
 func (h *hold) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.timer.Stop()
-	<-h.place
-	h.place = nil
+	<-h.slot
+	h.slot = nil
 }
 
 // move goes to the slow ones if the post is slow, or looks again later.
 func (h *hold) move() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.place != h.prompt {
+	if h.slot != h.prompt {
 		return
 	}
 	if left := h.pace.prompt() - time.Since(h.begun); left > 0 {
@@ -80,8 +81,8 @@ func (h *hold) move() {
 	}
 	select {
 	case h.slow <- struct{}{}:
-		<-h.place
-		h.place = h.slow
+		<-h.slot
+		h.slot = h.slow
 		h.moved()
 	default:
 		h.timer.Reset(promptTime)
