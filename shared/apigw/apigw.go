@@ -34,8 +34,8 @@ type Client struct {
 // New returns a client for the stage at callbackURL, which is
 // https://{api}.execute-api.{region}.amazonaws.com/{stage}. Up to maxConns
 // connections stay open between calls; it should be the number of concurrent
-// calls. It posts without the SDK (post.go), unless a proxy or a foreign HTTP client is
-// configured.
+// calls. It posts without the SDK (post.go), unless a proxy or a foreign HTTP
+// client is configured.
 func New(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
 	c := NewReference(awsCfg, callbackURL, maxConns)
 	if stage, err := url.Parse(callbackURL); err == nil { // else the SDK tells what is wrong with it

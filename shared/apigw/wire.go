@@ -54,11 +54,11 @@ func (w *wire) Read(b []byte) (int, error) {
 	return w.n, nil
 }
 
-// quiet reports whether nothing has come since the last answer: no end, and
-// nothing that nobody asked for, such as the 408 by which load balancers close
-// idle connections. It is asked through TLS, which may have read something
-// already. A session ticket that comes only now counts as unasked, too: servers
-// send them before their first answer.
+// quiet reports whether nothing has come since the last answer: no end, and no
+// unasked answer, such as the 408 by which load balancers close idle
+// connections. It looks through TLS, which may have read something already. A
+// session ticket that comes only now counts as unasked, too: servers send them
+// before their first answer.
 func (w *wire) quiet(through *bufio.Reader) bool {
 	w.looking, w.came = true, false
 	_, err := through.Peek(1)

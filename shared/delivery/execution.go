@@ -59,7 +59,7 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 		}
 	}()
 	if !e.prepared {
-		e.prepared, e.shared = true, newOutcome(nil, errPanicked) // if the next lines do
+		e.prepared, e.shared = true, newOutcome(nil, errPanicked) // in case that it does
 		var err error
 		e.executable, err = e.round.sender.executable(ctx, e.operation)
 		e.shared = nil

@@ -53,9 +53,9 @@ func (d *round) try(t fanout.Target, a *answer) error {
 	return err
 }
 
-// stillRuns looks whether the target's operation runs, before the error is sent
-// that ends it: a client would take that for a later one with the same id.
-// errEnded: it does not run; pubsub.ErrGone: nor does its connection exist.
+// stillRuns looks whether the target's operation runs, before it is told that
+// it has ended: a later one with the same id must not be told so. errEnded: it
+// does not; pubsub.ErrGone: nor does its connection exist.
 func (d *round) stillRuns(t fanout.Target) error {
 	c, err := d.sender.Store.Connection(d.window.posting, t.ConnectionID)
 	if err != nil {

@@ -31,12 +31,12 @@ var ErrNewer = errors.New("fan-out batch of a newer release")
 //   - Release N reads what N-1 and N write.
 //   - It writes only what N-1 reads, until N is out everywhere: a new version is
 //     read by one release and written by the next.
-//   - Members are only added. Who does not know one passes over it; one that is
-//     missing means what it meant before there was such a member.
+//   - Members are only added. A reader passes over one that it does not know; one
+//     that is missing means what it meant before there was such a member.
 //
 // A version that is newer all the same is no garbage: it is ErrNewer, and waits
-// in the queue for the newer sender. What is in the queues from before is known
-// for ever.
+// in the queue for the newer sender. Older versions stay readable for ever, as
+// queues may still hold them.
 const (
 	versionPlain   = 1
 	versionViewers = 2

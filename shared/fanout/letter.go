@@ -10,7 +10,8 @@ import (
 var ErrNoLetter = errors.New("holds no stream record")
 
 // Letter is a dead letter of the stream function: a record that can become no
-// event, or one whose event some target cannot get. Why is told beside it.
+// event, or one whose event some target cannot get. The reason is an attribute of
+// its message.
 type Letter struct {
 	Record json.RawMessage `json:"record"`           // of the stream, as the function got it
 	Cut    bool            `json:"cut,omitempty"`    // whether the record is without its images, as it was too large
@@ -23,9 +24,9 @@ type Addressee struct {
 	OperationID  string `json:"operation"`
 }
 
-// EncodeLetter returns the queue message of the letter, of so many bytes at most
-// unless its keys and ids alone are more. The images are cut off if need be: the
-// item is still in its table.
+// EncodeLetter returns the queue message of the letter, which has the given
+// number of bytes at most, unless its keys and ids alone have more. The images are
+// cut off if need be: the item is still in its table.
 func EncodeLetter(l Letter, most int) ([]byte, error) {
 	body, err := json.Marshal(l)
 	if err != nil || len(body) <= most {

@@ -14,7 +14,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// What cannot share a batch leaves alone, and what can be in none is told: the
+// What cannot share a batch leaves alone, and what fits into none is reported: the
 // others get the event either way.
 func TestOneSubscriptionCannotFailAnEvent(t *testing.T) {
 	t.Parallel()
@@ -53,7 +53,7 @@ func TestOneSubscriptionCannotFailAnEvent(t *testing.T) {
 		t.Errorf("who gets the event differs:\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"d"}, told); diff != "" {
-		t.Errorf("who is told to be too large differs:\n%s", diff)
+		t.Errorf("who is too large differs:\n%s", diff)
 	}
 }
 

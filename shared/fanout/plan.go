@@ -121,7 +121,7 @@ func (p *planner) begin(group int) open {
 	return open{batch: Batch{Event: p.event, Range: group}, bytes: p.empty, tasks: map[string]int{}, viewers: map[pubsub.Viewer]int{}}
 }
 
-// alone returns the empty batch with s in it, which adds so many bytes.
+// alone returns the empty batch o with s in it, which adds size bytes.
 func (p *planner) alone(o open, s pubsub.Subscription, size int) (Batch, error) {
 	most := max(p.limits.Bytes, p.limits.Alone)
 	if p.empty+p.smallest() > most {
@@ -139,7 +139,7 @@ func (p *planner) smallest() int {
 	return p.size(&open{}, pubsub.Subscription{})
 }
 
-// put adds s, which takes so many bytes.
+// put adds s, which takes size bytes.
 func (o *open) put(s pubsub.Subscription, size int) {
 	i, known := o.tasks[s.OperationKey]
 	if !known {

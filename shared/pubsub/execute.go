@@ -36,7 +36,7 @@ type Executable struct {
 	Allow func(v Viewer) error
 
 	// Stored is what a subscription is stored as: the operation without what
-	// matters only to its begin. So subscriptions that differ in nothing else
+	// matters only to its start. So subscriptions that differ in nothing else
 	// have one key, however often their clients have reconnected.
 	Stored Operation
 

@@ -57,8 +57,9 @@ type Store interface {
 
 	// DeleteSubscription ends the operation if it began before or at the given
 	// time, and reports whether it was running: of many calls one does, or more
-	// when answers were lost. When it was not, the id is remembered with the time, so that an overtaken PutSubscription from
-	// before fails with ErrCompleted. A connection that is gone is no error.
+	// when answers were lost. When it was not, the id is remembered with the
+	// time, so that an overtaken PutSubscription from before fails with
+	// ErrCompleted. A connection that is gone is no error.
 	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
 
 	// Unlist deletes the row of s under its topic, unless a later operation with
@@ -76,7 +77,7 @@ type Store interface {
 	DeleteConnection(ctx context.Context, id string) error
 
 	// DeleteUnacknowledged deletes the connection unless it is acknowledged,
-	// and reports whether it is absent now, be it that it was before.
+	// and reports whether it is absent now, also if it was before.
 	DeleteUnacknowledged(ctx context.Context, id string) (bool, error)
 
 	// Subscriptions yields the subscriptions of a topic that have not expired

@@ -79,10 +79,11 @@ type Publisher struct {
 func New(client Client, url string) *Publisher { return &Publisher{client, url} }
 
 // Send sends the messages as they come: a request leaves as soon as it is
-// full, before the next message is asked for. It ends at the first error,
-// either one that msgs yields, or one that says how many messages of a request
-// SQS did not take, after up to 20 seconds or half the time that ctx has left. Earlier requests have been sent then, and a refused one
-// may have been, so callers send all again with the same deduplication ids.
+// full, before the next message is asked for. It ends at the first error: one
+// that msgs yields, or one that says how many messages of a request SQS did not
+// take, though that was tried for 20 seconds, or for half the time that ctx had
+// left. Earlier requests have been sent by then, and the one that failed may have
+// been, so callers send all again with the same deduplication ids.
 //
 // No message overtakes one of an earlier request. Within a request SQS may take
 // a message and refuse one before it: messages of a group whose order matters

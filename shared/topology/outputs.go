@@ -5,7 +5,7 @@ const (
 	OutputHTTPURL = "HttpUrl" // of GraphQL over HTTP
 	OutputWSURL   = "WsUrl"   // of the WebSocket API
 
-	OutputFanoutGroups = "FanoutGroups" // the value of the setting FanoutGroups, for who plans batches outside the functions
+	OutputFanoutGroups = "FanoutGroups" // value of the setting FanoutGroups, for tools that plan batches
 )
 
 // TableOutputs are the keys of the tables' physical names, by logical name.
