@@ -176,7 +176,7 @@ func (o options) settings() map[string]string {
 	return s
 }
 
-// value is what the functions are told for a setting.
+// value is what the functions get for a setting.
 func (o options) value(s topology.Setting) string { return cmp.Or(o.settings()[s.Env], s.Default) }
 
 // checkBinary returns an error that says what to do unless the file is an

@@ -55,9 +55,9 @@ func newStack(scope constructs.Construct, o options) awscdk.Stack {
 }
 
 // addTable adds a table that is paid by request. Only messages are worth
-// keeping: everything else is gone with its sockets. They are kept but when the
-// table's own creation is rolled back: one that stayed would take the name from
-// the next try. Nor may it be protected from deletion then ("DeletionPolicy
+// keeping: everything else is gone with its sockets. They are kept, except when
+// the table's own creation is rolled back: one that stayed would take the name
+// from the next try. Nor may it be protected from deletion then ("DeletionPolicy
 // attribute", "Using deletion protection"): scripts/deploy.sh turns that on when
 // the stack stands.
 func (s *stack) addTable(t topology.Table) {

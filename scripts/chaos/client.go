@@ -62,8 +62,8 @@ func (c *client) run(ctx context.Context) {
 	}
 }
 
-// connect is one connection from its begin to its end. It reports whether that
-// was acknowledged.
+// connect is one connection from start to end. It reports whether that was
+// acknowledged.
 func (c *client) connect(ctx context.Context) bool {
 	name := c.begin()
 	socket, err := c.dial(ctx, name)
@@ -97,13 +97,13 @@ func (c *client) dial(ctx context.Context, name string) (*wsclient.Client, error
 	return wsclient.Dial(ctx, c.h.cloud.WSURL, wsclient.Options{KeepAlive: pingEvery, Init: map[string]string{"name": name}})
 }
 
-// end is how a connection ended, and whether it should not have.
+// end is how a connection ended, and whether it should not have ended so.
 type end struct {
 	what    string
 	finding bool
 }
 
-// How connections end that nobody is to blame for, and those that somebody is.
+// How connections end that were acknowledged, when that alone is no finding.
 const (
 	endLeft   = "left"
 	endOver   = "over"
@@ -111,8 +111,8 @@ const (
 	endCut    = "cut"
 )
 
-// refusal is why a connection was not acknowledged. A server's fault is worth
-// another try; that the server says that the client is at fault is a finding.
+// refusal is why a connection was not acknowledged. A fault of the server is
+// worth another try. When the server blames the client, that is a finding.
 func refusal(err error) end {
 	var refused *wsclient.RefusedError
 	var closed *wsclient.ClosedError

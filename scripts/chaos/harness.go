@@ -211,9 +211,9 @@ func (h *Harness) Storm(ctx context.Context) error {
 }
 
 // Ended returns what is wrong with how connections have ended. The server
-// closes none for a fault of its own, but when it was told that the socket is
-// gone, by a 410 that was false: the client is then made to come back. The
-// network cuts none but those that Storm has.
+// closes none for a fault of its own, except after a 410 that was false: the
+// client is then made to come back. The network cuts none but those that Storm
+// cuts.
 func (h *Harness) Ended() []string {
 	problems, ends := h.Findings(), h.Ends()
 	if closed, lies := ends[endClosed], h.Met()["post:410"]; closed > lies {

@@ -17,7 +17,7 @@ import (
 // Event is a chat message that is stored.
 type Event struct {
 	ID, Chat string
-	Posted   time.Time // the begin of its post
+	Posted   time.Time // when its post began
 	Answered bool      // whether the post succeeded for its sender as well
 }
 
@@ -31,7 +31,7 @@ type Sighting struct {
 type Listener struct {
 	Name   string
 	Chat   string
-	Spells []Spell // in the order of their begins
+	Spells []Spell // in the order in which they began
 }
 
 // Spell is one subscription of a listener, or a query that makes up for one
@@ -141,7 +141,7 @@ func (r Run) pairs() iter.Seq2[Listener, owed] {
 	}
 }
 
-// since is when the first row of the listener was in the store, or zero.
+// since is by when the first row of the listener was in the store, or zero.
 func (l Listener) since() time.Time {
 	for _, s := range l.Spells {
 		if !s.From.IsZero() {
@@ -243,8 +243,8 @@ func (c *check) mayBeLate(s Spell, e Event, seen time.Time) bool {
 	return c.retries[e.ID] >= 0
 }
 
-// Latencies returns how long the first arrivals of a chat's events took from
-// the begin of their posts, in ascending order.
+// Latencies returns how long the first arrivals of a chat's events took, from the
+// start of their posts, in ascending order.
 func (r Run) Latencies(include func(Event) bool) (all []time.Duration) {
 	events := map[string]Event{}
 	for _, e := range r.Events {

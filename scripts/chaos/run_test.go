@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// at is n seconds after the begin.
+// at is n seconds after the start.
 func at(n int) time.Time { return time.Unix(1_000_000, 0).Add(time.Duration(n) * time.Second) }
 
 // sound is a run in which nothing is wrong: three events of one chat, one of

@@ -11,7 +11,7 @@ import (
 )
 
 // measure posts n messages, each when the one before has arrived, and prints
-// how long they took from the begin of the mutation to the arrival of next.
+// how long they took from the start of the mutation to the arrival of next.
 func (s server) measure(ctx context.Context, n int, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

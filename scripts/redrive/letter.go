@@ -156,7 +156,7 @@ func (l letter) sequence() string {
 	return cmp.Or(record.Change.SequenceNumber, "without a number")
 }
 
-// topic and eventID are those of the letter's event, or "" if it has not one.
+// topic and eventID are those of the letter's event, or "" if it has none.
 func (l letter) topic() string { return cmp.Or(l.batch.Event.Topic, l.event.Topic) }
 
 func (l letter) eventID() string { return cmp.Or(l.batch.Event.ID, l.event.ID) }

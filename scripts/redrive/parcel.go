@@ -133,7 +133,7 @@ func addressed(l letter, all iter.Seq2[pubsub.Subscription, error]) iter.Seq2[pu
 }
 
 // plan adds the event's batches to the parcel, as the stream function does. A
-// row that cannot be decoded is nobody who could get it.
+// row that cannot be decoded is left out.
 func (p packer) plan(ctx context.Context, event pubsub.Event, l letter, out *parcel) error {
 	var messages []queue.Message
 	subscriptions := addressed(l, p.subscriptions.Subscriptions(ctx, event.Topic, time.Now()))

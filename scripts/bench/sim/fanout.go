@@ -152,7 +152,7 @@ func (p *planning) next() (page rows, ok bool) {
 
 // page reads a page and sends the batches that it fills; after the last, those
 // that are not full. An event that takes longer than an invocation may is
-// planned from its begin again, and never further: the queue drops what it has
+// planned from its start again, and never further: the queue drops what it has
 // had.
 func (p *planning) page() {
 	page, ok := p.next()

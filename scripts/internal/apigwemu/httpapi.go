@@ -134,11 +134,11 @@ func matchPath(route, path string) (parameters map[string]string, greedy, ok boo
 	return parameters, false, len(got) == len(want)
 }
 
-// httpEvent is the event of a request. Its paths are decoded, whatever rawPath
-// sounds like, and end at a question mark that was encoded: so it was recorded
-// by people who met it (fastify/aws-lambda-fastify issue 169, honojs/hono issue
-// 2156, middleapi/standard-server pull request 93). The query string is as it
-// was sent.
+// httpEvent is the event of a request. In spite of its name, rawPath is decoded,
+// as are the other paths, and they end at a question mark that was encoded.
+// People who met this have reported it (fastify/aws-lambda-fastify issue 169,
+// honojs/hono issue 2156, middleapi/standard-server pull request 93). The query
+// string is as it was sent.
 func httpEvent(r *http.Request, route routeMatch, body []byte, at time.Time) events.APIGatewayV2HTTPRequest {
 	domain, _, _ := strings.Cut(r.Host, ".")
 	path, _, _ := strings.Cut(r.URL.Path, "?")

@@ -134,9 +134,9 @@ func (c *wire) strike(idle Idle) {
 	c.Conn.Close()
 }
 
-// spelled is the name of a header as the client wrote it in the connection's
-// first request, for an HTTP/1.1 client may spell names as it likes and
-// API Gateway gives them to the function so.
+// spelled gives, for the name of each header of the connection's first request,
+// the client's spelling: HTTP/1.1 clients may spell names as they like, and
+// API Gateway hands them to the function as they are.
 func (c *wire) spelled() map[string]string {
 	names := map[string]string{}
 	if c == nil {

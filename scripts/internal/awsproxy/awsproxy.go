@@ -1,5 +1,5 @@
-// Package awsproxy is a proxy between the functions and DynamoDB or SQS: what
-// those that make faults, that meter and that are strict share.
+// Package awsproxy is a proxy between the functions and DynamoDB or SQS. The
+// proxies that inject faults, meter, or are strict are made of it.
 package awsproxy
 
 import (

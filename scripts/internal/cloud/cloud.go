@@ -45,7 +45,7 @@ type Config struct {
 	Output   io.Writer         // what the functions print, and progress; default none
 
 	Faults     faults.Plan   // what goes wrong; default nothing
-	Seed       uint64        // of the faults: the same calls meet the same ones
+	Seed       uint64        // of the faults, and of how long transactions last: equal seeds, equal ones
 	Meter      bool          // count what AWS would charge for
 	Redelivery time.Duration // after which what a function failed on is received again; default when its visibility ends
 
@@ -74,7 +74,7 @@ type Cloud struct {
 	Meter          *meter.Meter                  // nil unless Config asks for it
 
 	cfg           Config
-	dynamoDB, sqs string // endpoints, be it of the servers or of what is before them
+	dynamoDB, sqs string // endpoints: of the servers, or of the last proxies before them
 	servers       []*http.Server
 	stop          context.CancelFunc // of the event source mappings
 	running       sync.WaitGroup     // servers and mappings
@@ -95,7 +95,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.startMeter(); err != nil {
+	if err := c.startProxies(); err != nil {
 		return nil, err
 	}
 	if c.Tables, err = c.Backend.CreateTables(ctx, prefix); err != nil {

@@ -14,9 +14,9 @@ import (
 	"subwire/shared/topology"
 )
 
-// startMeter makes DynamoDB strict and puts a meter before it and SQS, if one
-// is wanted. Streams are read beside it: Lambda's reads of them are free.
-func (c *Cloud) startMeter() (err error) {
+// startProxies makes DynamoDB strict, and puts a meter before it and SQS if one
+// is wanted. Streams are read around both: Lambda's reads of them are free.
+func (c *Cloud) startProxies() (err error) {
 	c.dynamoDB, c.sqs = c.Backend.DynamoDB.Endpoint, c.Backend.SQS.Endpoint
 	c.cfg.DynamoDB.Prefix, c.cfg.DynamoDB.Seed = prefix, c.cfg.Seed
 	if c.dynamoDB, err = c.before(c.dynamoDB, strictdb.New(c.cfg.DynamoDB).Proxy); err != nil || !c.cfg.Meter {

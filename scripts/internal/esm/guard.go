@@ -32,9 +32,9 @@ func (q *Queue) stops(n int) bool {
 
 // stop moves a batch that would go on with a loop to the queue's dead letters:
 // "Lambda stops the next invocation and sends the event to a dead-letter queue,
-// if configured". Without, it is gone. That this takes the whole batch, and at
-// once rather than after so many receives, is the harsher reading. It returns
-// what is to be deleted; the rest comes back when its visibility ends.
+// if configured". Without one, it is gone. That this takes the whole batch, and
+// at once rather than when its receives are used up, is the harsher reading. It
+// returns what is to be deleted; the rest comes back when its visibility ends.
 func (q *Queue) stop(ctx context.Context, msgs []types.Message) (gone []types.Message, err error) {
 	if q.DeadLettersURL == "" {
 		return msgs, nil

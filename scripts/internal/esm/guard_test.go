@@ -96,8 +96,8 @@ func TestStreamIsThrottledUntilItsRecordsAreTooOld(t *testing.T) {
 	}
 }
 
-// loop is a function that sends each message on until it was sent so often, as
-// sender does with a target that stays busy, and a queue that keeps headers.
+// loop is a function that sends each message on several times, as sender does
+// with a target that stays busy, and a queue that keeps headers.
 type loop struct {
 	*fakeQueue
 	dead []string

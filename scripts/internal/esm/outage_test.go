@@ -12,7 +12,7 @@ import (
 )
 
 // With the mapping that is deployed, an outage of what the stream function
-// needs parks nothing, be it that the function reports each record or dies, and
+// needs parks nothing, whether the function reports each record or dies, and
 // everything is handled when it is over. Hours later a record is given up.
 func TestAnOutageParksNothing(t *testing.T) {
 	t.Parallel()

@@ -143,8 +143,8 @@ func (s *Shards) add(n node) {
 	s.nodes = append(s.nodes, &n)
 }
 
-// save replaces the file. A shard that nobody has kept is none: its children
-// would be others after a start, and its records lost.
+// save replaces the file. It comes before a shard is used: after a restart, one
+// that was not saved would have other children, and its records would be lost.
 func (s *Shards) save() error {
 	if s.cfg.File == "" {
 		return nil

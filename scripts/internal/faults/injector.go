@@ -33,7 +33,7 @@ type roller struct {
 type roll struct {
 	fault   *Fault  // nil for none
 	applied bool    // whether the call has its effect all the same; half of those that are answered an error do
-	moment  float64 // when to strike, from 0 for the begin of the call to 1 for its end
+	moment  float64 // when to strike, from 0 for the start of the call to 1 for its end
 }
 
 // New returns an injector. Equal seeds give equal decisions.

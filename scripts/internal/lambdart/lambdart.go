@@ -67,7 +67,7 @@ type Config struct {
 	LimitCPU  bool                 // whether a process has CPU in proportion to MemoryMB, likewise
 	ColdStart func() time.Duration // how much longer the start of a process takes than it does here; default nothing
 
-	// Invoked, unless nil, is told how long each invocation took, with the
+	// Invoked, unless nil, is called with how long each invocation took, with the
 	// start of the process if it needed one: what AWS charges for.
 	Invoked func(took time.Duration)
 

@@ -57,7 +57,7 @@ func (l locks) leave(token string) {
 	delete(l.tokens, token)
 }
 
-// acquire takes the items of a call, but for those that are over their
+// acquire takes the items of a call, except those that are over their
 // throughput, and tells which are busy. A transaction takes all or none.
 func (l locks) acquire(c call, over []bool) (busy []bool) {
 	l.mu.Lock()

@@ -1,6 +1,6 @@
 // Package timing is how long the services of AWS take, for a local cloud that
 // is as slow. Figures that AWS does not give were measured by others, as the
-// comments say: the local cloud's latency with them is a forecast, no
+// comments say: the latency of the local cloud with them is a forecast, not a
 // measurement.
 package timing
 
@@ -13,8 +13,8 @@ import (
 	"subwire/scripts/internal/apigwemu"
 )
 
-// Profile is what of AWS's timing the local cloud has. The zero value is the
-// local servers' own, with events that are moved at once.
+// Profile says how slow the local cloud is. The zero value is as fast as the
+// local servers are, with events that are moved at once.
 type Profile struct {
 	StreamPoll         time.Duration        // from one read of a stream's shard to the next
 	StreamLag          func() time.Duration // until a written item is in its stream
