@@ -64,8 +64,8 @@ type Sender struct {
 	served      *lru.Cache[service, struct{}]         // of batches that will come again
 }
 
-// service is one event for one subscription. A later operation with the same id
-// is another one.
+// service is one event for one subscription, whatever its viewer's place in the
+// batch is. A later operation with the same id is another one.
 type service struct {
 	event string
 	place place

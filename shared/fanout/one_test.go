@@ -53,7 +53,7 @@ func TestOneSubscriptionCannotFailAnEvent(t *testing.T) {
 		t.Errorf("who gets the event differs:\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"d"}, told); diff != "" {
-		t.Errorf("who is too large differs:\n%s", diff)
+		t.Errorf("who is told to be too large differs:\n%s", diff)
 	}
 }
 
