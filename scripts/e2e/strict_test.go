@@ -87,6 +87,7 @@ func TestAHundredOperationsStartedAtOnceAllStart(t *testing.T) {
 		subscriptions := make([]*wsclient.Subscription, operations)
 		for i := range subscriptions {
 			starting.Go(func() {
+				var err error
 				subscriptions[i], err = c.Subscribe(within(t), wsclient.Operation{
 					Query: `subscription ($chatId: ID!) { newMessage(chatId: $chatId) { content } }`, Variables: map[string]string{"chatId": chatID}})
 				if err != nil {
