@@ -49,7 +49,7 @@ type Harness struct {
 	clients []*client
 	leave   context.CancelFunc // ends the clients
 	running sync.WaitGroup
-	stay    atomic.Bool  // guests leave no more
+	stay    atomic.Bool  // guests no longer leave
 	moves   atomic.Int64 // what has happened so far, see await
 	cuts    atomic.Int64 // sockets that were cut
 
@@ -192,8 +192,8 @@ func (h *Harness) Stop() {
 	h.cloud.Stop()
 }
 
-// Stay has the guests leave no more. When they have left before, they come
-// back, and are owed what came meanwhile.
+// Stay stops the guests from leaving. Those that have left come back, and are
+// owed what came meanwhile.
 func (h *Harness) Stay() { h.stay.Store(true) }
 
 // Storm cuts all sockets at once, as a lost network does, and waits until every

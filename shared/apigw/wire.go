@@ -24,7 +24,7 @@ type wire struct {
 func newWire(c net.Conn) *wire {
 	w := &wire{Conn: c}
 	if s, ok := c.(syscall.Conn); ok {
-		if raw, err := s.SyscallConn(); err == nil { // else it can just not be looked at
+		if raw, err := s.SyscallConn(); err == nil { // if not, it just cannot be looked at
 			w.raw = raw
 		}
 	}

@@ -85,8 +85,8 @@ type replay struct {
 }
 
 // run returns ErrCompleted when the operation was completed meanwhile, ErrGone
-// when the gateway knows the connection no more, and a CloseError when the store
-// does not.
+// when the gateway no longer knows the connection, and a CloseError when the
+// store does not.
 func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
 	ctx, cancel := within(ctx, reserve)
 	defer cancel()
@@ -157,7 +157,7 @@ func (r *replay) missed(ctx context.Context) (events []pubsub.Event, err error) 
 	return events, nil
 }
 
-// ask asks the store, which may know the connection no more.
+// ask asks the store, which may no longer know the connection.
 func (r *replay) ask(ctx context.Context, what string, do func(ctx context.Context) error) error {
 	err := again(ctx, 0, do)
 	switch {

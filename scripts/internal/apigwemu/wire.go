@@ -82,7 +82,7 @@ func (c *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write breaks the connection after the answer, if that is to be.
+// Write breaks the connection after the answer, if end said so.
 func (c *wire) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.mu.Lock()
@@ -111,8 +111,8 @@ func (c *wire) begin() {
 	c.busy = true
 }
 
-// end says what is to become of the connection when the answer, which is
-// written after this, has been.
+// end says what becomes of the connection once the answer has been written, which
+// comes after this.
 func (c *wire) end(idle Idle) {
 	if c == nil {
 		return

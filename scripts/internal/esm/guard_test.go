@@ -193,7 +193,7 @@ func TestWhatTheGuardStops(t *testing.T) {
 		"goes to the dead letters":           {"dead", nil, []string{"a", "b"}, nil},
 		"or is gone":                         {"", nil, nil, nil},
 		"and stays when these cannot be had": {"dead", func(int) (bool, error) { return false, errors.New("connection reset") }, nil, []string{"a", "b"}},
-		"be they told all the same":          {"dead", func(n int) (bool, error) { return true, errors.New("connection reset") }, []string{"a"}, []string{"a", "b"}},
+		"also those that were told":          {"dead", func(n int) (bool, error) { return true, errors.New("connection reset") }, []string{"a"}, []string{"a", "b"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -199,7 +199,7 @@ func TestStreamTakesOnlyInsertsInFullBatches(t *testing.T) {
 
 // follow runs a mapping over records of chat and id, each named by its
 // sequence number, with the parallelization factor. It returns the sequence
-// numbers in the order of their invocations' begins by chat, and by item, and
+// numbers in the order in which their invocations began, by chat and by item, and
 // how many batches of one chat ran at once.
 func follow(t *testing.T, factor int, records []types.Record) (chats, items map[string][]int, most int) {
 	t.Helper()
@@ -239,8 +239,8 @@ func follow(t *testing.T, factor int, records []types.Record) (chats, items map[
 	return chats, items, most
 }
 
-// TestStreamKeepsOrderPerItem with a factor of 4, and per partition key with
-// none, as "Using AWS Lambda with Amazon DynamoDB" promises no more.
+// TestStreamKeepsOrderPerItem with a factor of 4, and per partition key only with
+// a factor of 1: "Using AWS Lambda with Amazon DynamoDB" promises no more.
 func TestStreamKeepsOrderPerItem(t *testing.T) {
 	t.Parallel()
 	var records []types.Record
