@@ -62,11 +62,11 @@ type letter struct {
 	group    string // of a FIFO queue
 	sent     time.Time
 	receives int
-	parked   string // why the sender parked it, or ""
+	parked   string // why a function parked it, or ""
 
 	batch   fanout.Batch   // what it holds, unless it is the stream's
 	records recordRange    // what it points to, if Lambda gave up the stream's records
-	parcel  *fanout.Letter // what it holds, if the stream function gave up a record
+	held    *fanout.Letter // what it holds, if the stream function gave up a record
 	event   pubsub.Event   // of that record
 	err     error          // why it holds nothing that can be sent
 }
@@ -134,7 +134,7 @@ func (l *letter) decodeStream(body string) {
 		l.records, l.err = decodeRange(body)
 		return
 	}
-	l.parcel = &held
+	l.held = &held
 	if held.Cut {
 		l.err = errCut
 		return
@@ -152,7 +152,7 @@ func (l letter) sequence() string {
 	var record struct {
 		Change struct{ SequenceNumber string } `json:"dynamodb"`
 	}
-	_ = json.Unmarshal(l.parcel.Record, &record) // the function parked it although it has none
+	_ = json.Unmarshal(l.held.Record, &record) // the function parked it although it has none
 	return cmp.Or(record.Change.SequenceNumber, "without a number")
 }
 
@@ -192,7 +192,7 @@ func (l letter) what() string {
 	switch {
 	case l.topic() != "":
 		return l.topic() + " event " + l.eventID()
-	case l.parcel != nil:
+	case l.held != nil:
 		return "record " + l.sequence()
 	case l.err != nil:
 		return "message " + l.id

@@ -71,7 +71,7 @@ func (p packer) packBatch(ctx context.Context, l letter) (parcel, error) {
 // packRecords plans the records anew, for those who are subscribed now. What
 // cannot be sent makes the letter stay.
 func (p packer) packRecords(ctx context.Context, l letter) (out parcel, err error) {
-	if l.parcel != nil {
+	if l.held != nil {
 		return p.packEvent(ctx, l)
 	}
 	records, fromTable, err := p.records.records(ctx, l.records)
@@ -116,10 +116,10 @@ func (p packer) packEvent(ctx context.Context, l letter) (parcel, error) {
 // addressed leaves out all but the one target that did not get the letter's
 // event, if there is one.
 func addressed(l letter, all iter.Seq2[pubsub.Subscription, error]) iter.Seq2[pubsub.Subscription, error] {
-	if l.parcel == nil || l.parcel.Target == nil {
+	if l.held == nil || l.held.Target == nil {
 		return all
 	}
-	only := *l.parcel.Target
+	only := *l.held.Target
 	return func(yield func(pubsub.Subscription, error) bool) {
 		for s, err := range all {
 			if err == nil && (fanout.Addressee{ConnectionID: s.ConnectionID, OperationID: s.OperationID}) != only {

@@ -109,9 +109,9 @@ func newLine(l letter, now time.Time) line {
 	out := line{Queue: l.queue.name, MessageID: l.id, Topic: l.topic(), EventID: l.eventID(),
 		Targets: l.batch.Targets(), Attempts: l.batch.Attempt, Receives: l.receives,
 		Sent: l.sent.UTC(), Age: int(now.Sub(l.sent) / time.Second), Reason: l.reason()}
-	if l.parcel != nil {
-		out.Parked, out.Attempts = l.parcel, 1
-		if l.parcel.Target != nil {
+	if l.held != nil {
+		out.Parked, out.Attempts = l.held, 1
+		if l.held.Target != nil {
 			out.Targets = 1
 		}
 	} else if l.queue.source == "" && l.err == nil {

@@ -88,7 +88,8 @@ func NewShards(client StreamClient, cfg ShardsConfig) (*Shards, error) {
 }
 
 // DescribeStream tells our shards, all of them on the last page.
-func (s *Shards) DescribeStream(ctx context.Context, in *dynamodbstreams.DescribeStreamInput, opts ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error) {
+func (s *Shards) DescribeStream(ctx context.Context, in *dynamodbstreams.DescribeStreamInput,
+	opts ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error) {
 	out, err := s.client.DescribeStream(ctx, in, opts...)
 	if err != nil {
 		return nil, err
@@ -173,7 +174,8 @@ func (s *Shards) node(id string) *node {
 
 // GetShardIterator returns an iterator of one of our shards. The stream's own
 // shards can be read as well: an invocation record names these.
-func (s *Shards) GetShardIterator(ctx context.Context, in *dynamodbstreams.GetShardIteratorInput, opts ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error) {
+func (s *Shards) GetShardIterator(ctx context.Context, in *dynamodbstreams.GetShardIteratorInput,
+	opts ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error) {
 	s.mu.Lock()
 	found := s.node(*in.ShardId)
 	if found == nil {
@@ -214,7 +216,8 @@ func ourIterator(n node, real *string) *string {
 
 // GetRecords returns those of the next page that the shard takes. There may be
 // none although more follow, as in AWS. A shard whose life is over ends there.
-func (s *Shards) GetRecords(ctx context.Context, in *dynamodbstreams.GetRecordsInput, opts ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error) {
+func (s *Shards) GetRecords(ctx context.Context, in *dynamodbstreams.GetRecordsInput,
+	opts ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error) {
 	id, iterator, ours := strings.Cut(aws.ToString(in.ShardIterator), iteratorMark)
 	if !ours {
 		return s.client.GetRecords(ctx, in, opts...)
