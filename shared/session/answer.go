@@ -97,8 +97,7 @@ func Refuse(ctx context.Context, g Gateway, connectionID string, why transportws
 // last resort is to close its socket: it connects again, and starts again what
 // it still wants.
 func (s *Session) answer(ctx context.Context, m Message, id string, frame []byte) (waits bool, err error) {
-	err = postUnless(ctx, s.Gateway, m.ConnectionID, closeReserve, frame,
-		func(ctx context.Context) error { return s.superseded(ctx, m, id) })
+	err = postUnless(ctx, s.Gateway, m.ConnectionID, closeReserve, frame, func(ctx context.Context) error { return s.succeeded(ctx, m, id) })
 	switch {
 	case err == nil:
 		return true, nil
@@ -113,10 +112,10 @@ func (s *Session) answer(ctx context.Context, m Message, id string, frame []byte
 	}
 }
 
-// superseded returns ErrCompleted when the client has begun another operation
-// with the id: it has heard the end of this one, though the gateway did not say
-// so, or has ended it. What is posted again now would be taken for the other's.
-func (s *Session) superseded(ctx context.Context, m Message, id string) error {
+// succeeded returns ErrCompleted when the client has begun another operation with
+// the id: it has heard the end of this one, though the gateway did not say so,
+// or has ended it. What is posted again now would be taken for the other's.
+func (s *Session) succeeded(ctx context.Context, m Message, id string) error {
 	c, err := s.Connections.Connection(ctx, m.ConnectionID)
 	if err != nil {
 		return nil // not known, or gone: the post tells
