@@ -55,7 +55,6 @@ func Defaults() Quotas {
 	}
 }
 
-
 // Sizes of a batch, in bytes: event and operations, and one target.
 const (
 	batchOverhead = 1500
