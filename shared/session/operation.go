@@ -42,16 +42,23 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	return s.run(ctx, m, e.ID, x)
 }
 
-// begin stores the operation under its id.
+// begin stores the operation under its id. One that turns out to have its id
+// already, by a try whose effect was not known, may have no more than that: a
+// subscription is listed then, or it would be silent for ever.
 func (s *Session) begin(ctx context.Context, m Message, sub pubsub.Subscription, op pubsub.Operation) error {
 	return once(ctx, func(ctx context.Context) error {
 		return s.Operations.PutSubscription(ctx, sub, op, m.At, s.MaxOperations)
 	}, pubsub.ErrSubscriberExists, func(ctx context.Context) error {
 		c, err := s.Connections.Connection(ctx, m.ConnectionID)
-		if err == nil && c.Operations[sub.OperationID].At.UnixMilli() != m.At.UnixMilli() {
+		switch {
+		case err != nil:
+			return err
+		case c.Operations[sub.OperationID].At.UnixMilli() != m.At.UnixMilli():
 			return pubsub.ErrSubscriberExists
+		case sub.Topic == "":
+			return nil
 		}
-		return err
+		return s.Operations.ActivateSubscription(ctx, sub, op, m.At)
 	})
 }
 
