@@ -38,8 +38,11 @@ func postUnless(ctx context.Context, g Gateway, connectionID string, reserve tim
 		}
 		first = false
 		err := g.Post(ctx, connectionID, frame)
-		if !errors.Is(err, pubsub.ErrGone) || looked || !sleep(ctx, goneLook+rand.N(goneLook)) {
+		if !errors.Is(err, pubsub.ErrGone) || looked {
 			return err
+		}
+		if !sleep(ctx, goneLook+rand.N(goneLook)) {
+			return fmt.Errorf("no time to look again: %v", err) // once is not enough
 		}
 		looked = true
 		return g.Post(ctx, connectionID, frame)
