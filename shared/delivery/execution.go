@@ -2,9 +2,11 @@ package delivery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
@@ -60,8 +62,10 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 	}()
 	if !e.prepared {
 		e.prepared, e.shared = true, newOutcome(nil, errPanicked) // in case that it does
-		var err error
-		e.executable, err = e.round.sender.executable(ctx, e.operation)
+		err := e.round.patiently(ctx, loadShare, func(ctx context.Context) (err error) {
+			e.executable, err = e.round.sender.executable(ctx, e.operation)
+			return err
+		})
 		e.shared = nil
 		if err != nil {
 			e.shared = newOutcome(nil, err)
@@ -76,7 +80,12 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 		return e.shared
 	}
 	ctx = pubsub.WithViewer(ctx, v)
-	o = newOutcome(e.executable.Run(ctx, &e.round.batch.Event))
+	var payload json.RawMessage
+	err := e.round.patiently(ctx, 1, func(ctx context.Context) (err error) {
+		payload, err = e.executable.Run(ctx, &e.round.batch.Event)
+		return err
+	})
+	o = newOutcome(payload, err)
 	if !pubsub.ViewerRead(ctx) {
 		e.shared = o
 	}
@@ -93,4 +102,26 @@ func newOutcome(payload []byte, err error) *outcome {
 		o.answer, o.err = refusal(pubsub.Refusal(pubsub.CodeInternal, "The subscription's operation is no longer known."))
 	}
 	return o
+}
+
+// executeTime is for how long the executions of a batch may fail together: loads
+// from a store that refuses for minutes, and resolvers that wait for something.
+// Ten batches of a group must fit into one invocation all the same.
+const executeTime = 2 * time.Second
+
+// loadShare is the part of what is left of it that one load may take: several
+// that fail must leave enough for one that does not, which takes milliseconds.
+const loadShare = 5
+
+// patiently calls do with a part of what the failures of the batch have left of
+// executeTime. Success costs nothing of it.
+func (d *round) patiently(ctx context.Context, share time.Duration, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, (executeTime-d.failing)/share)
+	defer cancel()
+	begun := time.Now()
+	err := do(ctx)
+	if err != nil {
+		d.failing += time.Since(begun)
+	}
+	return err
 }

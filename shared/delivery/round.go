@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
@@ -22,6 +23,7 @@ type round struct {
 	others    sync.WaitGroup // targets that are not settled, without the stragglers
 	work      sync.WaitGroup
 	straggled atomic.Int64
+	failing   time.Duration // of executions, see executeTime
 
 	mu      sync.Mutex // guards what follows
 	report  Report

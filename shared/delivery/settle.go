@@ -53,11 +53,17 @@ func (d *round) try(t fanout.Target, a *answer) error {
 	return err
 }
 
+// lookTime is how long a look at a connection may take. It holds a slot, and who
+// is to be told that it has ended may hear of it later.
+const lookTime = 250 * time.Millisecond
+
 // stillRuns looks whether the target's operation runs, before it is told that
 // it has ended: a later one with the same id must not be told so. errEnded: it
 // does not; pubsub.ErrGone: nor does its connection exist.
 func (d *round) stillRuns(t fanout.Target) error {
-	c, err := d.sender.Store.Connection(d.window.posting, t.ConnectionID)
+	ctx, cancel := context.WithTimeout(d.window.posting, lookTime)
+	defer cancel()
+	c, err := d.sender.Store.Connection(ctx, t.ConnectionID)
 	if err != nil {
 		return err
 	}
@@ -194,10 +200,16 @@ func (d *round) notTried(operation string, targets ...fanout.Target) {
 	d.untried[operation] = append(d.untried[operation], targets...)
 }
 
+// deleteTime is how long the deletion of one subscription may take. The batch
+// waits for it.
+const deleteTime = time.Second
+
 // endSubscription deletes a subscription that was sent its error. If that
 // fails, the next event finds it again.
 func (d *round) endSubscription(t fanout.Target) {
-	if _, err := d.sender.Store.DeleteSubscription(d.window.posting, t.ConnectionID, t.OperationID, begunAt(t)); err != nil {
+	ctx, cancel := context.WithTimeout(d.window.posting, deleteTime)
+	defer cancel()
+	if _, err := d.sender.Store.DeleteSubscription(ctx, t.ConnectionID, t.OperationID, begunAt(t)); err != nil {
 		d.sender.Log.Warn("subscription not deleted", "connection", t.ConnectionID, "error", err)
 	}
 }
@@ -222,7 +234,9 @@ func (d *round) end(p post, n *int, how func(ctx context.Context, connectionID s
 		}
 		d.count(n)
 		// The row of a connection that was deleted before is in no connection's map.
-		if err := d.sender.Store.Unlist(d.window.posting, d.subscriptionOf(p.target)); err != nil {
+		ctx, cancel := context.WithTimeout(d.window.posting, deleteTime)
+		defer cancel()
+		if err := d.sender.Store.Unlist(ctx, d.subscriptionOf(p.target)); err != nil {
 			d.sender.Log.Warn("row not deleted", "connection", id, "error", err)
 		}
 	})
