@@ -67,7 +67,7 @@ func (s *Store) Messages(ctx context.Context, chatID, after, before string, limi
 	pages := dynamodb.NewQueryPaginator(s.client, in)
 	for pages.HasMorePages() && len(items) < limit {
 		var page *dynamodb.QueryOutput
-		err := retry(ctx, func() (err error) { // a page that failed is asked for again
+		err := retry(ctx, func(ctx context.Context) (err error) { // a page that failed is asked for again
 			page, err = pages.NextPage(ctx)
 			return err
 		})

@@ -83,7 +83,7 @@ func (s *Store) end(ctx context.Context, connectionID, operationID string, runni
 func (s *Store) free(ctx context.Context, connectionID, operationID string, running runningItem) (bool, error) {
 	ended, tries := running.identity()+"."+newToken(), 0
 	in := s.removal(connectionID, operationID, running, ended)
-	err := retry(ctx, func() error {
+	err := retry(ctx, func(ctx context.Context) error {
 		tries++
 		_, err := s.client.UpdateItem(ctx, in)
 		return err

@@ -109,7 +109,7 @@ func (s *Store) Connections(ctx context.Context) iter.Seq2[pubsub.Connection, er
 			FilterExpression: aws.String("attribute_exists(connectedAt)")}) // which holders have not
 		for pages.HasMorePages() {
 			var page *dynamodb.ScanOutput
-			err := retry(ctx, func() (err error) { // a page that failed is asked for again
+			err := retry(ctx, func(ctx context.Context) (err error) { // a page that failed is asked for again
 				page, err = pages.NextPage(ctx)
 				return err
 			})

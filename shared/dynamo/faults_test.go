@@ -25,10 +25,13 @@ const (
 	applied // and answered with an error
 )
 
+// never stands for no answer at all, on a connection that is not cut.
+const never = "never"
+
 // faulty is an HTTP client whose requests fail as judge says.
 type faulty struct {
 	send  http.RoundTripper
-	judge func(action string) (f fault, answer string) // "" for a connection that is cut
+	judge func(action string) (f fault, answer string) // "" for a connection that is cut, or never
 }
 
 func (c faulty) Do(r *http.Request) (*http.Response, error) {
@@ -40,6 +43,10 @@ func (c faulty) Do(r *http.Request) (*http.Response, error) {
 		}
 		_, _ = io.Copy(io.Discard, out.Body)
 		_ = out.Body.Close()
+	}
+	if answer == never {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
 	}
 	if answer == "" {
 		return nil, fmt.Errorf("read answer: %w", io.ErrUnexpectedEOF)

@@ -24,12 +24,18 @@ const (
 	minWait  = 10 * time.Millisecond
 	maxWait  = 400 * time.Millisecond
 	patience = 10 * time.Second // without a deadline
+
+	// attemptTime is how long one request may take: a hundred times what is usual,
+	// as a new connection from a process with little CPU is slow. One that is never
+	// answered, such as on a connection that was lost while the process was frozen,
+	// must leave time for another. The SDK sets no bound.
+	attemptTime = 2 * time.Second
 )
 
 // call sends one request, and sends it again as long as that may help. Every
 // write allows for that: an attempt whose answer was lost may have been applied.
 func call[In, Out any](ctx context.Context, send func(context.Context, In, ...func(*dynamodb.Options)) (Out, error), in In) (out Out, err error) {
-	err = retry(ctx, func() (err error) {
+	err = retry(ctx, func(ctx context.Context) (err error) {
 		out, err = send(ctx, in)
 		return err
 	})
@@ -38,15 +44,15 @@ func call[In, Out any](ctx context.Context, send func(context.Context, In, ...fu
 
 // retry calls do until it succeeds, fails for a reason that waiting does not
 // mend, or ctx ends.
-func retry(ctx context.Context, do func() error) error {
+func retry(ctx context.Context, do func(ctx context.Context) error) error {
 	waiting, cancel := ctx, func() {}
 	if _, ok := ctx.Deadline(); !ok {
 		waiting, cancel = context.WithTimeout(ctx, patience)
 	}
 	defer cancel()
 	for wait := minWait; ; wait = min(2*wait, maxWait) {
-		err := do()
-		if err == nil || !passing(err) {
+		late, err := attempt(waiting, do)
+		if err == nil || !late && !passing(err) {
 			return err
 		}
 		select {
@@ -55,6 +61,14 @@ func retry(ctx context.Context, do func() error) error {
 		case <-time.After(rand.N(wait)):
 		}
 	}
+}
+
+// attempt calls do once, and reports whether it failed for want of an answer.
+func attempt(ctx context.Context, do func(ctx context.Context) error) (late bool, err error) {
+	once, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	err = do(once)
+	return err != nil && once.Err() != nil, err
 }
 
 // errUnprocessed is a batch that DynamoDB took only in part.

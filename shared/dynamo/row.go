@@ -112,7 +112,7 @@ func (s *Store) deleteRows(ctx context.Context, connectionID string, operations 
 	// A row that is gone already is no error, so a repeated call may start again.
 	for batch := range slices.Chunk(rows, batchRows) {
 		left := map[string][]types.WriteRequest{s.tables.Subscriptions: batch}
-		err := retry(ctx, func() error {
+		err := retry(ctx, func(ctx context.Context) error {
 			out, err := s.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: left})
 			if err != nil {
 				return err

@@ -135,6 +135,34 @@ func TestEveryCallOutlastsAnIncident(t *testing.T) {
 	}
 }
 
+// A request that is never answered, on a connection that is lost, must not take all
+// of the time that a call has.
+func TestEveryCallOutlastsARequestWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fault{"NotApplied": notApplied, "Applied": applied} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := false
+			bubble(t, localStore(t), func(string) (fault, string) {
+				if !asked {
+					asked = true
+					return f, never
+				}
+				return noFault, ""
+			}, func(t *testing.T, s *Store) {
+				everyCall(t, s, func(name string, call func(context.Context) error) {
+					ctx, cancel := context.WithTimeout(t.Context(), 2*attemptTime)
+					defer cancel()
+					asked = false
+					if err := call(ctx); err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+				})
+			})
+		})
+	}
+}
+
 // A call ends with its context, or in its own time when that has no end.
 func TestEveryCallEndsWithItsContext(t *testing.T) {
 	t.Parallel()
