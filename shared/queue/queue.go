@@ -39,6 +39,11 @@ const (
 	patience   = 20 * time.Second
 	firstPause = 100 * time.Millisecond
 	maxPause   = 3200 * time.Millisecond
+
+	// tryTime is how long one request may take, with the SDK's retries. One that is
+	// never answered, such as on a connection that was lost while the process was
+	// frozen, must leave time for another. The SDK sets no bound.
+	tryTime = 2 * time.Second
 )
 
 // ErrRefused is returned for a message whose content SQS refuses. Trying again
@@ -204,14 +209,17 @@ func (p *Publisher) sendEach(ctx context.Context, msgs []Message, entries []type
 // try sends the entries once. It returns those that SQS did not take, with the
 // reason of one of them, and whether it may help to try again.
 func (p *Publisher) try(ctx context.Context, entries []types.SendMessageBatchRequestEntry) (rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
-	out, err := p.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &p.url, Entries: entries})
+	once, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	out, err := p.client.SendMessageBatch(once, &sqs.SendMessageBatchInput{QueueUrl: &p.url, Entries: entries})
+	late := once.Err() != nil
 	switch {
 	case err == nil:
 		return refused(entries, out)
 	case isRefusal(err):
 		return entries, false, fmt.Errorf("send %d messages: %w: %w", len(entries), ErrRefused, err)
 	}
-	return entries, ctx.Err() == nil && transient(err), fmt.Errorf("send %d messages: %w", len(entries), err)
+	return entries, ctx.Err() == nil && (late || transient(err)), fmt.Errorf("send %d messages: %w", len(entries), err)
 }
 
 // transient reports whether the SDK would have tried again, had it not already.

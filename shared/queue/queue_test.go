@@ -427,6 +427,34 @@ func TestSendEndsWithTheSequence(t *testing.T) {
 	}
 }
 
+// silentSQS never answers the first request.
+type silentSQS struct {
+	fakeSQS
+	asked bool
+}
+
+func (s *silentSQS) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, o ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+	if !s.asked {
+		s.asked = true
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.fakeSQS.SendMessageBatch(ctx, in, o...)
+}
+
+// The sender has five seconds to queue what is left.
+func TestSendOutlastsARequestWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := &silentSQS{}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := queue.New(fake, "url").Send(ctx, messages(1)); err != nil || len(fake.held) != 1 {
+			t.Errorf("error is %v, queue holds %v", err, fake.held)
+		}
+	})
+}
+
 func TestSendEndsWithContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
