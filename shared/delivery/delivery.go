@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"time"
 
@@ -64,15 +65,25 @@ type Sender struct {
 	served      *lru.Cache[service, struct{}]         // of batches that will come again
 }
 
-// service is one event for one subscription, whatever its viewer's place in the
-// batch is. A later operation with the same id is another one.
+// service is one message for one subscription, whatever its viewer's place in the
+// batch is. A later operation with the same id is another one. So is what was
+// queued of a message, for the same event and subscription: it is not served.
 type service struct {
-	event string
-	place place
-	at    int64 // as of fanout.Target
+	message uint64 // hash
+	place   place
+	at      int64 // as of fanout.Target
 }
 
-func serviceOf(event string, t fanout.Target) service { return service{event, placeOf(t), t.At} }
+// bodySeed makes the hashes of messages ones that nobody can foresee.
+var bodySeed = maphash.MakeSeed()
+
+// serviceOf is for the round's own message.
+func (d *round) serviceOf(t fanout.Target) service {
+	if d.hash == 0 {
+		d.hash = maphash.Bytes(bodySeed, d.body)
+	}
+	return service{d.hash, placeOf(t), t.At}
+}
 
 const (
 	// cachedOperations is how many parsed operations a sender keeps. Clients of

@@ -123,7 +123,7 @@ func part(b fanout.Batch, from, to int) fanout.Batch {
 func (d *round) owe(b fanout.Batch) {
 	for _, task := range b.Tasks {
 		for _, t := range task.Targets {
-			d.owed = append(d.owed, serviceOf(d.batch.Event.ID, t))
+			d.owed = append(d.owed, d.serviceOf(t))
 		}
 	}
 }
@@ -138,7 +138,7 @@ func (d *round) rememberServed() {
 	}
 	for _, task := range d.batch.Tasks {
 		for _, t := range task.Targets {
-			if s := serviceOf(d.batch.Event.ID, t); !owed[s] {
+			if s := d.serviceOf(t); !owed[s] {
 				d.sender.served.Add(s, struct{}{})
 			}
 		}

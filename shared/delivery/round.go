@@ -24,6 +24,7 @@ type round struct {
 	work      sync.WaitGroup
 	straggled atomic.Int64
 	failing   time.Duration // of executions, see executeTime
+	hash      uint64        // of the body, when it was needed
 
 	mu      sync.Mutex // guards what follows
 	report  Report
@@ -110,7 +111,7 @@ func (d *round) unserved(targets []fanout.Target) []fanout.Target {
 		return targets
 	}
 	left := slices.DeleteFunc(slices.Clone(targets), func(t fanout.Target) bool {
-		return d.sender.served.Contains(serviceOf(d.batch.Event.ID, t))
+		return d.sender.served.Contains(d.serviceOf(t))
 	})
 	d.mu.Lock()
 	defer d.mu.Unlock()
