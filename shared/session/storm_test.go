@@ -39,7 +39,7 @@ func (s *storm) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 
 func (s *storm) storeFault(string) memory.Fault {
 	if s.hits(6) {
-		time.Sleep(time.Duration(s.IntN(2000)) * time.Millisecond)
+		time.Sleep(time.Duration(s.IntN(200)) * time.Millisecond)
 	}
 	if s.hits(3) {
 		return []memory.Fault{memory.NotApplied, memory.Applied}[s.IntN(2)]
@@ -49,7 +49,7 @@ func (s *storm) storeFault(string) memory.Fault {
 
 func (s *storm) postFault(string, []byte) (bool, error) {
 	if s.hits(6) {
-		time.Sleep(time.Duration(s.IntN(2000)) * time.Millisecond)
+		time.Sleep(time.Duration(s.IntN(200)) * time.Millisecond)
 	}
 	switch {
 	case s.hits(12):
