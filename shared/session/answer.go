@@ -115,10 +115,16 @@ func (s *Session) answer(ctx context.Context, m Message, id string, frame []byte
 	}
 }
 
+// lookTime is how long it may take to look whether an answer is still wanted: the
+// time is for the answer.
+const lookTime = 250 * time.Millisecond
+
 // succeeded returns ErrCompleted when the client has begun another operation with
 // the id: it has heard the end of this one, though the gateway did not say so,
 // or has ended it. What is posted again now would be taken for the other's.
 func (s *Session) succeeded(ctx context.Context, m Message, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
 	c, err := s.Connections.Connection(ctx, m.ConnectionID)
 	if err != nil {
 		return nil // not known, or gone: the post tells

@@ -39,3 +39,42 @@ func TestNoTimeToLookAgainEndsNoConnection(t *testing.T) {
 		b.check(t, []string{ackFrame}, false)
 	})
 }
+
+// throttledReads is a store that refuses reads while it is asked, as
+// shared/dynamo does: until ctx ends.
+type throttledReads struct {
+	session.Connections
+	reads int // that succeed
+}
+
+func (s *throttledReads) Connection(ctx context.Context, id string) (pubsub.Connection, error) {
+	if s.reads--; s.reads < 0 {
+		<-ctx.Done()
+		return pubsub.Connection{}, ctx.Err()
+	}
+	return s.Connections.Connection(ctx, id)
+}
+
+// Whether an answer is still wanted is looked at before it is posted again. A
+// look that takes too long does not keep it from being posted.
+func TestAThrottledReadHoldsBackNoAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		if err := b.send(t.Context(), initFrame); err != nil {
+			t.Fatal(err)
+		}
+		b.Connections = &throttledReads{b.store, 1}
+		posts := 0
+		b.gateway.Fault = func(string, []byte) (bool, error) {
+			if posts++; posts == 1 {
+				return false, pubsub.ErrBusy
+			}
+			return true, nil
+		}
+		if err := b.invoke(t, subscribe("1", "query")); err != nil {
+			t.Error(err)
+		}
+		b.check(t, []string{ackFrame, `{"id":"1","type":"next","payload":{"data":{}}}`, `{"id":"1","type":"complete"}`}, false)
+	})
+}
