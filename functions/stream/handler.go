@@ -154,7 +154,8 @@ func (h handler) others(ctx context.Context, r record, batches iter.Seq2[fanout.
 	}
 }
 
-// leaveOut parks the event for the one target that cannot get it. A row that
+// leaveOut parks the event for the one target that cannot get it: once, although
+// the record comes again as long as there is no way to the others. A row that
 // cannot be decoded names none, so that it is only logged.
 func (h handler) leaveOut(ctx context.Context, r record, why error) error {
 	target, ok := errors.AsType[*fanout.TargetError](why)
@@ -163,7 +164,15 @@ func (h handler) leaveOut(ctx context.Context, r record, why error) error {
 		return nil
 	}
 	who := fanout.Addressee{ConnectionID: target.ConnectionID, OperationID: target.OperationID}
-	return h.park(ctx, fanout.Letter{Record: r.raw, Target: &who}, r, why)
+	id := r.id + " " + who.ConnectionID + " " + who.OperationID
+	if h.sent.has(id) {
+		return nil
+	}
+	err := h.park(ctx, fanout.Letter{Record: r.raw, Target: &who}, r, why)
+	if err == nil {
+		h.sent.add(id)
+	}
+	return err
 }
 
 // park puts the record into the dead letters, with its content: nobody waits

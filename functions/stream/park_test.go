@@ -171,3 +171,35 @@ func TestAnIncidentParksNothing(t *testing.T) {
 		}
 	}
 }
+
+// A target that is left out is parked once, however often the record comes again
+// for another's sake: redrive would send each letter.
+func TestALeftOutTargetIsParkedOnce(t *testing.T) {
+	t.Parallel()
+	h, out, _ := setup(t)
+	dead := &parked{}
+	h.dead = dead
+	h.store = rows{{ConnectionID: "b", OperationID: strings.Repeat("\x01", 5000), OperationKey: "k"}, {ConnectionID: "c", OperationID: "1", OperationKey: "k"}}
+	h.fanout = failing{}
+	for range 3 {
+		if failed := invoke(t, h, insert("1", "lobby")); cmp.Diff([]string{"1"}, failed) != "" {
+			t.Fatalf("failed %v", failed)
+		}
+	}
+	h.fanout = out
+	if failed := invoke(t, h, insert("1", "lobby")+","+insert("2", "lobby")); failed != nil {
+		t.Fatalf("failed %v", failed)
+	}
+	if len(dead.letters) != 2 || len(out.messages) != 2 {
+		t.Errorf("parked %d, sent %d", len(dead.letters), len(out.messages))
+	}
+}
+
+// failing is a queue in an incident: it takes nothing of what is planned.
+type failing struct{}
+
+func (failing) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, error]) error {
+	for range msgs {
+	}
+	return errThrottled
+}
