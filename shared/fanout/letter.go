@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ type Addressee struct {
 // cut off if need be: the item is still in its table.
 func EncodeLetter(l Letter, most int) ([]byte, error) {
 	body, err := json.Marshal(l)
-	if err != nil || len(body) <= most {
+	if err != nil || queued(body) <= most {
 		return body, wrap("encode letter", err)
 	}
 	if l.Record, err = cutImages(l.Record); err != nil {
@@ -38,6 +39,12 @@ func EncodeLetter(l Letter, most int) ([]byte, error) {
 	l.Cut = true
 	body, err = json.Marshal(l)
 	return body, wrap("encode letter", err)
+}
+
+// queued is how many bytes JSON has in a queue: two characters of three bytes
+// are escaped there, as SQS does not take them (package queue).
+func queued(json []byte) int {
+	return len(json) + 3*(bytes.Count(json, []byte("\uFFFE"))+bytes.Count(json, []byte("\uFFFF")))
 }
 
 // cutImages keeps of a record what names its item and its place in the stream.

@@ -51,7 +51,7 @@ func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error
 			yield(Batch{}, fmt.Errorf("encode event %s: %w", event.ID, err))
 			return
 		}
-		p := planner{event: event, limits: l, empty: len(none), open: make([]open, l.Groups)}
+		p := planner{event: event, limits: l, empty: queued(none), open: make([]open, l.Groups)}
 		for s, err := range subscriptions {
 			var full Batch
 			if err == nil {
@@ -182,10 +182,10 @@ func (p *planner) size(o *open, s pubsub.Subscription) int {
 	place, known := o.viewer(s.Viewer)
 	t := target(s, place)
 	p.scratch = strconv.AppendInt(t.append(p.scratch[:0]), t.At, 10)
-	n := len(p.scratch) + len(",") + len(",")
+	n := queued(p.scratch) + len(",") + len(",")
 	if !known {
 		p.scratch = appendString(appendString(p.scratch[:0], s.Viewer.ID), s.Viewer.Claims)
-		n += len(p.scratch) + len(`{"id":,"claims":},`) + len(`"viewers":[],`)
+		n += queued(p.scratch) + len(`{"id":,"claims":},`) + len(`"viewers":[],`)
 	}
 	if _, known := o.tasks[s.OperationKey]; !known {
 		p.scratch = appendString(p.scratch[:0], s.OperationKey)
