@@ -195,6 +195,24 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+func TestNumbersWithWhichNothingWouldHappen(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		cfg  cloud.Config
+		want string // in the error; "" for none
+	}{
+		{cloud.Config{}, ""},
+		{cloud.Config{Concurrency: 10, Redelivery: time.Second}, ""},
+		{cloud.Config{Concurrency: -10}, "-concurrency is 1 at least"},
+		{cloud.Config{Redelivery: -time.Second}, "-redelivery is in whole seconds"},
+		{cloud.Config{Redelivery: 1500 * time.Millisecond}, "-redelivery is in whole seconds"},
+	} {
+		if err := check(tc.cfg); tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%d and %v: %v", tc.cfg.Concurrency, tc.cfg.Redelivery, err)
+		}
+	}
+}
+
 func TestTiming(t *testing.T) {
 	t.Parallel()
 	var local, aws cloud.Config

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"subwire/scripts/internal/billing"
 	"subwire/scripts/internal/cloud"
@@ -32,6 +33,7 @@ func main() {
 	flag.StringVar(&cfg.Issuer, "issuer", "127.0.0.1:4002", "`address` of the issuer of tokens, likewise")
 	flag.StringVar(&cfg.Data, "data", "", "`folder` that keeps data between runs; default in memory")
 	plan := flag.String("fault", "", "`plan` of what goes wrong, such as "+faults.Full+"; sender:fail(CHAT) is a bug")
+	flag.DurationVar(&cfg.Redelivery, "redelivery", 0, "after which a queue gives out again what a function failed on, in whole seconds; default as on AWS: 3m, and an hour until it is in dead letters")
 	flag.Uint64Var(&cfg.Seed, "seed", 0, "of the faults; default random")
 	flag.BoolVar(&cfg.Meter, "meter", false, "print at the end what the run would have cost on AWS")
 	flag.IntVar(&cfg.Concurrency, "concurrency", 0, "invocations at once in the account: 10 is a fresh account's; default 1,000")
@@ -46,7 +48,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "subwire: -auth is anonymous or jwt")
 		os.Exit(2)
 	}
-	if err := cmp.Or(setTiming(&cfg, *pace), setFaults(&cfg, *plan)); err != nil {
+	if err := cmp.Or(check(cfg), setTiming(&cfg, *pace), setFaults(&cfg, *plan)); err != nil {
 		fmt.Fprintln(os.Stderr, "subwire:", err)
 		os.Exit(2)
 	}
@@ -56,6 +58,17 @@ func main() {
 		fmt.Fprintln(os.Stderr, "subwire:", err)
 		os.Exit(1)
 	}
+}
+
+// check finds numbers with which the cloud would run and do nothing.
+func check(cfg cloud.Config) error {
+	switch {
+	case cfg.Concurrency < 0:
+		return errors.New("-concurrency is 1 at least")
+	case cfg.Redelivery < 0 || cfg.Redelivery%time.Second != 0:
+		return errors.New("-redelivery is in whole seconds")
+	}
+	return nil
 }
 
 // setFaults reads the plan. With faults it chooses the seed, unless there is
