@@ -24,18 +24,7 @@ cd infra
 # CI set, the CDK writes only errors to its error output.
 run() {
 	CI=true "$cdk" "$@" 2>"$errors" && return
-	case $(cat "$errors") in
-	*"subwire:"*) sed -n 's/.*\(subwire: .*\)/\1/p' "$errors" >&2 ;;
-	*"Unable to resolve AWS account"* | *"no credentials"* | *"Could not load credentials"* | *[Cc]"redentials"*"invalid"* | *"security token"* | *"ExpiredToken"*)
-		echo "subwire: no valid AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_REGION" >&2 ;;
-	*"below its minimum value"*)
-		echo "subwire: the account may run too few functions at once to reserve any; deploy with -c small=true, or ask AWS for a higher quota of concurrent executions" >&2 ;;
-	*"QueueDeletedRecently"* | *"60 seconds after deleting a queue"*)
-		echo "subwire: SQS gives a deleted queue's name away after 60 seconds; deploy again in a minute" >&2 ;;
-	*"bootstrap"*)
-		echo "subwire: the CDK was never set up in this account and region; run scripts/deploy.sh bootstrap once" >&2 ;;
-	*) cat "$errors" >&2 ;;
-	esac
+	../scripts/explain.sh "$1" "$errors" >&2
 	exit 1
 }
 
