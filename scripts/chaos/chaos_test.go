@@ -59,8 +59,9 @@ func TestMain(m *testing.M) {
 // not move is noticed long before, see stall.
 const patience = 20 * time.Minute
 
-// postPause is between the posts to one chat that only fill time.
-const postPause = 50 * time.Millisecond
+// postPause is between the posts to one chat that only fill time. In the long
+// form that is much time, and what comes of all posts must be delivered.
+func postPause() time.Duration { return time.Duration(size(250, 50)) * time.Millisecond }
 
 func within(t *testing.T) context.Context {
 	t.Helper()
@@ -119,7 +120,7 @@ func postAll(t *testing.T, h *Harness, chats []string, n int, meanwhile func() e
 	var posters sync.WaitGroup
 	for _, c := range chats {
 		posters.Go(func() {
-			pace := time.NewTicker(postPause)
+			pace := time.NewTicker(postPause())
 			defer pace.Stop()
 			for i := 0; i < n || !closed(over); i++ {
 				if i >= n {

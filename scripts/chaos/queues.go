@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,24 +16,24 @@ import (
 	"subwire/shared/topology"
 )
 
-// count returns how many messages a queue holds: waiting, delayed or being
-// handled.
-func (h *Harness) count(ctx context.Context, q topology.Queue) (n int, err error) {
+// count returns how many messages a queue holds that wait or are being handled,
+// and how many that are delayed.
+func (h *Harness) count(ctx context.Context, q topology.Queue) (n, delayed int, err error) {
 	url := h.cloud.Queues[q.Name]
-	counts := []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages,
-		types.QueueAttributeNameApproximateNumberOfMessagesDelayed, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible}
-	out, err := h.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: counts})
+	counts := map[types.QueueAttributeName]*int{types.QueueAttributeNameApproximateNumberOfMessages: &n,
+		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible: &n, types.QueueAttributeNameApproximateNumberOfMessagesDelayed: &delayed}
+	out, err := h.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: slices.Collect(maps.Keys(counts))})
 	if err != nil {
-		return 0, fmt.Errorf("count %s: %w", q.Name, err)
+		return 0, 0, fmt.Errorf("count %s: %w", q.Name, err)
 	}
-	for _, name := range counts {
+	for name, sum := range counts {
 		k, err := strconv.Atoi(out.Attributes[string(name)])
 		if err != nil {
-			return 0, fmt.Errorf("count %s: %w", q.Name, err)
+			return 0, 0, fmt.Errorf("count %s: %w", q.Name, err)
 		}
-		n += k
+		*sum += k
 	}
-	return n, nil
+	return n, delayed, nil
 }
 
 func deadQueues() []topology.Queue {
@@ -41,23 +42,25 @@ func deadQueues() []topology.Queue {
 
 // DeadLetters returns how many messages all dead-letter queues hold.
 func (h *Harness) DeadLetters(ctx context.Context) (int, error) {
-	return h.total(ctx, deadQueues()...)
+	n, _, err := h.total(ctx, deadQueues()...)
+	return n, err
 }
 
-// waiting returns how many messages are on their way to the sender.
-func (h *Harness) waiting(ctx context.Context) (int, error) {
+// waiting returns how many messages are on their way to the sender, and how
+// many come later: retries are delayed for minutes in the end.
+func (h *Harness) waiting(ctx context.Context) (now, later int, err error) {
 	return h.total(ctx, topology.Fanout, topology.Retries)
 }
 
-func (h *Harness) total(ctx context.Context, queues ...topology.Queue) (n int, err error) {
+func (h *Harness) total(ctx context.Context, queues ...topology.Queue) (n, delayed int, err error) {
 	for _, q := range queues {
-		k, err := h.count(ctx, q)
+		k, d, err := h.count(ctx, q)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		n += k
+		n, delayed = n+k, delayed+d
 	}
-	return n, nil
+	return n, delayed, nil
 }
 
 // Redrive sends what is in dead letters again with the redrive command, which
