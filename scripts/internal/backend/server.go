@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	startLimit = time.Minute            // for a server to answer, on a slow machine
+	startLimit = 3 * time.Minute        // for a server to answer, on a machine with much else to do
 	readyPause = 50 * time.Millisecond  // between two questions whether it does
 	readyLimit = 500 * time.Millisecond // for one answer
 	portTries  = 5                      // ports to try when others take them first
