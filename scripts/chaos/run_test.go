@@ -136,6 +136,7 @@ func TestOrphans(t *testing.T) {
 			connections: map[string]connection{"c": {operations: map[string]string{"1": "red", "2": ""}}},
 			rows:        []row{{"red", "c", "1"}},
 			held:        map[string]bool{},
+			open:        map[string]bool{"c": true},
 		}
 		change(&s)
 		return s
@@ -149,6 +150,7 @@ func TestOrphans(t *testing.T) {
 		"NoSuchOperation": {func(s *snapshot) { delete(s.connections["c"].operations, "1") }, "row of c under red has no connection with operation 1"},
 		"AnotherTopic":    {func(s *snapshot) { s.connections["c"].operations["1"] = "blue" }, "row of c under red"},
 		"NoRow":           {func(s *snapshot) { s.rows = nil }, "operation 1 of connection c has no row under red"},
+		"NoRowNorSocket":  {func(s *snapshot) { s.rows, s.open = nil, nil }, ""},
 		"InterruptedDeletion": {func(s *snapshot) {
 			s.rows, s.connections["c"] = nil, connection{closing: true, operations: map[string]string{"1": "red"}}
 		}, ""},
