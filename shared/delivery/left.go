@@ -34,17 +34,18 @@ var errTimeUp = errors.New("the invocation's time was up")
 // keepLeft queues the targets that could not be served, or parks those that
 // were tried too often. Targets that were not tried at all are left to the
 // message group that the batch came by, where nothing overtakes them: the
-// batch fails. From the queue of retries, which has no order, they go back
-// there, and it counts for no attempt.
+// batch fails. Those that were tried are queued all the same: when the batch
+// comes again, it gets on to others. From the queue of retries, which has no
+// order, untried ones go back there, and it counts for no attempt.
 func (d *round) keepLeft(ctx context.Context) error {
 	untried, left := d.rest(d.untried, d.batch.Attempt), d.rest(d.left, d.batch.Attempt+1)
-	if n := untried.Targets(); n > 0 && d.batch.Attempt == 0 {
-		d.owe(untried)
-		d.owe(left)
-		return fmt.Errorf("deliver event %s to %d more targets: %w", d.batch.Event.ID, n, errTimeUp)
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
 	defer cancel()
+	if n := untried.Targets(); n > 0 && d.batch.Attempt == 0 {
+		d.owe(untried)
+		timeUp := fmt.Errorf("deliver event %s to %d more targets: %w", d.batch.Event.ID, n, errTimeUp)
+		return errors.Join(timeUp, d.keep(ctx, left))
+	}
 	return errors.Join(d.keep(ctx, untried), d.keep(ctx, left))
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"subwire/shared/delivery"
 	"subwire/shared/fanout"
+	"subwire/shared/pubsub"
 )
 
 // What the time did not suffice for comes again by its group, in order.
@@ -42,6 +43,42 @@ func TestWhatWasNotTriedInTimeFailsItsMessage(t *testing.T) {
 			if len(frames) != 3 || !slices.IsSorted(frames) {
 				t.Errorf("%s got %q", id, frames)
 			}
+		}
+	})
+}
+
+// The targets that hang come first, and would take up every invocation.
+func TestABatchThatNoInvocationCanServeGetsOn(t *testing.T) {
+	t.Parallel()
+	const hanging, healthy, invocations = 600, 50, 6
+	synctest.Test(t, func(t *testing.T) {
+		g := &gateway{answer: func(ctx context.Context, id string) error {
+			var n int
+			if fmt.Sscanf(id, "c%d", &n); n < hanging {
+				return after(ctx, 5*time.Second, pubsub.ErrBusy)
+			}
+			return after(ctx, 10*time.Millisecond, nil)
+		}}
+		q := &retries{}
+		s := newGroupSender(g, q)
+		group := [][]string{{message(t, "e1", 0, hanging+healthy)}}
+		for n := 1; ; n++ {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			r := s.DeliverGroups(ctx, group)[0]
+			cancel()
+			if r.Err == nil {
+				break
+			}
+			if n == invocations {
+				t.Fatalf("not done after %d invocations: %v", n, r.Err)
+			}
+		}
+		queued := 0
+		for _, b := range q.batches {
+			queued += b.Targets()
+		}
+		if len(g.frames) != healthy || queued != hanging {
+			t.Errorf("%d got the event, %d are queued", len(g.frames), queued)
 		}
 	})
 }
