@@ -48,7 +48,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "subwire: -auth is anonymous or jwt")
 		os.Exit(2)
 	}
-	if err := cmp.Or(check(cfg), setTiming(&cfg, *pace), setFaults(&cfg, *plan)); err != nil {
+	if err := cmp.Or(check(cfg), setFaults(&cfg, *plan), setTiming(&cfg, *pace)); err != nil {
 		fmt.Fprintln(os.Stderr, "subwire:", err)
 		os.Exit(2)
 	}

@@ -100,7 +100,7 @@ func Refuse(ctx context.Context, g Gateway, connectionID string, why transportws
 // last resort is to close its socket: it connects again, and starts again what
 // it still wants.
 func (s *Session) answer(ctx context.Context, m Message, id string, frame []byte) (waits bool, err error) {
-	err = postUnless(ctx, s.Gateway, m.ConnectionID, closeReserve, frame, func(ctx context.Context) error { return s.succeeded(ctx, m, id) })
+	err = postUnless(ctx, s.Gateway, m.ConnectionID, closeReserve, frame, func(ctx context.Context) error { return s.superseded(ctx, m, id) })
 	switch {
 	case err == nil:
 		return true, nil
@@ -119,10 +119,10 @@ func (s *Session) answer(ctx context.Context, m Message, id string, frame []byte
 // time is for the answer.
 const lookTime = 250 * time.Millisecond
 
-// succeeded returns ErrCompleted when the client has begun another operation with
+// superseded returns ErrCompleted when the client has begun another operation with
 // the id: it has heard the end of this one, though the gateway did not say so,
 // or has ended it. What is posted again now would be taken for the other's.
-func (s *Session) succeeded(ctx context.Context, m Message, id string) error {
+func (s *Session) superseded(ctx context.Context, m Message, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	c, err := s.Connections.Connection(ctx, m.ConnectionID)
