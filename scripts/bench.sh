@@ -43,6 +43,7 @@ figures)
 	figure cold cold "$@"
 	figure subscribe subscribe -rows 1,1000,1000000 # takes minutes, and its counts never differ
 	figure pipeline pipeline -connections 100,500,2000 -rate 2 -duration 20s "$@"
+	figure forecast pipeline -connections 100 -rate 2 -duration 60s -aws
 	figure cost cost -check 1,10,100,1000
 	figure peers peers "$@"
 	figure scale scale -check 100,1000,300,500,2000

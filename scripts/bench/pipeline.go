@@ -11,6 +11,7 @@ import (
 	"subwire/scripts/bench/report"
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/deployment"
+	"subwire/scripts/internal/timing"
 	"subwire/shared/topology"
 )
 
@@ -24,6 +25,7 @@ type pipeline struct {
 	duration    time.Duration
 	size        int // bytes of a message's text
 	patience    time.Duration
+	aws         bool // whether the local cloud takes as long as AWS
 	where       *deployment.Flags
 }
 
@@ -38,6 +40,7 @@ func pipelineCommand() command {
 		flags.DurationVar(&p.duration, "duration", 10*time.Second, "of posting, warm-up not counted")
 		flags.IntVar(&p.size, "text", 100, "`bytes` of a message's text")
 		flags.DurationVar(&p.patience, "patience", 30*time.Second, "without an arrival, after which what is missing is lost")
+		flags.BoolVar(&p.aws, "aws", false, "let the local cloud take as long as AWS, by what is documented or was measured by others")
 		return p.measure
 	}}
 }
@@ -80,9 +83,13 @@ func (p *pipeline) measure(ctx context.Context, seed uint64) (report.Report, err
 	for _, c := range countsOf() {
 		counts.Rows = append(counts.Rows, rowOf(c.label, runs, c.value))
 	}
+	pace := "local"
+	if p.aws {
+		pace = "aws"
+	}
 	return report.Report{
 		Settings: []report.Setting{{Name: "operations", Value: p.operations}, {Name: "chats", Value: p.chats}, {Name: "rate", Value: p.rate},
-			{Name: "duration", Value: p.duration.String()}, {Name: "text", Value: p.size}, {Name: "seed", Value: seed}},
+			{Name: "duration", Value: p.duration.String()}, {Name: "text", Value: p.size}, {Name: "timing", Value: pace}, {Name: "seed", Value: seed}},
 		Tables: []report.Table{latency, counts},
 		Notes: []string{"A latency begins when the message was to be posted, whether or not that was late; the subscribers share the machine with all the rest.",
 			"Lost is what had not arrived when nothing had come for " + p.patience.String() + "."},
@@ -158,8 +165,12 @@ func (p *pipeline) run(ctx context.Context, connections int, seed uint64) (outco
 		httpURL, wsURL = d.HTTPURL, d.WSURL
 	} else {
 		counter = newTally()
-		local, err := cloud.Start(ctx, cloud.Config{Root: p.root, Output: counter, Log: slog.New(invocations{tally: counter}),
-			Settings: map[string]string{topology.InitTimeout.Env: "5m"}}) // however busy the machine is
+		cfg := cloud.Config{Root: p.root, Output: counter, Log: slog.New(invocations{tally: counter}),
+			Settings: map[string]string{topology.InitTimeout.Env: "5m"}} // however busy the machine is
+		if p.aws {
+			cfg.Timing = timing.AWS(seed)
+		}
+		local, err := cloud.Start(ctx, cfg)
 		if err != nil {
 			return outcome{}, err
 		}
