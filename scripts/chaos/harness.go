@@ -76,6 +76,9 @@ const (
 	// How long it takes in all is no matter: the machine may be busy.
 	stall = 2 * time.Minute
 
+	// sweepStall is likewise for what is wrong with the store to stay the same.
+	sweepStall = time.Minute
+
 	// initTimeout is no longer than the default, although the machine may be
 	// busy: the check of the last connection holds up the end. Clients try
 	// again when they were too slow.
@@ -382,14 +385,19 @@ func (h *Harness) Run(ctx context.Context) (Run, error) {
 
 // Sweep posts events until the rows of every chat are those of listeners that
 // are there: whoever left unnoticed is found by a post. It returns what is
-// wrong with the store when it does not come to that.
+// wrong with the store when that has stayed the same for too long; posts and
+// their arrivals are no progress here.
 func (h *Harness) Sweep(ctx context.Context) []string {
 	var problems []string
-	before, chats := "", h.byChat()
+	before, since, chats := "", time.Now(), h.byChat()
 	err := h.await(ctx, "clean tables", func() (bool, error) {
-		if problems = h.sweep(ctx, chats); strings.Join(problems, "") != before {
-			before = strings.Join(problems, "")
-			h.moved()
+		problems = h.sweep(ctx, chats)
+		slices.Sort(problems)
+		if now := strings.Join(problems, ""); now != before {
+			before, since = now, time.Now()
+		}
+		if time.Since(since) > sweepStall {
+			return false, fmt.Errorf("the tables have not become clean for %s", sweepStall)
 		}
 		return len(problems) == 0, nil
 	})
