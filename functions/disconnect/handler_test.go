@@ -43,7 +43,7 @@ const disconnected = `{"requestContext":{"routeKey":"$disconnect","eventType":"D
 func TestDisconnectDeletesTheConnection(t *testing.T) {
 	t.Parallel()
 	h, store, _ := setup(t)
-	for range 2 { // what is gone already is no error
+	for range 2 { // what is gone already is not an error
 		if _, err := invoke(t.Context(), t, h, disconnected); err != nil {
 			t.Fatal(err)
 		}

@@ -133,7 +133,7 @@ func (c *crowd) fail(post int) {
 }
 
 // drain waits until nothing is to come, or nothing has come for so long. What
-// has not come then is lost, which is no error here.
+// has not come then is lost, which is not an error here.
 func (c *crowd) drain(ctx context.Context, patience time.Duration) error {
 	for {
 		c.mu.Lock()

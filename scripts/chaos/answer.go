@@ -7,7 +7,7 @@ import (
 )
 
 // eventID is the id of the event in a payload, or the payload with a word
-// before it, which is no id of anything.
+// before it, which is not an id of anything.
 func eventID(payload []byte) string {
 	var next struct {
 		Data struct{ NewMessage struct{ ID string } }

@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code) // ends the burner's input, and with it the burner
 }
 
-// patience bounds every wait for the pipeline. It is no expectation: what does
+// patience bounds every wait for the pipeline. It is not an expectation: what does
 // not move is noticed long before, see stall.
 const patience = 20 * time.Minute
 

@@ -103,7 +103,7 @@ type end struct {
 	finding bool
 }
 
-// How connections end that were acknowledged, when that alone is no finding.
+// How connections end that were acknowledged, when that alone is not a finding.
 const (
 	endLeft   = "left"
 	endOver   = "over"

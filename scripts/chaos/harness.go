@@ -73,7 +73,7 @@ const (
 	opening    = 25                     // connections that are opened at once to begin with
 
 	// stall is for how long nothing at all may move while something is awaited.
-	// How long it takes in all is no matter: the machine may be busy.
+	// How long it takes in all does not matter: the machine may be busy.
 	stall = 2 * time.Minute
 
 	// sweepStall is likewise for what is wrong with the store to stay the same.

@@ -32,7 +32,7 @@ const (
 	absent = "absent"
 )
 
-// patience bounds every wait. It is no expectation: the machine may be busy.
+// patience bounds every wait. It is not an expectation: the machine may be busy.
 const patience = 60 * time.Second
 
 // site is a running cloud with both releases.

@@ -30,7 +30,7 @@ const (
 	root   = "../.." // of the repository
 	region = "us-east-1"
 
-	// patience bounds every wait. It is no expectation: the machine may be busy.
+	// patience bounds every wait. It is not an expectation: the machine may be busy.
 	patience = 60 * time.Second
 )
 

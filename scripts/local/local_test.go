@@ -25,7 +25,7 @@ import (
 	"subwire/scripts/internal/wsclient"
 )
 
-// patience bounds the wait for another process. It is no expectation.
+// patience bounds the wait for another process. It is not an expectation.
 const patience = 60 * time.Second
 
 var binary string // of this command

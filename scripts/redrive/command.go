@@ -216,7 +216,7 @@ func (t *tool) send(ctx context.Context, o options) (int, error) {
 	w := t.walk(q, all, pageSize*s.pause)
 	err = w.each(ctx, func(l letter) (verdict, error) { return s.visit(ctx, l) })
 	_ = bar.Exit()
-	if errors.Is(err, context.Canceled) { // a Ctrl-C, which is no error: a further run goes on
+	if errors.Is(err, context.Canceled) { // a Ctrl-C, which is not an error: a further run goes on
 		s.tally.more, err = true, nil
 	}
 	if !o.yes && q.fifo && len(w.seen) < all { // behind the first ten of a group

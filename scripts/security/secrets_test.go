@@ -169,7 +169,7 @@ func (r *run) request(t *testing.T, bearer, body string) string {
 	return string(answer)
 }
 
-// putNonsense writes an item that is no message, as only a fault could.
+// putNonsense writes an item that is not a message, as only a fault could.
 func (r *run) putNonsense(t *testing.T) {
 	t.Helper()
 	table := r.Tables[topology.Messages.Name]

@@ -101,7 +101,7 @@ func (c *Client) post(ctx context.Context, connectionID string, frame []byte) er
 }
 
 // Delete closes the socket; the client sees code 1000 and no reason. One that
-// is gone is no error. Errors: pubsub.ErrBusy, as of Post; the error of ctx when
+// is gone is not an error. Errors: pubsub.ErrBusy, as of Post; the error of ctx when
 // that ended first.
 func (c *Client) Delete(ctx context.Context, connectionID string) error {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)

@@ -120,7 +120,7 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 	}
 }
 
-// A connection that the server closed while it was idle is no reason to be
+// A connection that the server closed while it was idle is not a reason to be
 // busy; one that breaks while it is new is.
 func TestAConnectionThatWasClosedIsReplaced(t *testing.T) {
 	t.Parallel()

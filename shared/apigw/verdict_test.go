@@ -127,7 +127,7 @@ func TestEveryAnswerHasItsVerdict(t *testing.T) {
 }
 
 // answerAsAsked answers with the status and the body that the connection id of
-// the request names. After what is no final answer it hangs up.
+// the request names. After what is not a final answer it hangs up.
 func answerAsAsked(posts *atomic.Int32) func(net.Conn) {
 	return func(conn net.Conn) {
 		for r := bufio.NewReader(conn); ; {
@@ -257,7 +257,7 @@ func trusting(t *testing.T, url string, config *tls.Config) *Client {
 	return c
 }
 
-// What a server writes on an idle connection is no answer to the next post:
+// What a server writes on an idle connection is not an answer to the next post:
 // that goes over another connection, and the gateway has it.
 func TestAnAnswerThatNobodyAskedForIsNotBelieved(t *testing.T) {
 	t.Parallel()

@@ -126,7 +126,7 @@ type Report struct {
 	Skipped   int // served when this process had the batch before, or their operation had ended
 }
 
-// Deliver brings an encoded batch to all of its targets. What is no batch is
+// Deliver brings an encoded batch to all of its targets. What is not a batch is
 // parked. An error means that some targets could neither be served nor kept, or
 // that ctx ended before they were tried: deliver the message again. Delivery is
 // at least once.
@@ -140,7 +140,7 @@ func (s *Sender) Deliver(ctx context.Context, body []byte) (Report, error) {
 
 // pending is one batch on its way.
 type pending struct {
-	round  *round        // nil for what is no batch
+	round  *round        // nil for what is not a batch
 	done   chan struct{} // closed when what follows is known
 	report Report
 	err    error

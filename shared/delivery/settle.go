@@ -57,8 +57,8 @@ func (d *round) try(t fanout.Target, a *answer) error {
 // is to be told that it has ended may hear of it later.
 const lookTime = 250 * time.Millisecond
 
-// stillRuns looks whether the target's operation runs, before it is told that
-// it has ended: a later one with the same id must not be told so. errEnded: it
+// stillRuns looks whether the target's operation runs, before a frame says that
+// it has ended: a later one with the same id must not hear that. errEnded: it
 // does not; pubsub.ErrGone: nor does its connection exist.
 func (d *round) stillRuns(t fanout.Target) error {
 	ctx, cancel := context.WithTimeout(d.window.posting, lookTime)

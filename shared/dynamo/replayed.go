@@ -17,7 +17,7 @@ import (
 // same time; else it starts again. Minutes only ascend, as a late call must not
 // go back to an old one, and so the loop ends. By the token, an attempt whose
 // answer was lost is recognised; if others have counted since, it counts twice,
-// which is no harm to a bound.
+// which does no harm to a bound.
 func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error {
 	if n > max {
 		return pubsub.ErrReplayLimit

@@ -109,7 +109,7 @@ func (s *Store) deleteRows(ctx context.Context, connectionID string, operations 
 				Key: rowKey(running.Topic, connectionID, id)}})
 		}
 	}
-	// A row that is gone already is no error, so a repeated call may start again.
+	// A row that is gone already is not an error, so a repeated call may start again.
 	for batch := range slices.Chunk(rows, batchRows) {
 		left := map[string][]types.WriteRequest{s.tables.Subscriptions: batch}
 		err := retry(ctx, func(ctx context.Context) error {

@@ -34,7 +34,7 @@ var ErrNewer = errors.New("fan-out batch of a newer release")
 //   - Members are only added. A reader passes over one that it does not know; one
 //     that is missing means what it meant before there was such a member.
 //
-// A version that is newer all the same is no garbage: it is ErrNewer, and waits
+// A version that is newer all the same is not garbage: it is ErrNewer, and waits
 // in the queue for the newer sender. Older versions stay readable for ever, as
 // queues may still hold them.
 const (

@@ -35,7 +35,7 @@ type Store interface {
 	Hold(ctx context.Context, c Connection, max int) error
 
 	// Release ends the counting of a connection that was held for c.Holder. One
-	// that is not counted is no error.
+	// that is not counted is not an error.
 	Release(ctx context.Context, c Connection) error
 
 	// PutSubscription begins an operation that the client sent at the given
@@ -51,7 +51,7 @@ type Store interface {
 
 	// ActivateSubscription lists s under its topic. The operation runs since
 	// the given time, without a topic until now; it keeps its id. Done already
-	// is no error. Errors: ErrGone; ErrCompleted when it does not run any more, or
+	// is not an error. Errors: ErrGone; ErrCompleted when it does not run any more, or
 	// has another topic.
 	ActivateSubscription(ctx context.Context, s Subscription, op Operation, at time.Time) error
 
@@ -59,12 +59,12 @@ type Store interface {
 	// time, and reports whether it was running: of many calls one does, or more
 	// when answers were lost. When it was not, the id is remembered with the
 	// time, so that an overtaken PutSubscription from before fails with
-	// ErrCompleted. A connection that is gone is no error.
+	// ErrCompleted. A connection that is gone is not an error.
 	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
 
 	// Unlist deletes the row of s under its topic, unless a later operation with
 	// the same id has taken it. It is for rows whose connection is gone: an
-	// operation that runs is ended by DeleteSubscription. A missing row is no error.
+	// operation that runs is ended by DeleteSubscription. A missing row is not an error.
 	Unlist(ctx context.Context, s Subscription) error
 
 	// CountReplayed adds n to the events that were replayed to the connection in
@@ -73,7 +73,7 @@ type Store interface {
 	CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error
 
 	// DeleteConnection deletes the connection and all of its subscriptions.
-	// It costs only what the connection owns. One that is gone is no error.
+	// It costs only what the connection owns. One that is gone is not an error.
 	DeleteConnection(ctx context.Context, id string) error
 
 	// DeleteUnacknowledged deletes the connection unless it is acknowledged,

@@ -314,7 +314,7 @@ func TestAnIDUsedAgainIsNotEndedByItsPredecessor(t *testing.T) {
 }
 
 // A client that cannot be told for as long as an invocation lasts must not wait
-// for ever: its socket is closed, and it connects again. A pong is no reason.
+// for ever: its socket is closed, and it connects again. A pong is not a reason.
 func TestAClientThatCannotBeToldIsClosed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -49,7 +49,7 @@ type Replays interface {
 
 // Gateway posts to a connection and ends it. Post tells pubsub.ErrGone and
 // pubsub.ErrTooLarge apart, and may be tried again after any other error;
-// deleting what is gone is no error.
+// deleting what is gone is not an error.
 type Gateway interface {
 	Post(ctx context.Context, connectionID string, frame []byte) error
 	Delete(ctx context.Context, connectionID string) error

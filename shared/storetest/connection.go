@@ -119,7 +119,7 @@ var deleteConnectionTests = []test{
 		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, pubsub.Acknowledgement{}, base), pubsub.ErrGone)
 		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription(nil))
 	}},
-	{"of one that is gone or expired is no error", func(t *testing.T, s Store) {
+	{"of one that is gone or expired is not an error", func(t *testing.T, s Store) {
 		c := newConnection()
 		check(t, "first", s.DeleteConnection(t.Context(), c.ID), nil)
 		c.Expires = time.Now().Add(-time.Second)

@@ -134,7 +134,7 @@ var releaseTests = []test{
 		release(t, s, c[0])
 		hold(t, s, c[1], 1, nil)
 	}},
-	{"of one that is not counted is no error", func(t *testing.T, s Store) {
+	{"of one that is not counted is not an error", func(t *testing.T, s Store) {
 		c := holding(2)
 		release(t, s, c[0]) // the holder is unknown
 		c[1].Holder = ""

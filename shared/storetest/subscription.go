@@ -257,7 +257,7 @@ var deleteTests = []test{
 			check(t, "PutSubscription", subscribe(t, s, one, base), pubsub.ErrCompleted)
 		}
 	}},
-	{"of a connection that is gone is no error", func(t *testing.T, s Store) {
+	{"of a connection that is gone is not an error", func(t *testing.T, s Store) {
 		c := newConnection()
 		complete(t, s, sub(c, "1", ""), base, false)
 		_, err := s.Connection(t.Context(), c.ID)

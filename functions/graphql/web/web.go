@@ -39,7 +39,7 @@ var types = map[string]string{
 }
 
 // file returns the response with a built file, still in gzip form if the
-// client takes that. A file that is not there is no error: ok is false.
+// client takes that. A file that is not there is not an error: ok is false.
 func file(files fs.FS, name, acceptEncoding string) (r Response, ok bool, err error) {
 	body, err := fs.ReadFile(files, name+".gz")
 	if err != nil {

@@ -105,7 +105,7 @@ func (l lane) gather(waiting []record) []record {
 }
 
 // handle brings every record of b to the function or to the destination, or
-// returns because ctx ended. To be throttled is no retry: before an invocation
+// returns because ctx ended. To be throttled is not a retry: before an invocation
 // only the records' age counts ("Retaining discarded records for a DynamoDB
 // event source in Lambda").
 func (l lane) handle(ctx context.Context, b batch) {

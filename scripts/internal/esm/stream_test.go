@@ -116,7 +116,7 @@ func TestStreamFailures(t *testing.T) {
 			[]string{"1 2 3 4", "1 2", "3 4", "3", "3", "3", "4"}, []string{"3-3 (1) RetryAttemptsExhausted"}},
 		"bisect splits where the report says": {reports, true, 2,
 			[]string{"1 2 3 4", "3 4", "3", "3", "3", "4"}, []string{"3-3 (1) RetryAttemptsExhausted"}},
-		"a split is no retry": {reports, true, 0,
+		"a split is not a retry": {reports, true, 0,
 			[]string{"1 2 3 4", "3 4", "3", "4"}, []string{"3-3 (1) RetryAttemptsExhausted"}},
 		"bisect halves and goes on": {once(nil, broken), true, 2, []string{"1 2 3 4", "1 2", "3 4"}, nil},
 	}

@@ -56,7 +56,7 @@ func (e *RefusedError) Error() string {
 }
 
 // GatewayError is what API Gateway sends in place of an answer when it could
-// not have a message handled. It is no message of the protocol, so a client
+// not have a message handled. It is not a message of the protocol, so a client
 // closes its connection for it, as graphql-ws does.
 type GatewayError struct{ Message string }
 
