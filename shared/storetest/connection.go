@@ -42,7 +42,7 @@ var connectionTests = []test{
 	}},
 	{"is acknowledged with viewer, init payload, expiry and holder", acknowledgedWith(pubsub.Acknowledgement{
 		Viewer: pubsub.Viewer{ID: "ü", Claims: `{"chats_read":["1"]}`}, Init: json.RawMessage(`{"lang":"ü","n":1}`),
-		Expires: time.Now().Add(time.Minute).Truncate(time.Second), Holder: "viewer/1"})},
+		Expires: time.Now().Add(24 * time.Hour).Truncate(time.Second), Holder: "viewer/1"})},
 	{"is acknowledged with nothing", acknowledgedWith(pubsub.Acknowledgement{})},
 	{"is gone when its acknowledgement expires", func(t *testing.T, s Store) {
 		c := newConnection()
