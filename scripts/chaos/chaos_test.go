@@ -285,10 +285,10 @@ func TestNothingIsLostOrParkedInAnOutage(t *testing.T) {
 func TestAReconnectStormStartsEverySubscription(t *testing.T) {
 	rounds(t, time.Minute, func(t *testing.T, seed uint64) {
 		const chatCount = 30
-		h := start(t, Setup{Seed: seed, Chats: chatCount, Clients: size(30, 6), Listens: chatCount, Redelivery: time.Second,
+		h := start(t, Setup{Seed: seed, Chats: chatCount, Clients: size(12, 6), Listens: chatCount, Redelivery: time.Second,
 			Settings: map[string]string{topology.MaxConnections.Env: "1000"}})
 		storms := func() error {
-			for range size(5, 2) {
+			for range size(3, 2) {
 				if err := h.Storm(within(t)); err != nil {
 					return err
 				}
