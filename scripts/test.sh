@@ -32,4 +32,9 @@ scripts/allocs.sh
 # withbackend starts for them.
 step "race detector, with DynamoDB Local and ElasticMQ"
 (cd shared && go run ../scripts/withbackend go test -race ./...)
-(cd scripts && GOWORK=off go test -race -timeout 20m ./...)
+(cd scripts && GOWORK=off go test -race -timeout 20m $(GOWORK=off go list ./... | grep -v /chaos))
+
+# By itself and without the race detector: the emulators are in its process, and
+# ten times slower they would be what is tested.
+step "faults at random"
+(cd scripts && GOWORK=off go test -timeout 20m ./chaos)
