@@ -296,7 +296,7 @@ func TestAReconnectStormStartsEverySubscription(t *testing.T) {
 			return nil
 		}
 		failed := postAll(t, h, chats(size(10, 4)), size(20, 4), storms)
-		settle(t, h, failed, 0)
+		settle(t, h, failed, 0.02) // a post that is cut off may have arrived
 		waitFor(t, h, "the counts of cut connections to be gone", func(Run) bool {
 			n, err := h.Counted(within(t))
 			return err == nil && n == len(h.clients)
