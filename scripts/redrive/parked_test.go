@@ -13,7 +13,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// chatRecord is the record of a message with so many bytes of text.
+// chatRecord is the record of a message whose text has that many bytes.
 func chatRecord(chat, id string, text int) string {
 	return `{"eventName":"INSERT","dynamodb":{"SequenceNumber":"7","NewImage":{"chatId":{"S":"` + chat + `"},"id":{"S":"` + id +
 		`"},"content":{"S":"` + strings.Repeat("x", text) + `"},"senderName":{"S":"Ada"},"createdAt":{"N":"1795521600000"}}}}`

@@ -171,7 +171,7 @@ func (s *Store) look(ctx context.Context, sub pubsub.Subscription, running runni
 }
 
 // operationState reads what the connection knows of one operation id. The
-// item's ID is "" when there is no connection.
+// item has no ID when there is no connection.
 func (s *Store) operationState(ctx context.Context, connectionID, operationID string) (connectionItem, error) {
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID), ConsistentRead: aws.Bool(true),

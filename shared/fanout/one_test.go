@@ -54,7 +54,7 @@ func TestOneSubscriptionCannotFailAnEvent(t *testing.T) {
 		t.Errorf("who gets the event differs:\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"grows", "d"}, told); diff != "" {
-		t.Errorf("who is told to be too large differs:\n%s", diff)
+		t.Errorf("the connections that get an error for size differ:\n%s", diff)
 	}
 }
 
