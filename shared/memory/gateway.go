@@ -56,7 +56,10 @@ func (g *Gateway) Post(ctx context.Context, connectionID string, frame []byte) e
 }
 
 // Delete closes a socket.
-func (g *Gateway) Delete(_ context.Context, connectionID string) error {
+func (g *Gateway) Delete(ctx context.Context, connectionID string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.open, connectionID)

@@ -60,15 +60,25 @@ func (s *Session) resume(ctx context.Context, m Message, sub pubsub.Subscription
 	case errors.Is(err, pubsub.ErrTooLarge):
 		err = tooLarge()
 	}
-	if !r.listed.IsZero() { // from here to the answer, or to the end of the socket, there is a hole
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, r.listed.Add(pubsub.SettleTime))
-		defer cancel()
+	if r.listed.IsZero() {
+		return s.takeBack(ctx, m, sub.OperationID, err)
 	}
-	if !s.end(ctx, m, sub.OperationID) {
+	// From here to the answer, or to the end of the socket, there is a hole.
+	hole, cancel := context.WithDeadline(ctx, r.listed.Add(pubsub.SettleTime))
+	defer cancel()
+	err = s.takeBack(hole, m, sub.OperationID, err)
+	if err != nil { // the client was not told; its socket may be open, and the invocation has time to close it
+		err = errors.Join(err, s.forget(ctx, m.ConnectionID))
+	}
+	return err
+}
+
+// takeBack ends a resumed subscription and tells the client why.
+func (s *Session) takeBack(ctx context.Context, m Message, id string, why error) error {
+	if !s.end(ctx, m, id) {
 		return nil
 	}
-	return s.fail(ctx, m, sub.OperationID, err)
+	return s.fail(ctx, m, id, why)
 }
 
 // replay is one subscription that is being resumed.

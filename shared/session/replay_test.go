@@ -461,3 +461,48 @@ func TestAReplayThatTakesTooLongEndsWithAnError(t *testing.T) {
 		})
 	}
 }
+
+// Nothing answers for longer than a resumed subscription may take. Its client
+// can be told no more, but the invocation still has time to close the socket:
+// left open, the client would wait for ever.
+func TestAReplayThatCannotBeTakenBackInTimeEndsTheSocket(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &history{log: events(1, 5)}
+		b := resumable(t, h)
+		mended := time.Now().Add(pubsub.SettleTime + 2*time.Second)
+		broken := func() bool { return h.reads > 0 && time.Now().Before(mended) }
+		b.store.Fault = func(method string) memory.Fault {
+			if broken() && method != "CountReplayed" {
+				return memory.NotApplied
+			}
+			return memory.NoFault
+		}
+		b.gateway.Fault = func(_ string, frame []byte) (bool, error) {
+			if broken() && !strings.Contains(string(frame), `"next"`) {
+				return false, pubsub.ErrBusy
+			}
+			return true, nil
+		}
+		b.Gateway = mendedAt{b.gateway, mended}
+		if err := b.invoke(t, subscribe("1", "x")); err == nil {
+			t.Error("nothing for the log")
+		}
+		if open, c := b.gateway.Sockets(), b.store.Contents(); len(open)+len(c.Connections)+len(c.Subscriptions) > 0 {
+			t.Errorf("left open: %v; stored: %+v", open, c)
+		}
+	})
+}
+
+// mendedAt is a gateway that closes no socket before a time.
+type mendedAt struct {
+	*memory.Gateway
+	at time.Time
+}
+
+func (g mendedAt) Delete(ctx context.Context, id string) error {
+	if time.Now().Before(g.at) {
+		return pubsub.ErrBusy
+	}
+	return g.Gateway.Delete(ctx, id)
+}
