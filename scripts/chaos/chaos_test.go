@@ -56,8 +56,9 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait for the pipeline. It is not an expectation: what does
-// not move is noticed long before, see stall.
-const patience = 20 * time.Minute
+// not move is noticed long before, see stall. It ends before the test's own
+// time-out, which would tell nothing of what is awaited.
+func patience() time.Duration { return time.Duration(size(20, 8)) * time.Minute }
 
 // postPause is between the posts to one chat that only fill time. In the long
 // form that is much time, and what comes of all posts must be delivered.
@@ -65,7 +66,7 @@ func postPause() time.Duration { return time.Duration(size(250, 50)) * time.Mill
 
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience())
 	t.Cleanup(cancel)
 	return ctx
 }
