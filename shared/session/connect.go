@@ -54,7 +54,7 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 		conn.Holder = addressHolder(h.Address)
 		defer func() {
 			if status != http.StatusOK && status != http.StatusTooManyRequests { // nothing else would end the counting
-				err = errors.Join(err, release(ctx, c.Connections, conn))
+				err = errors.Join(err, release(ctx, c.Connections, c.Checks, conn))
 			}
 		}()
 		err := again(ctx, closeReserve, func(ctx context.Context) error { return c.Connections.Hold(ctx, conn, c.MaxPerAddress) })
@@ -88,17 +88,33 @@ func (c Connector) store(ctx context.Context, conn pubsub.Connection) error {
 	return nil
 }
 
-// releaseTime bounds a release, which happens also when ctx has ended.
+// releaseTime bounds a release and the queueing of its check, which happen also
+// when ctx has ended.
 const releaseTime = 400 * time.Millisecond
 
-// release ends the counting of a connection that came to nothing.
-func release(ctx context.Context, h Holders, c pubsub.Connection) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
-	defer cancel()
-	if err := again(ctx, 0, func(ctx context.Context) error { return h.Release(ctx, c) }); err != nil {
-		return fmt.Errorf("release connection: %w", err)
+// releaseCheck is after which a release is looked at again: a count whose outcome
+// was not known may be applied after it.
+const releaseCheck = 15 * time.Second
+
+// release ends the counting of a connection that came to nothing, at once and
+// again by a check. Only when both fail is it counted until its time is up.
+func release(ctx context.Context, h Holders, checks Checks, c pubsub.Connection) error {
+	ctx = context.WithoutCancel(ctx)
+	released := briefly(ctx, func(ctx context.Context) error { return h.Release(ctx, c) })
+	queued := briefly(ctx, func(ctx context.Context) error {
+		return sendCheck(ctx, checks, check{ConnectionID: c.ID, Expires: c.Expires.Unix(), Holder: c.Holder}, releaseCheck)
+	})
+	if released != nil {
+		released = fmt.Errorf("release connection: %w", released)
 	}
-	return nil
+	return errors.Join(released, queued)
+}
+
+// briefly is again within the releaseTime.
+func briefly(ctx context.Context, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, releaseTime)
+	defer cancel()
+	return again(ctx, 0, do)
 }
 
 // welcomes reports whether a page of the origin may connect. A browser cannot

@@ -17,10 +17,12 @@ type Checks interface {
 }
 
 // check is a queued question about a connection: whether its time is up, or,
-// without a time, whether it was initialised.
+// without a time, whether it was initialised; with a holder, whether it is
+// counted for that one and should not be.
 type check struct {
 	ConnectionID string `json:"connectionId"`
 	Expires      int64  `json:"expires,omitempty"` // Unix seconds
+	Holder       string `json:"holder,omitempty"`
 }
 
 const (
@@ -46,7 +48,7 @@ func sendCheck(ctx context.Context, queue Checks, c check, delay time.Duration) 
 
 // sendExpiryCheck has the connection looked at when its time is up.
 func sendExpiryCheck(ctx context.Context, queue Checks, connectionID string, expires time.Time) error {
-	return sendCheck(ctx, queue, check{connectionID, expires.Unix()}, time.Until(expires)+checkMargin)
+	return sendCheck(ctx, queue, check{ConnectionID: connectionID, Expires: expires.Unix()}, time.Until(expires)+checkMargin)
 }
 
 // Disconnector ends connections.
@@ -55,6 +57,7 @@ type Disconnector struct {
 		Connection(ctx context.Context, id string) (pubsub.Connection, error)
 		DeleteConnection(ctx context.Context, id string) error
 		DeleteUnacknowledged(ctx context.Context, id string) (bool, error)
+		Release(ctx context.Context, c pubsub.Connection) error
 	}
 	Gateway Gateway
 	Checks  Checks
@@ -70,8 +73,10 @@ func (d Disconnector) Disconnect(ctx context.Context, connectionID string) error
 }
 
 // Check ends the connection of a queued check if it is still not initialised,
-// or if its time is up. One whose time is to come is queued again. After an
-// error the check must be done again; it goes on trying until ctx ends.
+// or if its time is up. One whose time is to come is queued again. With a holder
+// it ends the counting for that one, unless the connection is there and is
+// counted rightly. After an error the check must be done again; it goes on
+// trying until ctx ends.
 func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	var c check
 	if err := json.Unmarshal(body, &c); err != nil {
@@ -79,7 +84,10 @@ func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	}
 	ctx, cancel := within(ctx, returnReserve)
 	defer cancel()
-	if c.Expires != 0 {
+	switch {
+	case c.Holder != "":
+		return d.checkCounted(ctx, c)
+	case c.Expires != 0:
 		return d.checkExpiry(ctx, c)
 	}
 	var absent bool
@@ -96,6 +104,25 @@ func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	// The socket is closed also when the connection was absent before: this may
 	// be the second try of a check whose first could not reach the gateway.
 	return Refuse(ctx, d.Gateway, c.ConnectionID, transportws.ConnectionInitialisationTimeout())
+}
+
+// checkCounted ends the counting of a connection that came to nothing. One that
+// is stored with its holder is released when it is deleted.
+func (d Disconnector) checkCounted(ctx context.Context, c check) error {
+	return again(ctx, reserve, func(ctx context.Context) error {
+		stored, err := d.Connections.Connection(ctx, c.ConnectionID)
+		switch {
+		case err == nil && stored.Holder == c.Holder:
+			return nil
+		case err != nil && !errors.Is(err, pubsub.ErrGone):
+			return fmt.Errorf("load connection: %w", err)
+		}
+		counted := pubsub.Connection{ID: c.ConnectionID, Holder: c.Holder, Expires: time.Unix(c.Expires, 0)}
+		if err := d.Connections.Release(ctx, counted); err != nil {
+			return fmt.Errorf("release connection: %w", err)
+		}
+		return nil
+	})
 }
 
 func (d Disconnector) checkExpiry(ctx context.Context, c check) error {

@@ -115,11 +115,10 @@ func (s *Session) hold(ctx context.Context, c pubsub.Connection) error {
 	}
 }
 
-// release ends the counting of a connection that was not accepted. What it
-// cannot release is counted until its time is up.
+// release ends the counting of a connection that was not accepted.
 func (s *Session) release(ctx context.Context, c pubsub.Connection) {
-	if err := release(ctx, s.Connections, c); err != nil {
-		s.Log.Error("connection still counted", "connection", c.ID, "error", err)
+	if err := release(ctx, s.Connections, s.Checks, c); err != nil {
+		s.Log.Error("connection may still be counted", "connection", c.ID, "error", err)
 	}
 }
 

@@ -71,6 +71,70 @@ func TestARefusedHandshakeIsNotCounted(t *testing.T) {
 	}
 }
 
+// What a handshake cannot release, or what is counted only after the release,
+// is released by its check. A connection that is there stays counted.
+func TestACheckReleasesWhatIsStillCounted(t *testing.T) {
+	t.Parallel()
+	for kind, fault := range faults {
+		for name, tc := range map[string]struct {
+			released bool // at once
+			late     bool // it is counted after the release
+			exists   bool // the connection is stored after all
+			free     bool
+		}{
+			"NotReleased":  {free: true},
+			"CountedLate":  {released: true, late: true, free: true},
+			"IsThere":      {exists: true},
+			"IsThereAgain": {released: true, late: true, exists: true},
+		} {
+			t.Run(name+kind, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					store, queue := memory.New(), &checks{}
+					store.Fault = func(m string) memory.Fault {
+						return map[bool]memory.Fault{true: memory.NotApplied}[m == "PutConnection" || m == "Release" && !tc.released]
+					}
+					c := session.Connector{Connections: store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: 1,
+						InitTimeout: 10 * time.Second, TTL: time.Hour}
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					defer cancel()
+					h := session.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"}
+					if status, err := c.Connect(ctx, h); status != http.StatusInternalServerError || err == nil {
+						t.Fatalf("got %d, %v", status, err)
+					}
+					store.Fault = nil
+					const holder = "address/192.0.2.1/32"
+					conn := pubsub.Connection{ID: "c", Holder: holder, ConnectedAt: h.At, InitDeadline: h.At.Add(10 * time.Second), Expires: h.At.Add(c.TTL)}
+					if tc.late {
+						if err := store.Hold(t.Context(), conn, 1); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if tc.exists {
+						if err := store.PutConnection(t.Context(), conn); err != nil {
+							t.Fatal(err)
+						}
+					}
+					failures := 3 // of either call
+					store.Fault = func(m string) memory.Fault {
+						if failures--; failures >= 0 {
+							return fault
+						}
+						return memory.NoFault
+					}
+					d := session.Disconnector{Connections: store, Gateway: &memory.Gateway{}, Checks: queue}
+					if err := d.Check(t.Context(), queue.bodies[len(queue.bodies)-1]); err != nil {
+						t.Error(err)
+					}
+					if got := isFree(t, store, holder); got != tc.free {
+						t.Errorf("its address is free: %v", got)
+					}
+				})
+			})
+		}
+	}
+}
+
 // The count is released also when there is no time left for anything.
 func TestAHandshakeThatIsCutShortIsNotCounted(t *testing.T) {
 	t.Parallel()
