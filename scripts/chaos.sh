@@ -4,6 +4,7 @@
 #   chaos.sh                                        all
 #   chaos.sh -run Killed -chaos.seed 7              one round again
 #   chaos.sh -busy                                  all, while another process keeps a core busy
+#   chaos.sh -chaos.log FOLDER                      and what the functions log, a file for each round
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh

@@ -23,6 +23,7 @@ var (
 	long   = flag.Bool("chaos.long", false, "run every scenario in full size, again and again for its share of ten minutes")
 	busy   = flag.Bool("chaos.busy", false, "keep a core busy with another process meanwhile")
 	repeat = flag.Uint64("chaos.seed", 0, "`seed` of a run to repeat, once")
+	logs   = flag.String("chaos.log", "", "`folder` for the cloud's output, a file for each round")
 )
 
 // redrive is the command, built.
@@ -104,6 +105,14 @@ func start(t *testing.T, s Setup) *Harness {
 		t.Skip("starts servers")
 	}
 	s.Root = "../.."
+	if *logs != "" {
+		file, err := os.Create(filepath.Join(*logs, strings.ReplaceAll(t.Name(), "/", ".")+".log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { file.Close() })
+		s.Log = file
+	}
 	h, err := Start(within(t), s)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -35,6 +36,8 @@ type Setup struct {
 	Clients  int // each listens to Listens chats and stays
 	Guests   int // clients that leave after a few events, and come back
 	Listens  int // chats per client; default 1
+
+	Log io.Writer // gets the output of the cloud; nil for nowhere
 
 	// Redelivery is after which what a function failed on is received again.
 	Redelivery time.Duration
@@ -98,7 +101,7 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	settings := map[string]string{topology.InitTimeout.Env: initTimeout, topology.InitMembers.Env: "name"}
 	maps.Copy(settings, s.Settings)
 	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, Data: s.Data, Faults: plan, Seed: s.Seed,
-		Redelivery: s.Redelivery, Output: &lines{line: h.log}, Settings: settings, Limits: s.Limits})
+		Redelivery: s.Redelivery, Output: &lines{line: h.log, to: s.Log}, Settings: settings, Limits: s.Limits})
 	if err != nil {
 		return nil, err
 	}
@@ -251,11 +254,17 @@ func (h *Harness) log(line string) {
 	h.retried[entry.Event] += entry.Outcome.Retried
 }
 
-// lines calls line with each whole line that is written. The cloud writes
-// whole lines, one at a time.
-type lines struct{ line func(string) }
+// lines calls line with each whole line that is written, and passes it on. The
+// cloud writes whole lines, one at a time.
+type lines struct {
+	line func(string)
+	to   io.Writer // nil for nowhere
+}
 
 func (l *lines) Write(p []byte) (int, error) {
+	if l.to != nil {
+		fmt.Fprintf(l.to, "%s %s", time.Now().Format("15:04:05.000"), p)
+	}
 	for line := range bytes.Lines(p) {
 		l.line(string(bytes.TrimSpace(line)))
 	}
