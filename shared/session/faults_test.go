@@ -313,7 +313,7 @@ func TestAnIDUsedAgainIsNotEndedByItsPredecessor(t *testing.T) {
 	}
 }
 
-// A client that cannot be told for as long as an invocation lasts must not wait
+// A client that cannot be told while an invocation lasts must not wait
 // for ever: its socket is closed, and it connects again. A pong is not a reason.
 func TestAClientThatCannotBeToldIsClosed(t *testing.T) {
 	t.Parallel()

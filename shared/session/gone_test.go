@@ -23,8 +23,8 @@ func (o *once) Post(ctx context.Context, id string, frame []byte) error {
 	return o.Gateway.Post(ctx, id, frame)
 }
 
-// A connection that is called gone is looked at again, and what there is no time
-// for does not count as a second look.
+// A connection that is called gone is looked at again. A second look that time
+// did not allow does not count as one.
 func TestNoTimeToLookAgainEndsNoConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

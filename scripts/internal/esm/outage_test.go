@@ -11,7 +11,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// With the mapping that is deployed, an outage of what the stream function
+// With the mapping that is deployed, but for bisecting, an outage of what the stream function
 // needs parks nothing, whether the function reports each record or dies, and
 // everything is handled when it is over. Hours later a record is given up.
 func TestAnOutageParksNothing(t *testing.T) {
