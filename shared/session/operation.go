@@ -86,10 +86,10 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 
 // end frees the operation id and reports whether the operation was running. A
 // failure is logged and counts as running, also one that another try made good,
-// as it may have been the one that freed the id: what is left behind goes with
-// the connection, and the client is better served with an answer too many.
-func (s *Session) end(ctx context.Context, m Message, id string) bool {
-	running, failed := false, false
+// as it may have been the one that freed the id: the client is better served with
+// an answer too many. What has not ended goes with the connection.
+func (s *Session) end(ctx context.Context, m Message, id string) (running, ended bool) {
+	failed := false
 	err := again(ctx, answerReserve, func(ctx context.Context) (err error) {
 		running, err = s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.At)
 		failed = failed || err != nil
@@ -98,14 +98,14 @@ func (s *Session) end(ctx context.Context, m Message, id string) bool {
 	if err != nil {
 		s.Log.Error("operation not ended", "connection", m.ConnectionID, "error", err)
 	}
-	return running || failed
+	return running || failed, err == nil
 }
 
 // run executes a query or mutation and answers with next and complete, unless
 // the client has completed the operation meanwhile.
 func (s *Session) run(ctx context.Context, m Message, id string, x pubsub.Executable) error {
 	payload, err := runWithin(ctx, x)
-	if !s.end(ctx, m, id) {
+	if running, _ := s.end(ctx, m, id); !running {
 		return nil
 	}
 	if err != nil {

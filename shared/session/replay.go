@@ -61,24 +61,30 @@ func (s *Session) resume(ctx context.Context, m Message, sub pubsub.Subscription
 		err = tooLarge()
 	}
 	if r.listed.IsZero() {
-		return s.takeBack(ctx, m, sub.OperationID, err)
+		_, err = s.takeBack(ctx, m, sub.OperationID, err)
+		return err
 	}
 	// From here to the answer, or to the end of the socket, there is a hole.
 	hole, cancel := context.WithDeadline(ctx, r.listed.Add(pubsub.SettleTime))
 	defer cancel()
-	err = s.takeBack(hole, m, sub.OperationID, err)
-	if err != nil { // the client was not told; its socket may be open, and the invocation has time to close it
-		err = errors.Join(err, s.forget(ctx, m.ConnectionID))
+	ended, err := s.takeBack(hole, m, sub.OperationID, err)
+	switch {
+	case err != nil: // the client was not told; its socket may be open, and the invocation has time to close it
+		return errors.Join(err, s.forget(ctx, m.ConnectionID))
+	case !ended: // the client was told, but its id must not stay taken
+		s.end(ctx, m, sub.OperationID)
 	}
-	return err
+	return nil
 }
 
-// takeBack ends a resumed subscription and tells the client why.
-func (s *Session) takeBack(ctx context.Context, m Message, id string, why error) error {
-	if !s.end(ctx, m, id) {
-		return nil
+// takeBack ends a resumed subscription and tells the client why, also when it
+// could not be ended.
+func (s *Session) takeBack(ctx context.Context, m Message, id string, why error) (ended bool, err error) {
+	running, ended := s.end(ctx, m, id)
+	if !running {
+		return ended, nil
 	}
-	return s.fail(ctx, m, id, why)
+	return ended, s.fail(ctx, m, id, why)
 }
 
 // replay is one subscription that is being resumed.

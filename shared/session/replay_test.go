@@ -494,6 +494,24 @@ func TestAReplayThatCannotBeTakenBackInTimeEndsTheSocket(t *testing.T) {
 	})
 }
 
+// The store answers nothing for longer than a resumed subscription may take. Its
+// client is told in time, and the id is freed when the store is back.
+func TestAReplayThatCannotBeTakenBackInTimeFreesItsID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &history{log: events(1, 5)}
+		b := resumable(t, h)
+		mended := time.Now().Add(pubsub.SettleTime + 2*time.Second)
+		b.store.Fault = func(method string) memory.Fault {
+			if h.reads > 0 && time.Now().Before(mended) && method != "CountReplayed" {
+				return memory.NotApplied
+			}
+			return memory.NoFault
+		}
+		b.checkReplay(t, 5, pubsub.CodeUnavailable)
+	})
+}
+
 // mendedAt is a gateway that closes no socket before a time.
 type mendedAt struct {
 	*memory.Gateway
