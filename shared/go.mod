@@ -22,7 +22,11 @@ require (
 	go.uber.org/goleak v1.3.0
 )
 
-require golang.org/x/time v0.9.0 // indirect
+require (
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+	golang.org/x/time v0.9.0 // indirect
+)
 
 require (
 	github.com/aws/aws-sdk-go-v2/feature/ec2/imds v1.20.7 // indirect
