@@ -189,21 +189,15 @@ const (
 	ConfigPath  = "/config.json" // what a page must know of the deployment
 )
 
-// HTTPRoute is one path of the HTTP API with its methods, as "Create routes
-// for HTTP APIs" writes them: {name} is one segment, {name+} all that follow.
-type HTTPRoute struct {
-	Path    string
-	Methods []string
-}
+// AnyMethod stands for all methods in a route of the HTTP API.
+const AnyMethod = "ANY"
 
-// HTTPRoutes lists what the HTTP API sends to the graphql function; it answers
-// anything else with 404 itself.
-func HTTPRoutes() []HTTPRoute {
-	get := []string{"GET"}
-	return []HTTPRoute{
-		{GraphQLPath, []string{"GET", "POST", "OPTIONS"}},
-		{ConfigPath, get}, {"/", get}, {"/c/{chat+}", get}, {"/assets/{file}", get},
-	}
+// HTTPRoutes lists the paths that the HTTP API sends to the graphql function, as
+// "Create routes for HTTP APIs" writes them: {name} is one segment, {name+} all
+// that follow. It answers any other with 404 itself. Their method is AnyMethod:
+// the function knows HEAD, and which methods to name to a client that uses another.
+func HTTPRoutes() []string {
+	return []string{GraphQLPath, ConfigPath, "/", "/c/{chat+}", "/assets/{file}"}
 }
 
 // StreamMapping moves a table's stream records to a function. Batch item
