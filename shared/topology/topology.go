@@ -114,7 +114,7 @@ type Setting struct{ Env, Default string }
 // The settings. Lists are comma separated.
 var (
 	InitTimeout      = Setting{"INIT_TIMEOUT", "10s"}      // from $connect to connection_init; at most 15m, SQS's longest delay
-	AllowedOrigins   = Setting{"ALLOWED_ORIGINS", "*"}     // exact origins that may open a socket or call over HTTP; * for any
+	AllowedOrigins   = Setting{"ALLOWED_ORIGINS", "*"}     // origins that may open a socket or call over HTTP (package origins); * for any
 	MaxSubscriptions = Setting{"MAX_SUBSCRIPTIONS", "100"} // active operations per connection
 	FanoutGroups     = Setting{"FANOUT_GROUPS", "4"}       // message groups per topic: a power of two up to 256; change it only while fanout.fifo is empty, or order may break once
 	SenderWorkers    = Setting{"SENDER_WORKERS", "64"}     // posts in flight per sender, and as many slow ones
