@@ -81,8 +81,8 @@ func parse(context map[string]string) (options, error) {
 	}
 	allowed, err := origins.ParseList(value["allowedOrigins"])
 	if err != nil {
-		errs = append(errs, fmt.Sprintf("-c allowedOrigins=%s: it must be * or origins such as https://example.com, separated by commas: %v",
-			value["allowedOrigins"], err))
+		const what = "* or origins such as https://example.com, separated by commas"
+		errs = append(errs, fmt.Sprintf("-c allowedOrigins=%s: it must be %s: %v", value["allowedOrigins"], what, err))
 	}
 	must(value["local"] == "" || isHTTPS(value["local"]), "local", "the URL of an emulator, such as https://localhost:4566")
 	for _, key := range []string{"wsDomain", "httpDomain"} {

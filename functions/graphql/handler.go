@@ -38,7 +38,8 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 	var r events.APIGatewayV2HTTPResponse
 	switch e.RequestContext.HTTP.Method {
 	case http.MethodOptions:
-		r = events.APIGatewayV2HTTPResponse{StatusCode: http.StatusNoContent, Headers: map[string]string{"Allow": methods(e.RawPath)}}
+		r.StatusCode = http.StatusNoContent
+		r.Headers = map[string]string{"Allow": methods(e.RawPath)}
 	case http.MethodHead:
 		e.RequestContext.HTTP.Method = http.MethodGet
 		r = h.answer(ctx, e)
@@ -114,7 +115,12 @@ func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 }
 
 func pageRequest(e events.APIGatewayV2HTTPRequest) web.Request {
-	_, asks := e.QueryStringParameters["query"]
+	asks := false // for a document, by itself or by its hash
+	for _, name := range []string{"query", "documentId", "extensions"} {
+		if _, ok := e.QueryStringParameters[name]; ok {
+			asks = true
+		}
+	}
 	return web.Request{Method: e.RequestContext.HTTP.Method, Path: e.RawPath, HasQuery: asks,
 		Accept: e.Headers["accept"], AcceptEncoding: e.Headers["accept-encoding"]}
 }

@@ -189,8 +189,10 @@ func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{}, documents}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents}
 	byHash := newEvent("GET", "")
+	byHash.Headers["accept"] = "text/html, */*" // nor does a browser get GraphiQL for it
+	byHash.QueryStringParameters = map[string]string{"extensions": ""}
 	byHash.RawQueryString = `extensions={"persistedQuery":{"version":1,"sha256Hash":"` + trusted.ID(known) + `"}}`
 	for name, tc := range map[string]struct {
 		event events.APIGatewayV2HTTPRequest

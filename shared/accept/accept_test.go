@@ -26,7 +26,8 @@ func TestMedia(t *testing.T) {
 		{example, "text/plain", accept.Match{Weight: 1, Named: true}},
 		{example, "image/jpeg", accept.Match{Weight: 0.5}},
 
-		{`a/b;title="x, y;q=0\", z", text/html;q=0.5`, "text/html", accept.Match{Weight: 0.5, Named: true}},
+		{`text/html;title="a, \", b";q=0.5`, "text/html", accept.Match{Weight: 0.5, Named: true}},
+		{`a/b;title=", text/html,", c/d`, "text/html", accept.Match{}},
 		{"text/html;charset=utf-8", "text/html", accept.Match{Weight: 1, Named: true}},
 		{"text/html;charset=UTF8", "text/html", accept.Match{Weight: 1, Named: true}},
 		{"text/html;charset=latin1", "text/html", accept.Match{}},

@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"crypto/elliptic"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +33,7 @@ func parser(algorithm string) func(key []byte) (any, error) {
 	case "RS256", "PS256":
 		return parseRSA
 	case "ES256":
-		return func(b []byte) (any, error) { return jwt.ParseECPublicKeyFromPEM(b) }
+		return parseEC
 	case "EdDSA":
 		return func(b []byte) (any, error) { return jwt.ParseEdPublicKeyFromPEM(b) }
 	case hmac:
@@ -45,6 +46,14 @@ func parseRSA(b []byte) (any, error) {
 	key, err := jwt.ParseRSAPublicKeyFromPEM(b)
 	if err == nil && key.N.BitLen() < minRSABits {
 		err = errShortRSA
+	}
+	return key, err
+}
+
+func parseEC(b []byte) (any, error) {
+	key, err := jwt.ParseECPublicKeyFromPEM(b)
+	if err == nil && key.Curve != elliptic.P256() {
+		err = errors.New("its curve must be P-256") // RFC 7518 section 3.4
 	}
 	return key, err
 }

@@ -23,7 +23,7 @@ type Site struct {
 // Request is what Serve looks at in an HTTP request.
 type Request struct {
 	Method, Path   string
-	HasQuery       bool   // whether there is a parameter query, as GraphQL over HTTP has
+	HasQuery       bool   // whether a parameter asks for a document, as in GraphQL over HTTP
 	Accept         string // header, values joined by commas; "" without
 	AcceptEncoding string // likewise
 }
