@@ -74,12 +74,9 @@ func (s *stack) addHTTPAPI() {
 	})
 	integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(
 		jsii.String("to-"+topology.GraphQL.Name), s.functions[topology.GraphQL.Name], nil)
-	for _, r := range topology.HTTPRoutes() {
-		var methods []awsapigatewayv2.HttpMethod
-		for _, m := range r.Methods {
-			methods = append(methods, awsapigatewayv2.HttpMethod(m))
-		}
-		api.AddRoutes(&awsapigatewayv2.AddRoutesOptions{Path: jsii.String(r.Path), Methods: &methods, Integration: integration})
+	for _, path := range topology.HTTPRoutes() {
+		api.AddRoutes(&awsapigatewayv2.AddRoutesOptions{Path: &path, Integration: integration,
+			Methods: &[]awsapigatewayv2.HttpMethod{topology.AnyMethod}})
 	}
 	deployed := s.addStage("http-stage", *api.ApiId(), httpStage, topology.HTTPRate, topology.HTTPBurst)
 	s.addDomain("http-domain", s.httpDomain, *api.ApiId(), deployed)

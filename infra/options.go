@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"subwire/shared/origins"
 	"subwire/shared/topology"
 )
 
@@ -20,7 +20,7 @@ import (
 type options struct {
 	env            string // deployment: part of every name; "prod" keeps its messages
 	arch           string // of the functions, as in make build
-	allowedOrigins string // as in topology.AllowedOrigins
+	allowedOrigins string // a value of topology.AllowedOrigins, as browsers write origins
 	logRetention   int    // days
 	reserve        bool   // whether functions reserve concurrency; a new account has none to spare
 	small          bool   // whether it is to fit into an account that may run ten functions at once
@@ -79,8 +79,12 @@ func parse(context map[string]string) (options, error) {
 			errs = append(errs, fmt.Sprintf("-c %s=%s: it must be %s", key, value[key], what))
 		}
 	}
-	must(areOrigins(value["allowedOrigins"]), "allowedOrigins", "* or origins such as https://example.com, separated by commas")
-	must(value["local"] == "" || isOrigin(value["local"]) && strings.HasPrefix(value["local"], "https:"), "local", "the URL of an emulator, such as https://localhost:4566")
+	allowed, err := origins.ParseList(value["allowedOrigins"])
+	if err != nil {
+		const what = "* or origins such as https://example.com, separated by commas"
+		errs = append(errs, fmt.Sprintf("-c allowedOrigins=%s: it must be %s: %v", value["allowedOrigins"], what, err))
+	}
+	must(value["local"] == "" || isHTTPS(value["local"]), "local", "the URL of an emulator, such as https://localhost:4566")
 	for _, key := range []string{"wsDomain", "httpDomain"} {
 		must(value[key] == "" || domain.MatchString(value[key]), key, "a domain name such as api.example.com")
 	}
@@ -90,7 +94,7 @@ func parse(context map[string]string) (options, error) {
 	must(value["wsDomain"] == "" || value["wsDomain"] != value["httpDomain"], "wsDomain", "another domain than httpDomain")
 	overrides, err := parseSettings(value["settings"])
 	if err == nil {
-		err = checkAuth(overrides)
+		err = cmp.Or(checkAuth(overrides), normalizeOrigins(overrides))
 	}
 	if err != nil {
 		errs = append(errs, fmt.Sprintf("-c settings=%s: %v", value["settings"], err))
@@ -99,7 +103,7 @@ func parse(context map[string]string) (options, error) {
 		return options{}, errors.New(strings.Join(errs, "; "))
 	}
 	days, _ := strconv.Atoi(value["logRetention"]) // one of retentions
-	return options{env: value["env"], arch: value["arch"], allowedOrigins: value["allowedOrigins"], logRetention: days,
+	return options{env: value["env"], arch: value["arch"], allowedOrigins: strings.Join(allowed, ","), logRetention: days,
 		reserve: value["reserve"] == "true" && value["small"] == "false", small: value["small"] == "true", accessLogs: value["accessLogs"] == "true",
 		wsDomain: value["wsDomain"], httpDomain: value["httpDomain"], certificate: value["certificate"],
 		assets: value["assets"], local: value["local"], trusted: value["trustedDocuments"] == "true", overrides: overrides}, nil
@@ -131,24 +135,25 @@ var (
 	domain    = regexp.MustCompile(`^([a-z0-9-]+\.)+[a-z]{2,}$`)
 )
 
-// areOrigins reports whether the text is a value of topology.AllowedOrigins.
-func areOrigins(text string) bool {
-	if text == topology.AllowedOrigins.Default {
-		return true
+// normalizeOrigins does for the setting what parse does for the switch: of all
+// settings it is the one whose faults would show in a browser only.
+func normalizeOrigins(settings map[string]string) error {
+	name := topology.AllowedOrigins.Env
+	if settings[name] == "" {
+		return nil
 	}
-	for origin := range strings.SplitSeq(text, ",") {
-		if !isOrigin(strings.TrimSpace(origin)) {
-			return false
-		}
+	allowed, err := origins.ParseList(settings[name])
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return true
+	settings[name] = strings.Join(allowed, ",")
+	return nil
 }
 
-// isOrigin reports whether the text is scheme, host and port alone, as in an
-// Origin header.
-func isOrigin(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.Scheme+"://"+u.Host == text
+// isHTTPS reports whether the text is an https URL of host and port alone.
+func isHTTPS(text string) bool {
+	origin, err := origins.Parse(text)
+	return err == nil && origin == text && strings.HasPrefix(origin, "https:")
 }
 
 // prefix is what every physical name begins with.

@@ -34,16 +34,48 @@ type handler struct {
 
 // handle answers a request of the HTTP API (payload format 2.0).
 func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
-	method := e.RequestContext.HTTP.Method
-	header, preflight := graphqlhttp.CORS(h.origins, e.Headers["origin"], method)
-	if preflight {
-		return events.APIGatewayV2HTTPResponse{StatusCode: http.StatusNoContent, Headers: header}, nil
+	cors := graphqlhttp.CORS(h.origins, e.Headers["origin"], e.RequestContext.HTTP.Method)
+	var r events.APIGatewayV2HTTPResponse
+	switch e.RequestContext.HTTP.Method {
+	case http.MethodOptions:
+		r.StatusCode = http.StatusNoContent
+		r.Headers = map[string]string{"Allow": methods(e.RawPath)}
+	case http.MethodHead:
+		e.RequestContext.HTTP.Method = http.MethodGet
+		r = h.answer(ctx, e)
+		r.Body, r.IsBase64Encoded = "", false
+	default:
+		r = h.answer(ctx, e)
 	}
+	r.Headers = merge(r.Headers, cors)
+	return r, nil
+}
+
+// methods are those of a path, for an Allow header.
+func methods(path string) string {
+	if path == topology.GraphQLPath {
+		return graphqlhttp.Methods
+	}
+	return web.Methods
+}
+
+// merge returns all headers of both. What the answer varies with is a list, to
+// which both may add.
+func merge(header, more map[string]string) map[string]string {
+	merged := maps.Clone(header)
+	maps.Copy(merged, more)
+	if header["Vary"] != "" && more["Vary"] != "" {
+		merged["Vary"] = header["Vary"] + ", " + more["Vary"]
+	}
+	return merged
+}
+
+// answer is a page or the result of an operation, without what CORS adds.
+func (h handler) answer(ctx context.Context, e events.APIGatewayV2HTTPRequest) events.APIGatewayV2HTTPResponse {
 	page, isPage, err := h.site.Serve(pageRequest(e))
 	if isPage {
-		maps.Copy(header, page.Header)
-		return events.APIGatewayV2HTTPResponse{StatusCode: page.Status, Headers: header,
-			Body: base64.StdEncoding.EncodeToString(page.Body), IsBase64Encoded: true}, nil
+		return events.APIGatewayV2HTTPResponse{StatusCode: page.Status, Headers: page.Header,
+			Body: base64.StdEncoding.EncodeToString(page.Body), IsBase64Encoded: true}
 	}
 	var result json.RawMessage
 	if err == nil {
@@ -53,8 +85,7 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 		h.log.Error("request failed", "request", e.RequestContext.RequestID, "error", err)
 	}
 	r := graphqlhttp.Respond(e.Headers["accept"], result, err)
-	maps.Copy(header, r.Header)
-	return events.APIGatewayV2HTTPResponse{StatusCode: r.Status, Headers: header, Body: string(r.Body)}, nil
+	return events.APIGatewayV2HTTPResponse{StatusCode: r.Status, Headers: r.Header, Body: string(r.Body)}
 }
 
 func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) (json.RawMessage, error) {
@@ -84,7 +115,12 @@ func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 }
 
 func pageRequest(e events.APIGatewayV2HTTPRequest) web.Request {
-	_, asks := e.QueryStringParameters["query"]
+	asks := false // for a document, by itself or by its hash
+	for _, name := range []string{"query", "documentId", "extensions"} {
+		if _, ok := e.QueryStringParameters[name]; ok {
+			asks = true
+		}
+	}
 	return web.Request{Method: e.RequestContext.HTTP.Method, Path: e.RawPath, HasQuery: asks,
 		Accept: e.Headers["accept"], AcceptEncoding: e.Headers["accept-encoding"]}
 }
@@ -101,8 +137,9 @@ func request(e events.APIGatewayV2HTTPRequest) (graphqlhttp.Request, error) {
 			return graphqlhttp.Request{}, fmt.Errorf("decode body: %w", err)
 		}
 	}
-	return graphqlhttp.Request{Method: e.RequestContext.HTTP.Method, ContentType: e.Headers["content-type"],
-		Accept: e.Headers["accept"], Query: query, Body: body}, nil
+	return graphqlhttp.Request{Method: e.RequestContext.HTTP.Method,
+		ContentType: e.Headers["content-type"], ContentEncoding: e.Headers["content-encoding"],
+		Accept: e.Headers["accept"], AcceptEncoding: e.Headers["accept-encoding"], Query: query, Body: body}, nil
 }
 
 // shown reports whether the client is told all of err.

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -187,8 +189,10 @@ func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{}, documents}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents}
 	byHash := newEvent("GET", "")
+	byHash.Headers["accept"] = "text/html, */*" // nor does a browser get GraphiQL for it
+	byHash.QueryStringParameters = map[string]string{"extensions": ""}
 	byHash.RawQueryString = `extensions={"persistedQuery":{"version":1,"sha256Hash":"` + trusted.ID(known) + `"}}`
 	for name, tc := range map[string]struct {
 		event events.APIGatewayV2HTTPRequest
@@ -208,5 +212,143 @@ func TestOnlyTrustedDocumentsRun(t *testing.T) {
 				t.Errorf("got %+v, %v", r, err)
 			}
 		})
+	}
+}
+
+// A browser asks before a page of another origin may send what is not plain
+// (Fetch Standard, "CORS-preflight fetch").
+func TestPreflights(t *testing.T) {
+	t.Parallel()
+	h := pagesHandler()
+	h.origins = []string{"https://chat.example"}
+	asks := func(origin, method, headers string) events.APIGatewayV2HTTPRequest {
+		e := newEvent("OPTIONS", "")
+		e.Headers = map[string]string{"accept": "*/*", "origin": origin, "access-control-request-method": method,
+			"access-control-request-headers": headers, "sec-fetch-mode": "cors"}
+		return e
+	}
+	for name, tc := range map[string]struct {
+		event   events.APIGatewayV2HTTPRequest
+		allowed bool
+	}{
+		"Apollo":        {asks("https://chat.example", "POST", "apollographql-client-name,apollographql-client-version,content-type"), true},
+		"Tracing":       {asks("https://chat.example", "POST", "authorization,baggage,content-type,sentry-trace,traceparent,tracestate"), true},
+		"OperationName": {asks("https://chat.example", "GET", "apollo-require-preflight,x-apollo-operation-name"), true},
+		"Cache":         {asks("https://chat.example", "GET", "if-none-match"), true},
+		"Foreign":       {asks("https://evil.example", "POST", "content-type"), false},
+		"Null":          {asks("null", "POST", "content-type"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := h.handle(t.Context(), tc.event)
+			if err != nil || r.StatusCode != 204 || r.Body != "" || r.Headers["Vary"] != "Origin" {
+				t.Errorf("got %+v, %v", r, err)
+			}
+			origin := r.Headers["Access-Control-Allow-Origin"]
+			if !tc.allowed {
+				if origin != "" || r.Headers["Access-Control-Allow-Headers"] != "" {
+					t.Errorf("a stranger is told %v", r.Headers)
+				}
+				return
+			}
+			if origin != "https://chat.example" || r.Headers["Access-Control-Allow-Credentials"] != "" ||
+				!strings.Contains(r.Headers["Access-Control-Allow-Methods"], tc.event.Headers["access-control-request-method"]) {
+				t.Errorf("headers are %v", r.Headers)
+			}
+			listed := strings.Split(strings.ToLower(r.Headers["Access-Control-Allow-Headers"]), ", ")
+			for name := range strings.SplitSeq(tc.event.Headers["access-control-request-headers"], ",") {
+				if wild := slices.Contains(listed, "*") && name != "authorization"; !wild && !slices.Contains(listed, name) {
+					t.Errorf("%s may not be sent", name)
+				}
+			}
+		})
+	}
+}
+
+func pagesHandler() handler {
+	site := web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}
+	return handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, site, nil}
+}
+
+// RFC 9110 section 9.3.2: HEAD is GET without the body.
+func TestHEADIsGETWithoutTheBody(t *testing.T) {
+	t.Parallel()
+	h := pagesHandler()
+	const mutation = "query=mutation%7BpostMessage(chatId:%221%22,content:%22a%22,senderName:%22b%22)%7Bid%7D%7D"
+	for name, tc := range map[string]struct {
+		path, query string
+		accept      string
+		status      int
+	}{
+		"Chat":     {"/", "", "text/html", 200},
+		"GraphiQL": {"/graphql", "", "text/html", 200},
+		"Config":   {"/config.json", "", "*/*", 200},
+		"Missing":  {"/assets/nothing.js", "", "*/*", 404},
+		"Query":    {"/graphql", "query=%7B__typename%7D", "application/json", 200},
+		"Mutation": {"/graphql", mutation, "application/json", 405},
+		"NoQuery":  {"/graphql", "", "application/graphql-response+json", 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEvent("GET", "")
+			e.RawPath, e.RawQueryString, e.Headers["accept"] = tc.path, tc.query, tc.accept
+			get, err := h.handle(t.Context(), e)
+			if err != nil || get.StatusCode != tc.status || get.Body == "" {
+				t.Fatalf("GET: %+v, %v", get, err)
+			}
+			e.RequestContext.HTTP.Method = "HEAD"
+			head, err := h.handle(t.Context(), e)
+			if err != nil || head.Body != "" || head.StatusCode != get.StatusCode || !maps.Equal(head.Headers, get.Headers) {
+				t.Errorf("HEAD: %+v, %v; GET: %+v", head, err, get)
+			}
+		})
+	}
+}
+
+// RFC 9110 sections 9.3.7 and 15.5.6.
+func TestOtherMethodsAreToldWhichWouldDo(t *testing.T) {
+	t.Parallel()
+	h := pagesHandler()
+	for path, allow := range map[string]string{
+		"/graphql": "GET, HEAD, POST, OPTIONS",
+		"/":        "GET, HEAD, OPTIONS", "/c/lobby": "GET, HEAD, OPTIONS", "/config.json": "GET, HEAD, OPTIONS", "/assets/a.js": "GET, HEAD, OPTIONS",
+	} {
+		for method, status := range map[string]int{"OPTIONS": 204, "PUT": 405, "DELETE": 405, "PATCH": 405, "TRACE": 405, "get": 405} {
+			e := newEvent(method, `{"query":"{__typename}"}`)
+			e.RawPath = path
+			r, err := h.handle(t.Context(), e)
+			if err != nil || r.StatusCode != status || r.Headers["Allow"] != allow {
+				t.Errorf("%s %s: %+v, %v", method, path, r, err)
+			}
+		}
+	}
+	e := newEvent("POST", "")
+	e.RawPath = "/"
+	if r, err := h.handle(t.Context(), e); err != nil || r.StatusCode != 405 {
+		t.Errorf("POST of a page: %+v, %v", r, err)
+	}
+}
+
+// A cache must not give the answer of one origin, format or coding to another.
+func TestAnswersSayWhatTheyVaryWith(t *testing.T) {
+	t.Parallel()
+	h := pagesHandler()
+	h.origins = []string{"https://chat.example"}
+	for path, vary := range map[string]string{"/": "Accept, Accept-Encoding, Origin", "/graphql": "Accept, Origin", "/config.json": "Origin"} {
+		e := newEvent("GET", "")
+		e.RawPath = path
+		if r, err := h.handle(t.Context(), e); err != nil || r.Headers["Vary"] != vary {
+			t.Errorf("%s: %v, %v", path, r.Headers, err)
+		}
+	}
+}
+
+func TestACompressedBodyIsRefused(t *testing.T) {
+	t.Parallel()
+	e := newEvent("POST", base64.StdEncoding.EncodeToString([]byte("\x1f\x8b\x08")))
+	e.IsBase64Encoded, e.Headers["content-encoding"] = true, "gzip"
+	r, err := pagesHandler().handle(t.Context(), e)
+	if err != nil || r.StatusCode != 415 || r.Headers["Accept-Encoding"] != "identity" {
+		t.Errorf("got %+v, %v", r, err)
 	}
 }

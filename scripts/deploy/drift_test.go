@@ -19,9 +19,9 @@ import (
 func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
 	t.Parallel()
 	names := []string{topology.CallbackEnv, topology.WebSocketEnv}
-	for _, r := range topology.HTTPRoutes() {
-		if r.Path != "/" { // which is a separator elsewhere
-			names = append(names, r.Path)
+	for _, path := range topology.HTTPRoutes() {
+		if path != "/" { // which is a separator elsewhere
+			names = append(names, path)
 		}
 	}
 	for _, table := range topology.Tables() {

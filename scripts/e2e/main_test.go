@@ -42,7 +42,7 @@ var (
 var hurried = sync.OnceValues(func() (*cloud.Cloud, error) {
 	isHurried.Store(true)
 	return cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs,
-		Settings: map[string]string{topology.InitTimeout.Env: "3s", topology.AllowedOrigins.Env: "https://good.example"},
+		Settings: map[string]string{topology.InitTimeout.Env: "3s", topology.AllowedOrigins.Env: "https://Good.Example:443"},
 		Limits:   apigwemu.Limits{Idle: 10 * time.Second, Age: 12 * time.Second}})
 })
 

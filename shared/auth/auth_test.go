@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"maps"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -219,6 +220,12 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	rs := newRSA(t)
 	public := publicPEM(t, &rs.PublicKey)
 	private := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rs)}))
+	short := publicPEM(t, &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537})
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wide := publicPEM(t, &p384.PublicKey)
 	url := "https://issuer.example/jwks.json"
 	for name, tc := range map[string]struct {
 		config auth.Config
@@ -233,6 +240,8 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		"KeyIsNoPEM":        {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: "nonsense"}, "key for RS256"},
 		"PrivateKey":        {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: private}, "key for RS256"},
 		"KeyOfAnotherKind":  {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "ES256", Key: public}, "key for ES256"},
+		"ShortKey":          {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: short}, "2048 bits"},
+		"KeyOfAnotherCurve": {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "ES256", Key: wide}, "P-256"},
 		"ShortSecret":       {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", Key: "short"}, "32 bytes"},
 		"PublicKeyAsSecret": {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", Key: public}, "no secret"},
 		"PublishedSecret":   {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", KeysURL: url}, "published"},

@@ -3,8 +3,11 @@ package auth
 import (
 	"cmp"
 	"context"
+	"crypto/elliptic"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/MicahParks/jwkset"
-	"github.com/MicahParks/keyfunc/v3"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/golang-jwt/jwt/v5"
@@ -30,15 +31,31 @@ type keys interface {
 func parser(algorithm string) func(key []byte) (any, error) {
 	switch algorithm {
 	case "RS256", "PS256":
-		return func(b []byte) (any, error) { return jwt.ParseRSAPublicKeyFromPEM(b) }
+		return parseRSA
 	case "ES256":
-		return func(b []byte) (any, error) { return jwt.ParseECPublicKeyFromPEM(b) }
+		return parseEC
 	case "EdDSA":
 		return func(b []byte) (any, error) { return jwt.ParseEdPublicKeyFromPEM(b) }
 	case hmac:
 		return parseSecret
 	}
 	return nil
+}
+
+func parseRSA(b []byte) (any, error) {
+	key, err := jwt.ParseRSAPublicKeyFromPEM(b)
+	if err == nil && key.N.BitLen() < minRSABits {
+		err = errShortRSA
+	}
+	return key, err
+}
+
+func parseEC(b []byte) (any, error) {
+	key, err := jwt.ParseECPublicKeyFromPEM(b)
+	if err == nil && key.Curve != elliptic.P256() {
+		err = errors.New("its curve must be P-256") // RFC 7518 section 3.4
+	}
+	return key, err
 }
 
 const hmac = "HS256"
@@ -71,7 +88,7 @@ func (c Config) keys(awsCfg aws.Config) (keys, error) {
 	case c.KeysURL != "" && c.Algorithm == hmac:
 		return nil, fmt.Errorf("a secret for %s must not be published", hmac)
 	case c.KeysURL != "":
-		return &remoteKeys{url: c.KeysURL, client: &http.Client{Timeout: fetchTime}}, nil
+		return &remoteKeys{url: c.KeysURL, algorithm: c.Algorithm, client: &http.Client{Timeout: fetchTime}, log: slog.Default()}, nil
 	case isParameter:
 		return &parameter{client: ssm.NewFromConfig(awsCfg), name: name, parse: parse}, nil
 	}
@@ -132,19 +149,26 @@ const (
 
 	// failedPause is the same after a fetch that failed: clients wait for it.
 	failedPause = 5 * time.Second
+
+	// maxSetBytes bounds what is read of a set: a hundred keys with their
+	// certificates have less.
+	maxSetBytes = 1 << 20
 )
 
 // remoteKeys are a JSON Web Key Set behind a URL (RFC 7517 section 5). There
 // is no goroutine that refreshes them: Lambda freezes those.
 type remoteKeys struct {
-	url    string
-	client *http.Client
+	url       string
+	algorithm string
+	client    *http.Client
+	log       *slog.Logger
 
 	mu      sync.Mutex // guards what follows, and makes one reader fetch
-	set     keyfunc.Keyfunc
-	fetched time.Time // when the set was fetched
-	tried   time.Time // when it last was to be fetched
-	failed  error     // what came of that
+	set     keySet     // nil until one was fetched
+	skipped []string   // of the set, as logged
+	fetched time.Time  // when the set was fetched
+	tried   time.Time  // when it last was to be fetched
+	failed  error      // what came of that
 }
 
 func (k *remoteKeys) key(ctx context.Context, t *jwt.Token) (any, error) {
@@ -155,19 +179,19 @@ func (k *remoteKeys) key(ctx context.Context, t *jwt.Token) (any, error) {
 			return nil, err
 		}
 	}
-	key, err := k.set.KeyfuncCtx(ctx)(t)
-	if errors.Is(err, jwkset.ErrKeyNotFound) { // it may be new
-		switch fetchErr := k.fetch(ctx); {
-		case fetchErr == nil:
-			key, err = k.set.KeyfuncCtx(ctx)(t)
-		case !errors.Is(fetchErr, errPause):
-			return nil, fetchErr // that is not the token's fault
+	id, ok := t.Header["kid"].(string)
+	if !ok {
+		return nil, errNoKey
+	}
+	if k.set[id] == nil { // it may be new
+		if err := k.fetch(ctx); err != nil && !errors.Is(err, errPause) {
+			return nil, err // that is not the token's fault
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoKey, err)
+	if k.set[id] == nil {
+		return nil, errNoKey
 	}
-	return key, nil
+	return jwt.VerificationKeySet{Keys: k.set[id]}, nil
 }
 
 var errPause = errors.New("keys were fetched a moment ago")
@@ -183,22 +207,50 @@ func (k *remoteKeys) fetch(ctx context.Context) error {
 		return cmp.Or(k.failed, errPause)
 	}
 	k.tried = time.Now()
-	set, err := k.read(ctx)
-	if k.failed = err; err != nil {
-		return err
+	body, err := k.read(ctx)
+	var set keySet
+	var skipped []string
+	if err == nil {
+		set, skipped, err = parseKeySet(body, k.algorithm)
 	}
-	k.set, k.fetched = set, k.tried
+	if err != nil {
+		k.failed = fmt.Errorf("fetch keys: %w", err)
+		return k.failed
+	}
+	k.report(set, skipped)
+	k.set, k.skipped, k.fetched, k.failed = set, skipped, k.tried, nil
 	return nil
 }
 
-func (k *remoteKeys) read(ctx context.Context) (keyfunc.Keyfunc, error) {
-	storage, err := jwkset.NewStorageFromHTTP(k.url, jwkset.HTTPClientStorageOptions{Ctx: ctx, Client: k.client, HTTPTimeout: fetchTime})
-	if err != nil {
-		return nil, fmt.Errorf("fetch keys: %w", err)
+// report logs the keys that were skipped when they have changed, and a set that
+// verifies no token. Such a set is taken all the same: an issuer that withdraws
+// its keys wants the old ones to be good no longer.
+func (k *remoteKeys) report(set keySet, skipped []string) {
+	if len(set) == 0 && (k.set == nil || len(k.set) > 0) {
+		k.log.Error("no published key verifies tokens", "algorithm", k.algorithm, "skipped", skipped)
+	} else if len(skipped) > 0 && !slices.Equal(skipped, k.skipped) {
+		k.log.Warn("published keys were skipped", "algorithm", k.algorithm, "skipped", skipped)
 	}
-	set, err := keyfunc.New(keyfunc.Options{Ctx: ctx, Storage: storage})
+}
+
+// read returns the body of a successful response.
+func (k *remoteKeys) read(ctx context.Context) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("read keys: %w", err)
+		return nil, err
 	}
-	return set, nil
+	request.Header.Set("Accept", "application/jwk-set+json, application/json") // RFC 7517 section 8.5.2
+	response, err := k.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("answered with status %d", response.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxSetBytes+1))
+	if err == nil && len(body) > maxSetBytes {
+		err = fmt.Errorf("more than %d bytes", maxSetBytes)
+	}
+	return body, err
 }

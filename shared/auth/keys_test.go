@@ -1,12 +1,14 @@
 package auth_test
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -200,3 +202,140 @@ func TestAKeyInAParameterIsReadOnce(t *testing.T) {
 		})
 	}
 }
+
+// Issuers publish keys for others beside those for us; one of these must not
+// fail a token that is signed with another.
+func TestAForeignKeyFailsNoOtherToken(t *testing.T) {
+	var log bytes.Buffer
+	defaultLog := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(defaultLog) })
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
+	key, other := newRSA(t), newRSA(t)
+	usable := jwk("foreign", &other.PublicKey)
+	with := func(members string) string { return strings.Replace(usable, "{", "{"+members+",", 1) }
+	for name, tc := range map[string]struct{ foreign, reason string }{
+		"UnknownType":    {`{"kty":"AKP","alg":"ML-DSA-44","kid":"foreign","pub":"AAAA"}`, "type or curve"},
+		"UnknownCurve":   {`{"kty":"EC","crv":"brainpoolP256r1","kid":"foreign","x":"AAAA","y":"AAAA"}`, "type or curve"},
+		"Secret":         {`{"kty":"oct","kid":"foreign","k":"c2VjcmV0"}`, "type or curve"},
+		"OtherAlgorithm": {with(`"alg":"RSA-OAEP-256"`), "for another algorithm"},
+		"Encryption":     {with(`"use":"enc"`), "not for signatures"},
+		"OtherOps":       {with(`"key_ops":["encrypt","wrapKey"]`), "without verify"},
+		"OpsNoList":      {with(`"key_ops":"verify"`), "without verify"},
+		"NoID":           {strings.Replace(usable, `"kid":"foreign",`, "", 1), "no id"},
+		"NumberAsID":     {strings.Replace(usable, `"foreign"`, "1", 1), "member is missing or wrong"},
+		"NoModulus":      {`{"kty":"RSA","kid":"foreign","e":"AQAB"}`, "member is missing or wrong"},
+		"BrokenModulus":  {`{"kty":"RSA","kid":"foreign","n":"***","e":"AQAB"}`, "member is missing or wrong"},
+		"NumberModulus":  {`{"kty":"RSA","kid":"foreign","n":5,"e":"AQAB"}`, "member is missing or wrong"},
+		"ShortModulus":   {`{"kty":"RSA","kid":"foreign","n":"` + strings.Repeat("qqqq", 42) + `","e":"AQAB"}`, "at least 2048 bits"},
+		"Private":        {with(`"d":"AQAB"`), "private key"},
+		"NoObject":       {`"foreign"`, "member is missing or wrong"},
+		"Null":           {`null`, "member is missing or wrong"},
+		"Nothing":        {`{}`, "type or curve"},
+	} {
+		log.Reset()
+		set := &keySet{}
+		set.keys.Store(tc.foreign + "," + jwk("1", &key.PublicKey))
+		server := httptest.NewServer(set)
+		a := authenticator(t, auth.Config{Algorithm: "RS256", KeysURL: server.URL})
+		accepts := func(id string, key *rsa.PrivateKey) error {
+			_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": id}, good()))
+			return err
+		}
+		if err := accepts("1", key); err != nil {
+			t.Errorf("%s: another key's token: %v", name, err)
+		}
+		if err := accepts("foreign", other); !errors.Is(err, pubsub.ErrTokenRefused) {
+			t.Errorf("%s: its own token: %v", name, err)
+		}
+		server.Close()
+		n := base64.RawURLEncoding.EncodeToString(other.N.Bytes())
+		if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), tc.reason) || strings.Contains(log.String(), n[:20]) {
+			t.Errorf("%s: logged %s", name, log.String())
+		}
+	}
+}
+
+// Members that need not be there, or that nobody here knows, take nothing away
+// (RFC 7517 section 4).
+func TestKeysWithOtherMembersAreTaken(t *testing.T) {
+	t.Parallel()
+	key := newRSA(t)
+	for name, members := range map[string]string{
+		"All":          `"alg":"RS256","use":"sig","key_ops":["verify"]`,
+		"MoreOps":      `"key_ops":["sign","verify"]`,
+		"Nulls":        `"alg":null,"use":null,"key_ops":null`,
+		"Certificates": `"x5c":["not read"],"x5u":"http://192.0.2.1/not-fetched","x5t":5`,
+		"Unknown":      `"exp":1,"KTY":"EC","ext":true`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := &keySet{}
+			set.keys.Store(strings.Replace(jwk("1", &key.PublicKey), "{", "{"+members+",", 1))
+			server := httptest.NewServer(set)
+			t.Cleanup(server.Close)
+			a := authenticator(t, auth.Config{Algorithm: "RS256", KeysURL: server.URL})
+			token := sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": "1"}, good())
+			if _, _, err := a.Authenticate(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestKeysThatShareAnIDAreAllTried(t *testing.T) {
+	t.Parallel()
+	first, second, third := newRSA(t), newRSA(t), newRSA(t)
+	set := &keySet{}
+	set.keys.Store(jwk("1", &first.PublicKey) + `,{"kty":"EC","kid":"1"},` + jwk("1", &second.PublicKey))
+	server := httptest.NewServer(set)
+	t.Cleanup(server.Close)
+	a := authenticator(t, auth.Config{Algorithm: "RS256", KeysURL: server.URL})
+	for i, tc := range []struct {
+		key      *rsa.PrivateKey
+		accepted bool
+	}{{first, true}, {second, true}, {third, false}} {
+		_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, tc.key, map[string]any{"kid": "1"}, good()))
+		if (err == nil) != tc.accepted || !tc.accepted && !errors.Is(err, pubsub.ErrTokenRefused) {
+			t.Errorf("key %d: %v", i+1, err)
+		}
+	}
+}
+
+// An issuer that withdraws all its keys wants their tokens to be refused. What
+// is no set says nothing of keys: the old ones serve.
+func TestASetWithoutKeysRefusesAndNoSetDoesNot(t *testing.T) {
+	key := newRSA(t)
+	answer := `{"keys":[` + jwk("1", &key.PublicKey) + `]}`
+	defaultTransport := http.DefaultTransport
+	http.DefaultTransport = transport(func(*http.Request) (*http.Response, error) {
+		w := httptest.NewRecorder()
+		_, _ = io.WriteString(w, answer)
+		return w.Result(), nil
+	})
+	t.Cleanup(func() { http.DefaultTransport = defaultTransport })
+	synctest.Test(t, func(t *testing.T) {
+		a := authenticator(t, auth.Config{Algorithm: "RS256", KeysURL: "https://issuer.example/keys"})
+		for _, step := range []struct {
+			answer  string
+			refused bool
+		}{
+			{answer, false},
+			{`<html>we are at work</html>`, false},
+			{`{"keys":[` + strings.Repeat(" ", 1<<20) + `]}`, false},
+			{`{"keys":[]}`, true},
+			{answer, false},
+			{`{"keys":[{"kty":"EC","kid":"1"}]}`, true},
+		} {
+			answer = step.answer
+			time.Sleep(time.Hour)
+			_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": "1"}, good()))
+			if errors.Is(err, pubsub.ErrTokenRefused) != step.refused || !step.refused && err != nil {
+				t.Errorf("%.40s: %v", step.answer, err)
+			}
+		}
+	})
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

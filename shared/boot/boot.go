@@ -17,6 +17,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"subwire/shared/dynamo"
+	"subwire/shared/origins"
 	"subwire/shared/topology"
 	"subwire/shared/transportws"
 )
@@ -54,7 +55,7 @@ type Config struct {
 	Callback         string // endpoint of the management API
 	WebSocketURL     string // for clients
 	InitTimeout      time.Duration
-	AllowedOrigins   []string
+	AllowedOrigins   []string // as browsers write them; "*" alone for any
 	RequireOrigin    bool
 	Auth             Auth
 	InitMembers      []string // in lower case
@@ -130,7 +131,7 @@ func (c *Config) set(s topology.Setting, value string) (err error) {
 	case topology.InitTimeout:
 		c.InitTimeout, err = duration(value, time.Second, 14*time.Minute)
 	case topology.AllowedOrigins:
-		c.AllowedOrigins = list(value)
+		c.AllowedOrigins, err = origins.ParseList(value)
 	case topology.RequireOrigin:
 		c.RequireOrigin, err = strconv.ParseBool(value)
 	case topology.InitMembers:

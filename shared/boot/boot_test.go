@@ -49,7 +49,7 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	env := full()
 	env[topology.InitTimeout.Env] = "3s"
-	env[topology.AllowedOrigins.Env] = "https://a.example, https://b.example"
+	env[topology.AllowedOrigins.Env] = "https://a.example, https://B.example:443"
 	c, err := Load(topology.Connect, func(name string) string { return env[name] })
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +98,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"LimitNegative":       {topology.Sender, map[string]string{"MAX_COMPLEXITY": "-1"}, []string{"MAX_COMPLEXITY", "1 to 10000000"}},
 		"OperationIDTooLong":  {topology.Message, map[string]string{"MAX_OPERATION_ID_BYTES": "2000"}, []string{"MAX_OPERATION_ID_BYTES", "1 to 1024"}},
 		"FramesNotANumber":    {topology.Message, map[string]string{"MAX_FRAMES_PER_SECOND": "", "MAX_INIT_BYTES": "x"}, []string{"MAX_INIT_BYTES"}},
+		"OriginWithAPath":     {topology.GraphQL, map[string]string{"ALLOWED_ORIGINS": "https://a.example/"}, []string{"ALLOWED_ORIGINS", "without a slash"}},
 		"IntrospectionNoBool": {topology.Message, map[string]string{"INTROSPECTION": "maybe"}, []string{"INTROSPECTION"}},
 	} {
 		t.Run(name, func(t *testing.T) {

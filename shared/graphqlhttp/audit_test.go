@@ -84,11 +84,13 @@ func serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	response := answer(r.Context(), graphqlhttp.Request{
-		Method:      r.Method,
-		ContentType: r.Header.Get("Content-Type"),
-		Accept:      strings.Join(r.Header.Values("Accept"), ","),
-		Query:       r.URL.Query(),
-		Body:        body,
+		Method:          r.Method,
+		ContentType:     r.Header.Get("Content-Type"),
+		ContentEncoding: strings.Join(r.Header.Values("Content-Encoding"), ","),
+		Accept:          strings.Join(r.Header.Values("Accept"), ","),
+		AcceptEncoding:  strings.Join(r.Header.Values("Accept-Encoding"), ","),
+		Query:           r.URL.Query(),
+		Body:            body,
 	})
 	for name, value := range response.Header {
 		w.Header().Set(name, value)

@@ -24,13 +24,11 @@ var requestHeaders = strings.Join([]string{"Authorization", "Content-Type",
 // CORS returns the headers that let pages of the allowed origins read the
 // response to a request with the given Origin ("" without) and method (Fetch
 // Standard, "CORS protocol"). Origins are compared exactly; "*" allows all.
-// If preflight is true, a browser asks whether it may send the real request:
-// it is answered with 204 and these headers, and nothing is executed.
+// OPTIONS asks what a page may send: nothing is executed for it.
 //
 // Cookies are never allowed for: a caller that sets its own must not use "*".
-func CORS(allowed []string, origin, method string) (header map[string]string, preflight bool) {
-	header = map[string]string{}
-	preflight = method == http.MethodOptions && origin != ""
+func CORS(allowed []string, origin, method string) map[string]string {
+	header := map[string]string{}
 	anyOrigin := slices.Contains(allowed, "*")
 	if !anyOrigin {
 		header["Vary"] = "Origin" // in a refusal too, or a cache serves it to others
@@ -41,12 +39,12 @@ func CORS(allowed []string, origin, method string) (header map[string]string, pr
 	case origin != "" && slices.Contains(allowed, origin):
 		header["Access-Control-Allow-Origin"] = origin
 	default:
-		return header, preflight
+		return header
 	}
-	if preflight {
+	if method == http.MethodOptions && origin != "" {
 		header["Access-Control-Allow-Methods"] = "GET, POST"
 		header["Access-Control-Allow-Headers"] = requestHeaders
 		header["Access-Control-Max-Age"] = "7200" // two hours, the most that Chromium keeps it
 	}
-	return header, preflight
+	return header
 }

@@ -33,12 +33,14 @@ func TestClientsMaySendTheirHeaders(t *testing.T) {
 		"Apollo against forgeries": {[]string{"apollo-require-preflight", "x-apollo-operation-name", "x-apollo-operation-id"}, true},
 		"tracers":                  {[]string{"traceparent", "tracestate", "baggage", "sentry-trace"}, true},
 		"older libraries":          {[]string{"x-requested-with"}, true},
+		"other tracers":            {[]string{"b3", "x-b3-traceid", "uber-trace-id", "x-datadog-trace-id", "x-datadog-parent-id"}, false},
+		"caches":                   {[]string{"if-none-match", "cache-control", "pragma"}, false},
 		"a page's own":             {[]string{"x-request-id", "x-tenant"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, allowed := range [][]string{{"*"}, {origin}} {
-				preflight, _ := graphqlhttp.CORS(allowed, origin, "OPTIONS")
+				preflight := graphqlhttp.CORS(allowed, origin, "OPTIONS")
 				for _, header := range test.headers {
 					if !sends(preflight, header, true) || sends(preflight, header, false) != test.old {
 						t.Errorf("allowed origins %v: %s is sent: %v, by an old browser: %v", allowed, header,
@@ -46,7 +48,7 @@ func TestClientsMaySendTheirHeaders(t *testing.T) {
 					}
 				}
 			}
-			refused, _ := graphqlhttp.CORS([]string{"https://other.example"}, origin, "OPTIONS")
+			refused := graphqlhttp.CORS([]string{"https://other.example"}, origin, "OPTIONS")
 			for _, header := range test.headers {
 				if sends(refused, header, true) {
 					t.Errorf("a page of another origin may send %s", header)

@@ -25,7 +25,7 @@ func ExampleRespond() {
 }
 
 func ExampleCORS() {
-	header, preflight := graphqlhttp.CORS([]string{"https://app.example"}, "https://app.example", "POST")
-	fmt.Println(header["Access-Control-Allow-Origin"], preflight)
-	// Output: https://app.example false
+	header := graphqlhttp.CORS([]string{"https://app.example"}, "https://app.example", "POST")
+	fmt.Println(header["Access-Control-Allow-Origin"])
+	// Output: https://app.example
 }

@@ -24,26 +24,32 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"subwire/shared/accept"
 	"subwire/shared/pubsub"
 )
 
 // Request is what GraphQL over HTTP looks at in an HTTP request.
 type Request struct {
-	Method      string
-	ContentType string // header; "" without
-	Accept      string // header, values joined by commas; "" without
-	Query       url.Values
-	Body        []byte
+	Method          string
+	ContentType     string // header; "" without
+	ContentEncoding string // header, values joined by commas; "" without
+	Accept          string // likewise
+	AcceptEncoding  string // likewise
+	Query           url.Values
+	Body            []byte
 }
+
+// Methods are those of GraphQL over HTTP, as in an Allow header. HEAD is the
+// caller's to answer, as GET without the body, and so is OPTIONS.
+const Methods = "GET, HEAD, POST, OPTIONS"
 
 // Refusal is a request that breaks a rule of HTTP or has the wrong form; it
 // says nothing about the operation. Respond turns it into a response.
 type Refusal struct {
-	Status    int
-	Allow     string // with status 405: the methods that would do
-	Challenge string // with status 401: what WWW-Authenticate says
-	Code      string // one of pubsub's
-	Message   string // for the client; it holds nothing of the request
+	Status  int
+	Header  map[string]string // that the status calls for, such as Allow with 405; nil for none
+	Code    string            // one of pubsub's
+	Message string            // for the client; it holds nothing of the request
 }
 
 func (r Refusal) Error() string { return "request refused: " + r.Message }
@@ -59,21 +65,30 @@ func badRequest(message string) Refusal {
 //
 // A POST must be application/json: a browser sends the other types to a
 // foreign origin without asking it first, which lets any page post with a
-// visitor's cookies.
+// visitor's cookies. Its body must not be compressed: a small one could unpack
+// to any size. Neither are answers.
 func Decode(r Request, maxBody int) (pubsub.Operation, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		return pubsub.Operation{}, Refusal{Status: http.StatusMethodNotAllowed, Allow: "GET, POST",
+		return pubsub.Operation{}, Refusal{Status: http.StatusMethodNotAllowed, Header: map[string]string{"Allow": Methods},
 			Code: pubsub.CodeInput, Message: "method must be GET or POST"}
 	}
 	if _, ok := negotiate(r.Accept); !ok {
 		return pubsub.Operation{}, Refusal{Status: http.StatusNotAcceptable,
 			Code: pubsub.CodeInput, Message: "only " + graphQLType + " and " + jsonType + " are served"}
 	}
+	if _, identity := accept.Codings(r.AcceptEncoding); identity == 0 {
+		return pubsub.Operation{}, Refusal{Status: http.StatusNotAcceptable,
+			Code: pubsub.CodeInput, Message: "answers are not compressed, which Accept-Encoding rules out"}
+	}
 	if r.Method == http.MethodGet {
 		return decodeQuery(r.Query)
 	}
+	if !isPlain(r.ContentEncoding) {
+		return pubsub.Operation{}, Refusal{Status: http.StatusUnsupportedMediaType, Header: map[string]string{"Accept-Encoding": "identity"},
+			Code: pubsub.CodeInput, Message: "body must not be compressed"}
+	}
 	if !isJSON(r.ContentType) {
-		return pubsub.Operation{}, Refusal{Status: http.StatusUnsupportedMediaType,
+		return pubsub.Operation{}, Refusal{Status: http.StatusUnsupportedMediaType, Header: map[string]string{"Accept": jsonType},
 			Code: pubsub.CodeInput, Message: "content type must be " + jsonType + " in UTF-8"}
 	}
 	if len(r.Body) > maxBody {
@@ -91,7 +106,7 @@ func CheckKind(method string, kind pubsub.Kind) error {
 	case kind == pubsub.KindSubscription:
 		return pubsub.Refusal(pubsub.CodeValidation, "Subscriptions are served over WebSocket, not HTTP.")
 	case kind == pubsub.KindMutation && method == http.MethodGet:
-		return Refusal{Status: http.StatusMethodNotAllowed, Allow: "POST",
+		return Refusal{Status: http.StatusMethodNotAllowed, Header: map[string]string{"Allow": "POST"},
 			Code: pubsub.CodeInput, Message: "a mutation must be sent by POST"}
 	}
 	return nil
@@ -99,11 +114,19 @@ func CheckKind(method string, kind pubsub.Kind) error {
 
 func isJSON(contentType string) bool {
 	media, params, err := mime.ParseMediaType(contentType)
-	return err == nil && media == jsonType && isUTF8(params["charset"])
+	return err == nil && media == jsonType && accept.IsUTF8(params["charset"])
 }
 
-// isUTF8 reports whether a charset parameter, "" without, means UTF-8.
-func isUTF8(charset string) bool { return charset == "" || strings.EqualFold(charset, "utf-8") }
+// isPlain reports whether a Content-Encoding lists nothing that changes a body
+// (RFC 9110 section 8.4).
+func isPlain(contentEncoding string) bool {
+	for coding := range strings.SplitSeq(contentEncoding, ",") {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+			return false
+		}
+	}
+	return true
+}
 
 func decodeQuery(q url.Values) (op pubsub.Operation, err error) {
 	for _, name := range []string{"query", "documentId", "operationName", "variables", "extensions"} {

@@ -49,6 +49,10 @@ func TestDecodeReadsAnOperation(t *testing.T) {
 		"post ignores the URL":         {graphqlhttp.Request{Method: "POST", ContentType: "application/json", Body: []byte(`{"query":"{ a }"}`), Query: url.Values{"query": {"{ b }"}}}, plain},
 		"post with charset":            {contentType("application/json; charset=utf-8"), plain},
 		"post with charset in capital": {contentType("Application/JSON;charset=\"UTF-8\""), plain},
+		"post with charset utf8":       {contentType("application/json;charset=utf8"), plain},
+		"post of no coding":            {graphqlhttp.Request{Method: "POST", ContentType: "application/json", ContentEncoding: " Identity,", Body: []byte(`{"query":"{ a }"}`)}, plain},
+		"get for gzip":                 {graphqlhttp.Request{Method: "GET", AcceptEncoding: "gzip, br", Query: url.Values{"query": {"{ a }"}}}, plain},
+		"get says nothing of a body":   {graphqlhttp.Request{Method: "GET", ContentEncoding: "gzip", ContentType: "text/plain", Query: url.Values{"query": {"{ a }"}}}, plain},
 		"get":                          {get("query=%7B+a%20%7D"), plain},
 		"get of everything":            {get(`query=query+Q+{+a+}&operationName=Q&variables={"b":+1e999}&extensions={"c":[]}&x=1&x=2`), full},
 		"get of empty parameters":      {get("query={+a+}&operationName=&variables=&extensions="), plain},
@@ -79,6 +83,10 @@ func TestDecodeRefuses(t *testing.T) {
 		"method HEAD":             {graphqlhttp.Request{Method: "HEAD"}, 405, "method must be GET or POST"},
 		"method in small letters": {graphqlhttp.Request{Method: "post"}, 405, "method must be GET or POST"},
 		"accept of another type":  {graphqlhttp.Request{Method: "POST", Accept: "text/html", ContentType: "application/json", Body: []byte(good)}, 406, "only application/graphql-response+json and application/json are served"},
+
+		"a compressed body":     {graphqlhttp.Request{Method: "POST", ContentType: "application/json", ContentEncoding: "gzip", Body: []byte("\x1f\x8b")}, 415, "body must not be compressed"},
+		"a body coded twice":    {graphqlhttp.Request{Method: "POST", ContentType: "application/json", ContentEncoding: "identity, BR", Body: []byte(good)}, 415, "body must not be compressed"},
+		"gzip and nothing else": {graphqlhttp.Request{Method: "POST", AcceptEncoding: "gzip, *;q=0", ContentType: "application/json", Body: []byte(good)}, 406, "answers are not compressed, which Accept-Encoding rules out"},
 
 		"no content type":   {graphqlhttp.Request{Method: "POST", Body: []byte(good)}, 415, "content type must be application/json in UTF-8"},
 		"plain text":        {graphqlhttp.Request{Method: "POST", ContentType: "text/plain", Body: []byte(good)}, 415, "content type must be application/json in UTF-8"},

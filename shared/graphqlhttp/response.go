@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 
 	"subwire/shared/pubsub"
@@ -49,12 +50,7 @@ func Respond(accept string, result json.RawMessage, err error) Response {
 	}
 	if r, ok := errors.AsType[Refusal](err); ok {
 		response := respond(media, r.Status, encode(pubsub.NewError(r.Code, r.Message)))
-		if r.Allow != "" {
-			response.Header["Allow"] = r.Allow
-		}
-		if r.Challenge != "" {
-			response.Header["WWW-Authenticate"] = r.Challenge
-		}
+		maps.Copy(response.Header, r.Header)
 		return response
 	}
 	if list, ok := errors.AsType[pubsub.Errors](err); ok {
@@ -66,6 +62,7 @@ func Respond(accept string, result json.RawMessage, err error) Response {
 func respond(media string, status int, body []byte) Response {
 	return Response{Status: status, Body: body, Header: map[string]string{
 		"Content-Type": media + "; charset=utf-8",
+		"Vary":         "Accept",
 		// What a GET returns changes with the next mutation.
 		"Cache-Control": "no-store",
 	}}

@@ -49,8 +49,8 @@ func TestStatusAndBodyOfEachOutcome(t *testing.T) {
 		t.Run(document, func(t *testing.T) {
 			t.Parallel()
 			for accept, want := range map[string]graphqlhttp.Response{
-				legacy: {Status: test.legacy, Body: []byte(test.body), Header: map[string]string{"Content-Type": jsonHeader, "Cache-Control": "no-store"}},
-				modern: {Status: test.modern, Body: []byte(test.body), Header: map[string]string{"Content-Type": graphQLHeader, "Cache-Control": "no-store"}},
+				legacy: {Status: test.legacy, Body: []byte(test.body), Header: map[string]string{"Content-Type": jsonHeader, "Cache-Control": "no-store", "Vary": "Accept"}},
+				modern: {Status: test.modern, Body: []byte(test.body), Header: map[string]string{"Content-Type": graphQLHeader, "Cache-Control": "no-store", "Vary": "Accept"}},
 			} {
 				got := answer(t.Context(), accepting(accept, document))
 				if diff := cmp.Diff(want, got); diff != "" {
@@ -86,7 +86,7 @@ func TestMutationsAreNotRunOverGet(t *testing.T) {
 func TestOtherMethodsAreToldWhichWouldDo(t *testing.T) {
 	t.Parallel()
 	got := answer(t.Context(), graphqlhttp.Request{Method: "DELETE"})
-	if got.Status != 405 || got.Header["Allow"] != "GET, POST" {
+	if got.Status != 405 || got.Header["Allow"] != "GET, HEAD, POST, OPTIONS" {
 		t.Errorf("status %d, Allow %q", got.Status, got.Header["Allow"])
 	}
 }
@@ -111,6 +111,30 @@ func TestAnExtensionThatIsNoJSONIsAnInternalError(t *testing.T) {
 	want := `{"errors":[{"message":"Internal server error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}`
 	if got := graphqlhttp.Respond("", nil, list); string(got.Body) != want {
 		t.Errorf("%s", got.Body)
+	}
+}
+
+// RFC 9110 section 15.5.16.
+func TestARefusedBodyIsToldWhatWouldDo(t *testing.T) {
+	t.Parallel()
+	compressed := post(`{"query":"{ __typename }"}`)
+	compressed.ContentEncoding = "gzip"
+	form := post(`{"query":"{ __typename }"}`)
+	form.ContentType = "application/x-www-form-urlencoded"
+	for name, test := range map[string]struct {
+		request      graphqlhttp.Request
+		header, want string
+	}{
+		"Compressed": {compressed, "Accept-Encoding", "identity"},
+		"Form":       {form, "Accept", "application/json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := answer(t.Context(), test.request)
+			if got.Status != 415 || got.Header[test.header] != test.want {
+				t.Errorf("status %d, %s %q", got.Status, test.header, got.Header[test.header])
+			}
+		})
 	}
 }
 
@@ -188,28 +212,27 @@ func TestCORS(t *testing.T) {
 		allowed        []string
 		origin, method string
 		want           map[string]string
-		preflight      bool
 	}{
-		"any origin":                       {[]string{"*"}, origin, "POST", anyone(), false},
-		"any origin, none given":           {[]string{"*"}, "", "GET", anyone(), false},
-		"any origin, preflight":            {[]string{"*"}, origin, "OPTIONS", preflight(anyone()), true},
-		"listed origin":                    {listed, origin, "POST", one(), false},
-		"listed origin, preflight":         {listed, origin, "OPTIONS", preflight(one()), true},
-		"other origin":                     {listed, "https://evil.example", "POST", nobody, false},
-		"other origin, preflight":          {listed, "https://evil.example", "OPTIONS", nobody, true},
-		"origin with the listed one in it": {listed, origin + ".evil.example", "POST", nobody, false},
-		"origin in another scheme":         {listed, "http://app.example", "POST", nobody, false},
-		"opaque origin":                    {listed, "null", "POST", nobody, false},
-		"no origin":                        {listed, "", "POST", nobody, false},
-		"empty entry in the list":          {[]string{""}, "", "POST", nobody, false},
-		"OPTIONS without an origin":        {listed, "", "OPTIONS", nobody, false},
-		"nothing allowed":                  {nil, origin, "POST", nobody, false},
+		"any origin":                       {[]string{"*"}, origin, "POST", anyone()},
+		"any origin, none given":           {[]string{"*"}, "", "GET", anyone()},
+		"any origin, preflight":            {[]string{"*"}, origin, "OPTIONS", preflight(anyone())},
+		"listed origin":                    {listed, origin, "POST", one()},
+		"listed origin, preflight":         {listed, origin, "OPTIONS", preflight(one())},
+		"other origin":                     {listed, "https://evil.example", "POST", nobody},
+		"other origin, preflight":          {listed, "https://evil.example", "OPTIONS", nobody},
+		"origin with the listed one in it": {listed, origin + ".evil.example", "POST", nobody},
+		"origin in another scheme":         {listed, "http://app.example", "POST", nobody},
+		"opaque origin":                    {listed, "null", "POST", nobody},
+		"no origin":                        {listed, "", "POST", nobody},
+		"empty entry in the list":          {[]string{""}, "", "POST", nobody},
+		"OPTIONS without an origin":        {listed, "", "OPTIONS", nobody},
+		"nothing allowed":                  {nil, origin, "POST", nobody},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, isPreflight := graphqlhttp.CORS(test.allowed, test.origin, test.method)
-			if diff := cmp.Diff(test.want, got); diff != "" || isPreflight != test.preflight {
-				t.Errorf("preflight %v\n%s", isPreflight, diff)
+			got := graphqlhttp.CORS(test.allowed, test.origin, test.method)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

@@ -12,16 +12,17 @@ import (
 // request without a token is told no more than that it needs one.
 func Unauthenticated(err error) error {
 	const realm = `Bearer realm="graphql"`
-	r := Refusal{Status: http.StatusUnauthorized, Code: pubsub.CodeNoViewer}
+	refuse := func(challenge, message string) Refusal {
+		return Refusal{Status: http.StatusUnauthorized, Header: map[string]string{"WWW-Authenticate": challenge},
+			Code: pubsub.CodeNoViewer, Message: message}
+	}
 	switch {
 	case errors.Is(err, pubsub.ErrTokenMissing):
-		r.Challenge, r.Message = realm, "a token is required"
+		return refuse(realm, "a token is required")
 	case errors.Is(err, pubsub.ErrTokenExpired):
-		r.Challenge, r.Message = realm+`, error="invalid_token", error_description="expired"`, "the token has expired"
+		return refuse(realm+`, error="invalid_token", error_description="expired"`, "the token has expired")
 	case errors.Is(err, pubsub.ErrTokenRefused):
-		r.Challenge, r.Message = realm+`, error="invalid_token"`, "the token is refused"
-	default:
-		return err
+		return refuse(realm+`, error="invalid_token"`, "the token is refused")
 	}
-	return r
+	return err
 }

@@ -114,7 +114,7 @@ type Setting struct{ Env, Default string }
 // The settings. Lists are comma separated.
 var (
 	InitTimeout      = Setting{"INIT_TIMEOUT", "10s"}      // from $connect to connection_init; at most 15m, SQS's longest delay
-	AllowedOrigins   = Setting{"ALLOWED_ORIGINS", "*"}     // exact origins that may open a socket or call over HTTP; * for any
+	AllowedOrigins   = Setting{"ALLOWED_ORIGINS", "*"}     // origins that may open a socket or call over HTTP (package origins); * for any
 	MaxSubscriptions = Setting{"MAX_SUBSCRIPTIONS", "100"} // active operations per connection
 	FanoutGroups     = Setting{"FANOUT_GROUPS", "4"}       // message groups per topic: a power of two up to 256; change it only while fanout.fifo is empty, or order may break once
 	SenderWorkers    = Setting{"SENDER_WORKERS", "64"}     // posts in flight per sender, and as many slow ones
@@ -189,21 +189,15 @@ const (
 	ConfigPath  = "/config.json" // what a page must know of the deployment
 )
 
-// HTTPRoute is one path of the HTTP API with its methods, as "Create routes
-// for HTTP APIs" writes them: {name} is one segment, {name+} all that follow.
-type HTTPRoute struct {
-	Path    string
-	Methods []string
-}
+// AnyMethod stands for all methods in a route of the HTTP API.
+const AnyMethod = "ANY"
 
-// HTTPRoutes lists what the HTTP API sends to the graphql function; it answers
-// anything else with 404 itself.
-func HTTPRoutes() []HTTPRoute {
-	get := []string{"GET"}
-	return []HTTPRoute{
-		{GraphQLPath, []string{"GET", "POST", "OPTIONS"}},
-		{ConfigPath, get}, {"/", get}, {"/c/{chat+}", get}, {"/assets/{file}", get},
-	}
+// HTTPRoutes lists the paths that the HTTP API sends to the graphql function, as
+// "Create routes for HTTP APIs" writes them: {name} is one segment, {name+} all
+// that follow. It answers any other with 404 itself. Their method is AnyMethod:
+// the function knows HEAD, and which methods to name to a client that uses another.
+func HTTPRoutes() []string {
+	return []string{GraphQLPath, ConfigPath, "/", "/c/{chat+}", "/assets/{file}"}
 }
 
 // StreamMapping moves a table's stream records to a function. Batch item

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"subwire/shared/accept"
 	"subwire/shared/topology"
 )
 
@@ -22,10 +23,14 @@ type Site struct {
 // Request is what Serve looks at in an HTTP request.
 type Request struct {
 	Method, Path   string
-	HasQuery       bool   // whether there is a parameter query, as GraphQL over HTTP has
-	Accept         string // header; "" without
-	AcceptEncoding string // header; "" without
+	HasQuery       bool   // whether a parameter asks for a document, as in GraphQL over HTTP
+	Accept         string // header, values joined by commas; "" without
+	AcceptEncoding string // likewise
 }
+
+// Methods are those of a page, as in an Allow header. HEAD is the caller's to
+// answer, as GET without the body, and so is OPTIONS.
+const Methods = "GET, HEAD, OPTIONS"
 
 // Response is what to send. Its body may be binary.
 type Response struct {
@@ -40,6 +45,12 @@ func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
 	switch {
 	case r.Path == topology.GraphQLPath && !s.wantsGraphiQL(r):
 		return Response{}, false, nil
+	case r.Method != http.MethodGet:
+		refused := text(http.StatusMethodNotAllowed, "a page is read by GET")
+		refused.Header["Allow"] = Methods
+		return refused, true, nil
+	case !servable(r):
+		return text(http.StatusNotAcceptable, "Accept-Encoding allows no form that there is"), true, nil
 	case r.Path == topology.GraphQLPath:
 		return s.page("graphiql.html", graphiqlPolicy, r)
 	case r.Path == "/" || strings.HasPrefix(r.Path, "/c/"):
@@ -52,7 +63,7 @@ func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
 		asset, ok, err = file(s.Files, "assets/"+name, r.AcceptEncoding)
 	}
 	if !ok {
-		return response(http.StatusNotFound, "text/plain; charset=utf-8", []byte("not found\n")), err == nil, err
+		return text(http.StatusNotFound, "not found"), err == nil, err
 	}
 	asset.Header["Cache-Control"] = "public, max-age=31536000, immutable" // its name is a hash of it
 	asset.Header["X-Content-Type-Options"] = "nosniff"
@@ -60,9 +71,20 @@ func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
 }
 
 // wantsGraphiQL tells a browser that was pointed at the GraphQL endpoint from
-// a client of it. Clients do not ask for HTML.
+// a client of it. Clients do not ask for HTML, or like JSON better.
 func (s Site) wantsGraphiQL(r Request) bool {
-	return s.GraphiQL && r.Method == http.MethodGet && !r.HasQuery && strings.Contains(r.Accept, "text/html")
+	if !s.GraphiQL || r.Method != http.MethodGet || r.HasQuery {
+		return false
+	}
+	html := accept.Media(r.Accept, "text/html")
+	return html.Named && html.Weight > 0 && html.Weight >= accept.Media(r.Accept, "application/json").Weight
+}
+
+// servable reports whether there is a form of the page that the client takes:
+// all are built in gzip form and can be unpacked, but the config is made when asked for.
+func servable(r Request) bool {
+	gzip, identity := accept.Codings(r.AcceptEncoding)
+	return identity > 0 || gzip > 0 && r.Path != topology.ConfigPath
 }
 
 // Content security policies ("Content Security Policy Level 3"): nothing but
@@ -108,6 +130,10 @@ func (s Site) config() (Response, bool, error) {
 		return Response{}, false, fmt.Errorf("encode config: %w", err)
 	}
 	return response(http.StatusOK, "application/json", body), true, nil
+}
+
+func text(status int, line string) Response {
+	return response(status, "text/plain; charset=utf-8", []byte(line+"\n"))
 }
 
 func response(status int, contentType string, body []byte) Response {

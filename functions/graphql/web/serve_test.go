@@ -50,6 +50,12 @@ func TestServe(t *testing.T) {
 		"ABrowserGetsGraphiQL":     {site, Request{Method: "GET", Path: "/graphql", Accept: browser}, 200, "GraphiQL", "Vary: Accept"},
 		"AQueryIsNoPage":           {site, Request{Method: "GET", Path: "/graphql", Accept: browser, HasQuery: true}, 0, "", ""},
 		"AClientIsNoBrowser":       {site, Request{Method: "GET", Path: "/graphql", Accept: "*/*"}, 0, "", ""},
+		"AClientMayNameHTMLLast":   {site, Request{Method: "GET", Path: "/graphql", Accept: "application/json, text/html;q=0.5"}, 0, "", ""},
+		"AClientMayRefuseHTML":     {site, Request{Method: "GET", Path: "/graphql", Accept: "*/*, text/html;q=0"}, 0, "", ""},
+		"APageTakesNoPost":         {site, Request{Method: "POST", Path: "/"}, 405, "GET", "Allow: GET, HEAD, OPTIONS"},
+		"AnAssetTakesNoPut":        {site, Request{Method: "PUT", Path: "/assets/a-1.js"}, 405, "GET", "Allow: GET, HEAD, OPTIONS"},
+		"NoFormOfAPage":            {site, Request{Path: "/", AcceptEncoding: "*;q=0"}, 406, "Accept-Encoding", "Cache-Control: no-store"},
+		"NoFormOfTheConfig":        {site, Request{Path: "/config.json", AcceptEncoding: "gzip, identity;q=0"}, 406, "Accept-Encoding", "Cache-Control: no-store"},
 		"APostIsNoPage":            {site, Request{Method: "POST", Path: "/graphql", Accept: browser}, 0, "", ""},
 		"GraphiQLCanBeOff":         {closed, Request{Method: "GET", Path: "/graphql", Accept: browser}, 0, "", ""},
 		"NothingBuiltSaysHow":      {empty, Request{Path: "/"}, 200, "make build", "Cache-Control: no-cache"},
@@ -57,6 +63,9 @@ func TestServe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if tt.r.Method == "" {
+				tt.r.Method = "GET"
+			}
 			got, ok, err := tt.site.Serve(tt.r)
 			if err != nil || ok != (tt.status != 0) || got.Status != tt.status || !strings.Contains(string(got.Body), tt.body) {
 				t.Errorf("got %d %q, %v, %v", got.Status, got.Body, ok, err)
@@ -69,7 +78,7 @@ func TestServe(t *testing.T) {
 			}
 		})
 	}
-	if _, ok, err := site.Serve(Request{Path: "/assets/broken.js"}); err == nil || ok {
+	if _, ok, err := site.Serve(Request{Method: "GET", Path: "/assets/broken.js"}); err == nil || ok {
 		t.Errorf("a damaged file: %v, %v", ok, err)
 	}
 }
@@ -78,8 +87,23 @@ func TestCompressedOnlyForThoseWhoTakeIt(t *testing.T) {
 	t.Parallel()
 	packed := gzipped(t, "the chat")
 	site := Site{Files: fstest.MapFS{"index.html.gz": packed}}
-	for accept, encoding := range map[string]string{"gzip, deflate, br": "gzip", "br": "", "": ""} {
-		got, _, err := site.Serve(Request{Path: "/", AcceptEncoding: accept})
+	for accept, encoding := range map[string]string{
+		"gzip, deflate, br":       "gzip",
+		"br":                      "",
+		"":                        "",
+		"gzip;q=0":                "",
+		"GZIP ; Q=0.001":          "gzip",
+		"gzip;q=0.5, identity":    "",
+		"gzip, identity;q=0":      "gzip",
+		"deflate, gzip;q=0, *":    "",
+		"*":                       "gzip",
+		"br, x-gzip":              "gzip",
+		"gzipped, not-gzip":       "",
+		"gzip;q=high, br":         "",
+		"br,gzip":                 "gzip", // two headers, joined
+		"identity;q=0.5, *;q=0.4": "",
+	} {
+		got, _, err := site.Serve(Request{Method: "GET", Path: "/", AcceptEncoding: accept})
 		if err != nil || got.Header["Content-Encoding"] != encoding {
 			t.Errorf("%q is answered %q, %v", accept, got.Header["Content-Encoding"], err)
 		}

@@ -16,7 +16,8 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-	"strings"
+
+	"subwire/shared/accept"
 )
 
 //go:embed unbuilt.html all:dist
@@ -38,8 +39,8 @@ var types = map[string]string{
 	".svg": "image/svg+xml", ".ttf": "font/ttf", ".woff2": "font/woff2",
 }
 
-// file returns the response with a built file, still in gzip form if the
-// client takes that. A file that is not there is not an error: ok is false.
+// file returns the response with a built file, still in gzip form unless the
+// client likes it better unpacked. A file that is not there is not an error: ok is false.
 func file(files fs.FS, name, acceptEncoding string) (r Response, ok bool, err error) {
 	body, err := fs.ReadFile(files, name+".gz")
 	if err != nil {
@@ -47,7 +48,7 @@ func file(files fs.FS, name, acceptEncoding string) (r Response, ok bool, err er
 	}
 	r = Response{Status: http.StatusOK, Body: body, Header: map[string]string{
 		"Content-Type": types[path.Ext(name)], "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}}
-	if strings.Contains(acceptEncoding, "gzip") {
+	if packed, identity := accept.Codings(acceptEncoding); packed > 0 && packed >= identity {
 		return r, true, nil
 	}
 	delete(r.Header, "Content-Encoding")

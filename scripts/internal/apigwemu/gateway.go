@@ -40,10 +40,10 @@ type Config struct {
 	Connect, Message, Disconnect Invoker // integrations of $connect, $default and $disconnect
 	HTTP                         Invoker // integration of every route of the HTTP API
 
-	Stage  string               // of the WebSocket API, part of the management API's paths; default "local"
-	Routes []topology.HTTPRoute // of the HTTP API; default topology.HTTPRoutes
-	Limits Limits               // zero fields have the documented defaults
-	Usage  Observer             // is told what AWS charges for
+	Stage  string   // of the WebSocket API, part of the management API's paths; default "local"
+	Routes []string // of the HTTP API; default topology.HTTPRoutes
+	Limits Limits   // zero fields have the documented defaults
+	Usage  Observer // is told what AWS charges for
 
 	// PostLatency is how long each post takes before the frame is sent; default
 	// no time. NewPostLatency has AWS's. It is called by many goroutines at once.

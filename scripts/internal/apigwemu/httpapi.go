@@ -35,7 +35,7 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusRequestHeaderFieldsTooLarge, "", "Request Header Fields Too Large") // a guess
 		return
 	}
-	matched, ok := match(g.cfg.Routes, r.Method, r.URL.Path)
+	matched, ok := match(g.cfg.Routes, r.URL.Path)
 	if !ok {
 		answer(w, http.StatusNotFound, "", "Not Found")
 		return
@@ -90,17 +90,17 @@ func headerBytes(r *http.Request) int {
 
 // routeMatch is what the event says of the route that a request took.
 type routeMatch struct {
-	key        string            // METHOD PATH, the path as in the route
+	key        string            // ANY PATH, the path as in the route
 	parameters map[string]string // by name; nil without
 }
 
 // match finds the route: one without parameters before others, and a greedy
-// one last ("Create routes for HTTP APIs").
-func match(routes []topology.HTTPRoute, method, path string) (best routeMatch, ok bool) {
+// one last ("Create routes for HTTP APIs"). Each takes any method.
+func match(routes []string, path string) (best routeMatch, ok bool) {
 	rank := 0
-	for _, r := range routes {
-		parameters, greedy, fits := matchPath(r.Path, path)
-		if !fits || !slices.Contains(r.Methods, method) {
+	for _, route := range routes {
+		parameters, greedy, fits := matchPath(route, path)
+		if !fits {
 			continue
 		}
 		found := 3
@@ -110,7 +110,7 @@ func match(routes []topology.HTTPRoute, method, path string) (best routeMatch, o
 			found = 2
 		}
 		if found > rank {
-			rank, ok, best = found, true, routeMatch{method + " " + r.Path, parameters}
+			rank, ok, best = found, true, routeMatch{topology.AnyMethod + " " + route, parameters}
 		}
 	}
 	return best, ok

@@ -13,8 +13,6 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"subwire/shared/topology"
 )
 
 // serve answers one request from an HTTP API with the function.
@@ -50,7 +48,7 @@ func TestARequestBecomesAnEventOfFormat2(t *testing.T) {
 		"Cookie": {"a=1; b=2"}, "User-Agent": {"tester"},
 	}
 	want := events.APIGatewayV2HTTPRequest{
-		Version: "2.0", RouteKey: "POST /graphql", RawPath: "/graphql", RawQueryString: "a=1&a=2&b=x%20y",
+		Version: "2.0", RouteKey: "ANY /graphql", RawPath: "/graphql", RawQueryString: "a=1&a=2&b=x%20y",
 		Cookies: []string{"a=1", "b=2"},
 		Headers: map[string]string{
 			"content-type": "application/json; charset=utf-8", "x-two": "one,two", "user-agent": "tester",
@@ -58,7 +56,7 @@ func TestARequestBecomesAnEventOfFormat2(t *testing.T) {
 		},
 		QueryStringParameters: map[string]string{"a": "1,2", "b": "x y"},
 		RequestContext: events.APIGatewayV2HTTPRequestContext{
-			RouteKey: "POST /graphql", AccountID: accountID, Stage: "$default", APIID: apiID,
+			RouteKey: "ANY /graphql", AccountID: accountID, Stage: "$default", APIID: apiID,
 			DomainName: "api.example.com", DomainPrefix: "api",
 			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{
 				Method: "POST", Path: "/graphql", Protocol: "HTTP/1.1", SourceIP: "192.0.2.7", UserAgent: "tester",
@@ -93,25 +91,22 @@ func TestPathsAreDecodedAndTheQueryIsNot(t *testing.T) {
 
 func TestRoutesAreMatchedAsAPIGatewayDoes(t *testing.T) {
 	t.Parallel()
-	get := []string{"GET"}
-	routes := []topology.HTTPRoute{{Path: "/c/{chat+}", Methods: get}, {Path: "/c/{chat}", Methods: get},
-		{Path: "/c/fixed", Methods: get}, {Path: "/", Methods: get}, {Path: "/a/{file}", Methods: get}}
+	routes := []string{"/c/{chat+}", "/c/{chat}", "/c/fixed", "/", "/a/{file}"}
 	for name, tt := range map[string]struct {
-		method, path string
-		want         routeMatch // without a key: 404
+		path string
+		want routeMatch // without a key: 404
 	}{
-		"the root":                         {"GET", "/", routeMatch{"GET /", nil}},
-		"a fixed path first":               {"GET", "/c/fixed", routeMatch{"GET /c/fixed", nil}},
-		"then a parameter":                 {"GET", "/c/x", routeMatch{"GET /c/{chat}", map[string]string{"chat": "x"}}},
-		"then what takes all that follows": {"GET", "/c/x/y", routeMatch{"GET /c/{chat+}", map[string]string{"chat": "x/y"}}},
-		"a parameter is never empty":       {"GET", "/a/", routeMatch{}},
-		"a parameter is one segment":       {"GET", "/a/b/c", routeMatch{}},
-		"no shorter path":                  {"GET", "/a", routeMatch{}},
-		"no other method":                  {"POST", "/", routeMatch{}},
+		"the root":                         {"/", routeMatch{"ANY /", nil}},
+		"a fixed path first":               {"/c/fixed", routeMatch{"ANY /c/fixed", nil}},
+		"then a parameter":                 {"/c/x", routeMatch{"ANY /c/{chat}", map[string]string{"chat": "x"}}},
+		"then what takes all that follows": {"/c/x/y", routeMatch{"ANY /c/{chat+}", map[string]string{"chat": "x/y"}}},
+		"a parameter is never empty":       {"/a/", routeMatch{}},
+		"a parameter is one segment":       {"/a/b/c", routeMatch{}},
+		"no shorter path":                  {"/a", routeMatch{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, ok := match(routes, tt.method, tt.path)
+			got, ok := match(routes, tt.path)
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(routeMatch{})); diff != "" || ok != (tt.want.key != "") {
 				t.Errorf("ok %v, match (-want +got):\n%s", ok, diff)
 			}
