@@ -3,7 +3,8 @@
 // Each line of standard input is a case, {"document", "operation", "variables"},
 // where variables is the text of a JSON object or empty; each line of standard
 // output is its verdict:
-//   stage    that refused: parse, validate (or no such operation), coerce; or execute
+//   stage    that refused: parse, validate (or no such operation), coerce; or execute;
+//            or crash, when graphql-js threw
 //   kind     query, mutation or subscription
 //   topic    a subscription's arguments as JSON, when its event stream was made
 //   data     of an execution, as text with the order of its keys
@@ -14,7 +15,8 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import {
   GraphQLError, buildClientSchema, buildSchema, createSourceEventStream, execute, getIntrospectionQuery,
-  getOperationAST, getVariableValues, lexicographicSortSchema, parse, printSchema, specifiedRules, validate,
+  getOperationAST, getVariableValues, lexicographicSortSchema, parse, print, printSchema, specifiedRules,
+  validate, visit,
 } from 'graphql';
 
 const [schemaFile, worldFile] = process.argv.slice(2);
@@ -144,16 +146,17 @@ async function verdict({ document: text, operation: name, variables: raw }) {
   };
 }
 
-function print(introspection) {
-  const printed = (s) => printSchema(lexicographicSortSchema(s));
-  return { library: printed(buildClientSchema(introspection)), reference: printed(schema) };
+// sdl is a schema without its default values, which the library cannot print.
+function sdl(of) {
+  const withoutDefault = (node) => ({ ...node, defaultValue: undefined });
+  return print(visit(parse(printSchema(lexicographicSortSchema(of))), { InputValueDefinition: withoutDefault }));
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   let answer;
-  if (request.print) answer = print(request.print);
+  if (request.print) answer = { library: sdl(buildClientSchema(request.print)), reference: sdl(schema) };
   else if (request.introspection) answer = { document: getIntrospectionQuery(request.introspection) };
-  else answer = await verdict(request);
+  else answer = await verdict(request).catch((e) => ({ stage: 'crash', errors: [{ message: e.message }] }));
   console.log(JSON.stringify(answer));
 }

@@ -135,13 +135,14 @@ func orderedMembers(decoder *json.Decoder, object, sorted bool) (string, error) 
 
 // difference is a row of testdata/differences.json: what differs on purpose.
 type difference struct {
-	Case   string // a pattern of the cases' names
+	Case   string // a pattern of the whole name of a case; empty for any
+	Text   string // a pattern of what is in its document or variables, likewise
 	Aspect aspect
 	Theirs string // stage; empty for any
 	Ours   string // likewise
 	Reason string
 
-	pattern *regexp.Regexp
+	names, texts *regexp.Regexp
 }
 
 func readDifferences(t testing.TB) []difference {
@@ -158,15 +159,18 @@ func readDifferences(t testing.TB) []difference {
 		if row.Reason == "" {
 			t.Errorf("the difference of %s has no reason", row.Case)
 		}
-		rows[i].pattern = regexp.MustCompile("^(" + row.Case + ")$")
+		if row.Case == "" {
+			row.Case = ".*"
+		}
+		rows[i].names, rows[i].texts = regexp.MustCompile("^("+row.Case+")$"), regexp.MustCompile(row.Text)
 	}
 	return rows
 }
 
 // intended is the row that explains a difference, or -1.
-func intended(rows []difference, name string, found aspect, theirs, ours verdict) int {
+func intended(rows []difference, name string, q question, found aspect, theirs, ours verdict) int {
 	return slices.IndexFunc(rows, func(row difference) bool {
-		return row.pattern.MatchString(name) && row.Aspect == found &&
+		return row.Aspect == found && row.names.MatchString(name) && row.texts.MatchString(q.Document+"\n"+q.Variables) &&
 			(row.Theirs == "" || row.Theirs == theirs.Stage) && (row.Ours == "" || row.Ours == ours.Stage)
 	})
 }
