@@ -112,17 +112,22 @@ func TestGeneratedOperations(t *testing.T) {
 	}
 }
 
+// attempts bound the time that shrink takes.
+const attempts = 200
+
 // shrink leaves out tokens, many at first, as long as the difference stays.
 func shrink(t testing.TB, e *gql.Executor, g generated, found aspect, their, our string) generated {
 	t.Helper()
 	g.blanks = []string{" "}
+	tried := 0
 	differs := func(g generated) bool {
+		tried++
 		q := g.question()
 		a, b := theirs(t, []question{q})[0], ours(e, q)
 		return compare(a, b, false) == found && a.Stage == their && b.Stage == our
 	}
 	for size := len(g.tokens) / 2; size > 0; size /= 2 {
-		for at := 0; at+size <= len(g.tokens); {
+		for at := 0; at+size <= len(g.tokens) && tried < attempts; {
 			shorter := g
 			shorter.tokens = slices.Delete(slices.Clone(g.tokens), at, at+size)
 			if differs(shorter) {
