@@ -6,7 +6,6 @@ import (
 	library "github.com/graphql-go/graphql/language/ast"
 	"github.com/vektah/gqlparser/v2/ast"
 
-	"github.com/graphql-go/graphql"
 
 	"subwire/shared/gql/schema"
 	"subwire/shared/gql/syntax"
@@ -41,13 +40,13 @@ type arguments struct {
 func (arguments) GetValue() any             { return nil }
 func (arguments) GetKind() string           { return "Coerced" }
 func (arguments) GetLoc() *library.Location { return nil }
-func argumentsOf(p graphql.ResolveParams) *arguments {
-	for _, a := range p.Info.FieldASTs[0].Arguments {
-		if given, ok := a.Value.(*arguments); ok {
-			return given
-		}
+
+// coerced are the arguments of a compiled field.
+func coerced(f *library.Field) *arguments {
+	if len(f.Arguments) == 0 {
+		return &noArguments
 	}
-	return &noArguments
+	return f.Arguments[0].Value.(*arguments)
 }
 
 var noArguments arguments
@@ -158,11 +157,10 @@ func (c *compiler) fragment(into *library.SelectionSet, parent *ast.Definition, 
 
 func (c *compiler) field(into *library.SelectionSet, parent *ast.Definition, f *ast.Field) int {
 	def := c.plan.executor.types.Field(parent, f.Name)
-	given := c.arguments(def, f)
 	compiled := &library.Field{Name: &library.Name{Value: hidden(f.Name)}, Alias: &library.Name{Value: f.Alias},
 		Loc: &library.Location{Start: len(c.plan.nodes)}} // where the library orders mutations by
-	if given != nil {
-		compiled.Arguments = []*library.Argument{{Value: given}}
+	if len(def.Arguments) > 0 {
+		compiled.Arguments = []*library.Argument{{Value: c.arguments(def, f)}}
 	}
 	c.plan.nodes = append(c.plan.nodes, node{f, def, parent})
 	into.Selections = append(into.Selections, compiled)
@@ -176,16 +174,19 @@ func (c *compiler) field(into *library.SelectionSet, parent *ast.Definition, f *
 		set.Selections = append(set.Selections, name)
 	}
 	compiled.SelectionSet = set
-	return 1 + min(c.plan.executor.items(parent, def, given)*resolved, syntax.Countless)
+	switch {
+	case def.Name == "__schema" || def.Name == "__type":
+		return c.introspected(nil, &library.SelectionSet{Selections: []library.Selection{compiled}})
+	case parent.BuiltIn: // counted by introspected
+		return 0
+	}
+	return 1 + min(c.plan.executor.items(def, coerced(compiled))*resolved, syntax.Countless)
 }
 
 // arguments coerces those that the field is given (GraphQL specification,
 // "Coercing Field Arguments"); the others have their defaults when it is
 // resolved, by the definition of the object that it is on then.
 func (c *compiler) arguments(def *ast.FieldDefinition, f *ast.Field) *arguments {
-	if len(def.Arguments) == 0 {
-		return nil
-	}
 	types := c.plan.executor.types
 	given := &arguments{values: map[string]any{}}
 	for _, a := range def.Arguments {

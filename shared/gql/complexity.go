@@ -1,11 +1,9 @@
 package gql
 
 import (
-	"strings"
-
+	library "github.com/graphql-go/graphql/language/ast"
 	"github.com/vektah/gqlparser/v2/ast"
 
-	"subwire/shared/gql/schema"
 	"subwire/shared/gql/syntax"
 )
 
@@ -14,13 +12,10 @@ const assumedItems = 10
 
 // items is how many values a field may have, a billion at most: what the
 // argument limit, first or last says of a list.
-func (e *Executor) items(parent *ast.Definition, def *ast.FieldDefinition, given *arguments) int {
+func (e *Executor) items(def *ast.FieldDefinition, given *arguments) int {
 	lists := listsIn(def.Type)
 	if lists == 0 {
 		return 1
-	}
-	if n, ok := e.introspected[parent.Name+"."+def.Name]; ok {
-		return n
 	}
 	n := assumedItems
 	for _, a := range def.Arguments {
@@ -54,26 +49,26 @@ func listsIn(t *ast.Type) int {
 	return 1 + listsIn(t.Elem)
 }
 
-// introspectedItems is how long the lists of the schema's parts are: all types,
-// and what a type or field has of each on average, rounded up. The limit of
-// lists in each other keeps a client from asking again and again for those that
-// have more.
-func introspectedItems(s *schema.Schema) map[string]int {
-	fields, arguments, values := 0, 0, 0
-	for _, t := range s.Types {
-		values += len(t.EnumValues)
-		for _, f := range t.Fields {
-			if !strings.HasPrefix(f.Name, "__") {
-				fields++
-				arguments += len(f.Arguments)
+// introspected counts the fields that a selection on a part of the schema
+// resolves, up to one that is beyond the limit: what the schema has is known.
+func (c *compiler) introspected(of any, set *library.SelectionSet) (resolved int) {
+	for _, s := range set.Selections {
+		resolved++
+		f := s.(*library.Field)
+		if f.SelectionSet == nil {
+			continue
+		}
+		n := c.plan.nodes[f.Loc.Start]
+		value := c.plan.executor.types.Introspect(n.parent.Name, n.def.Name, of, coerced(f).values)
+		list, ok := value.([]any)
+		if !ok && value != nil {
+			list = []any{value}
+		}
+		for _, item := range list {
+			if resolved += c.introspected(item, f.SelectionSet); resolved > c.plan.executor.limits.Complexity {
+				return resolved
 			}
 		}
 	}
-	types := len(s.Types)
-	average := func(n, of int) int { return n/max(of, 1) + 1 }
-	return map[string]int{
-		"__Schema.types": types, "__Schema.directives": len(s.Directives), "__Directive.args": 1,
-		"__Directive.locations": assumedItems, "__Type.fields": average(fields, types), "__Type.inputFields": average(fields, types),
-		"__Type.interfaces": 1, "__Type.possibleTypes": 1, "__Type.enumValues": average(values, types), "__Field.args": average(arguments, fields),
-	}
+	return resolved
 }

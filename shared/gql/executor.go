@@ -64,7 +64,6 @@ type Executor struct {
 	library       graphql.Schema // what the library executes, see skeleton
 	subscriptions map[string]*eventSource
 	introspection bool
-	introspected  map[string]int // items of the lists in __schema and __type
 	limits        topology.Limits
 	log           *slog.Logger
 }
@@ -97,7 +96,6 @@ func New(c Config) (*Executor, error) {
 	if e.library, err = e.executed(types); err != nil {
 		return nil, fmt.Errorf("build executed schema: %w", err)
 	}
-	e.introspected = introspectedItems(e.types)
 	return e, nil
 }
 
@@ -204,8 +202,9 @@ func choose(doc *syntax.Document, name string) (*ast.OperationDefinition, error)
 func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (err error) {
 	root := p.root.of(p.root.on.Name)[0] // the only one, as was validated
 	source := p.executor.subscriptions[root.nodes[0].def.Name]
-	args, err := p.rootArguments(root)
-	if err == nil {
+	given := coerced(p.root.sets[0].Selections[0].(*library.Field))
+	args := merged(p.executor.types.Defaults(root.nodes[0].def.Arguments), given.values)
+	if err = given.err; err == nil {
 		x.Topic, err = source.Topic(args)
 	}
 	if err != nil {
@@ -223,18 +222,6 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 		x.Stored.Variables, err = dropVariable(x.Stored.Variables, name)
 	}
 	return err
-}
-
-// rootArguments are the arguments of a subscription's field.
-func (p *plan) rootArguments(root *field) (map[string]any, error) {
-	n := root.nodes[0]
-	given := &noArguments
-	for _, s := range p.root.sets[0].Selections {
-		if f := s.(*library.Field); p.nodes[f.Loc.Start] == n && len(f.Arguments) > 0 {
-			given = f.Arguments[0].Value.(*arguments)
-		}
-	}
-	return merged(p.executor.types.Defaults(n.def.Arguments), given.values), given.err
 }
 
 // typicalResult is room for most results, in bytes.

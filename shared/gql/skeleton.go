@@ -167,11 +167,13 @@ func resolver(run graphql.FieldResolveFn, defaults map[string]any) graphql.Field
 				value, err = nil, failure{fmt.Errorf("panic: %v", r)}
 			}
 		}()
-		given := argumentsOf(p)
+		given := coerced(p.Info.FieldASTs[0])
 		if given.err != nil {
 			return nil, failure{given.err}
 		}
-		p.Args = merged(defaults, given.values)
+		if len(defaults)+len(given.values) > 0 {
+			p.Args = merged(defaults, given.values)
+		}
 		if value, err = run(p); err != nil {
 			return nil, failure{err}
 		}

@@ -11,13 +11,13 @@ import (
 
 // Introspect is the value of a field of the schema's own types, such as
 // __Type.fields (GraphQL specification, edition of September 2025,
-// "Introspection"). of is the value that another field gave, or nil for the
+// "Introspection"). Lists of objects are []any. of is the value that another field gave, or nil for the
 // query's __schema and __type.
 func (s *Schema) Introspect(parent, field string, of any, arguments map[string]any) any {
 	deprecated := arguments["includeDeprecated"] == true
 	switch of := of.(type) {
 	case *ast.Schema:
-		return s.aboutSchema(field)
+		return s.aboutSchema(field, deprecated)
 	case *ast.Type:
 		return s.aboutType(of, field, deprecated)
 	case *ast.FieldDefinition:
@@ -44,7 +44,7 @@ func typeOf(def *ast.Definition) any {
 	return ast.NamedType(def.Name, nil)
 }
 
-func (s *Schema) aboutSchema(field string) any {
+func (s *Schema) aboutSchema(field string, deprecated bool) any {
 	switch field {
 	case "description":
 		return text(s.Description)
@@ -61,7 +61,8 @@ func (s *Schema) aboutSchema(field string) any {
 		}
 		return types
 	}
-	return slices.SortedFunc(maps.Values(s.Directives), func(a, b *ast.DirectiveDefinition) int { return cmp.Compare(a.Name, b.Name) })
+	directives := slices.SortedFunc(maps.Values(s.Directives), func(a, b *ast.DirectiveDefinition) int { return cmp.Compare(a.Name, b.Name) })
+	return without(deprecated, directives, func(d *ast.DirectiveDefinition) (any, ast.DirectiveList) { return d, d.Directives })
 }
 
 func (s *Schema) aboutType(t *ast.Type, field string, deprecated bool) any {
@@ -162,7 +163,7 @@ func (s *Schema) aboutDirective(d *ast.DirectiveDefinition, field string, deprec
 	case "args":
 		return inputValues(d.Arguments, deprecated)
 	}
-	return aboutElement(field, d.Name, d.Description, nil)
+	return aboutElement(field, d.Name, d.Description, d.Directives)
 }
 
 // inputValue is an argument or input field.

@@ -41,18 +41,20 @@ func New(types graphql.Schema) (*Schema, error) {
 	if s.Schema, err = gqlparser.LoadSchema(&ast.Source{Input: s.SDL}); err != nil {
 		return nil, fmt.Errorf("load printed schema: %w", err)
 	}
-	s.keepToTheEdition()
+	s.adjust()
 	return s, s.coerceDefaults()
 }
 
-// keepToTheEdition removes what gqlparser has beyond the specification's edition
-// of September 2025.
-func (s *Schema) keepToTheEdition() {
+// adjust makes what every schema has that of graphql-js 16: the specification's
+// edition of September 2025 and deprecated directives, which tools may ask for.
+func (s *Schema) adjust() {
 	delete(s.Directives, "defer")
-	deprecated := s.Directives["deprecated"]
-	deprecated.Locations = slices.DeleteFunc(deprecated.Locations, func(l ast.DirectiveLocation) bool { return l == "DIRECTIVE_DEFINITION" })
-	kinds := s.Types["__DirectiveLocation"]
-	kinds.EnumValues = slices.DeleteFunc(kinds.EnumValues, func(v *ast.EnumValueDefinition) bool { return v.Name == "DIRECTIVE_DEFINITION" })
+	boolean := ast.NonNullNamedType("Boolean", nil)
+	s.Types["__Directive"].Fields = append(s.Types["__Directive"].Fields,
+		&ast.FieldDefinition{Name: "isDeprecated", Type: boolean},
+		&ast.FieldDefinition{Name: "deprecationReason", Type: ast.NamedType("String", nil)})
+	s.Types["__Schema"].Fields.ForName("directives").Arguments = ast.ArgumentDefinitionList{
+		{Name: "includeDeprecated", Type: boolean, DefaultValue: &ast.Value{Kind: ast.BooleanValue, Raw: "false"}}}
 	for _, name := range []string{"__TypeKind", "__DirectiveLocation"} {
 		s.leaves[name] = leaf{result: func(v any) (any, error) { return v, nil }}
 	}

@@ -13,10 +13,6 @@ import (
 // they are spread.
 type shape struct {
 	selections, aliases, directives, depth int
-
-	// How deep lists of the schema's parts nest in each other, anywhere and
-	// under __schema or __type.
-	lists, introspected int
 }
 
 // Countless is more than any limit. Counts stop there: n fragments that each
@@ -28,8 +24,6 @@ func (s *shape) add(o shape) {
 	s.aliases = min(s.aliases+o.aliases, Countless)
 	s.directives = min(s.directives+o.directives, Countless)
 	s.depth = max(s.depth, o.depth)
-	s.lists = max(s.lists, o.lists)
-	s.introspected = max(s.introspected, o.introspected)
 }
 
 // shapes measures selection sets, each fragment once.
@@ -83,15 +77,9 @@ func (s shape) check(limits topology.Limits) error {
 		return Exceeded("The document has %s aliases; %d are allowed.", Count(s.aliases), limits.Aliases)
 	case s.directives > limits.Directives:
 		return Exceeded("The document has %s directives; %d are allowed.", Count(s.directives), limits.Directives)
-	case s.introspected > maxIntrospectionLists:
-		return Exceeded("Introspection may not ask for the members of members.")
 	}
 	return nil
 }
-
-// maxIntrospectionLists lets a tool read all types and their members, but not
-// the members of their members' types, which grows with every level.
-const maxIntrospectionLists = 1
 
 // Count is a number for a message.
 func Count(n int) string {
@@ -134,18 +122,16 @@ func (s *shapes) selection(selection ast.Selection) (found shape, err error) {
 	return found, err
 }
 
-// enter turns the shape of a field's selection set into that of the field.
+// enter turns the shape of a field's selection set into that of the field. Tools
+// ask for what is in a type's lists and non-nulls with more ofType in each other
+// than any type has; the answer is no deeper than the type.
 func (s *shape) enter(f *ast.Field) {
-	s.depth++
+	if f.Name != "ofType" {
+		s.depth++
+	}
 	s.add(shape{selections: 1})
 	if f.Alias != f.Name {
 		s.add(shape{aliases: 1})
-	}
-	switch f.Name {
-	case "fields", "inputFields", "interfaces", "possibleTypes":
-		s.lists++
-	case "__schema", "__type":
-		s.introspected = s.lists
 	}
 }
 
