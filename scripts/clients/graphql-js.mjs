@@ -14,9 +14,9 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import {
-  GraphQLError, buildClientSchema, buildSchema, createSourceEventStream, execute, getIntrospectionQuery,
+  buildClientSchema, buildSchema, createSourceEventStream, execute, getIntrospectionQuery,
   getOperationAST, getVariableValues, lexicographicSortSchema, parse, print, printSchema, specifiedRules,
-  validate, visit,
+  validate, valueFromASTUntyped, visit,
 } from 'graphql';
 
 const [schemaFile, worldFile] = process.argv.slice(2);
@@ -89,11 +89,12 @@ for (const field of Object.values(schema.getSubscriptionType().getFields())) {
 
 const isDay = (v) => typeof v === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(v);
 const day = (v) => {
-  if (!isDay(v)) throw new GraphQLError('This is no day.');
+  if (!isDay(v)) throw new Error('This is no day.');
   return v;
 };
 schema.getType('Day').serialize = day;
 schema.getType('Day').parseValue = day;
+schema.getType('Day').parseLiteral = (node, variables) => day(valueFromASTUntyped(node, variables));
 
 // places are where an error is: columns count characters, not UTF-16 units.
 function places(error) {

@@ -221,6 +221,9 @@ func untyped(literal ast.Value) any {
 	case *ast.BooleanValue:
 		return v.Value
 	case *ast.EnumValue:
+		if v.Value == "null" { // the library's documents have no other null
+			return nil
+		}
 		return v.Value
 	case *ast.ListValue:
 		items := []any{}
@@ -252,13 +255,16 @@ func canonical(arguments map[string]any) (string, error) {
 }
 
 // likeJavaScript has the numbers that JavaScript can have: no whole ones above
-// 2^53 but those of float64, and no negative zero in JSON.
+// 2^53 but those of float64; in JSON no negative zero, and null for infinity.
 func likeJavaScript(v any) any {
 	switch v := v.(type) {
 	case int:
 		return likeJavaScript(float64(v))
 	case float64:
-		if v == 0 || math.IsNaN(v) {
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			return nil
+		}
+		if v == 0 {
 			return 0.0
 		}
 		return v
