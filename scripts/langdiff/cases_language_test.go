@@ -140,6 +140,7 @@ var lexing = []namedQuestion{
 	{name: "unterminated string with an escape", document: `{ string(v: "a\"`},
 	{name: "comment sign in a string", document: `{ string(v: "# no comment") }`},
 	{name: "HTML in a string", document: `{ string(v: "<b>&amp;</b>") }`},
+	{name: "broken token behind a fault", document: `{ older } older "`},
 	{name: "two strings", document: `{ strings(v: ["a""b"]) }`},
 	{name: "string without a blank", document: `{ strings(v:["a"b]) }`},
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"testing"
 
 	"subwire/shared/gql"
@@ -18,7 +19,7 @@ var wide = topology.Limits{DocumentBytes: 1 << 20, Tokens: 1 << 20, Depth: 1 << 
 func newExecutor(t testing.TB) *gql.Executor {
 	t.Helper()
 	config := newConfig(t)
-	config.Limits = wide
+	config.Limits, config.Log = wide, slog.New(slog.DiscardHandler)
 	e, err := gql.New(config)
 	if err != nil {
 		t.Fatal(err)
