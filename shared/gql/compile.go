@@ -6,7 +6,6 @@ import (
 	library "github.com/graphql-go/graphql/language/ast"
 	"github.com/vektah/gqlparser/v2/ast"
 
-
 	"subwire/shared/gql/schema"
 	"subwire/shared/gql/syntax"
 	"subwire/shared/pubsub"

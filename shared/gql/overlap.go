@@ -20,7 +20,7 @@ import (
 func (e *Executor) checkOverlaps(doc *syntax.Document) error {
 	o := overlaps{types: e.types, doc: doc, calls: map[*ast.Field]string{}, left: maxOverlapSteps}
 	for _, op := range doc.Operations {
-		sets := []typedSet{{e.types.Root(op.Operation), op.SelectionSet}}
+		sets := []typedSet{{e.types.Root(op.Operation), op.SelectionSet, nil}}
 		if err := o.compare(sets, alike); err != nil {
 			return err
 		}
@@ -39,6 +39,7 @@ const maxOverlapSteps = 20_000
 type typedSet struct {
 	parent *ast.Definition
 	set    ast.SelectionSet
+	of     *selected // the field that has it; nil for an operation's
 }
 
 // selected is a field on its type.
@@ -46,6 +47,7 @@ type selected struct {
 	parent *ast.Definition
 	field  *ast.Field
 	def    *ast.FieldDefinition
+	in     *selected // the field that selects it; nil for an operation's
 }
 
 type overlaps struct {
@@ -101,13 +103,13 @@ func (o *overlaps) collect(sets []typedSet) (byName map[string][]selected, names
 				if byName[name] == nil {
 					names = append(names, name)
 				}
-				byName[name] = append(byName[name], selected{s.parent, selection, o.types.Field(s.parent, selection.Name)})
+				byName[name] = append(byName[name], selected{s.parent, selection, o.types.Field(s.parent, selection.Name), s.of})
 			case *ast.InlineFragment:
-				visit(typedSet{o.condition(selection.TypeCondition, s.parent), selection.SelectionSet})
+				visit(typedSet{o.condition(selection.TypeCondition, s.parent), selection.SelectionSet, s.of})
 			case *ast.FragmentSpread:
 				if !spread[selection.Name] {
 					spread[selection.Name] = true
-					visit(typedSet{o.condition(selection.Definition.TypeCondition, s.parent), selection.Definition.SelectionSet})
+					visit(typedSet{o.condition(selection.Definition.TypeCondition, s.parent), selection.Definition.SelectionSet, s.of})
 				}
 			}
 		}
@@ -149,9 +151,10 @@ func byObject(fields []selected) [][]selected {
 
 // below are the selection sets of the fields.
 func (o *overlaps) below(group []selected) (sets []typedSet) {
-	for _, f := range group {
+	for i := range group {
+		f := &group[i]
 		if len(f.field.SelectionSet) > 0 {
-			sets = append(sets, typedSet{o.types.Types[f.def.Type.Name()], f.field.SelectionSet})
+			sets = append(sets, typedSet{o.types.Types[f.def.Type.Name()], f.field.SelectionSet, f})
 		}
 	}
 	return sets
@@ -175,10 +178,21 @@ func (o *overlaps) agree(name string, group []selected, how agreement) error {
 	return nil
 }
 
+// conflict is at both fields, and at those that they are in up to where they part.
 func (o *overlaps) conflict(name string, a, b selected, why string) error {
 	return pubsub.Errors{located(pubsub.CodeValidation, fmt.Sprintf(
 		"Fields %q conflict because %s. Use different aliases on the fields to fetch both if this was intentional.", name, why),
-		o.doc.Place(a.field.Position, 0), o.doc.Place(b.field.Position, 0))}
+		append(o.places(a, b), o.places(b, a)...)...)}
+}
+
+// places are those of a field and the fields around it that are not around the
+// other.
+func (o *overlaps) places(f, other selected) []pubsub.Location {
+	at := []pubsub.Location{o.doc.Place(f.field.Position, 0)}
+	if f.in == other.in || f.in == nil || other.in == nil {
+		return at
+	}
+	return append(o.places(*f.in, *other.in), at...)
 }
 
 // call is the text of a field's arguments, in order of their names.

@@ -64,12 +64,23 @@ func libraryLiteral(v *ast.Value, variables map[string]any) library.Value {
 	case ast.ObjectValue:
 		object := library.NewObjectValue(nil)
 		for _, child := range v.Children {
+			if _, given := variables[child.Value.Raw]; child.Value.Kind == ast.Variable && !given {
+				continue
+			}
 			object.Fields = append(object.Fields, libraryField(child.Name, libraryLiteral(child.Value, variables)))
 		}
 		return object
 	}
-	return library.NewEnumValue(&library.EnumValue{Value: "null"}) // the library's syntax has no null
+	return null{}
 }
+
+// null is what the library's syntax does not have: scalars take it for a value
+// that they do not know, which is nil.
+type null struct{}
+
+func (null) GetValue() any             { return nil }
+func (null) GetKind() string           { return "NullValue" }
+func (null) GetLoc() *library.Location { return nil }
 
 func libraryField(name string, v library.Value) *library.ObjectField {
 	return library.NewObjectField(&library.ObjectField{Name: library.NewName(&library.Name{Value: name}), Value: v})
@@ -87,7 +98,7 @@ func libraryValue(v any) library.Value {
 	case float64:
 		return library.NewFloatValue(&library.FloatValue{Value: strconv.FormatFloat(v, 'g', -1, 64)})
 	case nil:
-		return library.NewEnumValue(&library.EnumValue{Value: "null"})
+		return null{}
 	case []any:
 		list := library.NewListValue(nil)
 		for _, item := range v {

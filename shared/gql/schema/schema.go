@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/graphql-go/graphql"
 	"github.com/vektah/gqlparser/v2"
@@ -57,6 +58,13 @@ func (s *Schema) adjust() {
 		{Name: "includeDeprecated", Type: boolean, DefaultValue: &ast.Value{Kind: ast.BooleanValue, Raw: "false"}}}
 	for _, name := range []string{"__TypeKind", "__DirectiveLocation"} {
 		s.leaves[name] = leaf{result: func(v any) (any, error) { return v, nil }}
+	}
+	for name, correct := range map[string]*strings.Replacer{
+		"Float":  strings.NewReplacer("http:", "https:"),
+		"String": strings.NewReplacer("`scalar", "` scalar"),
+		"ID":     strings.NewReplacer(`"4"`, "`\"4\"`", "such as 4", "such as `4`"),
+	} {
+		s.Types[name].Description = correct.Replace(s.Types[name].Description)
 	}
 	used := s.used()
 	for _, name := range []string{"Int", "Float", "ID"} { // introspection itself uses the others

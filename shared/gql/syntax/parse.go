@@ -41,7 +41,39 @@ func Parse(text string, limits topology.Limits) (*Document, error) {
 			return nil, t.syntaxError(t.starts[f.VariableDefinition[0].Position.Line-2], `Expected "on", found "(".`)
 		}
 	}
+	for _, op := range d.Operations {
+		for _, v := range op.VariableDefinitions {
+			if at := variableIn(v.Directives); at != nil {
+				return nil, t.syntaxError(t.starts[at.Line-1], "Unexpected variable in a constant value.")
+			}
+		}
+	}
 	return d, d.checkShape(limits)
+}
+
+// variableIn is where a directive's arguments have a variable, or nil.
+// gqlparser lets those of variable definitions have some.
+func variableIn(directives ast.DirectiveList) *ast.Position {
+	for _, d := range directives {
+		for _, a := range d.Arguments {
+			if at := firstVariable(a.Value); at != nil {
+				return at
+			}
+		}
+	}
+	return nil
+}
+
+func firstVariable(v *ast.Value) *ast.Position {
+	if v.Kind == ast.Variable {
+		return v.Position
+	}
+	for _, child := range v.Children {
+		if at := firstVariable(child.Value); at != nil {
+			return at
+		}
+	}
+	return nil
 }
 
 // typeSystem are the words that begin a definition which cannot be executed.
@@ -63,14 +95,23 @@ func (t tokens) parseError(err error) error {
 	return t.syntaxError(at, "%s", found.Message)
 }
 
-// Place is where a node begins in the document. before is how many tokens the
-// node has before the one that gqlparser gives as its position: one of a
-// fragment spread ("...") and of a directive ("@").
+// Place is where a node begins in the document. before is how many tokens
+// before gqlparser's position it is: one for a fragment ("...") and a directive
+// ("@").
 func (d *Document) Place(of *ast.Position, before int) pubsub.Location {
 	if of == nil {
 		return pubsub.Location{Line: 1, Column: 1}
 	}
 	return d.line(of.Line - before)
+}
+
+// Bracket is where a selection set begins.
+func (d *Document) Bracket(set ast.SelectionSet) pubsub.Location {
+	before := 1
+	if _, isField := set[0].(*ast.Field); !isField {
+		before++
+	}
+	return d.Place(set[0].GetPosition(), before)
 }
 
 // line is the place of the token with that number, from 1.

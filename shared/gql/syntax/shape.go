@@ -2,6 +2,7 @@ package syntax
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -31,18 +32,24 @@ type shapes struct {
 	document  *Document
 	fragments map[string]*ast.FragmentDefinition
 	known     map[string]shape
-	open      map[string]bool // those that are being measured
-	items     int             // of lists and objects
+	open      []*ast.FragmentSpread // those whose fragments are being measured
+	items     int                   // of lists and objects
 }
 
 // checkShape refuses a document that is too large, or whose fragments spread
 // themselves, before anything works on it whose cost is more than linear.
 func (d *Document) checkShape(limits topology.Limits) error {
-	s := shapes{document: d, fragments: map[string]*ast.FragmentDefinition{}, known: map[string]shape{}, open: map[string]bool{}}
+	s := shapes{document: d, fragments: map[string]*ast.FragmentDefinition{}, known: map[string]shape{}}
 	for _, f := range d.Fragments {
 		s.fragments[f.Name] = f
 	}
 	var all shape
+	for _, f := range d.Fragments { // each counts where it is spread
+		if _, err := s.fragment(&ast.FragmentSpread{Name: f.Name}); err != nil {
+			return err
+		}
+		all.add(s.directives(f.Directives))
+	}
 	for _, op := range d.Operations {
 		found, err := s.set(op.SelectionSet)
 		if err != nil {
@@ -54,12 +61,6 @@ func (d *Document) checkShape(limits topology.Limits) error {
 			s.value(v.DefaultValue)
 			all.add(s.directives(v.Directives))
 		}
-	}
-	for _, f := range d.Fragments {
-		if _, err := s.fragment(f.Name); err != nil { // it counts where it is spread
-			return err
-		}
-		all.add(s.directives(f.Directives))
 	}
 	if s.items > limits.ListItems {
 		return Exceeded("The document's lists and objects have more than %d items.", limits.ListItems)
@@ -115,7 +116,7 @@ func (s *shapes) selection(selection ast.Selection) (found shape, err error) {
 		found.add(shape{selections: 1})
 		found.add(s.directives(selection.Directives))
 	case *ast.FragmentSpread:
-		found, err = s.fragment(selection.Name)
+		found, err = s.fragment(selection)
 		found.add(shape{selections: 1})
 		found.add(s.directives(selection.Directives))
 	}
@@ -135,21 +136,28 @@ func (s *shape) enter(f *ast.Field) {
 	}
 }
 
-func (s *shapes) fragment(name string) (shape, error) {
-	f := s.fragments[name]
-	if found, ok := s.known[name]; ok || f == nil { // a rule tells what is unknown
+func (s *shapes) fragment(spread *ast.FragmentSpread) (shape, error) {
+	f := s.fragments[spread.Name]
+	if found, ok := s.known[spread.Name]; ok || f == nil { // a rule tells what is unknown
 		return found, nil
 	}
-	if s.open[name] {
-		e := pubsub.NewError(pubsub.CodeValidation, fmt.Sprintf("Cannot spread fragment %q within itself.", name))
-		e.Locations = []pubsub.Location{s.document.Place(f.Position, 0)}
-		return shape{}, pubsub.Errors{e}
+	if i := slices.IndexFunc(s.open, func(o *ast.FragmentSpread) bool { return o.Name == spread.Name }); i >= 0 {
+		return shape{}, s.cycle(append(s.open[i+1:], spread))
 	}
-	s.open[name] = true
+	s.open = append(s.open, spread)
 	found, err := s.set(f.SelectionSet)
-	delete(s.open, name)
-	s.known[name] = found
+	s.open = s.open[:len(s.open)-1]
+	s.known[spread.Name] = found
 	return found, err
+}
+
+// cycle is the error of fragments that spread each other.
+func (s *shapes) cycle(spreads []*ast.FragmentSpread) error {
+	e := pubsub.NewError(pubsub.CodeValidation, fmt.Sprintf("Cannot spread fragment %q within itself.", spreads[len(spreads)-1].Name))
+	for _, spread := range spreads[:min(len(spreads), 10)] {
+		e.Locations = append(e.Locations, s.document.Place(spread.Position, 1))
+	}
+	return pubsub.Errors{e}
 }
 
 func (s *shapes) directives(directives ast.DirectiveList) shape {

@@ -80,7 +80,7 @@ func unescapeUnit(s string) (rune, bool) {
 func unescapeBraced(s string) (rune, int) {
 	digits, _, ok := strings.Cut(s[len(`\u{`):min(len(s), 20)], "}")
 	n, err := strconv.ParseUint(digits, 16, 32)
-	if !ok || err != nil || n > utf8.MaxRune || !utf8.ValidRune(rune(n)) {
+	if !ok || err != nil || len(digits) > 8 || n > utf8.MaxRune || !utf8.ValidRune(rune(n)) {
 		return 0, 0
 	}
 	return rune(n), len(`\u{}`) + len(digits)
