@@ -20,6 +20,10 @@ step "npm clients"
 (cd scripts/clients && npm ci --no-audit --no-fund --loglevel=error)
 (cd scripts/bench/peers && npm ci --no-audit --no-fund --loglevel=error)
 
+# graphql-js, from the packages of the npm clients, is the reference.
+step "the language, compared with graphql-js"
+(cd scripts && GOWORK=off go test ./langdiff)
+
 step "each module on its own (GOWORK=off)"
 for module in shared functions; do
 	(cd $module && GOWORK=off go test ./...)
@@ -32,7 +36,7 @@ scripts/allocs.sh
 # withbackend starts for them.
 step "race detector, with DynamoDB Local and ElasticMQ"
 (cd shared && go run ../scripts/withbackend go test -race ./...)
-(cd scripts && GOWORK=off go test -race -timeout 20m $(GOWORK=off go list ./... | grep -v /chaos))
+(cd scripts && GOWORK=off go test -race -timeout 20m $(GOWORK=off go list ./... | grep -v -e /chaos -e /langdiff))
 
 # By itself and without the race detector: the emulators are in its process, and
 # ten times slower they would be what is tested.

@@ -2,6 +2,8 @@ package gql
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/graphql-go/graphql/gqlerrors"
@@ -40,80 +42,84 @@ func refusedAs(err error) error {
 	return err
 }
 
-// refusal turns the library's errors into Errors. Those that carry no code of
-// their own get the given one.
-func (e *Executor) refusal(t text, code string, found []gqlerrors.FormattedError) pubsub.Errors {
-	if len(found) == 0 { // cannot be by the library's contract, but clients reject an empty list
-		return pubsub.Refusal(pubsub.CodeInternal, internalMessage)
-	}
-	return e.errors(t, code, found)
-}
-
 const internalMessage = "Internal server error"
 
-// errors translates the library's errors. An error of a resolver that is not
-// Refused is hidden; one of the library itself gets the code.
-func (e *Executor) errors(t text, code string, found []gqlerrors.FormattedError) []pubsub.Error {
-	var out []pubsub.Error
-	for _, f := range found {
-		shown := pubsub.NewError(code, shorten(f.Message))
-		if located, ok := f.OriginalError().(*gqlerrors.Error); ok {
-			for _, at := range located.Positions {
-				shown.Locations = append(shown.Locations, locate(t.document, t.position(at)))
-			}
-		}
-		shown.Path = f.Path
-		cause := cause(f)
-		var r refused
-		switch {
-		case errors.As(cause, &r):
-			shown.Extensions["code"], shown.Message = r.code, r.Error()
-		case isUnavailable(cause):
-			shown.Extensions["code"], shown.Message = pubsub.CodeUnavailable, unavailableMessage
-			e.log.Error("resolver failed", "error", f.Message)
-		case cause != nil || code == pubsub.CodeInternal:
-			shown.Extensions["code"], shown.Message = pubsub.CodeInternal, internalMessage
-			e.log.Error("resolver failed", "error", f.Message)
-		}
-		out = append(out, shown)
+// failures are the errors of fields by their path, nil for none. What clients
+// are not shown is logged.
+func (e *Executor) failures(found []gqlerrors.FormattedError) map[string]error {
+	if len(found) == 0 {
+		return nil
 	}
-	return out
+	byPath := map[string]error{}
+	for _, f := range found {
+		err := cause(f)
+		e.note(err)
+		byPath[pathKey(f.Path)] = err
+	}
+	return byPath
 }
 
-func isUnavailable(err error) bool {
-	_, is := errors.AsType[unavailable](err)
-	return is
+// pathKey is a path as a key of a map.
+func pathKey(path []any) string { return fmt.Sprintf("%q", path) }
+
+// note logs an error that clients are not shown.
+func (e *Executor) note(err error) {
+	if _, is := errors.AsType[refused](err); !is {
+		e.log.Error("resolver failed", "error", err)
+	}
+}
+
+// shown is the error of a field as clients get it. What is not Refused is hidden.
+func (p *plan) shown(err error, path []any, nodes []node) pubsub.Error {
+	shown := pubsub.NewError(pubsub.CodeInternal, internalMessage)
+	if r, ok := errors.AsType[refused](err); ok {
+		shown = pubsub.NewError(r.code, shorten(r.Error()))
+	} else if _, ok := errors.AsType[unavailable](err); ok {
+		shown = pubsub.NewError(pubsub.CodeUnavailable, unavailableMessage)
+	}
+	shown.Path = slices.Clone(path)
+	if m, ok := errors.AsType[misfit](err); ok {
+		shown.Locations = []pubsub.Location{m.place}
+		return shown
+	}
+	for _, n := range nodes {
+		shown.Locations = append(shown.Locations, p.document.Place(n.field.Position, 0))
+	}
+	return shown
+}
+
+// located is an error at a place of the document.
+func located(code, message string, places ...pubsub.Location) pubsub.Error {
+	e := pubsub.NewError(code, shorten(message))
+	e.Locations = places
+	return e
 }
 
 // maxMessageBytes is the longest message that a client is sent.
 const maxMessageBytes = 1000
 
-// shorten cuts what the library says to what is worth saying. It repeats values
-// of any length, and shows the place of a syntax error in text.lines.
+// shorten cuts a message to what is worth saying: some repeat names or values.
 func shorten(message string) string {
-	if rest, ok := strings.CutPrefix(message, "Syntax Error GraphQL ("); ok {
-		_, message, _ = strings.Cut(rest, ") ")
-		message, _, _ = strings.Cut(message, "\n\n")
-		message = "Syntax Error: " + message
-	}
 	if len(message) > maxMessageBytes {
-		message = strings.ToValidUTF8(message[:maxMessageBytes], "") + "…"
+		return strings.ToValidUTF8(message[:maxMessageBytes], "") + "…"
 	}
 	return message
 }
 
-// cause is the error that a resolver returned or panicked with, or nil when
-// the library found the fault itself.
+// cause is the error that a resolver returned, or the library's own.
 func cause(f gqlerrors.FormattedError) error {
-	err := f.OriginalError()
+	var err error = f
 	for {
-		located, ok := err.(*gqlerrors.Error)
-		if !ok {
+		var inner error
+		switch e := err.(type) {
+		case gqlerrors.FormattedError:
+			inner = e.OriginalError()
+		case *gqlerrors.Error:
+			inner = e.OriginalError
+		}
+		if inner == nil {
 			return err
 		}
-		if located.OriginalError == nil {
-			return nil
-		}
-		err = located.OriginalError
+		err = inner
 	}
 }

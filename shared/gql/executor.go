@@ -13,9 +13,11 @@ import (
 	"sync/atomic"
 
 	"github.com/graphql-go/graphql"
-	"github.com/graphql-go/graphql/gqlerrors"
-	"github.com/graphql-go/graphql/language/ast"
+	library "github.com/graphql-go/graphql/language/ast"
+	"github.com/vektah/gqlparser/v2/ast"
 
+	"subwire/shared/gql/schema"
+	"subwire/shared/gql/syntax"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 )
@@ -58,37 +60,48 @@ type Subscription struct {
 // Executor prepares operations against one schema. It implements
 // pubsub.Executor.
 type Executor struct {
-	schema        graphql.Schema
+	types         *schema.Schema
+	library       graphql.Schema // what the library executes, see skeleton
+	subscriptions map[string]*eventSource
 	introspection bool
-	introspected  map[string]int // items of the lists in __schema and __type
 	limits        topology.Limits
 	log           *slog.Logger
 }
 
 // New returns an executor, or an error when the types make no valid schema.
 func New(c Config) (*Executor, error) {
-	fields := graphql.Fields{}
-	for name, s := range c.Subscriptions {
-		source := &eventSource{Subscription: s}
-		fields[name] = &graphql.Field{Type: s.Type, Args: s.Args, Description: s.Description, Resolve: source.resolve}
-	}
-	sc := graphql.SchemaConfig{Query: c.Query, Mutation: c.Mutation}
-	if len(fields) > 0 {
-		sc.Subscription = graphql.NewObject(graphql.ObjectConfig{Name: "Subscription", Fields: fields})
-	}
-	schema, err := graphql.NewSchema(sc)
-	if err != nil {
-		return nil, fmt.Errorf("build schema: %w", err)
-	}
-	e := &Executor{schema: schema, introspection: c.Introspection, introspected: introspectedItems(schema), limits: c.Limits, log: c.Log}
+	e := &Executor{subscriptions: map[string]*eventSource{}, introspection: c.Introspection, limits: c.Limits, log: c.Log}
 	if e.limits == (topology.Limits{}) {
 		e.limits = topology.DefaultLimits
 	}
 	if e.log == nil {
 		e.log = slog.Default()
 	}
+	fields := graphql.Fields{}
+	for name, s := range c.Subscriptions {
+		e.subscriptions[name] = &eventSource{Subscription: s}
+		fields[name] = &graphql.Field{Type: s.Type, Args: s.Args, Description: s.Description, Resolve: e.subscriptions[name].resolve}
+	}
+	sc := graphql.SchemaConfig{Query: c.Query, Mutation: c.Mutation}
+	if len(fields) > 0 {
+		sc.Subscription = graphql.NewObject(graphql.ObjectConfig{Name: "Subscription", Fields: fields})
+	}
+	types, err := graphql.NewSchema(sc)
+	if err != nil {
+		return nil, fmt.Errorf("build schema: %w", err)
+	}
+	if e.types, err = schema.New(types); err != nil {
+		return nil, err
+	}
+	if e.library, err = e.executed(types); err != nil {
+		return nil, fmt.Errorf("build executed schema: %w", err)
+	}
 	return e, nil
 }
+
+// SDL is the schema in the schema definition language, from the same types that
+// documents are validated against.
+func (e *Executor) SDL() string { return e.types.SDL }
 
 // MustNew is New for a schema that is part of the program: it panics when the
 // types make no valid schema.
@@ -99,18 +112,6 @@ func MustNew(c Config) *Executor {
 	}
 	return e
 }
-
-// topicProbe is the root value with which a subscription is executed once when
-// it is prepared. Its field then answers with the topic instead of a value, so
-// that the library itself coerces the variables and arguments.
-type topicProbe struct {
-	topic string
-	allow func(pubsub.Viewer) error // nil for everyone
-	replay
-}
-
-// errProbed ends the execution with a topicProbe.
-var errProbed = errors.New("topic is known")
 
 // eventSource resolves a subscription field.
 type eventSource struct {
@@ -139,129 +140,104 @@ func (s *eventSource) root(event *pubsub.Event) (any, error) {
 }
 
 func (s *eventSource) resolve(p graphql.ResolveParams) (any, error) {
-	switch root := p.Info.RootValue.(type) {
-	case *topicProbe:
-		topic, err := s.Topic(p.Args)
-		if err != nil {
-			return nil, err
-		}
-		root.topic, root.replay = topic, s.replay(p)
-		if s.Allow != nil {
-			root.allow = func(v pubsub.Viewer) error { return refusedAs(s.Allow(v, p.Args)) }
-		}
-		return nil, errProbed
-	case *pubsub.Event:
-		return s.root(root)
+	if event, ok := p.Info.RootValue.(*pubsub.Event); ok {
+		return s.root(event)
 	}
 	return nil, errors.New("subscription is executed without an event")
 }
 
 // Prepare implements pubsub.Executor: it parses and validates op within the
-// limits, and for a subscription finds the topic. Every refusal is a
-// pubsub.Errors; any other error is a fault of the library.
+// limits, coerces its variables, and for a subscription finds the topic. Every
+// refusal is a pubsub.Errors; any other error is a fault of the server.
 func (e *Executor) Prepare(op pubsub.Operation) (x pubsub.Executable, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("prepare operation: panic: %v", p)
 		}
 	}()
-	t, err := scan(op.Document, e.limits)
+	doc, err := syntax.Parse(op.Document, e.limits)
 	if err != nil {
 		return x, err
 	}
-	doc, err := e.parse(t)
-	if err != nil {
+	if err := e.validate(doc); err != nil {
 		return x, err
 	}
 	def, err := choose(doc, op.Name)
 	if err != nil {
 		return x, err
 	}
-	if err := e.validate(t, doc, def); err != nil {
-		return x, err
-	}
-	variables, err := decodeVariables(op.Variables, e.limits)
+	variables, err := e.variables(doc, def, op.Variables)
 	if err != nil {
 		return x, err
 	}
-	if err := e.checkComplexity(doc, def, variables); err != nil {
+	p, err := e.compile(doc, def, variables)
+	if err != nil {
 		return x, err
 	}
-	p := prepared{executor: e, text: t, doc: doc, name: op.Name, variables: variables,
-		selection: &selection{fragments: fragments(doc), sets: []*ast.SelectionSet{def.SelectionSet}}}
 	x = pubsub.Executable{Kind: pubsub.Kind(def.Operation), Run: p.run, Stored: op}
-	if x.Kind != pubsub.KindSubscription {
-		return x, nil
-	}
-	probe, err := p.probe()
-	if err != nil {
-		return x, err
-	}
-	x.Topic, x.Allow, x.Missed = probe.topic, probe.allow, probe.missed
-	if canDrop(doc, def, probe.variable) {
-		x.Stored.Variables, err = dropVariable(op.Variables, probe.variable)
+	if x.Kind == pubsub.KindSubscription {
+		err = p.subscribe(&x, def)
 	}
 	return x, err
 }
 
 // choose returns the operation of that name, or the only one for no name.
-func choose(doc *ast.Document, name string) (*ast.OperationDefinition, error) {
-	var found []*ast.OperationDefinition
-	for _, d := range doc.Definitions {
-		if op, ok := d.(*ast.OperationDefinition); ok && (name == "" || op.Name != nil && op.Name.Value == name) {
-			found = append(found, op)
-		}
+func choose(doc *syntax.Document, name string) (*ast.OperationDefinition, error) {
+	all := doc.Operations
+	if name != "" {
+		all = slices.DeleteFunc(slices.Clone(all), func(op *ast.OperationDefinition) bool { return op.Name != name })
 	}
 	switch {
-	case len(found) == 1:
-		return found[0], nil
+	case len(all) == 1:
+		return all[0], nil
 	case name != "":
-		return nil, pubsub.Refusal(pubsub.CodeValidation, fmt.Sprintf("There is no single operation named %q.", name))
-	case len(found) == 0:
+		return nil, pubsub.Refusal(pubsub.CodeValidation, fmt.Sprintf("There is no operation named %q.", name))
+	case len(all) == 0:
 		return nil, pubsub.Refusal(pubsub.CodeValidation, "The document has no operation.")
 	}
 	return nil, pubsub.Refusal(pubsub.CodeValidation, "The document has several operations; operationName must choose one.")
 }
 
-// prepared is a valid operation. It is not changed by running it.
-type prepared struct {
-	executor  *Executor
-	text      text
-	doc       *ast.Document
-	name      string
-	variables map[string]any
-	selection *selection
+// subscribe sets what a subscription's executable has beyond that of others.
+func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (err error) {
+	root := p.root.of(p.root.on.Name)[0] // the only one, as was validated
+	source := p.executor.subscriptions[root.nodes[0].def.Name]
+	given := coerced(p.root.sets[0].Selections[0].(*library.Field))
+	args := merged(p.executor.types.Defaults(root.nodes[0].def.Arguments), given.values)
+	if err = given.err; err == nil {
+		x.Topic, err = source.Topic(args)
+	}
+	if err != nil {
+		p.executor.note(err)
+		return pubsub.Errors{p.shown(err, []any{root.key}, root.nodes)}
+	}
+	if source.Allow != nil {
+		x.Allow = func(v pubsub.Viewer) error { return refusedAs(source.Allow(v, args)) }
+	}
+	if source.Replay == nil {
+		return nil
+	}
+	x.Missed = source.Replay.missed(args)
+	if name := droppable(p.document, def, root, source.Replay.Argument); name != "" {
+		x.Stored.Variables, err = dropVariable(x.Stored.Variables, name)
+	}
+	return err
 }
 
 // typicalResult is room for most results, in bytes.
 const typicalResult = 512
 
-func (p prepared) execute(ctx context.Context, root any) *graphql.Result {
-	return graphql.Execute(graphql.ExecuteParams{Schema: p.executor.schema, Root: root, AST: p.doc,
-		OperationName: p.name, Args: p.variables, Context: ctx})
-}
-
-// probe executes the subscription with a probe in place of an event.
-func (p prepared) probe() (topicProbe, error) {
-	probe := topicProbe{}
-	result := p.execute(context.Background(), &probe)
-	if probe.topic == "" {
-		return probe, p.executor.refusal(p.text, pubsub.CodeInput, result.Errors)
-	}
-	return probe, nil
-}
-
 // run implements pubsub.Executable.Run.
-func (p prepared) run(ctx context.Context, event *pubsub.Event) (json.RawMessage, error) {
+func (p *plan) run(ctx context.Context, event *pubsub.Event) (json.RawMessage, error) {
 	var root any
 	if event != nil {
 		root = event
 	}
-	result := p.execute(ctx, root)
-	if result.Data == nil && !slices.ContainsFunc(result.Errors, hasPath) && len(result.Errors) > 0 {
-		return nil, p.executor.refusal(p.text, pubsub.CodeInput, result.Errors) // the variables do not fit: nothing ran
+	result := graphql.Execute(graphql.ExecuteParams{Schema: p.executor.library, Root: root, AST: p.compiled, Context: ctx})
+	if result.Data == nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("execute operation: %w", ctx.Err())
 	}
-	return appendResult(make([]byte, 0, typicalResult), result.Data, p.selection, p.executor.errors(p.text, pubsub.CodeInternal, result.Errors))
+	data, _ := result.Data.(map[string]any)
+	w := writer{plan: p, out: make([]byte, 0, typicalResult), failures: p.executor.failures(result.Errors)}
+	return w.result(data)
 }
-
-func hasPath(e gqlerrors.FormattedError) bool { return len(e.Path) > 0 }

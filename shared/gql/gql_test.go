@@ -113,7 +113,7 @@ func TestQueriesAndMutations(t *testing.T) {
 		"GetNewMessages": {operation(`{ getNewMessages(chatId: "lobby") { id } }`, ""), `{"data":{"getNewMessages":[{"id":"01A"}]}}`},
 		"MergedFields": {operation(`{ b: __typename a: getNewMessages(chatId: "lobby") { senderName ...F id } a: getNewMessages(chatId: "lobby") { content chatId } }
 			fragment F on Message { content @skip(if: true) ... on Message { id content } ...G } fragment G on Message { content }`, ""),
-			`{"data":{"b":"Query","a":[{"senderName":"Ada","content":"<hello>","id":"01A","chatId":"lobby"}]}}`},
+			`{"data":{"b":"Query","a":[{"senderName":"Ada","id":"01A","content":"<hello>","chatId":"lobby"}]}}`},
 		"PostMessage": {operation(`mutation ($c: String!) { postMessage(chatId: "lobby", content: $c, senderName: "Bob") { id content createdAt } }`, `{"c":"héé"}`),
 			`{"data":{"postMessage":{"id":"01B","content":"héé","createdAt":"2026-11-24T12:00:00.005Z"}}}`},
 		"NumbersAsIDs": {operation(`mutation ($c: ID!) { postMessage(chatId: $c, content: "x", senderName: "Bob") { chatId } }`, `{"c":123456789}`),
@@ -151,7 +151,8 @@ func TestWhatIsWrongIsRefusedBeforeItRuns(t *testing.T) {
 		message string
 	}{
 		"Syntax":               {operation(`{ getNewMessages`, ""), pubsub.CodeParse, "Syntax Error"},
-		"EmptyDocument":        {operation(``, ""), pubsub.CodeValidation, "no operation"},
+		"EmptyDocument":        {operation(``, ""), pubsub.CodeParse, "Unexpected <EOF>"},
+		"OnlyFragments":        {operation(`fragment F on Query { __typename }`, ""), pubsub.CodeValidation, "never used"},
 		"UnknownField":         {operation(`{ nothing }`, ""), pubsub.CodeValidation, `Cannot query field "nothing"`},
 		"UnknownOperation":     {pubsub.Operation{Document: `query A { __typename }`, Name: "B"}, pubsub.CodeValidation, `operation named "B"`},
 		"NoOperationChosen":    {operation(`query A { __typename } query B { __typename }`, ""), pubsub.CodeValidation, "several operations"},
@@ -193,11 +194,7 @@ func checkRefusal(t *testing.T, err error, code, message string) {
 
 func TestAQueryWhoseVariablesDoNotFitIsRefused(t *testing.T) {
 	t.Parallel()
-	x, err := newExecutor(t, store{}, nil).Prepare(operation(`query ($n: Int!) { getNewMessages(chatId: "1", limit: $n) { id } }`, `{"n":"many"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = x.Run(t.Context(), nil)
+	_, err := newExecutor(t, store{}, nil).Prepare(operation(`query ($n: Int!) { getNewMessages(chatId: "1", limit: $n) { id } }`, `{"n":"many"}`))
 	checkRefusal(t, err, pubsub.CodeInput, "$n")
 }
 

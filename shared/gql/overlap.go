@@ -5,28 +5,27 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/graphql-go/graphql"
-	"github.com/graphql-go/graphql/language/ast"
+	"github.com/vektah/gqlparser/v2/ast"
 
+	"subwire/shared/gql/schema"
+	"subwire/shared/gql/syntax"
 	"subwire/shared/pubsub"
 )
 
 // checkOverlaps refuses fields that would be one in the response but are not
-// the same (GraphQL specification, "Field Selection Merging"). The library's
-// rule compares all pairs, again for every level and fragment; this looks at
-// every field where it is spread, once for the types and once for the rest, so
-// its cost follows shape.selections. All other rules must have passed.
-func (e *Executor) checkOverlaps(t text, doc *ast.Document) error {
-	o := overlaps{executor: e, text: t, fragments: fragments(doc), calls: map[*ast.Field]string{}, left: maxOverlapSteps}
-	for _, d := range doc.Definitions {
-		if def, ok := d.(*ast.OperationDefinition); ok {
-			sets := []typedSet{{e.rootType(def.Operation), def.SelectionSet}}
-			if err := o.compare(sets, alike); err != nil {
-				return err
-			}
-			if err := o.compare(sets, same); err != nil {
-				return err
-			}
+// the same (GraphQL specification, "Field Selection Merging"). gqlparser's rule
+// compares all pairs, again for every level and fragment; this looks at every
+// field where it is spread, once for the types and once for the rest, so its
+// cost follows the limit of fields. All other rules must have passed.
+func (e *Executor) checkOverlaps(doc *syntax.Document) error {
+	o := overlaps{types: e.types, doc: doc, calls: map[*ast.Field]string{}, left: maxOverlapSteps}
+	for _, op := range doc.Operations {
+		sets := []typedSet{{e.types.Root(op.Operation), op.SelectionSet, nil}}
+		if err := o.compare(sets, alike); err != nil {
+			return err
+		}
+		if err := o.compare(sets, same); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -38,23 +37,24 @@ const maxOverlapSteps = 20_000
 
 // typedSet is a selection set on a type.
 type typedSet struct {
-	parent graphql.Type
-	set    *ast.SelectionSet
+	parent *ast.Definition
+	set    ast.SelectionSet
+	of     *selected // the field that has it; nil for an operation's
 }
 
 // selected is a field on its type.
 type selected struct {
-	parent graphql.Type
+	parent *ast.Definition
 	field  *ast.Field
-	def    *graphql.FieldDefinition // nil without: __typename
+	def    *ast.FieldDefinition
+	in     *selected // the field that selects it; nil for an operation's
 }
 
 type overlaps struct {
-	executor  *Executor
-	text      text
-	fragments map[string]*ast.FragmentDefinition
-	calls     map[*ast.Field]string // what call returned
-	left      int                   // steps
+	types *schema.Schema
+	doc   *syntax.Document
+	calls map[*ast.Field]string // what call returned
+	left  int                   // steps
 }
 
 // How two fields of one response name must agree: alike in type, whatever they
@@ -77,12 +77,12 @@ func (o *overlaps) compare(sets []typedSet, how agreement) error {
 		}
 		for _, group := range groups {
 			if o.left -= len(group); o.left < 0 {
-				return exceeded("The document's fields overlap too often.")
+				return syntax.Exceeded("The document's fields overlap too often.")
 			}
 			if err := o.agree(name, group, how); err != nil {
 				return err
 			}
-			if err := o.compare(below(group), how); err != nil {
+			if err := o.compare(o.below(group), how); err != nil {
 				return err
 			}
 		}
@@ -96,20 +96,20 @@ func (o *overlaps) collect(sets []typedSet) (byName map[string][]selected, names
 	spread := map[string]bool{}
 	var visit func(typedSet)
 	visit = func(s typedSet) {
-		for _, selection := range s.set.Selections {
+		for _, selection := range s.set {
 			switch selection := selection.(type) {
 			case *ast.Field:
-				name := responseName(selection)
+				name := selection.Alias
 				if byName[name] == nil {
 					names = append(names, name)
 				}
-				byName[name] = append(byName[name], selected{s.parent, selection, o.executor.fieldDef(s.parent, selection.Name.Value)})
+				byName[name] = append(byName[name], selected{s.parent, selection, o.types.Field(s.parent, selection.Name), s.of})
 			case *ast.InlineFragment:
-				visit(typedSet{o.executor.condition(selection.TypeCondition, s.parent), selection.SelectionSet})
+				visit(typedSet{o.condition(selection.TypeCondition, s.parent), selection.SelectionSet, s.of})
 			case *ast.FragmentSpread:
-				if f := o.fragments[selection.Name.Value]; f != nil && !spread[selection.Name.Value] {
-					spread[selection.Name.Value] = true
-					visit(typedSet{o.executor.condition(f.TypeCondition, s.parent), f.SelectionSet})
+				if !spread[selection.Name] {
+					spread[selection.Name] = true
+					visit(typedSet{o.condition(selection.Definition.TypeCondition, s.parent), selection.Definition.SelectionSet, s.of})
 				}
 			}
 		}
@@ -120,19 +120,20 @@ func (o *overlaps) collect(sets []typedSet) (byName map[string][]selected, names
 	return byName, names
 }
 
-func responseName(f *ast.Field) string {
-	if f.Alias != nil {
-		return f.Alias.Value
+// condition is the type of a fragment: that of its condition, or of where it is.
+func (o *overlaps) condition(name string, parent *ast.Definition) *ast.Definition {
+	if name == "" {
+		return parent
 	}
-	return f.Name.Value
+	return o.types.Types[name]
 }
 
 // byObject puts together what one object may have: the fields on each object
 // type, with those on interfaces and unions.
 func byObject(fields []selected) [][]selected {
-	var objects []graphql.Type
+	var objects []*ast.Definition
 	for _, f := range fields {
-		if _, ok := f.parent.(*graphql.Object); ok && !slices.Contains(objects, f.parent) {
+		if f.parent.Kind == ast.Object && !slices.Contains(objects, f.parent) {
 			objects = append(objects, f.parent)
 		}
 	}
@@ -142,18 +143,18 @@ func byObject(fields []selected) [][]selected {
 	var groups [][]selected
 	for _, object := range objects {
 		groups = append(groups, slices.DeleteFunc(slices.Clone(fields), func(f selected) bool {
-			_, isObject := f.parent.(*graphql.Object)
-			return isObject && f.parent != object
+			return f.parent.Kind == ast.Object && f.parent != object
 		}))
 	}
 	return groups
 }
 
 // below are the selection sets of the fields.
-func below(group []selected) (sets []typedSet) {
-	for _, f := range group {
-		if f.field.SelectionSet != nil && f.def != nil {
-			sets = append(sets, typedSet{graphql.GetNamed(f.def.Type).(graphql.Type), f.field.SelectionSet})
+func (o *overlaps) below(group []selected) (sets []typedSet) {
+	for i := range group {
+		f := &group[i]
+		if len(f.field.SelectionSet) > 0 {
+			sets = append(sets, typedSet{o.types.Types[f.def.Type.Name()], f.field.SelectionSet, f})
 		}
 	}
 	return sets
@@ -165,11 +166,11 @@ func (o *overlaps) agree(name string, group []selected, how agreement) error {
 	for _, other := range group[1:] {
 		switch {
 		case how == alike:
-			if first.def != nil && other.def != nil && !alikeTypes(first.def.Type, other.def.Type) {
+			if !o.alike(first.def.Type, other.def.Type) {
 				return o.conflict(name, first, other, fmt.Sprintf("they return conflicting types %v and %v", first.def.Type, other.def.Type))
 			}
-		case first.field.Name.Value != other.field.Name.Value:
-			return o.conflict(name, first, other, fmt.Sprintf("%s and %s are different fields", first.field.Name.Value, other.field.Name.Value))
+		case first.field.Name != other.field.Name:
+			return o.conflict(name, first, other, fmt.Sprintf("%s and %s are different fields", first.field.Name, other.field.Name))
 		case o.call(first.field) != o.call(other.field):
 			return o.conflict(name, first, other, "they have differing arguments")
 		}
@@ -177,13 +178,21 @@ func (o *overlaps) agree(name string, group []selected, how agreement) error {
 	return nil
 }
 
+// conflict is at both fields, and at those that they are in up to where they part.
 func (o *overlaps) conflict(name string, a, b selected, why string) error {
-	e := pubsub.NewError(pubsub.CodeValidation, fmt.Sprintf(
-		"Fields %q conflict because %s. Use different aliases on the fields to fetch both if this was intentional.", name, why))
-	for _, f := range []selected{a, b} {
-		e.Locations = append(e.Locations, locate(o.text.document, o.text.position(f.field.Loc.Start)))
+	return pubsub.Errors{located(pubsub.CodeValidation, fmt.Sprintf(
+		"Fields %q conflict because %s. Use different aliases on the fields to fetch both if this was intentional.", name, why),
+		append(o.places(a, b), o.places(b, a)...)...)}
+}
+
+// places are those of a field and the fields around it that are not around the
+// other.
+func (o *overlaps) places(f, other selected) []pubsub.Location {
+	at := []pubsub.Location{o.doc.Place(f.field.Position, 0)}
+	if f.in == other.in || f.in == nil || other.in == nil {
+		return at
 	}
-	return pubsub.Errors{e}
+	return append(o.places(*f.in, *other.in), at...)
 }
 
 // call is the text of a field's arguments, in order of their names.
@@ -196,27 +205,37 @@ func (o *overlaps) call(f *ast.Field) string {
 	}
 	var arguments []string
 	for _, a := range f.Arguments {
-		arguments = append(arguments, string(o.text.lines[a.Loc.Start:a.Loc.End]))
+		arguments = append(arguments, a.Name+":"+sorted(a.Value))
 	}
 	slices.Sort(arguments)
-	o.calls[f] = strings.Join(arguments, "\n")
+	o.calls[f] = strings.Join(arguments, ",")
 	return o.calls[f]
 }
 
-// alikeTypes reports whether values of both types may stand in one place of a
-// response: lists and non-nulls alike, scalars and enums the same.
-func alikeTypes(a, b graphql.Type) bool {
-	switch a := a.(type) {
-	case *graphql.List:
-		b, ok := b.(*graphql.List)
-		return ok && alikeTypes(a.OfType, b.OfType)
-	case *graphql.NonNull:
-		b, ok := b.(*graphql.NonNull)
-		return ok && alikeTypes(a.OfType, b.OfType)
+// sorted is the text of a literal with the fields of objects in order.
+func sorted(v *ast.Value) string {
+	var parts []string
+	for _, child := range v.Children {
+		parts = append(parts, child.Name+":"+sorted(child.Value))
 	}
-	switch b.(type) {
-	case *graphql.List, *graphql.NonNull:
+	switch v.Kind {
+	case ast.ListValue:
+		return "[" + strings.Join(parts, ",") + "]"
+	case ast.ObjectValue:
+		slices.Sort(parts)
+		return "{" + strings.Join(parts, ",") + "}"
+	}
+	return v.String()
+}
+
+// alike reports whether values of both types may stand in one place of a
+// response: lists and non-nulls alike, scalars and enums the same.
+func (o *overlaps) alike(a, b *ast.Type) bool {
+	if a.NonNull != b.NonNull || (a.Elem == nil) != (b.Elem == nil) {
 		return false
 	}
-	return a == b || !graphql.IsLeafType(a) && !graphql.IsLeafType(b)
+	if a.Elem != nil {
+		return o.alike(a.Elem, b.Elem)
+	}
+	return a.NamedType == b.NamedType || o.types.Types[a.NamedType].IsCompositeType() && o.types.Types[b.NamedType].IsCompositeType()
 }

@@ -6,10 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/graphql-go/graphql"
-	"github.com/graphql-go/graphql/language/ast"
-	"github.com/graphql-go/graphql/language/visitor"
+	"github.com/vektah/gqlparser/v2/ast"
 
+	"subwire/shared/gql/syntax"
 	"subwire/shared/pubsub"
 )
 
@@ -24,53 +23,36 @@ type Replay struct {
 	Missed func(ctx context.Context, args map[string]any, after string, max int) ([]pubsub.Event, error)
 }
 
-// replay is what a probe finds out about resuming.
-type replay struct {
-	missed   func(ctx context.Context, after string, max int) ([]pubsub.Event, error) // nil when the client does not ask for it
-	variable string                                                                   // that gives the argument; "" for none
+// missed is Executable.Missed, nil when the client does not ask for it.
+func (r *Replay) missed(args map[string]any) func(ctx context.Context, after string, max int) ([]pubsub.Event, error) {
+	asked, ok := args[r.Argument].(string)
+	if !ok {
+		return nil
+	}
+	return func(ctx context.Context, after string, max int) ([]pubsub.Event, error) {
+		if after == "" {
+			after = asked
+		}
+		return r.Missed(ctx, args, after, max)
+	}
 }
 
-func (s Subscription) replay(p graphql.ResolveParams) (r replay) {
-	if s.Replay == nil {
-		return r
-	}
-	for _, a := range p.Info.FieldASTs[0].Arguments {
-		if v, ok := a.Value.(*ast.Variable); ok && a.Name.Value == s.Replay.Argument {
-			r.variable = v.Name.Value
+// droppable is the variable that gives the argument, or "" when there is none or
+// the operation may not be the same for events without a value for it: it must
+// be nullable, have no default, and stand nowhere else than in its definition
+// and in the root field's argument.
+func droppable(doc *syntax.Document, def *ast.OperationDefinition, root *field, argument string) string {
+	name, uses := "", 0
+	for _, n := range root.nodes { // they have the same arguments
+		if a := n.field.Arguments.ForName(argument); a != nil && a.Value.Kind == ast.Variable {
+			name, uses = a.Value.Raw, uses+1
 		}
 	}
-	if asked, ok := p.Args[s.Replay.Argument].(string); ok {
-		r.missed = func(ctx context.Context, after string, max int) ([]pubsub.Event, error) {
-			if after == "" {
-				after = asked
-			}
-			return s.Replay.Missed(ctx, p.Args, after, max)
-		}
+	v := def.VariableDefinitions.ForName(name)
+	if v == nil || v.Type.NonNull || v.DefaultValue != nil || doc.Uses(name) != uses+1 {
+		return ""
 	}
-	return r
-}
-
-// canDrop reports whether the operation is the same for events without a value
-// for the variable: it may be null, and stands nowhere but in its definition
-// and in the one argument.
-func canDrop(doc *ast.Document, def *ast.OperationDefinition, variable string) bool {
-	nullable := false
-	for _, v := range def.VariableDefinitions {
-		if _, nonNull := v.Type.(*ast.NonNull); v.Variable.Name.Value == variable {
-			nullable = !nonNull
-		}
-	}
-	if !nullable {
-		return false
-	}
-	found := 0
-	visitor.Visit(doc, &visitor.VisitorOptions{Enter: func(p visitor.VisitFuncParams) (string, any) {
-		if v, ok := p.Node.(*ast.Variable); ok && v.Name.Value == variable {
-			found++
-		}
-		return visitor.ActionNoChange, nil
-	}}, nil)
-	return found == 2
+	return name
 }
 
 // dropVariable leaves the variable out and writes the rest in one form, sorted

@@ -8,163 +8,235 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/graphql-go/graphql/language/ast"
+	library "github.com/graphql-go/graphql/language/ast"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"subwire/shared/pubsub"
 )
 
-// selection is the fields of one or more selection sets in the order in which
-// a response must have them (GraphQL specification, "Serialized Map
-// Ordering"). The library returns maps, which have none. Fields are collected
-// when data first asks for them, so that the work is bounded by the data.
+// selection is the fields that a place of the result has. The library returns
+// maps, which have no order. Fields are collected when data first asks for them,
+// so that the work is bounded by the data.
 type selection struct {
-	fragments map[string]*ast.FragmentDefinition
-	sets      []*ast.SelectionSet
-	collect   sync.Once
-	fields    []*field
+	plan *plan
+	on   *ast.Definition
+	sets []*library.SelectionSet
+
+	lock   sync.Mutex
+	fields map[string][]*field // by the object's type
 }
 
-// field is one response key.
+// field is one response key of an object.
 type field struct {
-	name  string
-	quote []byte // "name":
+	key   any    // a string, as an element of paths
+	quote []byte // "key":
+	nodes []node // one at least
 	below *selection
 }
 
-// list returns the fields; those of one response key are one.
-func (s *selection) list() []*field {
-	s.collect.Do(func() {
-		visited := map[string]bool{}
-		for _, set := range s.sets {
-			s.add(set, visited)
-		}
-	})
-	return s.fields
+// of returns the fields of an object in the order in which a response must have
+// them (GraphQL specification, "Serialized Map Ordering").
+func (s *selection) of(object string) []*field {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	fields, known := s.fields[object]
+	if known {
+		return fields
+	}
+	for _, set := range s.sets {
+		fields = s.collect(fields, object, set)
+	}
+	if s.fields == nil {
+		s.fields = map[string][]*field{}
+	}
+	s.fields[object] = fields
+	return fields
 }
 
-func (s *selection) add(set *ast.SelectionSet, visited map[string]bool) {
-	for _, sel := range set.Selections {
-		switch sel := sel.(type) {
-		case *ast.Field:
-			s.addField(sel)
-		case *ast.InlineFragment:
-			s.add(sel.SelectionSet, visited)
-		case *ast.FragmentSpread:
-			f := s.fragments[sel.Name.Value]
-			if f != nil && !visited[f.Name.Value] {
-				visited[f.Name.Value] = true
-				s.add(f.SelectionSet, visited)
+func (s *selection) collect(fields []*field, object string, set *library.SelectionSet) []*field {
+	for _, selected := range set.Selections {
+		switch selected := selected.(type) {
+		case *library.Field:
+			if selected.Alias.Value != typeKey {
+				fields = s.add(fields, selected)
+			}
+		case *library.InlineFragment:
+			if s.plan.executor.types.IsPossible(selected.TypeCondition.Name.Value, object) {
+				fields = s.collect(fields, object, selected.SelectionSet)
 			}
 		}
 	}
+	return fields
 }
 
-func (s *selection) addField(node *ast.Field) {
-	name := node.Name.Value
-	if node.Alias != nil {
-		name = node.Alias.Value
-	}
-	i := slices.IndexFunc(s.fields, func(f *field) bool { return f.name == name })
+// add adds a field; those of one key are one.
+func (s *selection) add(fields []*field, selected *library.Field) []*field {
+	key, n := selected.Alias.Value, s.plan.nodes[selected.Loc.Start]
+	i := slices.IndexFunc(fields, func(f *field) bool { return f.key == key })
 	if i < 0 {
-		i = len(s.fields)
-		s.fields = append(s.fields, &field{name: name, quote: []byte(strconv.Quote(name) + ":"), below: &selection{fragments: s.fragments}})
+		i = len(fields)
+		below := &selection{plan: s.plan, on: s.plan.executor.types.Types[n.def.Type.Name()]}
+		fields = append(fields, &field{key: key, quote: []byte(strconv.Quote(key) + ":"), below: below})
 	}
-	if node.SelectionSet != nil {
-		below := s.fields[i].below
-		below.sets = append(below.sets, node.SelectionSet)
+	f := fields[i]
+	f.nodes = append(f.nodes, n)
+	if selected.SelectionSet != nil {
+		f.below.sets = append(f.below.sets, selected.SelectionSet)
 	}
+	return fields
 }
 
-// appendResult appends the payload of next. Data is never left out: a result
-// without it would mean that nothing was executed.
-func appendResult(dst []byte, data any, s *selection, errs []pubsub.Error) ([]byte, error) {
-	dst, err := appendValue(append(dst, `{"data":`...), data, s)
-	if err != nil {
-		return nil, fmt.Errorf("encode execution result: %w", err)
-	}
-	if len(errs) > 0 {
-		if dst, err = appendAny(append(dst, `,"errors":`...), errs); err != nil {
-			return nil, fmt.Errorf("encode errors: %w", err)
-		}
-	}
-	return append(dst, '}'), nil
+// writer writes a result. Where null is not allowed it becomes that of the
+// nearest parent that may be null (GraphQL specification, "Handling Execution
+// Errors").
+type writer struct {
+	plan     *plan
+	out      []byte
+	path     []any
+	failures map[string]error // by the path, see pathKey
+	errors   []pubsub.Error
+	err      error // the first fault that is none of the operation's
 }
 
-// appendValue appends what the library made of a value: objects are maps,
-// lists slices, and leaves whatever their type serializes to.
-func appendValue(dst []byte, v any, s *selection) ([]byte, error) {
-	switch v := v.(type) {
-	case nil:
-		return append(dst, "null"...), nil
-	case string:
-		return appendText(dst, v)
-	case bool:
-		return strconv.AppendBool(dst, v), nil
-	case int:
-		return strconv.AppendInt(dst, int64(v), 10), nil
-	case []any:
-		return appendList(dst, v, s)
-	case map[string]any:
-		if len(s.sets) > 0 {
-			return appendObject(dst, v, s)
-		}
+// result returns the payload of next. Data is never left out: a result without
+// it would mean that nothing was executed.
+func (w *writer) result(data map[string]any) ([]byte, error) {
+	w.out = append(w.out, `{"data":`...)
+	begin := len(w.out)
+	if data == nil || !w.object(data, w.plan.root) {
+		w.out = append(w.out[:begin], "null"...)
 	}
-	return appendAny(dst, v)
+	if len(w.errors) > 0 {
+		w.out = append(w.out, `,"errors":`...)
+		w.json(w.errors)
+	}
+	if w.err != nil {
+		return nil, fmt.Errorf("encode execution result: %w", w.err)
+	}
+	return append(w.out, '}'), nil
 }
 
-func appendList(dst []byte, list []any, s *selection) (_ []byte, err error) {
-	dst = append(dst, '[')
+// value writes a value of the type, and reports whether it may stand there: if
+// not, the parent becomes null.
+func (w *writer) value(v any, t *ast.Type, f *field) bool {
+	begin := len(w.out)
+	if v == nil {
+		w.explainNull(t, f)
+	} else if w.notNull(v, t, f) {
+		return true
+	}
+	w.out = append(w.out[:begin], "null"...)
+	return !t.NonNull
+}
+
+func (w *writer) notNull(v any, t *ast.Type, f *field) bool {
+	if t.Elem != nil {
+		list, ok := v.([]any)
+		return w.expect(ok, v) && w.list(list, t.Elem, f)
+	}
+	if !f.below.on.IsCompositeType() {
+		w.leaf(v)
+		return true
+	}
+	object, ok := v.(map[string]any)
+	return w.expect(ok, v) && w.object(object, f.below)
+}
+
+// expect notes that the library returned something else than a list or object.
+func (w *writer) expect(ok bool, v any) bool {
+	if !ok && w.err == nil {
+		w.err = fmt.Errorf("the result has a %T at %v", v, w.path)
+	}
+	return ok
+}
+
+func (w *writer) list(list []any, item *ast.Type, f *field) bool {
+	w.out = append(w.out, '[')
 	for i, v := range list {
 		if i > 0 {
-			dst = append(dst, ',')
+			w.out = append(w.out, ',')
 		}
-		if dst, err = appendValue(dst, v, s); err != nil {
-			return nil, err
+		w.path = append(w.path, i)
+		ok := w.value(v, item, f)
+		w.path = w.path[:len(w.path)-1]
+		if !ok {
+			return false
 		}
 	}
-	return append(dst, ']'), nil
+	w.out = append(w.out, ']')
+	return true
 }
 
-func appendObject(dst []byte, object map[string]any, s *selection) (_ []byte, err error) {
-	dst = append(dst, '{')
-	written := 0
-	for _, f := range s.list() {
-		v, selected := object[f.name] // not what a directive or the type left out
-		if !selected {
-			continue
+func (w *writer) object(object map[string]any, s *selection) bool {
+	name := s.on.Name
+	if s.on.IsAbstractType() {
+		name, _ = object[typeKey].(string)
+	}
+	w.out = append(w.out, '{')
+	for i, f := range s.of(name) {
+		if i > 0 {
+			w.out = append(w.out, ',')
 		}
-		if written++; written > 1 {
-			dst = append(dst, ',')
-		}
-		if dst, err = appendValue(append(dst, f.quote...), v, f.below); err != nil {
-			return nil, err
+		w.out = append(w.out, f.quote...)
+		w.path = append(w.path, f.key)
+		ok := w.value(object[f.key.(string)], f.nodes[0].def.Type, f)
+		w.path = w.path[:len(w.path)-1]
+		if !ok {
+			return false
 		}
 	}
-	if written != len(object) {
-		return nil, fmt.Errorf("%d fields of %d are in the document", written, len(object))
-	}
-	return append(dst, '}'), nil
+	w.out = append(w.out, '}')
+	return true
 }
 
-// appendText appends a string; encoding/json is asked only for what may have
-// to be escaped.
-func appendText(dst []byte, s string) ([]byte, error) {
+// explainNull adds the error for which a value is null, if there is one.
+func (w *writer) explainNull(t *ast.Type, f *field) {
+	err := error(nil)
+	if w.failures != nil {
+		err = w.failures[pathKey(w.path)]
+	}
+	if err == nil && t.NonNull {
+		err = fmt.Errorf("null for the field %s.%s, which must not be null", f.nodes[0].parent.Name, f.nodes[0].def.Name)
+		w.plan.executor.note(err)
+	}
+	if err != nil {
+		w.errors = append(w.errors, w.plan.shown(err, w.path, f.nodes))
+	}
+}
+
+// leaf writes what a scalar or enum serializes to.
+func (w *writer) leaf(v any) {
+	switch v := v.(type) {
+	case string:
+		w.text(v)
+	case bool:
+		w.out = strconv.AppendBool(w.out, v)
+	case int:
+		w.out = strconv.AppendInt(w.out, int64(v), 10)
+	default:
+		w.json(v)
+	}
+}
+
+// text writes a string; encoding/json is asked only for what may have to be
+// escaped.
+func (w *writer) text(s string) {
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return appendAny(dst, s)
+			w.json(s)
+			return
 		}
 	}
-	dst = append(append(dst, '"'), s...)
-	return append(dst, '"'), nil
+	w.out = append(append(append(w.out, '"'), s...), '"')
 }
 
-// appendAny appends JSON without escaping <, > and &, which only HTML needs.
-func appendAny(dst []byte, v any) ([]byte, error) {
-	b := bytes.NewBuffer(dst)
+// json writes JSON without escaping <, > and &, which only HTML needs.
+func (w *writer) json(v any) {
+	b := bytes.NewBuffer(w.out)
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
+	if err := enc.Encode(v); err != nil && w.err == nil {
+		w.err = err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	w.out = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -1,0 +1,288 @@
+package langdiff
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/graphql-go/graphql"
+	"github.com/graphql-go/graphql/language/ast"
+)
+
+// The resolvers of scripts/clients/graphql-js.mjs once more, for the library.
+
+var errField = errors.New("This field fails.")
+
+// mutations is the key of a context's *[]int: the log of one operation.
+type mutations struct{}
+
+func withLog(ctx context.Context) context.Context {
+	return context.WithValue(ctx, mutations{}, &[]int{})
+}
+
+func log(p graphql.ResolveParams) (any, error) {
+	return append([]int{}, *p.Context.Value(mutations{}).(*[]int)...), nil
+}
+
+func add(p graphql.ResolveParams) (any, error) {
+	entries := p.Context.Value(mutations{}).(*[]int)
+	*entries = append(*entries, p.Args["v"].(int))
+	return log(p)
+}
+
+func addAndFail(p graphql.ResolveParams) (any, error) {
+	if _, err := add(p); err != nil {
+		return nil, err
+	}
+	return nil, errField
+}
+
+func nest(p graphql.ResolveParams) (any, error) {
+	_, err := add(p)
+	return map[string]any{}, err
+}
+
+func fail(graphql.ResolveParams) (any, error)   { return nil, errField }
+func beside(graphql.ResolveParams) (any, error) { return "a value beside an error", errField }
+
+func name(p graphql.ResolveParams) (any, error) {
+	source := p.Source.(map[string]any)["name"].(string)
+	if upper, _ := p.Args["upper"].(bool); upper {
+		return strings.ToUpper(source), nil
+	}
+	return source, nil
+}
+
+func echo(p graphql.ResolveParams) (any, error) { return canonical(p.Args) }
+
+// resolver is how a field gets its value; nil takes it from the source.
+func (b *builder) resolver(parent, field string) graphql.FieldResolveFn {
+	object := func(name string) graphql.FieldResolveFn { return b.value(b.world[name]) }
+	person, robot, rock := b.world["Person"], b.world["Robot"], b.world["Rock"]
+	faults := b.world["Faults"]
+	resolvers := map[string]graphql.FieldResolveFn{
+		"Query.node":           b.node,
+		"Query.nodes":          b.value([]any{person, robot, rock}),
+		"Query.named":          object("Robot"),
+		"Query.being":          b.being,
+		"Query.beings":         b.value([]any{robot, nil, person}),
+		"Query.things":         b.value([]any{[]any{robot, rock}, nil, []any{}}),
+		"Query.person":         object("Person"),
+		"Query.robot":          object("Robot"),
+		"Query.values":         object("Values"),
+		"Query.valuesRequired": object("Values"),
+		"Query.faults":         object("Faults"),
+		"Query.faultsRequired": object("Faults"),
+
+		"Mutation.add":                add,
+		"Mutation.addAndFail":         addAndFail,
+		"Mutation.addAndFailRequired": addAndFail,
+		"Mutation.log":                log,
+		"Mutation.nest":               nest,
+		"Nest.add":                    add,
+		"Nest.log":                    log,
+		"Nest.nest":                   nest,
+
+		"Person.name":    name,
+		"Person.friend":  object("Rock"),
+		"Person.friends": b.value([]any{robot, person}),
+		"Person.pet":     object("Robot"),
+		"Person.faults":  object("Faults"),
+		"Robot.name":     name,
+		"Robot.owner":    object("Person"),
+		"Rock.owner":     b.value(nil),
+
+		"Faults.fails":            fail,
+		"Faults.failsRequired":    fail,
+		"Faults.failsOld":         fail,
+		"Faults.beside":           beside,
+		"Faults.besideRequired":   beside,
+		"Faults.child":            object("Faults"),
+		"Faults.childRequired":    object("Faults"),
+		"Faults.children":         b.value([]any{faults, nil, faults}),
+		"Faults.childrenRequired": b.value([]any{faults, faults}),
+	}
+	if resolve, ok := resolvers[parent+"."+field]; ok {
+		return resolve
+	}
+	if parent == "Query" || parent == "Mutation" {
+		return echo
+	}
+	return nil
+}
+
+func (b *builder) value(v any) graphql.FieldResolveFn {
+	return func(graphql.ResolveParams) (any, error) { return v, nil }
+}
+
+func (b *builder) node(p graphql.ResolveParams) (any, error) {
+	for _, object := range b.world {
+		if found := object.(map[string]any); found["id"] == p.Args["id"] && found["__typename"] != nil {
+			return found, nil
+		}
+	}
+	return nil, nil
+}
+
+func (b *builder) being(p graphql.ResolveParams) (any, error) {
+	if p.Args["robot"].(bool) {
+		return b.world["Robot"], nil
+	}
+	return b.world["Person"], nil
+}
+
+// event is the root value of a subscription field's event.
+func (b *builder) event(field string) any {
+	return map[string]any{
+		"count":  42,
+		"watch":  b.world["Faults"],
+		"person": b.world["Person"],
+		"being":  b.world["Robot"],
+		"values": b.world["Values"],
+	}[field]
+}
+
+// readWorld reads the objects that resolvers return. Whole numbers are ints.
+func readWorld(t testing.TB) map[string]any {
+	t.Helper()
+	raw, err := os.ReadFile(worldFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var world map[string]any
+	if err := decoder.Decode(&world); err != nil {
+		t.Fatal(err)
+	}
+	return plain(world).(map[string]any)
+}
+
+// plain replaces the numbers in a value by ints and float64s.
+func plain(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := strconv.Atoi(v.String()); err == nil {
+			return n
+		}
+		f, _ := v.Float64()
+		return f
+	case map[string]any:
+		for key, member := range v {
+			v[key] = plain(member)
+		}
+	case []any:
+		for i, member := range v {
+			v[i] = plain(member)
+		}
+	}
+	return v
+}
+
+var dayPattern = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$`)
+
+// newScalar is Day, which refuses what is no day, or Any.
+func newScalar(name, description string) *graphql.Scalar {
+	parse := func(v any) any { return v }
+	if name == "Day" {
+		parse = func(v any) any {
+			if s, ok := v.(string); ok && dayPattern.MatchString(s) {
+				return s
+			}
+			return nil
+		}
+	}
+	return graphql.NewScalar(graphql.ScalarConfig{Name: name, Description: description, Serialize: parse, ParseValue: parse,
+		ParseLiteral: func(v ast.Value) any { return parse(untyped(v)) }})
+}
+
+// untyped is what a literal says by itself.
+func untyped(literal ast.Value) any {
+	switch v := literal.(type) {
+	case *ast.IntValue:
+		n, err := strconv.Atoi(v.Value)
+		if err != nil {
+			f, _ := strconv.ParseFloat(v.Value, 64)
+			return f
+		}
+		return n
+	case *ast.FloatValue:
+		f, _ := strconv.ParseFloat(v.Value, 64)
+		return f
+	case *ast.StringValue:
+		return v.Value
+	case *ast.BooleanValue:
+		return v.Value
+	case *ast.EnumValue:
+		if v.Value == "null" { // the library's documents have no other null
+			return nil
+		}
+		return v.Value
+	case *ast.ListValue:
+		items := []any{}
+		for _, item := range v.Values {
+			items = append(items, untyped(item))
+		}
+		return items
+	case *ast.ObjectValue:
+		object := map[string]any{}
+		for _, f := range v.Fields {
+			object[f.Name.Value] = untyped(f.Value)
+		}
+		return object
+	}
+	return nil
+}
+
+// canonical is the JSON of arguments as JavaScript writes it, with the keys of
+// objects in order.
+func canonical(arguments map[string]any) (string, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(likeJavaScript(arguments)); err != nil {
+		return "", err
+	}
+	s := strings.TrimSuffix(b.String(), "\n")
+	return strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029").Replace(s), nil
+}
+
+// likeJavaScript has the numbers that JavaScript can have: no whole ones above
+// 2^53 but those of float64; in JSON no negative zero, and null for infinity.
+func likeJavaScript(v any) any {
+	switch v := v.(type) {
+	case int:
+		return likeJavaScript(float64(v))
+	case float64:
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			return nil
+		}
+		if v == 0 {
+			return 0.0
+		}
+		return v
+	case json.Number:
+		f, _ := v.Float64()
+		return likeJavaScript(f)
+	case map[string]any:
+		object := make(map[string]any, len(v))
+		for key, member := range v {
+			object[key] = likeJavaScript(member)
+		}
+		return object
+	case []any:
+		items := make([]any, len(v))
+		for i, member := range v {
+			items[i] = likeJavaScript(member)
+		}
+		return items
+	}
+	return v
+}

@@ -1,0 +1,226 @@
+package gql
+
+import (
+	"fmt"
+
+	library "github.com/graphql-go/graphql/language/ast"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"subwire/shared/gql/schema"
+	"subwire/shared/gql/syntax"
+	"subwire/shared/pubsub"
+)
+
+// plan is a valid operation with its variables, compiled for the library: a
+// document without variables, directives and fragment spreads. It is not changed
+// by running it.
+type plan struct {
+	executor *Executor
+	document *syntax.Document // what the client sent
+	compiled *library.Document
+	nodes    []node // of the compiled fields, by the start of their location
+	root     *selection
+}
+
+// node is what the compiled document does not say about a field.
+type node struct {
+	field  *ast.Field
+	def    *ast.FieldDefinition
+	parent *ast.Definition
+}
+
+// arguments are those that a field was given, coerced, or why they cannot be.
+// They are the Value of the field's only argument in the compiled document.
+type arguments struct {
+	values map[string]any
+	err    error
+}
+
+func (arguments) GetValue() any             { return nil }
+func (arguments) GetKind() string           { return "Coerced" }
+func (arguments) GetLoc() *library.Location { return nil }
+
+// coerced are the arguments of a compiled field.
+func coerced(f *library.Field) *arguments {
+	if len(f.Arguments) == 0 {
+		return &noArguments
+	}
+	return f.Arguments[0].Value.(*arguments)
+}
+
+var noArguments arguments
+
+// typeKey is the response key of the type's name, which results of interfaces
+// and unions have for response.go. No client's field has it.
+const typeKey = "."
+
+// compiler walks the selection sets once, with the coerced variables.
+type compiler struct {
+	plan      *plan
+	fragments map[string]*ast.FragmentDefinition
+	variables map[string]any
+	err       error // the first
+}
+
+// compile returns the plan of an operation of a valid document, if it does not
+// resolve too many fields.
+func (e *Executor) compile(doc *syntax.Document, op *ast.OperationDefinition, variables map[string]any) (*plan, error) {
+	p := &plan{executor: e, document: doc}
+	c := compiler{plan: p, fragments: map[string]*ast.FragmentDefinition{}, variables: variables}
+	for _, f := range doc.Fragments {
+		c.fragments[f.Name] = f
+	}
+	root := e.types.Root(op.Operation)
+	set, resolved := c.selectionSet(root, op.SelectionSet)
+	if c.err != nil {
+		return nil, c.err
+	}
+	if resolved > e.limits.Complexity {
+		return nil, syntax.Exceeded("The operation may resolve %s fields; %d are allowed. Ask for shorter lists or less of each item.",
+			syntax.Count(resolved), e.limits.Complexity)
+	}
+	p.compiled = &library.Document{Definitions: []library.Node{&library.OperationDefinition{Operation: string(op.Operation), SelectionSet: set}}}
+	p.root = &selection{plan: p, on: root, sets: []*library.SelectionSet{set}}
+	return p, nil
+}
+
+// selectionSet compiles a set and counts the fields that the library will
+// resolve for it.
+func (c *compiler) selectionSet(parent *ast.Definition, set ast.SelectionSet) (compiled *library.SelectionSet, resolved int) {
+	compiled = &library.SelectionSet{}
+	for _, s := range set {
+		resolved = min(resolved+c.selection(compiled, parent, s), syntax.Countless)
+	}
+	return compiled, resolved
+}
+
+func (c *compiler) selection(into *library.SelectionSet, parent *ast.Definition, s ast.Selection) int {
+	switch s := s.(type) {
+	case *ast.Field:
+		if c.included(s.Directives) {
+			return c.field(into, parent, s)
+		}
+	case *ast.InlineFragment:
+		if c.included(s.Directives) {
+			return c.fragment(into, parent, s.TypeCondition, s.SelectionSet)
+		}
+	case *ast.FragmentSpread:
+		if f := c.fragments[s.Name]; c.included(s.Directives) {
+			return c.fragment(into, parent, f.TypeCondition, f.SelectionSet)
+		}
+	}
+	return 0
+}
+
+// included reports what @skip and @include say (GraphQL specification, "Field
+// Collection").
+func (c *compiler) included(directives ast.DirectiveList) bool {
+	for _, d := range directives {
+		if d.Name != "skip" && d.Name != "include" {
+			continue
+		}
+		given := d.Arguments.ForName("if").Value
+		value, err := c.plan.executor.types.Literal(ast.NonNullNamedType("Boolean", nil), given, c.variables)
+		if err != nil && c.err == nil {
+			c.err = pubsub.Errors{located(pubsub.CodeInput, fmt.Sprintf("@%s(if:): %v.", d.Name, err), c.plan.document.Place(given.Position, 0))}
+		}
+		if value != (d.Name == "include") {
+			return false
+		}
+	}
+	return true
+}
+
+// fragment compiles a selection set on another type. On an object it is known
+// now whether it applies; if so, its fields are the object's.
+func (c *compiler) fragment(into *library.SelectionSet, parent *ast.Definition, condition string, set ast.SelectionSet) int {
+	types := c.plan.executor.types
+	on := types.Types[condition]
+	switch {
+	case condition == "":
+		on = parent
+	case parent.Kind == ast.Object && types.IsPossible(condition, parent.Name):
+		on = parent
+	case parent.Kind == ast.Object:
+		return 0
+	}
+	compiled, resolved := c.selectionSet(on, set)
+	if on == parent {
+		into.Selections = append(into.Selections, compiled.Selections...)
+		return resolved
+	}
+	into.Selections = append(into.Selections, &library.InlineFragment{SelectionSet: compiled,
+		TypeCondition: &library.Named{Kind: "Named", Name: &library.Name{Value: condition}}})
+	return resolved
+}
+
+func (c *compiler) field(into *library.SelectionSet, parent *ast.Definition, f *ast.Field) int {
+	def := c.plan.executor.types.Field(parent, f.Name)
+	compiled := &library.Field{Name: &library.Name{Value: hidden(f.Name)}, Alias: &library.Name{Value: f.Alias},
+		Loc: &library.Location{Start: len(c.plan.nodes)}} // where the library orders mutations by
+	if len(def.Arguments) > 0 {
+		compiled.Arguments = []*library.Argument{{Value: c.arguments(def, f)}}
+	}
+	c.plan.nodes = append(c.plan.nodes, node{f, def, parent})
+	into.Selections = append(into.Selections, compiled)
+	if len(f.SelectionSet) == 0 {
+		return 1
+	}
+	below := c.plan.executor.types.Types[def.Type.Name()]
+	set, resolved := c.selectionSet(below, f.SelectionSet)
+	if below.IsAbstractType() {
+		name := &library.Field{Name: &library.Name{Value: hidden(schema.Typename.Name)}, Alias: &library.Name{Value: typeKey}, Loc: &library.Location{}}
+		set.Selections = append(set.Selections, name)
+	}
+	compiled.SelectionSet = set
+	switch {
+	case def.Name == "__schema" || def.Name == "__type":
+		return c.introspected(nil, &library.SelectionSet{Selections: []library.Selection{compiled}})
+	case parent.BuiltIn: // counted by introspected
+		return 0
+	}
+	return 1 + min(c.plan.executor.items(def, coerced(compiled))*resolved, syntax.Countless)
+}
+
+// arguments coerces those that the field is given (GraphQL specification,
+// "Coercing Field Arguments"); the others have their defaults when it is
+// resolved, by the definition of the object that it is on then.
+func (c *compiler) arguments(def *ast.FieldDefinition, f *ast.Field) *arguments {
+	types := c.plan.executor.types
+	given := &arguments{values: map[string]any{}}
+	for _, a := range def.Arguments {
+		var literal *ast.Value
+		if argument := f.Arguments.ForName(a.Name); argument != nil {
+			literal = argument.Value
+		}
+		if a.DefaultValue != nil && types.IsAbsent(literal, c.variables) {
+			continue
+		}
+		value, ok, err := types.Given(a.Type, nil, literal, c.variables)
+		if err != nil {
+			at := f.Position
+			if literal != nil {
+				at = literal.Position
+			}
+			given.err = c.misfit(a.Name, err, at)
+			return given
+		}
+		if ok {
+			given.values[a.Name] = value
+		}
+	}
+	return given
+}
+
+// misfit is the error of a field whose arguments cannot be coerced.
+func (c *compiler) misfit(argument string, err error, at *ast.Position) error {
+	return misfit{Refuse(pubsub.CodeInput, fmt.Errorf("argument %q: %w", argument, err)), c.plan.document.Place(at, 0)}
+}
+
+// misfit is an error with a place of its own.
+type misfit struct {
+	error
+	place pubsub.Location
+}
+
+func (m misfit) Unwrap() error { return m.error }

@@ -1,0 +1,300 @@
+package gql
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/rules"
+
+	"subwire/shared/gql/schema"
+	"subwire/shared/gql/syntax"
+	"subwire/shared/pubsub"
+)
+
+// maxErrors is how many errors validation stops at.
+const maxErrors = 10
+
+// libraryRules are gqlparser's rules that say what graphql-js says, with how many
+// tokens their places are behind those of graphql-js. The others are below, as
+// their verdicts or places differ; values.go and overlap.go have the two large
+// ones, and syntax.Parse finds cycles of fragments before any rule is asked.
+var libraryRules = []struct {
+	validator.Rule
+	behind int
+}{
+	{rules.KnownDirectivesRule, 1},
+	{rules.KnownFragmentNamesRule, 0},
+	{rules.LoneAnonymousOperationRule, 0},
+	{rules.NoUnusedVariablesRule, 0},
+	{rules.PossibleFragmentSpreadsRule, 1},
+}
+
+// checker applies rules to a document in gqlparser's walk, which visits a
+// fragment for every operation and fragment that spreads it: so errors are
+// noted once.
+type checker struct {
+	types *schema.Schema
+	doc   *syntax.Document
+	found pubsub.Errors
+}
+
+// check returns what is wrong with the document, maxErrors at most.
+func (e *Executor) check(doc *syntax.Document) pubsub.Errors {
+	c := &checker{types: e.types, doc: doc}
+	c.checkNames()
+	observers := &validator.Events{}
+	for _, rule := range libraryRules {
+		rule.RuleFunc(observers, c.libraryError(rule.behind))
+	}
+	observers.OnOperation(c.operation)
+	observers.OnVariable(c.variable)
+	observers.OnField(c.field)
+	observers.OnInlineFragment(func(_ *validator.Walker, f *ast.InlineFragment) { c.condition(f.TypeCondition, f.Position, -1) })
+	observers.OnFragment(func(_ *validator.Walker, f *ast.FragmentDefinition) { c.condition(f.TypeCondition, f.Position, -3) })
+	observers.OnDirective(c.directive)
+	observers.OnDirectiveList(c.directives)
+	observers.OnValue(c.value)
+	validator.Walk(e.types.Schema, doc.QueryDocument, observers)
+	return c.found
+}
+
+// libraryError notes an error of one of gqlparser's rules.
+func (c *checker) libraryError(behind int) validator.AddErrFunc {
+	return func(options ...validator.ErrorOption) {
+		if len(c.found) >= maxErrors {
+			return
+		}
+		var err gqlerror.Error
+		for _, option := range options {
+			option(&err)
+		}
+		var places []pubsub.Location
+		for _, l := range err.Locations {
+			places = append(places, c.doc.Place(&ast.Position{Line: l.Line}, behind))
+		}
+		c.add(places, "%s", err.Message)
+	}
+}
+
+// refuse notes an error at a node.
+func (c *checker) refuse(at *ast.Position, format string, args ...any) {
+	c.add(c.places(at), format, args...)
+}
+
+func (c *checker) places(all ...*ast.Position) (places []pubsub.Location) {
+	for _, at := range all {
+		places = append(places, c.doc.Place(at, 0))
+	}
+	return places
+}
+
+func (c *checker) add(places []pubsub.Location, format string, args ...any) {
+	if len(c.found) >= maxErrors {
+		return
+	}
+	e := located(pubsub.CodeValidation, fmt.Sprintf(format, args...), places...)
+	if !slices.ContainsFunc(c.found, func(f pubsub.Error) bool { return f.Message == e.Message && slices.Equal(f.Locations, places) }) {
+		c.found = append(c.found, e)
+	}
+}
+
+// name is a name and where it is.
+type name struct {
+	text  string
+	place pubsub.Location
+}
+
+// unique refuses names that are given twice: each with the first, or all of one
+// name together, as graphql-js does one or the other.
+func (c *checker) unique(what string, names []name, together bool) {
+	places := map[string][]pubsub.Location{}
+	for _, n := range names {
+		if places[n.text] = append(places[n.text], n.place); len(places[n.text]) > 1 && !together {
+			c.add([]pubsub.Location{places[n.text][0], n.place}, "There can be only one %s named %q.", what, n.text)
+		}
+	}
+	for _, n := range names {
+		if all := places[n.text]; together && len(all) > 1 {
+			c.add(all, "There can be only one %s named %q.", what, n.text)
+		}
+	}
+}
+
+// checkNames is "Operation Name Uniqueness", "Fragment Name Uniqueness",
+// "Variable Uniqueness" and "Fragments Must Be Used".
+func (c *checker) checkNames() {
+	var operations, fragments []name
+	used := map[string]bool{}
+	for _, op := range c.doc.Operations {
+		if op.Name != "" {
+			operations = append(operations, name{op.Name, c.doc.Place(op.Position, -1)})
+		}
+		var variables []name
+		for _, v := range op.VariableDefinitions {
+			variables = append(variables, name{v.Variable, c.doc.Place(v.Position, -1)})
+		}
+		c.unique("variable", variables, true)
+		c.markUsed(used, op.SelectionSet)
+	}
+	for _, f := range c.doc.Fragments {
+		fragments = append(fragments, name{f.Name, c.doc.Place(f.Position, -1)})
+		if !used[f.Name] {
+			c.refuse(f.Position, "Fragment %q is never used.", f.Name)
+		}
+	}
+	c.unique("operation", operations, false)
+	c.unique("fragment", fragments, false)
+}
+
+// markUsed marks the fragments that a selection set spreads.
+func (c *checker) markUsed(used map[string]bool, set ast.SelectionSet) {
+	for _, s := range set {
+		switch s := s.(type) {
+		case *ast.Field:
+			c.markUsed(used, s.SelectionSet)
+		case *ast.InlineFragment:
+			c.markUsed(used, s.SelectionSet)
+		case *ast.FragmentSpread:
+			f := c.doc.Fragments.ForName(s.Name)
+			if f != nil && !used[s.Name] {
+				used[s.Name] = true
+				c.markUsed(used, f.SelectionSet)
+			}
+		}
+	}
+}
+
+// operation is "Variables Are Input Types".
+func (c *checker) operation(_ *validator.Walker, op *ast.OperationDefinition) {
+	for _, v := range op.VariableDefinitions {
+		if v.Definition == nil || v.Definition.IsInputType() {
+			continue
+		}
+		bracket := 0 // gqlparser's place of a list is behind it
+		if v.Type.Elem != nil {
+			bracket = 1
+		}
+		c.add([]pubsub.Location{c.doc.Place(v.Type.Position, bracket)}, "Variable \"$%s\" cannot be non-input type %q.", v.Variable, v.Type)
+	}
+}
+
+// variable is "Fragment Spread Type Existence", for variables' types, and
+// "Values of Correct Type" for their defaults.
+func (c *checker) variable(_ *validator.Walker, v *ast.VariableDefinition) {
+	named := v.Type
+	for named.Elem != nil {
+		named = named.Elem
+	}
+	if v.Definition == nil {
+		c.refuse(named.Position, "Unknown type %q.", named.NamedType)
+	} else if v.DefaultValue != nil && v.Definition.IsInputType() {
+		c.literal(v.Type, v.DefaultValue)
+	}
+}
+
+// field is "Field Selections" and "Leaf Field Selections".
+func (c *checker) field(_ *validator.Walker, f *ast.Field) {
+	if f.ObjectDefinition == nil || !f.ObjectDefinition.IsCompositeType() {
+		return
+	}
+	if f.Definition == nil {
+		c.refuse(f.Position, "Cannot query field %q on type %q.", f.Name, f.ObjectDefinition.Name)
+		return
+	}
+	switch leaf := !c.types.Types[f.Definition.Type.Name()].IsCompositeType(); {
+	case leaf && len(f.SelectionSet) > 0:
+		c.add([]pubsub.Location{c.doc.Bracket(f.SelectionSet)}, "Field %q must not have a selection since type %q has no subfields.", f.Name, f.Definition.Type)
+	case !leaf && len(f.SelectionSet) == 0:
+		c.refuse(f.Position, "Field %q of type %q must have a selection of subfields.", f.Name, f.Definition.Type)
+	}
+	of := fmt.Sprintf("field \"%s.%s\"", f.ObjectDefinition.Name, f.Name)
+	c.arguments(of, c.doc.Place(f.Position, 0), f.Definition.Arguments, f.Arguments)
+}
+
+// condition is "Fragment Spread Type Existence" and "Fragments on Composite
+// Types". The type's name is some tokens ahead of the node's place.
+func (c *checker) condition(on string, at *ast.Position, ahead int) {
+	def := c.types.Types[on]
+	places := []pubsub.Location{c.doc.Place(at, ahead)}
+	switch {
+	case on == "":
+	case def == nil:
+		c.add(places, "Unknown type %q.", on)
+	case !def.IsCompositeType():
+		c.add(places, "A fragment cannot have the non composite type %q as its condition.", on)
+	}
+}
+
+func (c *checker) directive(_ *validator.Walker, d *ast.Directive) {
+	if d.Definition != nil {
+		c.arguments("directive @"+d.Name, c.doc.Place(d.Position, 1), d.Definition.Arguments, d.Arguments)
+	}
+}
+
+// directives is "Directives Are Unique per Location".
+func (c *checker) directives(_ *validator.Walker, all []*ast.Directive) {
+	first := map[string]*ast.Directive{}
+	for _, d := range all {
+		if before := first[d.Name]; before == nil {
+			first[d.Name] = d
+		} else if d.Definition != nil && !d.Definition.IsRepeatable {
+			c.add([]pubsub.Location{c.doc.Place(before.Position, 1), c.doc.Place(d.Position, 1)},
+				"The directive \"@%s\" can only be used once at this location.", d.Name)
+		}
+	}
+}
+
+// arguments is "Argument Names", "Argument Uniqueness", "Required Arguments" and
+// "Values of Correct Type".
+func (c *checker) arguments(of string, place pubsub.Location, defs ast.ArgumentDefinitionList, given ast.ArgumentList) {
+	var names []name
+	for _, a := range given {
+		names = append(names, name{a.Name, c.doc.Place(a.Position, 0)})
+		if def := defs.ForName(a.Name); def != nil {
+			c.literal(def.Type, a.Value)
+		} else {
+			c.refuse(a.Position, "Unknown argument %q on %s.", a.Name, of)
+		}
+	}
+	c.unique("argument", names, true)
+	for _, def := range defs {
+		if def.Type.NonNull && def.DefaultValue == nil && given.ForName(def.Name) == nil {
+			c.add([]pubsub.Location{place}, "Argument %q of type %q is required on %s, but it was not provided.", def.Name, def.Type, of)
+		}
+	}
+}
+
+// value is "Input Object Field Uniqueness", "All Variable Uses Defined" and "All
+// Variable Usages Are Allowed".
+func (c *checker) value(w *validator.Walker, v *ast.Value) {
+	if v.Kind == ast.ObjectValue {
+		var names []name
+		for _, child := range v.Children {
+			names = append(names, name{child.Name, c.doc.Place(child.Position, 0)})
+		}
+		c.unique("input field", names, false)
+	}
+	if v.Kind != ast.Variable || w.CurrentOperation == nil {
+		return
+	}
+	def := w.CurrentOperation.VariableDefinitions.ForName(v.Raw)
+	if def == nil {
+		of := strings.TrimSpace("operation " + w.CurrentOperation.Name)
+		c.add(c.places(v.Position, w.CurrentOperation.Position), "Variable \"$%s\" is not defined by %s.", v.Raw, of)
+		return
+	}
+	if v.ExpectedType == nil || def.Definition == nil {
+		return
+	}
+	allowed := *v.ExpectedType
+	if v.ExpectedTypeHasDefault || def.DefaultValue != nil && def.DefaultValue.Kind != ast.NullValue {
+		allowed.NonNull = false
+	}
+	if !def.Type.IsCompatible(&allowed) {
+		c.add(c.places(def.Position, v.Position), "Variable \"$%s\" of type %q used in position expecting type %q.", v.Raw, def.Type, v.ExpectedType)
+	}
+}

@@ -1,0 +1,142 @@
+package syntax
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/parser"
+
+	"subwire/shared/pubsub"
+	"subwire/shared/topology"
+)
+
+// Document is a document that keeps the limits which need no schema. Its
+// fragments do not spread themselves.
+type Document struct {
+	*ast.QueryDocument
+	Introspects bool // whether it asks for __schema or __type
+
+	tokens tokens
+}
+
+// Parse reads a document. An error is a pubsub.Errors.
+func Parse(text string, limits topology.Limits) (*Document, error) {
+	t, err := split(text, limits)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := parser.ParseQuery(&ast.Source{Input: string(t.lines)})
+	if err != nil {
+		return nil, t.parseError(err)
+	}
+	d := &Document{QueryDocument: parsed, tokens: t}
+	if len(d.Operations) == 0 && len(d.Fragments) == 0 {
+		return nil, t.syntaxError(len(text), "Unexpected <EOF>.")
+	}
+	for _, f := range d.Fragments {
+		if len(f.VariableDefinition) > 0 {
+			return nil, t.syntaxError(t.starts[f.VariableDefinition[0].Position.Line-2], `Expected "on", found "(".`)
+		}
+	}
+	for _, op := range d.Operations {
+		for _, v := range op.VariableDefinitions {
+			if at := variableIn(v.Directives); at != nil {
+				return nil, t.syntaxError(t.starts[at.Line-1], "Unexpected variable in a constant value.")
+			}
+		}
+	}
+	return d, d.checkShape(limits)
+}
+
+// variableIn is where a directive's arguments have a variable, or nil.
+// gqlparser lets those of variable definitions have some.
+func variableIn(directives ast.DirectiveList) *ast.Position {
+	for _, d := range directives {
+		for _, a := range d.Arguments {
+			if at := firstVariable(a.Value); at != nil {
+				return at
+			}
+		}
+	}
+	return nil
+}
+
+func firstVariable(v *ast.Value) *ast.Position {
+	if v.Kind == ast.Variable {
+		return v.Position
+	}
+	for _, child := range v.Children {
+		if at := firstVariable(child.Value); at != nil {
+			return at
+		}
+	}
+	return nil
+}
+
+// typeSystem are the words that begin a definition which cannot be executed.
+var typeSystem = []string{"schema", "scalar", "type", "interface", "union", "enum", "input", "directive", "extend"}
+
+// parseError turns an error of gqlparser into a refusal with its place in the
+// document.
+func (t tokens) parseError(err error) error {
+	found, ok := errors.AsType[*gqlerror.Error](err)
+	if !ok || len(found.Locations) == 0 {
+		return pubsub.Refusal(pubsub.CodeParse, "Syntax Error: "+err.Error())
+	}
+	at := t.starts[min(found.Locations[0].Line, len(t.starts))-1]
+	if word, ok := strings.CutPrefix(found.Message, "Unexpected Name "); ok && slices.Contains(typeSystem, strings.Trim(word, `"`)) {
+		e := pubsub.NewError(pubsub.CodeValidation, "Only operations and fragments may be sent.")
+		e.Locations = []pubsub.Location{t.locate(at)}
+		return pubsub.Errors{e}
+	}
+	return t.syntaxError(at, "%s", found.Message)
+}
+
+// Place is where a node begins in the document. before is how many tokens
+// before gqlparser's position it is: one for a fragment ("...") and a directive
+// ("@").
+func (d *Document) Place(of *ast.Position, before int) pubsub.Location {
+	if of == nil {
+		return pubsub.Location{Line: 1, Column: 1}
+	}
+	return d.line(of.Line - before)
+}
+
+// Bracket is where a selection set begins.
+func (d *Document) Bracket(set ast.SelectionSet) pubsub.Location {
+	before := 1
+	if _, isField := set[0].(*ast.Field); !isField {
+		before++
+	}
+	return d.Place(set[0].GetPosition(), before)
+}
+
+// line is the place of the token with that number, from 1.
+func (d *Document) line(n int) pubsub.Location {
+	return d.tokens.locate(d.tokens.starts[min(max(n, 1), len(d.tokens.starts))-1])
+}
+
+// Uses is how often the document names a variable, its definitions included.
+func (d *Document) Uses(variable string) (n int) {
+	for i, at := range d.tokens.starts[:len(d.tokens.starts)-1] {
+		if d.tokens.document[at] != '$' {
+			continue
+		}
+		name := d.tokens.document[d.tokens.starts[i+1]:]
+		if name = name[:nameEnd(name)]; name == variable {
+			n++
+		}
+	}
+	return n
+}
+
+func nameEnd(s string) int {
+	n := strings.IndexFunc(s, func(r rune) bool { return r > 'z' || !isNameStart(byte(r)) && !isDigit(byte(r)) })
+	if n < 0 {
+		return len(s)
+	}
+	return n
+}

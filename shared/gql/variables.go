@@ -1,0 +1,92 @@
+package gql
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"subwire/shared/gql/syntax"
+	"subwire/shared/pubsub"
+	"subwire/shared/topology"
+)
+
+// variables coerces the values that a client sent for the operation's variables
+// (GraphQL specification, "Coercing Variable Values"). One that is absent from
+// the result has no value.
+func (e *Executor) variables(doc *syntax.Document, op *ast.OperationDefinition, raw json.RawMessage) (map[string]any, error) {
+	given, err := decodeVariables(raw, e.limits)
+	if err != nil {
+		return nil, err
+	}
+	coerced := map[string]any{}
+	var refused pubsub.Errors
+	for _, v := range op.VariableDefinitions {
+		refuse := func(place string, fault error) {
+			if len(refused) < maxErrors {
+				message := fmt.Sprintf("Variable \"$%s\" of type %q got an invalid value at \"%s%s\": %v.", v.Variable, v.Type, v.Variable, place, fault)
+				refused = append(refused, located(pubsub.CodeInput, message, doc.Place(v.Position, 0)))
+			}
+		}
+		value, ok := given[v.Variable]
+		switch {
+		case ok && (value != nil || !v.Type.NonNull):
+			coerced[v.Variable] = e.types.JSON(v.Type, value, refuse)
+		case !ok && v.DefaultValue != nil:
+			if coerced[v.Variable], err = e.types.Literal(v.Type, v.DefaultValue, nil); err != nil {
+				refuse("", err)
+			}
+		case v.Type.NonNull && len(refused) < maxErrors:
+			message := fmt.Sprintf("Variable \"$%s\" of required type %q was not provided.", v.Variable, v.Type)
+			refused = append(refused, located(pubsub.CodeInput, message, doc.Place(v.Position, 0)))
+		}
+	}
+	if len(refused) > 0 {
+		return nil, refused
+	}
+	return coerced, nil
+}
+
+// decodeVariables reads the variables within the limits. Numbers stay as they
+// are written: an id may have more digits than a float64 keeps.
+func decodeVariables(raw json.RawMessage, limits topology.Limits) (map[string]any, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	if len(raw) > limits.VariablesBytes {
+		return nil, syntax.Exceeded("The variables have %d bytes; %d are allowed.", len(raw), limits.VariablesBytes)
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var variables map[string]any
+	if err := d.Decode(&variables); err != nil {
+		return nil, pubsub.Refusal(pubsub.CodeInput, fmt.Sprintf("The variables are not a JSON object: %v.", err))
+	}
+	return variables, checkNesting(variables, limits.ListItems, 1)
+}
+
+// checkNesting refuses lists that are too long, and too many levels.
+func checkNesting(v any, items, depth int) error {
+	if depth > syntax.MaxNesting {
+		return syntax.Exceeded("The variables nest more than %d levels.", syntax.MaxNesting)
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for _, member := range v {
+			if err := checkNesting(member, items, depth+1); err != nil {
+				return err
+			}
+		}
+	case []any:
+		if len(v) > items {
+			return syntax.Exceeded("A list in the variables has %d items; %d are allowed.", len(v), items)
+		}
+		for _, item := range v {
+			if err := checkNesting(item, items, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
