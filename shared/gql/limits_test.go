@@ -3,6 +3,7 @@ package gql_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ func TestEachLimit(t *testing.T) {
 		"ListItems":     {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, `{"a":[1,2]}`), operation(`{__typename}`, `{"a":{"b":[[1,2,3]]}}`), "3 items; 2"},
 		"LiteralLists":  {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, ""), operation(`{getNewMessages(chatId:[1,2]){id}a:getNewMessages(chatId:{b:1}){id}}`, ""), "more than 2 items"},
 		"Complexity":    {func(l *topology.Limits) { l.Complexity = 5 }, operation(`{`+field+`{id chatId}}`, ""), operation(`{`+field+`{id chatId content}}`, ""), "7 fields; 5"},
-		"Introspection": {func(*topology.Limits) {}, operation(introspection, ""), operation(`{__schema{types`+nested(4, `{fields{type{ofType{ofType{ofType`, `{name}`, `}}}}}`)+`}}`, ""), "may resolve"},
+		"Introspection": {func(*topology.Limits) {}, operation(introspection, ""), operation(`{__schema{types{`+each(25, func(i int) string { return fmt.Sprintf("a%d:fields{name isDeprecated description type{name kind ofType{name kind}} args{name}}", i) })+`}}}`, ""), "may resolve"},
 		"VariablesBytes": {func(l *topology.Limits) { l.VariablesBytes = 7 }, operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":1}`),
 			operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":12}`), "8 bytes; 7"},
 	} {

@@ -3,7 +3,6 @@ package gql
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -29,7 +28,6 @@ var libraryRules = []struct {
 	{rules.KnownDirectivesRule, 1},
 	{rules.KnownFragmentNamesRule, 0},
 	{rules.LoneAnonymousOperationRule, 0},
-	{rules.NoUnusedVariablesRule, 0},
 	{rules.PossibleFragmentSpreadsRule, 1},
 }
 
@@ -168,9 +166,12 @@ func (c *checker) markUsed(used map[string]bool, set ast.SelectionSet) {
 	}
 }
 
-// operation is "Variables Are Input Types".
+// operation is "Variables Are Input Types" and "All Variables Used".
 func (c *checker) operation(_ *validator.Walker, op *ast.OperationDefinition) {
 	for _, v := range op.VariableDefinitions {
+		if !op.VariableDefinitions.ForName(v.Variable).Used { // the walk marks the first of a name
+			c.refuse(v.Position, "Variable \"$%s\" is never used%s.", v.Variable, of(op))
+		}
 		if v.Definition == nil || v.Definition.IsInputType() {
 			continue
 		}
@@ -180,6 +181,14 @@ func (c *checker) operation(_ *validator.Walker, op *ast.OperationDefinition) {
 		}
 		c.add([]pubsub.Location{c.doc.Place(v.Type.Position, bracket)}, "Variable \"$%s\" cannot be non-input type %q.", v.Variable, v.Type)
 	}
+}
+
+// of names an operation in a message.
+func of(op *ast.OperationDefinition) string {
+	if op.Name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" in operation %q", op.Name)
 }
 
 // variable is "Fragment Spread Type Existence", for variables' types, and
@@ -283,8 +292,7 @@ func (c *checker) value(w *validator.Walker, v *ast.Value) {
 	}
 	def := w.CurrentOperation.VariableDefinitions.ForName(v.Raw)
 	if def == nil {
-		of := strings.TrimSpace("operation " + w.CurrentOperation.Name)
-		c.add(c.places(v.Position, w.CurrentOperation.Position), "Variable \"$%s\" is not defined by %s.", v.Raw, of)
+		c.add(c.places(v.Position, w.CurrentOperation.Position), "Variable \"$%s\" is not defined%s.", v.Raw, of(w.CurrentOperation))
 		return
 	}
 	if v.ExpectedType == nil || def.Definition == nil {
