@@ -51,8 +51,12 @@ func (e *Executor) check(doc *syntax.Document) pubsub.Errors {
 	observers.OnOperation(c.operation)
 	observers.OnVariable(c.variable)
 	observers.OnField(c.field)
-	observers.OnInlineFragment(func(_ *validator.Walker, f *ast.InlineFragment) { c.condition(f.TypeCondition, f.Position, -1) })
-	observers.OnFragment(func(_ *validator.Walker, f *ast.FragmentDefinition) { c.condition(f.TypeCondition, f.Position, -3) })
+	observers.OnInlineFragment(func(_ *validator.Walker, f *ast.InlineFragment) {
+		c.condition(f.TypeCondition, f.Position, 1) // on T
+	})
+	observers.OnFragment(func(_ *validator.Walker, f *ast.FragmentDefinition) {
+		c.condition(f.TypeCondition, f.Position, 3) // fragment F on T
+	})
 	observers.OnDirective(c.directive)
 	observers.OnDirectiveList(c.directives)
 	observers.OnValue(c.value)
@@ -95,7 +99,8 @@ func (c *checker) add(places []pubsub.Location, format string, args ...any) {
 		return
 	}
 	e := located(pubsub.CodeValidation, fmt.Sprintf(format, args...), places...)
-	if !slices.ContainsFunc(c.found, func(f pubsub.Error) bool { return f.Message == e.Message && slices.Equal(f.Locations, places) }) {
+	same := func(f pubsub.Error) bool { return f.Message == e.Message && slices.Equal(f.Locations, places) }
+	if !slices.ContainsFunc(c.found, same) {
 		c.found = append(c.found, e)
 	}
 }
@@ -179,7 +184,8 @@ func (c *checker) operation(_ *validator.Walker, op *ast.OperationDefinition) {
 		if v.Type.Elem != nil {
 			bracket = 1
 		}
-		c.add([]pubsub.Location{c.doc.Place(v.Type.Position, bracket)}, "Variable \"$%s\" cannot be non-input type %q.", v.Variable, v.Type)
+		place := c.doc.Place(v.Type.Position, bracket)
+		c.add([]pubsub.Location{place}, "Variable \"$%s\" cannot be non-input type %q.", v.Variable, v.Type)
 	}
 }
 
@@ -216,7 +222,8 @@ func (c *checker) field(_ *validator.Walker, f *ast.Field) {
 	}
 	switch leaf := !c.types.Types[f.Definition.Type.Name()].IsCompositeType(); {
 	case leaf && len(f.SelectionSet) > 0:
-		c.add([]pubsub.Location{c.doc.Bracket(f.SelectionSet)}, "Field %q must not have a selection since type %q has no subfields.", f.Name, f.Definition.Type)
+		c.add([]pubsub.Location{c.doc.Bracket(f.SelectionSet)},
+			"Field %q must not have a selection since type %q has no subfields.", f.Name, f.Definition.Type)
 	case !leaf && len(f.SelectionSet) == 0:
 		c.refuse(f.Position, "Field %q of type %q must have a selection of subfields.", f.Name, f.Definition.Type)
 	}
@@ -228,7 +235,7 @@ func (c *checker) field(_ *validator.Walker, f *ast.Field) {
 // Types". The type's name is some tokens ahead of the node's place.
 func (c *checker) condition(on string, at *ast.Position, ahead int) {
 	def := c.types.Types[on]
-	places := []pubsub.Location{c.doc.Place(at, ahead)}
+	places := []pubsub.Location{c.doc.Place(at, -ahead)}
 	switch {
 	case on == "":
 	case def == nil:
@@ -272,7 +279,8 @@ func (c *checker) arguments(of string, place pubsub.Location, defs ast.ArgumentD
 	c.unique("argument", names, true)
 	for _, def := range defs {
 		if def.Type.NonNull && def.DefaultValue == nil && given.ForName(def.Name) == nil {
-			c.add([]pubsub.Location{place}, "Argument %q of type %q is required on %s, but it was not provided.", def.Name, def.Type, of)
+			c.add([]pubsub.Location{place},
+				"Argument %q of type %q is required on %s, but it was not provided.", def.Name, def.Type, of)
 		}
 	}
 }
@@ -292,7 +300,8 @@ func (c *checker) value(w *validator.Walker, v *ast.Value) {
 	}
 	def := w.CurrentOperation.VariableDefinitions.ForName(v.Raw)
 	if def == nil {
-		c.add(c.places(v.Position, w.CurrentOperation.Position), "Variable \"$%s\" is not defined%s.", v.Raw, of(w.CurrentOperation))
+		places := c.places(v.Position, w.CurrentOperation.Position)
+		c.add(places, "Variable \"$%s\" is not defined%s.", v.Raw, of(w.CurrentOperation))
 		return
 	}
 	if v.ExpectedType == nil || def.Definition == nil {
@@ -303,6 +312,7 @@ func (c *checker) value(w *validator.Walker, v *ast.Value) {
 		allowed.NonNull = false
 	}
 	if !def.Type.IsCompatible(&allowed) {
-		c.add(c.places(def.Position, v.Position), "Variable \"$%s\" of type %q used in position expecting type %q.", v.Raw, def.Type, v.ExpectedType)
+		c.add(c.places(def.Position, v.Position),
+			"Variable \"$%s\" of type %q used in position expecting type %q.", v.Raw, def.Type, v.ExpectedType)
 	}
 }

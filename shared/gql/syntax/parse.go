@@ -104,7 +104,8 @@ func (t tokens) parseError(err error) error {
 		return pubsub.Refusal(pubsub.CodeParse, "Syntax Error: "+err.Error())
 	}
 	at := t.starts[min(line, len(t.starts))-1]
-	if word, ok := strings.CutPrefix(found.Message, "Unexpected Name "); ok && slices.Contains(typeSystem, strings.Trim(word, `"`)) {
+	word, isName := strings.CutPrefix(found.Message, "Unexpected Name ")
+	if isName && slices.Contains(typeSystem, strings.Trim(word, `"`)) {
 		e := pubsub.NewError(pubsub.CodeValidation, "Only operations and fragments may be sent.")
 		e.Locations = []pubsub.Location{t.locate(at)}
 		return pubsub.Errors{e}
