@@ -120,21 +120,8 @@ func (d *Document) Place(of *ast.Position, before int) pubsub.Location {
 	if of == nil {
 		return pubsub.Location{Line: 1, Column: 1}
 	}
-	return d.line(of.Line - before)
-}
-
-// Bracket is where a selection set begins.
-func (d *Document) Bracket(set ast.SelectionSet) pubsub.Location {
-	before := 1
-	if _, isField := set[0].(*ast.Field); !isField {
-		before++
-	}
-	return d.Place(set[0].GetPosition(), before)
-}
-
-// line is the place of the token with that number, from 1.
-func (d *Document) line(n int) pubsub.Location {
-	return d.tokens.locate(d.tokens.starts[min(max(n, 1), len(d.tokens.starts))-1])
+	n := min(max(of.Line-before, 1), len(d.tokens.starts)) // of the token, from 1
+	return d.tokens.locate(d.tokens.starts[n-1])
 }
 
 // Uses is how often the document names a variable, its definitions included.
