@@ -203,21 +203,15 @@ func (c *compiler) arguments(def *ast.FieldDefinition, f *ast.Field) *arguments 
 		if argument := f.Arguments.ForName(a.Name); argument != nil {
 			literal = argument.Value
 		}
-		if a.DefaultValue != nil && types.IsAbsent(literal, c.variables) {
+		if types.IsAbsent(literal, c.variables) {
 			continue
 		}
-		value, ok, err := types.Given(a.Type, nil, literal, c.variables)
+		value, err := types.Literal(a.Type, literal, c.variables)
 		if err != nil {
-			at := f.Position
-			if literal != nil {
-				at = literal.Position
-			}
-			given.err = c.misfit(a.Name, err, at)
+			given.err = c.misfit(a.Name, err, literal.Position)
 			return given
 		}
-		if ok {
-			given.values[a.Name] = value
-		}
+		given.values[a.Name] = value
 	}
 	return given
 }

@@ -161,6 +161,27 @@ func TestErrorsOfFields(t *testing.T) {
 	}
 }
 
+// GraphQL specification, "Field Collection": a fragment counts once in a set.
+func TestAFragmentThatIsSpreadTwiceCountsOnce(t *testing.T) {
+	t.Parallel()
+	got, err := use(langExecutor(t, nil), operation(`{thing{...F ...F}}fragment F on Thing{fails}`, ""), nil)
+	if err != nil || !strings.Contains(string(got), `"locations":[{"line":1,"column":39}]`) {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// An argument that a variable makes null where it may not be is the error of its
+// field, at the value.
+func TestAnArgumentMayTurnOutNull(t *testing.T) {
+	t.Parallel()
+	document := `query($n:Int=1){thing{a} echo(filter:{min:$n})}`
+	got, err := use(langExecutor(t, nil), operation(document, `{"n":null}`), nil)
+	want := `{"data":{"thing":{"a":"A"},"echo":null},"errors":[{"message":`
+	if err != nil || !strings.HasPrefix(string(got), want) || !strings.Contains(string(got), `"column":38`) {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
 // The fields of an object are in the order of its own type, and have the
 // defaults of its own arguments.
 func TestObjectsOfAnInterface(t *testing.T) {
