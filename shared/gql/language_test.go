@@ -202,6 +202,22 @@ func TestMutationsRunInTheOrderOfSelection(t *testing.T) {
 	}
 }
 
+func TestTheSDLIsOfTheTypesThatRun(t *testing.T) {
+	t.Parallel()
+	got := langExecutor(t, nil).SDL()
+	for _, want := range []string{
+		"enum Color {\n  BLUE\n  RED\n}\n",
+		"input Filter {\n  color: Color\n  max: Int = 9\n  min: Int!\n}\n",
+		"interface Node {\n  a: String\n}\n",
+		"type Other implements Node {\n  a(n: Int = 5): String\n  c: String\n}\n",
+		"  echo(boolean: Boolean, color: Color, filter: Filter, float: Float, id: ID, int: Int = 7, ints: [Int!], string: String): String\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
 func TestIntrospectionIsOfSeptember2025(t *testing.T) {
 	t.Parallel()
 	got, err := use(langExecutor(t, nil), operation(`{__schema{description directives{name isRepeatable args(includeDeprecated:true){name}}}

@@ -186,7 +186,7 @@ func resolver(run graphql.FieldResolveFn, defaults map[string]any) graphql.Field
 }
 
 // merged returns the values given and the defaults of the others. Resolvers own
-// the map.
+// the map, but not the lists and objects in it.
 func merged(defaults, given map[string]any) map[string]any {
 	all := make(map[string]any, len(defaults)+len(given))
 	maps.Copy(all, defaults)
