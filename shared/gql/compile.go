@@ -54,8 +54,15 @@ var noArguments arguments
 // and unions have for response.go. No client's field has it.
 const typeKey = "."
 
+var typeName = &library.Field{
+	Name:  &library.Name{Value: hidden(schema.Typename.Name)},
+	Alias: &library.Name{Value: typeKey},
+	Loc:   &library.Location{},
+}
+
 // compiler walks the selection sets once, with the coerced variables.
 type compiler struct {
+	executor  *Executor
 	plan      *plan
 	fragments map[string]*ast.FragmentDefinition
 	variables map[string]any
@@ -66,7 +73,7 @@ type compiler struct {
 // resolve too many fields.
 func (e *Executor) compile(doc *syntax.Document, op *ast.OperationDefinition, variables map[string]any) (*plan, error) {
 	p := &plan{executor: e, document: doc}
-	c := compiler{plan: p, fragments: map[string]*ast.FragmentDefinition{}, variables: variables}
+	c := compiler{executor: e, plan: p, fragments: map[string]*ast.FragmentDefinition{}, variables: variables}
 	for _, f := range doc.Fragments {
 		c.fragments[f.Name] = f
 	}
@@ -76,18 +83,19 @@ func (e *Executor) compile(doc *syntax.Document, op *ast.OperationDefinition, va
 		return nil, c.err
 	}
 	if resolved > e.limits.Complexity {
-		return nil, syntax.Exceeded("The operation may resolve %s fields; %d are allowed. Ask for shorter lists or less of each item.",
-			syntax.Count(resolved), e.limits.Complexity)
+		return nil, syntax.Exceeded("The operation may resolve %s fields; %d are allowed."+
+			" Ask for shorter lists or less of each item.", syntax.Count(resolved), e.limits.Complexity)
 	}
-	p.compiled = &library.Document{Definitions: []library.Node{&library.OperationDefinition{Operation: string(op.Operation), SelectionSet: set}}}
+	compiled := &library.OperationDefinition{Operation: string(op.Operation), SelectionSet: set}
+	p.compiled = &library.Document{Definitions: []library.Node{compiled}}
 	p.root = &selection{plan: p, on: root, sets: []*library.SelectionSet{set}}
 	return p, nil
 }
 
 // selectionSet compiles a set and counts the fields that the library will
 // resolve for it.
-func (c *compiler) selectionSet(parent *ast.Definition, set ast.SelectionSet) (compiled *library.SelectionSet, resolved int) {
-	compiled = &library.SelectionSet{}
+func (c *compiler) selectionSet(parent *ast.Definition, set ast.SelectionSet) (*library.SelectionSet, int) {
+	compiled, resolved := &library.SelectionSet{}, 0
 	for _, s := range set {
 		resolved = min(resolved+c.selection(compiled, parent, s), syntax.Countless)
 	}
@@ -120,9 +128,10 @@ func (c *compiler) included(directives ast.DirectiveList) bool {
 			continue
 		}
 		given := d.Arguments.ForName("if").Value
-		value, err := c.plan.executor.types.Literal(ast.NonNullNamedType("Boolean", nil), given, c.variables)
+		value, err := c.executor.types.Literal(ast.NonNullNamedType("Boolean", nil), given, c.variables)
 		if err != nil && c.err == nil {
-			c.err = pubsub.Errors{located(pubsub.CodeInput, fmt.Sprintf("@%s(if:): %v.", d.Name, err), c.plan.document.Place(given.Position, 0))}
+			message := fmt.Sprintf("@%s(if:): %v.", d.Name, err)
+			c.err = pubsub.Errors{located(pubsub.CodeInput, message, c.plan.document.Place(given.Position, 0))}
 		}
 		if value != (d.Name == "include") {
 			return false
@@ -133,8 +142,10 @@ func (c *compiler) included(directives ast.DirectiveList) bool {
 
 // fragment compiles a selection set on another type. On an object it is known
 // now whether it applies; if so, its fields are the object's.
-func (c *compiler) fragment(into *library.SelectionSet, parent *ast.Definition, condition string, set ast.SelectionSet) int {
-	types := c.plan.executor.types
+func (c *compiler) fragment(
+	into *library.SelectionSet, parent *ast.Definition, condition string, set ast.SelectionSet,
+) int {
+	types := c.executor.types
 	on := types.Types[condition]
 	switch {
 	case condition == "":
@@ -155,7 +166,7 @@ func (c *compiler) fragment(into *library.SelectionSet, parent *ast.Definition, 
 }
 
 func (c *compiler) field(into *library.SelectionSet, parent *ast.Definition, f *ast.Field) int {
-	def := c.plan.executor.types.Field(parent, f.Name)
+	def := c.executor.types.Field(parent, f.Name)
 	compiled := &library.Field{Name: &library.Name{Value: hidden(f.Name)}, Alias: &library.Name{Value: f.Alias},
 		Loc: &library.Location{Start: len(c.plan.nodes)}} // where the library orders mutations by
 	if len(def.Arguments) > 0 {
@@ -166,11 +177,10 @@ func (c *compiler) field(into *library.SelectionSet, parent *ast.Definition, f *
 	if len(f.SelectionSet) == 0 {
 		return 1
 	}
-	below := c.plan.executor.types.Types[def.Type.Name()]
+	below := c.executor.types.Types[def.Type.Name()]
 	set, resolved := c.selectionSet(below, f.SelectionSet)
 	if below.IsAbstractType() {
-		name := &library.Field{Name: &library.Name{Value: hidden(schema.Typename.Name)}, Alias: &library.Name{Value: typeKey}, Loc: &library.Location{}}
-		set.Selections = append(set.Selections, name)
+		set.Selections = append(set.Selections, typeName)
 	}
 	compiled.SelectionSet = set
 	switch {
@@ -179,35 +189,29 @@ func (c *compiler) field(into *library.SelectionSet, parent *ast.Definition, f *
 	case parent.BuiltIn: // counted by introspected
 		return 0
 	}
-	return 1 + min(c.plan.executor.items(def, coerced(compiled))*resolved, syntax.Countless)
+	return 1 + min(c.executor.items(def, coerced(compiled))*resolved, syntax.Countless)
 }
 
 // arguments coerces those that the field is given (GraphQL specification,
 // "Coercing Field Arguments"); the others have their defaults when it is
 // resolved, by the definition of the object that it is on then.
 func (c *compiler) arguments(def *ast.FieldDefinition, f *ast.Field) *arguments {
-	types := c.plan.executor.types
+	types := c.executor.types
 	given := &arguments{values: map[string]any{}}
 	for _, a := range def.Arguments {
 		var literal *ast.Value
 		if argument := f.Arguments.ForName(a.Name); argument != nil {
 			literal = argument.Value
 		}
-		if a.DefaultValue != nil && types.IsAbsent(literal, c.variables) {
+		if types.IsAbsent(literal, c.variables) {
 			continue
 		}
-		value, ok, err := types.Given(a.Type, nil, literal, c.variables)
+		value, err := types.Literal(a.Type, literal, c.variables)
 		if err != nil {
-			at := f.Position
-			if literal != nil {
-				at = literal.Position
-			}
-			given.err = c.misfit(a.Name, err, at)
+			given.err = c.misfit(a.Name, err, literal.Position)
 			return given
 		}
-		if ok {
-			given.values[a.Name] = value
-		}
+		given.values[a.Name] = value
 	}
 	return given
 }

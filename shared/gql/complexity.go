@@ -59,13 +59,13 @@ func (c *compiler) introspected(of any, set *library.SelectionSet) (resolved int
 			continue
 		}
 		n := c.plan.nodes[f.Loc.Start]
-		value := c.plan.executor.types.Introspect(n.parent.Name, n.def.Name, of, coerced(f).values)
+		value := c.executor.types.Introspect(n.parent.Name, n.def.Name, of, coerced(f).values)
 		list, ok := value.([]any)
 		if !ok && value != nil {
 			list = []any{value}
 		}
 		for _, item := range list {
-			if resolved += c.introspected(item, f.SelectionSet); resolved > c.plan.executor.limits.Complexity {
+			if resolved += c.introspected(item, f.SelectionSet); resolved > c.executor.limits.Complexity {
 				return resolved
 			}
 		}

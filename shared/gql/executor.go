@@ -79,8 +79,9 @@ func New(c Config) (*Executor, error) {
 	}
 	fields := graphql.Fields{}
 	for name, s := range c.Subscriptions {
-		e.subscriptions[name] = &eventSource{Subscription: s}
-		fields[name] = &graphql.Field{Type: s.Type, Args: s.Args, Description: s.Description, Resolve: e.subscriptions[name].resolve}
+		source := &eventSource{Subscription: s}
+		e.subscriptions[name] = source
+		fields[name] = &graphql.Field{Type: s.Type, Args: s.Args, Description: s.Description, Resolve: source.resolve}
 	}
 	sc := graphql.SchemaConfig{Query: c.Query, Mutation: c.Mutation}
 	if len(fields) > 0 {
@@ -195,7 +196,8 @@ func choose(doc *syntax.Document, name string) (*ast.OperationDefinition, error)
 	case len(all) == 0:
 		return nil, pubsub.Refusal(pubsub.CodeValidation, "The document has no operation.")
 	}
-	return nil, pubsub.Refusal(pubsub.CodeValidation, "The document has several operations; operationName must choose one.")
+	return nil, pubsub.Refusal(pubsub.CodeValidation,
+		"The document has several operations; operationName must choose one.")
 }
 
 // subscribe sets what a subscription's executable has beyond that of others.

@@ -81,6 +81,10 @@ func TestSubscriptionsAreExecutedWithTheEvent(t *testing.T) {
 			`{"data":{"newMessage":{"id":"01A","__typename":"Message"}}}`},
 		"RootFieldInAFragment": {operation(`subscription { ...F } fragment F on Subscription { newMessage(chatId: "lobby") { id } }`, ""),
 			`{"data":{"newMessage":{"id":"01A"}}}`},
+		"RootFieldInTwoFragments": {operation(`subscription { ...F ...G } fragment F on Subscription { newMessage(chatId: "lobby") { id } }
+			fragment G on Subscription { newMessage(chatId: "lobby") { content } }`, ""), `{"data":{"newMessage":{"id":"01A","content":"<hello>"}}}`},
+		"AfterIsNull":   {operation(`subscription { newMessage(chatId: "lobby", after: null) { id } }`, ""), `{"data":{"newMessage":{"id":"01A"}}}`},
+		"ChatByDefault": {operation(`subscription ($c: ID! = "lobby") { newMessage(chatId: $c) { id } }`, ""), `{"data":{"newMessage":{"id":"01A"}}}`},
 		"VariablesAndDirectives": {operation(`subscription ($c: ID!, $yes: Boolean!) { newMessage(chatId: $c) { id @include(if: $yes) content @skip(if: $yes) } }`,
 			`{"c":"lobby","yes":true}`), `{"data":{"newMessage":{"id":"01A"}}}`},
 	} {

@@ -53,7 +53,13 @@ func hostile() map[string]pubsub.Operation {
 		"FragmentCycles": `{...F0}` + each(30, func(i int) string {
 			return fmt.Sprintf("fragment F%d on Query{%s}", i, each(30, func(j int) string { return fmt.Sprintf("...F%d ", j) }))
 		}),
-		"FragmentChain":      `{...F0}` + each(200, func(i int) string { return fmt.Sprintf("fragment F%d on Query{...F%d}", i, i+1) }) + `fragment F200 on Query{__typename}`,
+		"FragmentChain": `{...F0}` + each(200, func(i int) string { return fmt.Sprintf("fragment F%d on Query{...F%d}", i, i+1) }) + `fragment F200 on Query{__typename}`,
+		"FragmentChainOfArguments": `{...F0}` + each(55, func(i int) string {
+			return fmt.Sprintf(`fragment F%d on Query{...F%d a:getNewMessages(chatId:"1",limit:2){id}}`, i, i+1)
+		}) + `fragment F55 on Query{__typename}`,
+		"FragmentChainOfErrors": `{...F0}` + each(55, func(i int) string {
+			return fmt.Sprintf(`fragment F%d on Query{...F%d getNewMessages(chatId:true,chatId:1,x:2){id}}`, i, i+1)
+		}) + `fragment F55 on Query{__typename}`,
 		"FragmentCycleOfTwo": `{...A}fragment A on Query{...B}fragment B on Query{...A}`,
 		"FragmentsUnused":    `{__typename}` + each(280, func(i int) string { return fmt.Sprintf("fragment F%d on Query{__typename}", i) }),
 		"FragmentsOneName":   `{...F}` + fill(most-100, "fragment F on Query{...F}"),

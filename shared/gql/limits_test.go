@@ -3,6 +3,7 @@ package gql_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -28,12 +29,14 @@ func TestEachLimit(t *testing.T) {
 		"Fields":               {func(l *topology.Limits) { l.Fields = 4 }, operation(`{`+field+`{id content chatId}}`, ""), operation(`{`+field+`{id content chatId senderName}}`, ""), "5 fields; 4"},
 		"FieldsThroughFragments": {func(l *topology.Limits) { l.Fields = 6 }, operation(`{`+field+`{...F ...F}}fragment F on Message{id}`, ""),
 			operation(`{`+field+`{...F ...F ...F}}fragment F on Message{id}`, ""), "7 fields; 6"},
-		"Aliases":       {func(l *topology.Limits) { l.Aliases = 1 }, operation(`{a:__typename __typename}`, ""), operation(`{a:__typename b:__typename}`, ""), "2 aliases; 1"},
-		"Directives":    {func(l *topology.Limits) { l.Directives = 1 }, operation(`{__typename @skip(if:false)}`, ""), operation(`{__typename @skip(if:false) @include(if:true)}`, ""), "2 directives; 1"},
-		"ListItems":     {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, `{"a":[1,2]}`), operation(`{__typename}`, `{"a":{"b":[[1,2,3]]}}`), "3 items; 2"},
-		"LiteralLists":  {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, ""), operation(`{getNewMessages(chatId:[1,2]){id}a:getNewMessages(chatId:{b:1}){id}}`, ""), "more than 2 items"},
-		"Complexity":    {func(l *topology.Limits) { l.Complexity = 5 }, operation(`{`+field+`{id chatId}}`, ""), operation(`{`+field+`{id chatId content}}`, ""), "7 fields; 5"},
-		"Introspection": {func(*topology.Limits) {}, operation(introspection, ""), operation(`{__schema{types`+nested(4, `{fields{type{ofType{ofType{ofType`, `{name}`, `}}}}}`)+`}}`, ""), "may resolve"},
+		"Aliases":      {func(l *topology.Limits) { l.Aliases = 1 }, operation(`{a:__typename __typename}`, ""), operation(`{a:__typename b:__typename}`, ""), "2 aliases; 1"},
+		"Directives":   {func(l *topology.Limits) { l.Directives = 1 }, operation(`{__typename @skip(if:false)}`, ""), operation(`{__typename @skip(if:false) @include(if:true)}`, ""), "2 directives; 1"},
+		"ListItems":    {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, `{"a":[1,2]}`), operation(`{__typename}`, `{"a":{"b":[[1,2,3]]}}`), "3 items; 2"},
+		"LiteralLists": {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, ""), operation(`{getNewMessages(chatId:[1,2]){id}a:getNewMessages(chatId:{b:1}){id}}`, ""), "more than 2 items"},
+		"Complexity":   {func(l *topology.Limits) { l.Complexity = 5 }, operation(`{`+field+`{id chatId}}`, ""), operation(`{`+field+`{id chatId content}}`, ""), "7 fields; 5"},
+		"Introspection": {func(*topology.Limits) {}, operation(introspection, ""), operation(`{__schema{types{`+each(25, func(i int) string {
+			return fmt.Sprintf("a%d:fields{name isDeprecated description type{name kind ofType{name kind}} args{name}}", i)
+		})+`}}}`, ""), "may resolve"},
 		"VariablesBytes": {func(l *topology.Limits) { l.VariablesBytes = 7 }, operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":1}`),
 			operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":12}`), "8 bytes; 7"},
 	} {

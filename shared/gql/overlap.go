@@ -167,10 +167,12 @@ func (o *overlaps) agree(name string, group []selected, how agreement) error {
 		switch {
 		case how == alike:
 			if !o.alike(first.def.Type, other.def.Type) {
-				return o.conflict(name, first, other, fmt.Sprintf("they return conflicting types %v and %v", first.def.Type, other.def.Type))
+				why := fmt.Sprintf("they return conflicting types %v and %v", first.def.Type, other.def.Type)
+				return o.conflict(name, first, other, why)
 			}
 		case first.field.Name != other.field.Name:
-			return o.conflict(name, first, other, fmt.Sprintf("%s and %s are different fields", first.field.Name, other.field.Name))
+			why := fmt.Sprintf("%s and %s are different fields", first.field.Name, other.field.Name)
+			return o.conflict(name, first, other, why)
 		case o.call(first.field) != o.call(other.field):
 			return o.conflict(name, first, other, "they have differing arguments")
 		}
@@ -180,9 +182,9 @@ func (o *overlaps) agree(name string, group []selected, how agreement) error {
 
 // conflict is at both fields, and at those that they are in up to where they part.
 func (o *overlaps) conflict(name string, a, b selected, why string) error {
-	return pubsub.Errors{located(pubsub.CodeValidation, fmt.Sprintf(
-		"Fields %q conflict because %s. Use different aliases on the fields to fetch both if this was intentional.", name, why),
-		append(o.places(a, b), o.places(b, a)...)...)}
+	message := fmt.Sprintf("Fields %q conflict because %s."+
+		" Use different aliases on the fields to fetch both if this was intentional.", name, why)
+	return pubsub.Errors{located(pubsub.CodeValidation, message, append(o.places(a, b), o.places(b, a)...)...)}
 }
 
 // places are those of a field and the fields around it that are not around the
@@ -237,5 +239,6 @@ func (o *overlaps) alike(a, b *ast.Type) bool {
 	if a.Elem != nil {
 		return o.alike(a.Elem, b.Elem)
 	}
-	return a.NamedType == b.NamedType || o.types.Types[a.NamedType].IsCompositeType() && o.types.Types[b.NamedType].IsCompositeType()
+	composite := func(t *ast.Type) bool { return o.types.Types[t.NamedType].IsCompositeType() }
+	return a.NamedType == b.NamedType || composite(a) && composite(b)
 }

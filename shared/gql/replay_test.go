@@ -41,6 +41,9 @@ func TestWhatIsStoredOfAResumedSubscription(t *testing.T) {
 	const required = `subscription ($after: ID!) { newMessage(chatId: "1", after: $after) { id } }`
 	const literal = `subscription { newMessage(chatId: "1", after: "00000000000000000000000000") { id } }`
 	const fragment = `subscription ($x: ID) { ...F } fragment F on Subscription { newMessage(chatId: "1", after: $x) { id } }`
+	const twice = `subscription ($x: ID) { ...F ...G } fragment F on Subscription { newMessage(chatId: "1", after: $x) { id } }
+		fragment G on Subscription { newMessage(chatId: "1", after: $x) { content } }`
+	const byDefault = `subscription ($x: ID = "none") { newMessage(chatId: "1", after: $x) { id } }`
 	const id = `01M85WT11137WCG62A1WHZ1ZR6`
 	for name, tc := range map[string]struct {
 		document, variables string
@@ -53,6 +56,8 @@ func TestWhatIsStoredOfAResumedSubscription(t *testing.T) {
 		"Absent":           {resumable, `{ "chatId" : "1" }`, `{"chatId":"1"}`, false},
 		"UnknownsAreKept":  {resumable, `{"z":[1, 2.50],"chatId":"1"}`, `{"chatId":"1","z":[1,2.50]}`, false},
 		"InAFragment":      {fragment, `{"x":"` + id + `"}`, ``, true},
+		"InTwoFragments":   {twice, `{"x":"` + id + `"}`, ``, true},
+		"WithADefault":     {byDefault, `{"x":"` + id + `"}`, `{"x":"` + id + `"}`, true}, // which would be refused
 		"NothingGiven":     {fragment, ``, ``, false},
 		"UsedElsewhere":    {two, `{"chatId":"1","after":"` + id + `"}`, `{"chatId":"1","after":"` + id + `"}`, true},
 		"Required":         {required, `{"after":"` + id + `"}`, `{"after":"` + id + `"}`, true},

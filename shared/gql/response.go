@@ -69,7 +69,8 @@ func (s *selection) collect(fields []*field, object string, set *library.Selecti
 	return fields
 }
 
-// add adds a field; those of one key are one.
+// add adds a field; those of one key are one, and what a fragment has that is
+// spread twice counts once.
 func (s *selection) add(fields []*field, selected *library.Field) []*field {
 	key, n := selected.Alias.Value, s.plan.nodes[selected.Loc.Start]
 	i := slices.IndexFunc(fields, func(f *field) bool { return f.key == key })
@@ -79,6 +80,9 @@ func (s *selection) add(fields []*field, selected *library.Field) []*field {
 		fields = append(fields, &field{key: key, quote: []byte(strconv.Quote(key) + ":"), below: below})
 	}
 	f := fields[i]
+	if slices.ContainsFunc(f.nodes, func(known node) bool { return known.field == n.field }) {
+		return fields
+	}
 	f.nodes = append(f.nodes, n)
 	if selected.SelectionSet != nil {
 		f.below.sets = append(f.below.sets, selected.SelectionSet)

@@ -2,8 +2,6 @@ package gql
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -29,7 +27,6 @@ var libraryRules = []struct {
 	{rules.KnownDirectivesRule, 1},
 	{rules.KnownFragmentNamesRule, 0},
 	{rules.LoneAnonymousOperationRule, 0},
-	{rules.NoUnusedVariablesRule, 0},
 	{rules.PossibleFragmentSpreadsRule, 1},
 }
 
@@ -40,11 +37,19 @@ type checker struct {
 	types *schema.Schema
 	doc   *syntax.Document
 	found pubsub.Errors
+	known map[string]bool // messages and spots of those found
+}
+
+// spot is a place that is not looked up yet, which takes a while: see
+// syntax.Document.Place.
+type spot struct {
+	at     *ast.Position
+	before int
 }
 
 // check returns what is wrong with the document, maxErrors at most.
 func (e *Executor) check(doc *syntax.Document) pubsub.Errors {
-	c := &checker{types: e.types, doc: doc}
+	c := &checker{types: e.types, doc: doc, known: map[string]bool{}}
 	c.checkNames()
 	observers := &validator.Events{}
 	for _, rule := range libraryRules {
@@ -53,8 +58,12 @@ func (e *Executor) check(doc *syntax.Document) pubsub.Errors {
 	observers.OnOperation(c.operation)
 	observers.OnVariable(c.variable)
 	observers.OnField(c.field)
-	observers.OnInlineFragment(func(_ *validator.Walker, f *ast.InlineFragment) { c.condition(f.TypeCondition, f.Position, -1) })
-	observers.OnFragment(func(_ *validator.Walker, f *ast.FragmentDefinition) { c.condition(f.TypeCondition, f.Position, -3) })
+	observers.OnInlineFragment(func(_ *validator.Walker, f *ast.InlineFragment) {
+		c.condition(f.TypeCondition, f.Position, 1) // on T
+	})
+	observers.OnFragment(func(_ *validator.Walker, f *ast.FragmentDefinition) {
+		c.condition(f.TypeCondition, f.Position, 3) // fragment F on T
+	})
 	observers.OnDirective(c.directive)
 	observers.OnDirectiveList(c.directives)
 	observers.OnValue(c.value)
@@ -72,53 +81,59 @@ func (c *checker) libraryError(behind int) validator.AddErrFunc {
 		for _, option := range options {
 			option(&err)
 		}
-		var places []pubsub.Location
+		var spots []spot
 		for _, l := range err.Locations {
-			places = append(places, c.doc.Place(&ast.Position{Line: l.Line}, behind))
+			spots = append(spots, spot{&ast.Position{Line: l.Line}, behind})
 		}
-		c.add(places, "%s", err.Message)
+		c.add(spots, "%s", err.Message)
 	}
 }
 
 // refuse notes an error at a node.
 func (c *checker) refuse(at *ast.Position, format string, args ...any) {
-	c.add(c.places(at), format, args...)
+	c.add([]spot{{at, 0}}, format, args...)
 }
 
-func (c *checker) places(all ...*ast.Position) (places []pubsub.Location) {
-	for _, at := range all {
-		places = append(places, c.doc.Place(at, 0))
-	}
-	return places
-}
-
-func (c *checker) add(places []pubsub.Location, format string, args ...any) {
+func (c *checker) add(spots []spot, format string, args ...any) {
 	if len(c.found) >= maxErrors {
 		return
 	}
-	e := located(pubsub.CodeValidation, fmt.Sprintf(format, args...), places...)
-	if !slices.ContainsFunc(c.found, func(f pubsub.Error) bool { return f.Message == e.Message && slices.Equal(f.Locations, places) }) {
-		c.found = append(c.found, e)
+	key := fmt.Sprintf(format, args...)
+	e := located(pubsub.CodeValidation, key)
+	for _, s := range spots {
+		key += fmt.Sprint(" ", s.at.Line-s.before)
 	}
+	if c.known[key] {
+		return
+	}
+	c.known[key] = true
+	for _, s := range spots {
+		e.Locations = append(e.Locations, c.doc.Place(s.at, s.before))
+	}
+	c.found = append(c.found, e)
 }
 
 // name is a name and where it is.
 type name struct {
-	text  string
-	place pubsub.Location
+	text string
+	spot
 }
 
 // unique refuses names that are given twice: each with the first, or all of one
 // name together, as graphql-js does one or the other.
 func (c *checker) unique(what string, names []name, together bool) {
-	places := map[string][]pubsub.Location{}
+	if len(names) < 2 {
+		return
+	}
+	spots := map[string][]spot{}
 	for _, n := range names {
-		if places[n.text] = append(places[n.text], n.place); len(places[n.text]) > 1 && !together {
-			c.add([]pubsub.Location{places[n.text][0], n.place}, "There can be only one %s named %q.", what, n.text)
+		if spots[n.text] = append(spots[n.text], n.spot); len(spots[n.text]) > 1 && !together {
+			c.add([]spot{spots[n.text][0], n.spot}, "There can be only one %s named %q.", what, n.text)
 		}
 	}
 	for _, n := range names {
-		if all := places[n.text]; together && len(all) > 1 {
+		if all := spots[n.text]; together && len(all) > 1 {
+			delete(spots, n.text)
 			c.add(all, "There can be only one %s named %q.", what, n.text)
 		}
 	}
@@ -131,17 +146,17 @@ func (c *checker) checkNames() {
 	used := map[string]bool{}
 	for _, op := range c.doc.Operations {
 		if op.Name != "" {
-			operations = append(operations, name{op.Name, c.doc.Place(op.Position, -1)})
+			operations = append(operations, name{op.Name, spot{op.Position, -1}})
 		}
 		var variables []name
 		for _, v := range op.VariableDefinitions {
-			variables = append(variables, name{v.Variable, c.doc.Place(v.Position, -1)})
+			variables = append(variables, name{v.Variable, spot{v.Position, -1}})
 		}
 		c.unique("variable", variables, true)
 		c.markUsed(used, op.SelectionSet)
 	}
 	for _, f := range c.doc.Fragments {
-		fragments = append(fragments, name{f.Name, c.doc.Place(f.Position, -1)})
+		fragments = append(fragments, name{f.Name, spot{f.Position, -1}})
 		if !used[f.Name] {
 			c.refuse(f.Position, "Fragment %q is never used.", f.Name)
 		}
@@ -168,9 +183,12 @@ func (c *checker) markUsed(used map[string]bool, set ast.SelectionSet) {
 	}
 }
 
-// operation is "Variables Are Input Types".
+// operation is "Variables Are Input Types" and "All Variables Used".
 func (c *checker) operation(_ *validator.Walker, op *ast.OperationDefinition) {
 	for _, v := range op.VariableDefinitions {
+		if !op.VariableDefinitions.ForName(v.Variable).Used { // the walk marks the first of a name
+			c.refuse(v.Position, "Variable \"$%s\" is never used%s.", v.Variable, of(op))
+		}
 		if v.Definition == nil || v.Definition.IsInputType() {
 			continue
 		}
@@ -178,8 +196,16 @@ func (c *checker) operation(_ *validator.Walker, op *ast.OperationDefinition) {
 		if v.Type.Elem != nil {
 			bracket = 1
 		}
-		c.add([]pubsub.Location{c.doc.Place(v.Type.Position, bracket)}, "Variable \"$%s\" cannot be non-input type %q.", v.Variable, v.Type)
+		c.add([]spot{{v.Type.Position, bracket}}, "Variable \"$%s\" cannot be non-input type %q.", v.Variable, v.Type)
 	}
+}
+
+// of names an operation in a message.
+func of(op *ast.OperationDefinition) string {
+	if op.Name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" in operation %q", op.Name)
 }
 
 // variable is "Fragment Spread Type Existence", for variables' types, and
@@ -207,31 +233,40 @@ func (c *checker) field(_ *validator.Walker, f *ast.Field) {
 	}
 	switch leaf := !c.types.Types[f.Definition.Type.Name()].IsCompositeType(); {
 	case leaf && len(f.SelectionSet) > 0:
-		c.add([]pubsub.Location{c.doc.Bracket(f.SelectionSet)}, "Field %q must not have a selection since type %q has no subfields.", f.Name, f.Definition.Type)
+		c.add([]spot{bracket(f.SelectionSet)},
+			"Field %q must not have a selection since type %q has no subfields.", f.Name, f.Definition.Type)
 	case !leaf && len(f.SelectionSet) == 0:
 		c.refuse(f.Position, "Field %q of type %q must have a selection of subfields.", f.Name, f.Definition.Type)
 	}
-	of := fmt.Sprintf("field \"%s.%s\"", f.ObjectDefinition.Name, f.Name)
-	c.arguments(of, c.doc.Place(f.Position, 0), f.Definition.Arguments, f.Arguments)
+	of := func() string { return fmt.Sprintf("field \"%s.%s\"", f.ObjectDefinition.Name, f.Name) }
+	c.arguments(of, spot{f.Position, 0}, f.Definition.Arguments, f.Arguments)
+}
+
+// bracket is where a selection set begins.
+func bracket(set ast.SelectionSet) spot {
+	if _, isField := set[0].(*ast.Field); isField {
+		return spot{set[0].GetPosition(), 1}
+	}
+	return spot{set[0].GetPosition(), 2}
 }
 
 // condition is "Fragment Spread Type Existence" and "Fragments on Composite
 // Types". The type's name is some tokens ahead of the node's place.
 func (c *checker) condition(on string, at *ast.Position, ahead int) {
 	def := c.types.Types[on]
-	places := []pubsub.Location{c.doc.Place(at, ahead)}
+	spots := []spot{{at, -ahead}}
 	switch {
 	case on == "":
 	case def == nil:
-		c.add(places, "Unknown type %q.", on)
+		c.add(spots, "Unknown type %q.", on)
 	case !def.IsCompositeType():
-		c.add(places, "A fragment cannot have the non composite type %q as its condition.", on)
+		c.add(spots, "A fragment cannot have the non composite type %q as its condition.", on)
 	}
 }
 
 func (c *checker) directive(_ *validator.Walker, d *ast.Directive) {
 	if d.Definition != nil {
-		c.arguments("directive @"+d.Name, c.doc.Place(d.Position, 1), d.Definition.Arguments, d.Arguments)
+		c.arguments(func() string { return "directive @" + d.Name }, spot{d.Position, 1}, d.Definition.Arguments, d.Arguments)
 	}
 }
 
@@ -242,7 +277,7 @@ func (c *checker) directives(_ *validator.Walker, all []*ast.Directive) {
 		if before := first[d.Name]; before == nil {
 			first[d.Name] = d
 		} else if d.Definition != nil && !d.Definition.IsRepeatable {
-			c.add([]pubsub.Location{c.doc.Place(before.Position, 1), c.doc.Place(d.Position, 1)},
+			c.add([]spot{{before.Position, 1}, {d.Position, 1}},
 				"The directive \"@%s\" can only be used once at this location.", d.Name)
 		}
 	}
@@ -250,20 +285,23 @@ func (c *checker) directives(_ *validator.Walker, all []*ast.Directive) {
 
 // arguments is "Argument Names", "Argument Uniqueness", "Required Arguments" and
 // "Values of Correct Type".
-func (c *checker) arguments(of string, place pubsub.Location, defs ast.ArgumentDefinitionList, given ast.ArgumentList) {
+func (c *checker) arguments(
+	of func() string, at spot, defs ast.ArgumentDefinitionList, given ast.ArgumentList,
+) {
 	var names []name
 	for _, a := range given {
-		names = append(names, name{a.Name, c.doc.Place(a.Position, 0)})
+		names = append(names, name{a.Name, spot{a.Position, 0}})
 		if def := defs.ForName(a.Name); def != nil {
 			c.literal(def.Type, a.Value)
 		} else {
-			c.refuse(a.Position, "Unknown argument %q on %s.", a.Name, of)
+			c.refuse(a.Position, "Unknown argument %q on %s.", a.Name, of())
 		}
 	}
 	c.unique("argument", names, true)
 	for _, def := range defs {
 		if def.Type.NonNull && def.DefaultValue == nil && given.ForName(def.Name) == nil {
-			c.add([]pubsub.Location{place}, "Argument %q of type %q is required on %s, but it was not provided.", def.Name, def.Type, of)
+			c.add([]spot{at},
+				"Argument %q of type %q is required on %s, but it was not provided.", def.Name, def.Type, of())
 		}
 	}
 }
@@ -274,7 +312,7 @@ func (c *checker) value(w *validator.Walker, v *ast.Value) {
 	if v.Kind == ast.ObjectValue {
 		var names []name
 		for _, child := range v.Children {
-			names = append(names, name{child.Name, c.doc.Place(child.Position, 0)})
+			names = append(names, name{child.Name, spot{child.Position, 0}})
 		}
 		c.unique("input field", names, false)
 	}
@@ -283,8 +321,8 @@ func (c *checker) value(w *validator.Walker, v *ast.Value) {
 	}
 	def := w.CurrentOperation.VariableDefinitions.ForName(v.Raw)
 	if def == nil {
-		of := strings.TrimSpace("operation " + w.CurrentOperation.Name)
-		c.add(c.places(v.Position, w.CurrentOperation.Position), "Variable \"$%s\" is not defined by %s.", v.Raw, of)
+		c.add([]spot{{v.Position, 0}, {w.CurrentOperation.Position, 0}},
+			"Variable \"$%s\" is not defined%s.", v.Raw, of(w.CurrentOperation))
 		return
 	}
 	if v.ExpectedType == nil || def.Definition == nil {
@@ -295,6 +333,7 @@ func (c *checker) value(w *validator.Walker, v *ast.Value) {
 		allowed.NonNull = false
 	}
 	if !def.Type.IsCompatible(&allowed) {
-		c.add(c.places(def.Position, v.Position), "Variable \"$%s\" of type %q used in position expecting type %q.", v.Raw, def.Type, v.ExpectedType)
+		c.add([]spot{{def.Position, 0}, {v.Position, 0}},
+			"Variable \"$%s\" of type %q used in position expecting type %q.", v.Raw, def.Type, v.ExpectedType)
 	}
 }

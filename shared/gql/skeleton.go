@@ -57,7 +57,9 @@ func (e *Executor) executed(types graphql.Schema) (graphql.Schema, error) {
 		}
 		return s.made[def.Name].(*graphql.Object)
 	}
-	return graphql.NewSchema(graphql.SchemaConfig{Query: root(e.types.Query), Mutation: root(e.types.Mutation), Subscription: root(e.types.Subscription)})
+	c := graphql.SchemaConfig{Query: root(e.types.Query)}
+	c.Mutation, c.Subscription = root(e.types.Mutation), root(e.types.Subscription)
+	return graphql.NewSchema(c)
 }
 
 // leaf has a name that no type of the library has.
@@ -124,13 +126,15 @@ func (s skeleton) resolveType(authors graphql.ResolveTypeFn) graphql.ResolveType
 // fields returns the fields of a type with the author's resolvers. Those of
 // introspection have none.
 func (s skeleton) fields(def *ast.Definition, authors graphql.FieldDefinitionMap) graphql.Fields {
-	fields := graphql.Fields{hidden(schema.Typename.Name): {Type: s.made["String"], Resolve: func(graphql.ResolveParams) (any, error) { return def.Name, nil }}}
+	name := func(graphql.ResolveParams) (any, error) { return def.Name, nil }
+	fields := graphql.Fields{hidden(schema.Typename.Name): {Type: s.made["String"], Resolve: name}}
 	for _, f := range def.Fields {
 		resolve := s.introspection(def, f)
 		if a := authors[f.Name]; a != nil {
 			resolve = a.Resolve
 		}
-		fields[hidden(f.Name)] = &graphql.Field{Type: s.nullable(f.Type), Resolve: resolver(resolve, s.executor.types.Defaults(f.Arguments))}
+		resolve = resolver(resolve, s.executor.types.Defaults(f.Arguments))
+		fields[hidden(f.Name)] = &graphql.Field{Type: s.nullable(f.Type), Resolve: resolve}
 	}
 	return fields
 }
@@ -182,7 +186,7 @@ func resolver(run graphql.FieldResolveFn, defaults map[string]any) graphql.Field
 }
 
 // merged returns the values given and the defaults of the others. Resolvers own
-// the map.
+// the map, but not the lists and objects in it.
 func merged(defaults, given map[string]any) map[string]any {
 	all := make(map[string]any, len(defaults)+len(given))
 	maps.Copy(all, defaults)

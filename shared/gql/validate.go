@@ -15,7 +15,8 @@ import (
 func (e *Executor) validate(doc *syntax.Document) error {
 	for _, op := range doc.Operations {
 		if e.types.Root(op.Operation) == nil {
-			return pubsub.Errors{located(pubsub.CodeValidation, "The schema has no "+string(op.Operation)+".", doc.Place(op.Position, 0))}
+			message := "The schema has no " + string(op.Operation) + "."
+			return pubsub.Errors{located(pubsub.CodeValidation, message, doc.Place(op.Position, 0))}
 		}
 	}
 	if found := e.check(doc); len(found) > 0 {

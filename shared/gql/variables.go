@@ -15,7 +15,9 @@ import (
 // variables coerces the values that a client sent for the operation's variables
 // (GraphQL specification, "Coercing Variable Values"). One that is absent from
 // the result has no value.
-func (e *Executor) variables(doc *syntax.Document, op *ast.OperationDefinition, raw json.RawMessage) (map[string]any, error) {
+func (e *Executor) variables(
+	doc *syntax.Document, op *ast.OperationDefinition, raw json.RawMessage,
+) (map[string]any, error) {
 	given, err := decodeVariables(raw, e.limits)
 	if err != nil {
 		return nil, err
@@ -23,23 +25,25 @@ func (e *Executor) variables(doc *syntax.Document, op *ast.OperationDefinition, 
 	coerced := map[string]any{}
 	var refused pubsub.Errors
 	for _, v := range op.VariableDefinitions {
-		refuse := func(place string, fault error) {
+		refuse := func(format string, args ...any) {
 			if len(refused) < maxErrors {
-				message := fmt.Sprintf("Variable \"$%s\" of type %q got an invalid value at \"%s%s\": %v.", v.Variable, v.Type, v.Variable, place, fault)
+				message := fmt.Sprintf("Variable \"$%s\" of ", v.Variable) + fmt.Sprintf(format, args...)
 				refused = append(refused, located(pubsub.CodeInput, message, doc.Place(v.Position, 0)))
 			}
+		}
+		misfit := func(place string, fault error) {
+			refuse("type %q got an invalid value at \"%s%s\": %v.", v.Type, v.Variable, place, fault)
 		}
 		value, ok := given[v.Variable]
 		switch {
 		case ok && (value != nil || !v.Type.NonNull):
-			coerced[v.Variable] = e.types.JSON(v.Type, value, refuse)
+			coerced[v.Variable] = e.types.JSON(v.Type, value, misfit)
 		case !ok && v.DefaultValue != nil:
 			if coerced[v.Variable], err = e.types.Literal(v.Type, v.DefaultValue, nil); err != nil {
-				refuse("", err)
+				misfit("", err)
 			}
-		case v.Type.NonNull && len(refused) < maxErrors:
-			message := fmt.Sprintf("Variable \"$%s\" of required type %q was not provided.", v.Variable, v.Type)
-			refused = append(refused, located(pubsub.CodeInput, message, doc.Place(v.Position, 0)))
+		case v.Type.NonNull:
+			refuse("required type %q was not provided.", v.Type)
 		}
 	}
 	if len(refused) > 0 {

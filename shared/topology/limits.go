@@ -8,7 +8,7 @@ import "strconv"
 type Limits struct {
 	DocumentBytes  int // of the document
 	Tokens         int // of the document, comments not counted
-	Depth          int // of fields in fields, through fragments
+	Depth          int // of fields in fields, through fragments; ofType does not count
 	Fields         int // selections, with every fragment counted where it is spread
 	Aliases        int // fields with an alias, likewise
 	Directives     int // likewise

@@ -146,7 +146,9 @@ func (s *Schema) objectLiteral(def *ast.Definition, v *ast.Value, variables map[
 // Given is the value of an argument or input field: the literal's or the
 // default, or none (GraphQL specification, "Coercing Field Arguments"). A
 // variable without a value is as good as no literal.
-func (s *Schema) Given(t *ast.Type, byDefault, v *ast.Value, variables map[string]any) (value any, given bool, err error) {
+func (s *Schema) Given(
+	t *ast.Type, byDefault, v *ast.Value, variables map[string]any,
+) (value any, given bool, err error) {
 	switch {
 	case !s.IsAbsent(v, variables):
 		value, err = s.Literal(t, v, variables)

@@ -61,8 +61,11 @@ func (s *Schema) aboutSchema(field string, deprecated bool) any {
 		}
 		return types
 	}
-	directives := slices.SortedFunc(maps.Values(s.Directives), func(a, b *ast.DirectiveDefinition) int { return cmp.Compare(a.Name, b.Name) })
-	return without(deprecated, directives, func(d *ast.DirectiveDefinition) (any, ast.DirectiveList) { return d, d.Directives })
+	byName := func(a, b *ast.DirectiveDefinition) int { return cmp.Compare(a.Name, b.Name) }
+	directives := slices.SortedFunc(maps.Values(s.Directives), byName)
+	return without(deprecated, directives, func(d *ast.DirectiveDefinition) (any, ast.DirectiveList) {
+		return d, d.Directives
+	})
 }
 
 func (s *Schema) aboutType(t *ast.Type, field string, deprecated bool) any {
@@ -82,7 +85,9 @@ func (s *Schema) aboutType(t *ast.Type, field string, deprecated bool) any {
 	}
 	switch {
 	case field == "fields" && (def.Kind == ast.Object || def.Kind == ast.Interface):
-		return without(deprecated, def.Fields, func(f *ast.FieldDefinition) (any, ast.DirectiveList) { return f, f.Directives })
+		return without(deprecated, def.Fields, func(f *ast.FieldDefinition) (any, ast.DirectiveList) {
+			return f, f.Directives
+		})
 	case field == "interfaces" && (def.Kind == ast.Object || def.Kind == ast.Interface):
 		return s.named(def.Interfaces)
 	case field == "possibleTypes" && def.IsAbstractType():
@@ -92,7 +97,9 @@ func (s *Schema) aboutType(t *ast.Type, field string, deprecated bool) any {
 		}
 		return s.named(names)
 	case field == "enumValues" && def.Kind == ast.Enum:
-		return without(deprecated, def.EnumValues, func(v *ast.EnumValueDefinition) (any, ast.DirectiveList) { return v, v.Directives })
+		return without(deprecated, def.EnumValues, func(v *ast.EnumValueDefinition) (any, ast.DirectiveList) {
+			return v, v.Directives
+		})
 	case field == "inputFields" && def.Kind == ast.InputObject:
 		return without(deprecated, def.Fields, func(f *ast.FieldDefinition) (any, ast.DirectiveList) {
 			return inputValue{f.Name, f.Description, f.Type, f.DefaultValue, f.Directives}, f.Directives

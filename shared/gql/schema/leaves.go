@@ -32,11 +32,11 @@ func (s *Schema) Result(name string, v any) (any, error) {
 }
 
 var builtIns = map[string]leaf{
-	"Int":     {json: numberInput(toInt), literal: literalOf(numberInput(toInt), ast.IntValue), result: intResult},
-	"Float":   {json: numberInput(toFloat), literal: literalOf(numberInput(toFloat), ast.IntValue, ast.FloatValue), result: floatResult},
-	"String":  {json: stringInput, literal: textLiteral(ast.StringValue, ast.BlockValue), result: stringResult},
-	"Boolean": {json: booleanInput, literal: booleanLiteral, result: booleanResult},
-	"ID":      {json: idInput, literal: textLiteral(ast.StringValue, ast.BlockValue, ast.IntValue), result: idResult},
+	"Int":     {numberInput(toInt), numberLiteral(toInt, ast.IntValue), intResult},
+	"Float":   {numberInput(toFloat), numberLiteral(toFloat, ast.IntValue, ast.FloatValue), floatResult},
+	"String":  {stringInput, textLiteral(ast.StringValue, ast.BlockValue), stringResult},
+	"Boolean": {booleanInput, booleanLiteral, booleanResult},
+	"ID":      {idInput, textLiteral(ast.StringValue, ast.BlockValue, ast.IntValue), idResult},
 }
 
 // errKind is the message for a value of another kind.
@@ -52,13 +52,14 @@ func numberInput(convert func(text string) (any, error)) func(any) (any, error) 
 	}
 }
 
-// literalOf reads a literal of one of the kinds as the JSON number would be.
-func literalOf(read func(any) (any, error), kinds ...ast.ValueKind) func(*ast.Value, map[string]any) (any, error) {
+func numberLiteral(
+	convert func(text string) (any, error), kinds ...ast.ValueKind,
+) func(*ast.Value, map[string]any) (any, error) {
 	return func(v *ast.Value, _ map[string]any) (any, error) {
 		if !slices.Contains(kinds, v.Kind) {
 			return nil, errKind("a number")
 		}
-		return read(json.Number(v.Raw))
+		return convert(v.Raw)
 	}
 }
 

@@ -158,5 +158,6 @@ func (s *Schema) Field(parent *ast.Definition, name string) *ast.FieldDefinition
 
 // IsPossible reports whether an object of the type is one of the condition's.
 func (s *Schema) IsPossible(condition, object string) bool {
-	return condition == object || slices.ContainsFunc(s.PossibleTypes[condition], func(d *ast.Definition) bool { return d.Name == object })
+	isObject := func(d *ast.Definition) bool { return d.Name == object }
+	return condition == object || slices.ContainsFunc(s.PossibleTypes[condition], isObject)
 }

@@ -64,7 +64,11 @@ func (p *printer) roots(types graphql.Schema) {
 	for _, root := range []struct {
 		operation, name string
 		object          *graphql.Object
-	}{{"query", "Query", types.QueryType()}, {"mutation", "Mutation", types.MutationType()}, {"subscription", "Subscription", types.SubscriptionType()}} {
+	}{
+		{"query", "Query", types.QueryType()},
+		{"mutation", "Mutation", types.MutationType()},
+		{"subscription", "Subscription", types.SubscriptionType()},
+	} {
 		if root.object != nil {
 			usual = usual && root.object.Name() == root.name
 			lines = append(lines, root.operation+": "+root.object.Name())
@@ -107,7 +111,8 @@ func arguments(all []*graphql.Argument) string {
 	if len(all) == 0 {
 		return ""
 	}
-	all = slices.SortedFunc(slices.Values(all), func(a, b *graphql.Argument) int { return cmp.Compare(a.Name(), b.Name()) })
+	byName := func(a, b *graphql.Argument) int { return cmp.Compare(a.Name(), b.Name()) }
+	all = slices.SortedFunc(slices.Values(all), byName)
 	var texts []string
 	for _, a := range all {
 		text := inputText(a.Name(), a.Type, a.DefaultValue)
@@ -121,7 +126,8 @@ func arguments(all []*graphql.Argument) string {
 
 func (p *printer) enum(t *graphql.Enum) {
 	p.line(0, t.Description(), "enum "+t.Name()+" {", "")
-	for _, v := range slices.SortedFunc(slices.Values(t.Values()), func(a, b *graphql.EnumValueDefinition) int { return cmp.Compare(a.Name, b.Name) }) {
+	byName := func(a, b *graphql.EnumValueDefinition) int { return cmp.Compare(a.Name, b.Name) }
+	for _, v := range slices.SortedFunc(slices.Values(t.Values()), byName) {
 		p.line(1, v.Description, v.Name, v.DeprecationReason)
 	}
 	p.WriteString("}\n")

@@ -24,11 +24,14 @@ type Document struct {
 
 // Parse reads a document. An error is a pubsub.Errors.
 func Parse(text string, limits topology.Limits) (*Document, error) {
-	t, err := split(text, limits)
-	if err != nil {
-		return nil, err
+	t, unread := split(text, limits)
+	if unread != nil && !isSyntaxError(unread) {
+		return nil, unread
 	}
 	parsed, err := parser.ParseQuery(&ast.Source{Input: string(t.lines)})
+	if at := errorLine(err); unread != nil && (at == 0 || at >= len(t.starts)) {
+		return nil, unread // or the parser stopped before it came to that
+	}
 	if err != nil {
 		return nil, t.parseError(err)
 	}
@@ -79,15 +82,30 @@ func firstVariable(v *ast.Value) *ast.Position {
 // typeSystem are the words that begin a definition which cannot be executed.
 var typeSystem = []string{"schema", "scalar", "type", "interface", "union", "enum", "input", "directive", "extend"}
 
+func isSyntaxError(err error) bool {
+	refused, ok := errors.AsType[pubsub.Errors](err)
+	return ok && refused[0].Extensions["code"] == pubsub.CodeParse
+}
+
+// errorLine is the line of an error of gqlparser, or 0.
+func errorLine(err error) int {
+	if found, ok := errors.AsType[*gqlerror.Error](err); ok && len(found.Locations) > 0 {
+		return found.Locations[0].Line
+	}
+	return 0
+}
+
 // parseError turns an error of gqlparser into a refusal with its place in the
 // document.
 func (t tokens) parseError(err error) error {
 	found, ok := errors.AsType[*gqlerror.Error](err)
-	if !ok || len(found.Locations) == 0 {
+	line := errorLine(err)
+	if !ok || line == 0 {
 		return pubsub.Refusal(pubsub.CodeParse, "Syntax Error: "+err.Error())
 	}
-	at := t.starts[min(found.Locations[0].Line, len(t.starts))-1]
-	if word, ok := strings.CutPrefix(found.Message, "Unexpected Name "); ok && slices.Contains(typeSystem, strings.Trim(word, `"`)) {
+	at := t.starts[min(line, len(t.starts))-1]
+	word, isName := strings.CutPrefix(found.Message, "Unexpected Name ")
+	if isName && slices.Contains(typeSystem, strings.Trim(word, `"`)) {
 		e := pubsub.NewError(pubsub.CodeValidation, "Only operations and fragments may be sent.")
 		e.Locations = []pubsub.Location{t.locate(at)}
 		return pubsub.Errors{e}
@@ -102,21 +120,8 @@ func (d *Document) Place(of *ast.Position, before int) pubsub.Location {
 	if of == nil {
 		return pubsub.Location{Line: 1, Column: 1}
 	}
-	return d.line(of.Line - before)
-}
-
-// Bracket is where a selection set begins.
-func (d *Document) Bracket(set ast.SelectionSet) pubsub.Location {
-	before := 1
-	if _, isField := set[0].(*ast.Field); !isField {
-		before++
-	}
-	return d.Place(set[0].GetPosition(), before)
-}
-
-// line is the place of the token with that number, from 1.
-func (d *Document) line(n int) pubsub.Location {
-	return d.tokens.locate(d.tokens.starts[min(max(n, 1), len(d.tokens.starts))-1])
+	n := min(max(of.Line-before, 1), len(d.tokens.starts)) // of the token, from 1
+	return d.tokens.locate(d.tokens.starts[n-1])
 }
 
 // Uses is how often the document names a variable, its definitions included.

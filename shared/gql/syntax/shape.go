@@ -153,7 +153,8 @@ func (s *shapes) fragment(spread *ast.FragmentSpread) (shape, error) {
 
 // cycle is the error of fragments that spread each other.
 func (s *shapes) cycle(spreads []*ast.FragmentSpread) error {
-	e := pubsub.NewError(pubsub.CodeValidation, fmt.Sprintf("Cannot spread fragment %q within itself.", spreads[len(spreads)-1].Name))
+	name := spreads[len(spreads)-1].Name
+	e := pubsub.NewError(pubsub.CodeValidation, fmt.Sprintf("Cannot spread fragment %q within itself.", name))
 	for _, spread := range spreads[:min(len(spreads), 10)] {
 		e.Locations = append(e.Locations, s.document.Place(spread.Position, 1))
 	}

@@ -35,7 +35,7 @@ type tokens struct {
 }
 
 // split splits the document into tokens (GraphQL specification, "Lexical
-// Tokens") within the limits.
+// Tokens") within the limits. With an error it returns those before it.
 func split(document string, limits topology.Limits) (tokens, error) {
 	if n := len(document); n > limits.DocumentBytes {
 		return tokens{}, Exceeded("The document has %d bytes; %d are allowed.", n, limits.DocumentBytes)
@@ -45,7 +45,8 @@ func split(document string, limits topology.Limits) (tokens, error) {
 	for at := skipIgnored(document, 0); at < len(document); {
 		token, err := t.next(at)
 		if err != nil {
-			return tokens{}, err
+			t.starts = append(t.starts, at)
+			return t, err
 		}
 		switch document[at] {
 		case '{', '[', '(':
