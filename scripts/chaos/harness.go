@@ -238,7 +238,8 @@ func (h *Harness) Ended() []string {
 // log reads a line of a function's output. The sender tells there which
 // events it queued on retries, and message which answers it could not post.
 func (h *Harness) log(line string) {
-	if strings.HasPrefix(line, topology.Message.Name+": ") && strings.Contains(line, `"post answer: `) {
+	if strings.HasPrefix(line, topology.Message.Name+": ") &&
+		(strings.Contains(line, `"post answer: `) || strings.Contains(line, `"post acknowledgement: `)) {
 		h.untold.Add(1)
 	}
 	raw, ok := strings.CutPrefix(line, topology.Sender.Name+": ")
