@@ -141,6 +141,7 @@ var lexing = []namedQuestion{
 	{name: "comment sign in a string", document: `{ string(v: "# no comment") }`},
 	{name: "HTML in a string", document: `{ string(v: "<b>&amp;</b>") }`},
 	{name: "broken token behind a fault", document: `{ older } older "`},
+	{name: "fragment variables cut short", document: `{ older } fragment F (`},
 	{name: "two strings", document: `{ strings(v: ["a""b"]) }`},
 	{name: "string without a blank", document: `{ strings(v:["a"b]) }`},
 
