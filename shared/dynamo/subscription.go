@@ -170,8 +170,8 @@ func (s *Store) look(ctx context.Context, sub pubsub.Subscription, running runni
 	return nil
 }
 
-// operationState reads what the connection knows of one operation id. The
-// item has no ID when there is no connection.
+// operationState reads what the connection knows of one operation id. An item
+// without an ID means that there is no such connection.
 func (s *Store) operationState(ctx context.Context, connectionID, operationID string) (connectionItem, error) {
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID), ConsistentRead: aws.Bool(true),

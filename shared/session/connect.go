@@ -88,8 +88,8 @@ func (c Connector) store(ctx context.Context, conn pubsub.Connection) error {
 	return nil
 }
 
-// releaseTime bounds a release and the queueing of its check, which happen also
-// when ctx has ended.
+// releaseTime bounds each of a release and the queueing of its check. They happen
+// even when ctx has ended; closeReserve and returnReserve have room for both.
 const releaseTime = 400 * time.Millisecond
 
 // releaseCheck is after which a release is looked at again: a count whose outcome

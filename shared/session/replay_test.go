@@ -462,22 +462,32 @@ func TestAReplayThatTakesTooLongEndsWithAnError(t *testing.T) {
 	}
 }
 
-// Nothing answers for longer than a resumed subscription may take. Its client
-// can be told no more, but the invocation still has time to close the socket:
-// left open, the client would wait for ever.
+// breakInReplay makes the store fail from the first read of the history until it
+// is mended. It returns whether the store is broken now.
+func (b *bench) breakInReplay(h *history, mended time.Time) (broken func() bool) {
+	broken = func() bool { return h.reads > 0 && time.Now().Before(mended) }
+	b.store.Fault = func(method string) memory.Fault {
+		if broken() && method != "CountReplayed" {
+			return memory.NotApplied
+		}
+		return memory.NoFault
+	}
+	return broken
+}
+
+// outage is longer than a resumed subscription may take.
+const outage = pubsub.SettleTime + 2*time.Second
+
+// In an outage of store and gateway the client cannot be told in time, but the
+// invocation still has time to close the socket: left open, the client would
+// wait for ever.
 func TestAReplayThatCannotBeTakenBackInTimeEndsTheSocket(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := &history{log: events(1, 5)}
 		b := resumable(t, h)
-		mended := time.Now().Add(pubsub.SettleTime + 2*time.Second)
-		broken := func() bool { return h.reads > 0 && time.Now().Before(mended) }
-		b.store.Fault = func(method string) memory.Fault {
-			if broken() && method != "CountReplayed" {
-				return memory.NotApplied
-			}
-			return memory.NoFault
-		}
+		mended := time.Now().Add(outage)
+		broken := b.breakInReplay(h, mended)
 		b.gateway.Fault = func(_ string, frame []byte) (bool, error) {
 			if broken() && !strings.Contains(string(frame), `"next"`) {
 				return false, pubsub.ErrBusy
@@ -494,20 +504,14 @@ func TestAReplayThatCannotBeTakenBackInTimeEndsTheSocket(t *testing.T) {
 	})
 }
 
-// The store answers nothing for longer than a resumed subscription may take. Its
-// client is told in time, and the id is freed when the store is back.
+// In an outage of the store alone the client still gets its error in time, and the
+// id is freed once the store recovers.
 func TestAReplayThatCannotBeTakenBackInTimeFreesItsID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := &history{log: events(1, 5)}
 		b := resumable(t, h)
-		mended := time.Now().Add(pubsub.SettleTime + 2*time.Second)
-		b.store.Fault = func(method string) memory.Fault {
-			if h.reads > 0 && time.Now().Before(mended) && method != "CountReplayed" {
-				return memory.NotApplied
-			}
-			return memory.NoFault
-		}
+		b.breakInReplay(h, time.Now().Add(outage))
 		b.checkReplay(t, 5, pubsub.CodeUnavailable)
 	})
 }

@@ -11,9 +11,10 @@ import (
 	"subwire/shared/topology"
 )
 
-// With the mapping that is deployed, but for bisecting, an outage of what the stream function
-// needs parks nothing, whether the function reports each record or dies, and
-// everything is handled when it is over. Hours later a record is given up.
+// With the mapping that is deployed, except for bisecting, an outage of what the
+// stream function needs parks nothing, whether the function reports each record
+// or dies, and everything is handled when it is over. Hours later a record is
+// given up.
 func TestAnOutageParksNothing(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
