@@ -63,7 +63,7 @@ func Parse(text string) (string, error) {
 		return "", errors.New("* stands for all origins, alone, not for a part of a list or of a name")
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" || u.Host == "" || !utf8.ValidString(text) {
+	if err != nil || u.Scheme == "" || u.Host == "" || !utf8.ValidString(u.Host) {
 		return "", errors.New("it must be a scheme and a host, such as https://example.com")
 	}
 	if u.User != nil || u.Path != "" || strings.ContainsAny(text, "?#") {

@@ -89,6 +89,7 @@ func TestWhatNoBrowserSendsIsRefused(t *testing.T) {
 		"chrome-extension://id/":  "without a slash",
 		"tauri://löcalhost":       "letters, digits",
 		"https://exa%6dple.com":   "a scheme and a host",
+		"http://%AA":             "a scheme and a host",
 	} {
 		got, err := origins.Parse(text)
 		if err == nil || !strings.Contains(err.Error(), reason) {
@@ -119,7 +120,7 @@ func TestLists(t *testing.T) {
 
 // What Parse returns is in the one form that there is.
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{"https://Ada.Example:443", "http://[::1]:80", "tauri://localhost", "https://münchen.de", "http://1.2.3.4"} {
+	for _, text := range []string{"https://Ada.Example:443", "http://[::1]:80", "tauri://localhost", "https://münchen.de", "http://1.2.3.4", "http://%AA"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
