@@ -89,7 +89,7 @@ func TestWhatNoBrowserSendsIsRefused(t *testing.T) {
 		"chrome-extension://id/":  "without a slash",
 		"tauri://löcalhost":       "letters, digits",
 		"https://exa%6dple.com":   "a scheme and a host",
-		"http://%AA":             "a scheme and a host",
+		"http://%AA":              "a scheme and a host",
 	} {
 		got, err := origins.Parse(text)
 		if err == nil || !strings.Contains(err.Error(), reason) {
