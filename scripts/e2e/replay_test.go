@@ -111,6 +111,7 @@ func TestAClientThatWasCutOffResumes(t *testing.T) {
 	chatID := fresh("e2e-resume")
 	f := follow(t, local, chatID)
 	f.connect("resume-1", 0)
+	awaitSubscribers(t, chatID, 1) // one from just before may come late
 	f.expect(write(t, local, chatID, 1, 3)...)
 	if !local.Gateway.Cut(connectionID(t, "resume-1")) {
 		t.Fatal("the connection is not there")
