@@ -59,6 +59,10 @@ func matrix() (all []namedQuestion) {
 				namedQuestion{name: fmt.Sprintf("literal/%s/%s", e.field, v), document: fmt.Sprintf("{ %s(v: %s) }", e.field, v)},
 				namedQuestion{name: fmt.Sprintf("default/%s/%s", e.field, v), document: fmt.Sprintf("query ($v: %s = %s) { %s(v: $v) }", e.of, v, e.field)})
 		}
+		for _, v := range []string{"[$w]", "[[$w]]", "{x: $w}", "[{x: $w}]", `{name: "a", grid: [$w], any: {a: [$w]}}`} {
+			all = append(all, namedQuestion{name: fmt.Sprintf("literal of a variable/%s/%s", e.field, v),
+				document: fmt.Sprintf("query ($w: Int! = 2) { %s(v: %s) }", e.field, v)})
+		}
 		for _, v := range variableTexts {
 			all = append(all, namedQuestion{name: fmt.Sprintf("variable/%s/%s", e.field, v),
 				document: fmt.Sprintf("query ($v: %s) { %s(v: $v) }", e.of, e.field), variables: fmt.Sprintf(`{"v":%s}`, v)})
