@@ -36,6 +36,14 @@ const appendAndFail = (_, { v }, { log }) => { log.push(v); fail(); };
 const named = (source, { upper }) => (upper ? source.name.toUpperCase() : source.name);
 const nest = (_, { v }, { log }) => { log.push(v); return {}; };
 
+const values = { ...world.Results, NaN, Infinity, '-Infinity': -Infinity }; // of which JSON has not all
+
+// result has one of the values for every field, or null.
+function result(of) {
+  const v = Object.hasOwn(values, of) ? values[of] : null;
+  return { int: v, float: v, string: v, boolean: v, id: v, color: v, day: v, required: v, floats: [1, v], grid: [[1, v], [2]] };
+}
+
 const resolvers = {
   Query: {
     node: (_, { id }) => Object.values(world).find((w) => w.id === id),
@@ -50,6 +58,7 @@ const resolvers = {
     valuesRequired: () => world.Values,
     faults: () => world.Faults,
     faultsRequired: () => world.Faults,
+    result: (_, { of }) => result(of),
   },
   Mutation: {
     add: append, addAndFail: appendAndFail, addAndFailRequired: appendAndFail, nest,

@@ -37,7 +37,7 @@ func introspectionQuery(t testing.TB, name string, options map[string]any) named
 }
 
 var typeNames = []string{"Query", "Mutation", "Subscription", "Person", "Robot", "Rock", "Node", "Named", "Being", "Thing", "Color",
-	"Point", "Shape", "Values", "Faults", "Nest", "Day", "Any", "Int", "Float", "String", "Boolean", "ID", "Missing", "", "__Schema", "__Type",
+	"Point", "Shape", "Values", "Faults", "Results", "Nest", "Day", "Any", "Int", "Float", "String", "Boolean", "ID", "Missing", "", "__Schema", "__Type",
 	"__Field", "__InputValue", "__EnumValue", "__TypeKind", "__Directive", "__DirectiveLocation"}
 
 const (

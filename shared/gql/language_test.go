@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 
@@ -28,6 +29,7 @@ func langExecutor(t *testing.T, log *[]string) *gql.Executor {
 			text, err := json.Marshal(p.Args)
 			return string(text), err
 		}}
+	anything := graphql.NewScalar(graphql.ScalarConfig{Name: "Any", Serialize: func(v any) any { return v }})
 	var node *graphql.Interface
 	var thing, other *graphql.Object
 	node = graphql.NewInterface(graphql.InterfaceConfig{Name: "Node", Fields: graphql.Fields{"a": {Type: graphql.String}},
@@ -46,6 +48,8 @@ func langExecutor(t *testing.T, log *[]string) *gql.Executor {
 			"wrong": constant(graphql.Int, "no number", nil), "large": constant(graphql.Int, 1<<40, nil), "struct": constant(graphql.String, struct{ A int }{1}, nil),
 			"color": constant(color, 3, nil), "noList": constant(graphql.NewList(graphql.Int), 1, nil),
 			"holes": constant(graphql.NewList(required), []any{"x", nil, "y"}, nil), "items": constant(graphql.NewList(graphql.Int), []any{1, "x", 3}, nil),
+			"nan": constant(graphql.Float, math.NaN(), nil), "nans": constant(graphql.NewList(graphql.Float), []float64{1, math.NaN()}, nil),
+			"noJSON": constant(anything, math.Inf(1), nil), "nanOfAny": constant(anything, math.NaN(), nil),
 			"unknown": constant(node, "neither", nil), "nodes": constant(graphql.NewList(node), []any{"thing", "other"}, nil),
 		}
 	})})
@@ -138,6 +142,9 @@ func TestErrorsOfFields(t *testing.T) {
 		"FirstOfTwo":           {`{thing{mustFail null}}`, `{"thing":null}`, `["thing","mustFail"]`},
 		"EarlierStays":         {`{thing{fails null wrong}}`, `{"thing":null}`, `["thing","fails"] ["thing","null"]`},
 		"WrongLeaves":          {`{thing{wrong large struct color}}`, `{"thing":{"wrong":null,"large":null,"struct":null,"color":null}}`, `["thing","wrong"] ["thing","large"] ["thing","struct"] ["thing","color"]`},
+		"NaN":                  {`{thing{a nan}}`, `{"thing":{"a":"A","nan":null}}`, `["thing","nan"]`},
+		"NaNInAList":           {`{thing{nans}}`, `{"thing":{"nans":[1,null]}}`, `["thing","nans",1]`},
+		"NoJSON":               {`{thing{a noJSON nanOfAny}}`, `{"thing":{"a":"A","noJSON":null,"nanOfAny":null}}`, `["thing","noJSON"] ["thing","nanOfAny"]`},
 		"NoList":               {`{thing{noList}}`, `{"thing":{"noList":null}}`, `["thing","noList"]`},
 		"ListItem":             {`{thing{items}}`, `{"thing":{"items":[1,null,3]}}`, `["thing","items",1]`},
 		"ListOfNonNull":        {`{thing{holes}}`, `{"thing":{"holes":null}}`, `["thing","holes",1]`},
