@@ -18,7 +18,7 @@ import (
 
 // The resolvers of scripts/clients/graphql-js.mjs once more, for the library.
 
-var errField = errors.New("This field fails.")
+var errField = errors.New("field fails")
 
 // mutations is the key of a context's *[]int: the log of one operation.
 type mutations struct{}

@@ -115,7 +115,7 @@ func textLiteral(kinds ...ast.ValueKind) func(*ast.Value, map[string]any) (any, 
 	}
 }
 
-var errInt = errors.New("Int is a whole number of 32 bits")
+var errInt = errKind("a whole number of 32 bits")
 
 // toInt reads a number without a fraction, however it is written.
 func toInt(text string) (any, error) {
@@ -129,7 +129,7 @@ func toInt(text string) (any, error) {
 func toFloat(text string) (any, error) {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return nil, errors.New("Float is a finite number")
+		return nil, errKind("a finite number")
 	}
 	return f, nil
 }
