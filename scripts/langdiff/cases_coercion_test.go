@@ -108,6 +108,7 @@ var variables = []namedQuestion{
 	{name: "object for a string", document: "query ($a: String!) { string(v: $a) }", variables: `{"a":{"a":1}}`},
 	{name: "object for an ID of a subscription", document: "subscription ($a: ID!) { watch(id: $a) { ok } }", variables: `{"a":{"a":1}}`},
 	{name: "long ID", document: "query ($a: ID!) { id(v: $a) }", variables: `{"a":12345678901234567890}`},
+	{name: "long ID of a subscription", document: "subscription ($a: ID!) { watch(id: $a) { ok } }", variables: `{"a":12345678901234567890}`},
 	{name: "huge ID beside a fault", document: "query ($a: ID!, $b: ID) { id(v: $a) b: id(v: $b) }", variables: `{"a":1.5e300,"b":[1]}`},
 	{name: "ID as a fraction", document: "query ($a: ID!) { id(v: $a) }", variables: `{"a":1.5}`},
 	{name: "ID as a whole fraction", document: "query ($a: ID!) { id(v: $a) }", variables: `{"a":7.0}`},
