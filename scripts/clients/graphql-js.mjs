@@ -9,14 +9,13 @@
 //   topic    a subscription's arguments as JSON, when its event stream was made
 //   data     of an execution, as text with the order of its keys
 //   errors   of that stage: path, locations as [line, column] in characters, rule
-// A line {"print": INTROSPECTION} is answered with the SDL of both schemas,
-// {"introspection": OPTIONS} with the introspection query.
+// A line {"print": SDL} is answered with the schema as printSchema prints it,
+// sorted, {"introspection": OPTIONS} with the introspection query.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import {
-  buildClientSchema, buildSchema, createSourceEventStream, execute, getIntrospectionQuery,
-  getOperationAST, getVariableValues, lexicographicSortSchema, parse, print, printSchema, specifiedRules,
-  validate, valueFromASTUntyped, visit,
+  buildSchema, createSourceEventStream, execute, getIntrospectionQuery, getOperationAST, getVariableValues,
+  lexicographicSortSchema, parse, printSchema, specifiedRules, validate, valueFromASTUntyped,
 } from 'graphql';
 
 const [schemaFile, worldFile] = process.argv.slice(2);
@@ -36,6 +35,14 @@ const appendAndFail = (_, { v }, { log }) => { log.push(v); fail(); };
 const named = (source, { upper }) => (upper ? source.name.toUpperCase() : source.name);
 const nest = (_, { v }, { log }) => { log.push(v); return {}; };
 
+const values = { ...world.Results, NaN, Infinity, '-Infinity': -Infinity }; // of which JSON has not all
+
+// result has one of the values for every field, or null.
+function result(of) {
+  const v = Object.hasOwn(values, of) ? values[of] : null;
+  return { int: v, float: v, string: v, boolean: v, id: v, color: v, day: v, required: v, floats: [1, v], grid: [[1, v], [2]] };
+}
+
 const resolvers = {
   Query: {
     node: (_, { id }) => Object.values(world).find((w) => w.id === id),
@@ -50,6 +57,7 @@ const resolvers = {
     valuesRequired: () => world.Values,
     faults: () => world.Faults,
     faultsRequired: () => world.Faults,
+    result: (_, { of }) => result(of),
   },
   Mutation: {
     add: append, addAndFail: appendAndFail, addAndFailRequired: appendAndFail, nest,
@@ -151,16 +159,12 @@ async function verdict({ document: text, operation: name, variables: raw }) {
   };
 }
 
-// sdl is a schema without its default values, which the library cannot print.
-function sdl(of) {
-  const withoutDefault = (node) => ({ ...node, defaultValue: undefined });
-  return print(visit(parse(printSchema(lexicographicSortSchema(of))), { InputValueDefinition: withoutDefault }));
-}
+const sorted = (sdl) => lexicographicSortSchema(buildSchema(sdl));
 
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   let answer;
-  if (request.print) answer = { library: sdl(buildClientSchema(request.print)), reference: sdl(schema) };
+  if (request.print) answer = { printed: `${printSchema(sorted(request.print))}\n` };
   else if (request.introspection) answer = { document: getIntrospectionQuery(request.introspection) };
   else answer = await verdict(request).catch((e) => ({ stage: 'crash', errors: [{ message: e.message }] }));
   console.log(JSON.stringify(answer));

@@ -59,6 +59,10 @@ func matrix() (all []namedQuestion) {
 				namedQuestion{name: fmt.Sprintf("literal/%s/%s", e.field, v), document: fmt.Sprintf("{ %s(v: %s) }", e.field, v)},
 				namedQuestion{name: fmt.Sprintf("default/%s/%s", e.field, v), document: fmt.Sprintf("query ($v: %s = %s) { %s(v: $v) }", e.of, v, e.field)})
 		}
+		for _, v := range []string{"[$w]", "[[$w]]", "{x: $w}", "[{x: $w}]", `{name: "a", grid: [$w], any: {a: [$w]}}`} {
+			all = append(all, namedQuestion{name: fmt.Sprintf("literal of a variable/%s/%s", e.field, v),
+				document: fmt.Sprintf("query ($w: Int! = 2) { %s(v: %s) }", e.field, v)})
+		}
 		for _, v := range variableTexts {
 			all = append(all, namedQuestion{name: fmt.Sprintf("variable/%s/%s", e.field, v),
 				document: fmt.Sprintf("query ($v: %s) { %s(v: $v) }", e.of, e.field), variables: fmt.Sprintf(`{"v":%s}`, v)})
@@ -104,6 +108,8 @@ var variables = []namedQuestion{
 	{name: "object for a string", document: "query ($a: String!) { string(v: $a) }", variables: `{"a":{"a":1}}`},
 	{name: "object for an ID of a subscription", document: "subscription ($a: ID!) { watch(id: $a) { ok } }", variables: `{"a":{"a":1}}`},
 	{name: "long ID", document: "query ($a: ID!) { id(v: $a) }", variables: `{"a":12345678901234567890}`},
+	{name: "long ID of a subscription", document: "subscription ($a: ID!) { watch(id: $a) { ok } }", variables: `{"a":12345678901234567890}`},
+	{name: "huge ID beside a fault", document: "query ($a: ID!, $b: ID) { id(v: $a) b: id(v: $b) }", variables: `{"a":1.5e300,"b":[1]}`},
 	{name: "ID as a fraction", document: "query ($a: ID!) { id(v: $a) }", variables: `{"a":1.5}`},
 	{name: "ID as a whole fraction", document: "query ($a: ID!) { id(v: $a) }", variables: `{"a":7.0}`},
 	{name: "ID with an exponent", document: "query ($a: ID!) { id(v: $a) }", variables: `{"a":1e3}`},

@@ -1,5 +1,12 @@
 package langdiff
 
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+)
+
 // Cases of the specification's chapters 6, "Execution", and 7, "Response".
 
 var execution = []namedQuestion{
@@ -144,4 +151,16 @@ var execution = []namedQuestion{
 	{name: "null from a variable in skip below", document: "query ($a: Boolean = false) { old person { id @skip(if: $a) } }", variables: `{"a":null}`},
 	{name: "null from a variable in skip of a fragment",
 		document: "query ($a: Boolean = false) { old person { ...F @skip(if: $a) } } fragment F on Person { id }", variables: `{"a":null}`},
+}
+
+// results has every value of the world's Results, which resolvers return, for every type
+// (3.5 and others, Result Coercion).
+func results(t testing.TB) (all []namedQuestion) {
+	for _, value := range slices.Sorted(maps.Keys(readWorld(t)["Results"].(map[string]any))) {
+		for _, field := range []string{"int", "float", "string", "boolean", "id", "color", "day", "required", "floats", "grid"} {
+			all = append(all, namedQuestion{name: field + "/" + value,
+				document: fmt.Sprintf("{ result(of: %q) { %s } }", value, field)})
+		}
+	}
+	return all
 }

@@ -10,25 +10,34 @@ import (
 
 // introspectionQueries are those of graphql-js, with each combination of options.
 func introspectionQueries(t testing.TB) (all []namedQuestion) {
-	options := []string{"descriptions", "specifiedByUrl", "directiveIsRepeatable", "schemaDescription", "inputValueDeprecation", "oneOf"}
+	options := []string{"descriptions", "specifiedByUrl", "directiveIsRepeatable", "schemaDescription", "inputValueDeprecation",
+		"experimentalDirectiveDeprecation", "oneOf"}
 	for bits := range 1 << len(options) {
-		chosen := map[string]bool{}
+		chosen := map[string]any{}
 		name := "query with"
 		for i, option := range options {
 			chosen[option] = bits>>i&1 == 1
-			if chosen[option] {
+			if chosen[option] == true {
 				name += " " + option
 			}
 		}
-		var answer struct{ Document string }
-		ask(t, map[string]any{"introspection": chosen}, &answer)
-		all = append(all, namedQuestion{name: name, document: answer.Document})
+		all = append(all, introspectionQuery(t, name, chosen))
+	}
+	for _, depth := range []int{0, 1, 20} {
+		all = append(all, introspectionQuery(t, fmt.Sprintf("query of depth %d", depth), map[string]any{"typeDepth": depth}))
 	}
 	return all
 }
 
+func introspectionQuery(t testing.TB, name string, options map[string]any) namedQuestion {
+	t.Helper()
+	var answer struct{ Document string }
+	ask(t, map[string]any{"introspection": options}, &answer)
+	return namedQuestion{name: name, document: answer.Document}
+}
+
 var typeNames = []string{"Query", "Mutation", "Subscription", "Person", "Robot", "Rock", "Node", "Named", "Being", "Thing", "Color",
-	"Point", "Shape", "Values", "Faults", "Nest", "Day", "Any", "Int", "Float", "String", "Boolean", "ID", "Missing", "", "__Schema", "__Type",
+	"Point", "Shape", "Values", "Faults", "Results", "Nest", "Day", "Any", "Int", "Float", "String", "Boolean", "ID", "Missing", "", "__Schema", "__Type",
 	"__Field", "__InputValue", "__EnumValue", "__TypeKind", "__Directive", "__DirectiveLocation"}
 
 const (

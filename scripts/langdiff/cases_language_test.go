@@ -88,6 +88,7 @@ var lexing = []namedQuestion{
 	{name: "exponent then letter", document: "{ float(v: 1e5x) }"},
 	{name: "many digits", document: "{ float(v: 1.23456789012345678901234567890) }"},
 	{name: "float too large", document: "{ float(v: 1e400) }"},
+	{name: "float too large beside a fault", document: "{ float(v: 1e400) missing }"},
 	{name: "float too small", document: "{ float(v: 1e-400) }"},
 	{name: "number then string", document: `{ strings(v: 1"a") }`},
 	{name: "numbers by commas", document: "{ ints(v: [1,2,,3]) }"},

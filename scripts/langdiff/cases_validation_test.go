@@ -25,6 +25,8 @@ var validation = []namedQuestion{
 	{name: "subscription with skip", document: "subscription { count @skip(if: false) }"},
 	{name: "subscription with skip by variable", document: "subscription ($a: Boolean!) { count @skip(if: $a) }", variables: `{"a":false}`},
 	{name: "subscription with include", document: "subscription { count @include(if: true) }"},
+	{name: "subscription with include and a wrong variable",
+		document: "subscription ($v: Int) { count(v: $v) @include(if: true) }", variables: `{"v":"x"}`},
 	{name: "subscription with include of nothing", document: "subscription { count @include(if: false) }"},
 	{name: "subscription with skip in a fragment", document: "subscription { ...F @skip(if: false) } fragment F on Subscription { count }"},
 	{name: "subscription with skip in an inline fragment", document: "subscription { ... @include(if: true) { count } }"},
@@ -224,6 +226,7 @@ var validation = []namedQuestion{
 	// 5.8, Variables.
 	{name: "variable twice", document: "query ($a: Int, $a: Int) { int(v: $a) }"},
 	{name: "variable twice with other types", document: "query ($a: Int, $a: String) { int(v: $a) }"},
+	{name: "variable twice, the last fits", document: "query ($a: String, $a: Int) { int(v: $a) }"},
 	{name: "variable of one name in two operations",
 		document: "query A($a: Int) { int(v: $a) } query B($a: String) { string(v: $a) }", operation: "B", variables: `{"a":"x"}`},
 	{name: "variable of an object type", document: "query ($a: Person) { any(v: $a) }"},

@@ -38,7 +38,7 @@ func TestTheLanguageIsThatOfGraphQLJS(t *testing.T) {
 	met := make([]bool, len(rows))
 	for chapter, cases := range map[string][]namedQuestion{
 		"lexing": lexing, "grammar": grammar, "choosing": choosing, "validation": validation, "matrix": matrix(), "variables": variables,
-		"execution": execution, "introspection": introspection, "types": typeQueries(), "tools": introspectionQueries(t),
+		"execution": execution, "results": results(t), "introspection": introspection, "types": typeQueries(), "tools": introspectionQueries(t),
 	} {
 		t.Run(chapter, func(t *testing.T) {
 			questions := make([]question, len(cases))

@@ -1,7 +1,6 @@
 package langdiff
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"testing"
@@ -10,7 +9,6 @@ import (
 	"github.com/graphql-go/graphql"
 	"github.com/graphql-go/graphql/language/ast"
 	"github.com/graphql-go/graphql/language/parser"
-	"github.com/graphql-go/graphql/testutil"
 
 	"subwire/shared/gql"
 )
@@ -213,29 +211,34 @@ func (b *builder) resolveType(p graphql.ResolveTypeParams) *graphql.Object {
 	return found
 }
 
+// printed is a schema as graphql-js prints it, in order of names.
+func printed(t testing.TB, sdl string) string {
+	t.Helper()
+	var answer struct{ Printed string }
+	ask(t, map[string]any{"print": sdl}, &answer)
+	return answer.Printed
+}
+
 // What the library has been handed is the schema that graphql-js reads.
 func TestBothSchemasAreOne(t *testing.T) {
 	t.Parallel()
-	config := newConfig(t)
-	fields := graphql.Fields{}
-	for name, s := range config.Subscriptions {
-		fields[name] = &graphql.Field{Type: s.Type, Args: s.Args, Description: s.Description}
-	}
-	schema, err := graphql.NewSchema(graphql.SchemaConfig{Query: config.Query, Mutation: config.Mutation,
-		Subscription: graphql.NewObject(graphql.ObjectConfig{Name: "Subscription", Fields: fields})})
+	reference, err := os.ReadFile(schemaFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	introspection := graphql.Do(graphql.Params{Schema: schema, RequestString: testutil.IntrospectionQuery})
-	raw, err := json.Marshal(introspection.Data)
+	if diff := cmp.Diff(printed(t, string(reference)), printed(t, newExecutor(t).SDL())); diff != "" {
+		t.Errorf("the schemas differ (-graphql-js +ours):\n%s", diff)
+	}
+}
+
+// The reference of shared/gql/schema is as graphql-js prints it.
+func TestTheKindsOfTypesAreAsGraphQLJSPrintsThem(t *testing.T) {
+	t.Parallel()
+	kinds, err := os.ReadFile("../../shared/gql/schema/testdata/kinds.graphql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The library has empty descriptions for none.
-	raw = bytes.ReplaceAll(raw, []byte(`"description":""`), []byte(`"description":null`))
-	var printed struct{ Library, Reference string }
-	ask(t, map[string]any{"print": json.RawMessage(raw)}, &printed)
-	if diff := cmp.Diff(printed.Reference, printed.Library); diff != "" {
-		t.Errorf("the schemas differ (-graphql-js +library):\n%s", diff)
+	if diff := cmp.Diff(printed(t, string(kinds)), string(kinds)); diff != "" {
+		t.Errorf("kinds.graphql differs (-graphql-js +file):\n%s", diff)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/golang-jwt/jwt/v5"
@@ -186,7 +187,8 @@ func refusal(err error) error {
 // viewer keeps of the claims what is allowed.
 func viewer(found jwt.MapClaims) (pubsub.Viewer, error) {
 	id, _ := found["sub"].(string)
-	if id == "" || len(id) > maxIDBytes {
+	wasText := !strings.ContainsRune(id, utf8.RuneError) // which decoders have for what is none
+	if id == "" || len(id) > maxIDBytes || !wasText {
 		return pubsub.Viewer{}, fmt.Errorf("%w: claim sub is not a text of 1 to %d bytes", pubsub.ErrTokenRefused, maxIDBytes)
 	}
 	kept := map[string]any{}

@@ -126,6 +126,7 @@ func TestTokens(t *testing.T) {
 		"CriticalHeader":         {sign(t, jwt.SigningMethodRS256, key, map[string]any{"crit": []string{"b64"}}, good()), pubsub.ErrTokenRefused, "critical"},
 		"Expired":                {rs256(jwt.MapClaims{"exp": at(-time.Minute)}), pubsub.ErrTokenExpired, ""},
 		"ExpiredOfAnotherIssuer": {rs256(jwt.MapClaims{"exp": at(-time.Minute), "iss": "evil"}), pubsub.ErrTokenRefused, "issuer"},
+		"HalfAPairAsSubject":     {rs256(jwt.MapClaims{"sub": json.RawMessage(`"\ud83d"`)}), pubsub.ErrTokenRefused, "claim sub"},
 		"NoExpiry":               {rs256(jwt.MapClaims{"exp": nil}), pubsub.ErrTokenRefused, "missing"},
 		"ExpiryIsNoNumber":       {rs256(jwt.MapClaims{"exp": "tomorrow"}), pubsub.ErrTokenRefused, "invalid"},
 		"NotYetValid":            {rs256(jwt.MapClaims{"nbf": at(time.Minute)}), pubsub.ErrTokenRefused, "not valid yet"},

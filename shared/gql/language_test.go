@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 
@@ -28,6 +29,7 @@ func langExecutor(t *testing.T, log *[]string) *gql.Executor {
 			text, err := json.Marshal(p.Args)
 			return string(text), err
 		}}
+	anything := graphql.NewScalar(graphql.ScalarConfig{Name: "Any", Serialize: func(v any) any { return v }})
 	var node *graphql.Interface
 	var thing, other *graphql.Object
 	node = graphql.NewInterface(graphql.InterfaceConfig{Name: "Node", Fields: graphql.Fields{"a": {Type: graphql.String}},
@@ -46,6 +48,8 @@ func langExecutor(t *testing.T, log *[]string) *gql.Executor {
 			"wrong": constant(graphql.Int, "no number", nil), "large": constant(graphql.Int, 1<<40, nil), "struct": constant(graphql.String, struct{ A int }{1}, nil),
 			"color": constant(color, 3, nil), "noList": constant(graphql.NewList(graphql.Int), 1, nil),
 			"holes": constant(graphql.NewList(required), []any{"x", nil, "y"}, nil), "items": constant(graphql.NewList(graphql.Int), []any{1, "x", 3}, nil),
+			"nan": constant(graphql.Float, math.NaN(), nil), "nans": constant(graphql.NewList(graphql.Float), []float64{1, math.NaN()}, nil),
+			"noJSON": constant(anything, math.Inf(1), nil), "nanOfAny": constant(anything, math.NaN(), nil),
 			"unknown": constant(node, "neither", nil), "nodes": constant(graphql.NewList(node), []any{"thing", "other"}, nil),
 		}
 	})})
@@ -70,37 +74,41 @@ func TestValuesAreCoercedBeforeAnythingRuns(t *testing.T) {
 	t.Parallel()
 	e := langExecutor(t, nil)
 	for name, tc := range map[string]struct{ document, variables, want string }{ // the arguments, or what a refusal says
-		"Default":          {`{echo}`, ``, `{"int":7}`},
-		"Null":             {`{echo(int:null)}`, ``, `{"int":null}`},
-		"NullVariable":     {`query($n:Int=3){echo(int:$n)}`, `{"n":null}`, `{"int":null}`},
-		"AbsentVariable":   {`query($n:Int,$s:String){echo(int:$n,string:$s)}`, ``, `{"int":7}`},
-		"VariableDefault":  {`query($n:Int=3){echo(int:$n)}`, `{}`, `{"int":3}`},
-		"Fraction":         {`query($n:Int){echo(int:$n)}`, `{"n":1.7}`, "BAD_USER_INPUT"},
-		"NumberInAString":  {`query($n:Int){echo(int:$n)}`, `{"n":"3"}`, "BAD_USER_INPUT"},
-		"BooleanForInt":    {`query($n:Int){echo(int:$n)}`, `{"n":true}`, "BAD_USER_INPUT"},
-		"TooLarge":         {`query($n:Int){echo(int:$n)}`, `{"n":2147483648}`, "BAD_USER_INPUT"},
-		"TooLargeLiteral":  {`{echo(int:2147483648)}`, ``, "GRAPHQL_VALIDATION_FAILED"},
-		"WholeFloat":       {`query($n:Int,$f:Float){echo(int:$n,float:$f)}`, `{"n":1e2,"f":3}`, `{"float":3,"int":100}`},
-		"LongID":           {`query($n:ID){echo(id:$n)}`, `{"n":12345678901234567890}`, `{"id":"12345678901234567890","int":7}`},
-		"LongIDLiteral":    {`{echo(id:12345678901234567890)}`, ``, `{"id":"12345678901234567890","int":7}`},
-		"ObjectForID":      {`query($n:ID){echo(id:$n)}`, `{"n":{"a":1}}`, "BAD_USER_INPUT"},
-		"ObjectForString":  {`query($n:String){echo(string:$n)}`, `{"n":{"a":1}}`, "BAD_USER_INPUT"},
-		"TextForBoolean":   {`query($b:Boolean!){echo @include(if:$b)}`, `{"b":"no"}`, "BAD_USER_INPUT"},
-		"ListOfOne":        {`query($n:[Int!]){echo(ints:$n)}`, `{"n":3}`, `{"int":7,"ints":[3]}`},
-		"NullInAList":      {`query($n:[Int!]){echo(ints:$n)}`, `{"n":[3,null]}`, "BAD_USER_INPUT"},
-		"Enum":             {`query($c:Color){echo(color:$c)}`, `{"c":"BLUE"}`, `{"color":2,"int":7}`},
-		"EnumUnknown":      {`query($c:Color){echo(color:$c)}`, `{"c":"GREEN"}`, "BAD_USER_INPUT"},
-		"EnumAsAString":    {`{echo(color:"BLUE")}`, ``, "GRAPHQL_VALIDATION_FAILED"},
-		"InputObject":      {`query($f:Filter){echo(filter:$f)}`, `{"f":{"min":1,"color":"RED"}}`, `{"filter":{"color":1,"max":9,"min":1},"int":7}`},
-		"InputVariable":    {`query($m:Int!,$c:Color){echo(filter:{min:$m,color:$c,max:null})}`, `{"m":1}`, `{"filter":{"max":null,"min":1},"int":7}`},
-		"InputMissing":     {`query($f:Filter){echo(filter:$f)}`, `{"f":{}}`, "BAD_USER_INPUT"},
-		"InputUnknown":     {`query($f:Filter){echo(filter:$f)}`, `{"f":{"min":1,"x":1}}`, "BAD_USER_INPUT"},
-		"BlockString":      {`{echo(string:"""Shopping:` + "\n  - milk\n    - fresh\n" + `""")}`, ``, `{"int":7,"string":"Shopping:\n- milk\n  - fresh"}`},
-		"Pair":             {`{echo(string:"\ud83d\ude00\u{1f600}")}`, ``, `{"int":7,"string":"😀😀"}`},
-		"HalfAPair":        {`{echo(string:"\ud83d")}`, ``, "GRAPHQL_PARSE_FAILED"},
-		"NameAfterNumber":  {`{echo(int:1float:2)}`, ``, "GRAPHQL_PARSE_FAILED"},
-		"DirectiveTwice":   {`{echo @skip(if:false) @skip(if:false)}`, ``, "GRAPHQL_VALIDATION_FAILED"},
-		"FragmentVariable": {`{...F} fragment F($a:Int) on Query{echo}`, ``, "GRAPHQL_PARSE_FAILED"},
+		"Default":           {`{echo}`, ``, `{"int":7}`},
+		"Null":              {`{echo(int:null)}`, ``, `{"int":null}`},
+		"NullVariable":      {`query($n:Int=3){echo(int:$n)}`, `{"n":null}`, `{"int":null}`},
+		"AbsentVariable":    {`query($n:Int,$s:String){echo(int:$n,string:$s)}`, ``, `{"int":7}`},
+		"VariableDefault":   {`query($n:Int=3){echo(int:$n)}`, `{}`, `{"int":3}`},
+		"Fraction":          {`query($n:Int){echo(int:$n)}`, `{"n":1.7}`, "BAD_USER_INPUT"},
+		"NumberInAString":   {`query($n:Int){echo(int:$n)}`, `{"n":"3"}`, "BAD_USER_INPUT"},
+		"BooleanForInt":     {`query($n:Int){echo(int:$n)}`, `{"n":true}`, "BAD_USER_INPUT"},
+		"TooLarge":          {`query($n:Int){echo(int:$n)}`, `{"n":2147483648}`, "BAD_USER_INPUT"},
+		"TooLargeLiteral":   {`{echo(int:2147483648)}`, ``, "GRAPHQL_VALIDATION_FAILED"},
+		"WholeFloat":        {`query($n:Int,$f:Float){echo(int:$n,float:$f)}`, `{"n":1e2,"f":3}`, `{"float":3,"int":100}`},
+		"LongID":            {`query($n:ID){echo(id:$n)}`, `{"n":12345678901234567890}`, `{"id":"12345678901234567890","int":7}`},
+		"LongIDLiteral":     {`{echo(id:12345678901234567890)}`, ``, `{"id":"12345678901234567890","int":7}`},
+		"ObjectForID":       {`query($n:ID){echo(id:$n)}`, `{"n":{"a":1}}`, "BAD_USER_INPUT"},
+		"ObjectForString":   {`query($n:String){echo(string:$n)}`, `{"n":{"a":1}}`, "BAD_USER_INPUT"},
+		"TextForBoolean":    {`query($b:Boolean!){echo @include(if:$b)}`, `{"b":"no"}`, "BAD_USER_INPUT"},
+		"ListOfOne":         {`query($n:[Int!]){echo(ints:$n)}`, `{"n":3}`, `{"int":7,"ints":[3]}`},
+		"NullInAList":       {`query($n:[Int!]){echo(ints:$n)}`, `{"n":[3,null]}`, "BAD_USER_INPUT"},
+		"Enum":              {`query($c:Color){echo(color:$c)}`, `{"c":"BLUE"}`, `{"color":2,"int":7}`},
+		"EnumUnknown":       {`query($c:Color){echo(color:$c)}`, `{"c":"GREEN"}`, "BAD_USER_INPUT"},
+		"EnumAsAString":     {`{echo(color:"BLUE")}`, ``, "GRAPHQL_VALIDATION_FAILED"},
+		"InputObject":       {`query($f:Filter){echo(filter:$f)}`, `{"f":{"min":1,"color":"RED"}}`, `{"filter":{"color":1,"max":9,"min":1},"int":7}`},
+		"InputVariable":     {`query($m:Int!,$c:Color){echo(filter:{min:$m,color:$c,max:null})}`, `{"m":1}`, `{"filter":{"max":null,"min":1},"int":7}`},
+		"InputMissing":      {`query($f:Filter){echo(filter:$f)}`, `{"f":{}}`, "BAD_USER_INPUT"},
+		"InputUnknown":      {`query($f:Filter){echo(filter:$f)}`, `{"f":{"min":1,"x":1}}`, "BAD_USER_INPUT"},
+		"BlockString":       {`{echo(string:"""Shopping:` + "\n  - milk\n    - fresh\n" + `""")}`, ``, `{"int":7,"string":"Shopping:\n- milk\n  - fresh"}`},
+		"Pair":              {`{echo(string:"\ud83d\ude00\u{1f600}")}`, ``, `{"int":7,"string":"😀😀"}`},
+		"HalfAPair":         {`{echo(string:"\ud83d")}`, ``, "GRAPHQL_PARSE_FAILED"},
+		"HalfAPairVariable": {`query($s:String){echo(string:$s)}`, `{"s":"\ud83d"}`, "BAD_USER_INPUT"},
+		"HalfAPairUnused":   {`{echo}`, `{"\ude00":1}`, "BAD_USER_INPUT"},
+		"PairVariable":      {`query($s:String){echo(string:$s)}`, `{"s":"\ud83d\ude00"}`, `{"int":7,"string":"😀"}`},
+		"NoUTF8Variable":    {`query($s:String){echo(string:$s)}`, "{\"s\":\"\xff\"}", "BAD_USER_INPUT"},
+		"NameAfterNumber":   {`{echo(int:1float:2)}`, ``, "GRAPHQL_PARSE_FAILED"},
+		"DirectiveTwice":    {`{echo @skip(if:false) @skip(if:false)}`, ``, "GRAPHQL_VALIDATION_FAILED"},
+		"FragmentVariable":  {`{...F} fragment F($a:Int) on Query{echo}`, ``, "GRAPHQL_PARSE_FAILED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -134,6 +142,9 @@ func TestErrorsOfFields(t *testing.T) {
 		"FirstOfTwo":           {`{thing{mustFail null}}`, `{"thing":null}`, `["thing","mustFail"]`},
 		"EarlierStays":         {`{thing{fails null wrong}}`, `{"thing":null}`, `["thing","fails"] ["thing","null"]`},
 		"WrongLeaves":          {`{thing{wrong large struct color}}`, `{"thing":{"wrong":null,"large":null,"struct":null,"color":null}}`, `["thing","wrong"] ["thing","large"] ["thing","struct"] ["thing","color"]`},
+		"NaN":                  {`{thing{a nan}}`, `{"thing":{"a":"A","nan":null}}`, `["thing","nan"]`},
+		"NaNInAList":           {`{thing{nans}}`, `{"thing":{"nans":[1,null]}}`, `["thing","nans",1]`},
+		"NoJSON":               {`{thing{a noJSON nanOfAny}}`, `{"thing":{"a":"A","noJSON":null,"nanOfAny":null}}`, `["thing","noJSON"] ["thing","nanOfAny"]`},
 		"NoList":               {`{thing{noList}}`, `{"thing":{"noList":null}}`, `["thing","noList"]`},
 		"ListItem":             {`{thing{items}}`, `{"thing":{"items":[1,null,3]}}`, `["thing","items",1]`},
 		"ListOfNonNull":        {`{thing{holes}}`, `{"thing":{"holes":null}}`, `["thing","holes",1]`},

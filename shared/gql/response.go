@@ -3,6 +3,7 @@ package gql
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -112,7 +113,7 @@ func (w *writer) result(data map[string]any) ([]byte, error) {
 	}
 	if len(w.errors) > 0 {
 		w.out = append(w.out, `,"errors":`...)
-		w.json(w.errors)
+		w.err = errors.Join(w.err, w.json(w.errors))
 	}
 	if w.err != nil {
 		return nil, fmt.Errorf("encode execution result: %w", w.err)
@@ -139,8 +140,12 @@ func (w *writer) notNull(v any, t *ast.Type, f *field) bool {
 		return w.expect(ok, v) && w.list(list, t.Elem, f)
 	}
 	if !f.below.on.IsCompositeType() {
-		w.leaf(v)
-		return true
+		err := w.leaf(v)
+		if err != nil { // a scalar of the schema's own made no JSON
+			w.plan.executor.note(err)
+			w.fail(err, f)
+		}
+		return err == nil
 	}
 	object, ok := v.(map[string]any)
 	return w.expect(ok, v) && w.object(object, f.below)
@@ -204,43 +209,48 @@ func (w *writer) explainNull(t *ast.Type, f *field) {
 		w.plan.executor.note(err)
 	}
 	if err != nil {
-		w.errors = append(w.errors, w.plan.shown(err, w.path, f.nodes))
+		w.fail(err, f)
 	}
 }
 
+// fail adds the error of the value that is being written.
+func (w *writer) fail(err error, f *field) {
+	w.errors = append(w.errors, w.plan.shown(err, w.path, f.nodes))
+}
+
 // leaf writes what a scalar or enum serializes to.
-func (w *writer) leaf(v any) {
+func (w *writer) leaf(v any) error {
 	switch v := v.(type) {
 	case string:
-		w.text(v)
+		return w.text(v)
 	case bool:
 		w.out = strconv.AppendBool(w.out, v)
 	case int:
 		w.out = strconv.AppendInt(w.out, int64(v), 10)
 	default:
-		w.json(v)
+		return w.json(v)
 	}
+	return nil
 }
 
 // text writes a string; encoding/json is asked only for what may have to be
 // escaped.
-func (w *writer) text(s string) {
+func (w *writer) text(s string) error {
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			w.json(s)
-			return
+			return w.json(s)
 		}
 	}
 	w.out = append(append(append(w.out, '"'), s...), '"')
+	return nil
 }
 
 // json writes JSON without escaping <, > and &, which only HTML needs.
-func (w *writer) json(v any) {
+func (w *writer) json(v any) error {
 	b := bytes.NewBuffer(w.out)
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil && w.err == nil {
-		w.err = err
-	}
+	err := enc.Encode(v)
 	w.out = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return err
 }

@@ -319,7 +319,12 @@ func (c *checker) value(w *validator.Walker, v *ast.Value) {
 	if v.Kind != ast.Variable || w.CurrentOperation == nil {
 		return
 	}
-	def := w.CurrentOperation.VariableDefinitions.ForName(v.Raw)
+	var def *ast.VariableDefinition
+	for _, d := range w.CurrentOperation.VariableDefinitions {
+		if d.Variable == v.Raw {
+			def = d // of several, the last, as in graphql-js
+		}
+	}
 	if def == nil {
 		c.add([]spot{{v.Position, 0}, {w.CurrentOperation.Position, 0}},
 			"Variable \"$%s\" is not defined%s.", v.Raw, of(w.CurrentOperation))

@@ -133,10 +133,24 @@ func (s skeleton) fields(def *ast.Definition, authors graphql.FieldDefinitionMap
 		if a := authors[f.Name]; a != nil {
 			resolve = a.Resolve
 		}
+		if resolve == nil {
+			resolve = graphql.DefaultResolveFn
+		}
+		if s.executor.types.Types[f.Type.Name()].IsLeafType() {
+			resolve = visible(f.Type, resolve)
+		}
 		resolve = resolver(resolve, s.executor.types.Defaults(f.Arguments))
 		fields[hidden(f.Name)] = &graphql.Field{Type: s.nullable(f.Type), Resolve: resolve}
 	}
 	return fields
+}
+
+// visible is a resolver whose NaN the library takes for no null.
+func visible(t *ast.Type, run graphql.FieldResolveFn) graphql.FieldResolveFn {
+	return func(p graphql.ResolveParams) (any, error) {
+		value, err := run(p)
+		return schema.Visible(t, value), err
+	}
 }
 
 func (s skeleton) introspection(def *ast.Definition, f *ast.FieldDefinition) graphql.FieldResolveFn {
@@ -159,12 +173,9 @@ type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// resolver makes the author's resolver, or the library's usual one for nil, get
-// the coerced arguments and return a value or an error, never both.
+// resolver makes a resolver get the coerced arguments and return a value or an
+// error, never both.
 func resolver(run graphql.FieldResolveFn, defaults map[string]any) graphql.FieldResolveFn {
-	if run == nil {
-		run = graphql.DefaultResolveFn
-	}
 	return func(p graphql.ResolveParams) (value any, err error) {
 		defer func() {
 			if r := recover(); r != nil {

@@ -21,7 +21,7 @@ func (c *checker) literal(t *ast.Type, v *ast.Value) {
 		c.literal(t.Elem, v)
 	case def.Kind == ast.InputObject:
 		c.objectLiteral(def, v)
-	case !hasVariable(v): // or it is of a scalar of the schema's own, which sees it when it is coerced
+	case def.Kind == ast.Enum || def.BuiltIn || !hasVariable(v): // scalars of the schema's own see variables later
 		if err := c.types.CheckLeaf(t.NamedType, v); err != nil {
 			c.refuse(v.Position, "Expected value of type %q: %v.", t, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"subwire/shared/gql/syntax"
+	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 )
@@ -60,6 +61,9 @@ func decodeVariables(raw json.RawMessage, limits topology.Limits) (map[string]an
 	}
 	if len(raw) > limits.VariablesBytes {
 		return nil, syntax.Exceeded("The variables have %d bytes; %d are allowed.", len(raw), limits.VariablesBytes)
+	}
+	if !jsontext.IsText(raw) {
+		return nil, pubsub.Refusal(pubsub.CodeInput, "The variables have half of a surrogate pair, or are not valid UTF-8.")
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()

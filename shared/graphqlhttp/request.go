@@ -25,6 +25,7 @@ import (
 	"unicode/utf8"
 
 	"subwire/shared/accept"
+	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
 )
 
@@ -179,6 +180,9 @@ func object(body []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(body) {
 		return nil, badRequest("body is not valid UTF-8")
 	}
+	if !jsontext.IsText(body) {
+		return nil, badRequest("body has half of a surrogate pair")
+	}
 	var members map[string]json.RawMessage
 	err := json.Unmarshal(body, &members)
 	if _, syntax := errors.AsType[*json.SyntaxError](err); syntax {
@@ -202,6 +206,8 @@ func optionalObject(name string, raw []byte) (json.RawMessage, error) {
 		return nil, nil
 	case raw[0] != '{' || !json.Valid(raw):
 		return nil, badRequest(name + " is not a JSON object")
+	case !jsontext.IsText(raw):
+		return nil, badRequest(name + " has half of a surrogate pair")
 	}
 	return raw, nil
 }

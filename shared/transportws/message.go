@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"errors"
 	"unicode/utf8"
+
+	"subwire/shared/jsontext"
 )
 
 // Name of the subprotocol. "graphql-ws" is another, older one.
@@ -43,9 +45,10 @@ type Message struct {
 
 // Decode reads one frame. Members that the protocol does not know are
 // ignored; names are compared case-sensitively; of a repeated name the last
-// counts, as with JSON.parse. An unpaired surrogate escape in an id becomes
-// U+FFFD. The content of a subscribe payload is left to State.Receive. The
-// message keeps no reference to the frame.
+// counts, as with JSON.parse. An id with half of a surrogate pair is refused, as
+// it is no text, and so is the payload of a connection_init with one. The content
+// of a subscribe payload is left to State.Receive. The message keeps no reference
+// to the frame.
 //
 // The error is always a CloseError with CodeBadRequest, whose reason holds
 // nothing of the frame. Time and memory grow linearly with the frame, to some
@@ -84,6 +87,8 @@ func operationID(raw json.RawMessage) (string, error) {
 	switch {
 	case !ok:
 		return "", errors.New("has no id, which is a string")
+	case !jsontext.IsText(raw):
+		return "", errors.New("has an id with half of a surrogate pair")
 	case id == "":
 		return "", errors.New("has an empty id")
 	case len(id) > MaxIDBytes:
@@ -110,6 +115,9 @@ func payload(t Type, raw json.RawMessage) (json.RawMessage, error) {
 	default:
 		if raw != nil && !isObject(raw) {
 			return nil, errors.New("payload is neither an object nor null")
+		}
+		if t == TypeConnectionInit && !jsontext.IsText(raw) { // the others are sent back as they are
+			return nil, errors.New("payload has half of a surrogate pair")
 		}
 	}
 	return raw, nil

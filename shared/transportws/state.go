@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"subwire/shared/jsontext"
 )
 
 // State is what the stored connection says when a message arrives. It is
@@ -135,6 +137,11 @@ func decodeSubscribe(raw json.RawMessage) (SubscribePayload, error) {
 	members, err := object(raw)
 	if err != nil {
 		return SubscribePayload{}, err
+	}
+	for _, name := range []string{"query", "operationName", "extensions"} { // the values of variables are the executor's
+		if !jsontext.IsText(members[name]) {
+			return SubscribePayload{}, errors.New("has half of a surrogate pair in its " + name)
+		}
 	}
 	var p SubscribePayload
 	var ok bool

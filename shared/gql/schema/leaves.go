@@ -28,7 +28,50 @@ func (s *Schema) Result(name string, v any) (any, error) {
 	for r := reflect.ValueOf(v); r.Kind() == reflect.Pointer; r = r.Elem() {
 		v = r.Elem().Interface()
 	}
+	if v == notANumber {
+		return nil, fmt.Errorf("%s cannot represent NaN", name)
+	}
 	return s.leaves[name].result(v)
+}
+
+// nan is what the library, which takes NaN for null, gets in its place.
+type nan struct{}
+
+var notANumber any = nan{}
+
+// Visible returns a resolver's value for a field of a leaf type or of lists of
+// one, with what Result refuses in the place of NaN.
+func Visible(t *ast.Type, v any) any {
+	r := reflect.ValueOf(v)
+	switch {
+	case !hasNaN(t, r):
+		return v
+	case t.Elem == nil:
+		return notANumber
+	}
+	r = reflect.Indirect(r)
+	items := make([]any, r.Len())
+	for i := range items {
+		items[i] = Visible(t.Elem, r.Index(i).Interface())
+	}
+	return items
+}
+
+func hasNaN(t *ast.Type, v reflect.Value) bool {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Float32, reflect.Float64:
+		return t.Elem == nil && math.IsNaN(v.Float())
+	case reflect.Slice, reflect.Array:
+		for i := 0; t.Elem != nil && i < v.Len(); i++ {
+			if hasNaN(t.Elem, v.Index(i)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 var builtIns = map[string]leaf{
@@ -72,7 +115,7 @@ func textLiteral(kinds ...ast.ValueKind) func(*ast.Value, map[string]any) (any, 
 	}
 }
 
-var errInt = errors.New("an Int is a whole number of 32 bits")
+var errInt = errKind("a whole number of 32 bits")
 
 // toInt reads a number without a fraction, however it is written.
 func toInt(text string) (any, error) {
@@ -86,7 +129,7 @@ func toInt(text string) (any, error) {
 func toFloat(text string) (any, error) {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return nil, errors.New("a Float is a finite number")
+		return nil, errKind("a finite number")
 	}
 	return f, nil
 }
@@ -255,7 +298,7 @@ func scalarLeaf(t *graphql.Scalar) leaf {
 		},
 		result: func(v any) (any, error) {
 			result := t.Serialize(v)
-			if result == nil {
+			if f, is := result.(float64); result == nil || is && math.IsNaN(f) {
 				return nil, errResult(t.Name(), v)
 			}
 			return result, nil

@@ -160,7 +160,7 @@ func literal(t graphql.Type, value any) string {
 	case *graphql.List:
 		v := reflect.ValueOf(value)
 		if v.Kind() != reflect.Slice && v.Kind() != reflect.Array {
-			return literal(t.OfType, value)
+			return "[" + literal(t.OfType, value) + "]"
 		}
 		items := make([]string, v.Len())
 		for i := range items {
