@@ -150,7 +150,7 @@ func TestOneOfTwentyWithOneIDWins(t *testing.T) {
 	for range cap(results) {
 		wg.Go(func() {
 			sub := pubsub.Subscription{ConnectionID: id, OperationID: "store", OperationKey: "k", Expires: c.Expires}
-			results <- store.PutSubscription(t.Context(), sub, pubsub.Operation{Document: "{ a }"}, c.ConnectedAt, 100)
+			results <- store.PutSubscription(t.Context(), sub, pubsub.Operation{Document: "{ a }"}, pubsub.Sent{At: c.ConnectedAt}, 100)
 		})
 	}
 	wg.Wait()

@@ -209,7 +209,7 @@ const deleteTime = time.Second
 func (d *round) endSubscription(t fanout.Target) {
 	ctx, cancel := context.WithTimeout(d.window.posting, deleteTime)
 	defer cancel()
-	if _, err := d.sender.Store.DeleteSubscription(ctx, t.ConnectionID, t.OperationID, begunAt(t)); err != nil {
+	if _, err := d.sender.Store.EndSubscription(ctx, t.ConnectionID, t.OperationID, pubsub.Sent{At: begunAt(t)}); err != nil {
 		d.sender.Log.Warn("subscription not deleted", "connection", t.ConnectionID, "error", err)
 	}
 }
