@@ -193,7 +193,8 @@ func (s *Store) end(ctx context.Context, connectionID, operationID string, runni
 // free frees the operation id and reports whether this call did. The connection
 // notes which call ended which operation last, so a call whose answer was lost
 // knows. If others have ended since, it does not, and takes itself for the one:
-// an answer too many harms no client.
+// an answer too many harms no client. (It may be wrong after a failed try, when five
+// messages with one id are of one millisecond; then one complete is lost.)
 func (s *Store) free(ctx context.Context, connectionID, operationID string, running runningItem,
 	token string) (bool, error) {
 	ended, tries := running.identity()+"."+token, 0

@@ -47,6 +47,7 @@ func Run(t *testing.T, s Store) {
 		{"Connection", connectionTests}, {"Hold", holdTests}, {"Release", releaseTests}, {"PutSubscription", putTests},
 		{"ActivateSubscription", activateTests}, {"DeleteSubscription", deleteTests},
 		{"Unlist", unlistTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
+		{"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},
 		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Chat", chatTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
