@@ -52,7 +52,8 @@ type connection struct {
 	pubsub.Connection // but for Operations, which is made of running
 	running           map[string]begun
 	early             map[string]early // by operation id
-	ended             map[string]bool  // ids of the messages whose operation has ended or will not begin, and of their completes
+	ended             map[string]bool  // ids of the messages whose operation has ended, or will not begin
+	completes         map[string]bool  // ids of the complete messages that have had their effect
 	replayMinute      time.Time
 	replayed          int // events, in that minute
 }
@@ -118,7 +119,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	return s.do(ctx, "PutConnection", func() error {
 		if _, ok := s.connections[c.ID]; !ok {
 			s.connections[c.ID] = &connection{Connection: c, running: map[string]begun{},
-				early: map[string]early{}, ended: map[string]bool{}}
+				early: map[string]early{}, ended: map[string]bool{}, completes: map[string]bool{}}
 		}
 		return nil
 	})
@@ -214,7 +215,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		case early.n > 0 && early.at.Equal(by.At):
 			early.n--
 			c.early[sub.OperationID] = early
-			c.note(by)
+			note(c.ended, by)
 			return pubsub.ErrCompleted
 		case isRunning:
 			return pubsub.ErrSubscriberExists
@@ -230,9 +231,9 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 }
 
 // note remembers that a message has had its effect.
-func (c *connection) note(m pubsub.Sent) {
+func note(messages map[string]bool, m pubsub.Sent) {
 	if m.ID != "" {
-		c.ended[m.ID] = true
+		messages[m.ID] = true
 	}
 }
 
@@ -295,10 +296,10 @@ func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max i
 func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string, by pubsub.Sent) (ended bool, err error) {
 	err = s.do(ctx, "DeleteSubscription", func() error {
 		c, ok := s.connections[connectionID]
-		if !ok || c.ended[by.ID] {
+		if !ok || c.completes[by.ID] {
 			return nil
 		}
-		c.note(by)
+		note(c.completes, by)
 		op, running := c.running[operationID]
 		known := c.early[operationID]
 		switch {
@@ -327,7 +328,7 @@ func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID s
 			ended = true
 			s.end(c, operationID, op)
 		}
-		c.note(began)
+		note(c.ended, began)
 		return nil
 	})
 	return ended && err == nil, err
@@ -335,7 +336,7 @@ func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID s
 
 // end deletes an operation and its row. The caller has the lock.
 func (s *Store) end(c *connection, operationID string, op begun) {
-	c.note(op.by)
+	note(c.ended, op.by)
 	delete(c.running, operationID)
 	delete(s.rows, row{op.topic, c.ID, operationID})
 }
