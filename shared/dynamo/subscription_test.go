@@ -117,3 +117,35 @@ func TestDeleteConnectionEndsHalfDoneWork(t *testing.T) {
 		t.Errorf("%d rows are left", n)
 	}
 }
+
+// A connection that the release before this one has put counts no completes: one
+// that came first stops every subscribe of its millisecond, as it did then.
+func TestAConnectionOfAnOlderReleaseCountsNoCompletes(t *testing.T) {
+	t.Parallel()
+	s, at := localStore(t), time.UnixMilli(1_790_000_000_123)
+	sub := subscribed(t, s, at)
+	_, err := s.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: &s.tables.Connections,
+		Key: connectionKey("c"), UpdateExpression: aws.String("REMOVE early")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(at time.Time) error {
+		return s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: at}, 9)
+	}
+	for _, want := range []bool{true, false, false} {
+		if was, err := s.DeleteSubscription(t.Context(), "c", "1", pubsub.Sent{At: at}); err != nil || was != want {
+			t.Fatalf("complete: %t, %v", was, err)
+		}
+	}
+	for range 3 {
+		if err := put(at); !errors.Is(err, pubsub.ErrCompleted) {
+			t.Errorf("subscribe of the same millisecond: got error %v, want ErrCompleted", err)
+		}
+	}
+	if err := put(at.Add(time.Millisecond)); err != nil {
+		t.Errorf("subscribe of the next: %v", err)
+	}
+	if n := countRows(t, s, "t"); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+}
