@@ -88,7 +88,8 @@ func (s *Store) meet(ctx context.Context, sub pubsub.Subscription, running runni
 
 // DeleteSubscription implements pubsub.Store. It reads, then writes on the
 // condition that what it read is still so, and starts again when it is not.
-func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string, by pubsub.Sent) (bool, error) {
+func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string,
+	by pubsub.Sent) (bool, error) {
 	token := tokenOf(by)
 	for {
 		item, err := s.operationState(ctx, connectionID, operationID)
@@ -119,7 +120,8 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 }
 
 // EndSubscription implements pubsub.Store. It works as DeleteSubscription does.
-func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID string, began pubsub.Sent) (bool, error) {
+func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID string,
+	began pubsub.Sent) (bool, error) {
 	mine := runningItem{At: began.At.UnixMilli(), By: began.ID}
 	for {
 		item, err := s.operationState(ctx, connectionID, operationID)
@@ -290,7 +292,8 @@ func (s *Store) remember(ctx context.Context, connectionID, operationID string, 
 	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
 		UpdateExpression: aws.String("SET completed.#id = :at"),
-		ConditionExpression: aws.String("attribute_exists(id) AND (attribute_not_exists(operations.#id) OR operations.#id.#at > :at)" +
+		ConditionExpression: aws.String("attribute_exists(id)" +
+			" AND (attribute_not_exists(operations.#id) OR operations.#id.#at > :at)" +
 			" AND (attribute_not_exists(completed.#id) OR completed.#id <= :at)"),
 		ExpressionAttributeNames:  map[string]string{"#id": operationID, "#at": "at"},
 		ExpressionAttributeValues: attributes{":at": number(at.UnixMilli())},
@@ -323,7 +326,8 @@ func (s *Store) remember(ctx context.Context, connectionID, operationID string, 
 }
 
 // count adds the complete to those of its millisecond in the update.
-func count(in *dynamodb.UpdateItemInput, known map[string]earlyItem, operationID string, at time.Time, token string) error {
+func count(in *dynamodb.UpdateItemInput, known map[string]earlyItem, operationID string, at time.Time,
+	token string) error {
 	before, isKnown := known[operationID]
 	after := earlyItem{At: at.UnixMilli(), Completes: []string{token}}
 	if before.At == after.At {

@@ -41,7 +41,8 @@ import (
 
 // PutSubscription implements pubsub.Store. The operation is written first;
 // without a subscription it is garbage that expires.
-func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, by pubsub.Sent, max int) error {
+func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent, max int) error {
 	if sub.Topic != "" {
 		if err := s.putOperation(ctx, sub, op); err != nil {
 			return err
@@ -131,7 +132,8 @@ func (i connectionItem) whyNotBegun(id string, running runningItem) error {
 
 // ActivateSubscription implements pubsub.Store. An operation that has another
 // topic is another one.
-func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, by pubsub.Sent) error {
+func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent) error {
 	if err := s.putOperation(ctx, sub, op); err != nil {
 		return err
 	}

@@ -198,7 +198,8 @@ func (s *Store) Release(ctx context.Context, c pubsub.Connection) error {
 }
 
 // PutSubscription implements pubsub.Store.
-func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, by pubsub.Sent, max int) error {
+func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent, max int) error {
 	return s.do(ctx, "PutSubscription", func() error {
 		c, err := s.live(sub.ConnectionID)
 		if err != nil {
@@ -230,7 +231,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 	})
 }
 
-// note remembers that a message has had its effect.
+// note adds a message, if its id is known.
 func note(messages map[string]bool, m pubsub.Sent) {
 	if m.ID != "" {
 		messages[m.ID] = true
@@ -293,7 +294,8 @@ func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max i
 
 // DeleteSubscription implements pubsub.Store. Expired connections are not
 // told apart: what they own must go as well.
-func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string, by pubsub.Sent) (ended bool, err error) {
+func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string,
+	by pubsub.Sent) (ended bool, err error) {
 	err = s.do(ctx, "DeleteSubscription", func() error {
 		c, ok := s.connections[connectionID]
 		if !ok || c.completes[by.ID] {
@@ -317,7 +319,8 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 }
 
 // EndSubscription implements pubsub.Store.
-func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID string, began pubsub.Sent) (ended bool, err error) {
+func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID string,
+	began pubsub.Sent) (ended bool, err error) {
 	err = s.do(ctx, "EndSubscription", func() error {
 		c, ok := s.connections[connectionID]
 		if !ok {

@@ -97,7 +97,8 @@ func TestTheEndOfAQueryLeavesTheNextOfItsMillisecond(t *testing.T) {
 	}
 	at := b.start.Add(time.Second)
 	receive := func(id, frame string) {
-		if err := b.Receive(t.Context(), session.Message{ConnectionID: "c", Data: []byte(frame), At: at, ID: id}); err != nil {
+		m := session.Message{ConnectionID: "c", Data: []byte(frame), At: at, ID: id}
+		if err := b.Receive(t.Context(), m); err != nil {
 			t.Error(err)
 		}
 	}
