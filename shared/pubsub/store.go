@@ -62,8 +62,9 @@ type Store interface {
 	// lost. When it was not, the message is remembered, so that PutSubscription
 	// for a subscribe that it has overtaken fails with ErrCompleted: for all from
 	// before its millisecond, and for as many from within as completes found
-	// nothing. So whatever their order, a subscribe remains of each that exceeds
-	// the completes. A connection that is gone is not an error.
+	// nothing. So of one millisecond's messages, whatever their order, a subscribe
+	// is left if there is one more of them than of completes. A connection that is
+	// gone is not an error.
 	DeleteSubscription(ctx context.Context, connectionID, operationID string, by Sent) (bool, error)
 
 	// EndSubscription ends the operation that the given message began, and no
