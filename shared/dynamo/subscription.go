@@ -30,8 +30,8 @@ import (
 // call that ends the operation deletes the row after that. (It does so before as
 // well, so that it leaves no row if it dies; once no call can be beginning the
 // operation any more, before is enough.)
-// Row and entry have the token of the call that put the entry, so no call takes
-// the row of a later operation with the same id for its own.
+// Row and entry have the id of the message that began the operation, so no call
+// takes the row of a later operation with the same id for its own.
 //
 // A call that dies between two writes leaves an entry without a row, which keeps
 // the id taken and silent until its complete or the end of the connection, like
@@ -41,13 +41,14 @@ import (
 
 // PutSubscription implements pubsub.Store. The operation is written first;
 // without a subscription it is garbage that expires.
-func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error {
+func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent, max int) error {
 	if sub.Topic != "" {
 		if err := s.putOperation(ctx, sub, op); err != nil {
 			return err
 		}
 	}
-	running := runningItem{Topic: sub.Topic, At: at.UnixMilli(), By: newToken()}
+	running := runningItem{Topic: sub.Topic, At: by.At.UnixMilli(), By: tokenOf(by)}
 	if err := s.begin(ctx, sub, running, max); err != nil {
 		return err
 	}
@@ -59,18 +60,19 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 
 // begin takes the operation id. Ids come from the client: they are names of
 // attributes, never text of an expression. An attempt whose answer was lost is
-// known by the token, also after a complete that followed it at once.
+// known by the message, also after a complete that followed it at once.
 func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runningItem, max int) error {
 	entry, err := attributevalue.MarshalMap(running)
 	if err != nil {
 		return fmt.Errorf("encode operation: %w", err)
 	}
-	_, err = call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
-		UpdateExpression: aws.String("SET operations.#id = :running REMOVE completed.#id"),
+		UpdateExpression: aws.String("SET operations.#id = :running"),
 		ConditionExpression: aws.String(alive + " AND acknowledged = :yes" +
 			" AND attribute_not_exists(operations.#id) AND size(operations) < :max" +
 			" AND (attribute_not_exists(completed.#id) OR completed.#id < :at)" +
+			" AND (attribute_not_exists(early.#id.met) OR NOT contains(early.#id.met, :by))" +
 			" AND (attribute_not_exists(ended) OR NOT begins_with(ended, :by))"),
 		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#ttl": "ttl"},
 		ExpressionAttributeValues: attributes{
@@ -78,44 +80,80 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 			":at": number(running.At), ":by": text(running.identity()), ":now": number(time.Now().Unix()),
 		},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
-	if err == nil {
-		return nil
 	}
-	return explain("put subscription", err, func(item connectionItem) error {
-		other, isRunning := item.Operations[sub.OperationID]
-		switch {
-		case !item.Acknowledged:
-			return pubsub.ErrNotAcknowledged
-		case isRunning && other.By == running.By:
+	for {
+		var early earlyItem
+		_, err := call(ctx, s.client.UpdateItem, in)
+		if err == nil {
 			return nil
-		case isRunning:
-			return pubsub.ErrSubscriberExists
-		case item.completed(sub.OperationID, running.At), item.hasEnded(running):
-			return pubsub.ErrCompleted
-		default:
-			return pubsub.ErrTooManyOperations
 		}
-	})
+		err = explain("put subscription", err, func(item connectionItem) error {
+			early = item.Early[sub.OperationID]
+			return item.whyNotBegun(sub.OperationID, running)
+		})
+		if !errors.Is(err, errMet) {
+			return err
+		}
+		met, err := s.meet(ctx, sub, running, early)
+		if err != nil {
+			return fmt.Errorf("put subscription: %w", err)
+		}
+		if met {
+			return pubsub.ErrCompleted
+		}
+	}
+}
+
+// errMet is a subscribe that has met a complete of its own millisecond.
+var errMet = errors.New("complete came first")
+
+// whyNotBegun explains why the connection did not let an operation begin, with
+// nil when it has begun.
+func (i connectionItem) whyNotBegun(id string, running runningItem) error {
+	other, isRunning := i.Operations[id]
+	completed, isCompleted := i.Completed[id]
+	switch {
+	case !i.Acknowledged:
+		return pubsub.ErrNotAcknowledged
+	case isRunning && other.By == running.By:
+		return nil
+	case i.hasEnded(running), isCompleted && completed > running.At, i.hasMet(id, running):
+		return pubsub.ErrCompleted
+	case isCompleted && completed == running.At && i.Early[id].At == running.At:
+		return errMet
+	case isCompleted && completed == running.At: // an older release does not count them
+		return pubsub.ErrCompleted
+	case isRunning:
+		return pubsub.ErrSubscriberExists
+	default:
+		return pubsub.ErrTooManyOperations
+	}
 }
 
 // ActivateSubscription implements pubsub.Store. An operation that has another
 // topic is another one.
-func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time) error {
+func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent) error {
 	if err := s.putOperation(ctx, sub, op); err != nil {
 		return err
 	}
-	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
 		UpdateExpression: aws.String("SET operations.#id.#topic = :topic"),
 		ConditionExpression: aws.String(alive + " AND operations.#id.#at = :at" +
 			" AND (attribute_not_exists(operations.#id.#topic) OR operations.#id.#topic = :topic)"),
 		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#topic": "topic", "#at": "at", "#ttl": "ttl"},
-		ExpressionAttributeValues: attributes{":topic": text(sub.Topic), ":at": number(at.UnixMilli()),
+		ExpressionAttributeValues: attributes{":topic": text(sub.Topic), ":at": number(by.At.UnixMilli()),
 			":now": number(time.Now().Unix())},
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
+	}
+	if by.ID != "" {
+		*in.ConditionExpression += " AND operations.#id.#by = :by"
+		in.ExpressionAttributeNames["#by"] = "by"
+		in.ExpressionAttributeValues[":by"] = text(by.ID)
+	}
+	out, err := call(ctx, s.client.UpdateItem, in)
 	if err != nil {
 		return explain("activate subscription", err, func(connectionItem) error { return pubsub.ErrCompleted })
 	}
@@ -175,7 +213,7 @@ func (s *Store) look(ctx context.Context, sub pubsub.Subscription, running runni
 func (s *Store) operationState(ctx context.Context, connectionID, operationID string) (connectionItem, error) {
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID), ConsistentRead: aws.Bool(true),
-		ProjectionExpression:     aws.String("id, closing, #ttl, operations.#id, completed"),
+		ProjectionExpression:     aws.String("id, closing, #ttl, operations.#id, completed, early, ended"),
 		ExpressionAttributeNames: map[string]string{"#id": operationID, "#ttl": "ttl"},
 	})
 	if err != nil {

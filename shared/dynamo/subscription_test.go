@@ -22,7 +22,7 @@ func subscribed(t *testing.T, s *Store, at time.Time) pubsub.Subscription {
 		Expires: time.Now().Add(time.Hour)}
 	err := errors.Join(
 		s.PutConnection(t.Context(), pubsub.Connection{ID: "c", Acknowledged: true, Expires: sub.Expires}),
-		s.PutSubscription(t.Context(), sub, pubsub.Operation{}, at, 1),
+		s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: at}, 1),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func TestEndLeavesANewerOperationWithTheSameID(t *testing.T) {
 	s, at := localStore(t), time.Now()
 	subscribed(t, s, at)
 	before := runningItem{Topic: "t", At: at.UnixMilli() - 1} // what was read, and has ended since
-	if done, err := s.end(t.Context(), "c", "1", before, at); done || err != nil {
+	if done, err := s.end(t.Context(), "c", "1", before, pubsub.Sent{At: at}); done || err != nil {
 		t.Errorf("end reports %t, %v", done, err)
 	}
 	c, err := s.Connection(t.Context(), "c")
@@ -62,7 +62,7 @@ func TestCompletesAreForgottenInTime(t *testing.T) {
 	old := now.Add(-overtakeTime - time.Second)
 	complete := func(n int, name string, at time.Time) {
 		for i := range n {
-			if _, err := s.DeleteSubscription(t.Context(), "c", fmt.Sprint(name, i), at); err != nil {
+			if _, err := s.DeleteSubscription(t.Context(), "c", fmt.Sprint(name, i), pubsub.Sent{At: at}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -107,7 +107,7 @@ func TestDeleteConnectionEndsHalfDoneWork(t *testing.T) {
 		t.Errorf("half deleted connection: got error %v, want ErrGone", err)
 	}
 	sub.OperationID = "2"
-	if err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, time.Now(), 9); !errors.Is(err, pubsub.ErrGone) {
+	if err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: time.Now()}, 9); !errors.Is(err, pubsub.ErrGone) {
 		t.Errorf("subscribe to half deleted connection: got error %v, want ErrGone", err)
 	}
 	if err := s.DeleteConnection(t.Context(), "c"); err != nil {
@@ -115,5 +115,37 @@ func TestDeleteConnectionEndsHalfDoneWork(t *testing.T) {
 	}
 	if n := countRows(t, s, "t"); n != 0 {
 		t.Errorf("%d rows are left", n)
+	}
+}
+
+// A connection that the release before this one has put counts no completes: one
+// that came first stops every subscribe of its millisecond, as it did then.
+func TestAConnectionOfAnOlderReleaseCountsNoCompletes(t *testing.T) {
+	t.Parallel()
+	s, at := localStore(t), time.UnixMilli(1_790_000_000_123)
+	sub := subscribed(t, s, at)
+	_, err := s.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: &s.tables.Connections,
+		Key: connectionKey("c"), UpdateExpression: aws.String("REMOVE early")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(at time.Time) error {
+		return s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: at}, 9)
+	}
+	for _, want := range []bool{true, false, false} {
+		if was, err := s.DeleteSubscription(t.Context(), "c", "1", pubsub.Sent{At: at}); err != nil || was != want {
+			t.Fatalf("complete: %t, %v", was, err)
+		}
+	}
+	for range 3 {
+		if err := put(at); !errors.Is(err, pubsub.ErrCompleted) {
+			t.Errorf("subscribe of the same millisecond: got error %v, want ErrCompleted", err)
+		}
+	}
+	if err := put(at.Add(time.Millisecond)); err != nil {
+		t.Errorf("subscribe of the next: %v", err)
+	}
+	if n := countRows(t, s, "t"); n != 1 {
+		t.Errorf("%d rows", n)
 	}
 }

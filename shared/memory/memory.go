@@ -51,7 +51,9 @@ type Store struct {
 type connection struct {
 	pubsub.Connection // but for Operations, which is made of running
 	running           map[string]begun
-	completed         map[string]time.Time // by operation id: the latest complete that found nothing
+	early             map[string]early // by operation id
+	ended             map[string]bool  // ids of the messages whose operation has ended, or will not begin
+	completes         map[string]bool  // ids of the complete messages that have had their effect
 	replayMinute      time.Time
 	replayed          int // events, in that minute
 }
@@ -59,7 +61,13 @@ type connection struct {
 // begun is a running operation.
 type begun struct {
 	topic string
-	at    time.Time
+	by    pubsub.Sent
+}
+
+// early is what is remembered of completes that found no operation.
+type early struct {
+	at time.Time // of the latest
+	n  int       // how many of that time have not met their subscribe yet
 }
 
 // row is the key of a subscription under its topic.
@@ -110,7 +118,8 @@ func (s *Store) live(id string) (*connection, error) {
 func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	return s.do(ctx, "PutConnection", func() error {
 		if _, ok := s.connections[c.ID]; !ok {
-			s.connections[c.ID] = &connection{Connection: c, running: map[string]begun{}, completed: map[string]time.Time{}}
+			s.connections[c.ID] = &connection{Connection: c, running: map[string]begun{},
+				early: map[string]early{}, ended: map[string]bool{}, completes: map[string]bool{}}
 		}
 		return nil
 	})
@@ -137,7 +146,7 @@ func (c *connection) export() pubsub.Connection {
 	out.Init = slices.Clone(c.Init)
 	out.Operations = make(map[string]pubsub.Running, len(c.running))
 	for id, op := range c.running {
-		out.Operations[id] = pubsub.Running{Topic: op.topic, At: op.at}
+		out.Operations[id] = pubsub.Running{Topic: op.topic, At: op.by.At, By: op.by.ID}
 	}
 	return out
 }
@@ -189,46 +198,59 @@ func (s *Store) Release(ctx context.Context, c pubsub.Connection) error {
 }
 
 // PutSubscription implements pubsub.Store.
-func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error {
+func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent, max int) error {
 	return s.do(ctx, "PutSubscription", func() error {
 		c, err := s.live(sub.ConnectionID)
 		if err != nil {
 			return err
 		}
-		_, running := c.running[sub.OperationID]
-		completedAt, completed := c.completed[sub.OperationID]
+		running, isRunning := c.running[sub.OperationID]
+		early := c.early[sub.OperationID]
 		switch {
 		case !c.Acknowledged:
 			return pubsub.ErrNotAcknowledged
-		case running:
-			return pubsub.ErrSubscriberExists
-		case completed && !completedAt.Before(at):
+		case isRunning && by.ID != "" && running.by.ID == by.ID: // the call is repeated
+		case c.ended[by.ID], early.at.After(by.At):
 			return pubsub.ErrCompleted
+		case early.n > 0 && early.at.Equal(by.At):
+			early.n--
+			c.early[sub.OperationID] = early
+			note(c.ended, by)
+			return pubsub.ErrCompleted
+		case isRunning:
+			return pubsub.ErrSubscriberExists
 		case len(c.running) >= max:
 			return pubsub.ErrTooManyOperations
 		}
-		delete(c.completed, sub.OperationID)
-		c.running[sub.OperationID] = begun{sub.Topic, at}
+		c.running[sub.OperationID] = begun{sub.Topic, by}
 		if sub.Topic != "" {
-			s.list(sub, op, at)
+			s.list(sub, op, by.At)
 		}
 		return nil
 	})
 }
 
+// note adds a message, if its id is known.
+func note(messages map[string]bool, m pubsub.Sent) {
+	if m.ID != "" {
+		messages[m.ID] = true
+	}
+}
+
 // ActivateSubscription implements pubsub.Store.
-func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time) error {
+func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, by pubsub.Sent) error {
 	return s.do(ctx, "ActivateSubscription", func() error {
 		c, err := s.live(sub.ConnectionID)
 		if err != nil {
 			return err
 		}
 		running, ok := c.running[sub.OperationID]
-		if !ok || !running.at.Equal(at) || running.topic != "" && running.topic != sub.Topic {
+		if !ok || by.ID != "" && running.by.ID != by.ID || !running.by.At.Equal(by.At) || running.topic != "" && running.topic != sub.Topic {
 			return pubsub.ErrCompleted
 		}
-		c.running[sub.OperationID] = begun{sub.Topic, at}
-		s.list(sub, op, at)
+		c.running[sub.OperationID] = begun{sub.Topic, by}
+		s.list(sub, op, by.At)
 		return nil
 	})
 }
@@ -272,25 +294,54 @@ func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max i
 
 // DeleteSubscription implements pubsub.Store. Expired connections are not
 // told apart: what they own must go as well.
-func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (ended bool, err error) {
+func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string,
+	by pubsub.Sent) (ended bool, err error) {
 	err = s.do(ctx, "DeleteSubscription", func() error {
+		c, ok := s.connections[connectionID]
+		if !ok || c.completes[by.ID] {
+			return nil
+		}
+		note(c.completes, by)
+		op, running := c.running[operationID]
+		known := c.early[operationID]
+		switch {
+		case running && !op.by.At.After(by.At):
+			ended = true
+			s.end(c, operationID, op)
+		case known.at.Before(by.At):
+			c.early[operationID] = early{by.At, 1}
+		case known.at.Equal(by.At):
+			c.early[operationID] = early{by.At, known.n + 1}
+		}
+		return nil
+	})
+	return ended && err == nil, err
+}
+
+// EndSubscription implements pubsub.Store.
+func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID string,
+	began pubsub.Sent) (ended bool, err error) {
+	err = s.do(ctx, "EndSubscription", func() error {
 		c, ok := s.connections[connectionID]
 		if !ok {
 			return nil
 		}
 		op, running := c.running[operationID]
-		switch {
-		case running && op.at.After(at):
-		case running:
+		if running && (op.by.ID == began.ID || began.ID == "") && !op.by.At.After(began.At) {
 			ended = true
-			delete(c.running, operationID)
-			delete(s.rows, row{op.topic, connectionID, operationID})
-		case c.completed[operationID].Before(at):
-			c.completed[operationID] = at
+			s.end(c, operationID, op)
 		}
+		note(c.ended, began)
 		return nil
 	})
 	return ended && err == nil, err
+}
+
+// end deletes an operation and its row. The caller has the lock.
+func (s *Store) end(c *connection, operationID string, op begun) {
+	note(c.ended, op.by)
+	delete(c.running, operationID)
+	delete(s.rows, row{op.topic, c.ID, operationID})
 }
 
 // DeleteConnection implements pubsub.Store.
