@@ -21,94 +21,147 @@ import (
 // work: longer than the message function's time-out.
 const overtakeTime = time.Minute
 
-// What a connection remembers of completes that found nothing. When there are
-// many, those go that no overtaken subscribe can still meet; when they are
-// large, the oldest half goes, since an item has 400 KB at most.
+// What a connection remembers of messages that came out of turn. When there are
+// many ids, those go that no late message can still meet; when they are large, the
+// oldest half goes, since an item has 400 KB at most.
 const (
 	manyCompleted     = 100
 	maxCompletedBytes = 64 << 10
+	maxTurns          = 16 // of one id: the latest
+	turnBytes         = 48
 )
 
-// Completes and subscribes with one operation id may be handled in any order.
-// Of different milliseconds the later message counts: completed[id] is the time of
-// the latest complete that found nothing, and no subscribe from before it begins.
-// Within one millisecond nothing tells who was first, but a client that keeps to
-// the protocol takes turns: how many of each there are says whether an operation
-// runs in the end. So a complete that finds nothing waits in early[id] for a
-// subscribe of its millisecond, and they cancel each other out. While one waits,
-// completed[id] is that millisecond; once all have met, the one before, and
-// the next subscribe begins.
-//
-// An older release knows completed[id] alone, and lets a complete stop all
-// subscribes of its millisecond. So does this one for what that release wrote.
-
-// earlyItem is what is remembered of the latest millisecond in which a complete
-// found nothing. Messages are known by their ids, so that a repeated call counts
-// once.
-type earlyItem struct {
-	At        int64    `dynamodbav:"at"`            // Unix milliseconds
-	Completes []string `dynamodbav:"completes"`     // that found nothing
-	Met       []string `dynamodbav:"met,omitempty"` // subscribes that met one of them, and did not begin
+// turnItem is a subscribe or a complete that is remembered (see pubsub.Turns).
+// completed[id] is the time of the latest complete in turns[id]: a subscribe from
+// after that needs no look at them. It is all that the release before knows: there
+// a complete stops all subscribes of its millisecond and before.
+type turnItem struct {
+	At       int64  `dynamodbav:"at"` // Unix milliseconds
+	By       string `dynamodbav:"by"` // id of the message
+	Complete bool   `dynamodbav:"complete,omitempty"`
+	Key      string `dynamodbav:"key,omitempty"` // see runningItem
 }
 
-// hasMet reports whether the operation's subscribe has met a complete.
-func (i connectionItem) hasMet(id string, running runningItem) bool {
-	return i.Early[id].At == running.At && slices.Contains(i.Early[id].Met, running.By)
+func newTurnItem(t pubsub.Turn) turnItem {
+	return turnItem{At: t.At.UnixMilli(), By: t.ID, Complete: t.Complete, Key: t.Key}
 }
 
-// meet lets a subscribe and an early complete of its millisecond cancel each
-// other out. It reports whether what was known of them was still so.
-func (s *Store) meet(ctx context.Context, sub pubsub.Subscription, running runningItem, early earlyItem) (bool, error) {
-	was, err := attributevalue.Marshal(early)
+func (t turnItem) turn() pubsub.Turn {
+	return pubsub.Turn{Sent: pubsub.Sent{At: time.UnixMilli(t.At), ID: t.By}, Complete: t.Complete, Key: t.Key}
+}
+
+// known returns what is remembered of the id. A complete that only the release
+// before remembers counts as one.
+func (i connectionItem) known(id string) (turns pubsub.Turns) {
+	completed, isCompleted := i.Completed[id]
+	for _, t := range i.Turns[id] {
+		turns = append(turns, t.turn())
+		isCompleted = isCompleted && !(t.Complete && t.At == completed)
+	}
+	if isCompleted {
+		turns = append(turns, turnItem{At: completed, Complete: true}.turn())
+	}
+	return turns
+}
+
+// running returns the turn of the operation that runs with the id, if any.
+func (i connectionItem) running(id string) pubsub.Turns {
+	running, isRunning := i.Operations[id]
+	if !isRunning {
+		return nil
+	}
+	return pubsub.Turns{running.turn()}
+}
+
+// record returns what sets the remembered turns of the id in an update, "" when
+// there are no more. The update fails if they are not as the item says any more.
+func (i connectionItem) record(in *dynamodb.UpdateItemInput, id string, more pubsub.Turns) (string, error) {
+	if len(more) == 0 {
+		return "", nil
+	}
+	turns, completed := []turnItem{}, i.Completed[id]
+	for _, t := range append(i.known(id), more...) {
+		if t.At.Before(more[0].At.Add(-overtakeTime)) {
+			continue
+		}
+		turns = append(turns, newTurnItem(t))
+		if t.Complete {
+			completed = max(completed, t.At.UnixMilli())
+		}
+	}
+	turns = turns[max(0, len(turns)-maxTurns):]
+	path, value := "turns.#id", any(turns)
+	if i.Turns == nil { // the release before has put the connection
+		path, value = "turns", map[string][]turnItem{id: turns}
+	}
+	is, err := attributevalue.Marshal(value)
 	if err != nil {
-		return false, fmt.Errorf("encode early completes: %w", err)
+		return "", fmt.Errorf("encode turns: %w", err)
 	}
-	early.Met = append(early.Met, running.By)
-	is, err := attributevalue.Marshal(early)
+	in.ExpressionAttributeValues[":completed"] = number(completed)
+	in.ExpressionAttributeValues[":turns"] = is
+	return "completed.#id = :completed, " + path + " = :turns", i.unchanged(in, id)
+}
+
+// unchanged lets an update fail if the remembered turns of the id are not as the
+// item says any more.
+func (i connectionItem) unchanged(in *dynamodb.UpdateItemInput, id string) error {
+	turns, isKnown := i.Turns[id]
+	if !isKnown {
+		require(in, "turns.#id", nil)
+		return nil
+	}
+	value, err := attributevalue.Marshal(turns)
 	if err != nil {
-		return false, fmt.Errorf("encode early completes: %w", err)
+		return fmt.Errorf("encode turns: %w", err)
 	}
-	completed := running.At
-	if len(early.Met) == len(early.Completes) {
-		completed--
+	require(in, "turns.#id", value)
+	return nil
+}
+
+// require adds the condition that the attribute at the path has the value, or
+// that there is none for nil.
+func require(in *dynamodb.UpdateItemInput, path string, value types.AttributeValue) {
+	if value == nil {
+		*in.ConditionExpression += " AND attribute_not_exists(" + path + ")"
+		return
 	}
-	_, err = call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
-		UpdateExpression:         aws.String("SET completed.#id = :completed, early.#id = :is"),
-		ConditionExpression:      aws.String("attribute_exists(id) AND completed.#id = :at AND early.#id = :was"),
-		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID},
-		ExpressionAttributeValues: attributes{":completed": number(completed), ":at": number(running.At),
-			":was": was, ":is": is},
-	})
-	if _, changed := refused(err); changed {
-		return false, nil
+	name := fmt.Sprint(":required", len(in.ExpressionAttributeValues))
+	*in.ConditionExpression += " AND " + path + " = " + name
+	in.ExpressionAttributeValues[name] = value
+}
+
+// textOrNone is nil for "".
+func textOrNone(value string) types.AttributeValue {
+	if value == "" {
+		return nil
 	}
-	return err == nil, err
+	return text(value)
 }
 
 // DeleteSubscription implements pubsub.Store. It reads, then writes on the
 // condition that what it read is still so, and starts again when it is not.
 func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string,
 	by pubsub.Sent) (bool, error) {
-	token := tokenOf(by)
+	by.ID = tokenOf(by)
 	for {
 		item, err := s.operationState(ctx, connectionID, operationID)
 		if err != nil {
 			return false, err
 		}
-		running, isRunning := item.Operations[operationID]
-		ends, done := isRunning && running.At <= by.At.UnixMilli(), false
+		ends, remember := item.known(operationID).Complete(item.running(operationID), pubsub.Turn{Sent: by, Complete: true})
+		done := false
 		switch {
 		case item.ID == "":
 			return false, nil
-		case strings.HasSuffix(item.Ended, "."+token):
+		case strings.HasSuffix(item.Ended, "."+by.ID):
 			return true, nil // this message has ended it, in a call before
-		case item.isRemembered(operationID, by.At, token):
+		case !ends && len(remember) == 0:
 			return false, nil
 		case ends:
-			done, err = s.end(ctx, connectionID, operationID, running, pubsub.Sent{At: by.At, ID: token})
+			done, err = s.end(ctx, connectionID, operationID, item, by, remember)
 		default:
-			done, err = s.remember(ctx, connectionID, operationID, by.At, token, item)
+			done, err = s.remember(ctx, connectionID, operationID, item, remember)
 		}
 		if err != nil {
 			return false, fmt.Errorf("delete subscription: %w", err)
@@ -120,6 +173,8 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 }
 
 // EndSubscription implements pubsub.Store. It works as DeleteSubscription does.
+// For an operation that does not run it remembers the subscribe with a complete
+// of its own, so that a call which is still about to begin it will not.
 func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID string,
 	began pubsub.Sent) (bool, error) {
 	mine := runningItem{At: began.At.UnixMilli(), By: began.ID}
@@ -135,11 +190,12 @@ func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID s
 		}
 		switch {
 		case ends:
-			done, err = s.end(ctx, connectionID, operationID, running, pubsub.Sent{At: began.At})
-		case item.ID == "", mine.By == "", item.hasEnded(mine):
+			done, err = s.end(ctx, connectionID, operationID, item, pubsub.Sent{At: began.At, ID: newToken()}, nil)
+		case item.ID == "", mine.By == "", item.hasEnded(mine), item.known(operationID).Has(began):
 			return false, nil
 		default:
-			done, err = s.note(ctx, connectionID, operationID, mine)
+			done, err = s.remember(ctx, connectionID, operationID, item,
+				pubsub.Turns{mine.turn(), {Sent: pubsub.Sent{At: began.At}, Complete: true}})
 		}
 		if err != nil {
 			return false, fmt.Errorf("end subscription: %w", err)
@@ -150,24 +206,6 @@ func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID s
 	}
 }
 
-// note stores that an operation which does not run has ended, so that a call
-// that is still about to begin it will not. It reports whether it did.
-func (s *Store) note(ctx context.Context, connectionID, operationID string, running runningItem) (bool, error) {
-	_, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
-		UpdateExpression: aws.String("SET ended = :ended"),
-		ConditionExpression: aws.String("attribute_exists(id) AND (attribute_not_exists(operations.#id)" +
-			" OR attribute_not_exists(operations.#id.#by) OR operations.#id.#by <> :by)"),
-		ExpressionAttributeNames: map[string]string{"#id": operationID, "#by": "by"},
-		ExpressionAttributeValues: attributes{":by": text(running.By),
-			":ended": text(running.identity() + "." + newToken())},
-	})
-	if _, changed := refused(err); changed {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // end deletes the topic's row and frees the operation id, if the operation is
 // still the one that was read, and has not been activated since. It reports
 // whether this call did. The row goes first, so that none is left if this dies.
@@ -175,32 +213,39 @@ func (s *Store) note(ctx context.Context, connectionID, operationID string, runn
 // before the id is free, so the row is deleted once more. The rows of an older
 // release do not say whose they are: if that release uses the id again between
 // the read and the first deletion, the new row is lost.
-func (s *Store) end(ctx context.Context, connectionID, operationID string, running runningItem,
-	by pubsub.Sent) (bool, error) {
-	token := tokenOf(by)
+func (s *Store) end(ctx context.Context, connectionID, operationID string, item connectionItem, by pubsub.Sent,
+	remember pubsub.Turns) (bool, error) {
+	running := item.Operations[operationID]
+	ended := running.identity() + "." + by.ID
+	in := s.removal(connectionID, operationID, running, ended)
+	set, err := item.record(in, operationID, remember)
+	if err != nil {
+		return false, err
+	}
+	if set != "" {
+		*in.UpdateExpression += ", " + set
+	}
 	if running.Topic == "" {
-		return s.free(ctx, connectionID, operationID, running, token)
+		return s.free(ctx, in, operationID, running, ended)
 	}
 	older := running.By == ""
 	if err := s.deleteRow(ctx, connectionID, operationID, running, older); err != nil {
 		return false, err
 	}
-	done, err := s.free(ctx, connectionID, operationID, running, token)
+	done, err := s.free(ctx, in, operationID, running, ended)
 	if young := by.At.UnixMilli()-running.At < overtakeTime.Milliseconds(); done && young {
 		err = s.deleteRow(ctx, connectionID, operationID, running, false)
 	}
 	return done && err == nil, err
 }
 
-// free frees the operation id and reports whether this call did. The connection
-// notes which call ended which operation last, so a call whose answer was lost
-// knows. If others have ended since, it does not, and takes itself for the one:
-// an answer too many harms no client. (It may be wrong after a failed try, when five
-// messages with one id are of one millisecond; then one complete is lost.)
-func (s *Store) free(ctx context.Context, connectionID, operationID string, running runningItem,
-	token string) (bool, error) {
-	ended, tries := running.identity()+"."+token, 0
-	in := s.removal(connectionID, operationID, running, ended)
+// free frees the operation id with the update and reports whether this call did.
+// The connection notes which call ended which operation last, so a call whose
+// answer was lost knows. If others have ended since, it does not, and takes itself
+// for the one: an answer too many harms no client.
+func (s *Store) free(ctx context.Context, in *dynamodb.UpdateItemInput, operationID string,
+	running runningItem, ended string) (bool, error) {
+	tries := 0
 	err := retry(ctx, func(ctx context.Context) error {
 		tries++
 		_, err := s.client.UpdateItem(ctx, in)
@@ -216,7 +261,7 @@ func (s *Store) free(ctx context.Context, connectionID, operationID string, runn
 	}
 	other, isRunning := item.Operations[operationID]
 	switch {
-	case isRunning && other.identity() == running.identity(): // it has a topic now
+	case isRunning && other.identity() == running.identity(): // it has a topic now, or there are other turns
 		return false, nil
 	case item.hasEnded(running):
 		return item.Ended == ended, nil
@@ -226,27 +271,17 @@ func (s *Store) free(ctx context.Context, connectionID, operationID string, runn
 
 // removal is the update that frees the operation id.
 func (s *Store) removal(connectionID, operationID string, running runningItem, ended string) *dynamodb.UpdateItemInput {
-	condition := "operations.#id.#at = :at"
-	names := map[string]string{"#id": operationID, "#at": "at", "#by": "by", "#topic": "topic"}
-	values := attributes{":at": number(running.At), ":ended": text(ended)}
-	is := func(member, value string) {
-		if value == "" {
-			condition += " AND attribute_not_exists(operations.#id.#" + member + ")"
-			return
-		}
-		condition += " AND operations.#id.#" + member + " = :" + member
-		values[":"+member] = text(value)
-	}
-	is("topic", running.Topic)
-	is("by", running.By)
-	return &dynamodb.UpdateItemInput{
+	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
 		UpdateExpression:                    aws.String("REMOVE operations.#id SET ended = :ended"),
-		ConditionExpression:                 &condition,
-		ExpressionAttributeNames:            names,
-		ExpressionAttributeValues:           values,
+		ConditionExpression:                 aws.String("operations.#id.#at = :at"),
+		ExpressionAttributeNames:            map[string]string{"#id": operationID, "#at": "at", "#by": "by", "#topic": "topic"},
+		ExpressionAttributeValues:           attributes{":at": number(running.At), ":ended": text(ended)},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
+	require(in, "operations.#id.#topic", textOrNone(running.Topic))
+	require(in, "operations.#id.#by", textOrNone(running.By))
+	return in
 }
 
 // hasEnded reports whether the operation is the one that ended last.
@@ -254,22 +289,12 @@ func (i connectionItem) hasEnded(running runningItem) bool {
 	return strings.HasPrefix(i.Ended, running.identity()+".")
 }
 
-// isRemembered reports whether the complete changes nothing: it is counted, or a
-// later one is, or one that an older release remembers without counting.
-func (i connectionItem) isRemembered(id string, at time.Time, token string) bool {
-	early, completed := i.Early[id], i.Completed[id]
-	if early.At == at.UnixMilli() && completed <= early.At {
-		return slices.Contains(early.Completes, token)
-	}
-	return completed >= at.UnixMilli()
-}
-
 // stale returns the ids of remembered completes that make way for another, as
 // many as one expression takes at most.
 func (i connectionItem) stale(at time.Time) []string {
 	size := 0
 	for id := range i.Completed {
-		size += 2 * (len(id) + 32) // and the times and messages
+		size += 2*len(id) + 16 + turnBytes*len(i.Turns[id])
 	}
 	if len(i.Completed) < manyCompleted && size <= maxCompletedBytes {
 		return nil
@@ -284,66 +309,46 @@ func (i connectionItem) stale(at time.Time) []string {
 	return ids[:min(n, manyCompleted)]
 }
 
-// remember stores that a complete found nothing, if no operation has begun since
-// and what is remembered of the id is still so, and forgets the stale ones. It
-// touches no others: another call may be adding to them. It reports whether it did.
-func (s *Store) remember(ctx context.Context, connectionID, operationID string, at time.Time, token string,
-	item connectionItem) (bool, error) {
+// remember stores turns of an id, if its operation and what is remembered of it
+// are as the item says, and forgets the stale ids. It touches no others: another
+// call may be adding to them. It reports whether it did.
+func (s *Store) remember(ctx context.Context, connectionID, operationID string, item connectionItem,
+	more pubsub.Turns) (bool, error) {
 	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
-		UpdateExpression: aws.String("SET completed.#id = :at"),
-		ConditionExpression: aws.String("attribute_exists(id)" +
-			" AND (attribute_not_exists(operations.#id) OR operations.#id.#at > :at)" +
-			" AND (attribute_not_exists(completed.#id) OR completed.#id <= :at)"),
-		ExpressionAttributeNames:  map[string]string{"#id": operationID, "#at": "at"},
-		ExpressionAttributeValues: attributes{":at": number(at.UnixMilli())},
+		ConditionExpression:       aws.String("attribute_exists(id)"),
+		ExpressionAttributeNames:  map[string]string{"#id": operationID},
+		ExpressionAttributeValues: attributes{},
 	}
-	if item.Early != nil {
-		if err := count(in, item.Early, operationID, at, token); err != nil {
-			return false, err
-		}
+	if running, isRunning := item.Operations[operationID]; isRunning {
+		in.ExpressionAttributeNames["#by"] = "by"
+		require(in, "operations.#id.#by", textOrNone(running.By))
+	} else {
+		require(in, "operations.#id", nil)
+	}
+	set, err := item.record(in, operationID, more)
+	if err != nil {
+		return false, err
 	}
 	forget := ""
-	for i, id := range item.stale(at) {
+	for n, id := range item.stale(more[0].At) {
 		if id == operationID {
 			continue // it is set
 		}
-		name := fmt.Sprint("#s", i)
+		name := fmt.Sprint("#s", n)
 		in.ExpressionAttributeNames[name] = id
 		forget += ", completed." + name
-		if item.Early != nil {
-			forget += ", early." + name
+		if item.Turns != nil {
+			forget += ", turns." + name
 		}
 	}
+	in.UpdateExpression = aws.String("SET " + set)
 	if forget != "" {
 		*in.UpdateExpression += " REMOVE " + forget[2:]
 	}
-	_, err := call(ctx, s.client.UpdateItem, in)
+	_, err = call(ctx, s.client.UpdateItem, in)
 	if _, changed := refused(err); changed {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// count adds the complete to those of its millisecond in the update.
-func count(in *dynamodb.UpdateItemInput, known map[string]earlyItem, operationID string, at time.Time,
-	token string) error {
-	before, isKnown := known[operationID]
-	after := earlyItem{At: at.UnixMilli(), Completes: []string{token}}
-	if before.At == after.At {
-		after.Completes, after.Met = append(before.Completes, token), before.Met
-	}
-	value, err := attributevalue.Marshal(after)
-	if err != nil {
-		return fmt.Errorf("encode early completes: %w", err)
-	}
-	*in.UpdateExpression += ", early.#id = :early"
-	in.ExpressionAttributeValues[":early"] = value
-	if !isKnown {
-		*in.ConditionExpression += " AND attribute_not_exists(early.#id)"
-		return nil
-	}
-	*in.ConditionExpression += " AND early.#id = :before"
-	in.ExpressionAttributeValues[":before"], err = attributevalue.Marshal(before)
-	return err
 }

@@ -40,17 +40,23 @@ type connectionItem struct {
 
 	Operations map[string]runningItem `dynamodbav:"operations"` // by operation id
 
-	// What is remembered of completes that found nothing, by operation id: see
-	// complete.go. Connections of an older release have no Early.
-	Completed map[string]int64     `dynamodbav:"completed"`
-	Early     map[string]earlyItem `dynamodbav:"early"`
+	// What is remembered of an operation id: see complete.go. Connections of an older
+	// release have no Turns.
+	Completed map[string]int64      `dynamodbav:"completed"`
+	Turns     map[string][]turnItem `dynamodbav:"turns"`
 }
 
 // runningItem is one running operation of a connection.
 type runningItem struct {
 	Topic string `dynamodbav:"topic,omitempty"`
-	At    int64  `dynamodbav:"at"`           // when the client began it
-	By    string `dynamodbav:"by,omitempty"` // id of the message that began it; operations of older releases have none
+	At    int64  `dynamodbav:"at"`            // when the client began it
+	By    string `dynamodbav:"by,omitempty"`  // id of the message that began it; operations of older releases have none
+	Key   string `dynamodbav:"key,omitempty"` // what tells its operation key from others; likewise
+}
+
+// turn is the operation's subscribe.
+func (r runningItem) turn() pubsub.Turn {
+	return pubsub.Turn{Sent: pubsub.Sent{At: time.UnixMilli(r.At), ID: r.By}, Key: r.Key}
 }
 
 // identity tells the operation from all others that had its id on the
@@ -82,7 +88,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 		ID: c.ID, ConnectedAt: c.ConnectedAt.UnixMilli(), InitDeadline: c.InitDeadline.UnixMilli(),
 		TTL: c.Expires.Unix(), Acknowledged: c.Acknowledged, Init: string(c.Init),
 		Viewer: c.Viewer.ID, Claims: c.Viewer.Claims, Holder: c.Holder,
-		Operations: map[string]runningItem{}, Completed: map[string]int64{}, Early: map[string]earlyItem{},
+		Operations: map[string]runningItem{}, Completed: map[string]int64{}, Turns: map[string][]turnItem{},
 	})
 	if err != nil {
 		return fmt.Errorf("encode connection: %w", err)

@@ -49,7 +49,6 @@ func (m meeting) again(topic string, after time.Duration) func(context.Context, 
 		if err := m.complete(ctx, s); err != nil {
 			return err
 		}
-		m.sub.OperationKey = "again"
 		if err := m.put(ctx, s); err != nil && !errors.Is(err, pubsub.ErrCompleted) {
 			return err // a complete that was first has overtaken it
 		}

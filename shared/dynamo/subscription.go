@@ -39,6 +39,9 @@ import (
 // leaves a row without an entry, until a 410 or the TTL deletes that; a client
 // ignores its events as those of an ended operation.
 
+// keyBytes is how much of an operation key is kept to tell it from others.
+const keyBytes = 8
+
 // PutSubscription implements pubsub.Store. The operation is written first;
 // without a subscription it is garbage that expires.
 func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
@@ -48,7 +51,8 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 			return err
 		}
 	}
-	running := runningItem{Topic: sub.Topic, At: by.At.UnixMilli(), By: tokenOf(by)}
+	running := runningItem{Topic: sub.Topic, At: by.At.UnixMilli(), By: tokenOf(by),
+		Key: sub.OperationKey[:min(keyBytes, len(sub.OperationKey))]}
 	if err := s.begin(ctx, sub, running, max); err != nil {
 		return err
 	}
@@ -58,76 +62,96 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 	return s.list(ctx, sub, running)
 }
 
-// begin takes the operation id. Ids come from the client: they are names of
-// attributes, never text of an expression. An attempt whose answer was lost is
-// known by the message, also after a complete that followed it at once.
+// begin takes the operation id. If messages are remembered that may have
+// overtaken its own, it looks at them, and takes the id on the condition that
+// there are no others. An attempt whose answer was lost is known by the message,
+// also after a complete that followed it at once.
 func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runningItem, max int) error {
-	entry, err := attributevalue.MarshalMap(running)
+	in, err := s.taking(sub, running, max)
 	if err != nil {
-		return fmt.Errorf("encode operation: %w", err)
+		return err
 	}
-	in := &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
-		UpdateExpression: aws.String("SET operations.#id = :running"),
-		ConditionExpression: aws.String(alive + " AND acknowledged = :yes" +
-			" AND attribute_not_exists(operations.#id) AND size(operations) < :max" +
-			" AND (attribute_not_exists(completed.#id) OR completed.#id < :at)" +
-			" AND (attribute_not_exists(early.#id.met) OR NOT contains(early.#id.met, :by))" +
-			" AND (attribute_not_exists(ended) OR NOT begins_with(ended, :by))"),
-		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#ttl": "ttl"},
-		ExpressionAttributeValues: attributes{
-			":running": &types.AttributeValueMemberM{Value: entry}, ":yes": boolean(true), ":max": number(int64(max)),
-			":at": number(running.At), ":by": text(running.identity()), ":now": number(time.Now().Unix()),
-		},
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	}
+	*in.ConditionExpression += " AND (attribute_not_exists(completed.#id) OR completed.#id < :at)"
+	in.ExpressionAttributeValues[":at"] = number(running.At)
 	for {
-		var early earlyItem
 		_, err := call(ctx, s.client.UpdateItem, in)
 		if err == nil {
 			return nil
 		}
-		err = explain("put subscription", err, func(item connectionItem) error {
-			early = item.Early[sub.OperationID]
-			return item.whyNotBegun(sub.OperationID, running)
+		var item connectionItem
+		var remember pubsub.Turns
+		err = explain("put subscription", err, func(old connectionItem) (why error) {
+			item = old
+			remember, why = item.whyNotBegun(sub.OperationID, running, max)
+			return why
 		})
-		if !errors.Is(err, errMet) {
+		switch {
+		case errors.Is(err, errInTurn):
+			if in, err = s.taking(sub, running, max); err == nil {
+				err = item.unchanged(in, sub.OperationID)
+			}
+			if err != nil {
+				return err
+			}
+		case len(remember) > 0:
+			done, left := s.remember(ctx, sub.ConnectionID, sub.OperationID, item, remember)
+			if left != nil {
+				return fmt.Errorf("put subscription: %w", left)
+			}
+			if done {
+				return err
+			}
+		default:
 			return err
-		}
-		met, err := s.meet(ctx, sub, running, early)
-		if err != nil {
-			return fmt.Errorf("put subscription: %w", err)
-		}
-		if met {
-			return pubsub.ErrCompleted
 		}
 	}
 }
 
-// errMet is a subscribe that has met a complete of its own millisecond.
-var errMet = errors.New("complete came first")
+// taking is the update that takes the operation id, if it is free. Ids come from
+// the client: they are names of attributes, never text of an expression.
+func (s *Store) taking(sub pubsub.Subscription, running runningItem, max int) (*dynamodb.UpdateItemInput, error) {
+	entry, err := attributevalue.MarshalMap(running)
+	if err != nil {
+		return nil, fmt.Errorf("encode operation: %w", err)
+	}
+	return &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
+		UpdateExpression: aws.String("SET operations.#id = :running"),
+		ConditionExpression: aws.String(alive + " AND acknowledged = :yes" +
+			" AND attribute_not_exists(operations.#id) AND size(operations) < :max" +
+			" AND (attribute_not_exists(ended) OR NOT begins_with(ended, :by))"),
+		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#ttl": "ttl"},
+		ExpressionAttributeValues: attributes{
+			":running": &types.AttributeValueMemberM{Value: entry}, ":yes": boolean(true), ":max": number(int64(max)),
+			":by": text(running.identity()), ":now": number(time.Now().Unix()),
+		},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}, nil
+}
+
+// errInTurn is that an operation may begin after what is remembered of its id.
+var errInTurn = errors.New("operation may begin")
 
 // whyNotBegun explains why the connection did not let an operation begin, with
-// nil when it has begun.
-func (i connectionItem) whyNotBegun(id string, running runningItem) error {
+// nil when it has begun, and says what is to be remembered then.
+func (i connectionItem) whyNotBegun(id string, running runningItem, max int) (remember pubsub.Turns, why error) {
 	other, isRunning := i.Operations[id]
-	completed, isCompleted := i.Completed[id]
 	switch {
 	case !i.Acknowledged:
-		return pubsub.ErrNotAcknowledged
+		return nil, pubsub.ErrNotAcknowledged
 	case isRunning && other.By == running.By:
-		return nil
-	case i.hasEnded(running), isCompleted && completed > running.At, i.hasMet(id, running):
-		return pubsub.ErrCompleted
-	case isCompleted && completed == running.At && i.Early[id].At == running.At:
-		return errMet
-	case isCompleted && completed == running.At: // an older release does not count them
-		return pubsub.ErrCompleted
-	case isRunning:
-		return pubsub.ErrSubscriberExists
-	default:
-		return pubsub.ErrTooManyOperations
+		return nil, nil
+	case i.hasEnded(running):
+		return nil, pubsub.ErrCompleted
 	}
+	remember, why = i.known(id).Begin(i.running(id), running.turn())
+	switch {
+	case why != nil:
+		return remember, why
+	case len(i.Operations) >= max:
+		return nil, pubsub.ErrTooManyOperations
+	}
+	return nil, errInTurn
 }
 
 // ActivateSubscription implements pubsub.Store. An operation that has another
@@ -213,7 +237,7 @@ func (s *Store) look(ctx context.Context, sub pubsub.Subscription, running runni
 func (s *Store) operationState(ctx context.Context, connectionID, operationID string) (connectionItem, error) {
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID), ConsistentRead: aws.Bool(true),
-		ProjectionExpression:     aws.String("id, closing, #ttl, operations.#id, completed, early, ended"),
+		ProjectionExpression:     aws.String("id, closing, #ttl, operations.#id, completed, turns, ended"),
 		ExpressionAttributeNames: map[string]string{"#id": operationID, "#ttl": "ttl"},
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"subwire/shared/pubsub"
 )
@@ -45,8 +46,10 @@ func TestEndLeavesANewerOperationWithTheSameID(t *testing.T) {
 	t.Parallel()
 	s, at := localStore(t), time.Now()
 	subscribed(t, s, at)
-	before := runningItem{Topic: "t", At: at.UnixMilli() - 1} // what was read, and has ended since
-	if done, err := s.end(t.Context(), "c", "1", before, pubsub.Sent{At: at}); done || err != nil {
+	before := connectionItem{Operations: map[string]runningItem{
+		"1": {Topic: "t", At: at.UnixMilli() - 1}, // what was read, and has ended since
+	}}
+	if done, err := s.end(t.Context(), "c", "1", before, pubsub.Sent{At: at}, nil); done || err != nil {
 		t.Errorf("end reports %t, %v", done, err)
 	}
 	c, err := s.Connection(t.Context(), "c")
@@ -118,34 +121,36 @@ func TestDeleteConnectionEndsHalfDoneWork(t *testing.T) {
 	}
 }
 
-// A connection that the release before this one has put counts no completes: one
-// that came first stops every subscribe of its millisecond, as it did then.
-func TestAConnectionOfAnOlderReleaseCountsNoCompletes(t *testing.T) {
+// A connection that the release before this one has put remembers the time of a
+// complete alone. It stops one subscribe of its millisecond, as one of today does.
+func TestAConnectionOfTheReleaseBefore(t *testing.T) {
 	t.Parallel()
 	s, at := localStore(t), time.UnixMilli(1_790_000_000_123)
-	sub := subscribed(t, s, at)
+	sub := subscribed(t, s, at.Add(-time.Hour))
+	complete := func(at time.Time) {
+		if _, err := s.DeleteSubscription(t.Context(), "c", "1", pubsub.Sent{At: at}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	complete(at.Add(-time.Minute))
 	_, err := s.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: &s.tables.Connections,
-		Key: connectionKey("c"), UpdateExpression: aws.String("REMOVE early")})
+		Key: connectionKey("c"), UpdateExpression: aws.String("REMOVE turns SET completed = :completed"),
+		ExpressionAttributeValues: attributes{":completed": &types.AttributeValueMemberM{
+			Value: attributes{"1": number(at.UnixMilli())}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	put := func(at time.Time) error {
-		return s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: at}, 9)
-	}
-	for _, want := range []bool{true, false, false} {
-		if was, err := s.DeleteSubscription(t.Context(), "c", "1", pubsub.Sent{At: at}); err != nil || was != want {
-			t.Fatalf("complete: %t, %v", was, err)
+	for _, want := range []error{pubsub.ErrCompleted, nil, pubsub.ErrSubscriberExists} {
+		err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: at}, 9)
+		if !errors.Is(err, want) {
+			t.Errorf("subscribe of the same millisecond: got error %v, want %v", err, want)
 		}
-	}
-	for range 3 {
-		if err := put(at); !errors.Is(err, pubsub.ErrCompleted) {
-			t.Errorf("subscribe of the same millisecond: got error %v, want ErrCompleted", err)
-		}
-	}
-	if err := put(at.Add(time.Millisecond)); err != nil {
-		t.Errorf("subscribe of the next: %v", err)
 	}
 	if n := countRows(t, s, "t"); n != 1 {
 		t.Errorf("%d rows", n)
+	}
+	complete(at)
+	if n := countRows(t, s, "t"); n != 0 {
+		t.Errorf("%d rows after the complete", n)
 	}
 }

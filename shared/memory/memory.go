@@ -51,9 +51,8 @@ type Store struct {
 type connection struct {
 	pubsub.Connection // but for Operations, which is made of running
 	running           map[string]begun
-	early             map[string]early // by operation id
-	ended             map[string]bool  // ids of the messages whose operation has ended, or will not begin
-	completes         map[string]bool  // ids of the complete messages that have had their effect
+	turns             map[string]pubsub.Turns // that are remembered, by operation id
+	ended             map[string]bool         // ids of the messages that began or ended an operation which has ended
 	replayMinute      time.Time
 	replayed          int // events, in that minute
 }
@@ -61,13 +60,8 @@ type connection struct {
 // begun is a running operation.
 type begun struct {
 	topic string
+	key   string
 	by    pubsub.Sent
-}
-
-// early is what is remembered of completes that found no operation.
-type early struct {
-	at time.Time // of the latest
-	n  int       // how many of that time have not met their subscribe yet
 }
 
 // row is the key of a subscription under its topic.
@@ -119,7 +113,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	return s.do(ctx, "PutConnection", func() error {
 		if _, ok := s.connections[c.ID]; !ok {
 			s.connections[c.ID] = &connection{Connection: c, running: map[string]begun{},
-				early: map[string]early{}, ended: map[string]bool{}, completes: map[string]bool{}}
+				turns: map[string]pubsub.Turns{}, ended: map[string]bool{}}
 		}
 		return nil
 	})
@@ -205,25 +199,23 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		if err != nil {
 			return err
 		}
-		running, isRunning := c.running[sub.OperationID]
-		early := c.early[sub.OperationID]
+		id, subscribe := sub.OperationID, pubsub.Turn{Sent: by, Key: sub.OperationKey}
+		running, isRunning := c.running[id]
+		repeated := isRunning && by.ID != "" && running.by.ID == by.ID
+		remember, err := c.turns[id].Begin(c.runningTurns(id), subscribe)
 		switch {
 		case !c.Acknowledged:
 			return pubsub.ErrNotAcknowledged
-		case isRunning && by.ID != "" && running.by.ID == by.ID: // the call is repeated
-		case c.ended[by.ID], early.at.After(by.At):
+		case repeated:
+		case c.ended[by.ID]:
 			return pubsub.ErrCompleted
-		case early.n > 0 && early.at.Equal(by.At):
-			early.n--
-			c.early[sub.OperationID] = early
-			note(c.ended, by)
-			return pubsub.ErrCompleted
-		case isRunning:
-			return pubsub.ErrSubscriberExists
+		case err != nil:
+			c.turns[id] = append(c.turns[id], remember...)
+			return err
 		case len(c.running) >= max:
 			return pubsub.ErrTooManyOperations
 		}
-		c.running[sub.OperationID] = begun{sub.Topic, by}
+		c.running[id] = begun{sub.Topic, sub.OperationKey, by}
 		if sub.Topic != "" {
 			s.list(sub, op, by.At)
 		}
@@ -231,11 +223,13 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 	})
 }
 
-// note adds a message, if its id is known.
-func note(messages map[string]bool, m pubsub.Sent) {
-	if m.ID != "" {
-		messages[m.ID] = true
+// runningTurns returns the turn of the operation that runs with the id, if any.
+func (c *connection) runningTurns(id string) pubsub.Turns {
+	op, runs := c.running[id]
+	if !runs {
+		return nil
 	}
+	return pubsub.Turns{{Sent: op.by, Key: op.key}}
 }
 
 // ActivateSubscription implements pubsub.Store.
@@ -249,7 +243,7 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 		if !ok || by.ID != "" && running.by.ID != by.ID || !running.by.At.Equal(by.At) || running.topic != "" && running.topic != sub.Topic {
 			return pubsub.ErrCompleted
 		}
-		c.running[sub.OperationID] = begun{sub.Topic, by}
+		c.running[sub.OperationID] = begun{sub.Topic, sub.OperationKey, by}
 		s.list(sub, op, by.At)
 		return nil
 	})
@@ -298,20 +292,14 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 	by pubsub.Sent) (ended bool, err error) {
 	err = s.do(ctx, "DeleteSubscription", func() error {
 		c, ok := s.connections[connectionID]
-		if !ok || c.completes[by.ID] {
+		if !ok || c.ended[by.ID] {
 			return nil
 		}
-		note(c.completes, by)
-		op, running := c.running[operationID]
-		known := c.early[operationID]
-		switch {
-		case running && !op.by.At.After(by.At):
-			ended = true
-			s.end(c, operationID, op)
-		case known.at.Before(by.At):
-			c.early[operationID] = early{by.At, 1}
-		case known.at.Equal(by.At):
-			c.early[operationID] = early{by.At, known.n + 1}
+		known, complete := c.turns[operationID], pubsub.Turn{Sent: by, Complete: true}
+		ends, remember := known.Complete(c.runningTurns(operationID), complete)
+		c.turns[operationID] = append(known, remember...)
+		if ended = ends; ends {
+			s.end(c, operationID, by)
 		}
 		return nil
 	})
@@ -327,19 +315,26 @@ func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID s
 			return nil
 		}
 		op, running := c.running[operationID]
-		if running && (op.by.ID == began.ID || began.ID == "") && !op.by.At.After(began.At) {
+		switch {
+		case running && (op.by.ID == began.ID || began.ID == "" && !op.by.At.After(began.At)):
 			ended = true
-			s.end(c, operationID, op)
+			s.end(c, operationID, began)
+		case began.ID != "":
+			c.ended[began.ID] = true
 		}
-		note(c.ended, began)
 		return nil
 	})
 	return ended && err == nil, err
 }
 
 // end deletes an operation and its row. The caller has the lock.
-func (s *Store) end(c *connection, operationID string, op begun) {
-	note(c.ended, op.by)
+func (s *Store) end(c *connection, operationID string, by pubsub.Sent) {
+	op := c.running[operationID]
+	for _, m := range []pubsub.Sent{op.by, by} {
+		if m.ID != "" {
+			c.ended[m.ID] = true
+		}
+	}
 	delete(c.running, operationID)
 	delete(s.rows, row{op.topic, c.ID, operationID})
 }

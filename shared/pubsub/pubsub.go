@@ -20,6 +20,7 @@ var (
 	ErrInitTimeout        = errors.New("connection was not initialised in time")
 	ErrSubscriberExists   = errors.New("operation id is in use")
 	ErrCompleted          = errors.New("operation was completed before it began")
+	ErrReused             = errors.New("operation id was used for another operation at that time")
 	ErrTooManyOperations  = errors.New("connection has too many operations")
 	ErrTooManyConnections = errors.New("holder has too many connections")
 	ErrTokenMissing       = errors.New("token is missing")

@@ -60,6 +60,9 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 		return transportws.Unauthorized()
 	case errors.Is(why, pubsub.ErrSubscriberExists):
 		return transportws.SubscriberAlreadyExists(id)
+	case errors.Is(why, pubsub.ErrReused):
+		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeUnavailable,
+			"The id was used for another operation within a millisecond; try again."))
 	case errors.Is(why, pubsub.ErrTooManyOperations):
 		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeTooMany,
 			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations)))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -102,13 +103,22 @@ func TestTheEndOfAQueryLeavesTheNextOfItsMillisecond(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	first, next, answered := true, make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
 	b.Executor = executor{during: func() {
+		if !first {
+			close(next)
+			<-answered
+			return
+		}
+		first = false
 		receive("m2", `{"id":"1","type":"complete"}`)
-		receive("m3", subscribe("1", "subscription"))
+		all.Go(func() { receive("m3", subscribe("1", "stop")) })
+		<-next
 	}}
 	receive("m1", subscribe("1", "stop"))
-	if subs := b.store.Contents().Subscriptions; len(subs) != 1 {
-		t.Errorf("%d subscriptions run", len(subs))
-	}
 	b.check(t, []string{ackFrame}, false)
+	close(answered)
+	all.Wait()
+	b.check(t, []string{ackFrame, `{"id":"1","type":"next","payload":{"data":{}}}`, `{"id":"1","type":"complete"}`}, false)
 }
