@@ -123,7 +123,7 @@ func (s *Store) taking(sub pubsub.Subscription, running runningItem, max int) (*
 		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#ttl": "ttl"},
 		ExpressionAttributeValues: attributes{
 			":running": &types.AttributeValueMemberM{Value: entry}, ":yes": boolean(true), ":max": number(int64(max)),
-			":by": text(running.identity()), ":now": number(time.Now().Unix()),
+			":by": text(running.identity() + "."), ":now": number(time.Now().Unix()),
 		},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, nil

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// prompt is how soon a complete must follow its subscribe for others of the same
-// id to be on their way that came in between.
-const prompt = time.Second
+// prompt is how soon a complete follows its subscribe when messages of the same id
+// may be on their way that the client sent between the two: it spans what comes in
+// one write.
+const prompt = 20 * time.Millisecond
 
 // Turn is a subscribe or a complete of an operation id.
 type Turn struct {

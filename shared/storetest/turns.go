@@ -5,183 +5,219 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"subwire/shared/pubsub"
 )
 
-// A client that keeps to the protocol subscribes and completes in turn with one
-// id. What it sends within one millisecond is written here as a word of s and c.
-// Nothing tells the order of such messages, so each word comes in every order: an
-// operation must run in the end exactly if the client's last message is a
-// subscribe.
+// turns are messages with one operation id, of a client that keeps to the
+// protocol: a subscribe, its complete, a subscribe, and so on. An operation must
+// run in the end exactly if the last is a subscribe.
 type turns struct {
-	word string // as the client sent it; the operation runs before if it begins with c
-	came string // the same letters, as they are handled
+	at    []int // of each message, in milliseconds after base
+	order []int // in which they are handled
 }
 
-// allTurns returns the words of up to n letters in each order.
+// allTurns returns n messages in every order, as they fall into milliseconds that
+// follow each other in every way.
 func allTurns(n int) (all []turns) {
-	for length := 1; length <= n; length++ {
-		for _, word := range []string{strings.Repeat("sc", n)[:length], strings.Repeat("cs", n)[:length]} {
-			for _, came := range orders(strings.Count(word, "s"), strings.Count(word, "c")) {
-				all = append(all, turns{word, came})
+	for _, order := range orders(n) {
+		for ends := range 1 << (n - 1) { // a bit for each message that is the last of its millisecond
+			at := make([]int, n)
+			for i := 1; i < n; i++ {
+				at[i] = at[i-1] + ends>>(i-1)&1
 			}
+			all = append(all, turns{at, order})
 		}
 	}
 	return all
 }
 
-// orders returns every word of so many s and c.
-func orders(s, c int) (words []string) {
-	if s+c == 0 {
-		return []string{""}
+// orders returns the numbers below n in every order.
+func orders(n int) [][]int {
+	if n == 0 {
+		return [][]int{nil}
 	}
-	if s > 0 {
-		for _, rest := range orders(s-1, c) {
-			words = append(words, "s"+rest)
+	var all [][]int
+	for _, order := range orders(n - 1) {
+		for place := range n {
+			all = append(all, slices.Insert(slices.Clone(order), place, n-1))
 		}
 	}
-	if c > 0 {
-		for _, rest := range orders(s, c-1) {
-			words = append(words, "c"+rest)
-		}
-	}
-	return words
+	return all
 }
 
-// player hands the messages of one operation id to a store.
+// together returns n messages of one millisecond in every order.
+func together(n int) []turns {
+	return slices.DeleteFunc(allTurns(n), func(all turns) bool { return all.at[n-1] > 0 })
+}
+
+// inTurn returns n messages in the order in which they were sent.
+func inTurn(n int) []turns {
+	return slices.DeleteFunc(allTurns(n), func(all turns) bool { return !slices.IsSorted(all.order) })
+}
+
+// player hands the messages of turns to a store.
 type player struct {
-	s       Store
-	sub     pubsub.Subscription
-	waiting []pubsub.Sent // subscribes that found the id in use
+	s        Store
+	sub      pubsub.Subscription
+	messages []pubsub.Sent
+	asks     []pubsub.Operation // what each subscribes to
+
+	waiting []int // subscribes that found the id in use
+	refused []int // subscribes of an id that another operation has used
+}
+
+// newPlayer returns one whose subscribes ask for the same, or for different things.
+func newPlayer(t *testing.T, s Store, all turns, differ bool) *player {
+	t.Helper()
+	p := &player{s: s, sub: sub(connected(t, s), "1", unique("topic"))}
+	for i, at := range all.at {
+		asks := operation
+		if differ {
+			asks = pubsub.Operation{Document: fmt.Sprint("subscription { f", i, " }")}
+		}
+		p.messages, p.asks = append(p.messages, sent(after(at))), append(p.asks, asks)
+	}
+	return p
+}
+
+// complete hands over the complete with the number.
+func (p *player) complete(ctx context.Context, i int) error {
+	_, err := p.s.DeleteSubscription(ctx, p.sub.ConnectionID, p.sub.OperationID, p.messages[i])
+	return err
+}
+
+// subscribe hands over the subscribe with the number.
+func (p *player) subscribe(ctx context.Context, i int) error {
+	one := p.sub
+	one.OperationKey = p.asks[i].Key()
+	return p.s.PutSubscription(ctx, one, p.asks[i], p.messages[i], limit)
 }
 
 // handle handles a message as a session does: a subscribe that finds the id in
 // use is tried again when something else has been handled.
-func (p *player) handle(t *testing.T, kind rune, m pubsub.Sent) {
+func (p *player) handle(t *testing.T, i int) {
 	t.Helper()
-	if kind == 'c' {
-		_, err := p.s.DeleteSubscription(t.Context(), p.sub.ConnectionID, p.sub.OperationID, m)
-		check(t, "DeleteSubscription", err, nil)
+	if i%2 == 1 {
+		check(t, "DeleteSubscription", p.complete(t.Context(), i), nil)
 	} else {
-		p.waiting = append(p.waiting, m)
+		p.waiting = append(p.waiting, i)
 	}
 	tried := p.waiting
 	p.waiting = nil
-	for _, m := range tried {
-		err := p.s.PutSubscription(t.Context(), p.sub, operation, m, limit)
-		if errors.Is(err, pubsub.ErrSubscriberExists) {
-			p.waiting = append(p.waiting, m)
-		} else if !errors.Is(err, pubsub.ErrCompleted) {
+	for _, i := range tried {
+		err := p.subscribe(t.Context(), i)
+		switch {
+		case errors.Is(err, pubsub.ErrSubscriberExists):
+			p.waiting = append(p.waiting, i)
+		case errors.Is(err, pubsub.ErrReused):
+			p.refused = append(p.refused, i)
+		case !errors.Is(err, pubsub.ErrCompleted):
 			check(t, "PutSubscription", err, nil)
 		}
 	}
 }
 
-// checkTurns plays the messages, one of them again at a later place if that is
-// not negative, as after an error that left its effect unknown. Then it sends a
-// complete and a subscribe of the next milliseconds, which must have their effect.
-func checkTurns(t *testing.T, s Store, turn turns, again, place int) {
+// check fails the test unless what runs is what the last message says: one that
+// was refused instead must have been told so. Then a complete and a subscribe of
+// later must have their effect.
+func (p *player) check(t *testing.T) {
 	t.Helper()
-	c, topic := connected(t, s), unique("topic")
-	p := &player{s: s, sub: sub(c, "1", topic)}
-	if turn.word[0] == 'c' {
-		check(t, "the operation before", subscribe(t, s, p.sub, after(-1)), nil)
+	c, last := pubsub.Connection{ID: p.sub.ConnectionID}, len(p.messages)-1
+	rows := listed(t, p.s, p.sub.Topic)
+	equal(t, "subscribes that wait", p.waiting, []int(nil))
+	switch runs := last%2 == 0; {
+	case runs && len(rows) == 1:
+		equal(t, "operation", rows[0].OperationKey, p.asks[last].Key())
+	case runs && len(p.refused) == 0 || !runs && len(rows) > 0:
+		t.Errorf("%d subscriptions are left", len(rows))
 	}
-	messages := make([]pubsub.Sent, len(turn.came))
-	for i, kind := range turn.came {
-		messages[i] = sent(base)
-		p.handle(t, kind, messages[i])
-		if i == place {
-			p.handle(t, rune(turn.came[again]), messages[again])
-		}
-	}
-	want := strings.HasSuffix(turn.word, "s")
-	equal(t, "runs", len(running(t, s, c)) == 1, want)
-	equal(t, "subscribes that wait", len(p.waiting), 0)
-	checkTogether(t, s, c, []string{topic})
+	checkTogether(t, p.s, c, []string{p.sub.Topic})
 
-	complete(t, s, p.sub, after(1), want)
-	checkNothing(t, s, c, topic)
-	check(t, "the next subscribe", subscribe(t, s, p.sub, after(2)), nil)
-	complete(t, s, p.sub, after(3), true)
-	checkNothing(t, s, c, topic)
+	complete(t, p.s, p.sub, after(10), len(rows) == 1)
+	checkNothing(t, p.s, c, p.sub.Topic)
+	check(t, "the next subscribe", subscribe(t, p.s, p.sub, after(11)), nil)
+	complete(t, p.s, p.sub, after(12), true)
+	checkNothing(t, p.s, c, p.sub.Topic)
 }
 
 var turnsTests = []test{
-	{"of one millisecond, in any order", func(t *testing.T, s Store) {
-		for _, turn := range allTurns(5) {
-			t.Run(fmt.Sprint(turn), func(t *testing.T) {
+	{"end as the last message says", func(t *testing.T, s Store) {
+		for _, all := range slices.Concat(allTurns(1), allTurns(2), allTurns(3), allTurns(4), together(5)) {
+			t.Run(fmt.Sprint(all), func(t *testing.T) {
 				t.Parallel()
-				checkTurns(t, s, turn, 0, -1)
+				p := newPlayer(t, s, all, false)
+				for _, i := range all.order {
+					p.handle(t, i)
+				}
+				equal(t, "refused", p.refused, []int(nil))
+				p.check(t)
 			})
 		}
 	}},
-	{"of one millisecond, in any order, each once more at any later time", func(t *testing.T, s Store) {
-		for _, turn := range allTurns(3) {
-			for again := range turn.came {
-				for place := again; place < len(turn.came); place++ {
-					t.Run(fmt.Sprint(turn, again, place), func(t *testing.T) {
+	{"for different operations end as the last message says, or with an error", func(t *testing.T, s Store) {
+		for _, all := range slices.Concat(allTurns(2), allTurns(3)) {
+			t.Run(fmt.Sprint(all), func(t *testing.T) {
+				t.Parallel()
+				p := newPlayer(t, s, all, true)
+				for _, i := range all.order {
+					p.handle(t, i)
+				}
+				p.check(t)
+			})
+		}
+	}},
+	{"for different operations have an error only when their order is not known", func(t *testing.T, s Store) {
+		for _, all := range inTurn(3) {
+			p := newPlayer(t, s, all, true)
+			for _, i := range all.order {
+				p.handle(t, i)
+			}
+			equal(t, fmt.Sprint(all, ": refused"), len(p.refused) == 1, all.at[0] == all.at[2])
+		}
+	}},
+	{"of which one is handled once more, at any later time, end as the last message says", func(t *testing.T, s Store) {
+		for _, all := range slices.Concat(allTurns(2), allTurns(3)) {
+			for again := range all.order {
+				for place := again; place < len(all.order); place++ {
+					t.Run(fmt.Sprint(all, again, place), func(t *testing.T) {
 						t.Parallel()
-						checkTurns(t, s, turn, again, place)
+						p := newPlayer(t, s, all, false)
+						for n, i := range all.order {
+							p.handle(t, i)
+							if n == place {
+								p.handle(t, all.order[again])
+							}
+						}
+						p.check(t)
 					})
 				}
 			}
 		}
 	}},
-	{"of one millisecond, all at once", func(t *testing.T, s Store) {
-		for _, turn := range slices.Repeat(allTurns(3), 3) {
-			playAtOnce(t, s, turn)
-		}
-	}},
-	{"of later milliseconds that come first stop what came before", func(t *testing.T, s Store) {
-		for _, last := range []string{"complete", "subscribe"} {
-			c, topic := connected(t, s), unique("topic")
-			one := sub(c, "1", topic)
-			check(t, "last subscribe", subscribe(t, s, one, after(4)), nil)
-			if last == "complete" {
-				complete(t, s, one, after(5), true)
+	{"at once end as the last message says", func(t *testing.T, s Store) {
+		for _, all := range slices.Repeat(slices.Concat(inTurn(3), inTurn(4), inTurn(5)), 3) {
+			p := newPlayer(t, s, all, false)
+			calls := make([]func(context.Context) error, len(all.order))
+			for n, i := range all.order {
+				calls[n] = func(ctx context.Context) error { return p.insist(ctx, i) }
 			}
-			complete(t, s, one, after(3), false)
-			check(t, "second subscribe", subscribe(t, s, one, after(2)), pubsub.ErrCompleted)
-			complete(t, s, one, after(1), false)
-			check(t, "first subscribe", subscribe(t, s, one, base), pubsub.ErrCompleted)
-			equal(t, "operations", len(running(t, s, c)) == 1, last == "subscribe")
-			checkTogether(t, s, c, []string{topic})
+			for _, err := range race(t.Context(), calls...) {
+				check(t, "a call", err, nil)
+			}
+			p.check(t)
 		}
 	}},
-}
-
-// playAtOnce handles the messages side by side.
-func playAtOnce(t *testing.T, s Store, turn turns) {
-	t.Helper()
-	c, topic := connected(t, s), unique("topic")
-	one := sub(c, "1", topic)
-	if turn.word[0] == 'c' {
-		check(t, "the operation before", subscribe(t, s, one, after(-1)), nil)
-	}
-	calls := make([]func(context.Context) error, len(turn.came))
-	for i, kind := range turn.came {
-		calls[i] = func(ctx context.Context) error { return insist(ctx, s, kind, one) }
-	}
-	for _, err := range race(t.Context(), calls...) {
-		check(t, "a call", err, nil)
-	}
-	equal(t, fmt.Sprint(turn, ": runs"), len(running(t, s, c)) == 1, strings.HasSuffix(turn.word, "s"))
-	checkTogether(t, s, c, []string{topic})
 }
 
 // insist does what a message asks for, and waits while its id is in use.
-func insist(ctx context.Context, s Store, kind rune, one pubsub.Subscription) error {
-	m := sent(base)
-	if kind == 'c' {
-		_, err := s.DeleteSubscription(ctx, one.ConnectionID, one.OperationID, m)
-		return err
+func (p *player) insist(ctx context.Context, i int) error {
+	if i%2 == 1 {
+		return p.complete(ctx, i)
 	}
 	for {
-		err := s.PutSubscription(ctx, one, operation, m, limit)
+		err := p.subscribe(ctx, i)
 		switch {
 		case errors.Is(err, pubsub.ErrCompleted):
 			return nil
