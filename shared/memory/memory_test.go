@@ -20,6 +20,8 @@ func TestStore(t *testing.T) {
 		}
 	})
 	storetest.Run(t, s)
+	storetest.Turns(t, s, 4)
+	storetest.Turns(t, s, 5)
 }
 
 func TestFault(t *testing.T) {
