@@ -46,8 +46,9 @@ type Store interface {
 	// with one connection and operation id exactly one succeeds until the
 	// operation is deleted. At most max operations run per connection.
 	// Errors: ErrGone; ErrNotAcknowledged; ErrSubscriberExists; ErrCompleted
-	// when the client's complete overtook this, or the operation has ended since;
-	// ErrTooManyOperations.
+	// when the client's complete overtook this (see Turns), or the operation has ended
+	// since; ErrReused when it is not known which of two operations the client sent
+	// last; ErrTooManyOperations.
 	PutSubscription(ctx context.Context, s Subscription, op Operation, by Sent, max int) error
 
 	// ActivateSubscription lists s under its topic. The operation was begun by
@@ -57,14 +58,10 @@ type Store interface {
 	ActivateSubscription(ctx context.Context, s Subscription, op Operation, by Sent) error
 
 	// DeleteSubscription does what a complete message asks for: it ends the
-	// operation if that began in the same millisecond or before, and reports
-	// whether it was running: of many calls one does, or more when answers were
-	// lost. When it was not, the message is remembered, so that PutSubscription
-	// for a subscribe that it has overtaken fails with ErrCompleted: for all from
-	// before its millisecond, and for as many from within as completes found
-	// nothing. So of one millisecond's messages, whatever their order, a subscribe
-	// is left if there is one more of them than of completes. A connection that is
-	// gone is not an error.
+	// operation, if Turns says that it does, and reports whether it did: of many calls
+	// one does, or more when answers were lost. Otherwise the message is remembered for
+	// a PutSubscription that it has overtaken. A connection that is gone is not an
+	// error.
 	DeleteSubscription(ctx context.Context, connectionID, operationID string, by Sent) (bool, error)
 
 	// EndSubscription ends the operation that the given message began, and no
