@@ -80,7 +80,7 @@ func setup(t *testing.T, subscribers ...string) (handler, *sent, *memory.Store) 
 			store.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}),
 			store.Acknowledge(t.Context(), id, pubsub.Acknowledgement{}, now),
 			store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "1", Topic: chat.Topic("lobby"),
-				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, now, 10)); err != nil {
+				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, pubsub.Sent{At: now}, 10)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -191,7 +191,7 @@ func TestWhoExpiredAMomentAgoIsToldSo(t *testing.T) {
 			store.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}),
 			store.Acknowledge(t.Context(), id, pubsub.Acknowledgement{}, now),
 			store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "1", Topic: chat.Topic("lobby"),
-				OperationKey: op.Key(), Expires: now.Add(-age)}, op, now, 10)); err != nil {
+				OperationKey: op.Key(), Expires: now.Add(-age)}, op, pubsub.Sent{At: now}, 10)); err != nil {
 			t.Fatal(err)
 		}
 	}

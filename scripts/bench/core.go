@@ -41,7 +41,7 @@ func newCore(ctx context.Context, b *senderBench, seed uint64) (*core, error) {
 	for i := range b.operations {
 		op := operation(i, benchChat)
 		s := pubsub.Subscription{ConnectionID: connection.ID, OperationID: fmt.Sprint(i), Topic: "t", OperationKey: op.Key(), Expires: connection.Expires}
-		if err := c.store.PutSubscription(ctx, s, op, now, b.operations); err != nil {
+		if err := c.store.PutSubscription(ctx, s, op, pubsub.Sent{At: now}, b.operations); err != nil {
 			return nil, err
 		}
 	}

@@ -111,7 +111,7 @@ func (p *peer) subscribe(ctx context.Context, subs []peerSubscription) error {
 			}
 			op := pubsub.Operation{Document: s.Query, Variables: s.Variables}
 			return p.store.PutSubscription(ctx, pubsub.Subscription{ConnectionID: c.ID, OperationID: s.OperationID,
-				Topic: chat.Topic(benchChat), OperationKey: op.Key(), Expires: c.Expires}, op, now, 1)
+				Topic: chat.Topic(benchChat), OperationKey: op.Key(), Expires: c.Expires}, op, pubsub.Sent{At: now}, 1)
 		})
 	}
 	return group.Wait()

@@ -114,10 +114,10 @@ func (b *subscribeBench) row(ctx context.Context, store *dynamo.Store, m *meter.
 	before, begin := total(m.Usage()), time.Now()
 	for i := range b.ops {
 		s := pubsub.Subscription{ConnectionID: c.ID, OperationID: strconv.Itoa(i), Topic: chat.Topic(benchChat), OperationKey: op.Key(), Expires: c.Expires}
-		if err := store.PutSubscription(ctx, s, op, now, 100); err != nil {
+		if err := store.PutSubscription(ctx, s, op, pubsub.Sent{At: now}, 100); err != nil {
 			return report.Row{}, err
 		}
-		if was, err := store.DeleteSubscription(ctx, c.ID, s.OperationID, time.Now()); err != nil || !was {
+		if was, err := store.DeleteSubscription(ctx, c.ID, s.OperationID, pubsub.Sent{At: time.Now()}); err != nil || !was {
 			return report.Row{}, errors.Join(fmt.Errorf("subscription %d was running: %t", i, was), err)
 		}
 	}

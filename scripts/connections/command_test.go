@@ -40,7 +40,7 @@ func setup(t *testing.T) (tool, store, *memory.Gateway, *bytes.Buffer) {
 			s.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}),
 			s.Acknowledge(t.Context(), id, pubsub.Acknowledgement{Viewer: pubsub.Viewer{ID: viewer}}, now),
 			s.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "s1", Topic: "newMessage/lobby",
-				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, now, 9)); err != nil {
+				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, pubsub.Sent{At: now}, 9)); err != nil {
 			t.Fatal(err)
 		}
 	}

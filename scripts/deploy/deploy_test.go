@@ -183,7 +183,7 @@ func (c *cloud) vanished(t *testing.T, chatID string) {
 		err = c.store().Acknowledge(within(t), id, pubsub.Acknowledgement{}, now)
 	}
 	if err == nil {
-		err = c.store().PutSubscription(within(t), subscription, op, now, 100)
+		err = c.store().PutSubscription(within(t), subscription, op, pubsub.Sent{At: now}, 100)
 	}
 	if err != nil {
 		t.Fatal(err)

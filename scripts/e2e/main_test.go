@@ -98,7 +98,7 @@ func stopClouds() {
 // connection that gives itself a name: {"type":"connection_init","payload":{"name":"x"}}.
 // Posts to single connections fail as failPosts says.
 var (
-	faults = apigwemu.Faults{Post: onPost, Message: func(ctx context.Context, connectionID, body string) {
+	faults = apigwemu.Faults{Post: onPost, Time: timeOfTurns, Message: func(ctx context.Context, connectionID, body string) {
 		var m struct {
 			ID      string
 			Payload struct{ Name string }

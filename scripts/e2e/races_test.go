@@ -150,7 +150,8 @@ func TestOneOfTwentyWithOneIDWins(t *testing.T) {
 	for range cap(results) {
 		wg.Go(func() {
 			sub := pubsub.Subscription{ConnectionID: id, OperationID: "store", OperationKey: "k", Expires: c.Expires}
-			results <- store.PutSubscription(t.Context(), sub, pubsub.Operation{Document: "{ a }"}, c.ConnectedAt, 100)
+			by := pubsub.Sent{At: c.ConnectedAt}
+			results <- store.PutSubscription(t.Context(), sub, pubsub.Operation{Document: "{ a }"}, by, 100)
 		})
 	}
 	wg.Wait()

@@ -77,7 +77,7 @@ func (r *rig) subscribe(t *testing.T, id, chatID string) {
 	t.Helper()
 	op := pubsub.Operation{Document: "subscription { newMessage }"}
 	s := pubsub.Subscription{ConnectionID: id, OperationID: "1", Topic: chat.Topic(chatID), OperationKey: op.Key(), Expires: time.Now().Add(time.Hour)}
-	if err := r.store.PutSubscription(t.Context(), s, op, time.Now(), 10); err != nil {
+	if err := r.store.PutSubscription(t.Context(), s, op, pubsub.Sent{At: time.Now()}, 10); err != nil {
 		t.Fatal(err)
 	}
 }

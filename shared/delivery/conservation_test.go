@@ -187,7 +187,7 @@ func (s *storm) plan(t *testing.T, store *memory.Store) fanout.Batch {
 			store.Acknowledge(t.Context(), id, pubsub.Acknowledgement{}, now))
 		for j := range 1 + s.below(2) {
 			err = errors.Join(err, store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: fmt.Sprint("s", j), Topic: "t",
-				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, now, 10))
+				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, pubsub.Sent{At: now}, 10))
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -28,7 +28,7 @@ type Store interface {
 
 // Endings is how what has ended is deleted, as of pubsub.Store.
 type Endings interface {
-	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
+	EndSubscription(ctx context.Context, connectionID, operationID string, began pubsub.Sent) (bool, error)
 	DeleteConnection(ctx context.Context, id string) error
 	Unlist(ctx context.Context, s pubsub.Subscription) error
 }

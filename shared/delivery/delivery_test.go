@@ -93,7 +93,7 @@ func setup(t *testing.T, n int, document func(i int) string) *bench {
 			b.store.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}),
 			b.store.Acknowledge(t.Context(), id, pubsub.Acknowledgement{}, now),
 			b.store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "s", Topic: "t",
-				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, now, 10))
+				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, pubsub.Sent{At: now}, 10))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -464,7 +464,7 @@ type operations struct{ op pubsub.Operation }
 
 func (o operations) Operation(context.Context, string) (pubsub.Operation, error) { return o.op, nil }
 
-func (operations) DeleteSubscription(context.Context, string, string, time.Time) (bool, error) {
+func (operations) EndSubscription(context.Context, string, string, pubsub.Sent) (bool, error) {
 	return false, nil
 }
 

@@ -224,9 +224,9 @@ func TestAnOperationThatBeganMeanwhileStays(t *testing.T) {
 	batch.Tasks[0].Targets[0].At = began.UnixMilli()
 	b.gateway.Fault = func(string, []byte) (bool, error) {
 		op, later := pubsub.Operation{Document: "refused"}, began.Add(2*time.Millisecond)
-		_, err := b.store.DeleteSubscription(t.Context(), "c0", "s", began.Add(time.Millisecond))
+		_, err := b.store.DeleteSubscription(t.Context(), "c0", "s", pubsub.Sent{At: began.Add(time.Millisecond)})
 		return true, errors.Join(err, b.store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: "c0", OperationID: "s", Topic: "t",
-			OperationKey: op.Key(), Expires: time.Now().Add(time.Hour)}, op, later, 10))
+			OperationKey: op.Key(), Expires: time.Now().Add(time.Hour)}, op, pubsub.Sent{At: later}, 10))
 	}
 	if report := b.deliverWithTimes(t, batch); report.Delivered != 1 || len(b.store.Contents().Subscriptions) != 1 {
 		t.Errorf("got %+v, left %+v", report, b.store.Contents().Subscriptions)
@@ -267,7 +267,7 @@ func TestAPanicIsTheFaultOfItsTargetsAlone(t *testing.T) {
 			op, now := pubsub.Operation{Document: "well"}, time.Now()
 			id := "eve1" // has another operation, too, that is well
 			if err := b.store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "well", Topic: "t", OperationKey: op.Key(),
-				Expires: now.Add(time.Hour)}, op, now, 10); err != nil {
+				Expires: now.Add(time.Hour)}, op, pubsub.Sent{At: now}, 10); err != nil {
 				t.Fatal(err)
 			}
 			batch := b.batch(t)

@@ -209,7 +209,8 @@ const deleteTime = time.Second
 func (d *round) endSubscription(t fanout.Target) {
 	ctx, cancel := context.WithTimeout(d.window.posting, deleteTime)
 	defer cancel()
-	if _, err := d.sender.Store.DeleteSubscription(ctx, t.ConnectionID, t.OperationID, begunAt(t)); err != nil {
+	began := pubsub.Sent{At: begunAt(t)}
+	if _, err := d.sender.Store.EndSubscription(ctx, t.ConnectionID, t.OperationID, began); err != nil {
 		d.sender.Log.Warn("subscription not deleted", "connection", t.ConnectionID, "error", err)
 	}
 }

@@ -42,11 +42,11 @@ func (s throttled) Connection(ctx context.Context, id string) (pubsub.Connection
 	return s.Store.Connection(ctx, id)
 }
 
-func (s throttled) DeleteSubscription(ctx context.Context, connectionID, id string, at time.Time) (bool, error) {
+func (s throttled) EndSubscription(ctx context.Context, connectionID, id string, began pubsub.Sent) (bool, error) {
 	if err := s.wait(ctx, "DeleteSubscription", connectionID); err != nil {
 		return false, err
 	}
-	return s.Store.DeleteSubscription(ctx, connectionID, id, at)
+	return s.Store.EndSubscription(ctx, connectionID, id, began)
 }
 
 // A read or a write that the store refuses for minutes is of one target or

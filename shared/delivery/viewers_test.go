@@ -65,7 +65,7 @@ func crowd(t *testing.T, document string, e personal, viewers ...string) *bench 
 			b.store.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}),
 			b.store.Acknowledge(t.Context(), id, pubsub.Acknowledgement{Viewer: v}, now),
 			b.store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "s", Topic: "t",
-				OperationKey: op.Key(), Viewer: v, Expires: now.Add(time.Hour)}, op, now, 10))
+				OperationKey: op.Key(), Viewer: v, Expires: now.Add(time.Hour)}, op, pubsub.Sent{At: now}, 10))
 		if err != nil {
 			t.Fatal(err)
 		}

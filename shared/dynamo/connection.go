@@ -39,19 +39,33 @@ type connectionItem struct {
 	Closing        bool   `dynamodbav:"closing,omitempty"`        // its deletion has begun: it is gone
 
 	Operations map[string]runningItem `dynamodbav:"operations"` // by operation id
-	Completed  map[string]int64       `dynamodbav:"completed"`  // operation id -> time of a complete that found nothing
+
+	// What is remembered of an operation id: see complete.go. Connections of an older
+	// release have no Turns.
+	Completed map[string]int64      `dynamodbav:"completed"`
+	Turns     map[string][]turnItem `dynamodbav:"turns"`
 }
 
 // runningItem is one running operation of a connection.
 type runningItem struct {
 	Topic string `dynamodbav:"topic,omitempty"`
-	At    int64  `dynamodbav:"at"`           // when the client began it
-	By    string `dynamodbav:"by,omitempty"` // token of the call that put it; operations of older releases have none
+	At    int64  `dynamodbav:"at"`            // when the client began it
+	By    string `dynamodbav:"by,omitempty"`  // id of the message that began it; operations of older releases have none
+	Key   string `dynamodbav:"key,omitempty"` // what tells its operation key from others; likewise
+}
+
+// turn is the operation's subscribe.
+func (r runningItem) turn() pubsub.Turn {
+	return pubsub.Turn{Sent: pubsub.Sent{At: time.UnixMilli(r.At), ID: r.By}, Key: r.Key}
 }
 
 // identity tells the operation from all others that had its id on the
 // connection, also from one that began in the same millisecond.
 func (r runningItem) identity() string { return cmp.Or(r.By, fmt.Sprint("at ", r.At)) }
+
+// tokenOf is what is stored of a message to know it again, or a text that no
+// other has when its id is not known.
+func tokenOf(m pubsub.Sent) string { return cmp.Or(m.ID, newToken()) }
 
 // newToken returns a text that no other call on the same item has. It is short,
 // as it is stored for each operation.
@@ -74,7 +88,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 		ID: c.ID, ConnectedAt: c.ConnectedAt.UnixMilli(), InitDeadline: c.InitDeadline.UnixMilli(),
 		TTL: c.Expires.Unix(), Acknowledged: c.Acknowledged, Init: string(c.Init),
 		Viewer: c.Viewer.ID, Claims: c.Viewer.Claims, Holder: c.Holder,
-		Operations: map[string]runningItem{}, Completed: map[string]int64{},
+		Operations: map[string]runningItem{}, Completed: map[string]int64{}, Turns: map[string][]turnItem{},
 	})
 	if err != nil {
 		return fmt.Errorf("encode connection: %w", err)
@@ -157,7 +171,7 @@ func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 		c.Init = json.RawMessage(item.Init)
 	}
 	for id, running := range item.Operations {
-		c.Operations[id] = pubsub.Running{Topic: running.Topic, At: time.UnixMilli(running.At)}
+		c.Operations[id] = pubsub.Running{Topic: running.Topic, At: time.UnixMilli(running.At), By: running.By}
 	}
 	return c, nil
 }

@@ -29,15 +29,15 @@ type meeting struct {
 }
 
 func (m meeting) put(ctx context.Context, s *Store) error {
-	return s.PutSubscription(ctx, m.sub, pubsub.Operation{}, m.at, 9)
+	return s.PutSubscription(ctx, m.sub, pubsub.Operation{}, pubsub.Sent{At: m.at}, 9)
 }
 
 func (m meeting) activate(ctx context.Context, s *Store) error {
-	return s.ActivateSubscription(ctx, m.sub, pubsub.Operation{}, m.at)
+	return s.ActivateSubscription(ctx, m.sub, pubsub.Operation{}, pubsub.Sent{At: m.at})
 }
 
 func (m meeting) complete(ctx context.Context, s *Store) error {
-	_, err := s.DeleteSubscription(ctx, m.id, "1", m.at)
+	_, err := s.DeleteSubscription(ctx, m.id, "1", pubsub.Sent{At: m.at})
 	return err
 }
 
@@ -49,7 +49,6 @@ func (m meeting) again(topic string, after time.Duration) func(context.Context, 
 		if err := m.complete(ctx, s); err != nil {
 			return err
 		}
-		m.sub.OperationKey = "again"
 		if err := m.put(ctx, s); err != nil && !errors.Is(err, pubsub.ErrCompleted) {
 			return err // a complete that was first has overtaken it
 		}
@@ -291,7 +290,7 @@ func TestARowThatComesDuringACompleteGoes(t *testing.T) {
 				}
 				return noFault, ""
 			})
-			if was, err := crossed.DeleteSubscription(t.Context(), m.id, "1", m.at); err != nil || !was {
+			if was, err := crossed.DeleteSubscription(t.Context(), m.id, "1", pubsub.Sent{At: m.at}); err != nil || !was {
 				t.Errorf("complete: %t, %v", was, err)
 			}
 			if err := m.together(t); err != nil {

@@ -30,8 +30,8 @@ import (
 // call that ends the operation deletes the row after that. (It does so before as
 // well, so that it leaves no row if it dies; once no call can be beginning the
 // operation any more, before is enough.)
-// Row and entry have the token of the call that put the entry, so no call takes
-// the row of a later operation with the same id for its own.
+// Row and entry have the id of the message that began the operation, so no call
+// takes the row of a later operation with the same id for its own.
 //
 // A call that dies between two writes leaves an entry without a row, which keeps
 // the id taken and silent until its complete or the end of the connection, like
@@ -39,15 +39,20 @@ import (
 // leaves a row without an entry, until a 410 or the TTL deletes that; a client
 // ignores its events as those of an ended operation.
 
+// keyBytes is how much of an operation key is kept to tell it from others.
+const keyBytes = 8
+
 // PutSubscription implements pubsub.Store. The operation is written first;
 // without a subscription it is garbage that expires.
-func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error {
+func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent, max int) error {
 	if sub.Topic != "" {
 		if err := s.putOperation(ctx, sub, op); err != nil {
 			return err
 		}
 	}
-	running := runningItem{Topic: sub.Topic, At: at.UnixMilli(), By: newToken()}
+	running := runningItem{Topic: sub.Topic, At: by.At.UnixMilli(), By: tokenOf(by),
+		Key: sub.OperationKey[:min(keyBytes, len(sub.OperationKey))]}
 	if err := s.begin(ctx, sub, running, max); err != nil {
 		return err
 	}
@@ -57,65 +62,122 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 	return s.list(ctx, sub, running)
 }
 
-// begin takes the operation id. Ids come from the client: they are names of
-// attributes, never text of an expression. An attempt whose answer was lost is
-// known by the token, also after a complete that followed it at once.
+// begin takes the operation id. If messages are remembered that may have
+// overtaken its own, it looks at them, and takes the id on the condition that
+// there are no others. An attempt whose answer was lost is known by the message,
+// also after a complete that followed it at once.
 func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runningItem, max int) error {
+	in, err := s.taking(sub, running, max)
+	if err != nil {
+		return err
+	}
+	*in.ConditionExpression += " AND (attribute_not_exists(completed.#id) OR completed.#id < :at)"
+	in.ExpressionAttributeValues[":at"] = number(running.At)
+	for {
+		_, err := call(ctx, s.client.UpdateItem, in)
+		if err == nil {
+			return nil
+		}
+		var item connectionItem
+		var remember pubsub.Turns
+		err = explain("put subscription", err, func(old connectionItem) (why error) {
+			item = old
+			remember, why = item.whyNotBegun(sub.OperationID, running, max)
+			return why
+		})
+		switch {
+		case errors.Is(err, errInTurn):
+			if in, err = s.taking(sub, running, max); err == nil {
+				err = item.unchanged(in, sub.OperationID)
+			}
+			if err != nil {
+				return err
+			}
+		case len(remember) > 0:
+			done, left := s.remember(ctx, sub.ConnectionID, sub.OperationID, item, remember)
+			if left != nil {
+				return fmt.Errorf("put subscription: %w", left)
+			}
+			if done {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// taking is the update that takes the operation id, if it is free. Ids come from
+// the client: they are names of attributes, never text of an expression.
+func (s *Store) taking(sub pubsub.Subscription, running runningItem, max int) (*dynamodb.UpdateItemInput, error) {
 	entry, err := attributevalue.MarshalMap(running)
 	if err != nil {
-		return fmt.Errorf("encode operation: %w", err)
+		return nil, fmt.Errorf("encode operation: %w", err)
 	}
-	_, err = call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+	return &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
-		UpdateExpression: aws.String("SET operations.#id = :running REMOVE completed.#id"),
+		UpdateExpression: aws.String("SET operations.#id = :running"),
 		ConditionExpression: aws.String(alive + " AND acknowledged = :yes" +
 			" AND attribute_not_exists(operations.#id) AND size(operations) < :max" +
-			" AND (attribute_not_exists(completed.#id) OR completed.#id < :at)" +
 			" AND (attribute_not_exists(ended) OR NOT begins_with(ended, :by))"),
 		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#ttl": "ttl"},
 		ExpressionAttributeValues: attributes{
 			":running": &types.AttributeValueMemberM{Value: entry}, ":yes": boolean(true), ":max": number(int64(max)),
-			":at": number(running.At), ":by": text(running.identity()), ":now": number(time.Now().Unix()),
+			":by": text(running.identity() + "."), ":now": number(time.Now().Unix()),
 		},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
-	if err == nil {
-		return nil
+	}, nil
+}
+
+// errInTurn is that an operation may begin after what is remembered of its id.
+var errInTurn = errors.New("operation may begin")
+
+// whyNotBegun explains why the connection did not let an operation begin, with
+// nil when it has begun, and says what is to be remembered then.
+func (i connectionItem) whyNotBegun(id string, running runningItem, max int) (remember pubsub.Turns, why error) {
+	other, isRunning := i.Operations[id]
+	switch {
+	case !i.Acknowledged:
+		return nil, pubsub.ErrNotAcknowledged
+	case isRunning && other.By == running.By:
+		return nil, nil
+	case i.hasEnded(running):
+		return nil, pubsub.ErrCompleted
 	}
-	return explain("put subscription", err, func(item connectionItem) error {
-		other, isRunning := item.Operations[sub.OperationID]
-		switch {
-		case !item.Acknowledged:
-			return pubsub.ErrNotAcknowledged
-		case isRunning && other.By == running.By:
-			return nil
-		case isRunning:
-			return pubsub.ErrSubscriberExists
-		case item.completed(sub.OperationID, running.At), item.hasEnded(running):
-			return pubsub.ErrCompleted
-		default:
-			return pubsub.ErrTooManyOperations
-		}
-	})
+	remember, why = i.known(id).Begin(i.running(id), running.turn())
+	switch {
+	case why != nil:
+		return remember, why
+	case len(i.Operations) >= max:
+		return nil, pubsub.ErrTooManyOperations
+	}
+	return nil, errInTurn
 }
 
 // ActivateSubscription implements pubsub.Store. An operation that has another
 // topic is another one.
-func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time) error {
+func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent) error {
 	if err := s.putOperation(ctx, sub, op); err != nil {
 		return err
 	}
-	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
 		UpdateExpression: aws.String("SET operations.#id.#topic = :topic"),
 		ConditionExpression: aws.String(alive + " AND operations.#id.#at = :at" +
 			" AND (attribute_not_exists(operations.#id.#topic) OR operations.#id.#topic = :topic)"),
 		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#topic": "topic", "#at": "at", "#ttl": "ttl"},
-		ExpressionAttributeValues: attributes{":topic": text(sub.Topic), ":at": number(at.UnixMilli()),
+		ExpressionAttributeValues: attributes{":topic": text(sub.Topic), ":at": number(by.At.UnixMilli()),
 			":now": number(time.Now().Unix())},
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
+	}
+	if by.ID != "" {
+		*in.ConditionExpression += " AND operations.#id.#by = :by"
+		in.ExpressionAttributeNames["#by"] = "by"
+		in.ExpressionAttributeValues[":by"] = text(by.ID)
+	}
+	out, err := call(ctx, s.client.UpdateItem, in)
 	if err != nil {
 		return explain("activate subscription", err, func(connectionItem) error { return pubsub.ErrCompleted })
 	}
@@ -175,7 +237,7 @@ func (s *Store) look(ctx context.Context, sub pubsub.Subscription, running runni
 func (s *Store) operationState(ctx context.Context, connectionID, operationID string) (connectionItem, error) {
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID), ConsistentRead: aws.Bool(true),
-		ProjectionExpression:     aws.String("id, closing, #ttl, operations.#id, completed"),
+		ProjectionExpression:     aws.String("id, closing, #ttl, operations.#id, completed, turns, ended"),
 		ExpressionAttributeNames: map[string]string{"#id": operationID, "#ttl": "ttl"},
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"subwire/shared/pubsub"
 )
@@ -22,7 +23,7 @@ func subscribed(t *testing.T, s *Store, at time.Time) pubsub.Subscription {
 		Expires: time.Now().Add(time.Hour)}
 	err := errors.Join(
 		s.PutConnection(t.Context(), pubsub.Connection{ID: "c", Acknowledged: true, Expires: sub.Expires}),
-		s.PutSubscription(t.Context(), sub, pubsub.Operation{}, at, 1),
+		s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: at}, 1),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -45,8 +46,10 @@ func TestEndLeavesANewerOperationWithTheSameID(t *testing.T) {
 	t.Parallel()
 	s, at := localStore(t), time.Now()
 	subscribed(t, s, at)
-	before := runningItem{Topic: "t", At: at.UnixMilli() - 1} // what was read, and has ended since
-	if done, err := s.end(t.Context(), "c", "1", before, at); done || err != nil {
+	before := connectionItem{Operations: map[string]runningItem{
+		"1": {Topic: "t", At: at.UnixMilli() - 1}, // what was read, and has ended since
+	}}
+	if done, err := s.end(t.Context(), "c", "1", before, pubsub.Sent{At: at}, nil); done || err != nil {
 		t.Errorf("end reports %t, %v", done, err)
 	}
 	c, err := s.Connection(t.Context(), "c")
@@ -62,7 +65,7 @@ func TestCompletesAreForgottenInTime(t *testing.T) {
 	old := now.Add(-overtakeTime - time.Second)
 	complete := func(n int, name string, at time.Time) {
 		for i := range n {
-			if _, err := s.DeleteSubscription(t.Context(), "c", fmt.Sprint(name, i), at); err != nil {
+			if _, err := s.DeleteSubscription(t.Context(), "c", fmt.Sprint(name, i), pubsub.Sent{At: at}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -107,7 +110,7 @@ func TestDeleteConnectionEndsHalfDoneWork(t *testing.T) {
 		t.Errorf("half deleted connection: got error %v, want ErrGone", err)
 	}
 	sub.OperationID = "2"
-	if err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, time.Now(), 9); !errors.Is(err, pubsub.ErrGone) {
+	if err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: time.Now()}, 9); !errors.Is(err, pubsub.ErrGone) {
 		t.Errorf("subscribe to half deleted connection: got error %v, want ErrGone", err)
 	}
 	if err := s.DeleteConnection(t.Context(), "c"); err != nil {
@@ -115,5 +118,39 @@ func TestDeleteConnectionEndsHalfDoneWork(t *testing.T) {
 	}
 	if n := countRows(t, s, "t"); n != 0 {
 		t.Errorf("%d rows are left", n)
+	}
+}
+
+// A connection that the release before this one has put remembers the time of a
+// complete alone. It stops one subscribe of its millisecond, as one of today does.
+func TestAConnectionOfTheReleaseBefore(t *testing.T) {
+	t.Parallel()
+	s, at := localStore(t), time.UnixMilli(1_790_000_000_123)
+	sub := subscribed(t, s, at.Add(-time.Hour))
+	complete := func(at time.Time) {
+		if _, err := s.DeleteSubscription(t.Context(), "c", "1", pubsub.Sent{At: at}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	complete(at.Add(-time.Minute))
+	_, err := s.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: &s.tables.Connections,
+		Key: connectionKey("c"), UpdateExpression: aws.String("REMOVE turns SET completed = :completed"),
+		ExpressionAttributeValues: attributes{":completed": &types.AttributeValueMemberM{
+			Value: attributes{"1": number(at.UnixMilli())}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []error{pubsub.ErrCompleted, nil, pubsub.ErrSubscriberExists} {
+		err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: at}, 9)
+		if !errors.Is(err, want) {
+			t.Errorf("subscribe of the same millisecond: got error %v, want %v", err, want)
+		}
+	}
+	if n := countRows(t, s, "t"); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+	complete(at)
+	if n := countRows(t, s, "t"); n != 0 {
+		t.Errorf("%d rows after the complete", n)
 	}
 }

@@ -43,10 +43,14 @@ func everyCall(t *testing.T, s *Store, each func(name string, call func(context.
 	each("Acknowledge", func(ctx context.Context) error {
 		return s.Acknowledge(ctx, "c", pubsub.Acknowledgement{Holder: "h"}, at)
 	})
-	each("PutSubscription", func(ctx context.Context) error { return s.PutSubscription(ctx, sub, pubsub.Operation{}, at, 2) })
-	each("PutSubscription", func(ctx context.Context) error { return s.PutSubscription(ctx, resumed, pubsub.Operation{}, at, 2) })
+	each("PutSubscription", func(ctx context.Context) error {
+		return s.PutSubscription(ctx, sub, pubsub.Operation{}, pubsub.Sent{At: at}, 2)
+	})
+	each("PutSubscription", func(ctx context.Context) error {
+		return s.PutSubscription(ctx, resumed, pubsub.Operation{}, pubsub.Sent{At: at}, 2)
+	})
 	each("ActivateSubscription", func(ctx context.Context) error {
-		return s.ActivateSubscription(ctx, listedLater, pubsub.Operation{}, at)
+		return s.ActivateSubscription(ctx, listedLater, pubsub.Operation{}, pubsub.Sent{At: at})
 	})
 	each("CountReplayed", func(ctx context.Context) error { return s.CountReplayed(ctx, "c", 6, 10, at) })
 	each("CountReplayed", func(ctx context.Context) error { return s.CountReplayed(ctx, "c", 4, 10, at) })
@@ -62,11 +66,11 @@ func everyCall(t *testing.T, s *Store, each func(name string, call func(context.
 		return unless(n == 2, "rows are missing")
 	})
 	each("DeleteSubscription", func(ctx context.Context) error {
-		was, err := s.DeleteSubscription(ctx, "c", "1", at)
+		was, err := s.DeleteSubscription(ctx, "c", "1", pubsub.Sent{At: at})
 		return errors.Join(err, unless(was, "it was not running"))
 	})
 	each("DeleteSubscription", func(ctx context.Context) error { // finds nothing
-		_, err := s.DeleteSubscription(ctx, "c", "3", at)
+		_, err := s.DeleteSubscription(ctx, "c", "3", pubsub.Sent{At: at})
 		return err
 	})
 	sub.At = at

@@ -120,7 +120,7 @@ func TestPutSubscriptionWritesOneItemAfterAnother(t *testing.T) {
 			}
 			s, got := scripted(t, answers...)
 			sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k"}
-			err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, time.UnixMilli(1), 1)
+			err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: time.UnixMilli(1)}, 1)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("got error %v, want %v", err, tt.want)
 			}
@@ -135,7 +135,7 @@ func TestPutSubscriptionReportsUnknownEffect(t *testing.T) {
 	t.Parallel()
 	s, _ := scripted(t, answer{200, ok}, answer{400, denied})
 	sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k"}
-	err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, time.UnixMilli(1), 1)
+	err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: time.UnixMilli(1)}, 1)
 	for _, sentinel := range []error{nil, pubsub.ErrGone, pubsub.ErrTooManyOperations} {
 		if errors.Is(err, sentinel) {
 			t.Errorf("got error %v, want none of the contract's", err)

@@ -51,7 +51,8 @@ type Store struct {
 type connection struct {
 	pubsub.Connection // but for Operations, which is made of running
 	running           map[string]begun
-	completed         map[string]time.Time // by operation id: the latest complete that found nothing
+	turns             map[string]pubsub.Turns // that are remembered, by operation id
+	ended             map[string]bool         // ids of the messages that began or ended an operation which has ended
 	replayMinute      time.Time
 	replayed          int // events, in that minute
 }
@@ -59,7 +60,8 @@ type connection struct {
 // begun is a running operation.
 type begun struct {
 	topic string
-	at    time.Time
+	key   string
+	by    pubsub.Sent
 }
 
 // row is the key of a subscription under its topic.
@@ -110,7 +112,8 @@ func (s *Store) live(id string) (*connection, error) {
 func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	return s.do(ctx, "PutConnection", func() error {
 		if _, ok := s.connections[c.ID]; !ok {
-			s.connections[c.ID] = &connection{Connection: c, running: map[string]begun{}, completed: map[string]time.Time{}}
+			s.connections[c.ID] = &connection{Connection: c, running: map[string]begun{},
+				turns: map[string]pubsub.Turns{}, ended: map[string]bool{}}
 		}
 		return nil
 	})
@@ -137,7 +140,7 @@ func (c *connection) export() pubsub.Connection {
 	out.Init = slices.Clone(c.Init)
 	out.Operations = make(map[string]pubsub.Running, len(c.running))
 	for id, op := range c.running {
-		out.Operations[id] = pubsub.Running{Topic: op.topic, At: op.at}
+		out.Operations[id] = pubsub.Running{Topic: op.topic, At: op.by.At, By: op.by.ID}
 	}
 	return out
 }
@@ -189,46 +192,59 @@ func (s *Store) Release(ctx context.Context, c pubsub.Connection) error {
 }
 
 // PutSubscription implements pubsub.Store.
-func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error {
+func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent, max int) error {
 	return s.do(ctx, "PutSubscription", func() error {
 		c, err := s.live(sub.ConnectionID)
 		if err != nil {
 			return err
 		}
-		_, running := c.running[sub.OperationID]
-		completedAt, completed := c.completed[sub.OperationID]
+		id, subscribe := sub.OperationID, pubsub.Turn{Sent: by, Key: sub.OperationKey}
+		running, isRunning := c.running[id]
+		repeated := isRunning && by.ID != "" && running.by.ID == by.ID
+		remember, err := c.turns[id].Begin(c.runningTurns(id), subscribe)
 		switch {
 		case !c.Acknowledged:
 			return pubsub.ErrNotAcknowledged
-		case running:
-			return pubsub.ErrSubscriberExists
-		case completed && !completedAt.Before(at):
+		case repeated:
+		case c.ended[by.ID]:
 			return pubsub.ErrCompleted
+		case err != nil:
+			c.turns[id] = append(c.turns[id], remember...)
+			return err
 		case len(c.running) >= max:
 			return pubsub.ErrTooManyOperations
 		}
-		delete(c.completed, sub.OperationID)
-		c.running[sub.OperationID] = begun{sub.Topic, at}
+		c.running[id] = begun{sub.Topic, sub.OperationKey, by}
 		if sub.Topic != "" {
-			s.list(sub, op, at)
+			s.list(sub, op, by.At)
 		}
 		return nil
 	})
 }
 
+// runningTurns returns the turn of the operation that runs with the id, if any.
+func (c *connection) runningTurns(id string) pubsub.Turns {
+	op, runs := c.running[id]
+	if !runs {
+		return nil
+	}
+	return pubsub.Turns{{Sent: op.by, Key: op.key}}
+}
+
 // ActivateSubscription implements pubsub.Store.
-func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time) error {
+func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, by pubsub.Sent) error {
 	return s.do(ctx, "ActivateSubscription", func() error {
 		c, err := s.live(sub.ConnectionID)
 		if err != nil {
 			return err
 		}
 		running, ok := c.running[sub.OperationID]
-		if !ok || !running.at.Equal(at) || running.topic != "" && running.topic != sub.Topic {
+		if !ok || by.ID != "" && running.by.ID != by.ID || !running.by.At.Equal(by.At) || running.topic != "" && running.topic != sub.Topic {
 			return pubsub.ErrCompleted
 		}
-		c.running[sub.OperationID] = begun{sub.Topic, at}
-		s.list(sub, op, at)
+		c.running[sub.OperationID] = begun{sub.Topic, sub.OperationKey, by}
+		s.list(sub, op, by.At)
 		return nil
 	})
 }
@@ -272,25 +288,55 @@ func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max i
 
 // DeleteSubscription implements pubsub.Store. Expired connections are not
 // told apart: what they own must go as well.
-func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (ended bool, err error) {
+func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string,
+	by pubsub.Sent) (ended bool, err error) {
 	err = s.do(ctx, "DeleteSubscription", func() error {
+		c, ok := s.connections[connectionID]
+		if !ok || c.ended[by.ID] {
+			return nil
+		}
+		known, complete := c.turns[operationID], pubsub.Turn{Sent: by, Complete: true}
+		ends, remember := known.Complete(c.runningTurns(operationID), complete)
+		c.turns[operationID] = append(known, remember...)
+		if ended = ends; ends {
+			s.end(c, operationID, by)
+		}
+		return nil
+	})
+	return ended && err == nil, err
+}
+
+// EndSubscription implements pubsub.Store.
+func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID string,
+	began pubsub.Sent) (ended bool, err error) {
+	err = s.do(ctx, "EndSubscription", func() error {
 		c, ok := s.connections[connectionID]
 		if !ok {
 			return nil
 		}
 		op, running := c.running[operationID]
 		switch {
-		case running && op.at.After(at):
-		case running:
+		case running && (op.by.ID == began.ID || began.ID == "" && !op.by.At.After(began.At)):
 			ended = true
-			delete(c.running, operationID)
-			delete(s.rows, row{op.topic, connectionID, operationID})
-		case c.completed[operationID].Before(at):
-			c.completed[operationID] = at
+			s.end(c, operationID, began)
+		case began.ID != "":
+			c.ended[began.ID] = true
 		}
 		return nil
 	})
 	return ended && err == nil, err
+}
+
+// end deletes an operation and its row. The caller has the lock.
+func (s *Store) end(c *connection, operationID string, by pubsub.Sent) {
+	op := c.running[operationID]
+	for _, m := range []pubsub.Sent{op.by, by} {
+		if m.ID != "" {
+			c.ended[m.ID] = true
+		}
+	}
+	delete(c.running, operationID)
+	delete(s.rows, row{op.topic, c.ID, operationID})
 }
 
 // DeleteConnection implements pubsub.Store.

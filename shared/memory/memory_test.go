@@ -20,6 +20,8 @@ func TestStore(t *testing.T) {
 		}
 	})
 	storetest.Run(t, s)
+	storetest.Turns(t, s, 4)
+	storetest.Turns(t, s, 5)
 }
 
 func TestFault(t *testing.T) {
@@ -106,7 +108,7 @@ func subscribed(t *testing.T) *memory.Store {
 		s.PutConnection(t.Context(), c),
 		s.Acknowledge(t.Context(), "c", pubsub.Acknowledgement{}, now),
 		s.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "topic",
-			OperationKey: op.Key(), Expires: c.Expires}, op, now, 1),
+			OperationKey: op.Key(), Expires: c.Expires}, op, pubsub.Sent{At: now}, 1),
 	)
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ var (
 	ErrInitTimeout        = errors.New("connection was not initialised in time")
 	ErrSubscriberExists   = errors.New("operation id is in use")
 	ErrCompleted          = errors.New("operation was completed before it began")
+	ErrReused             = errors.New("operation id was used for another operation at that time")
 	ErrTooManyOperations  = errors.New("connection has too many operations")
 	ErrTooManyConnections = errors.New("holder has too many connections")
 	ErrTokenMissing       = errors.New("token is missing")
@@ -46,10 +47,20 @@ type Connection struct {
 	Operations   map[string]Running // by operation id
 }
 
+// Sent tells a client's message from all others of its connection, and from most
+// others when it was sent: API Gateway gives each the millisecond in which it
+// came and a unique id, and promises no order of the ids ("WebSocket API mapping
+// template reference for API Gateway").
+type Sent struct {
+	At time.Time
+	ID string // "" when it is not known: then the message is unlike any other
+}
+
 // Running is an operation that runs on a connection.
 type Running struct {
 	Topic string    // "" for a query or mutation, and for a subscription that is still caught up
-	At    time.Time // when the client began it: it tells two operations with one id apart
+	At    time.Time // when the client began it
+	By    string    // id of the message that began it: it tells two operations with one id apart
 }
 
 // Acknowledgement is what an accepted connection_init makes of a connection:

@@ -38,29 +38,38 @@ type Store interface {
 	// that is not counted is not an error.
 	Release(ctx context.Context, c Connection) error
 
-	// PutSubscription begins an operation that the client sent at the given
-	// time: it takes the operation id and, when s has a topic, lists s under
-	// the topic, both or neither, unless its error leaves the effect unknown: then
-	// DeleteSubscription undoes it. The operation itself is stored before, and
-	// may stay when the rest fails: others may need it. Of many calls
+	// PutSubscription begins the operation of a subscribe message: it takes the
+	// operation id and, when s has a topic, lists s under the topic, both or
+	// neither, unless its error leaves the effect unknown: then it may be called
+	// again, or EndSubscription undoes it. The operation itself is stored before, and
+	// may stay when the rest fails: others may need it. Of many messages
 	// with one connection and operation id exactly one succeeds until the
 	// operation is deleted. At most max operations run per connection.
 	// Errors: ErrGone; ErrNotAcknowledged; ErrSubscriberExists; ErrCompleted
-	// when the client's later complete overtook this; ErrTooManyOperations.
-	PutSubscription(ctx context.Context, s Subscription, op Operation, at time.Time, max int) error
+	// when the client's complete overtook this (see Turns), or the operation has ended
+	// since; ErrReused when it is not known which of two operations the client sent
+	// last; ErrTooManyOperations.
+	PutSubscription(ctx context.Context, s Subscription, op Operation, by Sent, max int) error
 
-	// ActivateSubscription lists s under its topic. The operation runs since
-	// the given time, without a topic until now; it keeps its id. Done already
+	// ActivateSubscription lists s under its topic. The operation was begun by
+	// the given message, and had no topic until now; it keeps its id. Done already
 	// is not an error. Errors: ErrGone; ErrCompleted when it does not run any more, or
 	// has another topic.
-	ActivateSubscription(ctx context.Context, s Subscription, op Operation, at time.Time) error
+	ActivateSubscription(ctx context.Context, s Subscription, op Operation, by Sent) error
 
-	// DeleteSubscription ends the operation if it began before or at the given
-	// time, and reports whether it was running: of many calls one does, or more
-	// when answers were lost. When it was not, the id is remembered with the
-	// time, so that an overtaken PutSubscription from before fails with
+	// DeleteSubscription does what a complete message asks for: it ends the
+	// operation, if Turns says that it does, and reports whether it did: of many calls
+	// one does, or more when answers were lost. Otherwise the message is remembered for
+	// a PutSubscription that it has overtaken. A connection that is gone is not an
+	// error.
+	DeleteSubscription(ctx context.Context, connectionID, operationID string, by Sent) (bool, error)
+
+	// EndSubscription ends the operation that the given message began, and no
+	// other, or without its ID any that began in its millisecond or before. It
+	// reports whether that was running, as DeleteSubscription does. When it was
+	// not, a PutSubscription of that message that is still under way fails with
 	// ErrCompleted. A connection that is gone is not an error.
-	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
+	EndSubscription(ctx context.Context, connectionID, operationID string, began Sent) (bool, error)
 
 	// Unlist deletes the row of s under its topic, unless a later operation with
 	// the same id has taken it. It is for rows whose connection is gone: an

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
@@ -18,12 +17,12 @@ type halves struct {
 	fail int
 }
 
-func (h *halves) PutSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error {
-	err := h.Store.PutSubscription(ctx, s, op, at, max)
+func (h *halves) PutSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, by pubsub.Sent, max int) error {
+	err := h.Store.PutSubscription(ctx, s, op, by, max)
 	if h.fail--; err != nil || h.fail < 0 {
 		return err
 	}
-	s.At = at
+	s.At = by.At
 	return errors.Join(h.Unlist(ctx, s), errors.New("status 407"))
 }
 

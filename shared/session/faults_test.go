@@ -183,8 +183,8 @@ type panics struct {
 	method *string
 }
 
-func (p panics) PutSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error {
-	err := p.Store.PutSubscription(ctx, s, op, at, max)
+func (p panics) PutSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, by pubsub.Sent, max int) error {
+	err := p.Store.PutSubscription(ctx, s, op, by, max)
 	if *p.method == "PutSubscription" {
 		panic("secret")
 	}

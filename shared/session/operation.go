@@ -42,23 +42,10 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	return s.run(ctx, m, e.ID, x)
 }
 
-// begin stores the operation under its id. One that turns out to have its id
-// already, by a try whose effect was not known, may have no more than that: a
-// subscription is listed then, or it would be silent for ever.
+// begin stores the operation under its id.
 func (s *Session) begin(ctx context.Context, m Message, sub pubsub.Subscription, op pubsub.Operation) error {
-	return once(ctx, func(ctx context.Context) error {
-		return s.Operations.PutSubscription(ctx, sub, op, m.At, s.MaxOperations)
-	}, pubsub.ErrSubscriberExists, func(ctx context.Context) error {
-		c, err := s.Connections.Connection(ctx, m.ConnectionID)
-		switch {
-		case err != nil:
-			return err
-		case c.Operations[sub.OperationID].At.UnixMilli() != m.At.UnixMilli():
-			return pubsub.ErrSubscriberExists
-		case sub.Topic == "":
-			return nil
-		}
-		return s.Operations.ActivateSubscription(ctx, sub, op, m.At)
+	return again(ctx, reserve, func(ctx context.Context) error {
+		return s.Operations.PutSubscription(ctx, sub, op, m.sent(), s.MaxOperations)
 	})
 }
 
@@ -73,6 +60,9 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 		return transportws.Unauthorized()
 	case errors.Is(why, pubsub.ErrSubscriberExists):
 		return transportws.SubscriberAlreadyExists(id)
+	case errors.Is(why, pubsub.ErrReused):
+		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeUnavailable,
+			"The id was used for another operation within a millisecond; try again."))
 	case errors.Is(why, pubsub.ErrTooManyOperations):
 		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeTooMany,
 			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations)))
@@ -84,14 +74,14 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 	}
 }
 
-// end frees the operation id and reports whether the operation was running. A
-// failure is logged and counts as running, also one that another try made good,
-// as it may have been the one that freed the id: the client is better served with
-// an answer too many. What has not ended goes with the connection.
+// end ends the operation that the message began, and reports whether it was
+// running. A failure is logged and counts as running, also one that another try
+// made good, as it may have been the one that freed the id: the client is better
+// served with an answer too many. What has not ended goes with the connection.
 func (s *Session) end(ctx context.Context, m Message, id string) (running, ended bool) {
 	failed := false
 	err := again(ctx, answerReserve, func(ctx context.Context) (err error) {
-		running, err = s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.At)
+		running, err = s.Operations.EndSubscription(ctx, m.ConnectionID, id, m.sent())
 		failed = failed || err != nil
 		return err
 	})
@@ -99,6 +89,18 @@ func (s *Session) end(ctx context.Context, m Message, id string) (running, ended
 		s.Log.Error("operation not ended", "connection", m.ConnectionID, "error", err)
 	}
 	return running || failed, err == nil
+}
+
+// stop does what a complete message asks for.
+func (s *Session) stop(ctx context.Context, m Message, id string) error {
+	err := again(ctx, answerReserve, func(ctx context.Context) error {
+		_, err := s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.sent())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("complete operation: %w", err)
+	}
+	return nil
 }
 
 // run executes a query or mutation and answers with next and complete, unless

@@ -116,7 +116,7 @@ func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
 	settle, cancel := context.WithDeadline(ctx, r.listed.Add(settleTime))
 	defer cancel()
 	err := r.ask(settle, "activate subscription", func(ctx context.Context) error {
-		return r.session.Operations.ActivateSubscription(ctx, sub, r.operation.Stored, r.message.At)
+		return r.session.Operations.ActivateSubscription(ctx, sub, r.operation.Stored, r.message.sent())
 	})
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (r *replay) deliver(ctx context.Context, e pubsub.Event) error {
 func (r *replay) look(ctx context.Context) error {
 	return r.ask(ctx, "load connection", func(ctx context.Context) error {
 		c, err := r.session.Connections.Connection(ctx, r.message.ConnectionID)
-		if err == nil && c.Operations[r.id].At.UnixMilli() != r.message.At.UnixMilli() {
+		if err == nil && c.Operations[r.id].By != r.message.sent().ID {
 			return pubsub.ErrCompleted // there may be another with its id
 		}
 		return err

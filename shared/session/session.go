@@ -8,7 +8,11 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,9 +40,10 @@ type Holders interface {
 
 // Operations is what a session needs of pubsub.Store for its operations.
 type Operations interface {
-	PutSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error
-	ActivateSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, at time.Time) error
-	DeleteSubscription(ctx context.Context, connectionID, operationID string, at time.Time) (bool, error)
+	PutSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, by pubsub.Sent, max int) error
+	ActivateSubscription(ctx context.Context, s pubsub.Subscription, op pubsub.Operation, by pubsub.Sent) error
+	DeleteSubscription(ctx context.Context, connectionID, operationID string, by pubsub.Sent) (bool, error)
+	EndSubscription(ctx context.Context, connectionID, operationID string, began pubsub.Sent) (bool, error)
 	Replays
 }
 
@@ -78,6 +83,14 @@ type Message struct {
 	ConnectionID string
 	Data         []byte
 	At           time.Time // when the gateway received it
+	ID           string    // of the message, unique; "" when the gateway gave none
+}
+
+// sent returns what the store keeps of the message: of its id a hash, as that is
+// stored for each operation.
+func (m Message) sent() pubsub.Sent {
+	hash := sha256.Sum256([]byte(m.ID))
+	return pubsub.Sent{At: m.At, ID: base64.RawURLEncoding.EncodeToString(hash[:6])}
 }
 
 // Receive handles one message and answers it, within the time of ctx. Only the
@@ -92,6 +105,7 @@ func (s *Session) Receive(ctx context.Context, m Message) (err error) {
 	}()
 	ctx, cancel := within(ctx, returnReserve)
 	defer cancel()
+	m.ID = cmp.Or(m.ID, rand.Text())
 	err = s.receive(ctx, m)
 	refusal, refused := errors.AsType[transportws.CloseError](err)
 	if !refused {
@@ -176,7 +190,10 @@ func (s *Session) inState(ctx context.Context, m Message, message transportws.Me
 		return s.failed(ctx, m, message, err)
 	}
 	state := transportws.State{Acknowledged: c.Acknowledged, InitDeadline: c.InitDeadline,
-		Running: func(id string) bool { _, runs := c.Operations[id]; return runs }}
+		Running: func(id string) bool {
+			operation, runs := c.Operations[id]
+			return runs && !operation.At.After(m.At) // a later one may have overtaken this and its complete: the store knows
+		}}
 	return s.perform(ctx, m, c, state.Receive(message, m.At))
 }
 
@@ -230,8 +247,7 @@ func (s *Session) perform(ctx context.Context, m Message, c pubsub.Connection, e
 	case transportws.Start:
 		return s.start(ctx, m, c, e)
 	case transportws.Stop:
-		s.end(ctx, m, e.ID)
-		return nil
+		return s.stop(ctx, m, e.ID)
 	case transportws.Close:
 		return e.CloseError
 	case transportws.Ignore:

@@ -33,7 +33,7 @@ func (e executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	case "subscription":
 		return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t", Run: run, Stored: op}, nil
 	case "query", "mutation":
-		return pubsub.Executable{Kind: pubsub.Kind(op.Document), Run: run}, nil
+		return pubsub.Executable{Kind: pubsub.Kind(op.Document), Run: run, Stored: op}, nil
 	case "fail":
 		return pubsub.Executable{Kind: pubsub.KindQuery, Run: func(context.Context, *pubsub.Event) (json.RawMessage, error) {
 			return nil, errors.New("secret")
@@ -41,7 +41,7 @@ func (e executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	case "panic":
 		panic("secret")
 	case "stop":
-		return pubsub.Executable{Kind: pubsub.KindQuery, Run: func(ctx context.Context, ev *pubsub.Event) (json.RawMessage, error) {
+		return pubsub.Executable{Kind: pubsub.KindQuery, Stored: op, Run: func(ctx context.Context, ev *pubsub.Event) (json.RawMessage, error) {
 			e.during()
 			return run(ctx, ev)
 		}}, nil

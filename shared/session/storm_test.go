@@ -25,13 +25,13 @@ type storm struct {
 func (s *storm) hits(oneIn int) bool { return time.Now().Before(s.end) && s.IntN(oneIn) == 0 }
 
 // PutSubscription may also take the id and list nothing.
-func (s *storm) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, at time.Time, max int) error {
-	err := s.Store.PutSubscription(ctx, sub, op, at, max)
+func (s *storm) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, by pubsub.Sent, max int) error {
+	err := s.Store.PutSubscription(ctx, sub, op, by, max)
 	if err == nil && sub.Topic != "" && s.hits(3) {
 		fault := s.Fault
 		s.Fault = nil
 		defer func() { s.Fault = fault }()
-		sub.At = at
+		sub.At = by.At
 		return errors.Join(s.Unlist(context.WithoutCancel(ctx), sub), errors.New("status 407"))
 	}
 	return err

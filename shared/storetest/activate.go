@@ -11,7 +11,7 @@ import (
 // activate lists an operation that began at the given time.
 func activate(t *testing.T, s Store, sub pubsub.Subscription, at time.Time) error {
 	t.Helper()
-	return s.ActivateSubscription(t.Context(), sub, operation, at)
+	return s.ActivateSubscription(t.Context(), sub, operation, pubsub.Sent{At: at})
 }
 
 var activateTests = []test{
@@ -32,9 +32,9 @@ var activateTests = []test{
 	}},
 	{"keeps the quota as it is", func(t *testing.T, s Store) {
 		c, topic := connected(t, s), unique("topic")
-		check(t, "PutSubscription", s.PutSubscription(t.Context(), sub(c, "1", ""), operation, base, 1), nil)
+		check(t, "PutSubscription", s.PutSubscription(t.Context(), sub(c, "1", ""), operation, sent(base), 1), nil)
 		check(t, "ActivateSubscription", activate(t, s, sub(c, "1", topic), base), nil)
-		check(t, "second", s.PutSubscription(t.Context(), sub(c, "2", ""), operation, base, 1), pubsub.ErrTooManyOperations)
+		check(t, "second", s.PutSubscription(t.Context(), sub(c, "2", ""), operation, sent(base), 1), pubsub.ErrTooManyOperations)
 	}},
 	{"fails after a complete", func(t *testing.T, s Store) {
 		c, topic := connected(t, s), unique("topic")
@@ -65,7 +65,7 @@ var activateTests = []test{
 			errs := race(t.Context(),
 				func(context.Context) error { return activate(t, s, one, base) },
 				func(ctx context.Context) error {
-					_, err := s.DeleteSubscription(ctx, c.ID, one.OperationID, after(1))
+					_, err := s.DeleteSubscription(ctx, c.ID, one.OperationID, sent(after(1)))
 					return err
 				})
 			if errs[0] != nil {

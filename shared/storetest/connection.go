@@ -168,7 +168,7 @@ var deleteConnectionTests = []test{
 			func(ctx context.Context) error { return s.DeleteConnection(ctx, c.ID) }}, 3)
 		for i := range 4 {
 			calls = append(calls, func(ctx context.Context) error {
-				_, err := s.DeleteSubscription(ctx, c.ID, number(i), base)
+				_, err := s.DeleteSubscription(ctx, c.ID, number(i), sent(base))
 				return err
 			})
 		}

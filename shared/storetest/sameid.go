@@ -91,7 +91,7 @@ var sameIDTests = []test{
 					calls[i] = func(context.Context) error { _ = subscribe(t, s, one, at); return nil } // any may lose
 				} else {
 					calls[i] = func(ctx context.Context) error {
-						_, err := s.DeleteSubscription(ctx, c.ID, "1", at)
+						_, err := s.DeleteSubscription(ctx, c.ID, "1", sent(at))
 						return err
 					}
 				}

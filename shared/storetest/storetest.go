@@ -47,6 +47,7 @@ func Run(t *testing.T, s Store) {
 		{"Connection", connectionTests}, {"Hold", holdTests}, {"Release", releaseTests}, {"PutSubscription", putTests},
 		{"ActivateSubscription", activateTests}, {"DeleteSubscription", deleteTests},
 		{"Unlist", unlistTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
+		{"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},
 		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Chat", chatTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
@@ -67,6 +68,9 @@ var base = time.UnixMilli(1_790_000_000_123)
 
 // after is d milliseconds after base, or before it.
 func after(d int) time.Time { return base.Add(time.Duration(d) * time.Millisecond) }
+
+// sent is a message of the given time that is unlike any other.
+func sent(at time.Time) pubsub.Sent { return pubsub.Sent{At: at, ID: rand.Text()[:8]} }
 
 // unique returns an id that no other test uses.
 func unique(name string) string { return name + "-" + rand.Text()[:8] }
@@ -109,13 +113,13 @@ func sub(c pubsub.Connection, operationID, topic string) pubsub.Subscription {
 // subscribe puts a subscription begun at the given time.
 func subscribe(t *testing.T, s Store, sub pubsub.Subscription, at time.Time) error {
 	t.Helper()
-	return s.PutSubscription(t.Context(), sub, operation, at, limit)
+	return s.PutSubscription(t.Context(), sub, operation, sent(at), limit)
 }
 
 // complete deletes a subscription and checks whether that ended it.
 func complete(t *testing.T, s Store, sub pubsub.Subscription, at time.Time, wantEnded bool) {
 	t.Helper()
-	ended, err := s.DeleteSubscription(t.Context(), sub.ConnectionID, sub.OperationID, at)
+	ended, err := s.DeleteSubscription(t.Context(), sub.ConnectionID, sub.OperationID, sent(at))
 	check(t, "DeleteSubscription", err, nil)
 	if ended != wantEnded {
 		t.Errorf("DeleteSubscription of %.20q reports %t, want %t", sub.OperationID, ended, wantEnded)
@@ -158,11 +162,16 @@ func began(sub pubsub.Subscription, at time.Time) pubsub.Subscription {
 // operations are running ones, by id.
 type operations = map[string]pubsub.Running
 
-// running returns the connection's running operations.
+// running returns the connection's running operations, without the messages that
+// began them.
 func running(t *testing.T, s Store, c pubsub.Connection) operations {
 	t.Helper()
 	found, err := s.Connection(t.Context(), c.ID)
 	check(t, "Connection", err, nil)
+	for id, operation := range found.Operations {
+		operation.By = ""
+		found.Operations[id] = operation
+	}
 	return found.Operations
 }
 

@@ -31,7 +31,7 @@ var putTests = []test{
 		bare := pubsub.Operation{Document: "subscription { " + unique("f") + " }"}
 		one := sub(connected(t, s), "1", unique("topic"))
 		one.OperationKey = bare.Key()
-		check(t, "PutSubscription", s.PutSubscription(t.Context(), one, bare, base, limit), nil)
+		check(t, "PutSubscription", s.PutSubscription(t.Context(), one, bare, sent(base), limit), nil)
 		op, err := s.Operation(t.Context(), bare.Key())
 		check(t, "Operation", err, nil)
 		equal(t, "operation", op, bare)
@@ -90,7 +90,7 @@ var putTests = []test{
 		calls := make([]func(context.Context) error, 100)
 		for i := range calls {
 			one := sub(c, number(i), topics[i%3])
-			calls[i] = func(ctx context.Context) error { return s.PutSubscription(ctx, one, operation, base, len(calls)) }
+			calls[i] = func(ctx context.Context) error { return s.PutSubscription(ctx, one, operation, sent(base), len(calls)) }
 		}
 		for _, err := range race(t.Context(), calls...) {
 			check(t, "PutSubscription", err, nil)
@@ -120,7 +120,7 @@ var putTests = []test{
 	{"keeps to the greatest number", func(t *testing.T, s Store) {
 		c, topic := connected(t, s), unique("topic")
 		begin := func(id, topic string) error {
-			return s.PutSubscription(t.Context(), sub(c, id, topic), operation, base, 2)
+			return s.PutSubscription(t.Context(), sub(c, id, topic), operation, sent(base), 2)
 		}
 		check(t, "first", begin("1", topic), nil)
 		check(t, "second", begin("2", ""), nil)
@@ -135,7 +135,7 @@ var putTests = []test{
 		calls := make([]func(context.Context) error, crowd)
 		for i := range calls {
 			calls[i] = func(ctx context.Context) error {
-				return s.PutSubscription(ctx, sub(c, number(i), topic), operation, base, 5)
+				return s.PutSubscription(ctx, sub(c, number(i), topic), operation, sent(base), 5)
 			}
 		}
 		for _, err := range race(t.Context(), calls...) {
@@ -271,7 +271,7 @@ var deleteTests = []test{
 		calls := make([]func(context.Context) error, crowd)
 		for i := range calls {
 			calls[i] = func(ctx context.Context) error {
-				was, err := s.DeleteSubscription(ctx, c.ID, "1", base)
+				was, err := s.DeleteSubscription(ctx, c.ID, "1", sent(base))
 				ended <- was
 				return err
 			}
@@ -295,7 +295,7 @@ var deleteTests = []test{
 			errs := race(t.Context(),
 				func(context.Context) error { return subscribe(t, s, one, base) },
 				func(ctx context.Context) error {
-					_, err := s.DeleteSubscription(ctx, c.ID, one.OperationID, after(1))
+					_, err := s.DeleteSubscription(ctx, c.ID, one.OperationID, sent(after(1)))
 					return err
 				})
 			if errs[0] != nil {
@@ -312,11 +312,11 @@ var deleteTests = []test{
 			_ = subscribe(t, s, one, after(10*i)) // runs already after a round that the subscribe won
 			_ = race(t.Context(),
 				func(ctx context.Context) error {
-					_, err := s.DeleteSubscription(ctx, c.ID, "1", after(10*i+1))
+					_, err := s.DeleteSubscription(ctx, c.ID, "1", sent(after(10*i+1)))
 					return err
 				},
 				func(ctx context.Context) error {
-					_, err := s.DeleteSubscription(ctx, c.ID, "1", after(10*i+1))
+					_, err := s.DeleteSubscription(ctx, c.ID, "1", sent(after(10*i+1)))
 					return err
 				},
 				func(context.Context) error { return subscribe(t, s, one, after(10*i+2)) })

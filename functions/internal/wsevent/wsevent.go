@@ -20,7 +20,9 @@ type Response = events.APIGatewayProxyResponse
 
 // Message returns the client's message of a $default event.
 func Message(e Event) session.Message {
+	id, _ := e.RequestContext.MessageID.(string)
 	return session.Message{
+		ID:           id,
 		ConnectionID: e.RequestContext.ConnectionID,
 		Data:         []byte(e.Body),
 		At:           time.UnixMilli(e.RequestContext.RequestTimeEpoch),

@@ -129,6 +129,9 @@ type Faults struct {
 	// gateway shuts down.
 	Message func(ctx context.Context, connectionID, body string)
 
+	// Time is asked what time a message is said to have come at.
+	Time func(at time.Time, body string) time.Time
+
 	// DropDisconnect reports whether the $disconnect event of the socket is
 	// lost.
 	DropDisconnect func(connectionID string) bool

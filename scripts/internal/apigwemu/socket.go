@@ -209,6 +209,9 @@ func (s *socket) touch(at time.Time) bool {
 // message runs the integration of one message. Its answer does not reach the
 // client, as the route has no route response; a failure does.
 func (s *socket) message(body string, at time.Time) {
+	if said := s.g.faults.Load().Time; said != nil {
+		at = said(at, body)
+	}
 	if hold := s.g.faults.Load().Message; hold != nil {
 		hold(s.g.ctx, s.id, body)
 	}

@@ -5,6 +5,7 @@
 package wsclient
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,6 +36,7 @@ type Options struct {
 	Subprotocols []string      // to offer; nil for Subprotocol
 	Init         any           // payload of connection_init, as JSON; nil for none
 	KeepAlive    time.Duration // between pings; 0 for none
+	HTTPClient   *http.Client  // that opens the socket; nil for one of this package
 }
 
 // ClosedError says how the server ended the connection.
@@ -123,7 +125,7 @@ func dial(ctx context.Context, url string, o Options) (*websocket.Conn, error) {
 		o.Subprotocols = []string{Subprotocol}
 	}
 	conn, resp, err := websocket.Dial(ctx, url, &websocket.DialOptions{
-		HTTPClient: upgrader, HTTPHeader: o.Header, Subprotocols: o.Subprotocols,
+		HTTPClient: cmp.Or(o.HTTPClient, upgrader), HTTPHeader: o.Header, Subprotocols: o.Subprotocols,
 	})
 	switch {
 	case err == nil:
