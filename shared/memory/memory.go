@@ -52,14 +52,13 @@ type connection struct {
 	pubsub.Connection // but for Operations, which is made of running
 	running           map[string]begun
 	completed         map[string]time.Time // by operation id: the latest complete that found nothing
-	replayMinute      time.Time
-	replayed          int // events, in that minute
 }
 
 // begun is a running operation.
 type begun struct {
-	topic string
-	at    time.Time
+	topic     string
+	replaying string
+	at        time.Time
 }
 
 // row is the key of a subscription under its topic.
@@ -137,7 +136,7 @@ func (c *connection) export() pubsub.Connection {
 	out.Init = slices.Clone(c.Init)
 	out.Operations = make(map[string]pubsub.Running, len(c.running))
 	for id, op := range c.running {
-		out.Operations[id] = pubsub.Running{Topic: op.topic, At: op.at}
+		out.Operations[id] = pubsub.Running{Topic: op.topic, Replaying: op.replaying, At: op.at}
 	}
 	return out
 }
@@ -208,7 +207,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 			return pubsub.ErrTooManyOperations
 		}
 		delete(c.completed, sub.OperationID)
-		c.running[sub.OperationID] = begun{sub.Topic, at}
+		c.running[sub.OperationID] = begun{sub.Topic, sub.Replaying, at}
 		if sub.Topic != "" {
 			s.list(sub, op, at)
 		}
@@ -227,7 +226,7 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 		if !ok || !running.at.Equal(at) || running.topic != "" && running.topic != sub.Topic {
 			return pubsub.ErrCompleted
 		}
-		c.running[sub.OperationID] = begun{sub.Topic, at}
+		c.running[sub.OperationID] = begun{topic: sub.Topic, at: at}
 		s.list(sub, op, at)
 		return nil
 	})
@@ -235,7 +234,7 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 
 // list puts the subscription under its topic. The caller has the lock.
 func (s *Store) list(sub pubsub.Subscription, op pubsub.Operation, at time.Time) {
-	sub.At = at
+	sub.At, sub.Replaying = at, ""
 	s.operations[sub.OperationKey] = op
 	s.rows[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = sub
 }
@@ -252,20 +251,23 @@ func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
 }
 
 // CountReplayed implements pubsub.Store.
-func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error {
+func (s *Store) CountReplayed(ctx context.Context, connectionID string, add, max pubsub.Replayed, at time.Time) error {
 	return s.do(ctx, "CountReplayed", func() error {
 		c, err := s.live(connectionID)
 		if err != nil {
 			return err
 		}
 		minute := at.Truncate(time.Minute)
-		if minute.After(c.replayMinute) {
-			c.replayMinute, c.replayed = minute, 0
+		sum := add
+		if !minute.After(c.ReplayMinute) {
+			minute = c.ReplayMinute
+			sum.Events += c.Replayed.Events
+			sum.Bytes += c.Replayed.Bytes
 		}
-		if c.replayed+n > max {
+		if sum.Events > max.Events || sum.Bytes > max.Bytes {
 			return pubsub.ErrReplayLimit
 		}
-		c.replayed += n
+		c.ReplayMinute, c.Replayed = minute, sum
 		return nil
 	})
 }
