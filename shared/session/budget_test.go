@@ -260,3 +260,47 @@ func (w wide) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	}
 	return x, err
 }
+
+// What a refused replay has read counts as well: however often a client asks, the
+// pages that are read for it in a minute are bounded.
+func TestRefusedReplaysCountForWhatTheyRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(30 * time.Second) // amid a minute
+		h := &history{log: large(500, 8000)}
+		b := resumable(t, h)
+		for range 50 {
+			if err := b.send(t.Context(), subscribe("1", "x")); err != nil {
+				t.Fatal(err)
+			}
+			b.checkLast(t, pubsub.CodeReplayLimit)
+		}
+		if h.pages != 4 { // of 400 KB each
+			t.Errorf("%d pages were read", h.pages)
+		}
+	})
+}
+
+// The pages of one read are of one moment, as far as the overlap of the next
+// allows. A read that takes longer ends the operation before it posts.
+func TestAReadThatTakesTooLongEndsTheReplay(t *testing.T) {
+	t.Parallel()
+	for took, n := range map[time.Duration]int{4 * time.Second: 60, 6 * time.Second: 0} {
+		t.Run(took.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := resumable(t, &history{log: events(1, 60), run: func(e *pubsub.Event) error {
+					if e.ID == "0010" {
+						time.Sleep(took)
+					}
+					return nil
+				}})
+				code := ""
+				if n == 0 {
+					code = pubsub.CodeUnavailable
+				}
+				b.checkReplay(t, n, code)
+			})
+		})
+	}
+}

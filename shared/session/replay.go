@@ -71,11 +71,13 @@ func (s *Session) minuteMost() pubsub.Replayed {
 
 func (s *Session) replayBytes() int { return cmp.Or(s.MaxReplayBytes, DefaultReplayBytes) }
 
-// replayedOut reports whether the connection has had what it may have this minute.
+// replayedOut reports whether the connection has had what it may have this minute,
+// or less than a page is left of it: what could not be counted would be read for
+// nothing, however often the client asks.
 func (s *Session) replayedOut(c pubsub.Connection) bool {
 	most := s.minuteMost()
 	return !time.Now().Truncate(time.Minute).After(c.ReplayMinute) &&
-		(c.Replayed.Events >= most.Events || c.Replayed.Bytes >= most.Bytes)
+		(c.Replayed.Events+pageEvents > most.Events || c.Replayed.Bytes+most.Bytes/4 > most.Bytes)
 }
 
 func (s *Session) replayedEnough() error {
@@ -230,38 +232,51 @@ func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 	return frames, nil
 }
 
-// count executes the operation with the events and counts them, unless they go
-// past a limit.
+// count executes the operation with the events and counts them. Past a limit of
+// the operation nothing will be posted: the events count for what was read.
 func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]byte, err error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
-	if len(r.seen)+len(events) > replayLimit {
-		return nil, pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
-			"More than %d events were missed; query them, and subscribe after the newest.", replayLimit))
-	}
-	add := pubsub.Replayed{Events: len(events)}
+	read, before := 0, r.bytes
 	for _, e := range events {
 		r.seen[e.ID] = true
+		read += len(e.Root)
+		if r.bytes > r.most {
+			continue
+		}
 		payload, err := r.operation.Run(ctx, &e)
 		if err != nil {
 			return nil, fmt.Errorf("execute with event %s: %w", e.ID, err)
 		}
 		frame := transportws.AppendNext(nil, r.id, payload)
-		if add.Bytes += max(len(frame), len(e.Root)); r.bytes+add.Bytes > r.most {
-			return nil, pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
-				"More than %d bytes were missed; query them, and subscribe after the newest.", r.most))
-		}
+		r.bytes += max(len(frame), len(e.Root))
 		frames = append(frames, frame)
 	}
-	r.bytes += add.Bytes
+	add, past := pubsub.Replayed{Events: len(events), Bytes: r.bytes - before}, r.pastLimit()
+	if past != nil {
+		add.Bytes = read
+	}
 	err = r.ask(ctx, "count replayed events", func(ctx context.Context) error {
 		return r.session.Operations.CountReplayed(ctx, r.message.ConnectionID, add, r.session.minuteMost(), time.Now())
 	})
 	if errors.Is(err, pubsub.ErrReplayLimit) {
 		err = r.session.replayedEnough()
 	}
-	return frames, err
+	return frames, cmp.Or(past, err)
+}
+
+// pastLimit returns the refusal of an operation that has had what it may have.
+func (r *replay) pastLimit() error {
+	switch {
+	case len(r.seen) > replayLimit:
+		return pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
+			"More than %d events were missed; query them, and subscribe after the newest.", replayLimit))
+	case r.bytes > r.most:
+		return pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
+			"More than %d bytes were missed; query them, and subscribe after the newest.", r.most))
+	}
+	return nil
 }
 
 // ask asks the store, which may no longer know the connection.

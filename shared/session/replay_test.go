@@ -41,7 +41,10 @@ func (h *history) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 }
 
 // missed returns the whole log page by page, as if the overlap were that long.
-func (h *history) missed(_ context.Context, after, read string, max int) ([]pubsub.Event, bool, error) {
+func (h *history) missed(ctx context.Context, after, read string, max int) ([]pubsub.Event, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, err
+	}
 	if h.pages++; read == "" {
 		h.reads++
 		h.asked = append(h.asked, after)
