@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,15 +38,17 @@ func TestWhatAClientChoosesFitsIntoABatch(t *testing.T) {
 		}
 		var subscribers rows
 		for i := range 100 {
-			subscribers = append(subscribers, pubsub.Subscription{ConnectionID: fmt.Sprint("R1kmxc2VNjMCFI", i), OperationID: fill(text, idBytes),
-				OperationKey: strings.Repeat("0", 64), At: time.Now(), Expires: time.Now().Add(time.Hour),
+			subscribers = append(subscribers, pubsub.Subscription{ConnectionID: fmt.Sprint("R1kmxc2VNjMCFI", i),
+				OperationID: fill(text, idBytes), OperationKey: strings.Repeat("0", 64), At: time.Now(), Expires: time.Now().Add(time.Hour),
 				Viewer: pubsub.Viewer{ID: fill(text, maxViewerBytes), Claims: fill(`"`, maxClaimsBytes)}})
 		}
 		h, out, _ := setup(t)
 		dead := &parked{}
 		h.store, h.dead = subscribers, dead
-		h.limits = fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.QueueMessageBytes, Groups: 1, OfConnection: 10}
-		r := record{id: text, raw: json.RawMessage(`{}`), event: pubsub.Event{ID: m.ID, Topic: chat.Topic(m.ChatID), Root: root}}
+		h.limits = fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes,
+			Alone: topology.QueueMessageBytes, Groups: 1, OfConnection: 10}
+		event := pubsub.Event{ID: m.ID, Topic: chat.Topic(m.ChatID), Root: root}
+		r := record{id: text, raw: json.RawMessage(`{}`), event: event}
 		if err := h.fanOut(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +90,8 @@ func TestATargetThatDoesNotFitHoldsUpNobody(t *testing.T) {
 			}
 		}
 	}
-	if len(served) != 3 || served["a k"] != 2 || served["b "+fanout.TooLarge] != 2 || served["c k"] != 2 || len(dead.letters) > 0 {
+	want := map[string]int{"a k": 2, "b " + fanout.TooLarge: 2, "c k": 2}
+	if !maps.Equal(served, want) || len(dead.letters) > 0 {
 		t.Errorf("served %v, parked %d", served, len(dead.letters))
 	}
 }

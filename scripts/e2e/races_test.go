@@ -53,7 +53,8 @@ func running(t *testing.T) (ids []string) {
 // processes of the function: this test, too, runs alone.
 func TestACompleteRightBehindItsSubscribeLeavesNothing(t *testing.T) {
 	const waves, rounds = 8, 25
-	chats := []string{"races-complete", "races-complete-1", "races-complete-2", "races-complete-3"} // a connection may have ten subscriptions of each
+	// A connection may have ten subscriptions of each.
+	chats := []string{"races-complete", "races-complete-1", "races-complete-2", "races-complete-3"}
 	raw := initialise(t)
 	var handled []string
 	for i := range waves * rounds {

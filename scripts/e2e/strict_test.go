@@ -92,7 +92,8 @@ func TestAHundredOperationsStartedAtOnceAllStart(t *testing.T) {
 			starting.Go(func() {
 				var err error
 				subscriptions[i], err = c.Subscribe(within(t), wsclient.Operation{
-					Query: `subscription ($chatId: ID!) { newMessage(chatId: $chatId) { content } }`, Variables: map[string]string{"chatId": chats[i%len(chats)]}})
+					Query:     `subscription ($chatId: ID!) { newMessage(chatId: $chatId) { content } }`,
+					Variables: map[string]string{"chatId": chats[i%len(chats)]}})
 				if err != nil {
 					t.Error(err)
 				}

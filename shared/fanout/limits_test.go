@@ -14,7 +14,8 @@ import (
 // many returns n subscriptions of a connection to one operation.
 func many(connection string, n int) (subs []pubsub.Subscription) {
 	for i := range n {
-		subs = append(subs, pubsub.Subscription{ConnectionID: connection, OperationID: fmt.Sprint(i), OperationKey: "k", Viewer: pubsub.Viewer{ID: "v"}})
+		subs = append(subs, pubsub.Subscription{ConnectionID: connection, OperationID: fmt.Sprint(i), OperationKey: "k",
+			Viewer: pubsub.Viewer{ID: "v"}})
 	}
 	return subs
 }
@@ -54,7 +55,8 @@ func TestAConnectionGetsAnEventSoManyTimes(t *testing.T) {
 			t.Errorf("%d tasks, %d viewers", len(batch.Tasks), len(batch.Viewers))
 		}
 	}
-	if diff := cmp.Diff(map[string]int{"k a": 10, "k b": 10, "k " + c[0].ConnectionID: 10, TooMany + " a": 3}, got); diff != "" {
+	want := map[string]int{"k a": 10, "k b": 10, "k " + c[0].ConnectionID: 10, TooMany + " a": 3}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
 }
@@ -81,7 +83,8 @@ func TestATargetThatDoesNotFitIsTold(t *testing.T) {
 		}
 		told = append(told, b)
 	}
-	want := Batch{Version: 1, Event: pubsub.Event{ID: event.ID, Topic: event.Topic, Root: json.RawMessage("null")}, Range: pubsub.Bucket("a") * 4 / pubsub.Buckets,
+	want := Batch{Version: 1, Event: pubsub.Event{ID: event.ID, Topic: event.Topic, Root: json.RawMessage("null")},
+		Range: pubsub.Bucket("a") * 4 / pubsub.Buckets,
 		Tasks: []Task{{Operation: TooLarge, Targets: targets{target(subs[1], 0)}}}}
 	if diff := cmp.Diff([]Batch{want}, told); diff != "" || served != 2 {
 		t.Errorf("served %d; told (-want +got):\n%s", served, diff)

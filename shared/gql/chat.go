@@ -198,7 +198,8 @@ func overlap(after string) (string, error) {
 
 // missedMessages implements Replay.Missed. The message after itself is left
 // out, as the client has it.
-func (c Chat) missedMessages(ctx context.Context, args map[string]any, after, read string, max int) (missed []pubsub.Event, more bool, err error) {
+func (c Chat) missedMessages(ctx context.Context, args map[string]any, after, read string,
+	max int) (missed []pubsub.Event, more bool, err error) {
 	from := read
 	if from == "" {
 		if from, err = overlap(after); err != nil {

@@ -55,7 +55,8 @@ func TestWhatIsRefusedWritesNothing(t *testing.T) {
 			"TooManyOperations": {func(b *bench) { b.MaxOperations = 2 }, 1, pubsub.CodeTooMany},
 			"TooManyOfTheTopic": {func(b *bench) { b.MaxOfTopic = 2 }, 1, pubsub.CodeLimit},
 			"ReplayedOut": {func(b *bench) {
-				if err := b.store.CountReplayed(t.Context(), "c", pubsub.Replayed{Events: 1994}, pubsub.Replayed{Events: 2000, Bytes: 1 << 20}, time.Now()); err != nil {
+				add, most := pubsub.Replayed{Events: 1994}, pubsub.Replayed{Events: 2000, Bytes: 1 << 20}
+				if err := b.store.CountReplayed(t.Context(), "c", add, most, time.Now()); err != nil {
 					t.Fatal(err)
 				}
 			}, 1, pubsub.CodeReplayLimit},
@@ -100,12 +101,14 @@ func TestSubscriptionsOfOneTopicAreBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.MaxOperations, b.MaxOfTopic = 10, 2
-	if err := b.send(t.Context(), initFrame, subscribe("1", "subscription"), subscribe("2", "subscription"), subscribe("3", "query"),
-		subscribe("4", "subscription"), `{"id":"1","type":"complete"}`, subscribe("4", "subscription")); err != nil {
+	if err := b.send(t.Context(), initFrame, subscribe("1", "subscription"), subscribe("2", "subscription"),
+		subscribe("3", "query"), subscribe("4", "subscription"), `{"id":"1","type":"complete"}`,
+		subscribe("4", "subscription")); err != nil {
 		t.Fatal(err)
 	}
 	b.check(t, []string{ackFrame, `{"id":"3","type":"next","payload":{"data":{}}}`, `{"id":"3","type":"complete"}`,
-		`{"id":"4","type":"error","payload":[{"message":"A connection may have 2 subscriptions of one topic.","extensions":{"code":"LIMIT_EXCEEDED"}}]}`}, false)
+		`{"id":"4","type":"error","payload":[{"message":"A connection may have 2 subscriptions of one topic.",` +
+			`"extensions":{"code":"LIMIT_EXCEEDED"}}]}`}, false)
 }
 
 // What is being caught up has no row yet, and counts.
@@ -123,8 +126,9 @@ func TestASubscriptionThatIsCaughtUpCountsForItsTopic(t *testing.T) {
 	if err := b.send(t.Context(), subscribe("1", "x")); err != nil {
 		t.Fatal(err)
 	}
-	if frames := b.gateway.Frames("c"); !strings.Contains(frames[1], `{"id":"2","type":"error"`) || !strings.Contains(frames[1], pubsub.CodeLimit) {
-		t.Errorf("got %q", frames)
+	first := b.gateway.Frames("c")[1]
+	if !strings.Contains(first, `{"id":"2","type":"error"`) || !strings.Contains(first, pubsub.CodeLimit) {
+		t.Errorf("got %s", first)
 	}
 }
 

@@ -83,7 +83,8 @@ func (s *Session) replayedOut(c pubsub.Connection) bool {
 func (s *Session) replayedEnough() error {
 	most := s.minuteMost()
 	return pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
-		"A connection is replayed %d events or %d bytes a minute; query them, and subscribe after the newest.", most.Events, most.Bytes))
+		"A connection is replayed %d events or %d bytes a minute; query them, and subscribe after the newest.",
+		most.Events, most.Bytes))
 }
 
 // resume begins a subscription whose client has missed events. The operation

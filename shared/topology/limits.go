@@ -51,7 +51,7 @@ var (
 // first for the stream function as well.
 var (
 	MaxOfTopic          = Setting{"MAX_OPERATIONS_PER_TOPIC", "10"} // subscriptions of one topic, per connection
-	MaxReplayBytes      = Setting{"MAX_REPLAY_BYTES", "1048576"}    // replayed to an operation; a connection gets twice as many a minute
+	MaxReplayBytes      = Setting{"MAX_REPLAY_BYTES", "1048576"}    // of an operation; a connection gets twice as many a minute
 	MaxOperationIDBytes = Setting{"MAX_OPERATION_ID_BYTES", "128"}  // of the id that a client gives an operation
 	MaxInitBytes        = Setting{"MAX_INIT_BYTES", "8192"}         // of the payload of connection_init
 	MaxFramesPerSecond  = Setting{"MAX_FRAMES_PER_SECOND", "50"}    // that one process takes of a connection, after a burst of four times as many
