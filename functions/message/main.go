@@ -34,6 +34,8 @@ func main() {
 		MaxIDBytes:     p.MaxOperationIDBytes,
 		MaxInitBytes:   p.MaxInitBytes,
 		MaxOperations:  p.MaxSubscriptions,
+		MaxOfTopic:     p.MaxOfTopic,
+		MaxReplayBytes: p.MaxReplayBytes,
 		MaxConnections: p.MaxConnections,
 		Log:            p.Log,
 	}}.handle)

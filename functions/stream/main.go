@@ -20,7 +20,8 @@ func main() {
 		store:  dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
 		fanout: queue.New(client, p.Queue(topology.Fanout)),
 		dead:   queue.New(client, p.Queue(topology.StreamDead)),
-		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.QueueMessageBytes, Groups: p.FanoutGroups},
-		sent:   &recent{},
+		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes,
+			Alone: topology.QueueMessageBytes, Groups: p.FanoutGroups, OfConnection: p.MaxOfTopic},
+		sent: &recent{},
 	}.handle)
 }

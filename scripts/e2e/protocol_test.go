@@ -32,7 +32,7 @@ var sentences = map[string][]string{
 	"a message of the wrong form is refused before the init, too": {"> {}", "closed 4400"},
 	"a subscribe before the acknowledgement is refused":           {"> " + operation("1", "{ __typename }"), "closed 4401 Unauthorized"},
 	"an id in use is refused":                                     {"init", "listen 1", "> " + operation("1", "{ __typename }"), "closed 4409 Subscriber for 1 already exists"},
-	"the reason for an id of 1 KB fits into a close frame":        {"init", "listen " + longID, "> " + operation(longID, "{ __typename }"), "closed 4409 Subscriber for " + strings.Repeat("i", 93) + " already exists"},
+	"the reason for an id of 128B fits into a close frame":        {"init", "listen " + longID, "> " + operation(longID, "{ __typename }"), "closed 4409 Subscriber for " + strings.Repeat("i", 93) + " already exists"},
 	"a second connection_init is refused":                         {"init", `> {"type":"connection_init"}`, "closed 4429 Too many initialisation requests"},
 
 	"a query is answered with one next and one complete":         {"init", "> " + operation("1", "{ a: __typename }"), `< {"id":"1","type":"next","payload":{"data":{"a":"Query"}}}`, `< {"id":"1","type":"complete"}`, "alive"},
@@ -67,7 +67,7 @@ var sentences = map[string][]string{
 	"a result that is too large for a frame is an error": append([]string{"init"}, tooLarge...),
 }
 
-var longID = strings.Repeat("i", 1024)
+var longID = strings.Repeat("i", 128)
 
 // tooLarge asks for the same 8 KB twenty times.
 var tooLarge = []string{

@@ -77,7 +77,10 @@ func (f *postFault) met(t *testing.T) {
 // alone: the writes are all to one item.
 func TestAHundredOperationsStartedAtOnceAllStart(t *testing.T) {
 	const operations = 100
-	chatID := fresh("e2e-hundred")
+	var chats [operations / 10]string // as many subscriptions of each as a connection may have
+	for i := range chats {
+		chats[i] = fresh("e2e-hundred")
+	}
 	for round := range 3 {
 		c, err := wsclient.Dial(within(t), local.WSURL, wsclient.Options{})
 		if err != nil {
@@ -89,7 +92,8 @@ func TestAHundredOperationsStartedAtOnceAllStart(t *testing.T) {
 			starting.Go(func() {
 				var err error
 				subscriptions[i], err = c.Subscribe(within(t), wsclient.Operation{
-					Query: `subscription ($chatId: ID!) { newMessage(chatId: $chatId) { content } }`, Variables: map[string]string{"chatId": chatID}})
+					Query:     `subscription ($chatId: ID!) { newMessage(chatId: $chatId) { content } }`,
+					Variables: map[string]string{"chatId": chats[i%len(chats)]}})
 				if err != nil {
 					t.Error(err)
 				}
@@ -99,16 +103,20 @@ func TestAHundredOperationsStartedAtOnceAllStart(t *testing.T) {
 		if t.Failed() {
 			return
 		}
-		awaitSubscribers(t, chatID, operations)
 		content := fmt.Sprint("to all ", round)
-		post(t, chatID, content)
+		for _, chatID := range chats {
+			awaitSubscribers(t, chatID, operations/len(chats))
+			post(t, chatID, content)
+		}
 		for i, s := range subscriptions {
 			if got := next(t, s); !strings.Contains(got, content) {
 				t.Errorf("operation %d got %s", i, got)
 			}
 		}
 		c.Close()
-		awaitSubscribers(t, chatID, 0)
+		for _, chatID := range chats {
+			awaitSubscribers(t, chatID, 0)
+		}
 	}
 }
 

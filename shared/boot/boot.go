@@ -66,6 +66,8 @@ type Config struct {
 	Introspection    bool
 
 	Limits              topology.Limits
+	MaxOfTopic          int
+	MaxReplayBytes      int
 	MaxOperationIDBytes int
 	MaxInitBytes        int
 	MaxFramesPerSecond  int
@@ -152,6 +154,10 @@ func (c *Config) set(s topology.Setting, value string) (err error) {
 		c.GraphiQL, err = strconv.ParseBool(value)
 	case topology.LogLevel:
 		err = c.LogLevel.UnmarshalText([]byte(value))
+	case topology.MaxOfTopic:
+		c.MaxOfTopic, err = number(value, 1, 1000)
+	case topology.MaxReplayBytes:
+		c.MaxReplayBytes, err = number(value, topology.MaxMessageBytes, 64<<20)
 	case topology.MaxOperationIDBytes:
 		c.MaxOperationIDBytes, err = number(value, 1, transportws.MaxIDBytes)
 	case topology.MaxInitBytes:

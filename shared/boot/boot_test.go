@@ -96,6 +96,8 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"TooManyConnections":  {topology.Connect, map[string]string{"MAX_CONNECTIONS": "9999"}, []string{"MAX_CONNECTIONS", "0 to 1000"}},
 		"LeewayTooLong":       {topology.GraphQL, map[string]string{"JWT_LEEWAY": "1h"}, []string{"JWT_LEEWAY", "5m0s"}},
 		"LimitNegative":       {topology.Sender, map[string]string{"MAX_COMPLEXITY": "-1"}, []string{"MAX_COMPLEXITY", "1 to 10000000"}},
+		"NoneOfATopic":        {topology.Stream, map[string]string{"MAX_OPERATIONS_PER_TOPIC": "0"}, []string{"MAX_OPERATIONS_PER_TOPIC", "1 to 1000"}},
+		"ReplayTooSmall":      {topology.Message, map[string]string{"MAX_REPLAY_BYTES": "1000"}, []string{"MAX_REPLAY_BYTES", "131072 to"}},
 		"OperationIDTooLong":  {topology.Message, map[string]string{"MAX_OPERATION_ID_BYTES": "2000"}, []string{"MAX_OPERATION_ID_BYTES", "1 to 1024"}},
 		"FramesNotANumber":    {topology.Message, map[string]string{"MAX_FRAMES_PER_SECOND": "", "MAX_INIT_BYTES": "x"}, []string{"MAX_INIT_BYTES"}},
 		"OriginWithAPath":     {topology.GraphQL, map[string]string{"ALLOWED_ORIGINS": "https://a.example/"}, []string{"ALLOWED_ORIGINS", "without a slash"}},

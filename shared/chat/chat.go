@@ -4,7 +4,9 @@
 package chat
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -18,6 +20,18 @@ type Message struct {
 	SenderName string    `json:"senderName"`
 	SenderID   string    `json:"senderId,omitempty"` // of the viewer who wrote it; "" without a token
 	CreatedAt  time.Time `json:"createdAt"`
+}
+
+// Root is the message as the root value of the event that announces it. It is
+// JSON without the escapes for HTML, which make six bytes of one.
+func (m Message) Root() (json.RawMessage, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(m); err != nil {
+		return nil, fmt.Errorf("encode message: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Store keeps the messages.

@@ -60,6 +60,9 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 			o = newOutcome(nil, errPanicked)
 		}
 	}()
+	if why, ends := refusals[e.operation]; ends {
+		return newOutcome(nil, why)
+	}
 	if !e.prepared {
 		e.prepared, e.shared = true, newOutcome(nil, errPanicked) // in case that it does
 		err := e.round.patiently(ctx, loadShare, func(ctx context.Context) (err error) {
@@ -90,6 +93,14 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 		e.shared = o
 	}
 	return o
+}
+
+// refusals are what the targets of a task hear that is no operation's.
+var refusals = map[string]pubsub.Errors{
+	fanout.TooMany: pubsub.Refusal(pubsub.CodeLimit,
+		"The connection has too many subscriptions of one topic; this one has ended."),
+	fanout.TooLarge: pubsub.Refusal(pubsub.CodeLimit,
+		"An event was too large to be sent to this subscription, which has ended."),
 }
 
 // newOutcome turns an error that trying again would not mend into the answer

@@ -34,6 +34,7 @@ type connectionItem struct {
 	Holder         string `dynamodbav:"holder,omitempty"`         // see holder.go
 	ReplayMinute   int64  `dynamodbav:"replayMinute,omitempty"`   // Unix minutes
 	Replayed       int    `dynamodbav:"replayed,omitempty"`       // events, in that minute
+	ReplayedBytes  int    `dynamodbav:"replayedBytes,omitempty"`  // of them
 	ReplayedBy     string `dynamodbav:"replayedBy,omitempty"`     // token of the call that counted last
 	Ended          string `dynamodbav:"ended,omitempty"`          // see end in complete.go
 	Closing        bool   `dynamodbav:"closing,omitempty"`        // its deletion has begun: it is gone
@@ -48,10 +49,11 @@ type connectionItem struct {
 
 // runningItem is one running operation of a connection.
 type runningItem struct {
-	Topic string `dynamodbav:"topic,omitempty"`
-	At    int64  `dynamodbav:"at"`            // when the client began it
-	By    string `dynamodbav:"by,omitempty"`  // id of the message that began it; operations of older releases have none
-	Key   string `dynamodbav:"key,omitempty"` // what tells its operation key from others; likewise
+	Topic     string `dynamodbav:"topic,omitempty"`
+	Replaying string `dynamodbav:"replaying,omitempty"` // see pubsub.Running; an older release leaves it beside the topic
+	At        int64  `dynamodbav:"at"`                  // when the client began it
+	By        string `dynamodbav:"by,omitempty"`        // id of the message that began it; operations of older releases have none
+	Key       string `dynamodbav:"key,omitempty"`       // what tells its operation key from others; likewise
 }
 
 // turn is the operation's subscribe.
@@ -170,8 +172,16 @@ func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 	if item.Init != "" {
 		c.Init = json.RawMessage(item.Init)
 	}
+	if item.ReplayMinute != 0 {
+		c.ReplayMinute = time.Unix(60*item.ReplayMinute, 0)
+		c.Replayed = pubsub.Replayed{Events: item.Replayed, Bytes: item.ReplayedBytes}
+	}
 	for id, running := range item.Operations {
-		c.Operations[id] = pubsub.Running{Topic: running.Topic, At: time.UnixMilli(running.At), By: running.By}
+		op := pubsub.Running{Topic: running.Topic, At: time.UnixMilli(running.At), By: running.By}
+		if op.Topic == "" {
+			op.Replaying = running.Replaying
+		}
+		c.Operations[id] = op
 	}
 	return c, nil
 }

@@ -284,7 +284,8 @@ func TestARowThatComesDuringACompleteGoes(t *testing.T) {
 			requests := 0
 			crossed := failing(s, http.DefaultTransport, func(string) (fault, string) {
 				if requests++; requests == step {
-					if err := s.list(t.Context(), m.sub, running); err != nil && !errors.Is(err, pubsub.ErrCompleted) {
+					err := s.list(t.Context(), m.sub, pubsub.Operation{}, running)
+					if err != nil && !errors.Is(err, pubsub.ErrCompleted) {
 						t.Error(err)
 					}
 				}

@@ -17,20 +17,25 @@ import (
 // same time; else it starts again. Minutes only ascend, as a late call must not
 // go back to an old one, and so the loop ends. By the token, an attempt whose
 // answer was lost is recognised; if others have counted since, it counts twice,
-// which does no harm to a bound.
-func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error {
-	if n > max {
+// which does no harm to a bound. The release before this one leaves the bytes of an older
+// minute in place: while both run, a replay may be refused that need not be.
+func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max pubsub.Replayed, at time.Time) error {
+	if n.Events > max.Events || n.Bytes > max.Bytes {
 		return pubsub.ErrReplayLimit
 	}
 	minute, token := at.Unix()/60, newToken()
 	values := func() attributes {
-		return attributes{":minute": number(minute), ":n": number(int64(n)), ":now": number(time.Now().Unix()), ":token": text(token)}
+		return attributes{":minute": number(minute), ":n": number(int64(n.Events)), ":bytes": number(int64(n.Bytes)),
+			":now": number(time.Now().Unix()), ":token": text(token)}
 	}
 	for {
 		add := values()
-		add[":room"] = number(int64(max - n))
-		old, err := s.count(ctx, connectionID, "replayed = replayed + :n",
-			"replayMinute >= :minute AND replayed <= :room AND replayedBy <> :token", add)
+		add[":room"], add[":bytesRoom"] = number(int64(max.Events-n.Events)), number(int64(max.Bytes-n.Bytes))
+		add[":none"] = number(0)
+		old, err := s.count(ctx, connectionID,
+			"replayed = replayed + :n, replayedBytes = if_not_exists(replayedBytes, :none) + :bytes",
+			"replayMinute >= :minute AND replayed <= :room AND replayedBy <> :token"+
+				" AND (attribute_not_exists(replayedBytes) OR replayedBytes <= :bytesRoom)", add)
 		if err != nil || old == nil {
 			return err
 		}
@@ -42,7 +47,7 @@ func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max i
 		case old.ReplayMinute >= minute:
 			return pubsub.ErrReplayLimit
 		}
-		old, err = s.count(ctx, connectionID, "replayed = :n, replayMinute = :minute",
+		old, err = s.count(ctx, connectionID, "replayed = :n, replayedBytes = :bytes, replayMinute = :minute",
 			"(attribute_not_exists(replayMinute) OR replayMinute < :minute)", values())
 		if err != nil || old == nil {
 			return err

@@ -1,7 +1,6 @@
 package dynamo
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -45,7 +44,7 @@ func Event(record events.DynamoDBEventRecord) (pubsub.Event, error) {
 	if item.CreatedAt, err = createdAt.Integer(); err != nil {
 		return pubsub.Event{}, fmt.Errorf("%w: createdAt: %w", ErrUndecodable, err)
 	}
-	root, err := json.Marshal(item.message())
+	root, err := item.message().Root()
 	if err != nil { // a year that has more than four digits
 		return pubsub.Event{}, fmt.Errorf("%w: %w", ErrUndecodable, err)
 	}

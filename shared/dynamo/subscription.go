@@ -21,7 +21,7 @@ import (
 // hundred at once after a reconnect ("TransactWriteItems"). Plain writes to an
 // item queue up and never fail for each other.
 //
-//	begin: entry, row, look     activate: topic into the entry, row, look
+//	begin: entry, operation, row, look     activate: topic into the entry, operation, row, look
 //	end:   row, entry, row      delete the connection: mark, rows, item
 //
 // A call that begins an operation looks at the entry last. If the entry is gone,
@@ -42,16 +42,12 @@ import (
 // keyBytes is how much of an operation key is kept to tell it from others.
 const keyBytes = 8
 
-// PutSubscription implements pubsub.Store. The operation is written first;
-// without a subscription it is garbage that expires.
+// PutSubscription implements pubsub.Store. The operation is written before the
+// row that needs it, and after the entry: a subscribe that is refused has written
+// nothing. Without a subscription an operation is garbage that expires.
 func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
 	by pubsub.Sent, max int) error {
-	if sub.Topic != "" {
-		if err := s.putOperation(ctx, sub, op); err != nil {
-			return err
-		}
-	}
-	running := runningItem{Topic: sub.Topic, At: by.At.UnixMilli(), By: tokenOf(by),
+	running := runningItem{Topic: sub.Topic, Replaying: sub.Replaying, At: by.At.UnixMilli(), By: tokenOf(by),
 		Key: sub.OperationKey[:min(keyBytes, len(sub.OperationKey))]}
 	if err := s.begin(ctx, sub, running, max); err != nil {
 		return err
@@ -59,7 +55,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 	if sub.Topic == "" {
 		return nil
 	}
-	return s.list(ctx, sub, running)
+	return s.list(ctx, sub, op, running)
 }
 
 // begin takes the operation id. If messages are remembered that may have
@@ -158,12 +154,9 @@ func (i connectionItem) whyNotBegun(id string, running runningItem, max int) (re
 // topic is another one.
 func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
 	by pubsub.Sent) error {
-	if err := s.putOperation(ctx, sub, op); err != nil {
-		return err
-	}
 	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
-		UpdateExpression: aws.String("SET operations.#id.#topic = :topic"),
+		UpdateExpression: aws.String("SET operations.#id.#topic = :topic REMOVE operations.#id.replaying"),
 		ConditionExpression: aws.String(alive + " AND operations.#id.#at = :at" +
 			" AND (attribute_not_exists(operations.#id.#topic) OR operations.#id.#topic = :topic)"),
 		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#topic": "topic", "#at": "at", "#ttl": "ttl"},
@@ -185,13 +178,16 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 	if err != nil {
 		return fmt.Errorf("activate subscription: %w", err)
 	}
-	return s.list(ctx, sub, item.Operations[sub.OperationID])
+	return s.list(ctx, sub, op, item.Operations[sub.OperationID])
 }
 
-// list puts the row of an operation that has its entry, and looks whether it
-// has it still. If so, a foreign row in its place was left behind, and is
+// list stores an operation that has its entry, puts its row, and looks whether it
+// has its entry still. If so, a foreign row in its place was left behind, and is
 // replaced; if not, that is a later operation's, and stays.
-func (s *Store) list(ctx context.Context, sub pubsub.Subscription, running runningItem) error {
+func (s *Store) list(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, running runningItem) error {
+	if err := s.putOperation(ctx, sub, op); err != nil {
+		return err
+	}
 	foreign := attributes(nil)
 	for {
 		err := s.putRow(ctx, sub, running, foreign)

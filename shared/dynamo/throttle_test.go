@@ -52,8 +52,12 @@ func everyCall(t *testing.T, s *Store, each func(name string, call func(context.
 	each("ActivateSubscription", func(ctx context.Context) error {
 		return s.ActivateSubscription(ctx, listedLater, pubsub.Operation{}, pubsub.Sent{At: at})
 	})
-	each("CountReplayed", func(ctx context.Context) error { return s.CountReplayed(ctx, "c", 6, 10, at) })
-	each("CountReplayed", func(ctx context.Context) error { return s.CountReplayed(ctx, "c", 4, 10, at) })
+	each("CountReplayed", func(ctx context.Context) error {
+		return s.CountReplayed(ctx, "c", pubsub.Replayed{Events: 6}, pubsub.Replayed{Events: 10}, at)
+	})
+	each("CountReplayed", func(ctx context.Context) error {
+		return s.CountReplayed(ctx, "c", pubsub.Replayed{Events: 4}, pubsub.Replayed{Events: 10}, at)
+	})
 	each("Operation", func(ctx context.Context) error { _, err := s.Operation(ctx, "k"); return err })
 	each("Subscriptions", func(ctx context.Context) error {
 		n := 0

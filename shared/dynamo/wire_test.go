@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,15 +109,12 @@ func TestPutSubscriptionWritesOneItemAfterAnother(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			answers, want := append([]answer{{200, ok}}, tt.busy...), []string{"PutItem"}
-			for range tt.busy {
-				want = append(want, "UpdateItem")
-			}
-			want = append(want, "UpdateItem")
+			answers, want := slices.Clone(tt.busy), slices.Repeat([]string{"UpdateItem"}, len(tt.busy)+1)
 			if tt.refuse {
 				answers = append(answers, answer{400, conditionFailed})
 			} else {
-				answers, want = append(answers, answer{200, ok}, answer{200, ok}, answer{200, "entry"}), append(want, "PutItem", "GetItem")
+				answers = append(answers, answer{200, ok}, answer{200, ok}, answer{200, ok}, answer{200, "entry"})
+				want = append(want, "PutItem", "PutItem", "GetItem")
 			}
 			s, got := scripted(t, answers...)
 			sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k"}

@@ -5,6 +5,7 @@
 package fanout
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -52,9 +53,17 @@ type Batch struct {
 	Tasks   []Task          `json:"tasks"`
 }
 
+// Keys of tasks that are no operation's: their targets' subscriptions end with an
+// error that says why. A sender that does not know these finds no operation, and
+// ends them with another error.
+const (
+	TooMany  = "too-many"  // the connection has too many of the topic
+	TooLarge = "too-large" // the event does not fit into a batch for the target
+)
+
 // Task is one operation to execute, and who gets the result.
 type Task struct {
-	Operation string  `json:"op"` // key of the operation
+	Operation string  `json:"op"` // key of the operation, or one of those above
 	Targets   targets `json:"targets"`
 }
 
@@ -139,11 +148,23 @@ func Encode(b Batch) (body []byte, deduplicationID string, err error) {
 	if b.Version = versionPlain; len(b.Viewers) > 0 {
 		b.Version = versionViewers
 	}
-	if body, err = json.Marshal(message{b, toWire(b.Tasks)}); err != nil {
+	if body, err = marshal(message{b, toWire(b.Tasks)}); err != nil {
 		return nil, "", fmt.Errorf("encode batch of event %s: %w", b.Event.ID, err)
 	}
 	sum := sha256.Sum256(body)
 	return body, hex.EncodeToString(sum[:]), nil
+}
+
+// marshal is json.Marshal without the escapes for HTML, which make six bytes of
+// one: what a client writes must not grow on its way.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Decode reads a queue message. Its error is an ErrNewer, or else an

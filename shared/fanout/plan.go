@@ -14,8 +14,9 @@ import (
 // Trying again cannot help.
 var ErrEventTooLarge = errors.New("event is too large for a batch")
 
-// TargetError says that one subscription cannot get the event, as a batch for it
-// alone would be too large. Trying again cannot help; the others get the event.
+// TargetError says that one subscription cannot get the event, nor be told so, as
+// a batch for it alone would be too large. Trying again cannot help; the others
+// get the event.
 type TargetError struct {
 	ConnectionID string
 	OperationID  string
@@ -32,21 +33,28 @@ type Limits struct {
 	Bytes   int // per encoded batch of several targets
 	Alone   int // per encoded batch of one target, if that is more: what the queue takes
 	Groups  int // message groups per topic: a divisor of pubsub.Buckets
+
+	OfConnection int // subscriptions of a connection that get the event; 0 for any number
 }
 
 // Plan yields the batches that bring the event to the subscriptions, in
-// whatever order they come. It holds one open batch per group, so that its
+// whatever order they come, if only those of one connection follow each other
+// within their bucket. It holds one open batch per group, so that its
 // memory does not grow with the topic and the first batch leaves before the
 // last subscription is read. Every subscription is in exactly one batch; within
 // a batch each distinct operation is one task. Subscriptions in the same order
 // give the same batches.
+//
+// A subscription beyond Limits.OfConnection is a target of the task TooMany, and
+// one that is too large by itself a target of TooLarge: it gets an error in place
+// of the event, and ends.
 //
 // Two errors concern one subscription, which is left out, and the plan goes on:
 // a TargetError, and a pubsub.ErrUndecodableRow of the subscriptions. It ends
 // after any other: of the subscriptions, or ErrEventTooLarge.
 func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error], l Limits) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
-		none, err := json.Marshal(message{Batch{Version: versionViewers, Event: event, Range: l.Groups}, []wireTask{}})
+		none, err := marshal(message{Batch{Version: versionViewers, Event: event, Range: l.Groups}, []wireTask{}})
 		if err != nil {
 			yield(Batch{}, fmt.Errorf("encode event %s: %w", event.ID, err))
 			return
@@ -83,9 +91,16 @@ func OfOneSubscription(err error) bool {
 type planner struct {
 	event   pubsub.Event
 	limits  Limits
-	empty   int    // bytes of a batch without tasks
-	open    []open // by group
-	scratch []byte // to measure in
+	empty   int                    // bytes of a batch without tasks
+	open    []open                 // by group
+	latest  [pubsub.Buckets]latest // by bucket
+	scratch []byte                 // to measure in
+}
+
+// latest counts the subscriptions of a bucket's latest connection.
+type latest struct {
+	connectionID string
+	n            int
 }
 
 // open is a batch that is being filled.
@@ -102,7 +117,11 @@ type open struct {
 // is too large to share a batch leaves in one of its own, at once: it is the
 // event's only batch for that subscription, so none can overtake it.
 func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
-	group := pubsub.Bucket(s.ConnectionID) * p.limits.Groups / pubsub.Buckets
+	bucket := pubsub.Bucket(s.ConnectionID)
+	if p.latest[bucket].count(s) > p.limits.OfConnection && p.limits.OfConnection > 0 {
+		s.OperationKey, s.Viewer = TooMany, pubsub.Viewer{}
+	}
+	group := bucket * p.limits.Groups / pubsub.Buckets
 	o := &p.open[group]
 	size := p.size(o, s)
 	if o.tasks == nil || o.targets == p.limits.Targets || o.bytes+size > p.limits.Bytes {
@@ -114,6 +133,15 @@ func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
 	}
 	o.put(s, size)
 	return full, nil
+}
+
+// count is how many subscriptions the connection of s has had, with s.
+func (l *latest) count(s pubsub.Subscription) int {
+	if l.connectionID != s.ConnectionID {
+		*l = latest{connectionID: s.ConnectionID}
+	}
+	l.n++
+	return l.n
 }
 
 // begin returns an empty batch of the group.
@@ -128,10 +156,25 @@ func (p *planner) alone(o open, s pubsub.Subscription, size int) (Batch, error) 
 		return Batch{}, fmt.Errorf("plan event %s: %w", p.event.ID, ErrEventTooLarge)
 	}
 	if o.bytes+size > most {
-		return Batch{}, fmt.Errorf("plan event %s: %w", p.event.ID, &TargetError{s.ConnectionID, s.OperationID, o.bytes + size})
+		return p.tell(o.batch, s, o.bytes+size)
 	}
 	o.put(s, size)
 	return o.batch, nil
+}
+
+// tell returns the empty batch b with s in it, which is to hear that a batch with
+// the event would have so many bytes. The event's root is left out.
+func (p *planner) tell(b Batch, s pubsub.Subscription, bytes int) (Batch, error) {
+	b.Event.Root = json.RawMessage("null")
+	b.Tasks = []Task{{Operation: TooLarge, Targets: targets{target(s, 0)}}}
+	body, _, err := Encode(b)
+	if err == nil && queued(body) > max(p.limits.Bytes, p.limits.Alone) {
+		err = &TargetError{s.ConnectionID, s.OperationID, bytes}
+	}
+	if err != nil {
+		return Batch{}, fmt.Errorf("plan event %s: %w", p.event.ID, err)
+	}
+	return b, nil
 }
 
 // smallest is how many bytes a subscription adds to a batch, at least.

@@ -25,7 +25,7 @@ type Target struct {
 // for each.
 type targets []Target
 
-// MarshalJSON writes what encoding/json would.
+// MarshalJSON writes what marshal would.
 func (ts targets) MarshalJSON() ([]byte, error) {
 	const typical = 80 // bytes of a target
 	dst := append(make([]byte, 0, 2+typical*len(ts)), '[')
@@ -48,12 +48,12 @@ func (t Target) append(dst []byte) []byte {
 	return append(dst, ']')
 }
 
-// appendString appends s as encoding/json does, which is asked only for what
-// it would escape.
+// appendString appends s as marshal does, which is asked only for what it would
+// escape.
 func appendString(dst []byte, s string) []byte {
 	for _, c := range []byte(s) {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			quoted, _ := json.Marshal(s) // a string has JSON, whatever is in it
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := marshal(s) // a string has JSON, whatever is in it
 			return append(dst, quoted...)
 		}
 	}

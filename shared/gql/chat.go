@@ -198,26 +198,28 @@ func overlap(after string) (string, error) {
 
 // missedMessages implements Replay.Missed. The message after itself is left
 // out, as the client has it.
-func (c Chat) missedMessages(ctx context.Context, args map[string]any, after string, max int) ([]pubsub.Event, error) {
-	from, err := overlap(after)
-	if err != nil {
-		return nil, err
+func (c Chat) missedMessages(ctx context.Context, args map[string]any, after, read string,
+	max int) (missed []pubsub.Event, more bool, err error) {
+	from := read
+	if from == "" {
+		if from, err = overlap(after); err != nil {
+			return nil, false, err
+		}
 	}
 	found, err := c.Store.Messages(ctx, argument(args, "chatId"), from, "", max)
 	if err != nil {
-		return nil, fmt.Errorf("read messages: %w", err)
+		return nil, false, fmt.Errorf("read messages: %w", err)
 	}
-	var missed []pubsub.Event
 	for _, m := range found {
-		root, err := json.Marshal(m)
+		root, err := m.Root()
 		if err != nil {
-			return nil, fmt.Errorf("encode message: %w", err)
+			return nil, false, err
 		}
 		if m.ID != after {
 			missed = append(missed, pubsub.Event{ID: m.ID, Topic: chat.Topic(m.ChatID), Root: root})
 		}
 	}
-	return missed, nil
+	return missed, len(found) == max, nil
 }
 
 // argument returns a text argument, or "" when it was not given.

@@ -20,20 +20,20 @@ type Replay struct {
 
 	// Missed is pubsub.Executable.Missed for a subscription with these
 	// arguments; after is never "".
-	Missed func(ctx context.Context, args map[string]any, after string, max int) ([]pubsub.Event, error)
+	Missed func(ctx context.Context, args map[string]any, after, read string, max int) ([]pubsub.Event, bool, error)
 }
 
 // missed is Executable.Missed, nil when the client does not ask for it.
-func (r *Replay) missed(args map[string]any) func(ctx context.Context, after string, max int) ([]pubsub.Event, error) {
+func (r *Replay) missed(args map[string]any) func(context.Context, string, string, int) ([]pubsub.Event, bool, error) {
 	asked, ok := args[r.Argument].(string)
 	if !ok {
 		return nil
 	}
-	return func(ctx context.Context, after string, max int) ([]pubsub.Event, error) {
+	return func(ctx context.Context, after, read string, max int) ([]pubsub.Event, bool, error) {
 		if after == "" {
 			after = asked
 		}
-		return r.Missed(ctx, args, after, max)
+		return r.Missed(ctx, args, after, read, max)
 	}
 }
 

@@ -119,11 +119,16 @@ func TestAReplayOverlaps(t *testing.T) {
 	for after, want := range map[string][]string{
 		"":                             {"1", "2", "4", "5"},
 		idAt(at.Add(5*time.Second), 5): {"1", "2", "3", "4"},
-		idAt(time.UnixMilli(0), 0):     {"0", "1", "2", "3", "4"},
+		idAt(time.UnixMilli(0), 0):     {"0", "1", "2", "3", "4", "5"},
 	} {
-		missed, err := x.Missed(t.Context(), after, 5)
-		if err != nil {
-			t.Fatal(err)
+		var missed []pubsub.Event
+		for read, more := "", true; more; read = missed[len(missed)-1].ID {
+			var page []pubsub.Event
+			var err error
+			if page, more, err = x.Missed(t.Context(), after, read, 2); err != nil {
+				t.Fatal(err)
+			}
+			missed = append(missed, page...)
 		}
 		var got []string
 		for _, e := range missed {
@@ -149,7 +154,7 @@ func TestAReadThatFailsIsAnErrorOfTheReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := x.Missed(t.Context(), "", 5); err == nil {
+	if _, _, err := x.Missed(t.Context(), "", "", 5); err == nil {
 		t.Error("no error")
 	}
 }

@@ -53,15 +53,14 @@ type connection struct {
 	running           map[string]begun
 	turns             map[string]pubsub.Turns // that are remembered, by operation id
 	ended             map[string]bool         // ids of the messages that began or ended an operation which has ended
-	replayMinute      time.Time
-	replayed          int // events, in that minute
 }
 
 // begun is a running operation.
 type begun struct {
-	topic string
-	key   string
-	by    pubsub.Sent
+	topic     string
+	replaying string
+	key       string
+	by        pubsub.Sent
 }
 
 // row is the key of a subscription under its topic.
@@ -140,7 +139,7 @@ func (c *connection) export() pubsub.Connection {
 	out.Init = slices.Clone(c.Init)
 	out.Operations = make(map[string]pubsub.Running, len(c.running))
 	for id, op := range c.running {
-		out.Operations[id] = pubsub.Running{Topic: op.topic, At: op.by.At, By: op.by.ID}
+		out.Operations[id] = pubsub.Running{Topic: op.topic, Replaying: op.replaying, At: op.by.At, By: op.by.ID}
 	}
 	return out
 }
@@ -215,7 +214,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		case len(c.running) >= max:
 			return pubsub.ErrTooManyOperations
 		}
-		c.running[id] = begun{sub.Topic, sub.OperationKey, by}
+		c.running[id] = begun{sub.Topic, sub.Replaying, sub.OperationKey, by}
 		if sub.Topic != "" {
 			s.list(sub, op, by.At)
 		}
@@ -243,7 +242,7 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 		if !ok || by.ID != "" && running.by.ID != by.ID || !running.by.At.Equal(by.At) || running.topic != "" && running.topic != sub.Topic {
 			return pubsub.ErrCompleted
 		}
-		c.running[sub.OperationID] = begun{sub.Topic, sub.OperationKey, by}
+		c.running[sub.OperationID] = begun{topic: sub.Topic, key: sub.OperationKey, by: by}
 		s.list(sub, op, by.At)
 		return nil
 	})
@@ -251,7 +250,7 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 
 // list puts the subscription under its topic. The caller has the lock.
 func (s *Store) list(sub pubsub.Subscription, op pubsub.Operation, at time.Time) {
-	sub.At = at
+	sub.At, sub.Replaying = at, ""
 	s.operations[sub.OperationKey] = op
 	s.rows[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = sub
 }
@@ -268,20 +267,23 @@ func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
 }
 
 // CountReplayed implements pubsub.Store.
-func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error {
+func (s *Store) CountReplayed(ctx context.Context, connectionID string, add, max pubsub.Replayed, at time.Time) error {
 	return s.do(ctx, "CountReplayed", func() error {
 		c, err := s.live(connectionID)
 		if err != nil {
 			return err
 		}
 		minute := at.Truncate(time.Minute)
-		if minute.After(c.replayMinute) {
-			c.replayMinute, c.replayed = minute, 0
+		sum := add
+		if !minute.After(c.ReplayMinute) {
+			minute = c.ReplayMinute
+			sum.Events += c.Replayed.Events
+			sum.Bytes += c.Replayed.Bytes
 		}
-		if c.replayed+n > max {
+		if sum.Events > max.Events || sum.Bytes > max.Bytes {
 			return pubsub.ErrReplayLimit
 		}
-		c.replayed += n
+		c.ReplayMinute, c.Replayed = minute, sum
 		return nil
 	})
 }

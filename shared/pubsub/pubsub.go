@@ -22,11 +22,12 @@ var (
 	ErrCompleted          = errors.New("operation was completed before it began")
 	ErrReused             = errors.New("operation id was used for another operation at that time")
 	ErrTooManyOperations  = errors.New("connection has too many operations")
+	ErrTooManyOfTopic     = errors.New("connection has too many subscriptions of the topic")
 	ErrTooManyConnections = errors.New("holder has too many connections")
 	ErrTokenMissing       = errors.New("token is missing")
 	ErrTokenExpired       = errors.New("token has expired")
 	ErrTokenRefused       = errors.New("token is refused")
-	ErrReplayLimit        = errors.New("connection has had too many events replayed")
+	ErrReplayLimit        = errors.New("connection has had too much replayed")
 	ErrUndecodableRow     = errors.New("row of a subscription cannot be decoded")
 	ErrUnknownOperation   = errors.New("operation is unknown")
 	ErrBusy               = errors.New("connection takes no message now")
@@ -45,7 +46,12 @@ type Connection struct {
 	Viewer       Viewer             // zero until it is acknowledged
 	Init         json.RawMessage    // what is kept of the payload of connection_init; nil for nothing
 	Operations   map[string]Running // by operation id
+	ReplayMinute time.Time          // the latest in which events were replayed; zero for none
+	Replayed     Replayed           // in that minute
 }
+
+// Replayed is how much was replayed to a connection.
+type Replayed struct{ Events, Bytes int }
 
 // Sent tells a client's message from all others of its connection, and from most
 // others when it was sent: API Gateway gives each the millisecond in which it
@@ -58,9 +64,10 @@ type Sent struct {
 
 // Running is an operation that runs on a connection.
 type Running struct {
-	Topic string    // "" for a query or mutation, and for a subscription that is still caught up
-	At    time.Time // when the client began it
-	By    string    // id of the message that began it: it tells two operations with one id apart
+	Topic     string    // "" for a query or mutation, and for a subscription that is still caught up
+	Replaying string    // topic of a subscription that is still caught up, or ""
+	At        time.Time // when the client began it
+	By        string    // id of the message that began it: it tells two operations with one id apart
 }
 
 // Acknowledgement is what an accepted connection_init makes of a connection:
@@ -112,6 +119,7 @@ type Subscription struct {
 	ConnectionID string
 	OperationID  string // chosen by the client, unique in its connection while it runs
 	Topic        string // "" for a query or mutation: it takes the id and listens to nothing
+	Replaying    string // topic that ActivateSubscription will list it under, while Topic is ""
 	OperationKey string
 	Viewer       Viewer // whom it is executed for
 	Expires      time.Time

@@ -41,8 +41,8 @@ type Store interface {
 	// PutSubscription begins the operation of a subscribe message: it takes the
 	// operation id and, when s has a topic, lists s under the topic, both or
 	// neither, unless its error leaves the effect unknown: then it may be called
-	// again, or EndSubscription undoes it. The operation itself is stored before, and
-	// may stay when the rest fails: others may need it. Of many messages
+	// again, or EndSubscription undoes it. The operation itself is stored between the
+	// two, and may stay when the rest fails: others may need it. Of many messages
 	// with one connection and operation id exactly one succeeds until the
 	// operation is deleted. At most max operations run per connection.
 	// Errors: ErrGone; ErrNotAcknowledged; ErrSubscriberExists; ErrCompleted
@@ -76,10 +76,10 @@ type Store interface {
 	// operation that runs is ended by DeleteSubscription. A missing row is not an error.
 	Unlist(ctx context.Context, s Subscription) error
 
-	// CountReplayed adds n to the events that were replayed to the connection in
-	// the minute of at, or in a later one that has begun. Errors: ErrGone;
-	// ErrReplayLimit when they would be more than max, and then nothing is added.
-	CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error
+	// CountReplayed adds to what was replayed to the connection in the minute of
+	// at, or in a later one that has begun. Errors: ErrGone; ErrReplayLimit when
+	// either would be more than max, and then nothing is added.
+	CountReplayed(ctx context.Context, connectionID string, add, max Replayed, at time.Time) error
 
 	// DeleteConnection deletes the connection and all of its subscriptions.
 	// It costs only what the connection owns. One that is gone is not an error.
@@ -91,7 +91,8 @@ type Store interface {
 
 	// Subscriptions yields the subscriptions of a topic that have not expired
 	// at the given time, reading page by page as the caller goes on. Their order
-	// is the same each time, as long as they are. An ErrUndecodableRow stands in
+	// is the same each time, as long as they are; those of a connection follow each
+	// other, with none between but of other buckets. An ErrUndecodableRow stands in
 	// the place of one row, and others follow; it ends after any other error.
 	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[Subscription, error]
 

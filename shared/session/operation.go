@@ -28,6 +28,12 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	if err != nil {
 		return s.fail(ctx, m, e.ID, err)
 	}
+	switch err := s.room(m, c, x); {
+	case errors.Is(err, errReplaying):
+		return err
+	case err != nil:
+		return s.notBegun(ctx, m, e.ID, err)
+	}
 	sub := pubsub.Subscription{ConnectionID: m.ConnectionID, OperationID: e.ID, Topic: x.Topic, OperationKey: x.Stored.Key(),
 		Viewer: c.Viewer, Expires: c.Expires}
 	if x.Missed != nil {
@@ -40,6 +46,35 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 		return nil
 	}
 	return s.run(ctx, m, e.ID, x)
+}
+
+// room says what keeps the connection from one more operation, as far as its state
+// tells: what is refused here has read and written nothing else. Subscribes that
+// race pass it; then the store's condition bounds them, the planner, or the count
+// of what is replayed.
+func (s *Session) room(m Message, c pubsub.Connection, x pubsub.Executable) error {
+	ofTopic, replays := 0, 0
+	for _, op := range c.Operations {
+		if x.Topic != "" && (op.Topic == x.Topic || op.Replaying == x.Topic) {
+			ofTopic++
+		}
+		if op.Replaying != "" && m.At.Sub(op.At) < longestReplay {
+			replays++
+		}
+	}
+	switch {
+	case len(c.Operations) >= s.MaxOperations:
+		return pubsub.ErrTooManyOperations
+	case s.MaxOfTopic > 0 && ofTopic >= s.MaxOfTopic:
+		return pubsub.ErrTooManyOfTopic
+	case x.Missed == nil:
+		return nil
+	case replays >= maxReplays:
+		return errReplaying
+	case s.replayedOut(c):
+		return pubsub.ErrReplayLimit
+	}
+	return nil
 }
 
 // begin stores the operation under its id.
@@ -66,6 +101,11 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 	case errors.Is(why, pubsub.ErrTooManyOperations):
 		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeTooMany,
 			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations)))
+	case errors.Is(why, pubsub.ErrTooManyOfTopic):
+		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeLimit,
+			fmt.Sprintf("A connection may have %d subscriptions of one topic.", s.MaxOfTopic)))
+	case errors.Is(why, pubsub.ErrReplayLimit):
+		return s.fail(ctx, m, id, s.replayedEnough())
 	default:
 		// It may have been stored all the same, and the client will hear that it
 		// was not: take it back.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,19 +21,71 @@ const (
 	// all of its operations together, however often it begins them.
 	minuteLimit = 2000
 
+	// DefaultReplayBytes is how much an operation is replayed at most, and a
+	// connection twice as much per minute. An event counts with its frame or, if that
+	// is more, with what is read for it: a small selection costs the read all the same.
+	DefaultReplayBytes = 1 << 20
+
+	// replayFactor bounds what an operation is replayed to so many bytes for each of
+	// its subscribe message: what a client may multiply.
+	replayFactor = 2000
+
+	// pageEvents is how many events are read before they are counted: what a replay
+	// that is refused has cost.
+	pageEvents = 50
+
+	// maxReplays is how many operations of a connection are caught up at once, as far
+	// as its state tells. One that a process has left behind counts for longestReplay,
+	// which is longer than an invocation.
+	maxReplays    = 2
+	longestReplay = 30 * time.Second
+
 	// A replay has caught up when a read finds so few new events that posting
 	// them takes well below settleTime.
 	fewEvents = 50
 
 	// settleTime bounds the last read before a subscription is activated, the
 	// activation, and the posts of what came between. The rest of
-	// pubsub.SettleTime is for taking the subscription back and telling so.
+	// pubsub.SettleTime is for taking the subscription back and telling so. It also
+	// bounds the pages of one read: what is committed before a page that was read
+	// must not be older than what the next read repeats.
 	settleTime = pubsub.SettleTime - 3*time.Second
 
 	// postsPerLook is after how many posts the replay looks whether the client
 	// has completed the operation.
 	postsPerLook = 25
 )
+
+// errReplaying says that a subscribe must wait for other replays of its connection.
+var errReplaying = errors.New("connection is being replayed as much as it may be at once")
+
+func tooManyReplays() error {
+	return pubsub.Refusal(pubsub.CodeReplayLimit,
+		fmt.Sprintf("A connection is replayed %d subscriptions at once; try again when they are.", maxReplays))
+}
+
+// minuteMost is how much a connection is replayed per minute at most.
+func (s *Session) minuteMost() pubsub.Replayed {
+	return pubsub.Replayed{Events: minuteLimit, Bytes: 2 * s.replayBytes()}
+}
+
+func (s *Session) replayBytes() int { return cmp.Or(s.MaxReplayBytes, DefaultReplayBytes) }
+
+// replayedOut reports whether the connection has had what it may have this minute,
+// or less than a page is left of it: what could not be counted would be read for
+// nothing, however often the client asks.
+func (s *Session) replayedOut(c pubsub.Connection) bool {
+	most := s.minuteMost()
+	return !time.Now().Truncate(time.Minute).After(c.ReplayMinute) &&
+		(c.Replayed.Events+pageEvents > most.Events || c.Replayed.Bytes+most.Bytes/4 > most.Bytes)
+}
+
+func (s *Session) replayedEnough() error {
+	most := s.minuteMost()
+	return pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
+		"A connection is replayed %d events or %d bytes a minute; query them, and subscribe after the newest.",
+		most.Events, most.Bytes))
+}
 
 // resume begins a subscription whose client has missed events. The operation
 // takes its id and is caught up while it is not listed: were new events posted
@@ -43,11 +96,12 @@ const (
 // ends the operation with an error, so that the client subscribes again.
 func (s *Session) resume(ctx context.Context, m Message, sub pubsub.Subscription, x pubsub.Executable) error {
 	silent := sub
-	silent.Topic = ""
+	silent.Topic, silent.Replaying = "", sub.Topic
 	if err := s.begin(ctx, m, silent, x.Stored); err != nil {
 		return s.notBegun(ctx, m, sub.OperationID, err)
 	}
-	r := &replay{session: s, message: m, id: sub.OperationID, operation: x, posted: map[string]bool{}}
+	r := &replay{session: s, message: m, id: sub.OperationID, operation: x, seen: map[string]bool{},
+		most: min(s.replayBytes(), replayFactor*len(m.Data))}
 	err := r.run(ctx, sub)
 	if refusal, refused := errors.AsType[transportws.CloseError](err); refused {
 		return refusal
@@ -93,11 +147,14 @@ type replay struct {
 	message   Message
 	id        string
 	operation pubsub.Executable
+	most      int // bytes, over all reads
 
 	readAt time.Time       // when the latest read began
 	listed time.Time       // when the read began that was the last before the activation; zero before
 	newest string          // id of the newest event that was read
-	posted map[string]bool // by event id
+	bytes  int             // of the events that were read, as they count
+	seen   map[string]bool // events that are posted or about to be, by id
+	posts  int
 }
 
 // run returns ErrCompleted when the operation was completed meanwhile, ErrGone
@@ -128,49 +185,99 @@ func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
 // round reads and posts what was committed until now, and returns how many
 // events were new. Past a limit it posts nothing.
 func (r *replay) round(ctx context.Context) (int, error) {
-	events, err := r.missed(ctx)
-	if err != nil || len(events) == 0 {
-		return 0, err
-	}
-	err = r.ask(ctx, "count replayed events", func(ctx context.Context) error {
-		return r.session.Operations.CountReplayed(ctx, r.message.ConnectionID, len(events), minuteLimit, time.Now())
-	})
-	if errors.Is(err, pubsub.ErrReplayLimit) {
-		return 0, pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
-			"A connection is replayed %d events a minute; query them, and subscribe after the newest.", minuteLimit))
-	}
+	frames, err := r.read(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for _, e := range events {
-		if err := r.deliver(ctx, e); err != nil {
+	for _, frame := range frames {
+		if err := r.post(ctx, frame); err != nil {
 			return 0, err
 		}
 	}
-	return len(events), nil
+	return len(frames), nil
 }
 
-// missed reads the events that follow the newest of the reads before, without
-// those that were posted. It reads one more than the limit: at most as many as
-// were posted are repeats, so a read that is full is past the limit.
-func (r *replay) missed(ctx context.Context) (events []pubsub.Event, err error) {
-	err = again(ctx, 0, func(ctx context.Context) error {
-		r.readAt = time.Now()
-		events, err = r.operation.Missed(ctx, r.newest, replayLimit+1)
-		return err
+// read returns the frames of the events that follow the newest of the reads
+// before, without those that it returned then. Each page is counted before the
+// next is read.
+func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
+	after, last := r.newest, ""
+	reading := ctx
+	for more := true; more; {
+		var events []pubsub.Event
+		begun := time.Now()
+		err = again(reading, 0, func(ctx context.Context) error {
+			begun = time.Now()
+			events, more, err = r.operation.Missed(ctx, after, last, pageEvents)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read missed events: %w", err)
+		}
+		if last == "" {
+			r.readAt = begun
+			var cancel context.CancelFunc
+			reading, cancel = context.WithDeadline(ctx, begun.Add(settleTime))
+			defer cancel()
+		}
+		if len(events) > 0 {
+			last = events[len(events)-1].ID
+			r.newest = last
+		}
+		page, err := r.count(ctx, slices.DeleteFunc(events, func(e pubsub.Event) bool { return r.seen[e.ID] }))
+		if err != nil {
+			return nil, err
+		}
+		frames = append(frames, page...)
+	}
+	return frames, nil
+}
+
+// count executes the operation with the events and counts them. Past a limit of
+// the operation nothing will be posted: the events count for what was read.
+func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]byte, err error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	read, before := 0, r.bytes
+	for _, e := range events {
+		r.seen[e.ID] = true
+		read += len(e.Root)
+		if r.bytes > r.most {
+			continue
+		}
+		payload, err := r.operation.Run(ctx, &e)
+		if err != nil {
+			return nil, fmt.Errorf("execute with event %s: %w", e.ID, err)
+		}
+		frame := transportws.AppendNext(nil, r.id, payload)
+		r.bytes += max(len(frame), len(e.Root))
+		frames = append(frames, frame)
+	}
+	add, past := pubsub.Replayed{Events: len(events), Bytes: r.bytes - before}, r.pastLimit()
+	if past != nil {
+		add.Bytes = read
+	}
+	err = r.ask(ctx, "count replayed events", func(ctx context.Context) error {
+		return r.session.Operations.CountReplayed(ctx, r.message.ConnectionID, add, r.session.minuteMost(), time.Now())
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read missed events: %w", err)
+	if errors.Is(err, pubsub.ErrReplayLimit) {
+		err = r.session.replayedEnough()
 	}
-	if len(events) > 0 {
-		r.newest = events[len(events)-1].ID
-	}
-	events = slices.DeleteFunc(events, func(e pubsub.Event) bool { return r.posted[e.ID] })
-	if len(r.posted)+len(events) > replayLimit {
-		return nil, pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
+	return frames, cmp.Or(past, err)
+}
+
+// pastLimit returns the refusal of an operation that has had what it may have.
+func (r *replay) pastLimit() error {
+	switch {
+	case len(r.seen) > replayLimit:
+		return pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
 			"More than %d events were missed; query them, and subscribe after the newest.", replayLimit))
+	case r.bytes > r.most:
+		return pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
+			"More than %d bytes were missed; query them, and subscribe after the newest.", r.most))
 	}
-	return events, nil
+	return nil
 }
 
 // ask asks the store, which may no longer know the connection.
@@ -185,19 +292,15 @@ func (r *replay) ask(ctx context.Context, what string, do func(ctx context.Conte
 	return nil
 }
 
-// deliver executes the operation with the event and posts the result.
-func (r *replay) deliver(ctx context.Context, e pubsub.Event) error {
-	if len(r.posted)%postsPerLook == postsPerLook-1 {
+// post posts the frame of one event.
+func (r *replay) post(ctx context.Context, frame []byte) error {
+	if r.posts%postsPerLook == postsPerLook-1 {
 		if err := r.look(ctx); err != nil {
 			return err
 		}
 	}
-	r.posted[e.ID] = true
-	payload, err := r.operation.Run(ctx, &e)
-	if err != nil {
-		return fmt.Errorf("execute with event %s: %w", e.ID, err)
-	}
-	return postUnless(ctx, r.session.Gateway, r.message.ConnectionID, 0, transportws.AppendNext(nil, r.id, payload), r.look)
+	r.posts++
+	return postUnless(ctx, r.session.Gateway, r.message.ConnectionID, 0, frame, r.look)
 }
 
 // look returns ErrCompleted when the operation does not run any more.

@@ -20,10 +20,11 @@ import (
 // history is an executor whose only operation resumes after what its log has.
 type history struct {
 	log   []pubsub.Event
-	reads int
+	reads int                         // pages that go on with a read are none
 	read  func(n int) error           // called before read n, from 1; nil for nothing
 	run   func(e *pubsub.Event) error // called when an event is executed; nil for nothing
 	asked []string                    // the after of each read
+	pages int
 }
 
 func (h *history) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
@@ -39,16 +40,26 @@ func (h *history) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 		}}, nil
 }
 
-// missed returns the whole log, as if the overlap were that long.
-func (h *history) missed(_ context.Context, after string, max int) ([]pubsub.Event, error) {
-	h.reads++
-	h.asked = append(h.asked, after)
-	if h.read != nil {
-		if err := h.read(h.reads); err != nil {
-			return nil, err
+// missed returns the whole log page by page, as if the overlap were that long.
+func (h *history) missed(ctx context.Context, after, read string, max int) ([]pubsub.Event, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, err
+	}
+	if h.pages++; read == "" {
+		h.reads++
+		h.asked = append(h.asked, after)
+		if h.read != nil {
+			if err := h.read(h.reads); err != nil {
+				return nil, false, err
+			}
 		}
 	}
-	return slices.Clone(h.log[:min(max, len(h.log))]), nil
+	from := slices.IndexFunc(h.log, func(e pubsub.Event) bool { return e.ID > read })
+	if from < 0 {
+		return nil, false, nil
+	}
+	page := slices.Clone(h.log[from:min(from+max, len(h.log))])
+	return page, len(page) == max, nil
 }
 
 func events(from, to int) (all []pubsub.Event) {
@@ -248,9 +259,10 @@ func TestAReplayWhoseResultsAreRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		run  error
 		post error
+		n    int // events that are sent
 		code string
 	}{
-		"TooLarge":      {post: pubsub.ErrTooLarge, code: pubsub.CodeTooLarge},
+		"TooLarge":      {post: pubsub.ErrTooLarge, n: 1, code: pubsub.CodeTooLarge},
 		"NotExecutable": {run: pubsub.Errors{pubsub.NewError(pubsub.CodeInput, "no")}, code: pubsub.CodeInput},
 		"ServerFault":   {run: errors.New("secret"), code: pubsub.CodeUnavailable},
 	} {
@@ -268,7 +280,7 @@ func TestAReplayWhoseResultsAreRefused(t *testing.T) {
 				}
 				return true, nil
 			}
-			b.checkReplay(t, 1, tc.code)
+			b.checkReplay(t, tc.n, tc.code)
 		})
 	}
 }

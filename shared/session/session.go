@@ -49,7 +49,7 @@ type Operations interface {
 
 // Replays is the part of pubsub.Store that counts replayed events.
 type Replays interface {
-	CountReplayed(ctx context.Context, connectionID string, n, max int, at time.Time) error
+	CountReplayed(ctx context.Context, connectionID string, add, max pubsub.Replayed, at time.Time) error
 }
 
 // Gateway posts to a connection and ends it. Post tells pubsub.ErrGone and
@@ -74,6 +74,8 @@ type Session struct {
 	MaxIDBytes     int // of an operation id; 0 for transportws.MaxIDBytes
 	MaxInitBytes   int // of an init payload; 0 for any number
 	MaxOperations  int // running at once, per connection
+	MaxOfTopic     int // of them, subscriptions of one topic; 0 for any number
+	MaxReplayBytes int // of one operation, and half of what a connection gets a minute; 0 for DefaultReplayBytes
 	MaxConnections int // at once, per viewer with a token; 0 for any number
 	Log            *slog.Logger
 }
@@ -156,14 +158,18 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 	for _, pause := range idPauses {
 		err := s.inState(ctx, m, message)
 		refusal, _ := errors.AsType[transportws.CloseError](err)
-		if refusal.Code != transportws.CodeSubscriberAlreadyExists {
+		if refusal.Code != transportws.CodeSubscriberAlreadyExists && !errors.Is(err, errReplaying) {
 			return err
 		}
 		if !sleepWithin(ctx, reserve, pause) { // the complete may be as slow as this was
 			return s.fail(ctx, m, message.ID, errors.New("no time to see whether the id is free"))
 		}
 	}
-	return s.inState(ctx, m, message)
+	err = s.inState(ctx, m, message)
+	if errors.Is(err, errReplaying) {
+		return s.fail(ctx, m, message.ID, tooManyReplays())
+	}
+	return err
 }
 
 // checkSize bounds what the store keeps of a client's making.
@@ -178,7 +184,7 @@ func (s *Session) checkSize(message transportws.Message) error {
 }
 
 // inState does what the message asks for in the connection's present state. It
-// has done nothing yet when it returns that an id is in use.
+// has done nothing yet when it returns that an id is in use, or errReplaying.
 func (s *Session) inState(ctx context.Context, m Message, message transportws.Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

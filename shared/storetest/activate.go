@@ -30,6 +30,19 @@ var activateTests = []test{
 		complete(t, s, one, base, true)
 		checkNothing(t, s, c, topic)
 	}},
+	{"ends what the entry says of its replay", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		silent := sub(c, "1", "")
+		silent.Replaying = topic
+		check(t, "PutSubscription", subscribe(t, s, silent, base), nil)
+		equal(t, "operations", running(t, s, c), operations{"1": {Replaying: topic, At: base}})
+		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription(nil))
+		check(t, "ActivateSubscription", activate(t, s, sub(c, "1", topic), base), nil)
+		equal(t, "operations", running(t, s, c), operations{"1": {Topic: topic, At: base}})
+		equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{began(sub(c, "1", topic), base)})
+		complete(t, s, sub(c, "1", topic), base, true)
+		checkNothing(t, s, c, topic)
+	}},
 	{"keeps the quota as it is", func(t *testing.T, s Store) {
 		c, topic := connected(t, s), unique("topic")
 		check(t, "PutSubscription", s.PutSubscription(t.Context(), sub(c, "1", ""), operation, sent(base), 1), nil)

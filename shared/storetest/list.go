@@ -27,6 +27,14 @@ var listTests = []test{
 		}
 		list := listed(t, s, topic)
 		equal(t, "the second list", listed(t, s, topic), list)
+		latest, seen := map[int]string{}, map[string]bool{} // by bucket
+		for _, sub := range list {
+			bucket := pubsub.Bucket(sub.ConnectionID)
+			if latest[bucket] != sub.ConnectionID && seen[sub.ConnectionID] {
+				t.Errorf("%s has rows before and after others of its bucket", sub.ConnectionID)
+			}
+			latest[bucket], seen[sub.ConnectionID] = sub.ConnectionID, true
+		}
 		for _, sub := range list {
 			if id := sub.ConnectionID + "#" + sub.OperationID; !want[id] || sub.Topic != topic {
 				t.Errorf("%+v is listed", sub)

@@ -121,6 +121,9 @@ func checkTogether(t *testing.T, s Store, c pubsub.Connection, topics []string) 
 	equal(t, "rows", rows, want)
 }
 
+// events are so many replayed events without bytes.
+func events(n int) pubsub.Replayed { return pubsub.Replayed{Events: n} }
+
 var replayTests = []test{
 	{"counts up to the most", func(t *testing.T, s Store) {
 		c := connected(t, s)
@@ -128,15 +131,36 @@ var replayTests = []test{
 			n    int
 			want error
 		}{{6, nil}, {5, pubsub.ErrReplayLimit}, {4, nil}, {1, pubsub.ErrReplayLimit}, {0, nil}, {11, pubsub.ErrReplayLimit}} {
-			check(t, "CountReplayed", s.CountReplayed(t.Context(), c.ID, tt.n, 10, base), tt.want)
+			check(t, "CountReplayed", s.CountReplayed(t.Context(), c.ID, events(tt.n), events(10), base), tt.want)
 		}
+	}},
+	{"counts bytes beside events, and shows both", func(t *testing.T, s Store) {
+		c, most := connected(t, s), pubsub.Replayed{Events: 10, Bytes: 100}
+		for _, tt := range []struct {
+			add  pubsub.Replayed
+			want error
+			sum  pubsub.Replayed
+		}{
+			{pubsub.Replayed{Events: 1, Bytes: 101}, pubsub.ErrReplayLimit, pubsub.Replayed{}},
+			{pubsub.Replayed{Events: 1, Bytes: 60}, nil, pubsub.Replayed{Events: 1, Bytes: 60}},
+			{pubsub.Replayed{Events: 1, Bytes: 41}, pubsub.ErrReplayLimit, pubsub.Replayed{Events: 1, Bytes: 60}},
+			{pubsub.Replayed{Events: 10}, pubsub.ErrReplayLimit, pubsub.Replayed{Events: 1, Bytes: 60}},
+			{pubsub.Replayed{Events: 1, Bytes: 40}, nil, pubsub.Replayed{Events: 2, Bytes: 100}},
+			{pubsub.Replayed{Bytes: 1}, pubsub.ErrReplayLimit, pubsub.Replayed{Events: 2, Bytes: 100}},
+		} {
+			check(t, "CountReplayed", s.CountReplayed(t.Context(), c.ID, tt.add, most, base), tt.want)
+			checkReplayed(t, s, c, base, tt.sum)
+		}
+		later := base.Add(time.Minute)
+		check(t, "next minute", s.CountReplayed(t.Context(), c.ID, pubsub.Replayed{Events: 1, Bytes: 100}, most, later), nil)
+		checkReplayed(t, s, c, later, pubsub.Replayed{Events: 1, Bytes: 100})
 	}},
 	{"counts each connection and minute", func(t *testing.T, s Store) {
 		c, other := connected(t, s), connected(t, s)
-		check(t, "CountReplayed", s.CountReplayed(t.Context(), c.ID, 10, 10, base), nil)
-		check(t, "other connection", s.CountReplayed(t.Context(), other.ID, 10, 10, base), nil)
-		check(t, "next minute", s.CountReplayed(t.Context(), c.ID, 10, 10, base.Add(time.Minute)), nil)
-		check(t, "again", s.CountReplayed(t.Context(), c.ID, 1, 10, base.Add(time.Minute)), pubsub.ErrReplayLimit)
+		check(t, "CountReplayed", s.CountReplayed(t.Context(), c.ID, events(10), events(10), base), nil)
+		check(t, "other connection", s.CountReplayed(t.Context(), other.ID, events(10), events(10), base), nil)
+		check(t, "next minute", s.CountReplayed(t.Context(), c.ID, events(10), events(10), base.Add(time.Minute)), nil)
+		check(t, "again", s.CountReplayed(t.Context(), c.ID, events(1), events(10), base.Add(time.Minute)), pubsub.ErrReplayLimit)
 	}},
 	{"of a minute that is over counts in the latest", func(t *testing.T, s Store) {
 		c := connected(t, s)
@@ -145,15 +169,15 @@ var replayTests = []test{
 			want   error
 		}{{1, nil}, {0, nil}, {1, pubsub.ErrReplayLimit}, {0, pubsub.ErrReplayLimit}, {2, nil}} {
 			at := base.Add(time.Duration(tt.minute) * time.Minute)
-			check(t, "CountReplayed", s.CountReplayed(t.Context(), c.ID, 5, 10, at), tt.want)
+			check(t, "CountReplayed", s.CountReplayed(t.Context(), c.ID, events(5), events(10), at), tt.want)
 		}
 	}},
 	{"fails for a connection that is gone", func(t *testing.T, s Store) {
 		c := newConnection()
-		check(t, "unknown", s.CountReplayed(t.Context(), c.ID, 1, 10, base), pubsub.ErrGone)
+		check(t, "unknown", s.CountReplayed(t.Context(), c.ID, events(1), events(10), base), pubsub.ErrGone)
 		put(t, s, c)
 		check(t, "DeleteConnection", s.DeleteConnection(t.Context(), c.ID), nil)
-		check(t, "deleted", s.CountReplayed(t.Context(), c.ID, 1, 10, base), pubsub.ErrGone)
+		check(t, "deleted", s.CountReplayed(t.Context(), c.ID, events(1), events(10), base), pubsub.ErrGone)
 		_, err := s.Connection(t.Context(), c.ID)
 		check(t, "Connection", err, pubsub.ErrGone)
 	}},
@@ -162,7 +186,7 @@ var replayTests = []test{
 		calls := make([]func(context.Context) error, crowd)
 		for i := range calls {
 			at := base.Add(time.Duration(i%2) * time.Minute) // the minute turns
-			calls[i] = func(ctx context.Context) error { return s.CountReplayed(ctx, c.ID, 1, 5, at) }
+			calls[i] = func(ctx context.Context) error { return s.CountReplayed(ctx, c.ID, events(1), events(5), at) }
 		}
 		let := 0
 		for _, err := range race(t.Context(), calls...) {
@@ -175,6 +199,18 @@ var replayTests = []test{
 		if let == 0 || let > 10 {
 			t.Errorf("%d of %d are let through in two minutes of 5", let, crowd)
 		}
-		check(t, "one more", s.CountReplayed(t.Context(), c.ID, 5, 5, base.Add(time.Minute)), pubsub.ErrReplayLimit)
+		check(t, "one more", s.CountReplayed(t.Context(), c.ID, events(5), events(5), base.Add(time.Minute)), pubsub.ErrReplayLimit)
 	}},
+}
+
+// checkReplayed checks what the connection says of the minute of a time; nothing
+// when no minute has begun.
+func checkReplayed(t *testing.T, s Store, c pubsub.Connection, at time.Time, want pubsub.Replayed) {
+	t.Helper()
+	found, err := s.Connection(t.Context(), c.ID)
+	check(t, "Connection", err, nil)
+	equal(t, "replayed", found.Replayed, want)
+	if minute := at.Truncate(time.Minute); want != (pubsub.Replayed{}) && !found.ReplayMinute.Equal(minute) {
+		t.Errorf("replayed in the minute %s, want %s", found.ReplayMinute, minute)
+	}
 }

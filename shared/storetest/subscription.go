@@ -110,6 +110,20 @@ var putTests = []test{
 			equal(t, "listed under a topic", len(listed(t, s, topic)) == 1, topic == winner)
 		}
 	}},
+	{"stores no operation when it is refused", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique("topic")
+		check(t, "first", subscribe(t, s, sub(c, "1", topic), base), nil)
+		large := pubsub.Operation{Document: "subscription { " + unique("f") + " }"}
+		one := sub(c, "1", topic)
+		one.OperationKey = large.Key()
+		check(t, "id in use", s.PutSubscription(t.Context(), one, large, sent(base), 2), pubsub.ErrSubscriberExists)
+		one.OperationID = "2"
+		check(t, "too many", s.PutSubscription(t.Context(), one, large, sent(base), 1), pubsub.ErrTooManyOperations)
+		complete(t, s, one, after(1), false)
+		check(t, "completed", s.PutSubscription(t.Context(), one, large, sent(base), 2), pubsub.ErrCompleted)
+		_, err := s.Operation(t.Context(), one.OperationKey)
+		check(t, "Operation", err, pubsub.ErrUnknownOperation)
+	}},
 	{"takes ids per connection", func(t *testing.T, s Store) {
 		topic := unique("topic")
 		for range 3 {

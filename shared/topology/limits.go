@@ -47,9 +47,12 @@ var (
 		MaxListItems, MaxComplexity, MaxVariablesBytes}
 )
 
-// The limits of a connection, for the function that gets its messages.
+// The limits of a connection, for the function that gets its messages, and the
+// first for the stream function as well.
 var (
-	MaxOperationIDBytes = Setting{"MAX_OPERATION_ID_BYTES", "1024"} // of the id that a client gives an operation
+	MaxOfTopic          = Setting{"MAX_OPERATIONS_PER_TOPIC", "10"} // subscriptions of one topic, per connection
+	MaxReplayBytes      = Setting{"MAX_REPLAY_BYTES", "1048576"}    // of an operation; a connection gets twice as many a minute
+	MaxOperationIDBytes = Setting{"MAX_OPERATION_ID_BYTES", "128"}  // of the id that a client gives an operation
 	MaxInitBytes        = Setting{"MAX_INIT_BYTES", "8192"}         // of the payload of connection_init
 	MaxFramesPerSecond  = Setting{"MAX_FRAMES_PER_SECOND", "50"}    // that one process takes of a connection, after a burst of four times as many
 )

@@ -157,7 +157,7 @@ var (
 	Message = Function{Name: "message", Timeout: 25 * time.Second, MemoryMB: 512, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks},
 		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{InitMembers, MaxConnections, MaxSubscriptions,
-			MaxOperationIDBytes, MaxInitBytes, MaxFramesPerSecond, TrustedDocuments, Introspection, LogLevel})}
+			MaxOfTopic, MaxReplayBytes, MaxOperationIDBytes, MaxInitBytes, MaxFramesPerSecond, TrustedDocuments, Introspection, LogLevel})}
 	Disconnect = Function{Name: "disconnect", Timeout: 10 * time.Second, MemoryMB: 256, Callback: true,
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{ConnectionChecks},
 		Settings: []Setting{LogLevel},
@@ -167,7 +167,7 @@ var (
 		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, TrustedDocuments, Introspection, GraphiQL, LogLevel})}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 1769, // one vCPU: a shard has one invocation at a time
 		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout, StreamDead},
-		Settings: []Setting{FanoutGroups, LogLevel},
+		Settings: []Setting{FanoutGroups, MaxOfTopic, LogLevel},
 		Reserved: 20} // one per shard at a time, whatever floods the account's other functions
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
