@@ -16,7 +16,8 @@ javascript() (
 gql() {
 	cmp -s scripts/clients/gql/requirements.txt "$built/gql/requirements.txt" && return
 	python3 -m venv --clear "$built/gql"
-	"$built/gql/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r scripts/clients/gql/requirements.txt
+	"$built/gql/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+		-r scripts/clients/gql/requirements.txt
 	cp scripts/clients/gql/requirements.txt "$built/gql/"
 }
 

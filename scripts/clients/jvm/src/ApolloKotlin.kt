@@ -4,6 +4,7 @@
 // subscription, the end of the input ends the program.
 package apollo
 
+import apollo.NewMessageSubscription.NewMessage
 import com.apollographql.apollo.ApolloClient
 import com.apollographql.apollo.api.Optional
 import com.apollographql.apollo.network.websocket.WebSocketNetworkTransport
@@ -28,7 +29,7 @@ fun client(httpUrl: String, wsUrl: String): ApolloClient =
         )
         .build()
 
-fun newMessages(apollo: ApolloClient, chatId: String, newestOfHistory: String?): Flow<NewMessageSubscription.NewMessage> = flow {
+fun newMessages(apollo: ApolloClient, chatId: String, newestOfHistory: String?): Flow<NewMessage> = flow {
     var newest = newestOfHistory ?: "0".repeat(26)
     val seen = mutableSetOf(newest)
     var attempts = 0

@@ -12,7 +12,8 @@ import com.apollographql.apollo.api.Subscription
 import com.apollographql.apollo.api.json.JsonReader
 import com.apollographql.apollo.api.json.JsonWriter
 
-class NewMessageSubscription(val chatId: String, val after: Optional<String?>) : Subscription<NewMessageSubscription.Data> {
+class NewMessageSubscription(val chatId: String, val after: Optional<String?>) :
+    Subscription<NewMessageSubscription.Data> {
     class Data(val newMessage: NewMessage) : Subscription.Data
     class NewMessage(val id: String, val content: String, val senderName: String)
 
@@ -22,7 +23,11 @@ class NewMessageSubscription(val chatId: String, val after: Optional<String?>) :
         "subscription NewMessage(\$chatId: ID!, \$after: ID) " +
             "{ newMessage(chatId: \$chatId, after: \$after) { id content senderName } }"
 
-    override fun serializeVariables(writer: JsonWriter, customScalarAdapters: CustomScalarAdapters, withDefaultValues: Boolean) {
+    override fun serializeVariables(
+        writer: JsonWriter,
+        customScalarAdapters: CustomScalarAdapters,
+        withDefaultValues: Boolean,
+    ) {
         writer.name("chatId").value(chatId)
         (after as? Optional.Present)?.let { present ->
             writer.name("after")
@@ -37,7 +42,8 @@ class NewMessageSubscription(val chatId: String, val after: Optional<String?>) :
         override fun fromJson(reader: JsonReader, customScalarAdapters: CustomScalarAdapters): Data {
             val data = AnyAdapter.fromJson(reader, customScalarAdapters) as Map<*, *>
             val message = data["newMessage"] as Map<*, *>
-            return Data(NewMessage(message["id"] as String, message["content"] as String, message["senderName"] as String))
+            val field = { name: String -> message[name] as String }
+            return Data(NewMessage(field("id"), field("content"), field("senderName")))
         }
 
         override fun toJson(writer: JsonWriter, customScalarAdapters: CustomScalarAdapters, value: Data) =

@@ -22,13 +22,13 @@ val document = $$"""
 fun newMessages(client: WebSocketGraphQlClient, chatId: String, newestOfHistory: String?): Flux<Message> {
     var newest = newestOfHistory ?: "0".repeat(26)
     val seen = mutableSetOf(newest)
-    val lost = Retry.backoff(Long.MAX_VALUE, Duration.ofSeconds(1)).maxBackoff(Duration.ofSeconds(30)).transientErrors(true)
+    val again = Retry.backoff(Long.MAX_VALUE, Duration.ofSeconds(1)).maxBackoff(Duration.ofSeconds(30))
     return Flux.defer {
         client.document(document).variable("chatId", chatId).variable("after", newest)
             .retrieveSubscription("newMessage").toEntity(Message::class.java)
     }
         .doOnNext { newest = maxOf(newest, it.id) }
-        .retryWhen(lost)
+        .retryWhen(again.transientErrors(true)) // an event begins the pauses anew
         .filter { seen.add(it.id) }
 }
 
