@@ -8,7 +8,7 @@ need() {
 		java) what="Java 17 or newer (a JRE is enough)" ;;
 		mvn) what="Apache Maven 3.8 or newer" ;;
 		node | npm) what="Node.js 20 or newer with npm" ;;
-		python3) what="Python 3.10 or newer" ;;
+		python3) what="Python 3.11 or newer" ;;
 		openssl) what="OpenSSL" ;;
 		*) what=$tool ;;
 		esac

@@ -16,11 +16,11 @@ scripts/build.sh local
 step "infrastructure"
 scripts/testinfra.sh
 
-step "npm clients"
-(cd scripts/clients && npm ci --no-audit --no-fund --loglevel=error)
+step "clients"
+scripts/clients.sh
 (cd scripts/bench/peers && npm ci --no-audit --no-fund --loglevel=error)
 
-# graphql-js, from the packages of the npm clients, is the reference.
+# graphql-js, from the packages of the clients, is the reference.
 step "the language, compared with graphql-js"
 (cd scripts && GOWORK=off go test ./langdiff)
 

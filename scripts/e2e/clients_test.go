@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -21,23 +22,54 @@ func TestTheResumeHelper(t *testing.T) {
 	}
 }
 
+// recipe is a program behind docs/clients.md. Its command, relative to
+// scripts/clients, takes HTTP_URL WS_URL CHAT_ID besides.
+type recipe struct {
+	client  string
+	command []string
+}
+
+// built is where scripts/clients.sh puts what it builds.
+const built = "../../.cache/clients/"
+
+// recipes are all but the one for Rust where there was no cargo.
+func recipes() []recipe {
+	classPath := built + "jvm/classes" + string(os.PathListSeparator) + built + "jvm/lib/*"
+	all := []recipe{
+		{"graphql-ws", []string{"node", "resume-graphql-ws.mjs"}},
+		{"Apollo Client", []string{"node", "apollo.mjs"}},
+		{"urql", []string{"node", "urql.mjs"}},
+		{"Relay", []string{"node", "relay.mjs"}},
+		{"gql (Python)", []string{built + "gql/bin/python", "gql/listen.py"}},
+		{"genqlient (Go)", []string{built + "genqlient"}},
+		{"Spring for GraphQL", []string{"java", "-cp", classPath, "spring.SpringKt"}},
+		{"Apollo Kotlin", []string{"java", "-cp", classPath, "apollo.ApolloKotlinKt"}},
+	}
+	rust := built + "rust/debug/subwire-client"
+	if _, err := os.Stat(rust); err == nil {
+		all = append(all, recipe{"graphql-ws-client (Rust)", []string{rust}})
+	}
+	return all
+}
+
 // The recipes of docs/clients.md: each client gets a message as it is written,
-// loses its network for five messages and its function on the way back, and has
-// them all, once each and in order. It runs alone, as it takes everybody's
-// network.
+// loses its network for five messages and its function on the way back, has them
+// all, once each and in order, and completes. It runs alone, as it takes
+// everybody's network.
 func TestTheRecipesResumeAfterALostNetwork(t *testing.T) {
-	programs := []string{"resume-graphql-ws.mjs", "apollo.mjs", "urql.mjs", "relay.mjs"}
-	clients, chats := make([]*node, len(programs)), make([]string, len(programs))
-	for i, program := range programs {
+	recipes := recipes()
+	clients, chats := make([]*client, len(recipes)), make([]string, len(recipes))
+	for i, r := range recipes {
 		chats[i] = fresh("e2e-recipe")
-		clients[i] = startNode(t, program, local.HTTPURL, local.WSURL, chats[i])
+		clients[i] = startClient(t, append(r.command, local.HTTPURL, local.WSURL, chats[i])...)
+		awaitSubscribers(t, chats[i], 1) // one after another: most start a machine of their own
 	}
 	expect := func(contents ...string) {
 		t.Helper()
 		for i, c := range clients {
 			for _, content := range contents {
 				if got := c.line(t); !strings.Contains(got, `"content":"`+content+`"`) {
-					t.Fatalf("%s: got %s, want %s", programs[i], got, content)
+					t.Fatalf("%s: got %s, want %s", recipes[i].client, got, content)
 				}
 			}
 		}
@@ -49,9 +81,6 @@ func TestTheRecipesResumeAfterALostNetwork(t *testing.T) {
 				post(t, chatID, content)
 			}
 		}
-	}
-	for _, chatID := range chats {
-		awaitSubscribers(t, chatID, 1)
 	}
 	write("1", "2")
 	expect("1", "2")
@@ -67,10 +96,47 @@ func TestTheRecipesResumeAfterALostNetwork(t *testing.T) {
 	expect(missed...)
 	write("8")
 	expect("8")
+
+	for i, c := range clients {
+		if recipes[i].command[0] == "node" {
+			c.stdin.Close()
+		} else {
+			fmt.Fprintln(c.stdin, "complete")
+		}
+	}
+	for i, chatID := range chats {
+		await(t, recipes[i].client+" completes", func() bool { _, ok := completed.Load(chatID); return ok })
+		awaitSubscribers(t, chatID, 0)
+	}
+}
+
+// Rover asks with the introspection query of 2018. The schema file of the other
+// clients is what it prints.
+func TestRoverReadsTheSchema(t *testing.T) {
+	t.Parallel()
+	needClients(t)
+	const rover = "../clients/node_modules/@apollo/rover-linux-x64/rover"
+	if _, err := os.Stat(rover); err != nil {
+		t.Skip("npm has installed no Rover on this machine: it is pinned for Linux on x86-64")
+	}
+	cmd := exec.CommandContext(within(t), rover, "graph", "introspect", local.HTTPURL, "--skip-update-check")
+	cmd.Env = append(os.Environ(), "APOLLO_TELEMETRY_DISABLED=1", "APOLLO_CONFIG_HOME="+t.TempDir())
+	cmd.Stderr = &logs
+	got, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\nlogs:\n%s", err, logs.String())
+	}
+	want, err := os.ReadFile("../clients/schema.graphql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Errorf("scripts/clients/schema.graphql is not what Rover prints:\n%s", got)
+	}
 }
 
 // snippet is a block of code with the path of the file that it is from.
-var snippet = regexp.MustCompile("(?s)```js (\\S+)\n(.*?)```")
+var snippet = regexp.MustCompile("(?s)```\\w+ (\\S+)\n(.*?)```")
 
 // What docs/clients.md shows is what the tests run.
 func TestTheRecipesInTheDocsAreTheProgramsThatRun(t *testing.T) {
@@ -90,7 +156,7 @@ func TestTheRecipesInTheDocsAreTheProgramsThatRun(t *testing.T) {
 		}
 		files[found[1]] = true
 	}
-	if len(files) < 5 {
+	if len(files) < 10 {
 		t.Errorf("there are snippets of %v only", files)
 	}
 }

@@ -1,7 +1,7 @@
 // Package e2e tests the whole pipeline as its users meet it: the binaries that
 // are deployed, in the local cloud, with real sockets and real clients. It has
 // no code but tests. They need what make test prepares: the functions built for
-// this machine, and the npm packages in scripts/clients.
+// this machine, and the clients that scripts/clients.sh installs.
 package e2e
 
 import (
@@ -96,16 +96,29 @@ func stopClouds() {
 // message of an operation whose id begins with "race" for a moment, so that
 // those of one connection are handled in any order, and note the id of each
 // connection that gives itself a name: {"type":"connection_init","payload":{"name":"x"}}.
-// Posts to single connections fail as failPosts says.
+// Posts to single connections fail as failPosts says. The chats of subscriptions
+// that clients complete are noted.
 var (
 	faults = apigwemu.Faults{Post: onPost, Time: timeOfTurns, Message: func(ctx context.Context, connectionID, body string) {
 		var m struct {
-			ID      string
-			Payload struct{ Name string }
+			Type, ID string
+			Payload  struct {
+				Name      string
+				Variables struct{ ChatID string }
+			}
 		}
 		_ = json.Unmarshal([]byte(body), &m) // not all is JSON
 		if m.Payload.Name != "" {
 			connectionIDs.Store(m.Payload.Name, connectionID)
+		}
+		operation := connectionID + " " + m.ID
+		switch m.Type {
+		case "subscribe":
+			chatIDs.Store(operation, m.Payload.Variables.ChatID)
+		case "complete":
+			if chatID, ok := chatIDs.Load(operation); ok {
+				completed.Store(chatID, true)
+			}
 		}
 		if strings.HasPrefix(m.ID, "race") {
 			select {
@@ -115,6 +128,8 @@ var (
 		}
 	}}
 	connectionIDs sync.Map // by name
+	chatIDs       sync.Map // by connection and operation
+	completed     sync.Map // chats
 )
 
 // connectionID waits for the connection of that name.
@@ -292,8 +307,8 @@ func request(t *testing.T, operation string) (status int, body []byte) {
 	return resp.StatusCode, body
 }
 
-// node is a program of scripts/clients, which talks in JSON lines.
-type node struct {
+// client is a program of scripts/clients, which talks in JSON lines.
+type client struct {
 	stdin io.WriteCloser
 	lines chan string // closed when the program has ended
 }
@@ -302,14 +317,20 @@ type node struct {
 func needClients(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat("../clients/node_modules/graphql-ws"); err != nil {
-		t.Fatal("the npm clients are not installed; run make test, or npm ci in scripts/clients")
+		t.Fatal("the clients are not installed; run scripts/clients.sh")
 	}
 }
 
-func startNode(t *testing.T, args ...string) *node {
+func startNode(t *testing.T, args ...string) *client {
+	t.Helper()
+	return startClient(t, append([]string{"node"}, args...)...)
+}
+
+// startClient runs a command in scripts/clients until the test ends.
+func startClient(t *testing.T, command ...string) *client {
 	t.Helper()
 	needClients(t)
-	cmd := exec.CommandContext(t.Context(), "node", args...)
+	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	cmd.Dir, cmd.Stderr = "../clients", &logs
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -322,27 +343,27 @@ func startNode(t *testing.T, args ...string) *node {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	n := &node{stdin: stdin, lines: make(chan string, 1000)}
+	c := &client{stdin: stdin, lines: make(chan string, 1000)}
 	go func() {
-		defer close(n.lines)
+		defer close(c.lines)
 		for s := bufio.NewScanner(stdout); s.Scan(); {
-			n.lines <- s.Text()
+			c.lines <- s.Text()
 		}
 		_ = cmd.Wait() // its output has told
 	}()
 	t.Cleanup(func() {
 		stdin.Close()
-		for range n.lines { // until it has ended
+		for range c.lines { // until it has ended
 		}
 	})
-	return n
+	return c
 }
 
 // line returns the program's next line.
-func (n *node) line(t *testing.T) string {
+func (c *client) line(t *testing.T) string {
 	t.Helper()
 	select {
-	case l, ok := <-n.lines:
+	case l, ok := <-c.lines:
 		if !ok {
 			t.Fatalf("the client has ended\nlogs:\n%s", logs.String())
 		}

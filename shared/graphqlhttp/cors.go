@@ -7,9 +7,19 @@ import (
 )
 
 // requestHeaders are what a page may send. Authorization stands for itself: no
-// wildcard covers it. The others by name are what Apollo's clients send (client
-// awareness; Apollo Server's CSRF prevention) and what tracers add, for old browsers
-// that take "*" for a name. "*" allows the rest (Fetch Standard, "CORS protocol").
+// wildcard covers it. Old browsers take "*", which allows the rest (Fetch Standard,
+// "CORS protocol"), for a name, so these are listed:
+//   - Apollographql-Client-* and -Library-*: ClientAwarenessLink of Apollo Client 4,
+//     ClientAwarenessInterceptor of Apollo Kotlin 5, ClientAwarenessMetadata of iOS 2.
+//   - Apollo-Require-Preflight: a GET of Apollo Kotlin 5 (DefaultHttpRequestComposer)
+//     and iOS 2 (JSONRequest). With the next, what Apollo Server takes for the sign
+//     of a preflight (preventCsrf).
+//   - X-Apollo-Operation-Name, -Id: Apollo Kotlin up to 3 (its migration guide to 4)
+//     and older releases of Apollo iOS (its changelog).
+//   - what tracers add.
+//
+// urql and Relay send none of their own. X-Apollo-Cache-Key and its kind are of
+// Apollo Kotlin's HTTP cache, which is not for browsers.
 //
 // That gives nothing away: a preflight guards servers that know a caller by
 // cookies or take a header for the proof of a page of their own. Here a caller is
