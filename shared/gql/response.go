@@ -90,16 +90,16 @@ func (s *selection) add(fields []*field, selected *library.Field) []*field {
 	return fields
 }
 
-// writer writes a result. Where null is not allowed it becomes that of the
-// nearest parent that may be null (GraphQL specification, "Handling Execution
-// Errors").
+// writer writes a result, and stops where it is too large. Where null is not
+// allowed it becomes that of the nearest parent that may be null (GraphQL
+// specification, "Handling Execution Errors").
 type writer struct {
 	plan     *plan
 	out      []byte
 	path     []any
 	failures map[string]error // by the path, see pathKey
 	errors   []pubsub.Error
-	err      error // the first fault that is none of the operation's
+	err      error // why there is no result: its size, or a fault that is none of the operation's
 }
 
 // result returns the payload of next. Data is never left out: a result without
@@ -114,15 +114,27 @@ func (w *writer) result(data map[string]any) ([]byte, error) {
 		w.out = append(w.out, `,"errors":`...)
 		w.json(w.errors)
 	}
-	if w.err != nil {
+	if !w.fits(len("}")) {
 		return nil, fmt.Errorf("encode execution result: %w", w.err)
 	}
 	return append(w.out, '}'), nil
 }
 
+// fits reports whether there is room for so many bytes more. Without, there is no
+// result.
+func (w *writer) fits(more int) bool {
+	if w.err == nil && len(w.out)+more > w.plan.executor.limits.ResultBytes {
+		w.err = w.plan.resultTooLarge()
+	}
+	return w.err == nil
+}
+
 // value writes a value of the type, and reports whether it may stand there: if
 // not, the parent becomes null.
 func (w *writer) value(v any, t *ast.Type, f *field) bool {
+	if !w.fits(0) {
+		return false
+	}
 	begin := len(w.out)
 	if v == nil {
 		w.explainNull(t, f)
@@ -203,8 +215,12 @@ func (w *writer) explainNull(t *ast.Type, f *field) {
 		err = fmt.Errorf("null for the field %s.%s, which must not be null", f.nodes[0].parent.Name, f.nodes[0].def.Name)
 		w.plan.executor.note(err)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case len(w.errors) < maxErrors:
 		w.errors = append(w.errors, w.plan.shown(err, w.path, f.nodes))
+	default:
+		w.errors[maxErrors-1] = pubsub.NewError(pubsub.CodeLimit, "There are more errors, which are left out.")
 	}
 }
 
@@ -225,6 +241,9 @@ func (w *writer) leaf(v any) {
 // text writes a string; encoding/json is asked only for what may have to be
 // escaped.
 func (w *writer) text(s string) {
+	if !w.fits(len(s)) {
+		return
+	}
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' || c == '"' || c == '\\' {
 			w.json(s)
