@@ -69,6 +69,18 @@ func TestTheLargestResultIsAnswered(t *testing.T) {
 	}
 }
 
+// However JSON writes a document, one within the limits has room in a body.
+func TestTheLargestOperationHasRoomInABody(t *testing.T) {
+	t.Parallel()
+	limits, document := topology.DefaultLimits, "{__typename}#"
+	document += strings.Repeat("\\u0061", limits.DocumentBytes-len(document))
+	body := `{"query":"` + document + `","variables":{"a":"` + strings.Repeat("a", limits.VariablesBytes-len(`{"a":""}`)) + `"}}`
+	r, err := hostileHandler(t).handle(t.Context(), newEvent("POST", body))
+	if err != nil || r.Body != `{"data":{"__typename":"Query"}}` {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
 // BenchmarkHostile prints what the hostile documents cost that are answered with
 // the most, the answer's JSON included.
 func BenchmarkHostile(b *testing.B) {
