@@ -203,6 +203,9 @@ func choose(doc *syntax.Document, name string) (*ast.OperationDefinition, error)
 
 // subscribe sets what a subscription's executable has beyond that of others.
 func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (err error) {
+	if n, most := p.document.Selections, p.executor.limits.SubscriptionFields; n > most {
+		return syntax.Exceeded("The document of a subscription selects %d fields; %d are allowed.", n, most)
+	}
 	root := p.root.of(p.root.on.Name)[0] // the only one, as was validated
 	source := p.executor.subscriptions[root.nodes[0].def.Name]
 	given := coerced(p.root.sets[0].Selections[0].(*library.Field))
@@ -217,14 +220,20 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 	if source.Allow != nil {
 		x.Allow = func(v pubsub.Viewer) error { return refusedAs(source.Allow(v, args)) }
 	}
-	if source.Replay == nil {
-		return nil
+	if source.Replay != nil {
+		x.Missed = source.Replay.missed(args)
+		if name := droppable(p.document, def, root, source.Replay.Argument); name != "" {
+			x.Stored.Variables, err = dropVariable(x.Stored.Variables, name)
+		}
 	}
-	x.Missed = source.Replay.missed(args)
-	if name := droppable(p.document, def, root, source.Replay.Argument); name != "" {
-		x.Stored.Variables, err = dropVariable(x.Stored.Variables, name)
+	if err != nil {
+		return err
 	}
-	return err
+	n := len(x.Stored.Document) + len(x.Stored.Name) + len(x.Stored.Variables)
+	if most := p.executor.limits.SubscriptionBytes; n > most {
+		return syntax.Exceeded("The subscription's document, name and variables have %d bytes; %d are allowed.", n, most)
+	}
+	return nil
 }
 
 // Room for most results, in bytes and in elements of a path.

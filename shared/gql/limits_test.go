@@ -41,6 +41,11 @@ func TestEachLimit(t *testing.T) {
 		})+`}}}`, ""), "may resolve"},
 		"Mutations": {func(l *topology.Limits) { l.Mutations = 2 }, operation(`mutation{...F ...F b:postMessage(chatId:"1",content:"x",senderName:"y"){id}}`+mutation, ""),
 			operation(`mutation{...F b:postMessage(chatId:"1",content:"x",senderName:"y"){id}__typename}`+mutation, ""), "3 root fields; 2"},
+		"SubscriptionFields": {func(l *topology.Limits) { l.SubscriptionFields = 4 }, operation(`subscription{newMessage(chatId:"1"){...F}}fragment F on Message{id content}`, ""),
+			operation(`subscription{newMessage(chatId:"1"){...F __typename}}fragment F on Message{id content}`, ""), "5 fields; 4"},
+		"SubscriptionBytes": {func(l *topology.Limits) { l.SubscriptionBytes = 71 },
+			operation(`subscription($c:ID!,$a:ID){newMessage(chatId:$c,after:$a){id}}`, `{"c":"1","a":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}`),
+			operation(`subscription($c:ID!,$a:ID){newMessage(chatId:$c,after:$a){id}}`, `{"c":"12","a":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}`), "72 bytes; 71"},
 		"VariablesBytes": {func(l *topology.Limits) { l.VariablesBytes = 7 }, operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":1}`),
 			operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":12}`), "8 bytes; 7"},
 	} {

@@ -18,6 +18,10 @@ type Limits struct {
 	Mutations      int // root fields of a mutation
 	ReadBytes      int // read from stores by all resolvers together
 	ResultBytes    int // of the result as JSON
+
+	// A subscription is stored, and executed for each event.
+	SubscriptionBytes  int // of its document, name and variables
+	SubscriptionFields int // as Fields
 }
 
 // LargestResult is the most that ResultBytes may be: an answer of a function has 6
@@ -51,6 +55,9 @@ var DefaultLimits = Limits{
 	Mutations:      5,
 	ReadBytes:      1 << 20, // a page of the longest chat messages, 256 read units
 	ResultBytes:    LargestResult,
+
+	SubscriptionBytes:  4 << 10, // one read unit
+	SubscriptionFields: 100,
 }
 
 // The settings of Limits, for every function that prepares operations.
@@ -68,8 +75,12 @@ var (
 	MaxReadBytes      = Setting{"MAX_READ_BYTES", strconv.Itoa(DefaultLimits.ReadBytes)}
 	MaxResultBytes    = Setting{"MAX_RESULT_BYTES", strconv.Itoa(DefaultLimits.ResultBytes)}
 
+	MaxSubscriptionBytes  = Setting{"MAX_SUBSCRIPTION_BYTES", strconv.Itoa(DefaultLimits.SubscriptionBytes)}
+	MaxSubscriptionFields = Setting{"MAX_SUBSCRIPTION_FIELDS", strconv.Itoa(DefaultLimits.SubscriptionFields)}
+
 	documentLimits = []Setting{MaxDocumentBytes, MaxTokens, MaxDepth, MaxFields, MaxAliases, MaxDirectives,
-		MaxListItems, MaxComplexity, MaxVariablesBytes, MaxMutations, MaxReadBytes, MaxResultBytes}
+		MaxListItems, MaxComplexity, MaxVariablesBytes, MaxMutations, MaxReadBytes, MaxResultBytes,
+		MaxSubscriptionBytes, MaxSubscriptionFields}
 )
 
 // The limits of a connection, for the function that gets its messages.
