@@ -30,6 +30,7 @@ type handler struct {
 	origins   []string // whose pages may read the answers
 	site      web.Site
 	documents *trusted.Documents // that may run; nil for any
+	maxBody   int                // bytes
 }
 
 // handle answers a request of the HTTP API (payload format 2.0).
@@ -97,7 +98,7 @@ func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 	if err != nil {
 		return nil, err
 	}
-	op, err := graphqlhttp.Decode(request, topology.MaxBodyBytes)
+	op, err := graphqlhttp.Decode(request, h.maxBody)
 	if err != nil {
 		return nil, err
 	}

@@ -18,8 +18,11 @@ import (
 	"subwire/shared/gql"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 	"subwire/shared/trusted"
 )
+
+var maxBody = topology.DefaultLimits.BodyBytes()
 
 func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 	var e events.APIGatewayV2HTTPRequest
@@ -32,7 +35,7 @@ func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"},
-		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil}
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody}
 	browser := newEvent("GET", "")
 	browser.Headers["accept"] = "text/html, */*"
 	config, nowhere := newEvent("GET", ""), newEvent("GET", "")
@@ -83,7 +86,7 @@ func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Vi
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New(), Policy: gql.ByClaims{}}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New(), Policy: gql.ByClaims{}}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody}
 	for name, tc := range map[string]struct {
 		authorization, chat string
 		status              int
@@ -112,7 +115,7 @@ func TestRequests(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"https://chat.example"},
-		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil}
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody}
 	post := `{"query":"mutation { postMessage(chatId: \"1\", content: \"é\", senderName: \"Ada\") { content } }"}`
 	encoded := newEvent("POST", base64.StdEncoding.EncodeToString([]byte(post)))
 	encoded.IsBase64Encoded = true
@@ -145,7 +148,8 @@ func TestRequests(t *testing.T) {
 		"Preflight":        {preflight, 204, ``, "https://chat.example"},
 		"ForeignOrigin":    {foreign, 200, `{"data":`, ""}, // its browser keeps the answer from the page
 		"SubscriptionPost": {newEvent("POST", `{"query":"subscription { newMessage(chatId: \"1\") { id } }"}`), 200, `WebSocket`, ""},
-		"BodyTooLarge":     {newEvent("POST", strings.Repeat(" ", 1<<20+1)), 413, `PAYLOAD_TOO_LARGE`, ""},
+		"LargestBody":      {newEvent("POST", `{"query":"{__typename}"}`+strings.Repeat(" ", maxBody-len(`{"query":"{__typename}"}`))), 200, `"Query"`, ""},
+		"BodyTooLarge":     {newEvent("POST", strings.Repeat(" ", maxBody+1)), 413, `PAYLOAD_TOO_LARGE`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -162,7 +166,7 @@ func TestAFaultOfTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	store.Fault = func(string) memory.Fault { return memory.NotApplied }
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody}
 	const all = `getNewMessages(chatId: \"1\") { id }`
 	for query, status := range map[string]int{
 		"{ " + all + " }":             503,
@@ -189,7 +193,7 @@ func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents, maxBody}
 	byHash := newEvent("GET", "")
 	byHash.Headers["accept"] = "text/html, */*" // nor does a browser get GraphiQL for it
 	byHash.QueryStringParameters = map[string]string{"extensions": ""}
@@ -267,7 +271,7 @@ func TestPreflights(t *testing.T) {
 
 func pagesHandler() handler {
 	site := web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}
-	return handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, site, nil}
+	return handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, site, nil, maxBody}
 }
 
 // RFC 9110 section 9.3.2: HEAD is GET without the body.

@@ -20,7 +20,7 @@ func main() {
 	p := boot.Start(topology.Message)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(p.Auth.Mode)}.Schema()
-	schema.Introspection, schema.Limits, schema.Log = p.Introspection, p.Limits, p.Log
+	schema.Introspection, schema.Limits, schema.Log = p.Introspection, p.Limits.OverSocket(), p.Log
 	lambda.Start(handler{&session.Session{
 		Connections:    store,
 		Operations:     store,

@@ -18,7 +18,7 @@ func main() {
 	p := boot.Start(topology.Sender)
 	queues, store := sqs.NewFromConfig(p.AWS), dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(p.Auth.Mode)}.Schema()
-	schema.Limits, schema.Log = p.Limits, p.Log
+	schema.Limits, schema.Log = p.Limits.OverSocket(), p.Log
 	lambda.Start(handler{p.Log, delivery.New(delivery.Config{
 		Store:    store,
 		Executor: gql.MustNew(schema),

@@ -36,13 +36,13 @@ func compare(theirs, ours verdict, sorted bool) aspect {
 		return topics
 	case ordered(theirs.Data, sorted) != ordered(ours.Data, sorted):
 		return data
-	case !slices.Equal(fieldErrors(theirs.Errors), fieldErrors(ours.Errors)):
+	case !sameFieldErrors(theirs.Errors, ours.Errors):
 		return errored
 	}
 	return ""
 }
 
-// mostErrors is how many errors of one verdict are shown.
+// mostErrors is how many errors of one verdict are shown, and how many we tell.
 const mostErrors = 10
 
 // sameLocations reports whether we name places, and only such as graphql-js
@@ -60,6 +60,17 @@ func locations(found []located) (all [][2]int) {
 	}
 	slices.SortFunc(all, func(a, b [2]int) int { return slices.Compare(a[:], b[:]) })
 	return slices.Compact(all)
+}
+
+// sameFieldErrors compares the errors of an execution. Of more than mostErrors we
+// tell all but one, in whose place we say that there are more.
+func sameFieldErrors(theirs, ours []located) bool {
+	if len(theirs) <= mostErrors || len(ours) != mostErrors {
+		return slices.Equal(fieldErrors(theirs), fieldErrors(ours))
+	}
+	want := fieldErrors(theirs)
+	foreign := func(told string) bool { return !slices.Contains(want, told) }
+	return !slices.ContainsFunc(fieldErrors(ours[:mostErrors-1]), foreign)
 }
 
 // fieldErrors are the errors of an execution as text, in one order.

@@ -193,6 +193,16 @@ func (c *Config) setLimit(s topology.Setting, value string) (err error) {
 		c.Limits.Complexity, err = number(value, 1, 10_000_000)
 	case topology.MaxVariablesBytes:
 		c.Limits.VariablesBytes, err = number(value, 2, topology.MaxBodyBytes)
+	case topology.MaxMutations:
+		c.Limits.Mutations, err = number(value, 1, 100)
+	case topology.MaxReadBytes:
+		c.Limits.ReadBytes, err = number(value, 16<<10, 100<<20)
+	case topology.MaxResultBytes:
+		c.Limits.ResultBytes, err = number(value, 1000, topology.LargestResult)
+	case topology.MaxSubscriptionBytes:
+		c.Limits.SubscriptionBytes, err = number(value, 100, 100<<10) // an item has 400 KB
+	case topology.MaxSubscriptionFields:
+		c.Limits.SubscriptionFields, err = number(value, 1, 100_000)
 	default:
 		return c.Auth.set(s, value)
 	}

@@ -34,6 +34,13 @@ func (m Message) Root() (json.RawMessage, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
+// StoredBytes is how much of a read m takes, about: its texts, and what a store
+// has around them.
+func (m Message) StoredBytes() int {
+	const around = 64
+	return len(m.ID) + len(m.ChatID) + len(m.Content) + len(m.SenderName) + len(m.SenderID) + around
+}
+
 // Store keeps the messages.
 type Store interface {
 	// PutMessage stores a new message; a message that is there already is no
@@ -43,7 +50,8 @@ type Store interface {
 	// Messages returns messages of a chat by ascending id, limit at most: the
 	// first that follow the id after, or the last that precede the id before,
 	// or the newest. One of the two ids is "" at least. It is strongly
-	// consistent.
+	// consistent. What is read comes out of the budget of ctx: when that does not
+	// suffice the error is pubsub.ErrBudget.
 	Messages(ctx context.Context, chatID, after, before string, limit int) ([]Message, error)
 }
 
@@ -53,6 +61,7 @@ const (
 	MaxNameBytes    = 128
 	MaxContentBytes = 8 << 10
 	MaxMessages     = 100
+	MaxStoredBytes  = MaxContentBytes + 1<<10 // of a message, see StoredBytes
 	DefaultMessages = 50
 )
 

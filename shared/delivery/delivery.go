@@ -87,8 +87,9 @@ func (d *round) serviceOf(t fanout.Target) service {
 
 const (
 	// cachedOperations is how many parsed operations a sender keeps. Clients of
-	// one application share a few documents; each chat adds its variables.
-	cachedOperations = 1000
+	// one application share a few documents; each chat adds its variables. The
+	// largest take 50 KB each, most of them 5.
+	cachedOperations = 5000
 
 	// rememberedServices is how many served targets of failed batches a sender
 	// remembers: ten of the largest batches.

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"subwire/shared/chat"
+	"subwire/shared/pubsub"
 )
 
 // messageItem is a chat message as it is stored; stream.go reads it as well.
@@ -47,10 +48,10 @@ func (s *Store) PutMessage(ctx context.Context, m chat.Message) error {
 }
 
 // Messages implements chat.Store. A page ends at 1 MB of messages even below
-// the limit, so there may be several.
+// the limit, or at what the budget has left, so there may be several.
 func (s *Store) Messages(ctx context.Context, chatID, after, before string, limit int) ([]chat.Message, error) {
 	in := &dynamodb.QueryInput{
-		TableName: &s.tables.Messages, ConsistentRead: aws.Bool(true), Limit: aws.Int32(int32(limit)),
+		TableName: &s.tables.Messages, ConsistentRead: aws.Bool(true),
 		ScanIndexForward:          aws.Bool(after != ""), // the others are read backward
 		KeyConditionExpression:    aws.String("chatId = :chat"),
 		ExpressionAttributeValues: attributes{":chat": text(chatID)},
@@ -63,30 +64,55 @@ func (s *Store) Messages(ctx context.Context, chatID, after, before string, limi
 		in.KeyConditionExpression = aws.String("chatId = :chat AND id < :id")
 		in.ExpressionAttributeValues[":id"] = text(before)
 	}
-	var items []messageItem
-	pages := dynamodb.NewQueryPaginator(s.client, in)
-	for pages.HasMorePages() && len(items) < limit {
-		var page *dynamodb.QueryOutput
-		err := retry(ctx, func(ctx context.Context) (err error) { // a page that failed is asked for again
-			page, err = pages.NextPage(ctx)
-			return err
-		})
+	messages := []chat.Message{} // not null
+	for more := true; more && len(messages) < limit; more = len(in.ExclusiveStartKey) > 0 {
+		page, err := s.messagesPage(ctx, in, limit-len(messages))
 		if err != nil {
-			return nil, fmt.Errorf("query messages: %w", err)
+			return nil, err
 		}
-		var some []messageItem
-		if err := attributevalue.UnmarshalListOfMaps(page.Items, &some); err != nil {
-			return nil, fmt.Errorf("decode messages: %w", err)
-		}
-		items = append(items, some...)
+		messages = append(messages, page...)
 	}
-	items = items[:min(limit, len(items))]
 	if after == "" {
-		slices.Reverse(items)
+		slices.Reverse(messages)
+	}
+	return messages, nil
+}
+
+// messagesPage reads up to most messages, as many as the budget of ctx allows for
+// if each is as long as it may be, and moves in to the next page.
+func (s *Store) messagesPage(ctx context.Context, in *dynamodb.QueryInput, most int) ([]chat.Message, error) {
+	budget := pubsub.BudgetOf(ctx)
+	reserved, err := budget.Reserve(chat.MaxStoredBytes, most*chat.MaxStoredBytes)
+	if err != nil {
+		return nil, fmt.Errorf("query messages: %w", err)
+	}
+	in.Limit = aws.Int32(int32(reserved / chat.MaxStoredBytes))
+	page, err := call(ctx, s.client.Query, in)
+	if err != nil {
+		return nil, fmt.Errorf("query messages: %w", err)
+	}
+	in.ExclusiveStartKey = page.LastEvaluatedKey
+	var items []messageItem
+	if err := attributevalue.UnmarshalListOfMaps(page.Items, &items); err != nil {
+		return nil, fmt.Errorf("decode messages: %w", err)
 	}
 	messages := make([]chat.Message, len(items))
 	for i, item := range items {
 		messages[i] = item.message()
 	}
+	budget.Return(reserved - readBytes(messages))
 	return messages, nil
+}
+
+// unitBytes is what a strongly consistent read unit reads ("Read capacity units").
+const unitBytes = 4 << 10
+
+// readBytes is what a page of messages has cost: its items together, rounded up to
+// units ("Query").
+func readBytes(messages []chat.Message) int {
+	bytes := 1 // an empty page costs a unit as well
+	for _, m := range messages {
+		bytes += m.StoredBytes()
+	}
+	return (bytes + unitBytes - 1) / unitBytes * unitBytes
 }

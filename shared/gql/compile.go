@@ -16,6 +16,7 @@ import (
 // by running it.
 type plan struct {
 	executor *Executor
+	kind     pubsub.Kind
 	document *syntax.Document // what the client sent
 	compiled *library.Document
 	nodes    []node // of the compiled fields, by the start of their location
@@ -72,7 +73,7 @@ type compiler struct {
 // compile returns the plan of an operation of a valid document, if it does not
 // resolve too many fields.
 func (e *Executor) compile(doc *syntax.Document, op *ast.OperationDefinition, variables map[string]any) (*plan, error) {
-	p := &plan{executor: e, document: doc}
+	p := &plan{executor: e, kind: pubsub.Kind(op.Operation), document: doc}
 	c := compiler{executor: e, plan: p, fragments: map[string]*ast.FragmentDefinition{}, variables: variables}
 	for _, f := range doc.Fragments {
 		c.fragments[f.Name] = f
@@ -89,6 +90,9 @@ func (e *Executor) compile(doc *syntax.Document, op *ast.OperationDefinition, va
 	compiled := &library.OperationDefinition{Operation: string(op.Operation), SelectionSet: set}
 	p.compiled = &library.Document{Definitions: []library.Node{compiled}}
 	p.root = &selection{plan: p, on: root, sets: []*library.SelectionSet{set}}
+	if n := len(p.root.of(root.Name)); op.Operation == ast.Mutation && n > e.limits.Mutations {
+		return nil, syntax.Exceeded("The mutation has %d root fields; %d are allowed.", n, e.limits.Mutations)
+	}
 	return p, nil
 }
 

@@ -45,15 +45,17 @@ func refusedAs(err error) error {
 const internalMessage = "Internal server error"
 
 // failures are the errors of fields by their path, nil for none. What clients
-// are not shown is logged.
+// are not shown is logged, of as many errors as they are shown.
 func (e *Executor) failures(found []gqlerrors.FormattedError) map[string]error {
 	if len(found) == 0 {
 		return nil
 	}
 	byPath := map[string]error{}
-	for _, f := range found {
+	for i, f := range found {
 		err := cause(f)
-		e.note(err)
+		if i < maxErrors {
+			e.note(err)
+		}
 		byPath[pathKey(f.Path)] = err
 	}
 	return byPath
@@ -64,7 +66,7 @@ func pathKey(path []any) string { return fmt.Sprintf("%q", path) }
 
 // note logs an error that clients are not shown.
 func (e *Executor) note(err error) {
-	if _, is := errors.AsType[refused](err); !is {
+	if _, is := errors.AsType[refused](err); !is && !errors.Is(err, pubsub.ErrBudget) {
 		e.log.Error("resolver failed", "error", err)
 	}
 }
@@ -73,7 +75,9 @@ func (e *Executor) note(err error) {
 func (p *plan) shown(err error, path []any, nodes []node) pubsub.Error {
 	shown := pubsub.NewError(pubsub.CodeInternal, internalMessage)
 	if r, ok := errors.AsType[refused](err); ok {
-		shown = pubsub.NewError(r.code, shorten(r.Error()))
+		shown = pubsub.NewError(r.code, shorten(r.Error(), maxMessageBytes))
+	} else if errors.Is(err, pubsub.ErrBudget) {
+		shown = p.readTooMuch()[0]
 	} else if _, ok := errors.AsType[unavailable](err); ok {
 		shown = pubsub.NewError(pubsub.CodeUnavailable, unavailableMessage)
 	}
@@ -90,20 +94,38 @@ func (p *plan) shown(err error, path []any, nodes []node) pubsub.Error {
 
 // located is an error at a place of the document.
 func located(code, message string, places ...pubsub.Location) pubsub.Error {
-	e := pubsub.NewError(code, shorten(message))
+	e := pubsub.NewError(code, shorten(message, maxMessageBytes))
 	e.Locations = places
 	return e
 }
 
-// maxMessageBytes is the longest message that a client is sent.
-const maxMessageBytes = 1000
+// readTooMuch is why an operation is refused whose resolvers have met ErrBudget.
+func (p *plan) readTooMuch() pubsub.Errors {
+	return pubsub.Refusal(pubsub.CodeLimit, fmt.Sprintf(
+		"The operation reads more than %d bytes. Ask for shorter lists.", p.executor.limits.ReadBytes))
+}
 
-// shorten cuts a message to what is worth saying: some repeat names or values.
-func shorten(message string) string {
-	if len(message) > maxMessageBytes {
-		return strings.ToValidUTF8(message[:maxMessageBytes], "") + "…"
+// resultTooLarge is why there is no result although the operation was executed.
+func (p *plan) resultTooLarge() pubsub.Errors {
+	what := "The result"
+	if p.kind == pubsub.KindMutation {
+		what = "The mutation was executed, but its result"
 	}
-	return message
+	return pubsub.Refusal(pubsub.CodeTooLarge, fmt.Sprintf("%s is larger than %d bytes."+
+		" Ask for shorter lists or less of each item.", what, p.executor.limits.ResultBytes))
+}
+
+const (
+	maxMessageBytes = 1000 // of what a client is sent
+	maxNameBytes    = 100  // of a name in it that may be of any length
+)
+
+// shorten cuts a text to what is worth saying: messages repeat names and values.
+func shorten(text string, bytes int) string {
+	if len(text) > bytes {
+		return strings.ToValidUTF8(text[:bytes], "") + "…"
+	}
+	return text
 }
 
 // cause is the error that a resolver returned, or the library's own.

@@ -175,7 +175,7 @@ func (e *Executor) Prepare(op pubsub.Operation) (x pubsub.Executable, err error)
 	if err != nil {
 		return x, err
 	}
-	x = pubsub.Executable{Kind: pubsub.Kind(def.Operation), Run: p.run, Stored: op}
+	x = pubsub.Executable{Kind: p.kind, Run: p.run, Stored: op}
 	if x.Kind == pubsub.KindSubscription {
 		err = p.subscribe(&x, def)
 	}
@@ -192,7 +192,8 @@ func choose(doc *syntax.Document, name string) (*ast.OperationDefinition, error)
 	case len(all) == 1:
 		return all[0], nil
 	case name != "":
-		return nil, pubsub.Refusal(pubsub.CodeValidation, fmt.Sprintf("There is no operation named %q.", name))
+		message := fmt.Sprintf("There is no operation named %q.", shorten(name, maxNameBytes))
+		return nil, pubsub.Refusal(pubsub.CodeValidation, message)
 	case len(all) == 0:
 		return nil, pubsub.Refusal(pubsub.CodeValidation, "The document has no operation.")
 	}
@@ -202,6 +203,9 @@ func choose(doc *syntax.Document, name string) (*ast.OperationDefinition, error)
 
 // subscribe sets what a subscription's executable has beyond that of others.
 func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (err error) {
+	if n, most := p.document.Selections, p.executor.limits.SubscriptionFields; n > most {
+		return syntax.Exceeded("The document of a subscription selects %d fields; %d are allowed.", n, most)
+	}
 	root := p.root.of(p.root.on.Name)[0] // the only one, as was validated
 	source := p.executor.subscriptions[root.nodes[0].def.Name]
 	given := coerced(p.root.sets[0].Selections[0].(*library.Field))
@@ -216,30 +220,45 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 	if source.Allow != nil {
 		x.Allow = func(v pubsub.Viewer) error { return refusedAs(source.Allow(v, args)) }
 	}
-	if source.Replay == nil {
-		return nil
+	if source.Replay != nil {
+		x.Missed = source.Replay.missed(args)
+		if name := droppable(p.document, def, root, source.Replay.Argument); name != "" {
+			x.Stored.Variables, err = dropVariable(x.Stored.Variables, name)
+		}
 	}
-	x.Missed = source.Replay.missed(args)
-	if name := droppable(p.document, def, root, source.Replay.Argument); name != "" {
-		x.Stored.Variables, err = dropVariable(x.Stored.Variables, name)
+	if err != nil {
+		return err
 	}
-	return err
+	n := len(x.Stored.Document) + len(x.Stored.Name) + len(x.Stored.Variables)
+	if most := p.executor.limits.SubscriptionBytes; n > most {
+		return syntax.Exceeded("The subscription's document, name and variables have %d bytes; %d are allowed.", n, most)
+	}
+	return nil
 }
 
-// typicalResult is room for most results, in bytes.
-const typicalResult = 512
+// Room for most results, in bytes and in elements of a path.
+const (
+	typicalResult = 512
+	typicalDepth  = 8
+)
 
-// run implements pubsub.Executable.Run.
+// run implements pubsub.Executable.Run. Of a query that has read more than it may
+// nothing is told, and of a mutation what it has done.
 func (p *plan) run(ctx context.Context, event *pubsub.Event) (json.RawMessage, error) {
 	var root any
 	if event != nil {
 		root = event
 	}
+	ctx = pubsub.WithBudget(ctx, p.executor.limits.ReadBytes)
 	result := graphql.Execute(graphql.ExecuteParams{Schema: p.executor.library, Root: root, AST: p.compiled, Context: ctx})
 	if result.Data == nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("execute operation: %w", ctx.Err())
 	}
+	if p.kind != pubsub.KindMutation && pubsub.BudgetOf(ctx).Spent() {
+		return nil, p.readTooMuch()
+	}
 	data, _ := result.Data.(map[string]any)
-	w := writer{plan: p, out: make([]byte, 0, typicalResult), failures: p.executor.failures(result.Errors)}
+	w := writer{plan: p, out: make([]byte, 0, typicalResult), path: make([]any, 0, typicalDepth),
+		failures: p.executor.failures(result.Errors)}
 	return w.result(data)
 }

@@ -16,6 +16,7 @@ import (
 
 	"subwire/shared/chat"
 	"subwire/shared/gql"
+	"subwire/shared/hostile"
 	"subwire/shared/pubsub"
 )
 
@@ -272,7 +273,7 @@ func FuzzPrepare(f *testing.F) {
 		f.Add(seed, `{"c":"lobby"}`)
 	}
 	f.Add(`{ __typename }`, `{"a":1e999}`)
-	for _, op := range hostile() {
+	for _, op := range hostile.Documents() {
 		f.Add(op.Document, string(op.Variables))
 	}
 	e := newExecutor(f, store{copies: true}, nil)
@@ -281,7 +282,7 @@ func FuzzPrepare(f *testing.F) {
 		var payload json.RawMessage
 		var err error
 		// What the fuzzer allocates meanwhile is far below the limit.
-		if n := allocated(func() { payload, err = use(e, op, event(t)) }); n > mostMemory {
+		if n := hostile.Allocated(func() { payload, err = use(e, op, event(t)) }); n > hostile.MostMemory {
 			t.Errorf("%d MB allocated", n>>20)
 		}
 		var refused pubsub.Errors

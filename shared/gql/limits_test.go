@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"subwire/shared/gql"
+	"subwire/shared/hostile"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 )
@@ -16,6 +17,7 @@ import (
 func TestEachLimit(t *testing.T) {
 	t.Parallel()
 	const field = `getNewMessages(chatId:"1",limit:2)`
+	const mutation = `fragment F on Mutation{a:postMessage(chatId:"1",content:"x",senderName:"y"){id}}`
 	d := topology.DefaultLimits
 	for name, tc := range map[string]struct {
 		set     func(l *topology.Limits)
@@ -34,9 +36,16 @@ func TestEachLimit(t *testing.T) {
 		"ListItems":    {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, `{"a":[1,2]}`), operation(`{__typename}`, `{"a":{"b":[[1,2,3]]}}`), "3 items; 2"},
 		"LiteralLists": {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, ""), operation(`{getNewMessages(chatId:[1,2]){id}a:getNewMessages(chatId:{b:1}){id}}`, ""), "more than 2 items"},
 		"Complexity":   {func(l *topology.Limits) { l.Complexity = 5 }, operation(`{`+field+`{id chatId}}`, ""), operation(`{`+field+`{id chatId content}}`, ""), "7 fields; 5"},
-		"Introspection": {func(*topology.Limits) {}, operation(introspection, ""), operation(`{__schema{types{`+each(25, func(i int) string {
+		"Introspection": {func(*topology.Limits) {}, operation(hostile.Introspection, ""), operation(`{__schema{types{`+hostile.Each(25, func(i int) string {
 			return fmt.Sprintf("a%d:fields{name isDeprecated description type{name kind ofType{name kind}} args{name}}", i)
 		})+`}}}`, ""), "may resolve"},
+		"Mutations": {func(l *topology.Limits) { l.Mutations = 2 }, operation(`mutation{...F ...F b:postMessage(chatId:"1",content:"x",senderName:"y"){id}}`+mutation, ""),
+			operation(`mutation{...F b:postMessage(chatId:"1",content:"x",senderName:"y"){id}__typename}`+mutation, ""), "3 root fields; 2"},
+		"SubscriptionFields": {func(l *topology.Limits) { l.SubscriptionFields = 4 }, operation(`subscription{newMessage(chatId:"1"){...F}}fragment F on Message{id content}`, ""),
+			operation(`subscription{newMessage(chatId:"1"){...F __typename}}fragment F on Message{id content}`, ""), "5 fields; 4"},
+		"SubscriptionBytes": {func(l *topology.Limits) { l.SubscriptionBytes = 71 },
+			operation(`subscription($c:ID!,$a:ID){newMessage(chatId:$c,after:$a){id}}`, `{"c":"1","a":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}`),
+			operation(`subscription($c:ID!,$a:ID){newMessage(chatId:$c,after:$a){id}}`, `{"c":"12","a":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}`), "72 bytes; 71"},
 		"VariablesBytes": {func(l *topology.Limits) { l.VariablesBytes = 7 }, operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":1}`),
 			operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":12}`), "8 bytes; 7"},
 	} {
@@ -132,7 +141,7 @@ func TestARefusalIsShortAndSaysWhere(t *testing.T) {
 
 func TestValidationStopsAtTenErrors(t *testing.T) {
 	t.Parallel()
-	_, err := newExecutor(t, store{}, nil).Prepare(hostile()["FieldsUnknownAllowed"])
+	_, err := newExecutor(t, store{}, nil).Prepare(hostile.Documents()["FieldsUnknownAllowed"])
 	var refused pubsub.Errors
 	if !errors.As(err, &refused) || len(refused) != 10 {
 		t.Errorf("%d errors", len(refused))
@@ -142,7 +151,7 @@ func TestValidationStopsAtTenErrors(t *testing.T) {
 // A comment that is not ASCII made the library read its text as a document.
 func TestCommentsAreNotRead(t *testing.T) {
 	t.Parallel()
-	got, err := use(newExecutor(t, store{}, nil), hostile()["CommentHides"], nil)
+	got, err := use(newExecutor(t, store{}, nil), hostile.Documents()["CommentHides"], nil)
 	if err != nil || string(got) != `{"data":{"__typename":"Query"}}` {
 		t.Errorf("got %s, %v", got, err)
 	}

@@ -91,16 +91,16 @@ func (s *selection) add(fields []*field, selected *library.Field) []*field {
 	return fields
 }
 
-// writer writes a result. Where null is not allowed it becomes that of the
-// nearest parent that may be null (GraphQL specification, "Handling Execution
-// Errors").
+// writer writes a result, and stops where it is too large. Where null is not
+// allowed it becomes that of the nearest parent that may be null (GraphQL
+// specification, "Handling Execution Errors").
 type writer struct {
 	plan     *plan
 	out      []byte
 	path     []any
 	failures map[string]error // by the path, see pathKey
 	errors   []pubsub.Error
-	err      error // the first fault that is none of the operation's
+	err      error // why there is no result: its size, or a fault that is none of the operation's
 }
 
 // result returns the payload of next. Data is never left out: a result without
@@ -115,15 +115,27 @@ func (w *writer) result(data map[string]any) ([]byte, error) {
 		w.out = append(w.out, `,"errors":`...)
 		w.err = errors.Join(w.err, w.json(w.errors))
 	}
-	if w.err != nil {
+	if !w.fits(len("}")) {
 		return nil, fmt.Errorf("encode execution result: %w", w.err)
 	}
 	return append(w.out, '}'), nil
 }
 
+// fits reports whether there is room for so many bytes more. Without, there is no
+// result.
+func (w *writer) fits(more int) bool {
+	if w.err == nil && len(w.out)+more > w.plan.executor.limits.ResultBytes {
+		w.err = w.plan.resultTooLarge()
+	}
+	return w.err == nil
+}
+
 // value writes a value of the type, and reports whether it may stand there: if
 // not, the parent becomes null.
 func (w *writer) value(v any, t *ast.Type, f *field) bool {
+	if !w.fits(0) {
+		return false
+	}
 	begin := len(w.out)
 	if v == nil {
 		w.explainNull(t, f)
@@ -213,9 +225,13 @@ func (w *writer) explainNull(t *ast.Type, f *field) {
 	}
 }
 
-// fail adds the error of the value that is being written.
+// fail adds the error of the value that is being written, unless there are many.
 func (w *writer) fail(err error, f *field) {
-	w.errors = append(w.errors, w.plan.shown(err, w.path, f.nodes))
+	if len(w.errors) < maxErrors {
+		w.errors = append(w.errors, w.plan.shown(err, w.path, f.nodes))
+		return
+	}
+	w.errors[maxErrors-1] = pubsub.NewError(pubsub.CodeLimit, "There are more errors, which are left out.")
 }
 
 // leaf writes what a scalar or enum serializes to.
@@ -236,6 +252,9 @@ func (w *writer) leaf(v any) error {
 // text writes a string; encoding/json is asked only for what may have to be
 // escaped.
 func (w *writer) text(s string) error {
+	if !w.fits(len(s)) {
+		return nil
+	}
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' || c == '"' || c == '\\' {
 			return w.json(s)

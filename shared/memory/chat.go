@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"subwire/shared/chat"
+	"subwire/shared/pubsub"
 )
 
 // PutMessage implements chat.Store. A message that is there already stays as
@@ -43,6 +44,13 @@ func (s *Store) Messages(ctx context.Context, chatID, after, before string, limi
 		found = slices.Clone(messages[i:min(i+limit, len(messages))])
 		return nil
 	})
+	bytes := 0
+	for _, m := range found {
+		bytes += m.StoredBytes()
+	}
+	if err == nil {
+		_, err = pubsub.BudgetOf(ctx).Reserve(bytes, bytes)
+	}
 	if err != nil {
 		return nil, err
 	}

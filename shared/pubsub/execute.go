@@ -54,7 +54,8 @@ type Executable struct {
 	// Run executes the operation and returns the execution result as JSON:
 	// the payload of a next message or the body of an HTTP response. A
 	// subscription is run once per event; for others event is nil. An error
-	// that is an Errors means that nothing was executed. ctx carries the viewer,
+	// that is an Errors is why there is no result: the operation was not
+	// executed, or what it reads or results in is too much. ctx carries the viewer,
 	// see WithViewer.
 	Run func(ctx context.Context, event *Event) (json.RawMessage, error)
 }

@@ -155,6 +155,23 @@ var chatTests = []test{
 		equal(t, "newest", len(messages(t, s, chatID, "", "", chat.MaxMessages)), chat.MaxMessages)
 		equal(t, "after", len(messages(t, s, chatID, number(0), "", chat.MaxMessages)), chat.MaxMessages-1)
 	}},
+	{"no more messages than the budget has room for", func(t *testing.T, s Store) {
+		chatID := unique("chat")
+		for i := range 20 {
+			m := message(chatID, i)
+			m.Content = string(slices.Repeat([]byte("x"), chat.MaxContentBytes))
+			check(t, "PutMessage", s.PutMessage(t.Context(), m), nil)
+		}
+		ctx := pubsub.WithBudget(t.Context(), 20*chat.MaxStoredBytes)
+		for _, limit := range []int{12, 8} {
+			found, err := s.Messages(ctx, chatID, "", "", limit)
+			check(t, "Messages within the budget", err, nil)
+			equal(t, "messages", len(found), limit)
+		}
+		found, err := s.Messages(ctx, chatID, "", "", 5)
+		check(t, "Messages beyond the budget", err, pubsub.ErrBudget)
+		equal(t, "messages beyond it", len(found), 0)
+	}},
 	{"any chat id", func(t *testing.T, s Store) {
 		for _, odd := range []string{"a#b", "a/b c", "ünï✓", "__proto__"} {
 			m := message(unique(odd), 1)

@@ -15,6 +15,29 @@ type Limits struct {
 	ListItems      int // of all lists and objects in the document together, and of each list in the variables
 	Complexity     int // fields to resolve: those in a list count once per item
 	VariablesBytes int // of the variables as JSON
+	Mutations      int // root fields of a mutation
+	ReadBytes      int // read from stores by all resolvers together
+	ResultBytes    int // of the result as JSON
+
+	// A subscription is stored, and executed for each event.
+	SubscriptionBytes  int // of its document, name and variables
+	SubscriptionFields int // as Fields
+}
+
+// LargestResult is the most that ResultBytes may be: an answer of a function has 6
+// MB as JSON in which each byte may take six, as "<" does ("Lambda quotas").
+const LargestResult = 1_000_000
+
+// OverSocket are the limits of an operation whose result is one message.
+func (l Limits) OverSocket() Limits {
+	l.ResultBytes = min(l.ResultBytes, MaxMessageBytes)
+	return l
+}
+
+// BodyBytes is the largest HTTP body that can hold an operation within the limits:
+// JSON may write a byte of its document in six. The rest of it has 16 KB.
+func (l Limits) BodyBytes() int {
+	return min(6*l.DocumentBytes+l.VariablesBytes+16<<10, MaxBodyBytes)
 }
 
 // DefaultLimits leave room for a tool's introspection of a schema and for any
@@ -29,6 +52,12 @@ var DefaultLimits = Limits{
 	ListItems:      100,
 	Complexity:     10_000,
 	VariablesBytes: 16 << 10,
+	Mutations:      5,
+	ReadBytes:      1 << 20, // a page of the longest chat messages, 256 read units
+	ResultBytes:    LargestResult,
+
+	SubscriptionBytes:  4 << 10, // one read unit
+	SubscriptionFields: 100,
 }
 
 // The settings of Limits, for every function that prepares operations.
@@ -42,9 +71,16 @@ var (
 	MaxListItems      = Setting{"MAX_LIST_ITEMS", strconv.Itoa(DefaultLimits.ListItems)}
 	MaxComplexity     = Setting{"MAX_COMPLEXITY", strconv.Itoa(DefaultLimits.Complexity)}
 	MaxVariablesBytes = Setting{"MAX_VARIABLES_BYTES", strconv.Itoa(DefaultLimits.VariablesBytes)}
+	MaxMutations      = Setting{"MAX_MUTATIONS", strconv.Itoa(DefaultLimits.Mutations)}
+	MaxReadBytes      = Setting{"MAX_READ_BYTES", strconv.Itoa(DefaultLimits.ReadBytes)}
+	MaxResultBytes    = Setting{"MAX_RESULT_BYTES", strconv.Itoa(DefaultLimits.ResultBytes)}
+
+	MaxSubscriptionBytes  = Setting{"MAX_SUBSCRIPTION_BYTES", strconv.Itoa(DefaultLimits.SubscriptionBytes)}
+	MaxSubscriptionFields = Setting{"MAX_SUBSCRIPTION_FIELDS", strconv.Itoa(DefaultLimits.SubscriptionFields)}
 
 	documentLimits = []Setting{MaxDocumentBytes, MaxTokens, MaxDepth, MaxFields, MaxAliases, MaxDirectives,
-		MaxListItems, MaxComplexity, MaxVariablesBytes}
+		MaxListItems, MaxComplexity, MaxVariablesBytes, MaxMutations, MaxReadBytes, MaxResultBytes,
+		MaxSubscriptionBytes, MaxSubscriptionFields}
 )
 
 // The limits of a connection, for the function that gets its messages, and the

@@ -18,6 +18,7 @@ import (
 type Document struct {
 	*ast.QueryDocument
 	Introspects bool // whether it asks for __schema or __type
+	Selections  int  // with every fragment counted where it is spread
 
 	tokens tokens
 }

@@ -65,6 +65,7 @@ func (d *Document) checkShape(limits topology.Limits) error {
 	if s.items > limits.ListItems {
 		return Exceeded("The document's lists and objects have more than %d items.", limits.ListItems)
 	}
+	d.Selections = all.selections
 	return all.check(limits)
 }
 

@@ -1,5 +1,5 @@
 //go:build !race
 
-package gql_test
+package hostile
 
 const race = false
