@@ -318,7 +318,7 @@ func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID s
 		}
 		op, running := c.running[operationID]
 		switch {
-		case running && (op.by.ID == began.ID || began.ID == "" && !op.by.At.After(began.At)):
+		case running && (op.by.ID == began.ID || began.ID == "") && !op.by.At.After(began.At):
 			ended = true
 			s.end(c, operationID, began)
 		case began.ID != "":
