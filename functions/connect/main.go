@@ -15,10 +15,6 @@ import (
 
 func main() {
 	p := boot.Start(topology.Connect)
-	perAddress := 0 // viewers with a token are counted instead, once it is known
-	if p.Auth.IsAnonymous() {
-		perAddress = p.MaxConnections
-	}
 	lambda.Start(handler{
 		log: p.Log,
 		connector: session.Connector{
@@ -26,7 +22,7 @@ func main() {
 			Checks:        queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
 			Origins:       p.AllowedOrigins,
 			RequireOrigin: p.RequireOrigin,
-			MaxPerAddress: perAddress,
+			MaxPerAddress: p.MaxConnections,
 			InitTimeout:   p.InitTimeout,
 			TTL:           topology.ConnectionTTL,
 		},

@@ -20,9 +20,6 @@ type Auth struct {
 // The modes, as in auth.
 var modes = []string{"anonymous", "jwt"}
 
-// IsAnonymous reports whether nobody needs a token.
-func (a Auth) IsAnonymous() bool { return a.Mode == modes[0] }
-
 func (a *Auth) set(s topology.Setting, value string) (err error) {
 	switch s {
 	case topology.Auth:

@@ -121,7 +121,7 @@ var (
 	Introspection    = Setting{"INTROSPECTION", "true"}    // whether __schema and __type are answered
 	GraphiQL         = Setting{"GRAPHIQL", "true"}         // whether a browser that opens /graphql gets GraphiQL
 	RequireOrigin    = Setting{"REQUIRE_ORIGIN", "false"}  // whether sockets are refused that name no origin: all but browsers'
-	MaxConnections   = Setting{"MAX_CONNECTIONS", "0"}     // at once: per viewer with AUTH=jwt, or else per IP address (IPv6: per /64); 0 for any number
+	MaxConnections   = Setting{"MAX_CONNECTIONS", "0"}     // at once: per viewer with a token, and of those without one (yet) per IP address (IPv6: per /64); 0 for any number
 	LogLevel         = Setting{"LOG_LEVEL", "info"}        // debug, info, warn or error
 )
 
@@ -153,7 +153,7 @@ const senderTimeout = 30 * time.Second
 var (
 	Connect = Function{Name: "connect", Timeout: 10 * time.Second, MemoryMB: 256,
 		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks},
-		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, Auth, LogLevel}}
+		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, LogLevel}}
 	Message = Function{Name: "message", Timeout: 25 * time.Second, MemoryMB: 512, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks},
 		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{InitMembers, MaxConnections, MaxSubscriptions,
