@@ -92,7 +92,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"NoWebSocket":         {topology.GraphQL, map[string]string{topology.WebSocketEnv: ""}, []string{"WEBSOCKET_URL is not set"}},
 		"GraphiQLNoBool":      {topology.GraphQL, map[string]string{"GRAPHIQL": "maybe"}, []string{"GRAPHIQL"}},
 		"UnknownAuth":         {topology.Sender, map[string]string{"AUTH": "none"}, []string{"AUTH", "anonymous, jwt"}},
-		"StoredTokens":        {topology.Message, map[string]string{"INIT_MEMBERS": "client, X-Auth-Token"}, []string{"INIT_MEMBERS", "x-auth-token"}},
+		"StoredTokens":        {topology.Message, map[string]string{"INIT_MEMBERS": "client, X-Auth-Token"}, []string{"INIT_MEMBERS", "X-Auth-Token would store a secret"}},
 		"TooManyConnections":  {topology.Connect, map[string]string{"MAX_CONNECTIONS": "9999"}, []string{"MAX_CONNECTIONS", "0 to 1000"}},
 		"LeewayTooLong":       {topology.GraphQL, map[string]string{"JWT_LEEWAY": "1h"}, []string{"JWT_LEEWAY", "5m0s"}},
 		"LimitNegative":       {topology.Sender, map[string]string{"MAX_COMPLEXITY": "-1"}, []string{"MAX_COMPLEXITY", "1 to 10000000"}},

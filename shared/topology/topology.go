@@ -1,12 +1,15 @@
 // Package topology says once what Subwire is made of: tables, queues,
 // functions and the event source mappings between them. The infrastructure
 // and the local cloud are both built from these values, so that they cannot
-// drift apart. It is data; it does nothing and imports nothing of ours.
+// drift apart. It is data, with what a value may be; it does nothing and imports nothing of ours.
 package topology
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Table is one DynamoDB table. Keys are strings.
@@ -139,6 +142,30 @@ var (
 	// headers, for operators to see: the names that Apollo's clients use.
 	InitMembers = Setting{"INIT_MEMBERS", "apollographql-client-name,apollographql-client-version"}
 )
+
+// secrets are what the names of secrets have in them, in lower case and without
+// punctuation.
+var secrets = []string{"auth", "bearer", "cookie", "credential", "jwt", "key", "pass", "pwd", "secret", "session", "signature", "token"}
+
+// CheckInitMembers returns an error that names a member of INIT_MEMBERS by whose
+// name a client would send a secret: what is listed there is stored, and shown to
+// operators.
+func CheckInitMembers(value string) error {
+	for name := range strings.SplitSeq(value, ",") {
+		letters := strings.Map(letterOrNone, strings.ToLower(name))
+		if slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(letters, s) }) {
+			return fmt.Errorf("%s would store a secret", strings.TrimSpace(name))
+		}
+	}
+	return nil
+}
+
+func letterOrNone(r rune) rune {
+	if unicode.IsLetter(r) {
+		return r
+	}
+	return -1
+}
 
 // AuthSettings are what a function needs to check a token.
 func AuthSettings() []Setting {
