@@ -48,7 +48,19 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 		r = h.answer(ctx, e)
 	}
 	r.Headers = merge(r.Headers, cors)
+	maps.Copy(r.Headers, always(e.Headers["x-forwarded-proto"]))
 	return r, nil
+}
+
+// always returns the headers of every answer: no browser may guess another type
+// (Fetch Standard, "X-Content-Type-Options header"), and one that came by https
+// stays with it for a year. By http nothing may be said of that (RFC 6797 section 7.2).
+func always(protocol string) map[string]string {
+	header := map[string]string{"X-Content-Type-Options": "nosniff"}
+	if protocol == "https" {
+		header["Strict-Transport-Security"] = "max-age=31536000"
+	}
+	return header
 }
 
 // methods are those of a path, for an Allow header.

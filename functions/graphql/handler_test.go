@@ -343,6 +343,37 @@ func TestAnswersSayWhatTheyVaryWith(t *testing.T) {
 	}
 }
 
+// Whatever is answered, and to whomever.
+func TestEveryAnswerIsHeldToItsTypeAndToHTTPS(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		method, path, body string
+		status             int
+	}{
+		"Result":       {"POST", "/graphql", `{"query":"{ __typename }"}`, 200},
+		"Error":        {"POST", "/graphql", `{`, 400},
+		"WrongMethod":  {"PUT", "/graphql", "", 405},
+		"Preflight":    {"OPTIONS", "/graphql", "", 204},
+		"Head":         {"HEAD", "/", "", 200},
+		"Page":         {"GET", "/", "", 200},
+		"Config":       {"GET", "/config.json", "", 200},
+		"MissingAsset": {"GET", "/assets/x.js", "", 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for protocol, transport := range map[string]string{"https": "max-age=31536000", "http": "", "": ""} {
+				e := newEvent(tc.method, tc.body)
+				e.RawPath, e.Headers["x-forwarded-proto"] = tc.path, protocol
+				r, err := pagesHandler().handle(t.Context(), e)
+				if err != nil || r.StatusCode != tc.status || r.Headers["X-Content-Type-Options"] != "nosniff" ||
+					r.Headers["Strict-Transport-Security"] != transport {
+					t.Errorf("by %q: %d, %v, %v", protocol, r.StatusCode, r.Headers, err)
+				}
+			}
+		})
+	}
+}
+
 func TestACompressedBodyIsRefused(t *testing.T) {
 	t.Parallel()
 	e := newEvent("POST", base64.StdEncoding.EncodeToString([]byte("\x1f\x8b\x08")))
