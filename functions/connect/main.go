@@ -16,7 +16,8 @@ import (
 func main() {
 	p := boot.Start(topology.Connect)
 	lambda.Start(handler{
-		log: p.Log,
+		log:  p.Log,
+		edge: p.Edge,
 		connector: session.Connector{
 			Connections:   dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
 			Checks:        queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),

@@ -10,11 +10,13 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/graphql/web"
+	"subwire/shared/edge"
 	"subwire/shared/graphqlhttp"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -30,17 +32,20 @@ type handler struct {
 	origins   []string // whose pages may read the answers
 	site      web.Site
 	documents *trusted.Documents // that may run; nil for any
+	edge      edge.Guard
 }
 
 // handle answers a request of the HTTP API (payload format 2.0).
 func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 	cors := graphqlhttp.CORS(h.origins, e.Headers["origin"], e.RequestContext.HTTP.Method)
 	var r events.APIGatewayV2HTTPResponse
-	switch e.RequestContext.HTTP.Method {
-	case http.MethodOptions:
+	switch method := e.RequestContext.HTTP.Method; {
+	case !h.edge.Admits(e.Headers[strings.ToLower(edge.SecretHeader)]):
+		r.StatusCode, r.Headers = http.StatusForbidden, map[string]string{"Cache-Control": "no-store"}
+	case method == http.MethodOptions:
 		r.StatusCode = http.StatusNoContent
 		r.Headers = map[string]string{"Allow": methods(e.RawPath)}
-	case http.MethodHead:
+	case method == http.MethodHead:
 		e.RequestContext.HTTP.Method = http.MethodGet
 		r = h.answer(ctx, e)
 		r.Body, r.IsBase64Encoded = "", false

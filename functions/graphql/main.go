@@ -20,5 +20,5 @@ func main() {
 	schema.Introspection, schema.Limits, schema.Log = p.Introspection, p.Limits, p.Log
 	authenticator := auth.MustNew(auth.Config(p.Auth), p.AWS)
 	site := web.Site{Files: web.Built(), WebSocketURL: p.WebSocketURL, Auth: p.Auth.Mode, GraphiQL: p.GraphiQL}
-	lambda.Start(handler{p.Log, gql.MustNew(schema), authenticator, p.AllowedOrigins, site, trusted.MustRead(p.TrustedDocuments)}.handle)
+	lambda.Start(handler{p.Log, gql.MustNew(schema), authenticator, p.AllowedOrigins, site, trusted.MustRead(p.TrustedDocuments), p.Edge}.handle)
 }

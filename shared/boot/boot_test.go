@@ -92,6 +92,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"NoWebSocket":         {topology.GraphQL, map[string]string{topology.WebSocketEnv: ""}, []string{"WEBSOCKET_URL is not set"}},
 		"GraphiQLNoBool":      {topology.GraphQL, map[string]string{"GRAPHIQL": "maybe"}, []string{"GRAPHIQL"}},
 		"UnknownAuth":         {topology.Sender, map[string]string{"AUTH": "none"}, []string{"AUTH", "anonymous, jwt"}},
+		"ASecretForItsDigest": {topology.Connect, map[string]string{"EDGE_SECRET_SHA256": "secret"}, []string{"EDGE_SECRET_SHA256", "SHA-256"}},
 		"StoredTokens":        {topology.Message, map[string]string{"INIT_MEMBERS": "client, X-Auth-Token"}, []string{"INIT_MEMBERS", "X-Auth-Token would store a secret"}},
 		"TooManyConnections":  {topology.Connect, map[string]string{"MAX_CONNECTIONS": "9999"}, []string{"MAX_CONNECTIONS", "0 to 1000"}},
 		"LeewayTooLong":       {topology.GraphQL, map[string]string{"JWT_LEEWAY": "1h"}, []string{"JWT_LEEWAY", "5m0s"}},

@@ -125,6 +125,7 @@ var (
 	GraphiQL         = Setting{"GRAPHIQL", "true"}         // whether a browser that opens /graphql gets GraphiQL
 	RequireOrigin    = Setting{"REQUIRE_ORIGIN", "false"}  // whether sockets are refused that name no origin: all but browsers'
 	MaxConnections   = Setting{"MAX_CONNECTIONS", "0"}     // at once: per viewer with a token, and of those without one (yet) per IP address (IPv6: per /64); 0 for any number
+	EdgeSecret       = Setting{"EDGE_SECRET_SHA256", ""}   // of the secret that CloudFront adds (package edge); "" when clients come directly
 	LogLevel         = Setting{"LOG_LEVEL", "info"}        // debug, info, warn or error
 )
 
@@ -180,7 +181,7 @@ const senderTimeout = 30 * time.Second
 var (
 	Connect = Function{Name: "connect", Timeout: 10 * time.Second, MemoryMB: 256,
 		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks},
-		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, LogLevel}}
+		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, EdgeSecret, LogLevel}}
 	Message = Function{Name: "message", Timeout: 25 * time.Second, MemoryMB: 512, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks},
 		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{InitMembers, MaxConnections, MaxSubscriptions,
@@ -191,7 +192,7 @@ var (
 		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives: two hours bound it
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
 		Tables:   []Table{Messages},
-		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, TrustedDocuments, Introspection, GraphiQL, LogLevel})}
+		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, EdgeSecret, TrustedDocuments, Introspection, GraphiQL, LogLevel})}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 1769, // one vCPU: a shard has one invocation at a time
 		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout, StreamDead},
 		Settings: []Setting{FanoutGroups, LogLevel},
