@@ -32,6 +32,7 @@ type options struct {
 	trusted        bool              // whether only the documents in operations.json run
 	overrides      map[string]string // settings of topology, by environment variable
 	local          string            // URL of an emulator that stands in for AWS, or ""
+	public         bool              // whether production may be open to anybody
 }
 
 const prod = "prod"
@@ -47,7 +48,7 @@ var (
 var defaults = map[string]string{
 	"env": "dev", "arch": "arm64", "allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
 	"reserve": "true", "small": "false", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",
-	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false",
+	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false", "public": "false",
 }
 
 // parse reads the switches. Its error says in one line what is wrong and what
@@ -74,6 +75,7 @@ func parse(context map[string]string) (options, error) {
 	oneOf("small", booleans)
 	oneOf("accessLogs", booleans)
 	oneOf("trustedDocuments", booleans)
+	oneOf("public", booleans)
 	must := func(ok bool, key, what string) {
 		if !ok {
 			errs = append(errs, fmt.Sprintf("-c %s=%s: it must be %s", key, value[key], what))
@@ -94,7 +96,7 @@ func parse(context map[string]string) (options, error) {
 	must(value["wsDomain"] == "" || value["wsDomain"] != value["httpDomain"], "wsDomain", "another domain than httpDomain")
 	overrides, err := parseSettings(value["settings"])
 	if err == nil {
-		err = cmp.Or(checkAuth(overrides), normalizeOrigins(overrides))
+		err = cmp.Or(checkAuth(overrides), normalizeOrigins(overrides), topology.CheckInitMembers(overrides[topology.InitMembers.Env]))
 	}
 	if err != nil {
 		errs = append(errs, fmt.Sprintf("-c settings=%s: %v", value["settings"], err))
@@ -103,10 +105,33 @@ func parse(context map[string]string) (options, error) {
 		return options{}, errors.New(strings.Join(errs, "; "))
 	}
 	days, _ := strconv.Atoi(value["logRetention"]) // one of retentions
-	return options{env: value["env"], arch: value["arch"], allowedOrigins: strings.Join(allowed, ","), logRetention: days,
+	o := options{env: value["env"], arch: value["arch"], allowedOrigins: strings.Join(allowed, ","), logRetention: days,
 		reserve: value["reserve"] == "true" && value["small"] == "false", small: value["small"] == "true", accessLogs: value["accessLogs"] == "true",
 		wsDomain: value["wsDomain"], httpDomain: value["httpDomain"], certificate: value["certificate"],
-		assets: value["assets"], local: value["local"], trusted: value["trustedDocuments"] == "true", overrides: overrides}, nil
+		assets: value["assets"], local: value["local"], trusted: value["trustedDocuments"] == "true", overrides: overrides,
+		public: value["public"] == "true"}
+	return o, o.checkOpen()
+}
+
+// checkOpen refuses a production that is open because nobody thought of it: to
+// callers without a token, to the pages of any site, to any number of connections.
+func (o options) checkOpen() error {
+	if o.env != prod || o.public {
+		return nil
+	}
+	var missing []string
+	for _, s := range []struct {
+		setting topology.Setting
+		asWhat  string
+	}{{topology.Auth, "AUTH=jwt"}, {topology.AllowedOrigins, "-c allowedOrigins"}, {topology.MaxConnections, "MAX_CONNECTIONS"}} {
+		if o.value(s.setting) == s.setting.Default {
+			missing = append(missing, s.asWhat)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("-c env=prod is open to anybody: set %s (README.md, Settings), or say that it is meant with -c public=true", strings.Join(missing, ", "))
 }
 
 // parseSettings reads NAME=VALUE;NAME=VALUE, with names of topology's settings.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +41,8 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 		"TokensWithoutAKey":         {"settings", "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a", "either JWT_JWKS_URL or JWT_KEY"},
 		"ASecretAmongSettings":      {"settings", "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_KEY=secret", "JWT_KEY must be ssm:NAME"},
 		"ASettingWithoutAValue":     {"settings", "MAX_DEPTH", `"MAX_DEPTH" must be one of`},
+		"ASecretThatIsStored":       {"settings", "INIT_MEMBERS=client-name,Api-Key", "Api-Key would store a secret"},
+		"PublicNoBoolean":           {"public", "yes", "-c public=yes: it must be one of false, true"},
 		"TrustedDocumentsNoBoolean": {"trustedDocuments", "operations.json", "it must be one of false, true"},
 		"AnEmulatorWithoutTLS":      {"local", "http://localhost:4566", "it must be the URL of an emulator, such as https://localhost:4566"},
 	} {
@@ -53,6 +56,39 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			case err != nil && strings.Contains(err.Error(), "\n"):
 				t.Errorf("more than one line: %v", err)
+			}
+		})
+	}
+}
+
+func TestProductionIsNotOpenBySilence(t *testing.T) {
+	t.Parallel()
+	const jwt, bound = "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_JWKS_URL=https://i.example/jwks", "MAX_CONNECTIONS=20"
+	for name, tc := range map[string]struct {
+		context map[string]string // beside env=prod
+		missing string            // "" when it is good
+	}{
+		"Nothing":              {nil, "AUTH=jwt, -c allowedOrigins, MAX_CONNECTIONS"},
+		"All":                  {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";" + bound}, ""},
+		"OriginsAmongSettings": {map[string]string{"settings": jwt + ";" + bound + ";ALLOWED_ORIGINS=https://a.example"}, ""},
+		"NoToken":              {map[string]string{"allowedOrigins": "https://a.example", "settings": bound}, "AUTH=jwt"},
+		"AnonymousBySetting":   {map[string]string{"allowedOrigins": "https://a.example", "settings": "AUTH=anonymous;" + bound}, "AUTH=jwt"},
+		"AnyOrigin":            {map[string]string{"settings": jwt + ";" + bound}, "-c allowedOrigins"},
+		"AnyOriginBySetting":   {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";" + bound + ";ALLOWED_ORIGINS=*"}, "-c allowedOrigins"},
+		"AnyNumber":            {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt}, "MAX_CONNECTIONS"},
+		"AnyNumberBySetting":   {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";MAX_CONNECTIONS=0"}, "MAX_CONNECTIONS"},
+		"Public":               {map[string]string{"public": "true"}, ""},
+		"NotPublic":            {map[string]string{"public": "false"}, "AUTH=jwt, -c allowedOrigins, MAX_CONNECTIONS"},
+		"NoProduction":         {map[string]string{"env": "test"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			context := map[string]string{"env": prod}
+			maps.Copy(context, tc.context)
+			_, err := parse(context)
+			want := "-c env=prod is open to anybody: set " + tc.missing + " (README.md, Settings), or say that it is meant with -c public=true"
+			if tc.missing == "" && err != nil || tc.missing != "" && (err == nil || err.Error() != want) {
+				t.Errorf("got %v", err)
 			}
 		})
 	}

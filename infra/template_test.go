@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	dev = synthesize(map[string]string{})
 	everySwitch = synthesize(map[string]string{"env": prod, "arch": "amd64", "allowedOrigins": "https://A.example:443, https://b.example",
 		"logRetention": "90", "reserve": "false", "accessLogs": "true", "wsDomain": "ws.a.example", "httpDomain": "api.a.example",
-		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/1", "settings": "MAX_DEPTH=20;FANOUT_GROUPS=16;AUTH=jwt;JWT_ISSUER=https://i.example;JWT_AUDIENCE=a;JWT_KEY=ssm:/aws/reference/secretsmanager/jwt", "trustedDocuments": "true"})
+		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/1", "settings": "MAX_DEPTH=20;FANOUT_GROUPS=16;MAX_CONNECTIONS=20;AUTH=jwt;JWT_ISSUER=https://i.example;JWT_AUDIENCE=a;JWT_KEY=ssm:/aws/reference/secretsmanager/jwt", "trustedDocuments": "true"})
 	small = synthesize(map[string]string{"small": "true"})
 	emulated = synthesize(map[string]string{"local": "https://localhost:4566"})
 	jsii.Close()

@@ -28,10 +28,10 @@ run() {
 	exit 1
 }
 
-if [ "$command" != deploy ]; then
-	run "$command" -c "arch=${ARCH:-arm64}" "$@"
-	exit
-fi
+case $command in
+bootstrap | destroy) run "$command" -c "arch=${ARCH:-arm64}" -c public=true "$@"; exit ;; # these open nothing
+diff) run diff -c "arch=${ARCH:-arm64}" "$@"; exit ;;
+esac
 
 # The profile is the CDK's option, and deploycheck's environment.
 previous=

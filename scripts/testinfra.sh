@@ -13,7 +13,7 @@ set -- python
 # The functions as built for this machine: their code does not matter here.
 [ -x bin/local/connect/bootstrap ] || scripts/build.sh local
 cd infra
-for switches in "env=dev" "env=test small=true" "env=prod reserve=false accessLogs=true httpDomain=api.example.com certificate=arn:aws:acm:eu-west-1:123456789012:certificate/1"; do
+for switches in "env=dev" "env=test small=true" "env=prod public=true reserve=false accessLogs=true httpDomain=api.example.com certificate=arn:aws:acm:eu-west-1:123456789012:certificate/1"; do
 	set -- -c "arch=$(go env GOARCH)" -c assets=../bin/local
 	for switch in $switches; do
 		set -- "$@" -c "$switch"

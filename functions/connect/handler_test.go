@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/internal/wsevent"
+	"subwire/shared/edge"
 	"subwire/shared/memory"
 	"subwire/shared/session"
 )
@@ -29,12 +33,37 @@ func TestTheSubprotocolIsEchoedOnlyWhenOffered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := handler{slog.New(slog.DiscardHandler), session.Connector{Connections: memory.New(), Checks: noChecks{}, Origins: []string{"*"}, TTL: time.Hour}}
+			h := handler{slog.New(slog.DiscardHandler), edge.Guard{}, session.Connector{Connections: memory.New(), Checks: noChecks{}, Origins: []string{"*"}, TTL: time.Hour}}
 			r, err := h.handle(t.Context(), wsevent.Event{Headers: map[string]string{"Sec-WebSocket-Protocol": tc.offer},
 				RequestContext: events.APIGatewayWebsocketProxyRequestContext{ConnectionID: "c", ConnectedAt: time.Now().UnixMilli()}})
 			if err != nil || r.StatusCode != tc.status || r.Headers["Sec-WebSocket-Protocol"] != tc.echo {
 				t.Errorf("got %+v, %v", r, err)
 			}
 		})
+	}
+}
+
+// Behind CloudFront nobody else opens a socket, and the viewer's own address is
+// counted, not that of the edge, which many share.
+func TestBehindTheEdge(t *testing.T) {
+	t.Parallel()
+	sum := sha256.Sum256([]byte("secret"))
+	guard, err := edge.Parse(hex.EncodeToString(sum[:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := handler{slog.New(slog.DiscardHandler), guard, session.Connector{Connections: memory.New(), Checks: noChecks{}, Origins: []string{"*"},
+		MaxPerAddress: 1, TTL: time.Hour}}
+	for i, tc := range []struct {
+		secret, viewer string
+		status         int
+	}{{"", "198.51.100.1:1", 403}, {"guess", "198.51.100.1:1", 403}, {"secret", "198.51.100.1:1", 200}, {"secret", "198.51.100.2:1", 200}, {"secret", "198.51.100.1:2", 429}} {
+		r, err := h.handle(t.Context(), wsevent.Event{
+			Headers: map[string]string{"Sec-WebSocket-Protocol": "graphql-transport-ws", "x-edge-secret": tc.secret, "CloudFront-Viewer-Address": tc.viewer},
+			RequestContext: events.APIGatewayWebsocketProxyRequestContext{ConnectionID: strconv.Itoa(i), ConnectedAt: time.Now().UnixMilli(),
+				Identity: events.APIGatewayRequestIdentity{SourceIP: "192.0.2.1"}}})
+		if err != nil || r.StatusCode != tc.status {
+			t.Errorf("%d: got %+v, %v", i, r, err)
+		}
 	}
 }

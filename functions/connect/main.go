@@ -15,18 +15,15 @@ import (
 
 func main() {
 	p := boot.Start(topology.Connect)
-	perAddress := 0 // viewers with a token are counted instead, once it is known
-	if p.Auth.IsAnonymous() {
-		perAddress = p.MaxConnections
-	}
 	lambda.Start(handler{
-		log: p.Log,
+		log:  p.Log,
+		edge: p.Edge,
 		connector: session.Connector{
 			Connections:   dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
 			Checks:        queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
 			Origins:       p.AllowedOrigins,
 			RequireOrigin: p.RequireOrigin,
-			MaxPerAddress: perAddress,
+			MaxPerAddress: p.MaxConnections,
 			InitTimeout:   p.InitTimeout,
 			TTL:           topology.ConnectionTTL,
 		},

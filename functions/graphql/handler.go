@@ -10,11 +10,13 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/graphql/web"
+	"subwire/shared/edge"
 	"subwire/shared/graphqlhttp"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -31,17 +33,20 @@ type handler struct {
 	site      web.Site
 	documents *trusted.Documents // that may run; nil for any
 	maxBody   int                // bytes
+	edge      edge.Guard
 }
 
 // handle answers a request of the HTTP API (payload format 2.0).
 func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 	cors := graphqlhttp.CORS(h.origins, e.Headers["origin"], e.RequestContext.HTTP.Method)
 	var r events.APIGatewayV2HTTPResponse
-	switch e.RequestContext.HTTP.Method {
-	case http.MethodOptions:
+	switch method := e.RequestContext.HTTP.Method; {
+	case !h.edge.Admits(e.Headers[strings.ToLower(edge.SecretHeader)]):
+		r.StatusCode, r.Headers = http.StatusForbidden, map[string]string{"Cache-Control": "no-store"}
+	case method == http.MethodOptions:
 		r.StatusCode = http.StatusNoContent
 		r.Headers = map[string]string{"Allow": methods(e.RawPath)}
-	case http.MethodHead:
+	case method == http.MethodHead:
 		e.RequestContext.HTTP.Method = http.MethodGet
 		r = h.answer(ctx, e)
 		r.Body, r.IsBase64Encoded = "", false
@@ -49,7 +54,19 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 		r = h.answer(ctx, e)
 	}
 	r.Headers = merge(r.Headers, cors)
+	maps.Copy(r.Headers, always(e.Headers["x-forwarded-proto"]))
 	return r, nil
+}
+
+// always returns the headers of every answer: no browser may guess another type
+// (Fetch Standard, "X-Content-Type-Options header"), and one that came by https
+// stays with it for a year. By http nothing may be said of that (RFC 6797 section 7.2).
+func always(protocol string) map[string]string {
+	header := map[string]string{"X-Content-Type-Options": "nosniff"}
+	if protocol == "https" {
+		header["Strict-Transport-Security"] = "max-age=31536000"
+	}
+	return header
 }
 
 // methods are those of a path, for an Allow header.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"maps"
@@ -15,6 +17,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/graphql/web"
+	"subwire/shared/edge"
 	"subwire/shared/gql"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
@@ -35,7 +38,7 @@ func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"},
-		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody}
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}}
 	browser := newEvent("GET", "")
 	browser.Headers["accept"] = "text/html, */*"
 	config, nowhere := newEvent("GET", ""), newEvent("GET", "")
@@ -86,7 +89,7 @@ func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Vi
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New(), Policy: gql.ByClaims{}}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New(), Policy: gql.ByClaims{}}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}}
 	for name, tc := range map[string]struct {
 		authorization, chat string
 		status              int
@@ -115,7 +118,7 @@ func TestRequests(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"https://chat.example"},
-		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody}
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}}
 	post := `{"query":"mutation { postMessage(chatId: \"1\", content: \"é\", senderName: \"Ada\") { content } }"}`
 	encoded := newEvent("POST", base64.StdEncoding.EncodeToString([]byte(post)))
 	encoded.IsBase64Encoded = true
@@ -166,7 +169,7 @@ func TestAFaultOfTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	store.Fault = func(string) memory.Fault { return memory.NotApplied }
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}}
 	const all = `getNewMessages(chatId: \"1\") { id }`
 	for query, status := range map[string]int{
 		"{ " + all + " }":             503,
@@ -193,7 +196,7 @@ func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents, maxBody}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents, maxBody, edge.Guard{}}
 	byHash := newEvent("GET", "")
 	byHash.Headers["accept"] = "text/html, */*" // nor does a browser get GraphiQL for it
 	byHash.QueryStringParameters = map[string]string{"extensions": ""}
@@ -271,7 +274,7 @@ func TestPreflights(t *testing.T) {
 
 func pagesHandler() handler {
 	site := web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}
-	return handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, site, nil, maxBody}
+	return handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, site, nil, maxBody, edge.Guard{}}
 }
 
 // RFC 9110 section 9.3.2: HEAD is GET without the body.
@@ -344,6 +347,59 @@ func TestAnswersSayWhatTheyVaryWith(t *testing.T) {
 		if r, err := h.handle(t.Context(), e); err != nil || r.Headers["Vary"] != vary {
 			t.Errorf("%s: %v, %v", path, r.Headers, err)
 		}
+	}
+}
+
+func TestBehindTheEdgeNobodyElseIsAnswered(t *testing.T) {
+	t.Parallel()
+	sum := sha256.Sum256([]byte("secret"))
+	h := pagesHandler()
+	var err error
+	if h.edge, err = edge.Parse(hex.EncodeToString(sum[:])); err != nil {
+		t.Fatal(err)
+	}
+	for secret, status := range map[string]int{"": 403, "guess": 403, "secret": 200} {
+		for _, path := range []string{"/", "/graphql"} {
+			e := newEvent("POST", `{"query":"{ __typename }"}`)
+			if e.RawPath = path; path == "/" {
+				e.RequestContext.HTTP.Method = "GET"
+			}
+			e.Headers["x-edge-secret"] = secret
+			if r, err := h.handle(t.Context(), e); err != nil || r.StatusCode != status || status == 403 && r.Body != "" {
+				t.Errorf("%q, %s: %+v, %v", secret, path, r, err)
+			}
+		}
+	}
+}
+
+// Whatever is answered, and to whomever.
+func TestEveryAnswerIsHeldToItsTypeAndToHTTPS(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		method, path, body string
+		status             int
+	}{
+		"Result":       {"POST", "/graphql", `{"query":"{ __typename }"}`, 200},
+		"Error":        {"POST", "/graphql", `{`, 400},
+		"WrongMethod":  {"PUT", "/graphql", "", 405},
+		"Preflight":    {"OPTIONS", "/graphql", "", 204},
+		"Head":         {"HEAD", "/", "", 200},
+		"Page":         {"GET", "/", "", 200},
+		"Config":       {"GET", "/config.json", "", 200},
+		"MissingAsset": {"GET", "/assets/x.js", "", 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for protocol, transport := range map[string]string{"https": "max-age=31536000", "http": "", "": ""} {
+				e := newEvent(tc.method, tc.body)
+				e.RawPath, e.Headers["x-forwarded-proto"] = tc.path, protocol
+				r, err := pagesHandler().handle(t.Context(), e)
+				if err != nil || r.StatusCode != tc.status || r.Headers["X-Content-Type-Options"] != "nosniff" ||
+					r.Headers["Strict-Transport-Security"] != transport {
+					t.Errorf("by %q: %d, %v, %v", protocol, r.StatusCode, r.Headers, err)
+				}
+			}
+		})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/graphql/web"
+	"subwire/shared/edge"
 	"subwire/shared/gql"
 	"subwire/shared/hostile"
 	"subwire/shared/memory"
@@ -30,7 +31,7 @@ func hostileHandler(t testing.TB) handler {
 	}
 	schema := gql.Chat{Store: store}.Schema()
 	schema.Introspection, schema.Log = true, slog.New(slog.DiscardHandler)
-	return handler{slog.New(slog.DiscardHandler), gql.MustNew(schema), tokens{}, []string{"*"}, web.Site{}, nil, maxBody}
+	return handler{slog.New(slog.DiscardHandler), gql.MustNew(schema), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}}
 }
 
 func TestNoAnswerIsTooLarge(t *testing.T) { // not parallel: it measures

@@ -21,5 +21,5 @@ func main() {
 	authenticator := auth.MustNew(auth.Config(p.Auth), p.AWS)
 	site := web.Site{Files: web.Built(), WebSocketURL: p.WebSocketURL, Auth: p.Auth.Mode, GraphiQL: p.GraphiQL}
 	lambda.Start(handler{p.Log, gql.MustNew(schema), authenticator, p.AllowedOrigins, site, trusted.MustRead(p.TrustedDocuments),
-		p.Limits.BodyBytes()}.handle)
+		p.Limits.BodyBytes(), p.Edge}.handle)
 }

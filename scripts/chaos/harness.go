@@ -56,6 +56,7 @@ type Harness struct {
 	moves   atomic.Int64 // what has happened so far, see await
 	cuts    atomic.Int64 // sockets that were cut
 	untold  atomic.Int64 // answers that could not be posted within an invocation
+	unended atomic.Int64 // operations that could not be ended within one
 
 	mu       sync.Mutex // guards what follows
 	posts    map[string]attempt
@@ -236,11 +237,15 @@ func (h *Harness) Ended() []string {
 }
 
 // log reads a line of a function's output. The sender tells there which
-// events it queued on retries, and message which answers it could not post.
+// events it queued on retries, and message which answers it could not post and
+// which operations it could not end.
 func (h *Harness) log(line string) {
 	if strings.HasPrefix(line, topology.Message.Name+": ") &&
 		(strings.Contains(line, `"post answer: `) || strings.Contains(line, `"post acknowledgement: `)) {
 		h.untold.Add(1)
+	}
+	if strings.HasPrefix(line, topology.Message.Name+": ") && strings.Contains(line, `"operation not ended"`) {
+		h.unended.Add(1)
 	}
 	raw, ok := strings.CutPrefix(line, topology.Sender.Name+": ")
 	var entry struct {
@@ -443,6 +448,11 @@ func (h *Harness) sweep(ctx context.Context, chats map[string][]*listener) (prob
 		return []string{err.Error()}
 	}
 	problems = s.orphans()
+	// Whoever listens has a row, see below. What has none was answered with an error,
+	// and keeps its id until its connection ends.
+	if rowless := s.rowless(); len(rowless) > int(h.unended.Load()) {
+		problems = append(problems, rowless...)
+	}
 	subscribers := s.subscribers()
 	for chatID, listeners := range chats {
 		var there []string

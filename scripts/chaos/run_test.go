@@ -158,7 +158,8 @@ func TestOrphans(t *testing.T) {
 		"NotCounted":     {func(s *snapshot) { s.connections["d"] = connection{holder: "ada"} }, "d is not counted for ada"},
 		"Counted":        {func(s *snapshot) { s.connections["d"], s.held["d"] = connection{holder: "ada"}, true }, ""},
 	} {
-		problems := store(tc.change).orphans()
+		s := store(tc.change)
+		problems := append(s.orphans(), s.rowless()...)
 		if got := strings.Join(problems, "; "); (tc.want == "") != (got == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)
 		}

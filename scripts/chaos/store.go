@@ -141,11 +141,9 @@ func (h *Harness) order(ctx context.Context) (map[string]int, error) {
 	return order, nil
 }
 
-// orphans are topic rows without their connection's entry, entries without
-// their row, and connections that are counted and not there, or the reverse. A
-// connection whose deletion was interrupted may lack rows, and its count: it is
-// gone for readers. So may one without a socket lack rows: message died before
-// it wrote them, $disconnect was lost, and only the TTL is left.
+// orphans are topic rows without their connection's entry, and connections that
+// are counted and not there, or the reverse. A connection whose deletion was
+// interrupted may lack its count: it is gone for readers.
 func (s snapshot) orphans() (problems []string) {
 	for _, r := range s.rows {
 		if topic, ok := s.connections[r.connection].operations[r.operation]; !ok || topic != r.topic {
@@ -161,6 +159,16 @@ func (s snapshot) orphans() (problems []string) {
 		if c.holder != "" && !c.closing && !s.held[id] {
 			problems = append(problems, fmt.Sprintf("connection %s is not counted for %s", id, c.holder))
 		}
+	}
+	return problems
+}
+
+// rowless are operations without their row: message died before it wrote that, or
+// could not end what it could not begin. A connection whose deletion was
+// interrupted may lack rows, and so may one without a socket, whose $disconnect
+// was lost: only the TTL is left.
+func (s snapshot) rowless() (problems []string) {
+	for id, c := range s.connections {
 		for operation, topic := range c.operations {
 			if topic != "" && !c.closing && s.open[id] && !slices.Contains(s.rows, row{topic, id, operation}) {
 				problems = append(problems, fmt.Sprintf("operation %s of connection %s has no row under %s", operation, id, topic))

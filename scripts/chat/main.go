@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"subwire/scripts/internal/deployment"
+	"subwire/scripts/internal/plain"
 	"subwire/scripts/internal/wsclient"
 )
 
@@ -28,7 +29,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, "chat:", err)
+		fmt.Fprintln(os.Stderr, "chat:", plain.Lines(err.Error()))
 		os.Exit(1)
 	}
 }
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return s.listenTo(ctx, *listen, out)
 	case *post != "":
 		answer, err := s.postTo(ctx, *post, *text, *name)
-		fmt.Fprintln(out, answer)
+		fmt.Fprintln(out, plain.Lines(answer))
 		return err
 	case *latency > 0:
 		return s.measure(ctx, *latency, out)
@@ -101,7 +102,7 @@ func (s server) listenTo(ctx context.Context, chat string, out io.Writer) error 
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(out, string(result))
+		fmt.Fprintln(out, plain.Lines(string(result)))
 	}
 }
 

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,17 @@ func TestUsage(t *testing.T) {
 		if err := run(t.Context(), args, &out); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// Messages are what others wrote, and a terminal does what they say.
+func TestAnswersAreMadePlain(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{\"a\":\"\u009b2J\"}") }))
+	t.Cleanup(server.Close)
+	var out strings.Builder
+	if err := run(t.Context(), []string{"-post", "lobby", "-http", server.URL}, &out); err != nil || out.String() != `{"a":"\u009b2J"}`+"\n" {
+		t.Errorf("printed %q, %v", &out, err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"subwire/scripts/internal/deployment"
+	"subwire/scripts/internal/plain"
 	"subwire/shared/apigw"
 	"subwire/shared/dynamo"
 	"subwire/shared/pubsub"
@@ -158,13 +159,13 @@ func (t tool) show(ctx context.Context, o options) error {
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "connection\t%s\nviewer\t%q\nclaims\t%s\ninit payload\t%s\nacknowledged\t%t\nconnected\t%s\nexpires\t%s\n",
-		c.ID, c.Viewer.ID, c.Viewer.Claims, c.Init, c.Acknowledged, stamp(c.ConnectedAt), stamp(c.Expires))
+		c.ID, c.Viewer.ID, plain.Text(c.Viewer.Claims), plain.Text(string(c.Init)), c.Acknowledged, stamp(c.ConnectedAt), stamp(c.Expires))
 	for _, id := range slices.Sorted(maps.Keys(c.Operations)) {
 		topic := c.Operations[id].Topic
 		if topic == "" {
 			topic = "(query or mutation)"
 		}
-		fmt.Fprintf(w, "operation %q\t%s\n", id, topic)
+		fmt.Fprintf(w, "operation %q\t%s\n", id, plain.Text(topic))
 	}
 	return w.Flush()
 }

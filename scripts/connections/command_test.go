@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
@@ -132,6 +133,30 @@ func TestListAndShow(t *testing.T) {
 	}
 	if err := tool.show(t.Context(), options{id: "c9"}); err == nil {
 		t.Error("no error for an unknown connection")
+	}
+}
+
+// Ids are the clients' choice, and a terminal does what they say.
+func TestNothingThatAClientChoseReachesTheTerminal(t *testing.T) {
+	t.Parallel()
+	const evil = "\x1b[2J\u009b31m\u202e\r\nc9"
+	tool, s, gateway, out := setup(t)
+	gateway.Open("c4")
+	now, op := time.Now(), pubsub.Operation{Document: "subscription"}
+	claims := `{"name":"` + evil + `"}`
+	if err := errors.Join(
+		s.PutConnection(t.Context(), pubsub.Connection{ID: "c4", InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}),
+		s.Acknowledge(t.Context(), "c4", pubsub.Acknowledgement{Viewer: pubsub.Viewer{ID: evil, Claims: claims}, Init: []byte(claims)}, now),
+		s.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: "c4", OperationID: evil, Topic: "newMessage/" + evil,
+			OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, pubsub.Sent{At: now}, 9)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(tool.list(t.Context(), options{}), tool.show(t.Context(), options{id: "c4"}),
+		tool.close(t.Context(), options{all: true})); err != nil {
+		t.Fatal(err)
+	}
+	if bad := strings.IndexFunc(out.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); bad >= 0 || strings.Contains(out.String(), "\nc9") {
+		t.Errorf("printed %q", out)
 	}
 }
 

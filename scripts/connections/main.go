@@ -13,13 +13,15 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"subwire/scripts/internal/plain"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "connections:", err)
+		fmt.Fprintln(os.Stderr, "connections:", plain.Lines(err.Error()))
 		os.Exit(1)
 	}
 }

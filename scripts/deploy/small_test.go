@@ -30,8 +30,15 @@ func TestANewAccount(t *testing.T) {
 			t.Fatalf("%v\n%s", err, said)
 		}
 	})
+	step(t, "WhatWouldBeOpenToAnybodyIsSaidBefore", func(t *testing.T) {
+		said, err := c.script(t, "deploy", "-c", "small=true")
+		if err == nil || said != "subwire: -c env=prod is open to anybody: set AUTH=jwt, -c allowedOrigins, MAX_CONNECTIONS"+
+			" (README.md, Settings), or say that it is meant with -c public=true\n" {
+			t.Errorf("%v\n%s", err, said)
+		}
+	})
 	step(t, "WhatTheAccountCannotReserveIsSaidBefore", func(t *testing.T) {
-		said, err := c.script(t, "deploy")
+		said, err := c.script(t, "deploy", "-c", "public=true")
 		const want = "subwire: this account may run 10 functions at once; reserving 180 needs 280: deploy with -c small=true, "
 		if err == nil || !strings.Contains(said, want) {
 			t.Errorf("%v\n%s", err, said)
@@ -41,7 +48,7 @@ func TestANewAccount(t *testing.T) {
 		const domain = "api.a.example" // which is taken
 		c.own(t, request{service: "apigateway", path: "/v2/domainnames", json: object{"domainName": domain,
 			"domainNameConfigurations": []object{{"certificateArn": certificate, "endpointType": "REGIONAL"}}}})
-		said, err := c.script(t, "deploy", "-c", "small=true", "-c", "httpDomain="+domain, "-c", "certificate="+certificate)
+		said, err := c.script(t, "deploy", "-c", "public=true", "-c", "small=true", "-c", "httpDomain="+domain, "-c", "certificate="+certificate)
 		if err == nil || !strings.Contains(said, "ROLLBACK_COMPLETE") {
 			t.Errorf("%v\n%s", err, said)
 		}
@@ -51,7 +58,7 @@ func TestANewAccount(t *testing.T) {
 	})
 	step(t, "ItCanBeRepeated", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "outputs.json")
-		if said, err := c.script(t, "deploy", "-c", "small=true", "--outputs-file", file); err != nil {
+		if said, err := c.script(t, "deploy", "-c", "public=true", "-c", "small=true", "--outputs-file", file); err != nil {
 			t.Fatalf("%v\n%s", err, said)
 		}
 		c.readOutputs(t, file)

@@ -232,9 +232,9 @@ func TestLines(t *testing.T) {
 	var out bytes.Buffer
 	lines := slog.New(newLineHandler(&out))
 	lines.With("function", "sender").Info("invocation", "duration", 12345678*time.Nanosecond, "start", "warm")
-	lines.Warn("no function", "n", 1)
+	lines.Warn("no function", "n", 1, "path", "\x1b[2J")
 	lines.Debug("not shown")
-	want := "sender     invocation duration=12.3ms start=warm\ncloud WARN no function n=1\n"
+	want := "sender     invocation duration=12.3ms start=warm\ncloud WARN no function n=1 path=\\u001b[2J\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"subwire/scripts/internal/plain"
 )
 
 // lineHandler logs for a terminal: one short line each, with the function's
@@ -52,6 +54,6 @@ func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 	if r.Level > slog.LevelInfo {
 		source += " " + r.Level.String()
 	}
-	_, err := fmt.Fprintf(h.out, "%-10s %s\n", source, line)
+	_, err := fmt.Fprintf(h.out, "%-10s %s\n", source, plain.Lines(line.String()))
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"subwire/scripts/internal/deployment"
+	"subwire/scripts/internal/plain"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/topology"
@@ -39,7 +40,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	case errors.Is(err, flag.ErrHelp):
 		return exitDone
 	case err != nil:
-		fmt.Fprintln(errs, "redrive:", err)
+		fmt.Fprintln(errs, "redrive:", plain.Lines(err.Error()))
 		return exitError
 	}
 	return code

@@ -4,8 +4,11 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"unicode"
 
 	"subwire/scripts/internal/deployment"
+	"subwire/shared/fanout"
+	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 )
 
@@ -37,6 +40,34 @@ func TestUsage(t *testing.T) {
 				t.Errorf("got %d, %s", code, errs.String())
 			}
 		})
+	}
+}
+
+// Topics and event ids hold what clients chose, and reasons may.
+func TestNothingThatAClientChoseReachesTheTerminal(t *testing.T) {
+	t.Parallel()
+	const evil = "\x1b[2J\u009b31m\u202e\r\nfanout-dead.fifo"
+	f := newFake()
+	b := fanout.Batch{Event: pubsub.Event{ID: evil, Topic: "newMessage/" + evil, Root: []byte(`{}`)},
+		Tasks: []fanout.Task{{Operation: "k", Targets: []fanout.Target{{ConnectionID: "a", OperationID: evil}}}}}
+	f.park(t, "retries-dead", b)
+	f.put("retries-dead", held{body: `{"` + evil, reason: evil})
+	f.put("stream-dead", held{body: `{"requestContext":{"condition":"x"},"DDBStreamBatchInfo":{"shardId":"s","startSequenceNumber":"\u001b","endSequenceNumber":"\u009b","streamArn":"a"}}`})
+	tool, out := newTestTool(f, connected())
+	for _, do := range []func() (int, error){
+		func() (int, error) { return tool.list(t.Context(), options{}) },
+		func() (int, error) { return tool.show(t.Context(), options{}) },
+		func() (int, error) { return tool.show(t.Context(), options{json: true}) },
+		func() (int, error) { return tool.send(t.Context(), options{queue: "retries-dead"}) },
+	} {
+		out.Reset()
+		if _, err := do(); err != nil {
+			t.Fatal(err)
+		}
+		isControl := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
+		if strings.ContainsFunc(out.String(), isControl) || strings.Contains(out.String(), "\nfanout-dead.fifo\"") {
+			t.Errorf("printed %q", out)
+		}
 	}
 }
 

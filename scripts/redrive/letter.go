@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"subwire/scripts/internal/plain"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
@@ -172,11 +173,11 @@ const receivedTooOften = "received too often"
 func (l letter) reason() string {
 	switch {
 	case l.parked != "":
-		return l.parked
+		return plain.Text(l.parked)
 	case l.err != nil:
-		return l.err.Error()
+		return plain.Text(l.err.Error())
 	case l.records.Condition != "":
-		return l.records.Condition
+		return plain.Text(l.records.Condition)
 	}
 	return receivedTooOften
 }
@@ -191,13 +192,13 @@ func (l letter) about(topic string) bool {
 func (l letter) what() string {
 	switch {
 	case l.topic() != "":
-		return l.topic() + " event " + l.eventID()
+		return plain.Text(l.topic()) + " event " + plain.Text(l.eventID())
 	case l.held != nil:
-		return "record " + l.sequence()
+		return "record " + plain.Text(l.sequence())
 	case l.err != nil:
 		return "message " + l.id
 	case l.records.Start == l.records.End:
-		return "record " + l.records.Start
+		return "record " + plain.Text(l.records.Start)
 	}
-	return "records " + l.records.Start + " to " + l.records.End
+	return "records " + plain.Text(l.records.Start) + " to " + plain.Text(l.records.End)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"subwire/scripts/internal/plain"
 	"subwire/shared/fanout"
 )
 
@@ -126,7 +127,11 @@ func newLine(l letter, now time.Time) line {
 // print writes the line for people or as JSON.
 func (i line) print(out io.Writer, l letter, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(out).Encode(i)
+		encoded, err := json.Marshal(i)
+		if err == nil {
+			_, err = fmt.Fprintln(out, plain.Lines(string(encoded)))
+		}
+		return err
 	}
 	targets := plural(i.Targets, "target")
 	if i.Records != nil {

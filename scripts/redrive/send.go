@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"subwire/scripts/internal/plain"
 	"subwire/shared/queue"
 )
 
@@ -154,6 +155,6 @@ func (s *sending) tell(l letter, p parcel) {
 // keep prints why a letter stays.
 func (s *sending) keep(l letter, why string) verdict {
 	s.tally.kept++
-	fmt.Fprintf(s.out, "stays in %s, %s: %s\n", l.queue.name, l.what(), why)
+	fmt.Fprintf(s.out, "stays in %s, %s: %s\n", l.queue.name, l.what(), plain.Text(why))
 	return stays
 }

@@ -88,7 +88,8 @@ func (c Config) keys(awsCfg aws.Config) (keys, error) {
 	case c.KeysURL != "" && c.Algorithm == hmac:
 		return nil, fmt.Errorf("a secret for %s must not be published", hmac)
 	case c.KeysURL != "":
-		return &remoteKeys{url: c.KeysURL, algorithm: c.Algorithm, client: &http.Client{Timeout: fetchTime}, log: slog.Default()}, nil
+		return &remoteKeys{url: c.KeysURL, algorithm: c.Algorithm, lock: make(chan struct{}, 1),
+			client: &http.Client{Timeout: fetchTime}, log: slog.Default()}, nil
 	case isParameter:
 		return &parameter{client: ssm.NewFromConfig(awsCfg), name: name, parse: parse}, nil
 	}
@@ -112,27 +113,35 @@ type parameter struct {
 	name   string
 	parse  func([]byte) (any, error)
 
-	mu    sync.Mutex // guards value, and makes one reader read
+	mu    sync.Mutex // guards what follows, and makes one reader read
 	value any
+	tried time.Time // when it last was to be read
+	err   error     // what came of that
 }
 
 func (p *parameter) key(ctx context.Context, _ *jwt.Token) (any, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.value != nil {
-		return p.value, nil
+	if p.value != nil || paused(p.tried) {
+		return p.value, p.err
 	}
+	p.tried = time.Now()
+	p.value, p.err = p.read(ctx)
+	return p.value, p.err
+}
+
+func (p *parameter) read(ctx context.Context) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	out, err := p.client.GetParameter(ctx, &ssm.GetParameterInput{Name: &p.name, WithDecryption: aws.Bool(true)})
 	if err != nil {
 		return nil, fmt.Errorf("read parameter %s: %w", p.name, err)
 	}
-	if p.value, err = p.parse([]byte(aws.ToString(out.Parameter.Value))); err != nil {
-		p.value = nil
+	key, err := p.parse([]byte(aws.ToString(out.Parameter.Value)))
+	if err != nil {
 		return nil, fmt.Errorf("parameter %s: %w", p.name, err)
 	}
-	return p.value, nil
+	return key, nil
 }
 
 const (
@@ -143,17 +152,18 @@ const (
 	// withdrawn. When that fails, the old ones serve until it succeeds.
 	keysAge = 15 * time.Minute
 
-	// fetchPause is the least time between two fetches, so that tokens with
-	// made-up key ids cannot have the keys fetched for each.
+	// fetchPause is the least time between two fetches, whatever came of the
+	// first: anybody can send tokens, with made-up key ids too, and while the
+	// issuer is down or slow each would wait for a fetch of its own.
 	fetchPause = 30 * time.Second
-
-	// failedPause is the same after a fetch that failed: clients wait for it.
-	failedPause = 5 * time.Second
 
 	// maxSetBytes bounds what is read of a set: a hundred keys with their
 	// certificates have less.
 	maxSetBytes = 1 << 20
 )
+
+// paused reports whether it is too soon to fetch after a fetch at the time.
+func paused(tried time.Time) bool { return time.Since(tried) < fetchPause }
 
 // remoteKeys are a JSON Web Key Set behind a URL (RFC 7517 section 5). There
 // is no goroutine that refreshes them: Lambda freezes those.
@@ -163,25 +173,29 @@ type remoteKeys struct {
 	client    *http.Client
 	log       *slog.Logger
 
-	mu      sync.Mutex // guards what follows, and makes one reader fetch
-	set     keySet     // nil until one was fetched
-	skipped []string   // of the set, as logged
-	fetched time.Time  // when the set was fetched
-	tried   time.Time  // when it last was to be fetched
-	failed  error      // what came of that
+	lock    chan struct{} // of size 1: its holder may use what follows, and fetch for those who wait
+	set     keySet        // nil until one was fetched
+	skipped []string      // of the set, as logged
+	fetched time.Time     // when the set was fetched
+	tried   time.Time     // when it last was to be fetched
+	failed  error         // what came of that
 }
 
 func (k *remoteKeys) key(ctx context.Context, t *jwt.Token) (any, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	id, ok := t.Header["kid"].(string)
+	if !ok {
+		return nil, errNoKey
+	}
+	select {
+	case k.lock <- struct{}{}:
+		defer func() { <-k.lock }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for keys: %w", ctx.Err())
+	}
 	if time.Since(k.fetched) > keysAge {
 		if err := k.fetch(ctx); err != nil && k.set == nil {
 			return nil, err
 		}
-	}
-	id, ok := t.Header["kid"].(string)
-	if !ok {
-		return nil, errNoKey
 	}
 	if k.set[id] == nil { // it may be new
 		if err := k.fetch(ctx); err != nil && !errors.Is(err, errPause) {
@@ -199,11 +213,7 @@ var errPause = errors.New("keys were fetched a moment ago")
 // fetch gets the set, unless that was tried a moment ago: then it returns what
 // came of that, or errPause.
 func (k *remoteKeys) fetch(ctx context.Context) error {
-	pause := fetchPause
-	if k.failed != nil {
-		pause = failedPause
-	}
-	if k.set != nil && time.Since(k.tried) < pause {
+	if paused(k.tried) {
 		return cmp.Or(k.failed, errPause)
 	}
 	k.tried = time.Now()

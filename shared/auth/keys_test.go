@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -131,6 +132,8 @@ func TestKeysThatChange(t *testing.T) {
 			t.Errorf("without keys a token is not the one to blame: %v", err)
 		}
 		set.keys.Store(jwk("old", &old.PublicKey))
+		check("the server is up again, a moment after a fetch that failed", "old", old, false)
+		time.Sleep(time.Minute)
 		check("the server is up again", "old", old, true)
 		set.keys.Store(jwk("old", &old.PublicKey) + "," + jwk("young", &young.PublicKey))
 		check("a new key, a moment after a fetch", "young", young, false)
@@ -150,6 +153,97 @@ func TestKeysThatChange(t *testing.T) {
 			}
 		}
 	})
+}
+
+// While the issuer cannot be asked, anybody can send tokens: each would have a
+// process ask again, and wait for it.
+func TestAnIssuerThatIsDownIsAskedOnceInAWhile(t *testing.T) {
+	key := newRSA(t)
+	answers := map[string]func(r *http.Request) (*http.Response, error){
+		"Refuses": func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") },
+		"Slow": func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		},
+		"Status500": func(*http.Request) (*http.Response, error) { return answer(http.StatusInternalServerError, "") },
+		"Garbage":   func(*http.Request) (*http.Response, error) { return answer(http.StatusOK, "<html>") },
+		"NoKeys":    func(*http.Request) (*http.Response, error) { return answer(http.StatusOK, `{"keys":[]}`) },
+	}
+	defaultTransport := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = defaultTransport })
+	for name, respond := range answers {
+		synctest.Test(t, func(t *testing.T) {
+			asked, start := 0, time.Now() // one request at a time, or the race detector objects
+			http.DefaultTransport = transport(func(r *http.Request) (*http.Response, error) {
+				asked++
+				return respond(r)
+			})
+			a := authenticator(t, auth.Config{Algorithm: "RS256", KeysURL: "https://issuer.example/keys"})
+			send := func(kid any) {
+				_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": kid}, good()))
+				if err == nil || errors.Is(err, pubsub.ErrTokenRefused) != (name == "NoKeys") {
+					t.Errorf("%s: got %v", name, err)
+				}
+			}
+			var all sync.WaitGroup
+			for i := range 36 { // at once, and one after the other
+				all.Go(func() { send(fmt.Sprint(i)) })
+			}
+			all.Wait()
+			for i := range 36 {
+				send(fmt.Sprint(i))
+			}
+			if asked != 1 {
+				t.Errorf("%s: asked %d times at first", name, asked)
+			}
+			for range 300 {
+				time.Sleep(time.Second)
+				send("1")
+			}
+			if fetches := int(time.Since(start) / (30 * time.Second)); asked < fetches || asked > fetches+1 {
+				t.Errorf("%s: asked %d times in %s", name, asked, time.Since(start))
+			}
+		})
+	}
+}
+
+// answer is a response of an HTTP server.
+func answer(status int, body string) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
+	return w.Result(), nil
+}
+
+// What no key could make good needs none.
+func TestATokenThatNoKeyCouldVerifyFetchesNone(t *testing.T) {
+	t.Parallel()
+	set := &keySet{}
+	set.keys.Store("")
+	server := httptest.NewServer(set)
+	t.Cleanup(server.Close)
+	a := authenticator(t, auth.Config{Algorithm: "RS256", KeysURL: server.URL})
+	id := map[string]any{"kid": "1"}
+	for name, authorization := range map[string]string{
+		"NoToken":         "",
+		"NoJWT":           "Bearer garbage",
+		"TwoParts":        "Bearer a.b",
+		"NoHeader":        "Bearer e30.e30.e30",
+		"TooLong":         "Bearer " + strings.Repeat("a", 9000),
+		"OtherAlgorithm":  sign(t, jwt.SigningMethodHS256, secret, id, good()),
+		"NoAlgorithm":     sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, id, good()),
+		"Critical":        sign(t, jwt.SigningMethodRS256, newRSA(t), map[string]any{"kid": "1", "crit": []string{"exp"}}, good()),
+		"NoKeyID":         sign(t, jwt.SigningMethodRS256, newRSA(t), nil, good()),
+		"SignatureNoText": sign(t, jwt.SigningMethodRS256, newRSA(t), id, good()) + "!",
+	} {
+		_, _, err := a.Authenticate(t.Context(), authorization)
+		if !errors.Is(err, pubsub.ErrTokenRefused) && !errors.Is(err, pubsub.ErrTokenMissing) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if n := set.fetched.Load(); n != 0 {
+		t.Errorf("keys were fetched %d times", n)
+	}
 }
 
 // ssm answers GetParameter.
@@ -177,8 +271,8 @@ func TestAKeyInAParameterIsReadOnce(t *testing.T) {
 		reads    int32
 	}{
 		"Secret":      {string(secret), true, 1},
-		"ShortSecret": {"short", false, 2},
-		"Missing":     {"", false, 2},
+		"ShortSecret": {"short", false, 1},
+		"Missing":     {"", false, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

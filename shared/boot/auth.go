@@ -20,9 +20,6 @@ type Auth struct {
 // The modes, as in auth.
 var modes = []string{"anonymous", "jwt"}
 
-// IsAnonymous reports whether nobody needs a token.
-func (a Auth) IsAnonymous() bool { return a.Mode == modes[0] }
-
 func (a *Auth) set(s topology.Setting, value string) (err error) {
 	switch s {
 	case topology.Auth:
@@ -47,13 +44,7 @@ func (a *Auth) set(s topology.Setting, value string) (err error) {
 	return err
 }
 
-// members reads names of init payload members. Tokens are never stored.
+// members reads names of init payload members. Secrets are never stored.
 func members(value string) ([]string, error) {
-	names := list(strings.ToLower(value))
-	for _, name := range names {
-		if strings.Contains(name, "auth") || strings.Contains(name, "cookie") || strings.Contains(name, "token") {
-			return nil, fmt.Errorf("%s would store a secret", name)
-		}
-	}
-	return names, nil
+	return list(strings.ToLower(value)), topology.CheckInitMembers(value)
 }

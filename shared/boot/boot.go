@@ -17,6 +17,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"subwire/shared/dynamo"
+	"subwire/shared/edge"
 	"subwire/shared/origins"
 	"subwire/shared/topology"
 	"subwire/shared/transportws"
@@ -57,6 +58,7 @@ type Config struct {
 	InitTimeout      time.Duration
 	AllowedOrigins   []string // as browsers write them; "*" alone for any
 	RequireOrigin    bool
+	Edge             edge.Guard
 	Auth             Auth
 	InitMembers      []string // in lower case
 	MaxConnections   int
@@ -136,6 +138,8 @@ func (c *Config) set(s topology.Setting, value string) (err error) {
 		c.AllowedOrigins, err = origins.ParseList(value)
 	case topology.RequireOrigin:
 		c.RequireOrigin, err = strconv.ParseBool(value)
+	case topology.EdgeSecret:
+		c.Edge, err = edge.Parse(value)
 	case topology.InitMembers:
 		c.InitMembers, err = members(value)
 	case topology.MaxConnections:

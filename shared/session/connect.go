@@ -31,7 +31,7 @@ type Connector struct {
 	Checks        Checks
 	Origins       []string      // that may connect, exact; "*" for any
 	RequireOrigin bool          // refuse clients that name none: whatever is no browser
-	MaxPerAddress int           // connections at once; 0 for any number
+	MaxPerAddress int           // connections at once that are no viewer's; 0 for any number
 	InitTimeout   time.Duration // for connection_init to come
 	TTL           time.Duration // of a connection: beyond the gateway's limit
 }

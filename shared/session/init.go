@@ -28,6 +28,7 @@ func (s *Session) acknowledge(ctx context.Context, m Message, c pubsub.Connectio
 	if err != nil {
 		return err
 	}
+	opened := c // as it is counted for its address
 	if !a.Expires.IsZero() && a.Expires.Before(c.Expires) {
 		c.Expires = a.Expires
 		err := again(ctx, reserve, func(ctx context.Context) error { return sendExpiryCheck(ctx, s.Checks, c.ID, c.Expires) })
@@ -38,6 +39,7 @@ func (s *Session) acknowledge(ctx context.Context, m Message, c pubsub.Connectio
 	a.Expires, a.Holder = c.Expires, c.Holder
 	if s.MaxConnections > 0 && a.Viewer.ID != "" {
 		a.Holder = "viewer/" + a.Viewer.ID
+		defer s.releaseAddress(ctx, opened) // at last: the client need not wait for it
 	}
 	if err := s.accept(ctx, m, c, a); err != nil {
 		return err
@@ -119,6 +121,19 @@ func (s *Session) hold(ctx context.Context, c pubsub.Connection) error {
 func (s *Session) release(ctx context.Context, c pubsub.Connection) {
 	if err := release(ctx, s.Connections, s.Checks, c); err != nil {
 		s.Log.Error("connection may still be counted", "connection", c.ID, "error", err)
+	}
+}
+
+// releaseAddress ends the counting of a connection for the address that opened it:
+// it is its viewer's now, or is refused. Tried once, as that seldom fails; then it
+// is left to release, which queues a check.
+func (s *Session) releaseAddress(ctx context.Context, c pubsub.Connection) {
+	if c.Holder == "" {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	if briefly(ctx, func(ctx context.Context) error { return s.Connections.Release(ctx, c) }) != nil {
+		s.release(ctx, c)
 	}
 }
 

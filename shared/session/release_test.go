@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,6 +243,65 @@ func TestAnInitThatComesToNothingIsNotCounted(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A socket whose token is to come is counted for its address, and from then on for
+// its viewer alone: else an address could hold any number that say nothing.
+func TestASocketWithoutATokenIsCountedForItsAddress(t *testing.T) {
+	t.Parallel()
+	const holder = "address/192.0.2.1/32"
+	for name, tc := range map[string]struct {
+		frame   string // that the client sends; "" for none
+		failing int    // releases
+		checked bool   // whether the queued checks are carried out
+		free    bool   // whether its address has room
+	}{
+		"Silent":              {free: false},
+		"Acknowledged":        {frame: initWith(`{"Authorization":"Bearer ada"}`), free: true},
+		"Refused":             {frame: initWith(`{"Authorization":"Bearer bad"}`), free: true},
+		"NotReleased":         {frame: initWith(`{"Authorization":"Bearer ada"}`), failing: forEver, free: false},
+		"ReleasedByItsCheck":  {frame: initWith(`{"Authorization":"Bearer ada"}`), failing: forEver, checked: true, free: true},
+		"ReleasedAfterAFault": {frame: initWith(`{"Authorization":"Bearer ada"}`), failing: 1, free: true},
+		"SilentForTooLong":    {checked: true, free: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b, queue := guarded(t, 24*time.Hour)
+				b.MaxConnections = 1
+				if err := b.store.DeleteConnection(t.Context(), "c"); err != nil {
+					t.Fatal(err)
+				}
+				c := session.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: 1,
+					InitTimeout: 10 * time.Second, TTL: time.Hour}
+				h := session.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"}
+				if status, err := c.Connect(t.Context(), h); status != http.StatusOK {
+					t.Fatalf("got %d, %v", status, err)
+				}
+				b.failing("Release", memory.NotApplied, tc.failing)
+				if tc.frame != "" {
+					if err := b.send(t.Context(), tc.frame); err != nil {
+						t.Error(err)
+					}
+				}
+				b.store.Fault = nil
+				d := session.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
+				for _, body := range queue.bodies {
+					if tc.checked {
+						if err := d.Check(t.Context(), body); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				if got := isFree(t, b.store, holder); got != tc.free {
+					t.Errorf("its address is free: %v", got)
+				}
+				if got := isFree(t, b.store, "viewer/ada"); got == strings.Contains(tc.frame, "ada") {
+					t.Errorf("its viewer is free: %v", got)
+				}
+			})
+		})
 	}
 }
 

@@ -1,12 +1,15 @@
 // Package topology says once what Subwire is made of: tables, queues,
 // functions and the event source mappings between them. The infrastructure
 // and the local cloud are both built from these values, so that they cannot
-// drift apart. It is data; it does nothing and imports nothing of ours.
+// drift apart. It is data, with what a value may be; it does nothing and imports nothing of ours.
 package topology
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Table is one DynamoDB table. Keys are strings.
@@ -121,7 +124,8 @@ var (
 	Introspection    = Setting{"INTROSPECTION", "true"}    // whether __schema and __type are answered
 	GraphiQL         = Setting{"GRAPHIQL", "true"}         // whether a browser that opens /graphql gets GraphiQL
 	RequireOrigin    = Setting{"REQUIRE_ORIGIN", "false"}  // whether sockets are refused that name no origin: all but browsers'
-	MaxConnections   = Setting{"MAX_CONNECTIONS", "0"}     // at once: per viewer with AUTH=jwt, or else per IP address (IPv6: per /64); 0 for any number
+	MaxConnections   = Setting{"MAX_CONNECTIONS", "0"}     // at once: per viewer with a token, and of those without one (yet) per IP address (IPv6: per /64); 0 for any number
+	EdgeSecret       = Setting{"EDGE_SECRET_SHA256", ""}   // of the secret that CloudFront adds (package edge); "" when clients come directly
 	LogLevel         = Setting{"LOG_LEVEL", "info"}        // debug, info, warn or error
 )
 
@@ -140,6 +144,30 @@ var (
 	InitMembers = Setting{"INIT_MEMBERS", "apollographql-client-name,apollographql-client-version"}
 )
 
+// secrets are what the names of secrets have in them, in lower case and without
+// punctuation.
+var secrets = []string{"auth", "bearer", "cookie", "credential", "jwt", "key", "pass", "pwd", "secret", "session", "signature", "token"}
+
+// CheckInitMembers returns an error that names a member of INIT_MEMBERS by whose
+// name a client would send a secret: what is listed there is stored, and shown to
+// operators.
+func CheckInitMembers(value string) error {
+	for name := range strings.SplitSeq(value, ",") {
+		letters := strings.Map(letterOrNone, strings.ToLower(name))
+		if slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(letters, s) }) {
+			return fmt.Errorf("%s would store a secret", strings.TrimSpace(name))
+		}
+	}
+	return nil
+}
+
+func letterOrNone(r rune) rune {
+	if unicode.IsLetter(r) {
+		return r
+	}
+	return -1
+}
+
 // AuthSettings are what a function needs to check a token.
 func AuthSettings() []Setting {
 	return []Setting{Auth, JWTIssuer, JWTAudience, JWTAlgorithm, JWTKeysURL, JWTKey, JWTLeeway}
@@ -153,7 +181,7 @@ const senderTimeout = 30 * time.Second
 var (
 	Connect = Function{Name: "connect", Timeout: 10 * time.Second, MemoryMB: 256,
 		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks},
-		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, Auth, LogLevel}}
+		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, EdgeSecret, LogLevel}}
 	Message = Function{Name: "message", Timeout: 25 * time.Second, MemoryMB: 512, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks},
 		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{InitMembers, MaxConnections, MaxSubscriptions,
@@ -164,7 +192,7 @@ var (
 		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives: two hours bound it
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
 		Tables:   []Table{Messages},
-		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, TrustedDocuments, Introspection, GraphiQL, LogLevel})}
+		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, EdgeSecret, TrustedDocuments, Introspection, GraphiQL, LogLevel})}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 1769, // one vCPU: a shard has one invocation at a time
 		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout, StreamDead},
 		Settings: []Setting{FanoutGroups, MaxOfTopic, LogLevel},

@@ -66,7 +66,6 @@ func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
 		return text(http.StatusNotFound, "not found"), err == nil, err
 	}
 	asset.Header["Cache-Control"] = "public, max-age=31536000, immutable" // its name is a hash of it
-	asset.Header["X-Content-Type-Options"] = "nosniff"
 	return asset, true, nil
 }
 
@@ -116,7 +115,6 @@ func (s Site) page(name, policy string, r Request) (Response, bool, error) {
 	page.Header["Vary"] = "Accept, Accept-Encoding"
 	page.Header["Content-Security-Policy"] = fmt.Sprintf(policy, origin(s.WebSocketURL))
 	page.Header["Referrer-Policy"] = "no-referrer"
-	page.Header["X-Content-Type-Options"] = "nosniff"
 	return page, true, nil
 }
 
@@ -138,7 +136,7 @@ func text(status int, line string) Response {
 
 func response(status int, contentType string, body []byte) Response {
 	return Response{Status: status, Body: body, Header: map[string]string{
-		"Content-Type": contentType, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}}
+		"Content-Type": contentType, "Cache-Control": "no-store"}}
 }
 
 // origin is scheme, host and port of the URL.

@@ -36,14 +36,14 @@ func Handshake(e Event) session.Handshake {
 		ConnectionID: e.RequestContext.ConnectionID,
 		At:           time.UnixMilli(e.RequestContext.ConnectedAt),
 		Address:      e.RequestContext.Identity.SourceIP,
-		Origin:       header(e, "Origin"),
-		Subprotocols: header(e, "Sec-WebSocket-Protocol"),
+		Origin:       Header(e, "Origin"),
+		Subprotocols: Header(e, "Sec-WebSocket-Protocol"),
 	}
 }
 
-// header finds a header whose name the client may write in any case. Values
+// Header finds a header whose name the client may write in any case. Values
 // sent in several lines make one list.
-func header(e Event, name string) string {
+func Header(e Event, name string) string {
 	for k, values := range e.MultiValueHeaders {
 		if strings.EqualFold(k, name) {
 			return strings.Join(values, ",")

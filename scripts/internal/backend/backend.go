@@ -36,8 +36,8 @@ type Config struct {
 
 // Backend is a running pair of servers.
 type Backend struct {
-	DynamoDB *Server // also serves DynamoDB Streams; it listens on all interfaces, as nothing can keep it from that
-	SQS      *Server // ElasticMQ, on loopback only
+	DynamoDB *Server // DynamoDB Local, which also serves DynamoDB Streams; like the other on loopback only
+	SQS      *Server // ElasticMQ
 }
 
 // Start fetches the servers when the cache lacks them, starts both and
@@ -137,19 +137,17 @@ func elasticMQReady(ctx context.Context, endpoint string) error {
 
 // dynamoDBCommand returns what starts DynamoDB Local on a port.
 func dynamoDBCommand(java, jars, data string) (func(port int) []string, error) {
-	storage := []string{"-inMemory"}
+	storage := "inMemory=true"
 	if data != "" {
 		dir, err := makeDir(data, "dynamodb")
 		if err != nil {
 			return nil, err
 		}
-		storage = []string{"-dbPath", dir}
+		storage = "dbPath=" + dir
 	}
 	return func(port int) []string {
-		args := jvm(java, jars, "-Djava.library.path="+jars, // where SQLite's native library is
-			"software.amazon.dynamodb.services.local.main.ServerRunner")
-		args = append(args, "-sharedDb", "-disableTelemetry", "-port", fmt.Sprint(port))
-		return append(args, storage...)
+		return jvm(java, jars, "-Djava.library.path="+jars, // where SQLite's native library is
+			"org.eclipse.jetty.xml.XmlConfiguration", fmt.Sprint("port=", port), storage, filepath.Join(jars, "dynamodb.xml"))
 	}, nil
 }
 

@@ -3,9 +3,11 @@ package backend
 import (
 	"bytes"
 	"context"
+	"net"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -64,6 +66,22 @@ func TestBackendKeepsData(t *testing.T) {
 	for queue, want := range map[string]string{"fanout.fifo": "kept", "retries": "kept too"} {
 		if got := receive(t, b, queues[queue]); got != want {
 			t.Errorf("%s keeps %q, want %q", queue, got, want)
+		}
+	}
+}
+
+// Both take any credentials. All of 127.0.0.0/8 is this machine, and so 127.0.0.2
+// reaches only what listens on all interfaces; where there is no such address, the
+// test says nothing.
+func TestTheServersListenOnLoopbackAlone(t *testing.T) {
+	t.Parallel()
+	b := start(t, "")
+	for _, endpoint := range []string{b.DynamoDB.Endpoint, b.SQS.Endpoint} {
+		address := strings.Replace(strings.TrimPrefix(endpoint, "http://"), "127.0.0.1", "127.0.0.2", 1)
+		conn, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil {
+			conn.Close()
+			t.Errorf("%s can be reached by another address", endpoint)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,9 @@ import (
 
 //go:embed pom.xml
 var pom []byte
+
+//go:embed dynamodb.xml
+var dynamoDBSettings []byte // are kept with its jars
 
 const (
 	oldestJava    = 17 // that DynamoDB Local 3 runs on
@@ -67,7 +71,7 @@ func fetch(ctx context.Context, cache string, progress io.Writer) (string, error
 	if err != nil {
 		return "", fmt.Errorf("find jar folder: %w", err)
 	}
-	complete := filepath.Join(cache, fmt.Sprintf("%x", sha256.Sum256(pom))[:12])
+	complete := filepath.Join(cache, fmt.Sprintf("%x", sha256.Sum256(slices.Concat(pom, dynamoDBSettings)))[:12])
 	if _, err := os.Stat(complete); err == nil {
 		return complete, nil
 	}
@@ -93,6 +97,9 @@ func fetch(ctx context.Context, cache string, progress io.Writer) (string, error
 		if err := maven(ctx, partial, profile, progress); err != nil {
 			return "", err
 		}
+	}
+	if err := os.WriteFile(filepath.Join(partial, "dynamodb", "dynamodb.xml"), dynamoDBSettings, 0o644); err != nil {
+		return "", fmt.Errorf("complete jar folder: %w", err)
 	}
 	if err := os.Rename(partial, complete); err != nil {
 		return "", fmt.Errorf("complete jar folder: %w", err)

@@ -111,9 +111,9 @@ func (s *Server) Stop() {
 	s.child = nil
 }
 
-// freePort returns a port that was free a moment ago, on every interface.
+// freePort returns a port that was free a moment ago.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", ":0")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}

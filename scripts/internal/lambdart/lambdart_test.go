@@ -550,12 +550,12 @@ func TestLineWriter(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	l := &lineWriter{to: &out, prefix: "> "}
-	for _, part := range []string{"a", "b\nc\n", "\n", strings.Repeat("x", maxLineBytes), "y"} {
+	for _, part := range []string{"a", "b\nc\x1b[2J\n", "\n", strings.Repeat("x", maxLineBytes), "y"} {
 		io.WriteString(l, part)
 	}
 	l.flush()
 	l.flush()
-	want := "> ab\n> c\n> \n> " + strings.Repeat("x", maxLineBytes) + "\n> y\n"
+	want := "> ab\n> c\\u001b[2J\n> \n> " + strings.Repeat("x", maxLineBytes) + "\n> y\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)
 	}

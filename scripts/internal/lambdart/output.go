@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+
+	"subwire/scripts/internal/plain"
 )
 
 const (
@@ -50,7 +52,7 @@ func (l *lineWriter) flush() {
 	if len(l.begun) == 0 {
 		return
 	}
-	line := strings.TrimSuffix(string(l.begun), "\n")
+	line := plain.Lines(strings.TrimSuffix(string(l.begun), "\n")) // a function may log what a client chose
 	l.begun = l.begun[:0]
 	l.last = append(l.last, line)
 	l.last = l.last[max(0, len(l.last)-tailLines):]

@@ -43,7 +43,7 @@ export function App({ config }: { config: Config }) {
   if (!chatId || !user.name) return <Entrance chatId={chatId} user={user} needsToken={needsToken} onEnter={enter} />;
   return (
     <ApolloProvider client={apollo}>
-      <Chat key={chatId} chatId={chatId} name={user.name} status={status} onLeave={() => go('/')} />
+      <Chat key={chatId} chatId={chatId} user={user} status={status} onLeave={() => go('/')} />
     </ApolloProvider>
   );
 }

@@ -1,6 +1,7 @@
 import { useState, type FormEvent, type KeyboardEvent } from 'react';
 import { Log } from './Log.tsx';
 import { Logo } from './Entrance.tsx';
+import type { Identity } from './identity.ts';
 import type { Observed, Status } from './socket.ts';
 import { StatusBadge } from './StatusBadge.tsx';
 import { ThemeButton } from './ThemeButton.tsx';
@@ -9,14 +10,14 @@ import { useUnread } from './useUnread.ts';
 
 interface Props {
   chatId: string;
-  name: string;
+  user: Identity;
   status: Observed<Status>;
   onLeave: () => void;
 }
 
-export function Chat({ chatId, name, status, onLeave }: Props) {
-  const chat = useChat(chatId, name);
-  const mark = useUnread(chat.messages, name, `${chatId} · Subwire`);
+export function Chat({ chatId, user, status, onLeave }: Props) {
+  const chat = useChat(chatId, user);
+  const mark = useUnread(chat.messages, chat.isOwn, `${chatId} · Subwire`);
   const refusal = status.get().state === 'refused' ? status.get() as { reason: string } : undefined;
   return (
     <main className="chat">
@@ -35,8 +36,8 @@ export function Chat({ chatId, name, status, onLeave }: Props) {
           <button type="button" onClick={chat.tryAgain}>Try again</button>
         </div>
       )}
-      <Log chat={chat} name={name} mark={mark} />
-      <Composer name={name} onSend={chat.send} />
+      <Log chat={chat} mark={mark} />
+      <Composer name={user.name} onSend={chat.send} />
     </main>
   );
 }

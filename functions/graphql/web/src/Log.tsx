@@ -4,12 +4,11 @@ import type { useChat } from './useChat.ts';
 
 interface Props {
   chat: ReturnType<typeof useChat>;
-  name: string;
   mark: string; // the id after which nothing has been read, "" when all has
 }
 
 /** The messages, oldest first. It stays at the end while the user is there. */
-export function Log({ chat, name, mark }: Props) {
+export function Log({ chat, mark }: Props) {
   const { messages, drafts } = chat;
   const { box, isAtEnd, follow, toEnd } = useScroll(messages[0]?.id ?? '');
   return (
@@ -20,7 +19,7 @@ export function Log({ chat, name, mark }: Props) {
         {!chat.isLoading && messages.length + drafts.length === 0 && <p className="note">Nothing here yet. Say hello.</p>}
         <ol>
           {messages.map((m, i) => (
-            <Bubble key={m.id} message={m} before={messages[i - 1]} isOwn={m.senderName === name}
+            <Bubble key={m.id} message={m} before={messages[i - 1]} isOwn={chat.isOwn(m)} wasOwn={i > 0 && chat.isOwn(messages[i - 1]!)}
               isFirstUnread={mark !== '' && m.id > mark && (messages[i - 1]?.id ?? '') <= mark} />
           ))}
           {drafts.map((d) => <DraftBubble key={d.key} draft={d} onRetry={() => chat.retry(d)} onDiscard={() => chat.discard(d)} />)}
@@ -79,13 +78,14 @@ interface BubbleProps {
   message: Message;
   before: Message | undefined;
   isOwn: boolean;
+  wasOwn: boolean; // whether the one before is
   isFirstUnread: boolean;
 }
 
-function Bubble({ message, before, isOwn, isFirstUnread }: BubbleProps) {
+function Bubble({ message, before, isOwn, wasOwn, isFirstUnread }: BubbleProps) {
   const at = new Date(message.createdAt);
   const isNewDay = !before || day.format(new Date(before.createdAt)) !== day.format(at);
-  const goesOn = !isNewDay && !isFirstUnread && before?.senderName === message.senderName
+  const goesOn = !isNewDay && !isFirstUnread && before?.senderName === message.senderName && wasOwn === isOwn
     && at.getTime() - new Date(before.createdAt).getTime() < 300_000;
   return (
     <>

@@ -11,6 +11,7 @@ const fields = gql`
     content
     createdAt
     senderName
+    mine
   }
 `;
 

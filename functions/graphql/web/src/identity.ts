@@ -15,7 +15,7 @@ export function nameOf(token: string): string | undefined {
   }
 }
 
-const nameKey = 'subwire.name', tokenKey = 'subwire.token';
+const nameKey = 'subwire.name', tokenKey = 'subwire.token', ownKey = 'subwire.own';
 
 /** Who the user was. A token is kept for as long as the tab. */
 export function remembered(needsToken: boolean): Identity {
@@ -26,4 +26,22 @@ export function remembered(needsToken: boolean): Identity {
 export function remember({ name, token }: Identity) {
   if (token) sessionStorage.setItem(tokenKey, token);
   else localStorage.setItem(nameKey, name);
+}
+
+const mostOwn = 1000; // ids that are kept
+
+/** The ids of the messages that were written in this browser: without a token nobody else knows. */
+export function ownIds(): Set<string> {
+  try {
+    return new Set<string>(JSON.parse(localStorage.getItem(ownKey) ?? '[]'));
+  } catch {
+    return new Set(); // somebody else wrote it
+  }
+}
+
+/** Adds to the ids that are kept. */
+export function keepOwn(ids: Iterable<string>) {
+  const all = ownIds(), before = all.size;
+  for (const id of ids) all.add(id);
+  if (all.size > before) localStorage.setItem(ownKey, JSON.stringify([...all].slice(-mostOwn)));
 }

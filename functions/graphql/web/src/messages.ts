@@ -4,6 +4,7 @@ export interface Message {
   content: string;
   createdAt: string;
   senderName: string;
+  mine: boolean; // whether the viewer wrote it, by a token; never without
 }
 
 /** A message of this user that the server has not confirmed. */
@@ -30,18 +31,19 @@ export function merge<T>(existing: readonly T[], incoming: readonly T[], idOf: (
 export const newest = (messages: readonly Message[]): string => messages.at(-1)?.id ?? '';
 
 /**
- * The drafts that are still to be shown beside the messages. A draft's message
- * may come by the subscription before the answer that tells its id, or instead
- * of an answer that was lost: then it is known by its text, and each message
- * stands for one draft.
+ * The drafts that are still to be shown beside the messages, and the ids of those
+ * messages that have come of drafts. A draft's message may come by the subscription
+ * before the answer that tells its id, or instead of an answer that was lost: then
+ * it is known by its text, and each message stands for one draft.
  */
-export function outstanding(drafts: readonly Draft[], messages: readonly Message[], senderName: string): Draft[] {
-  const taken = new Set(drafts.flatMap((draft) => draft.id ?? []));
-  return drafts.filter((draft) => {
+export function sort(drafts: readonly Draft[], messages: readonly Message[], isMine: (m: Message) => boolean): { outstanding: Draft[]; own: Set<string> } {
+  const own = new Set(drafts.flatMap((draft) => draft.id ?? []));
+  const outstanding = drafts.filter((draft) => {
     if (draft.id) return false;
     const arrived = messages.find((m) =>
-      m.id > draft.after && m.content === draft.content && m.senderName === senderName && !taken.has(m.id));
-    if (arrived) taken.add(arrived.id);
+      m.id > draft.after && m.content === draft.content && isMine(m) && !own.has(m.id));
+    if (arrived) own.add(arrived.id);
     return !arrived;
   });
+  return { outstanding, own };
 }

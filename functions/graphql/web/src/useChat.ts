@@ -2,7 +2,8 @@ import { useApolloClient, useQuery } from '@apollo/client/react';
 import { CombinedGraphQLErrors } from '@apollo/client/errors';
 import { useCallback, useEffect, useReducer, useRef, useState } from 'react';
 import { History, NewMessage, PostMessage, pageSize } from './apollo.ts';
-import { newest, outstanding, type Draft, type Message } from './messages.ts';
+import { keepOwn, ownIds, type Identity } from './identity.ts';
+import { newest, sort, type Draft, type Message } from './messages.ts';
 
 /** The id before all others: what is missed of a chat that has no message yet. */
 const earliest = '0'.repeat(26);
@@ -21,7 +22,7 @@ const isTooMuchMissed = (e: unknown) =>
   CombinedGraphQLErrors.is(e) && e.errors.some((error) => error.extensions?.code === 'REPLAY_LIMIT');
 
 /** One chat as one user sees it. A component that uses it is made anew for another chat. */
-export function useChat(chatId: string, name: string) {
+export function useChat(chatId: string, { name, token }: Identity) {
   const client = useApolloClient();
   const [drafts, dispatch] = useReducer(change, []);
   const [attempt, setAttempt] = useState(0);
@@ -84,9 +85,15 @@ export function useChat(chatId: string, name: string) {
     setOldest(page.length >= pageSize ? page[0]!.id : '');
   };
 
+  const isMine = (m: Message) => (token ? m.mine : m.senderName === name); // of those with a draft's text
+  const { outstanding, own } = sort(drafts, messages, isMine);
+  const [written] = useState(ownIds);
+  useEffect(() => keepOwn(own), [own.size]);
+
   return {
     messages,
-    drafts: outstanding(drafts, messages, name),
+    drafts: outstanding,
+    isOwn: (m: Message) => (token ? m.mine : own.has(m.id) || written.has(m.id)),
     isLoading: !isRead && !query.error,
     failure: query.error ? explain(query.error) : failure,
     hasEarlier: oldest !== '',

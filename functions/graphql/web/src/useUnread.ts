@@ -6,7 +6,7 @@ import { newest, type Message } from './messages.ts';
  * id after which the user has not read, "" when all is read; it stays for the
  * user to see when the tab is shown again, until it is hidden once more.
  */
-export function useUnread(messages: readonly Message[], name: string, title: string): string {
+export function useUnread(messages: readonly Message[], isOwn: (m: Message) => boolean, title: string): string {
   const [mark, setMark] = useState('');
   const latest = useRef(messages);
   latest.current = messages;
@@ -19,7 +19,7 @@ export function useUnread(messages: readonly Message[], name: string, title: str
     document.addEventListener('visibilitychange', follow);
     return () => document.removeEventListener('visibilitychange', follow);
   }, []);
-  const unread = mark ? messages.filter((m) => m.id > mark && m.senderName !== name).length : 0;
+  const unread = mark ? messages.filter((m) => m.id > mark && !isOwn(m)).length : 0;
   useEffect(() => {
     document.title = isHidden && unread > 0 ? `(${unread}) ${title}` : title;
     return () => void (document.title = 'Subwire');
