@@ -96,7 +96,8 @@ func parse(context map[string]string) (options, error) {
 	must(value["wsDomain"] == "" || value["wsDomain"] != value["httpDomain"], "wsDomain", "another domain than httpDomain")
 	overrides, err := parseSettings(value["settings"])
 	if err == nil {
-		err = cmp.Or(checkAuth(overrides), normalizeOrigins(overrides), topology.CheckInitMembers(overrides[topology.InitMembers.Env]))
+		err = cmp.Or(checkAuth(overrides), normalizeOrigins(overrides),
+			topology.CheckInitMembers(overrides[topology.InitMembers.Env]))
 	}
 	if err != nil {
 		errs = append(errs, fmt.Sprintf("-c settings=%s: %v", value["settings"], err))
@@ -123,7 +124,11 @@ func (o options) checkOpen() error {
 	for _, s := range []struct {
 		setting topology.Setting
 		asWhat  string
-	}{{topology.Auth, "AUTH=jwt"}, {topology.AllowedOrigins, "-c allowedOrigins"}, {topology.MaxConnections, "MAX_CONNECTIONS"}} {
+	}{
+		{topology.Auth, "AUTH=jwt"},
+		{topology.AllowedOrigins, "-c allowedOrigins"},
+		{topology.MaxConnections, "MAX_CONNECTIONS"},
+	} {
 		if o.value(s.setting) == s.setting.Default {
 			missing = append(missing, s.asWhat)
 		}
@@ -131,7 +136,8 @@ func (o options) checkOpen() error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("-c env=prod is open to anybody: set %s (README.md, Settings), or say that it is meant with -c public=true", strings.Join(missing, ", "))
+	const text = "-c env=prod is open to anybody: set %s (README.md, Settings), or say that it is meant with -c public=true"
+	return fmt.Errorf(text, strings.Join(missing, ", "))
 }
 
 // parseSettings reads NAME=VALUE;NAME=VALUE, with names of topology's settings.

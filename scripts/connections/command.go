@@ -159,7 +159,8 @@ func (t tool) show(ctx context.Context, o options) error {
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "connection\t%s\nviewer\t%q\nclaims\t%s\ninit payload\t%s\nacknowledged\t%t\nconnected\t%s\nexpires\t%s\n",
-		c.ID, c.Viewer.ID, plain.Text(c.Viewer.Claims), plain.Text(string(c.Init)), c.Acknowledged, stamp(c.ConnectedAt), stamp(c.Expires))
+		c.ID, c.Viewer.ID, plain.Text(c.Viewer.Claims), plain.Text(string(c.Init)), c.Acknowledged,
+		stamp(c.ConnectedAt), stamp(c.Expires))
 	for _, id := range slices.Sorted(maps.Keys(c.Operations)) {
 		topic := c.Operations[id].Topic
 		if topic == "" {

@@ -146,7 +146,8 @@ var (
 
 // secrets are what the names of secrets have in them, in lower case and without
 // punctuation.
-var secrets = []string{"auth", "bearer", "cookie", "credential", "jwt", "key", "pass", "pwd", "secret", "session", "signature", "token"}
+var secrets = []string{"auth", "bearer", "cookie", "credential", "jwt", "key", "pass", "pwd",
+	"secret", "session", "signature", "token"}
 
 // CheckInitMembers returns an error that names a member of INIT_MEMBERS by whose
 // name a client would send a secret: what is listed there is stored, and shown to

@@ -26,7 +26,8 @@ const compressed: Plugin = {
 const purified: Plugin = {
   name: 'purified',
   enforce: 'pre',
-  resolveId: (source) => (source.endsWith('/dompurify/dompurify.js') ? join(import.meta.dirname, 'src/dompurify.ts') : null),
+  resolveId: (source) =>
+    source.endsWith('/dompurify/dompurify.js') ? join(import.meta.dirname, 'src/dompurify.ts') : null,
 };
 
 export default defineConfig({

@@ -19,7 +19,8 @@ export function Log({ chat, mark }: Props) {
         {!chat.isLoading && messages.length + drafts.length === 0 && <p className="note">Nothing here yet. Say hello.</p>}
         <ol>
           {messages.map((m, i) => (
-            <Bubble key={m.id} message={m} before={messages[i - 1]} isOwn={chat.isOwn(m)} wasOwn={i > 0 && chat.isOwn(messages[i - 1]!)}
+            <Bubble key={m.id} message={m} before={messages[i - 1]}
+              isOwn={chat.isOwn(m)} wasOwn={i > 0 && chat.isOwn(messages[i - 1]!)}
               isFirstUnread={mark !== '' && m.id > mark && (messages[i - 1]?.id ?? '') <= mark} />
           ))}
           {drafts.map((d) => <DraftBubble key={d.key} draft={d} onRetry={() => chat.retry(d)} onDiscard={() => chat.discard(d)} />)}

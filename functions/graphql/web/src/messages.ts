@@ -36,7 +36,9 @@ export const newest = (messages: readonly Message[]): string => messages.at(-1)?
  * before the answer that tells its id, or instead of an answer that was lost: then
  * it is known by its text, and each message stands for one draft.
  */
-export function sort(drafts: readonly Draft[], messages: readonly Message[], isMine: (m: Message) => boolean): { outstanding: Draft[]; own: Set<string> } {
+export function sort(
+  drafts: readonly Draft[], messages: readonly Message[], isMine: (m: Message) => boolean,
+): { outstanding: Draft[]; own: Set<string> } {
   const own = new Set(drafts.flatMap((draft) => draft.id ?? []));
   const outstanding = drafts.filter((draft) => {
     if (draft.id) return false;
