@@ -148,8 +148,9 @@ func (s *Store) removal(connectionID, operationID string, item connectionItem, e
 	running := item.Operations[operationID]
 	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
-		ConditionExpression:                 aws.String("operations.#id.#at = :at"),
-		ExpressionAttributeNames:            map[string]string{"#id": operationID, "#at": "at", "#by": "by", "#topic": "topic"},
+		ConditionExpression: aws.String("operations.#id.#at = :at"),
+		ExpressionAttributeNames: map[string]string{"#id": operationID, "#at": "at", "#by": "by",
+			"#topic": "topic"},
 		ExpressionAttributeValues:           attributes{":at": number(running.At), ":ended": text(ended)},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}

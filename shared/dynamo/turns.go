@@ -72,7 +72,8 @@ func (i connectionItem) running(id string) pubsub.Turns {
 // and to forget stale ids: each part after a comma. It touches no others, as
 // another call may be adding to them. The update fails if what is remembered of
 // the id is not as the item says any more.
-func (i connectionItem) record(in *dynamodb.UpdateItemInput, id string, more pubsub.Turns) (set, forget string, err error) {
+func (i connectionItem) record(in *dynamodb.UpdateItemInput, id string,
+	more pubsub.Turns) (set, forget string, err error) {
 	if len(more) == 0 {
 		return "", "", nil
 	}
@@ -186,7 +187,9 @@ func (i connectionItem) stale(at time.Time) []string {
 	if len(i.Completed) < manyCompleted && size <= maxCompletedBytes {
 		return nil
 	}
-	ids := slices.SortedFunc(maps.Keys(i.Completed), func(a, b string) int { return cmp.Compare(i.Completed[a], i.Completed[b]) })
+	ids := slices.SortedFunc(maps.Keys(i.Completed), func(a, b string) int {
+		return cmp.Compare(i.Completed[a], i.Completed[b])
+	})
 	n, _ := slices.BinarySearchFunc(ids, at.Add(-overtakeTime).UnixMilli(), func(id string, oldest int64) int {
 		return cmp.Compare(i.Completed[id], oldest)
 	})
