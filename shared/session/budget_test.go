@@ -13,6 +13,7 @@ import (
 
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
+	"subwire/shared/session"
 )
 
 // calls notes what the store is asked to do.
@@ -151,12 +152,14 @@ func TestAThirdReplayWaits(t *testing.T) {
 				b := resumable(t, &history{log: events(1, 3)})
 				b.MaxOperations = 10
 				b.replaying(t, "a", "b")
+				var m session.Message
 				if name == "ForOneThatEnds" {
+					m = b.message(subscribe("1", "x"))
 					go end(t, b)
 				} else {
 					end(t, b)
+					m = b.message(subscribe("1", "x"))
 				}
-				m := b.message(subscribe("1", "x"))
 				if err := b.Receive(t.Context(), m); err != nil {
 					t.Fatal(err)
 				}

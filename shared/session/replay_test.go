@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,11 +20,13 @@ import (
 
 // history is an executor whose only operation resumes after what its log has.
 type history struct {
-	log   []pubsub.Event
-	reads int                         // pages that go on with a read are none
-	read  func(n int) error           // called before read n, from 1; nil for nothing
-	run   func(e *pubsub.Event) error // called when an event is executed; nil for nothing
-	asked []string                    // the after of each read
+	log  []pubsub.Event
+	read func(n int) error           // called before read n, from 1; nil for nothing
+	run  func(e *pubsub.Event) error // called when an event is executed; nil for nothing
+
+	mu    sync.Mutex // guards what follows
+	reads int        // pages that go on with a read are none
+	asked []string   // the after of each read
 	pages int
 }
 
@@ -45,13 +48,9 @@ func (h *history) missed(ctx context.Context, after, read string, max int) ([]pu
 	if err := ctx.Err(); err != nil {
 		return nil, false, err
 	}
-	if h.pages++; read == "" {
-		h.reads++
-		h.asked = append(h.asked, after)
-		if h.read != nil {
-			if err := h.read(h.reads); err != nil {
-				return nil, false, err
-			}
+	if n := h.count(after, read); read == "" && h.read != nil {
+		if err := h.read(n); err != nil {
+			return nil, false, err
 		}
 	}
 	from := slices.IndexFunc(h.log, func(e pubsub.Event) bool { return e.ID > read })
@@ -60,6 +59,18 @@ func (h *history) missed(ctx context.Context, after, read string, max int) ([]pu
 	}
 	page := slices.Clone(h.log[from:min(from+max, len(h.log))])
 	return page, len(page) == max, nil
+}
+
+// count counts a page, and returns how many reads have begun.
+func (h *history) count(after, read string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pages++
+	if read == "" {
+		h.reads++
+		h.asked = append(h.asked, after)
+	}
+	return h.reads
 }
 
 func events(from, to int) (all []pubsub.Event) {
