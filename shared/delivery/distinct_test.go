@@ -8,7 +8,6 @@ import (
 	"math"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"subwire/shared/delivery"
 	"subwire/shared/fanout"
 	"subwire/shared/gql"
+	"subwire/shared/hostile"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -116,14 +116,14 @@ func BenchmarkHostileDocuments(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			d := newDistinct(b, 1400, document)
 			s := delivery.New(delivery.Config{Store: d, Executor: chatExecutor(), Gateway: sink{}, Retries: &retries{}, Workers: 64, Log: slog.New(slog.DiscardHandler)})
-			before := cpu(b)
+			before := hostile.CPU(b)
 			d.deliver(b, s)
-			first := cpu(b) - before
-			before = cpu(b)
+			first := hostile.CPU(b) - before
+			before = hostile.CPU(b)
 			for b.Loop() {
 				d.deliver(b, s)
 			}
-			b.ReportMetric(float64((cpu(b)-before).Milliseconds())/float64(b.N), "cpu-ms/event")
+			b.ReportMetric(float64((hostile.CPU(b)-before).Milliseconds())/float64(b.N), "cpu-ms/event")
 			b.ReportMetric(float64(first.Milliseconds()), "first-cpu-ms")
 		})
 	}
@@ -137,14 +137,4 @@ func chainOfFragments(i, fragments int) string {
 		document += fmt.Sprintf("fragment F%d on Message{...F%d id}", f, f+1)
 	}
 	return document + fmt.Sprintf("fragment F%d on Message{id}", fragments)
-}
-
-// cpu is how long this process has computed.
-func cpu(b *testing.B) time.Duration {
-	b.Helper()
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"syscall"
 	"testing"
-	"time"
 
 	"subwire/shared/chat"
 	"subwire/shared/gql"
@@ -59,16 +57,6 @@ func TestNoDocumentCostsTooMuch(t *testing.T) { // not parallel: it measures
 	}
 }
 
-// cpu is how long this process has computed, its garbage collector included.
-func cpu(b *testing.B) time.Duration {
-	b.Helper()
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
-
 // BenchmarkHostile prints what each of the hostile documents costs: in CPU,
 // however busy the machine is, and in bytes.
 func BenchmarkHostile(b *testing.B) {
@@ -76,11 +64,11 @@ func BenchmarkHostile(b *testing.B) {
 	for name, op := range hostile.Documents() {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			before := cpu(b)
+			before := hostile.CPU(b)
 			for b.Loop() {
 				_, _ = use(e, op, nil)
 			}
-			b.ReportMetric(float64((cpu(b)-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+			b.ReportMetric(float64((hostile.CPU(b)-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 		})
 	}
 }
