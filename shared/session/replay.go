@@ -205,7 +205,7 @@ func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 	reading := ctx
 	for more := true; more; {
 		var events []pubsub.Event
-		begun := time.Now()
+		var begun time.Time
 		err = again(reading, 0, func(ctx context.Context) error {
 			begun = time.Now()
 			events, more, err = r.operation.Missed(ctx, after, last, pageEvents)

@@ -107,7 +107,8 @@ func sleepWithin(ctx context.Context, reserve, d time.Duration) bool {
 
 // decisions are the errors that another try would return as well.
 var decisions = []error{pubsub.ErrGone, pubsub.ErrNotAcknowledged, pubsub.ErrAlreadyInitialised, pubsub.ErrInitTimeout,
-	pubsub.ErrSubscriberExists, pubsub.ErrCompleted, pubsub.ErrReused, pubsub.ErrTooManyOperations, pubsub.ErrTooManyConnections,
+	pubsub.ErrSubscriberExists, pubsub.ErrCompleted, pubsub.ErrReused,
+	pubsub.ErrTooManyOperations, pubsub.ErrTooManyConnections,
 	pubsub.ErrTokenMissing, pubsub.ErrTokenExpired, pubsub.ErrTokenRefused, pubsub.ErrReplayLimit, pubsub.ErrTooLarge}
 
 // decided reports whether err is an answer, not a fault of the server. What is
