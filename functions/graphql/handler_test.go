@@ -254,7 +254,7 @@ func TestPreflights(t *testing.T) {
 			origin := r.Headers["Access-Control-Allow-Origin"]
 			if !tc.allowed {
 				if origin != "" || r.Headers["Access-Control-Allow-Headers"] != "" {
-					t.Errorf("a stranger is told %v", r.Headers)
+					t.Errorf("a stranger gets the headers %v", r.Headers)
 				}
 				return
 			}

@@ -66,7 +66,7 @@ func TestWhatAClientChoosesFitsIntoABatch(t *testing.T) {
 	}
 }
 
-// A target that fits into no batch is told at once, with the others, and nothing is
+// The client of a target that fits into no batch hears so at once, and nothing is
 // parked: none of the chats in its batch of records waits.
 func TestATargetThatDoesNotFitHoldsUpNobody(t *testing.T) {
 	t.Parallel()

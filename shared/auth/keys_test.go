@@ -396,7 +396,7 @@ func TestKeysThatShareAnIDAreAllTried(t *testing.T) {
 }
 
 // An issuer that withdraws all its keys wants their tokens to be refused. What
-// is no set says nothing of keys: the old ones serve.
+// is not a key set tells nothing about keys: the old ones stay in use.
 func TestASetWithoutKeysRefusesAndNoSetDoesNot(t *testing.T) {
 	key := newRSA(t)
 	answer := `{"keys":[` + jwk("1", &key.PublicKey) + `]}`

@@ -30,7 +30,7 @@ var keyShapes = map[string]keyShape{
 // parseKeySet reads the keys of a JSON Web Key Set that verify tokens of the
 // algorithm. Issuers publish others beside them, for encryption or for an
 // algorithm to come: those are no fault of the set (RFC 7517 section 5), and
-// skipped says of each its id and the reason. The error is for what is no set.
+// skipped gives the id of each and the reason. The error is for what is not a key set.
 func parseKeySet(body []byte, algorithm string) (set keySet, skipped []string, err error) {
 	var parsed struct {
 		Keys *[]json.RawMessage `json:"keys"`
@@ -89,7 +89,7 @@ func parseKey(raw json.RawMessage, algorithm string) (id string, key jwt.Verific
 	return id, key, err
 }
 
-var errBroken = errors.New("it is no key: a member is missing or wrong")
+var errBroken = errors.New("it is not a valid key: a member is missing or wrong")
 
 // mayVerify reads the member key_ops; it need not be there (RFC 7517 section 4.3).
 func mayVerify(raw json.RawMessage) bool {

@@ -43,7 +43,7 @@ type Config struct {
 	Stage  string   // of the WebSocket API, part of the management API's paths; default "local"
 	Routes []string // of the HTTP API; default topology.HTTPRoutes
 	Limits Limits   // zero fields have the documented defaults
-	Usage  Observer // is told what AWS charges for
+	Usage  Observer // notes what AWS charges for
 
 	// PostLatency is how long each post takes before the frame is sent; default
 	// no time. NewPostLatency has AWS's. It is called by many goroutines at once.
@@ -137,7 +137,7 @@ type Faults struct {
 	DropDisconnect func(connectionID string) bool
 }
 
-// Observer is told what AWS charges for, with the size of each message or
+// Observer notes what AWS charges for, with the size of each message or
 // request in bytes. A field that is nil is told nothing. The functions are
 // called by many goroutines at once.
 type Observer struct {
