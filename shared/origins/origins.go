@@ -101,9 +101,10 @@ func parseApp(u *url.URL) (string, error) {
 
 var opaqueHost = regexp.MustCompile(`^[A-Za-z0-9._-]+(:[0-9]{1,5})?$`)
 
-// names are domain names as the URL Standard wants them ("domain to ASCII").
+// names are domain names as the URL Standard wants them ("domain to ASCII"), and
+// no longer than DNS has them: no browser gets a page from a longer one.
 var names = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false),
-	idna.CheckHyphens(false), idna.CheckJoiners(true), idna.BidiRule())
+	idna.CheckHyphens(false), idna.CheckJoiners(true), idna.BidiRule(), idna.VerifyDNSLength(true))
 
 var (
 	domain     = regexp.MustCompile(`^[a-z0-9._-]+$`)
@@ -120,7 +121,7 @@ func parseHost(host string) (string, error) {
 		return "[" + ip.String() + "]", nil
 	}
 	name, err := names.ToASCII(host)
-	if err != nil || !domain.MatchString(name) || name[0] == '.' || strings.Contains(name, "..") {
+	if err != nil || !domain.MatchString(name) {
 		return "", errors.New("its host is no domain name")
 	}
 	if !lastNumber.MatchString(name) {

@@ -120,7 +120,9 @@ func TestLists(t *testing.T) {
 
 // What Parse returns is in the one form that there is.
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{"https://Ada.Example:443", "http://[::1]:80", "tauri://localhost", "https://münchen.de", "http://1.2.3.4", "http://%AA"} {
+	for _, text := range []string{"https://Ada.Example:443", "http://[::1]:80", "tauri://localhost", "https://münchen.de", "http://1.2.3.4", "http://%AA",
+		"http://" + strings.Repeat("y", 1200) + "ü0000",
+	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
