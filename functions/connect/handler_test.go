@@ -52,8 +52,9 @@ func TestBehindTheEdge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler{slog.New(slog.DiscardHandler), guard, session.Connector{Connections: memory.New(), Checks: noChecks{}, Origins: []string{"*"},
-		MaxPerAddress: 1, TTL: time.Hour}}
+	store := memory.New()
+	h := handler{slog.New(slog.DiscardHandler), guard, session.Connector{Connections: store, Checks: noChecks{}, Origins: []string{"*"},
+		MaxPerAddress: 1, KeepAddress: true, TTL: time.Hour}}
 	for i, tc := range []struct {
 		secret, viewer string
 		status         int
@@ -64,6 +65,10 @@ func TestBehindTheEdge(t *testing.T) {
 				Identity: events.APIGatewayRequestIdentity{SourceIP: "192.0.2.1"}}})
 		if err != nil || r.StatusCode != tc.status {
 			t.Errorf("%d: got %+v, %v", i, r, err)
+		}
+		c, err := store.Connection(t.Context(), strconv.Itoa(i))
+		if kept := err == nil && c.Address+":1" == tc.viewer; kept != (tc.status == 200) {
+			t.Errorf("%d: kept is %q, %v", i, c.Address, err)
 		}
 	}
 }

@@ -10,12 +10,14 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/graphql/web"
+	"subwire/shared/allowance"
 	"subwire/shared/edge"
 	"subwire/shared/graphqlhttp"
 	"subwire/shared/pubsub"
@@ -34,6 +36,7 @@ type handler struct {
 	documents *trusted.Documents // that may run; nil for any
 	maxBody   int                // bytes
 	edge      edge.Guard
+	allowance *allowance.Allowance
 }
 
 // handle answers a request of the HTTP API (payload format 2.0).
@@ -43,6 +46,8 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 	switch method := e.RequestContext.HTTP.Method; {
 	case !h.edge.Admits(e.Headers[strings.ToLower(edge.SecretHeader)]):
 		r.StatusCode, r.Headers = http.StatusForbidden, map[string]string{"Cache-Control": "no-store"}
+	case !h.draw(ctx, allowance.Request(), h.payer(e)):
+		r = respond(e, nil, h.spent())
 	case method == http.MethodOptions:
 		r.StatusCode = http.StatusNoContent
 		r.Headers = map[string]string{"Allow": methods(e.RawPath)}
@@ -92,6 +97,7 @@ func merge(header, more map[string]string) map[string]string {
 func (h handler) answer(ctx context.Context, e events.APIGatewayV2HTTPRequest) events.APIGatewayV2HTTPResponse {
 	page, isPage, err := h.site.Serve(pageRequest(e))
 	if isPage {
+		h.draw(ctx, allowance.Transferred(len(page.Body)), h.payer(e))
 		return events.APIGatewayV2HTTPResponse{StatusCode: page.Status, Headers: page.Header,
 			Body: base64.StdEncoding.EncodeToString(page.Body), IsBase64Encoded: true}
 	}
@@ -102,14 +108,38 @@ func (h handler) answer(ctx context.Context, e events.APIGatewayV2HTTPRequest) e
 	if !shown(err) {
 		h.log.Error("request failed", "request", e.RequestContext.RequestID, "error", err)
 	}
+	return respond(e, result, err)
+}
+
+func respond(e events.APIGatewayV2HTTPRequest, result json.RawMessage, err error) events.APIGatewayV2HTTPResponse {
 	r := graphqlhttp.Respond(e.Headers["accept"], result, err)
 	return events.APIGatewayV2HTTPResponse{StatusCode: r.Status, Headers: r.Header, Body: string(r.Body)}
+}
+
+// payer is the address of an admitted request's client.
+func (h handler) payer(e events.APIGatewayV2HTTPRequest) string {
+	return allowance.Address(h.edge.Address(e.RequestContext.HTTP.SourceIP, e.Headers[strings.ToLower(edge.AddressHeader)]))
+}
+
+// draw reports whether the payers may have what they pay for.
+func (h handler) draw(ctx context.Context, units float64, payers ...string) bool {
+	return h.allowance.Draw(ctx, units, payers...) == allowance.Within
+}
+
+// spent refuses who may not.
+func (h handler) spent() error {
+	return graphqlhttp.Refusal{Status: http.StatusTooManyRequests, Code: pubsub.CodeLimit,
+		Header:  map[string]string{"Retry-After": strconv.Itoa(h.allowance.Again())},
+		Message: "what may be asked for in a minute is spent"}
 }
 
 func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) (json.RawMessage, error) {
 	viewer, _, err := h.auth.Authenticate(ctx, e.Headers["authorization"])
 	if err != nil {
 		return nil, graphqlhttp.Unauthenticated(err)
+	}
+	if !h.draw(ctx, allowance.Request(), allowance.Viewer(viewer.ID)) {
+		return nil, h.spent()
 	}
 	request, err := request(e)
 	if err != nil {
@@ -129,7 +159,10 @@ func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 	if err := graphqlhttp.CheckKind(request.Method, x.Kind); err != nil {
 		return nil, err
 	}
-	return x.Run(pubsub.WithViewer(ctx, viewer), nil)
+	ctx, tally := allowance.WithTally(ctx)
+	result, err := x.Run(pubsub.WithViewer(ctx, viewer), nil)
+	h.draw(ctx, tally.Take()+allowance.Transferred(len(result)), h.payer(e), allowance.Viewer(viewer.ID)) // it is spent
+	return result, err
 }
 
 func pageRequest(e events.APIGatewayV2HTTPRequest) web.Request {

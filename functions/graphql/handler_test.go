@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/graphql/web"
+	"subwire/shared/allowance"
 	"subwire/shared/edge"
 	"subwire/shared/gql"
 	"subwire/shared/memory"
@@ -38,7 +39,7 @@ func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"},
-		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}}
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}, nil}
 	browser := newEvent("GET", "")
 	browser.Headers["accept"] = "text/html, */*"
 	config, nowhere := newEvent("GET", ""), newEvent("GET", "")
@@ -89,7 +90,7 @@ func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Vi
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New(), Policy: gql.ByClaims{}}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New(), Policy: gql.ByClaims{}}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
 	for name, tc := range map[string]struct {
 		authorization, chat string
 		status              int
@@ -118,7 +119,7 @@ func TestRequests(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"https://chat.example"},
-		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}}
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}, nil}
 	post := `{"query":"mutation { postMessage(chatId: \"1\", content: \"é\", senderName: \"Ada\") { content } }"}`
 	encoded := newEvent("POST", base64.StdEncoding.EncodeToString([]byte(post)))
 	encoded.IsBase64Encoded = true
@@ -169,7 +170,7 @@ func TestAFaultOfTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	store.Fault = func(string) memory.Fault { return memory.NotApplied }
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
 	const all = `getNewMessages(chatId: \"1\") { id }`
 	for query, status := range map[string]int{
 		"{ " + all + " }":             503,
@@ -196,7 +197,7 @@ func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents, maxBody, edge.Guard{}}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents, maxBody, edge.Guard{}, nil}
 	byHash := newEvent("GET", "")
 	byHash.Headers["accept"] = "text/html, */*" // nor does a browser get GraphiQL for it
 	byHash.QueryStringParameters = map[string]string{"extensions": ""}
@@ -274,7 +275,7 @@ func TestPreflights(t *testing.T) {
 
 func pagesHandler() handler {
 	site := web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}
-	return handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, site, nil, maxBody, edge.Guard{}}
+	return handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, site, nil, maxBody, edge.Guard{}, nil}
 }
 
 // RFC 9110 section 9.3.2: HEAD is GET without the body.
@@ -372,6 +373,26 @@ func TestBehindTheEdgeNobodyElseIsAnswered(t *testing.T) {
 	}
 }
 
+// Behind CloudFront the viewer pays, not the edge; and nobody for what is refused.
+func TestBehindTheEdgeTheViewerPays(t *testing.T) {
+	t.Parallel()
+	sum := sha256.Sum256([]byte("secret"))
+	guard, err := edge.Parse(hex.EncodeToString(sum[:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for secret, want := range map[string]bill{"secret": {"address/198.51.100.7/32": 2 * 60}, "guess": {}} {
+		h, paid := pagesHandler(), bill{}
+		h.edge, h.allowance = guard, &allowance.Allowance{Store: paid, PerMinute: 1000, Chance: func() float64 { return 0 }}
+		e := newEvent("GET", "")
+		e.RawPath, e.RequestContext.HTTP.SourceIP = "/", "192.0.2.1"
+		e.Headers["x-edge-secret"], e.Headers["cloudfront-viewer-address"] = secret, "198.51.100.7:46532"
+		if _, err := h.handle(t.Context(), e); err != nil || !maps.Equal(paid, want) {
+			t.Errorf("%q: paid is %v, %v", secret, paid, err)
+		}
+	}
+}
+
 // Whatever is answered, and to whomever.
 func TestEveryAnswerIsHeldToItsTypeAndToHTTPS(t *testing.T) {
 	t.Parallel()
@@ -410,5 +431,60 @@ func TestACompressedBodyIsRefused(t *testing.T) {
 	r, err := pagesHandler().handle(t.Context(), e)
 	if err != nil || r.StatusCode != 415 || r.Headers["Accept-Encoding"] != "identity" {
 		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+// bill notes who pays what.
+type bill map[string]int
+
+func (b bill) Spend(_ context.Context, payer string, _ time.Time, units int) (int, error) {
+	b[payer] += units
+	return b[payer], nil
+}
+
+// Every request is paid for by its address, what an operation costs also by its
+// viewer. Who has nothing left is told when to come again.
+func TestRequestsArePaidFor(t *testing.T) {
+	t.Parallel()
+	post := newEvent("POST", `{"query":"mutation { postMessage(chatId: \"1\", content: \"a\", senderName: \"b\") { id } }"}`)
+	post.Headers["authorization"] = "ada"
+	page, options := newEvent("GET", ""), newEvent("OPTIONS", "")
+	page.RawPath = "/config.json"
+	for name, tc := range map[string]struct {
+		event  events.APIGatewayV2HTTPRequest
+		spent  map[string]int // before
+		status int
+		paid   bill // draws of 60 units
+	}{
+		"Within":         {post, nil, 200, bill{"address/192.0.2.1/32": 2, "viewer/ada": 2}},
+		"AddressBeyond":  {post, map[string]int{"address/192.0.2.1/32": 960}, 429, bill{"address/192.0.2.1/32": 1}},
+		"ViewerBeyond":   {post, map[string]int{"viewer/ada": 960}, 429, bill{"address/192.0.2.1/32": 1, "viewer/ada": 1}},
+		"AnotherAddress": {post, map[string]int{"address/192.0.2.2/32": 9000}, 200, bill{"address/192.0.2.1/32": 2, "viewer/ada": 2}},
+		"Page":           {page, nil, 200, bill{"address/192.0.2.1/32": 2}},
+		"PageBeyond":     {page, map[string]int{"address/192.0.2.1/32": 960}, 429, bill{"address/192.0.2.1/32": 1}},
+		"Options":        {options, nil, 204, bill{"address/192.0.2.1/32": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, paid := pagesHandler(), bill{}
+			maps.Copy(paid, tc.spent)
+			h.allowance = &allowance.Allowance{Store: paid, PerMinute: 1000, Chance: func() float64 { return 0 },
+				Now: func() time.Time { return time.Date(2026, 11, 28, 12, 0, 18, 0, time.UTC) }}
+			e := tc.event
+			e.RequestContext.HTTP.SourceIP = "192.0.2.1"
+			r, err := h.handle(t.Context(), e)
+			if err != nil || r.StatusCode != tc.status {
+				t.Fatalf("got %+v, %v", r, err)
+			}
+			if refused := tc.status == 429; refused != (r.Headers["Retry-After"] == "42" && strings.Contains(r.Body, `"code":"LIMIT_EXCEEDED"`)) ||
+				r.Headers["Access-Control-Allow-Origin"] != "*" {
+				t.Errorf("got %+v", r)
+			}
+			for payer, draws := range tc.paid {
+				if got := paid[payer] - tc.spent[payer]; got != 60*draws {
+					t.Errorf("%s paid %d, want %d draws", payer, got, draws)
+				}
+			}
+		})
 	}
 }

@@ -31,7 +31,7 @@ func hostileHandler(t testing.TB) handler {
 	}
 	schema := gql.Chat{Store: store}.Schema()
 	schema.Introspection, schema.Log = true, slog.New(slog.DiscardHandler)
-	return handler{slog.New(slog.DiscardHandler), gql.MustNew(schema), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}}
+	return handler{slog.New(slog.DiscardHandler), gql.MustNew(schema), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
 }
 
 func TestNoAnswerIsTooLarge(t *testing.T) { // not parallel: it measures

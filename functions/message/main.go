@@ -5,6 +5,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"subwire/shared/allowance"
 	"subwire/shared/apigw"
 	"subwire/shared/auth"
 	"subwire/shared/boot"
@@ -19,7 +20,8 @@ import (
 func main() {
 	p := boot.Start(topology.Message)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(p.Auth.Mode)}.Schema()
+	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(p.Auth.Mode),
+		Audiences: allowance.NewAudiences(store, p.MaxCostPerMinute)}.Schema()
 	schema.Introspection, schema.Limits, schema.Log = p.Introspection, p.Limits.OverSocket(), p.Log
 	lambda.Start(handler{&session.Session{
 		Connections:    store,
@@ -30,6 +32,8 @@ func main() {
 		Checks:         queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
 		Documents:      trusted.MustRead(p.TrustedDocuments),
 		Frames:         session.NewFrames(p.MaxFramesPerSecond),
+		Allowance:      allowance.New(store, p.MaxCostPerMinute, p.Log),
+		BehindEdge:     p.Edge.On(),
 		InitMembers:    p.InitMembers,
 		MaxIDBytes:     p.MaxOperationIDBytes,
 		MaxInitBytes:   p.MaxInitBytes,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"subwire/shared/allowance"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
@@ -29,8 +30,9 @@ type handler struct {
 	dead interface {
 		Park(ctx context.Context, body []byte, reason string) error
 	}
-	limits fanout.Limits
-	sent   *recent // records of which nothing is left to do
+	limits    fanout.Limits
+	sent      *recent              // records of which nothing is left to do
+	audiences *allowance.Audiences // are told how many targets an event has, for who writes the next
 }
 
 const (
@@ -135,7 +137,24 @@ func (h handler) send(ctx context.Context, r record) (err error) {
 	defer recovered(&err)
 	subscriptions := h.store.Subscriptions(ctx, r.event.Topic, time.Now().Add(-tellExpired))
 	// Batches of one event have different targets: no order is lost.
-	return h.fanout.SendUnordered(ctx, messages(h.others(ctx, r, fanout.Plan(r.event, subscriptions, h.limits))))
+	targets := 0
+	err = h.fanout.SendUnordered(ctx, messages(counted(h.others(ctx, r, fanout.Plan(r.event, subscriptions, h.limits)), &targets)))
+	if err == nil {
+		h.audiences.Note(ctx, r.event.Topic, targets)
+	}
+	return err
+}
+
+// counted adds up the targets of the batches.
+func counted(batches iter.Seq2[fanout.Batch, error], targets *int) iter.Seq2[fanout.Batch, error] {
+	return func(yield func(fanout.Batch, error) bool) {
+		for b, err := range batches {
+			*targets += b.Targets()
+			if !yield(b, err) {
+				return
+			}
+		}
+	}
 }
 
 // others goes on with the other subscriptions where one cannot get the event.

@@ -5,6 +5,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"subwire/shared/allowance"
 	"subwire/shared/boot"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
@@ -15,13 +16,15 @@ import (
 func main() {
 	p := boot.Start(topology.Stream)
 	client := sqs.NewFromConfig(p.AWS)
+	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	lambda.Start(handler{
 		log:    p.Log,
-		store:  dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
+		store:  store,
 		fanout: queue.New(client, p.Queue(topology.Fanout)),
 		dead:   queue.New(client, p.Queue(topology.StreamDead)),
 		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes,
 			Alone: topology.QueueMessageBytes, Groups: p.FanoutGroups, OfConnection: p.MaxOfTopic},
-		sent: &recent{},
+		sent:      &recent{},
+		audiences: allowance.NewAudiences(store, p.MaxCostPerMinute),
 	}.handle)
 }

@@ -111,6 +111,7 @@ const reasons = {
   '4401 Connection revoked': false,
   '4403 Forbidden': false,
   '4403 Too many connections': true,
+  '4429 Allowance spent': true,
   '4408 Connection initialisation timeout': true,
   '4409 Subscriber for connection_error: 4500 already exists': false,
   '4429 Too many initialisation requests': false,

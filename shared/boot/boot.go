@@ -73,6 +73,7 @@ type Config struct {
 	MaxOperationIDBytes int
 	MaxInitBytes        int
 	MaxFramesPerSecond  int
+	MaxCostPerMinute    int
 	TrustedDocuments    string // path, or "" for none
 
 	GraphiQL bool
@@ -168,6 +169,8 @@ func (c *Config) set(s topology.Setting, value string) (err error) {
 		c.MaxInitBytes, err = number(value, 2, topology.MaxFrameBytes)
 	case topology.MaxFramesPerSecond:
 		c.MaxFramesPerSecond, err = number(value, 1, 10_000)
+	case topology.MaxCostPerMinute:
+		c.MaxCostPerMinute, err = number(value, 0, 1_000_000_000)
 	case topology.TrustedDocuments:
 		c.TrustedDocuments = value
 	default:

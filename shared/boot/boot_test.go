@@ -104,6 +104,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"NoMutations":         {topology.GraphQL, map[string]string{"MAX_MUTATIONS": "0"}, []string{"MAX_MUTATIONS", "1 to 100"}},
 		"OperationIDTooLong":  {topology.Message, map[string]string{"MAX_OPERATION_ID_BYTES": "2000"}, []string{"MAX_OPERATION_ID_BYTES", "1 to 1024"}},
 		"FramesNotANumber":    {topology.Message, map[string]string{"MAX_FRAMES_PER_SECOND": "", "MAX_INIT_BYTES": "x"}, []string{"MAX_INIT_BYTES"}},
+		"CostNegative":        {topology.Connect, map[string]string{"MAX_COST_PER_MINUTE": "-1"}, []string{"MAX_COST_PER_MINUTE", "0 to 1000000000"}},
 		"OriginWithAPath":     {topology.GraphQL, map[string]string{"ALLOWED_ORIGINS": "https://a.example/"}, []string{"ALLOWED_ORIGINS", "without a slash"}},
 		"IntrospectionNoBool": {topology.Message, map[string]string{"INTROSPECTION": "maybe"}, []string{"INTROSPECTION"}},
 	} {

@@ -32,6 +32,7 @@ type connectionItem struct {
 	Viewer         string `dynamodbav:"viewer,omitempty"`         // its id
 	Claims         string `dynamodbav:"claims,omitempty"`         // its claims, JSON
 	Holder         string `dynamodbav:"holder,omitempty"`         // see holder.go
+	Address        string `dynamodbav:"address,omitempty"`        // of the client, behind CloudFront
 	ReplayMinute   int64  `dynamodbav:"replayMinute,omitempty"`   // Unix minutes
 	Replayed       int    `dynamodbav:"replayed,omitempty"`       // events, in that minute
 	ReplayedBytes  int    `dynamodbav:"replayedBytes,omitempty"`  // of them
@@ -89,7 +90,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	item, err := attributevalue.MarshalMap(connectionItem{
 		ID: c.ID, ConnectedAt: c.ConnectedAt.UnixMilli(), InitDeadline: c.InitDeadline.UnixMilli(),
 		TTL: c.Expires.Unix(), Acknowledged: c.Acknowledged, Init: string(c.Init),
-		Viewer: c.Viewer.ID, Claims: c.Viewer.Claims, Holder: c.Holder,
+		Viewer: c.Viewer.ID, Claims: c.Viewer.Claims, Holder: c.Holder, Address: c.Address,
 		Operations: map[string]runningItem{}, Completed: map[string]int64{}, Turns: map[string][]turnItem{},
 	})
 	if err != nil {
@@ -166,7 +167,7 @@ func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 	c := pubsub.Connection{
 		ID: item.ID, ConnectedAt: time.UnixMilli(item.ConnectedAt), InitDeadline: time.UnixMilli(item.InitDeadline),
 		Expires: time.Unix(item.TTL, 0), Acknowledged: item.Acknowledged,
-		Viewer: pubsub.Viewer{ID: item.Viewer, Claims: item.Claims}, Holder: item.Holder,
+		Viewer: pubsub.Viewer{ID: item.Viewer, Claims: item.Claims}, Holder: item.Holder, Address: item.Address,
 		Operations: make(map[string]pubsub.Running, len(item.Operations)),
 	}
 	if item.Init != "" {

@@ -1,6 +1,6 @@
 // Package dynamo keeps connections, subscriptions, operations and chat
 // messages in DynamoDB, and decodes the stream of the messages table. It
-// implements pubsub.Store and chat.Store. It decides nothing about protocols
+// implements pubsub.Store, chat.Store and allowance.Store. It decides nothing about protocols
 // or delivery.
 //
 // Times are kept to the millisecond, expiries to the second, as TTL demands.

@@ -38,6 +38,9 @@ func Parse(digest string) (Guard, error) {
 	return Guard{raw}, nil
 }
 
+// On reports whether the deployment stands behind CloudFront.
+func (g Guard) On() bool { return g.digest != nil }
+
 // Admits reports whether a request with the value of its SecretHeader, "" without,
 // came through CloudFront, or need not.
 func (g Guard) Admits(secret string) bool {

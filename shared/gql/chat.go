@@ -11,6 +11,7 @@ import (
 	"github.com/graphql-go/graphql"
 	"github.com/oklog/ulid/v2"
 
+	"subwire/shared/allowance"
 	"subwire/shared/chat"
 	"subwire/shared/pubsub"
 )
@@ -21,6 +22,8 @@ type Chat struct {
 	Policy Policy           // nil for Open
 	NewID  func() string    // makes message ids; nil for ULIDs, which a replay needs
 	Now    func() time.Time // nil for time.Now
+
+	Audiences *allowance.Audiences // whom a message's writer pays for
 }
 
 // Schema fills the schema of the chat into a Config:
@@ -132,12 +135,26 @@ func (c Chat) getNewMessages(p graphql.ResolveParams) (any, error) {
 	if !c.Policy.MayRead(pubsub.ViewerOf(p.Context), chatID) {
 		return nil, errForbidden("read")
 	}
-	found, err := c.Store.Messages(p.Context, chatID, after, before, limit)
+	found, err := c.messages(p.Context, chatID, after, before, limit)
 	if err != nil {
 		return nil, Unavailable(fmt.Errorf("read messages: %w", err))
 	}
 	return found, nil
 }
+
+// messages reads messages, and tallies what that costs.
+func (c Chat) messages(ctx context.Context, chatID, after, before string, limit int) ([]chat.Message, error) {
+	found, err := c.Store.Messages(ctx, chatID, after, before, limit)
+	bytes := 0
+	for _, m := range found {
+		bytes += size(m)
+	}
+	allowance.Add(ctx, allowance.Read(bytes))
+	return found, err
+}
+
+// size is about how many bytes a message has where it is stored.
+func size(m chat.Message) int { return len(m.Content) + len(m.SenderName) + 100 }
 
 func (c Chat) postMessage(p graphql.ResolveParams) (any, error) {
 	viewer := pubsub.ViewerOf(p.Context)
@@ -157,10 +174,22 @@ func (c Chat) postMessage(p graphql.ResolveParams) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(p.Context, chat.WriteTime)
 	defer cancel()
+	defer c.pay(ctx, m)()
 	if err := c.Store.PutMessage(ctx, m); err != nil {
 		return nil, Unavailable(fmt.Errorf("write message: %w", err))
 	}
 	return m, nil
+}
+
+// pay begins to find out who will get a message. The function that it returns
+// waits for that, and tallies what the message costs. Meanwhile it is written.
+func (c Chat) pay(ctx context.Context, m chat.Message) (tally func()) {
+	targets := make(chan int, 1)
+	go func() { targets <- c.Audiences.Of(ctx, chat.Topic(m.ChatID)) }()
+	return func() {
+		pushes := float64(<-targets) * allowance.Sent(size(m))
+		allowance.Add(ctx, allowance.Stored(size(m))+allowance.FannedOut(size(m))+pushes)
+	}
 }
 
 // senderName is the name in a viewer's token, or else its id. An anonymous
@@ -206,7 +235,7 @@ func (c Chat) missedMessages(ctx context.Context, args map[string]any, after, re
 			return nil, false, err
 		}
 	}
-	found, err := c.Store.Messages(ctx, argument(args, "chatId"), from, "", max)
+	found, err := c.messages(ctx, argument(args, "chatId"), from, "", max)
 	if err != nil {
 		return nil, false, fmt.Errorf("read messages: %w", err)
 	}

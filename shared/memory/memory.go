@@ -1,6 +1,6 @@
 // Package memory keeps connections, subscriptions, operations and chat
 // messages in memory: a fake of the real store for tests. It implements
-// pubsub.Store and chat.Store, can fail on demand, and shows what it holds. It
+// pubsub.Store, chat.Store and allowance.Store, can fail on demand, and shows what it holds. It
 // is not for production: it is one lock, and nothing ever leaves it by itself.
 package memory
 
@@ -45,6 +45,8 @@ type Store struct {
 	operations  map[string]pubsub.Operation
 	held        map[string]map[string]time.Time // holder -> connection id -> expiry
 	messages    map[string][]chat.Message       // by chat, in ascending order
+	spent       map[spending]int
+	audiences   map[string]audience // by topic
 }
 
 // connection is what the store knows of one connection.
@@ -63,6 +65,18 @@ type begun struct {
 	by        pubsub.Sent
 }
 
+// spending is what a payer does in a window.
+type spending struct {
+	payer  string
+	window int64 // Unix seconds
+}
+
+// audience is how many targets a topic's events have, and until when that counts.
+type audience struct {
+	targets int
+	expires time.Time
+}
+
 // row is the key of a subscription under its topic.
 type row struct{ topic, connectionID, operationID string }
 
@@ -71,6 +85,7 @@ func New() *Store {
 	return &Store{
 		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{},
 		operations: map[string]pubsub.Operation{}, held: map[string]map[string]time.Time{}, messages: map[string][]chat.Message{},
+		spent: map[spending]int{}, audiences: map[string]audience{},
 	}
 }
 
@@ -188,6 +203,36 @@ func (s *Store) Release(ctx context.Context, c pubsub.Connection) error {
 		delete(s.held[c.Holder], c.ID)
 		return nil
 	})
+}
+
+// Spend implements allowance.Store.
+func (s *Store) Spend(ctx context.Context, payer string, window time.Time, units int) (sum int, err error) {
+	err = s.do(ctx, "Spend", func() error {
+		key := spending{payer, window.Unix()}
+		s.spent[key] += units
+		sum = s.spent[key]
+		return nil
+	})
+	return sum, err
+}
+
+// SetAudience implements allowance.AudienceStore.
+func (s *Store) SetAudience(ctx context.Context, topic string, targets int, expires time.Time) error {
+	return s.do(ctx, "SetAudience", func() error {
+		s.audiences[topic] = audience{targets, expires}
+		return nil
+	})
+}
+
+// Audience implements allowance.AudienceStore.
+func (s *Store) Audience(ctx context.Context, topic string) (targets int, err error) {
+	err = s.do(ctx, "Audience", func() error {
+		if a := s.audiences[topic]; a.expires.After(time.Now()) {
+			targets = a.targets
+		}
+		return nil
+	})
+	return targets, err
 }
 
 // PutSubscription implements pubsub.Store.

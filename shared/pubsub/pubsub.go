@@ -41,6 +41,7 @@ type Connection struct {
 	InitDeadline time.Time // connection_init must have come by then
 	Expires      time.Time // readers treat it as absent from then on
 	Holder       string    // whose connections are counted; "" when they are not
+	Address      string    // of the client; "" when it is not kept
 
 	Acknowledged bool
 	Viewer       Viewer             // zero until it is acknowledged

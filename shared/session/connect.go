@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"slices"
 	"time"
 
+	"subwire/shared/allowance"
 	"subwire/shared/pubsub"
 	"subwire/shared/transportws"
 )
@@ -34,6 +34,8 @@ type Connector struct {
 	MaxPerAddress int           // connections at once that are no viewer's; 0 for any number
 	InitTimeout   time.Duration // for connection_init to come
 	TTL           time.Duration // of a connection: beyond the gateway's limit
+	Allowance     *allowance.Allowance
+	KeepAddress   bool // as the gateway will not tell it with messages
 }
 
 // Connect stores the connection and returns the status of the answer: 200, or
@@ -46,12 +48,18 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 	if _, ok := transportws.Subprotocol(h.Subprotocols); !ok {
 		return http.StatusBadRequest, nil
 	}
+	if c.Allowance.Draw(ctx, allowance.Handshake, allowance.Address(h.Address)) != allowance.Within {
+		return http.StatusTooManyRequests, nil
+	}
 	conn := pubsub.Connection{ID: h.ConnectionID, ConnectedAt: h.At,
 		InitDeadline: h.At.Add(c.InitTimeout), Expires: h.At.Add(c.TTL)}
+	if c.KeepAddress {
+		conn.Address = h.Address
+	}
 	ctx, cancel := within(ctx, returnReserve)
 	defer cancel()
 	if c.MaxPerAddress > 0 {
-		conn.Holder = addressHolder(h.Address)
+		conn.Holder = allowance.Address(h.Address)
 		defer func() {
 			if status != http.StatusOK && status != http.StatusTooManyRequests { // nothing else would end the counting
 				err = errors.Join(err, release(ctx, c.Connections, c.Checks, conn))
@@ -124,19 +132,4 @@ func (c Connector) welcomes(origin string) bool {
 		return !c.RequireOrigin
 	}
 	return slices.Contains(c.Origins, "*") || slices.Contains(c.Origins, origin)
-}
-
-// addressHolder counts an IPv6 network as one: its 2^64 addresses are one
-// customer's (RFC 6177).
-func addressHolder(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return "address/" + address
-	}
-	ip = ip.Unmap()
-	network := netip.PrefixFrom(ip, ip.BitLen())
-	if ip.Is6() {
-		network = netip.PrefixFrom(ip, 64).Masked()
-	}
-	return "address/" + network.String()
 }

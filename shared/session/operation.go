@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"subwire/shared/allowance"
 	"subwire/shared/pubsub"
 	"subwire/shared/transportws"
 )
@@ -15,6 +16,9 @@ import (
 // Whatever is wrong with the operation itself ends it alone, not the
 // connection.
 func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e transportws.Start) error {
+	if err := s.draw(ctx, m, c.Viewer, allowance.Operation+allowance.Stored(len(e.Payload.Query)+len(e.Payload.Variables))); err != nil {
+		return s.fail(ctx, m, e.ID, err)
+	}
 	op, err := s.Documents.Resolve(pubsub.Operation{Document: e.Payload.Query, DocumentID: pubsub.DocumentID(e.Payload.Extensions),
 		Name: e.Payload.OperationName, Variables: e.Payload.Variables})
 	if err != nil {
@@ -146,7 +150,9 @@ func (s *Session) stop(ctx context.Context, m Message, id string) error {
 // run executes a query or mutation and answers with next and complete, unless
 // the client has completed the operation meanwhile.
 func (s *Session) run(ctx context.Context, m Message, id string, x pubsub.Executable) error {
+	ctx, tally := allowance.WithTally(ctx)
 	payload, err := runWithin(ctx, x)
+	_ = s.draw(ctx, m, pubsub.ViewerOf(ctx), tally.Take()+allowance.Sent(len(payload))) // it is spent
 	if running, _ := s.end(ctx, m, id); !running {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"subwire/shared/allowance"
 	"subwire/shared/pubsub"
 	"subwire/shared/transportws"
 )
@@ -147,7 +148,8 @@ type replay struct {
 	message   Message
 	id        string
 	operation pubsub.Executable
-	most      int // bytes, over all reads
+	most      int              // bytes, over all reads
+	tally     *allowance.Tally // of what was read and is not drawn yet
 
 	readAt time.Time       // when the latest read began
 	listed time.Time       // when the read began that was the last before the activation; zero before
@@ -163,6 +165,7 @@ type replay struct {
 func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
 	ctx, cancel := within(ctx, reserve)
 	defer cancel()
+	ctx, r.tally = allowance.WithTally(ctx)
 	for n := fewEvents + 1; n > fewEvents; {
 		var err error
 		if n, err = r.round(ctx); err != nil {
@@ -198,8 +201,8 @@ func (r *replay) round(ctx context.Context) (int, error) {
 }
 
 // read returns the frames of the events that follow the newest of the reads
-// before, without those that it returned then. Each page is counted before the
-// next is read.
+// before, without those that it returned then. Each page is counted, and
+// paid for, before the next is read.
 func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 	after, last := r.newest, ""
 	reading := ctx
@@ -226,11 +229,23 @@ func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 		}
 		page, err := r.count(ctx, slices.DeleteFunc(events, func(e pubsub.Event) bool { return r.seen[e.ID] }))
 		if err != nil {
+			page = nil // it will not be posted
+		}
+		if err := cmp.Or(err, r.pay(ctx, page)); err != nil {
 			return nil, err
 		}
 		frames = append(frames, page...)
 	}
 	return frames, nil
+}
+
+// pay draws what was read, and what the frames will cost.
+func (r *replay) pay(ctx context.Context, frames [][]byte) error {
+	units := r.tally.Take()
+	for _, frame := range frames {
+		units += allowance.Sent(len(frame))
+	}
+	return r.session.draw(ctx, r.message, pubsub.ViewerOf(ctx), units)
 }
 
 // count executes the operation with the events and counts them. Past a limit of

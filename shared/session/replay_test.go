@@ -23,6 +23,7 @@ type history struct {
 	log  []pubsub.Event
 	read func(n int) error           // called before read n, from 1; nil for nothing
 	run  func(e *pubsub.Event) error // called when an event is executed; nil for nothing
+	page func(ctx context.Context)   // called for each page; nil for nothing
 
 	mu    sync.Mutex // guards what follows
 	reads int        // pages that go on with a read are none
@@ -47,6 +48,9 @@ func (h *history) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 func (h *history) missed(ctx context.Context, after, read string, max int) ([]pubsub.Event, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, false, err
+	}
+	if h.page != nil {
+		h.page(ctx)
 	}
 	if n := h.count(after, read); read == "" && h.read != nil {
 		if err := h.read(n); err != nil {

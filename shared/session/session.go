@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"time"
 
+	"subwire/shared/allowance"
 	"subwire/shared/pubsub"
 	"subwire/shared/transportws"
 	"subwire/shared/trusted"
@@ -71,13 +72,17 @@ type Session struct {
 	InitMembers    []string      // of an init payload or its headers, in lower case: what is stored of it
 	Documents      *trusted.Documents
 	Frames         *Frames
-	MaxIDBytes     int // of an operation id; 0 for transportws.MaxIDBytes
-	MaxInitBytes   int // of an init payload; 0 for any number
-	MaxOperations  int // running at once, per connection
-	MaxOfTopic     int // of them, subscriptions of one topic; 0 for any number
-	MaxReplayBytes int // of one operation, and half of what a connection gets a minute; 0 for DefaultReplayBytes
-	MaxConnections int // at once, per viewer with a token; 0 for any number
+	Allowance      *allowance.Allowance
+	BehindEdge     bool // the address that pays is the one kept with the connection
+	MaxIDBytes     int  // of an operation id; 0 for transportws.MaxIDBytes
+	MaxInitBytes   int  // of an init payload; 0 for any number
+	MaxOperations  int  // running at once, per connection
+	MaxOfTopic     int  // of them, subscriptions of one topic; 0 for any number
+	MaxReplayBytes int  // of one operation, and half of what a connection gets a minute; 0 for DefaultReplayBytes
+	MaxConnections int  // at once, per viewer with a token; 0 for any number
 	Log            *slog.Logger
+
+	openers openers
 }
 
 // Message is one message of a client, as the gateway received it.
@@ -86,6 +91,7 @@ type Message struct {
 	Data         []byte
 	At           time.Time // when the gateway received it
 	ID           string    // of the message, unique; "" when the gateway gave none
+	Address      string    // of the client, as IP address
 }
 
 // sent returns what the store keeps of the message: of its id a hash, as that is
@@ -108,11 +114,13 @@ func (s *Session) Receive(ctx context.Context, m Message) (err error) {
 	ctx, cancel := within(ctx, returnReserve)
 	defer cancel()
 	m.ID = cmp.Or(m.ID, rand.Text())
+	m.Address = s.address(ctx, m)
 	err = s.receive(ctx, m)
 	refusal, refused := errors.AsType[transportws.CloseError](err)
 	if !refused {
 		return err
 	}
+	s.Allowance.Draw(ctx, allowance.Ending, allowance.Address(m.Address))
 	if refusal.Code != transportws.CodeInternalServerError {
 		s.Log.Info("connection refused", "connection", m.ConnectionID, "code", refusal.Code, "reason", loggable(refusal))
 		err = nil
@@ -149,6 +157,9 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 	if err == nil {
 		err = s.checkSize(message)
 	}
+	if s.Allowance.Draw(ctx, price(len(m.Data), message), allowance.Address(m.Address)) == allowance.FarBeyond {
+		return transportws.AllowanceSpent()
+	}
 	if err != nil {
 		return err
 	}
@@ -170,6 +181,30 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 		return s.fail(ctx, m, message.ID, tooManyReplays())
 	}
 	return err
+}
+
+// price is what a frame costs, without the operation that it begins and without
+// the end of a connection that is refused for it.
+func price(bytes int, message transportws.Message) float64 {
+	units := allowance.Frame(bytes)
+	switch message.Type {
+	case transportws.TypeConnectionInit:
+		units += allowance.Init
+	case transportws.TypePing:
+		units += allowance.Sent(len(message.Payload))
+	case transportws.TypeComplete:
+		units += allowance.Stop
+	}
+	return units
+}
+
+// draw draws what an operation costs from the allowances of its client.
+func (s *Session) draw(ctx context.Context, m Message, v pubsub.Viewer, units float64) error {
+	if s.Allowance.Draw(ctx, units, allowance.Address(m.Address), allowance.Viewer(v.ID)) == allowance.Within {
+		return nil
+	}
+	return pubsub.Refusal(pubsub.CodeLimit, fmt.Sprintf(
+		"What may be asked for in a minute is spent; try again in %d seconds.", s.Allowance.Again()))
 }
 
 // checkSize bounds what the store keeps of a client's making.

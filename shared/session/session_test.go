@@ -136,7 +136,7 @@ func TestConversations(t *testing.T) {
 
 func connectionError(code, message string) string {
 	again := slices.Contains([]string{"4408", "4500"}, code) ||
-		slices.Contains([]string{"Token expired", "Connection expired", "Too many connections"}, message)
+		slices.Contains([]string{"Token expired", "Connection expired", "Too many connections", "Allowance spent"}, message)
 	return fmt.Sprintf(`{"type":"connection_error: %s %s","payload":{"code":%[1]s,"message":"%[2]s","retry":%[3]t}}`, code, message, again)
 }
 

@@ -1,5 +1,5 @@
-// Package storetest is the conformance suite of the store: what pubsub.Store
-// and chat.Store promise, each promise a subtest. It sees a store only through
+// Package storetest is the conformance suite of the store: what pubsub.Store,
+// chat.Store and allowance.Store promise, each promise a subtest. It sees a store only through
 // those contracts, so every implementation runs the same suite. It is for
 // tests.
 package storetest
@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"subwire/shared/allowance"
 	"subwire/shared/chat"
 	"subwire/shared/pubsub"
 )
@@ -24,6 +25,8 @@ import (
 type Store interface {
 	pubsub.Store
 	chat.Store
+	allowance.Store
+	allowance.AudienceStore
 }
 
 // limit is how many operations run per connection unless a test is about that.
@@ -49,6 +52,7 @@ func Run(t *testing.T, s Store) {
 		{"Unlist", unlistTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
 		{"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},
 		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Chat", chatTests},
+		{"Spend", spendTests}, {"Audience", audienceTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()
@@ -79,7 +83,7 @@ func unique(name string) string { return name + "-" + rand.Text()[:8] }
 func newConnection() pubsub.Connection {
 	return pubsub.Connection{
 		ID: unique("connection"), ConnectedAt: after(-2000), InitDeadline: after(1000),
-		Expires: time.Now().Add(time.Hour).Truncate(time.Second), Operations: map[string]pubsub.Running{},
+		Expires: time.Now().Add(time.Hour).Truncate(time.Second), Operations: map[string]pubsub.Running{}, Address: "192.0.2.1",
 	}
 }
 

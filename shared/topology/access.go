@@ -53,12 +53,14 @@ var Access = map[string][]Permission{
 		{OnSockets, "DELETE", []string{manageConnections}},
 	},
 	GraphQL.Name: {
+		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}}, // what is spent, and audiences
 		{OnTable, Messages.Name, []string{"dynamodb:PutItem", "dynamodb:Query"}},
 	},
 	Stream.Name: {
 		{OnStream, Messages.Name, readStream},
 		{OnStreams, "", []string{"dynamodb:ListStreams"}}, // IAM knows no narrower resource for it
 		{OnTable, Subscriptions.Name, []string{"dynamodb:Query"}},
+		{OnTable, Connections.Name, []string{"dynamodb:PutItem"}}, // audiences
 		{OnQueue, Fanout.Name, []string{"sqs:SendMessage"}},
 		{OnQueue, StreamDead.Name, []string{"sqs:SendMessage"}},
 	},

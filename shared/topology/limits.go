@@ -93,6 +93,11 @@ var (
 	MaxFramesPerSecond  = Setting{"MAX_FRAMES_PER_SECOND", "50"}    // that one process takes of a connection, after a burst of four times as many
 )
 
+// MaxCostPerMinute is what one address, or one viewer with a token, may make the
+// owner pay in a minute, in millionths of a dollar (package allowance); 0 for
+// anything. SECURITY.md has the arithmetic of the default.
+var MaxCostPerMinute = Setting{"MAX_COST_PER_MINUTE", "20000"}
+
 // TrustedDocuments is a file of the function's package that has the only
 // documents which may run (see package trusted); without, any may.
 var TrustedDocuments = Setting{"TRUSTED_DOCUMENTS", ""}

@@ -182,21 +182,23 @@ const senderTimeout = 30 * time.Second
 var (
 	Connect = Function{Name: "connect", Timeout: 10 * time.Second, MemoryMB: 256,
 		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks},
-		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, EdgeSecret, LogLevel}}
+		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, MaxCostPerMinute, EdgeSecret, LogLevel}}
 	Message = Function{Name: "message", Timeout: 25 * time.Second, MemoryMB: 512, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks},
 		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{InitMembers, MaxConnections, MaxSubscriptions,
-			MaxOfTopic, MaxReplayBytes, MaxOperationIDBytes, MaxInitBytes, MaxFramesPerSecond, TrustedDocuments, Introspection, LogLevel})}
+			MaxOfTopic, MaxReplayBytes, MaxOperationIDBytes, MaxInitBytes, MaxFramesPerSecond,
+			MaxCostPerMinute, EdgeSecret, TrustedDocuments, Introspection, LogLevel})}
 	Disconnect = Function{Name: "disconnect", Timeout: 10 * time.Second, MemoryMB: 256, Callback: true,
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{ConnectionChecks},
 		Settings: []Setting{LogLevel},
 		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives: two hours bound it
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
-		Tables:   []Table{Messages},
-		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, EdgeSecret, TrustedDocuments, Introspection, GraphiQL, LogLevel})}
+		Tables: []Table{Connections, Messages},
+		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, MaxCostPerMinute, EdgeSecret,
+			TrustedDocuments, Introspection, GraphiQL, LogLevel})}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 1769, // one vCPU: a shard has one invocation at a time
-		Tables: []Table{Subscriptions}, Queues: []Queue{Fanout, StreamDead},
-		Settings: []Setting{FanoutGroups, MaxOfTopic, LogLevel},
+		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{Fanout, StreamDead},
+		Settings: []Setting{FanoutGroups, MaxOfTopic, MaxCostPerMinute, LogLevel},
 		Reserved: 20} // one per shard at a time, whatever floods the account's other functions
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
@@ -291,7 +293,7 @@ const MaxBodyBytes = 1 << 20
 // clients, so clients get only a part of it.
 const (
 	SocketRate, SocketBurst = 3000, 1500
-	HTTPRate, HTTPBurst     = 1000, 500
+	HTTPRate, HTTPBurst     = 500, 500
 )
 
 // Life of a socket and of what is stored for it.

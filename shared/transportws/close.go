@@ -84,6 +84,13 @@ func TooManyMessages() CloseError {
 	return CloseError{CodeTooManyInitialisationRequests, "Too many messages"}
 }
 
+// AllowanceSpent is for a client that goes on after its operations were refused
+// for what they cost. Others may share its address, so it may connect again when
+// a minute has passed.
+func AllowanceSpent() CloseError {
+	return CloseError{CodeTooManyInitialisationRequests, "Allowance spent"}
+}
+
 // InternalServerError is for a fault of the server. It tells no more than that.
 func InternalServerError() CloseError {
 	return CloseError{CodeInternalServerError, "Internal server error"}
@@ -109,7 +116,7 @@ func truncate(s string, max int) string {
 // behind are counted until the server hears of their end.
 func (c CloseError) Retry() bool {
 	switch c {
-	case TokenExpired(), ConnectionExpired(), TooManyConnections():
+	case TokenExpired(), ConnectionExpired(), TooManyConnections(), AllowanceSpent():
 		return true
 	}
 	switch c.Code {

@@ -25,6 +25,7 @@ func TestWhatIsWorthTryingAgain(t *testing.T) {
 		"SubscriberAlreadyExists":         {SubscriberAlreadyExists("1"), false},
 		"TooManyInitialisationRequests":   {TooManyInitialisationRequests(), false},
 		"TooManyMessages":                 {TooManyMessages(), false},
+		"AllowanceSpent":                  {AllowanceSpent(), true},
 		"InternalServerError":             {InternalServerError(), true},
 		"AnythingElse":                    {CloseError{4999, "new"}, false},
 	} {

@@ -26,6 +26,7 @@ func Message(e Event) session.Message {
 		ConnectionID: e.RequestContext.ConnectionID,
 		Data:         []byte(e.Body),
 		At:           time.UnixMilli(e.RequestContext.RequestTimeEpoch),
+		Address:      e.RequestContext.Identity.SourceIP,
 	}
 }
 

@@ -42,7 +42,7 @@ func TestHandshake(t *testing.T) {
 func TestMessage(t *testing.T) {
 	t.Parallel()
 	want := session.Message{ConnectionID: "TWegAf_YCYcCJ9w=", ID: "TWegTd2oiYcCJ9w=",
-		Data: []byte(`{"type":"connection_init"}`), At: time.UnixMilli(1795504304123)}
+		Data: []byte(`{"type":"connection_init"}`), At: time.UnixMilli(1795504304123), Address: "192.0.2.1"}
 	if diff := cmp.Diff(want, Message(read(t, "message.json"))); diff != "" {
 		t.Error(diff)
 	}

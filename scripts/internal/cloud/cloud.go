@@ -222,7 +222,11 @@ func (c *Cloud) environ(f topology.Function, callback string) []string {
 		env = append(env, topology.WebSocketEnv+"="+c.WSURL)
 	}
 	for _, s := range f.Settings {
-		env = append(env, s.Env+"="+cmp.Or(c.cfg.Settings[s.Env], s.Default))
+		value := s.Default
+		if s == topology.MaxCostPerMinute { // nobody pays here, and all clients have one address
+			value = "0"
+		}
+		env = append(env, s.Env+"="+cmp.Or(c.cfg.Settings[s.Env], value))
 	}
 	return env
 }

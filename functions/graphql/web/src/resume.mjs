@@ -4,7 +4,7 @@
 
 // Reasons that may have passed by the next attempt. The payload of the message
 // says it by its member retry; graphql-ws tells no more of it than the type.
-const passing = /^(4408 |4500 |4401 (Token|Connection) expired|4403 Too many connections)/;
+const passing = /^(4408 |4500 |4401 (Token|Connection) expired|4403 Too many connections|4429 Allowance spent)/;
 
 /** Whether the server refused the connection, and trying again would not help. */
 export const isRefusal = (error) => {

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"testing"
+
+	"subwire/shared/allowance"
+	"subwire/shared/chat"
+	"subwire/shared/memory"
+)
+
+// Who writes the next message is to know how many get it. That the note fails is
+// no reason to send the event again.
+func TestAnAudienceIsNoted(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		fault  memory.Fault
+		chance float64
+		want   int
+	}{
+		"Noted":     {memory.NoFault, 0, 2},
+		"NotChosen": {memory.NoFault, 0.5, 0}, // a small audience is noted by a sample
+		"NotKept":   {memory.NotApplied, 0, 0},
+		"Unknown":   {memory.Applied, 0, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, out, store := setup(t, "a", "b")
+			h.audiences = &allowance.Audiences{Store: store, Chance: func() float64 { return tc.chance }}
+			store.Fault = func(method string) memory.Fault {
+				return map[bool]memory.Fault{true: tc.fault}[method == "SetAudience"]
+			}
+			if failed := invoke(t, h, insert("1", "lobby")); failed != nil || len(out.messages) != 1 {
+				t.Fatalf("failed %v, sent %d", failed, len(out.messages))
+			}
+			if got := h.audiences.Of(t.Context(), chat.Topic("lobby")); got != tc.want {
+				t.Errorf("the audience is %d, want %d", got, tc.want)
+			}
+		})
+	}
+}

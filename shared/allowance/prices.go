@@ -1,0 +1,86 @@
+package allowance
+
+import (
+	"context"
+	"sync"
+)
+
+// A unit is a millionth of a dollar: a message of 32 KB, as API Gateway charges
+// for it. The prices are those of docs/cost.md, us-east-1. What they add up to is
+// compared with what is metered (bench abuse).
+const (
+	message    = 1.0   // of 32 KB, either way; an HTTP request of 512 KB costs as much
+	invocation = 0.6   // with what Lambda logs of it, and 15 ms of 512 MB
+	write      = 0.625 // of 1 KB
+	read       = 0.125 // of 4 KB, strongly consistent
+	transfer   = 0.09  // of 1 KB to the internet
+)
+
+// What a client's messages cost beside the frame, in units, by what they ask for.
+// What is begun has its end in it, as that comes without another frame.
+const (
+	Handshake = 7.0                   // $connect, its check by the queue, $disconnect
+	Init      = 2 * (message + write) // acknowledged, counted for its holder
+	Ending    = 4.5                   // of a connection that is refused: told, deleted, $disconnect
+	Operation = 5.5                   // begun, ended, its answers' messages
+	Stop      = 2.5                   // complete
+)
+
+// Frame is the price of a frame of so many bytes and of its invocation.
+func Frame(bytes int) float64 { return messages(bytes) + invocation }
+
+// Request is the price of a request to the HTTP API.
+func Request() float64 { return message + invocation }
+
+// Sent is the price of a message to a client.
+func Sent(bytes int) float64 { return messages(bytes) + Transferred(bytes) }
+
+// Transferred is the price of bytes to the internet.
+func Transferred(bytes int) float64 { return float64(bytes) / 1000 * transfer }
+
+// Stored is the price of writing an item of so many bytes.
+func Stored(bytes int) float64 { return write * (1 + kilobytes(bytes)) }
+
+// Read is the price of reading so many bytes by one query.
+func Read(bytes int) float64 { return read * (1 + kilobytes(bytes)/4) }
+
+// FannedOut is the price of bringing an event of so many bytes to the senders,
+// without its pushes: the stream's invocation and, for each of four groups, a
+// queue message sent, received and deleted, and a sender's invocation.
+func FannedOut(bytes int) float64 { return invocation + 4*(1.5+invocation)*(1+kilobytes(bytes)/64) }
+
+func messages(bytes int) float64 { return float64(max(1, (bytes+32<<10-1)/(32<<10))) * message }
+
+func kilobytes(bytes int) float64 { return float64(bytes) / 1024 }
+
+// Tally adds up what an execution costs where it is spent: in its resolvers.
+type Tally struct {
+	mu    sync.Mutex
+	units float64
+}
+
+type tallyKey struct{}
+
+// WithTally returns a context for one execution, and what is to be drawn for it.
+func WithTally(ctx context.Context) (context.Context, *Tally) {
+	t := &Tally{}
+	return context.WithValue(ctx, tallyKey{}, t), t
+}
+
+// Add adds units to the tally of ctx, if it has one.
+func Add(ctx context.Context, units float64) {
+	if t, ok := ctx.Value(tallyKey{}).(*Tally); ok {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.units += units
+	}
+}
+
+// Take returns what was added since it was last taken.
+func (t *Tally) Take() float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	units := t.units
+	t.units = 0
+	return units
+}

@@ -1,0 +1,260 @@
+package session_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"subwire/shared/allowance"
+	"subwire/shared/memory"
+	"subwire/shared/pubsub"
+	"subwire/shared/session"
+)
+
+// bill notes who pays what.
+type bill map[string]int
+
+func (b bill) Spend(_ context.Context, payer string, _ time.Time, units int) (int, error) {
+	b[payer] += units
+	return b[payer], nil
+}
+
+// allowing has the bench draw from an allowance that counts every draw, as if a
+// unit were a sample.
+func (b *bench) allowing(perMinute int) bill {
+	paid := bill{}
+	b.Allowance = &allowance.Allowance{Store: paid, PerMinute: perMinute, Chance: func() float64 { return 0 },
+		Now: func() time.Time { return time.Date(2026, 11, 28, 12, 0, 18, 0, time.UTC) }}
+	return paid
+}
+
+const spentError = `","type":"error","payload":[{"message":"What may be asked for in a minute is spent; try again in 42 seconds.","extensions":{"code":"LIMIT_EXCEEDED"}}]}`
+
+// With every draw counted as 60 units at first, four draws are within the allowance:
+// a subscribe, which is two, is refused beyond, and then the connection.
+func TestAnAddressThatSpendsTooMuchIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		send   []string
+		want   []string
+		closed bool
+	}{
+		"Within":      {[]string{initFrame, subscribe("1", "subscription"), `{"type":"ping"}`}, []string{ackFrame, `{"type":"pong"}`}, false},
+		"Beyond":      {[]string{initFrame, subscribe("1", "subscription"), subscribe("2", "subscription")}, []string{ackFrame, `{"id":"2` + spentError}, false},
+		"AQuery":      {[]string{initFrame, subscribe("1", "query"), subscribe("2", "query")}, []string{ackFrame, `{"id":"1","type":"next","payload":{"data":{}}}`, `{"id":"1","type":"complete"}`, `{"id":"2` + spentError}, false},
+		"PingsGoOn":   {[]string{initFrame, subscribe("1", "subscription"), subscribe("2", "subscription"), `{"type":"ping"}`}, []string{ackFrame, `{"id":"2` + spentError, `{"type":"pong"}`}, false},
+		"AndStops":    {[]string{initFrame, subscribe("1", "subscription"), subscribe("2", "subscription"), `{"type":"complete","id":"1"}`}, []string{ackFrame, `{"id":"2` + spentError}, false},
+		"WhoGoesOnIs": {append([]string{initFrame, subscribe("1", "subscription"), subscribe("2", "subscription")}, many(`{"type":"pong"}`, 60)...), []string{ackFrame, `{"id":"2` + spentError, connectionError("4429", "Allowance spent")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.allowing(290)
+			for _, frame := range tc.send {
+				m := b.message(frame)
+				m.Address = "192.0.2.1"
+				if err := b.Receive(t.Context(), m); err != nil {
+					t.Fatal(err)
+				}
+				if len(b.gateway.Frames("c")) == len(tc.want) && tc.closed && frame == `{"type":"pong"}` {
+					break // it is closed
+				}
+			}
+			b.check(t, tc.want, tc.closed)
+		})
+	}
+}
+
+func many(frame string, n int) (frames []string) {
+	for range n {
+		frames = append(frames, frame)
+	}
+	return frames
+}
+
+// A viewer with a token pays for its operations from every address.
+func TestAViewerPaysForItsOperations(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Auth = tokens{time.Hour}
+	b.Checks = &checks{}
+	paid := b.allowing(1_000_000)
+	for i, frame := range []string{`{"type":"connection_init","payload":{"authorization":"ada"}}`, subscribe("1", "subscription"), subscribe("2", "query")} {
+		m := b.message(frame)
+		m.Address = []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"}[i]
+		if err := b.Receive(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if paid["viewer/ada"] != 3*60 || paid["address/192.0.2.1/32"] != 60 || paid["address/192.0.2.2/32"] != 2*60 || paid["address/192.0.2.3/32"] != 3*60 {
+		t.Errorf("paid is %v", paid)
+	}
+}
+
+// What is replayed is drawn before it is posted.
+func TestAReplayIsPaidFor(t *testing.T) {
+	t.Parallel()
+	large := pubsub.Event{ID: "1", Root: json.RawMessage(`"` + string(make([]byte, 100<<10)) + `"`)}
+	for name, tc := range map[string]struct {
+		perMinute int
+		want      []string
+	}{
+		"Within": {10_000, []string{ackFrame, `{"id":"1","type":"next","payload":"1"}`}},
+		"Beyond": {180, []string{ackFrame, `{"id":"1` + spentError}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.Executor = &history{log: []pubsub.Event{large}}
+			b.allowing(tc.perMinute)
+			if err := b.send(t.Context(), initFrame, subscribe("1", "x")); err != nil {
+				t.Fatal(err)
+			}
+			b.check(t, tc.want, false)
+		})
+	}
+}
+
+// Every page that is read is drawn, also one of nothing new, and every frame before
+// the first is posted; no page is read after the allowance is spent.
+func TestAReplayIsPaidForPageByPage(t *testing.T) {
+	t.Parallel()
+	const page = 1000 // units
+	for name, tc := range map[string]struct {
+		perMinute, pages, frames int
+	}{
+		"Within": {1_000_000, 6, 60}, // two pages for each of three reads
+		"Beyond": {900, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &history{log: events(1, 60)}
+			b := resumable(t, h)
+			h.page = func(ctx context.Context) { allowance.Add(ctx, page) }
+			paid := b.allowing(tc.perMinute)
+			if err := b.send(t.Context(), subscribe("1", "x")); err != nil {
+				t.Fatal(err)
+			}
+			ids, _ := b.replayed()
+			if h.pages != tc.pages || len(ids) != tc.frames {
+				t.Errorf("%d pages were read, %d frames were posted", h.pages, len(ids))
+			}
+			// The frame of the subscribe and its operation are counted as 60 units each, a
+			// page as at least its units and the frames that it makes.
+			least := 2*60 + tc.pages*page + tc.frames
+			if got := paid["address/"]; got < least || got > least+100 {
+				t.Errorf("paid %d, want %d", got, least)
+			}
+		})
+	}
+}
+
+// Behind CloudFront the address that opened the socket pays, which is asked for
+// once, also by what reads nothing else. While the store does not say, the
+// connection pays.
+func TestBehindTheEdgeWhoOpenedTheSocketPays(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		kept  string
+		fault memory.Fault
+		want  string
+		reads int
+	}{
+		"Kept":          {"198.51.100.7", memory.NoFault, "address/198.51.100.7/32", 1},
+		"NotKept":       {"", memory.NoFault, "address/edge", 2}, // by an older release
+		"StoreIsSilent": {"198.51.100.7", memory.NotApplied, "address/edge", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t)
+				b.gateway.Open("edge")
+				err := b.store.PutConnection(t.Context(), pubsub.Connection{ID: "edge", Address: tc.kept,
+					InitDeadline: time.Now().Add(time.Minute), Expires: time.Now().Add(time.Hour)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				reads := 0
+				b.store.Fault = func(method string) memory.Fault {
+					if method == "Connection" {
+						reads++
+					}
+					return tc.fault
+				}
+				paid := b.allowing(1_000_000)
+				b.BehindEdge = true
+				for range 2 {
+					m := b.message(`{"type":"ping"}`)
+					m.ConnectionID, m.Address = "edge", "192.0.2.1"
+					if err := b.Receive(t.Context(), m); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if len(paid) != 1 || paid[tc.want] != 2*60 {
+					t.Errorf("paid is %v", paid)
+				}
+				if tc.reads > 0 && reads != tc.reads {
+					t.Errorf("%d reads, want %d", reads, tc.reads)
+				}
+			})
+		})
+	}
+}
+
+func TestAnAddressThatSpendsTooMuchOpensNoSocket(t *testing.T) {
+	t.Parallel()
+	store := memory.New()
+	c := session.Connector{Connections: store, Checks: &checks{}, Origins: []string{"*"}, TTL: time.Hour,
+		Allowance: &allowance.Allowance{Store: bill{}, PerMinute: 100, Chance: func() float64 { return 0 }}}
+	for i, want := range []int{http.StatusOK, http.StatusTooManyRequests, http.StatusTooManyRequests} {
+		status, err := c.Connect(t.Context(), session.Handshake{ConnectionID: string(rune('a' + i)), At: time.Now(),
+			Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"})
+		if status != want || err != nil {
+			t.Errorf("handshake %d: %d, %v", i, status, err)
+		}
+	}
+	if n := len(store.Contents().Connections); n != 1 {
+		t.Errorf("%d connections are stored", n)
+	}
+}
+
+// A draw is counted when it is above chance × 60 units: so which frames are
+// counted tells what they cost.
+func TestFramesHaveTheirPrices(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		frame string
+		draws int // of more than 3.6 units
+	}{
+		"Pong":           {`{"type":"pong"}`, 0},
+		"Ping":           {`{"type":"ping"}`, 0},
+		"LargePing":      {`{"type":"ping","payload":{"a":"` + strings.Repeat("x", 30_000) + `"}}`, 1},
+		"Complete":       {`{"type":"complete","id":"1"}`, 1},
+		"Subscribe":      {subscribe("1", "subscription"), 1},
+		"Query":          {subscribe("1", "query"), 1},
+		"SecondInit":     {initFrame, 2}, // and the end of the connection
+		"Nonsense":       {`nonsense`, 1},
+		"SeveralFrames":  {`{"type":"pong","x":"` + strings.Repeat("x", 100_000) + `"}`, 1},
+		"UnknownMessage": {`{"type":"unknown"}`, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if err := b.send(t.Context(), initFrame); err != nil {
+				t.Fatal(err)
+			}
+			paid := b.allowing(1_000_000)
+			b.Allowance.Chance = func() float64 { return 0.06 }
+			if err := b.send(t.Context(), tc.frame); err != nil {
+				t.Fatal(err)
+			}
+			if got := paid["address/"]; got != 60*tc.draws {
+				t.Errorf("paid %d, want %d draws", got, tc.draws)
+			}
+		})
+	}
+}
