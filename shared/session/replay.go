@@ -239,11 +239,12 @@ func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 	return frames, nil
 }
 
-// pay draws what was read, and what the frames will cost.
+// pay draws what was read and counted, and what the frames will cost, with the looks
+// between them.
 func (r *replay) pay(ctx context.Context, frames [][]byte) error {
 	units := r.tally.Take()
 	for _, frame := range frames {
-		units += allowance.Sent(len(frame))
+		units += allowance.Sent(len(frame)) + allowance.Read(0)/postsPerLook
 	}
 	return r.session.draw(ctx, r.message, pubsub.ViewerOf(ctx), units)
 }
@@ -274,6 +275,7 @@ func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]b
 		add.Bytes = read
 	}
 	err = r.ask(ctx, "count replayed events", func(ctx context.Context) error {
+		allowance.Add(ctx, allowance.Stored(0))
 		return r.session.Operations.CountReplayed(ctx, r.message.ConnectionID, add, r.session.minuteMost(), time.Now())
 	})
 	if errors.Is(err, pubsub.ErrReplayLimit) {

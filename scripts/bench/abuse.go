@@ -1,0 +1,333 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"subwire/scripts/bench/report"
+	"subwire/scripts/internal/billing"
+	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/wsclient"
+	"subwire/shared/chat"
+	"subwire/shared/dynamo"
+	"subwire/shared/topology"
+)
+
+// abuse meters what one frame or request of a client makes the owner pay, for
+// each way in: an ordinary one, and the dearest that a client can make of it.
+type abuse struct {
+	root  string
+	times int // each way in is gone
+
+	cloud   *cloud.Cloud
+	sockets []*wsclient.Raw // not used yet
+	in, out int             // bytes of HTTP requests and responses
+}
+
+func abuseCommand() command {
+	return command{"abuse", "what one frame or request of a client makes the owner pay, by way in, on the metered local cloud", func(flags *flag.FlagSet) measure {
+		a := &abuse{}
+		flags.StringVar(&a.root, "root", ".", "`folder` of the repository")
+		flags.IntVar(&a.times, "times", 5, "that each way in is gone")
+		return a.measure
+	}}
+}
+
+// toll is what one frame or request cost.
+type toll struct {
+	usage   billing.Usage
+	in, out int // bytes of the frame or request, and of what came back
+}
+
+// microdollars is the toll in millionths of a dollar: what is counted, without
+// the time of functions, which is this machine's, but with what is transferred.
+func (t toll) microdollars() float64 {
+	prices := billing.USEast1()
+	prices.GBSecond.USD, prices.ConnectionMinute.USD = 0, 0
+	return 1e6 * (prices.Of(t.usage).Total() + prices.Transfer.Of(float64(t.out)))
+}
+
+// units is how many things were charged for, whatever their price.
+func (t toll) units() float64 {
+	g := t.usage.Gateway
+	n := g.Received + g.Sent + g.Requests
+	for _, f := range t.usage.Functions {
+		n += f.Invocations
+	}
+	for _, q := range t.usage.Queues {
+		n += q.Requests()
+	}
+	for _, table := range t.usage.Tables {
+		n += table.Reads + table.Writes
+	}
+	return n
+}
+
+// What it costs to refuse, in millionths of a dollar a time: an invocation and
+// its log, and over HTTP the request.
+const refusedHandshake, refusedRequest = 0.2 + 0.175, 1 + 0.2 + 0.175
+
+// hourly is what one address can make the owner pay in an hour by this way in
+// alone, in USD, without the allowance and with it.
+func (w wayIn) hourly(t toll) (without, with float64) {
+	const hour, handshakes, account = 3600, 500, 10_000 // quotas of an account, a second
+	rate, refusals := float64(topology.SocketRate), handshakes*refusedHandshake
+	if t.usage.Gateway.Requests > 0 {
+		rate, refusals = topology.HTTPRate, topology.HTTPRate*refusedRequest
+	}
+	if w.checked {
+		rate = handshakes
+	}
+	rate = min(rate, account/(1+t.usage.Gateway.Sent)) // posts are requests
+	without = rate * t.microdollars() * hour / 1e6
+	through := float64(defaultOf(topology.MaxCostPerMinute)) / 60 * t.microdollars() / w.drawn(t)
+	return without, min(without, (through+refusals)*hour/1e6)
+}
+
+const abuseTitle = "By way in, once, and in an hour from one address"
+
+func (a *abuse) measure(ctx context.Context, _ uint64) (report.Report, error) {
+	tolls, err := a.tolls(ctx)
+	if err != nil {
+		return report.Report{}, err
+	}
+	t := report.Table{Title: abuseTitle, Key: "way in",
+		Columns: []string{"bytes in", "bytes out", "units", "µ$", "µ$ drawn", "$/h without", "$/h with"}}
+	for _, w := range a.ways() {
+		got := tolls[w.name]
+		without, with := w.hourly(got)
+		t.Rows = append(t.Rows, report.NewRow(w.name, float64(got.in), float64(got.out), got.units(), got.microdollars(),
+			w.drawn(got), without, with))
+	}
+	return report.Report{Settings: []report.Setting{{Name: "times", Value: a.times}}, Tables: []report.Table{t}, Notes: []string{
+		"Units are messages, requests, invocations, and units of reading and writing. A µ$ is a millionth of a dollar; the time of functions is not in it, nor are the pushes to others.",
+		"$/h: what one address makes of it in an hour, at the rates of the stages and of the account, without and with the allowance; with it, what is let through and what it costs to refuse the rest.",
+	}}, nil
+}
+
+const (
+	abuseInit    = 8 * time.Second           // for connection_init: the machine may be busy
+	abuseChecked = abuseInit + 3*time.Second // after it, handshakes have been checked
+)
+
+// tolls goes every way in, one after the other.
+func (a *abuse) tolls(ctx context.Context) (map[string]toll, error) {
+	tolls := map[string]toll{}
+	for _, guarded := range []bool{false, true} {
+		ways := slices.DeleteFunc(a.ways(), func(w wayIn) bool { return w.guarded != guarded })
+		if err := a.goIn(ctx, ways, guarded, tolls); err != nil {
+			return nil, err
+		}
+	}
+	return tolls, nil
+}
+
+// goIn goes some ways in to a cloud of their own, which asks for tokens or not.
+func (a *abuse) goIn(ctx context.Context, ways []wayIn, guarded bool, tolls map[string]toll) (err error) {
+	a.cloud, err = cloud.Start(ctx, cloud.Config{Root: a.root, Meter: true, Tokens: guarded, Settings: map[string]string{
+		topology.InitTimeout.Env: abuseInit.String()}})
+	if err != nil {
+		return err
+	}
+	defer a.cloud.Stop()
+	if err := a.fill(ctx); err != nil {
+		return err
+	}
+	for _, w := range ways {
+		for range w.sockets {
+			sockets, err := a.dial(ctx, 1)
+			if err == nil {
+				err = a.send(ctx, sockets[0], `{"type":"connection_init"}`)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+			a.sockets = append(a.sockets, sockets...)
+		}
+	}
+	time.Sleep(abuseChecked)
+	for _, w := range ways {
+		if tolls[w.name], err = a.meter(ctx, w); err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	return nil
+}
+
+// abuseChat is a chat that is read. It has nearly as much as a replay may have, in
+// messages or in bytes.
+type abuseChat struct {
+	id              string
+	messages, bytes int // bytes: of a message's content
+}
+
+var (
+	longChat  = abuseChat{"long", 115, chat.MaxContentBytes}
+	shortChat = abuseChat{"short", 490, 20}
+)
+
+// fill writes the chats that are read.
+func (a *abuse) fill(ctx context.Context) error {
+	store := dynamo.New(dynamo.NewClient(a.cloud.Backend.AWS()), dynamo.Tables{Messages: a.cloud.Tables[topology.Messages.Name]})
+	for _, c := range []abuseChat{longChat, shortChat} {
+		for i := range c.messages {
+			m := chat.Message{ID: abuseID(i), ChatID: c.id, Content: strings.Repeat("x", c.bytes), SenderName: "a", CreatedAt: time.Now()}
+			if err := store.PutMessage(ctx, m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// abuseID is the id of the chat's message i, of long ago.
+func abuseID(i int) string {
+	var id ulid.ULID
+	_ = id.SetTime(uint64(1_700_000_000_000 + i)) // it is in range
+	return id.String()
+}
+
+// dial opens sockets, of which nothing that comes is kept.
+func (a *abuse) dial(ctx context.Context, n int) (sockets []*wsclient.Raw, err error) {
+	for range n {
+		raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{})
+		if err != nil {
+			return nil, err
+		}
+		sockets = append(sockets, raw)
+		go func() {
+			for err == nil { // until it is closed
+				_, err = raw.Next(context.Background())
+			}
+		}()
+	}
+	return sockets, nil
+}
+
+// send sends a frame and waits until it was handled, and so was answered.
+func (a *abuse) send(ctx context.Context, raw *wsclient.Raw, frame string) error {
+	handled := func() float64 { return a.cloud.Meter.Usage().Functions[topology.Message.Name].Invocations }
+	before := handled()
+	if err := raw.Send(ctx, frame); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, trialPatience)
+	defer cancel()
+	for handled() == before {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// meter goes a way in as often as asked and returns what once costs.
+func (a *abuse) meter(ctx context.Context, w wayIn) (toll, error) {
+	sockets := a.sockets[:w.sockets]
+	a.sockets = a.sockets[w.sockets:]
+	if w.silent > 0 {
+		var err error
+		if sockets, err = a.dial(ctx, w.silent); err != nil {
+			return toll{}, err
+		}
+		defer time.Sleep(abuseChecked)
+	}
+	for i := range a.times {
+		if w.before != nil {
+			if err := a.send(ctx, sockets[i%len(sockets)], w.before(i)); err != nil {
+				return toll{}, err
+			}
+		}
+	}
+	a.settle(ctx)
+	before := a.cloud.Meter.Usage()
+	a.in, a.out = 0, 0
+	for i := range a.times {
+		if w.frame == nil {
+			if err := w.request(ctx); err != nil {
+				return toll{}, err
+			}
+			continue
+		}
+		frame := w.frame(i)
+		a.in += len(frame)
+		if err := a.send(ctx, sockets[i%len(sockets)], frame); err != nil {
+			return toll{}, err
+		}
+	}
+	if w.checked {
+		time.Sleep(abuseChecked)
+	}
+	a.settle(ctx)
+	used := withoutPolling(a.cloud.Meter.Usage().Minus(before))
+	a.out += int(used.Gateway.SentBytes)
+	used.Gateway.SentBytes, used.Gateway.ConnectionMinutes = 0, 0 // the bytes are in out
+	return toll{used.Times(1 / float64(a.times)), a.in / a.times, a.out / a.times}, nil
+}
+
+// settle waits until nothing but polling is metered any more.
+func (a *abuse) settle(ctx context.Context) {
+	quiet, last := 0, -1.0
+	for quiet < 5 && ctx.Err() == nil {
+		time.Sleep(100 * time.Millisecond)
+		now := toll{usage: withoutPolling(a.cloud.Meter.Usage())}.units()
+		if quiet++; now != last {
+			quiet, last = 0, now
+		}
+	}
+}
+
+// withoutPolling is the usage without what is paid whatever clients do.
+func withoutPolling(u billing.Usage) billing.Usage {
+	for name, q := range u.Queues {
+		q.Empty = 0
+		u.Queues[name] = q
+	}
+	return u
+}
+
+// headBytes is about what the head of a request has, or a handshake.
+const headBytes = 150
+
+// open opens a socket and leaves it at once.
+func (a *abuse) open(ctx context.Context) error {
+	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{})
+	if err != nil {
+		return err
+	}
+	raw.Close(1000, "")
+	a.in += headBytes
+	return nil
+}
+
+// call sends a request and reads the answer.
+func (a *abuse) call(ctx context.Context, method, path, body string, header map[string]string) error {
+	url := strings.TrimSuffix(a.cloud.HTTPURL, topology.GraphQLPath) + path
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	a.in += headBytes + len(body)
+	a.out += len(got)
+	return err
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestNoWayInCostsMuch holds three things together: what a frame of a client
+// costs is what is drawn for it at least, no frame costs more than ten times an
+// ordinary subscribe, or brings 1,000 times its bytes, but those that are listed,
+// and an address costs at most $5 an hour whichever way it takes.
+func TestNoWayInCostsMuch(t *testing.T) {
+	t.Parallel()
+	above := []string{replayed, resumed, queried, requested, unpacked}
+	a := &abuse{root: "../..", times: 2}
+	tolls, err := a.tolls(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	most, mostUnits := 10*tolls[ordinary].microdollars(), 10*tolls[ordinary].units()
+	for _, w := range a.ways() {
+		got := tolls[w.name]
+		cost, drawn := got.microdollars(), w.drawn(got)
+		if drawn < cost {
+			t.Errorf("%s: %.2f is drawn, it costs %.2f", w.name, drawn, cost)
+		}
+		amplified := cost > most || got.units() > mostUnits || got.out > 1000*got.in
+		if amplified != slices.Contains(above, w.name) {
+			t.Errorf("%s costs %.2f, ten subscribes %.2f; %.1f units, of %.1f; %d bytes out for %d", w.name, cost, most,
+				got.units(), mostUnits, got.out, got.in)
+		}
+		if _, with := w.hourly(got); with > 5 {
+			t.Errorf("%s costs $%.2f an hour", w.name, with)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"subwire/shared/allowance"
+	"subwire/shared/chat"
+	"subwire/shared/topology"
+)
+
+// wayIn is one kind of frame or request.
+type wayIn struct {
+	name    string
+	sockets int // acknowledged, that it needs: one, or one for each time
+	silent  int // likewise, but not acknowledged
+	before  func(i int) string
+	frame   func(i int) string // to be metered; or
+	request func(ctx context.Context) error
+	drawn   func(t toll) float64 // from the allowance of its address, in units
+	guarded bool                 // whether it is of a cloud that asks for tokens
+	checked bool                 // whether the check of a handshake belongs to it
+}
+
+// ordinary is what others are compared with. Those that cost more than ten times
+// as much have names.
+const (
+	ordinary  = "subscribe"
+	replayed  = "replay of 490 short messages"
+	resumed   = "replay of 115 messages of 8 KB"
+	queried   = "query of 30 times 100 messages"
+	requested = "HTTP: query of 100 messages of 8 KB"
+	unpacked  = "HTTP: largest asset, unpacked"
+)
+
+// ways lists the ways in. The handshake is the last, as its check comes later.
+func (a *abuse) ways() []wayIn {
+	const (
+		listen = `subscription($chatId: ID!) { newMessage(chatId: $chatId) { id content } }`
+		write  = `mutation($chatId: ID!, $content: String!) { postMessage(chatId: $chatId, content: $content, senderName: \"a\") { id } }`
+		stored = chat.MaxContentBytes + 100 // about, of the chat's messages
+	)
+	name := func(i int) string { return fmt.Sprint("op", i) }
+	subscribe := func(id, query, variables string) string {
+		return fmt.Sprintf(`{"id":"%s","type":"subscribe","payload":{"query":"%s","variables":%s}}`, id, query, variables)
+	}
+	in := func(chatID string) string { return fmt.Sprintf(`{"chatId":%q}`, chatID) }
+	content := func(bytes int) string {
+		return fmt.Sprintf(`{"chatId":"other","content":%q}`, strings.Repeat("x", bytes))
+	}
+	complete := func(i int) string { return fmt.Sprintf(`{"type":"complete","id":%q}`, name(i)) }
+	post := func(query, variables string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return a.call(ctx, "POST", topology.GraphQLPath, fmt.Sprintf(`{"query":"%s","variables":%s}`, query, variables), nil)
+		}
+	}
+	get := func(path string, header map[string]string) func(context.Context) error {
+		return func(ctx context.Context) error { return a.call(ctx, "GET", path, "", header) }
+	}
+	large := "#" + strings.Repeat("x", topology.DefaultLimits.SubscriptionBytes-len(listen)-100) + `\n` + listen
+	longest := strings.Repeat("i", defaultOf(topology.MaxOperationIDBytes)-8)
+
+	frame := func(units func(t toll) float64) func(toll) float64 {
+		return func(t toll) float64 { return allowance.Frame(t.in) + units(t) }
+	}
+	flat := func(units float64) func(toll) float64 { return frame(func(toll) float64 { return units }) }
+	begun := frame(func(t toll) float64 { return allowance.Operation + allowance.Stored(t.in) })
+	answered := func(units float64) func(toll) float64 {
+		return func(t toll) float64 { return begun(t) + units + allowance.Sent(t.out) }
+	}
+	written := func(n, bytes int) float64 {
+		return float64(n) * (allowance.Stored(bytes) + allowance.FannedOut(bytes))
+	}
+	overHTTP := func(units float64) func(toll) float64 {
+		return func(t toll) float64 { return allowance.Request() + units + allowance.Transferred(t.out) }
+	}
+	replay := func(way string, c abuseChat) wayIn {
+		document := fmt.Sprintf(`subscription { newMessage(chatId: \"%s\", after: \"%s\") { content } }`, c.id, abuseID(-50_000))
+		frame := func(i int) string { // it may be replayed 2,000 times its bytes
+			return subscribe(name(i), document, `{}`) + strings.Repeat(" ", 400)
+		}
+		return wayIn{name: way, sockets: a.times, frame: frame, drawn: func(t toll) float64 {
+			const reads, page, look = 3, 50, 25 // all are read three times, as they are of the same second
+			n, size := float64(c.messages), c.bytes+100
+			return begun(t) + allowance.Read(reads*c.messages*size) + n/page*allowance.Stored(0) + n/look*allowance.Read(0) +
+				n*allowance.Sent(t.out/c.messages)
+		}}
+	}
+	return []wayIn{
+		{name: "ping", sockets: 1, frame: func(int) string { return `{"type":"ping"}` }, drawn: flat(allowance.Sent(0))},
+		{name: "ping of 32 KB", sockets: 1, frame: func(int) string {
+			return `{"type":"ping","payload":{"a":"` + strings.Repeat("x", topology.MaxFrameBytes-100) + `"}}`
+		}, drawn: frame(func(t toll) float64 { return allowance.Sent(t.out) })},
+		{name: "invalid frame", sockets: a.times, frame: func(int) string { return `nonsense` }, drawn: flat(allowance.Ending)},
+		{name: ordinary, sockets: 1, frame: func(i int) string { return subscribe(name(i), listen, in("own")) }, drawn: begun},
+		{name: "subscribe of 4 KB", sockets: 1, frame: func(i int) string { return subscribe(name(i), large, in(name(i))) }, drawn: begun},
+		{name: "subscribe, longest id", sockets: a.times,
+			frame: func(i int) string { return subscribe(longest+name(i), listen, in("own")) }, drawn: begun},
+		{name: "subscribe, refused", sockets: 1, frame: func(i int) string { return subscribe(name(i), `{ nothing }`, `{}`) }, drawn: begun},
+		{name: "complete", sockets: 1, before: func(i int) string { return subscribe(name(i), listen, in("own")) },
+			frame: complete, drawn: flat(allowance.Stop)},
+		{name: "complete of nothing", sockets: 1, frame: complete, drawn: flat(allowance.Stop)},
+		replay(replayed, shortChat),
+		replay(resumed, longChat),
+		{name: "query of 10 messages of 8 KB", sockets: 1, frame: func(i int) string {
+			return subscribe(name(i), `{ getNewMessages(chatId: \"long\", limit: 10) { content } }`, `{}`)
+		}, drawn: answered(allowance.Read(10 * stored))},
+		{name: queried, sockets: 1, frame: func(i int) string {
+			return subscribe(name(i), repeated(30, `getNewMessages(chatId: \"long\", limit: 100) { id }`), `{}`)
+		}, drawn: answered(allowance.Read(topology.DefaultLimits.ReadBytes))},
+		{name: "mutation", sockets: 1, frame: func(i int) string { return subscribe(name(i), write, content(20)) }, drawn: answered(written(1, 120))},
+		{name: "mutation of 5 messages of 8 KB", sockets: 1, frame: func(i int) string {
+			return subscribe(name(i), `mutation($chatId: ID!, $content: String!) `+
+				repeated(defaultOf(topology.MaxMutations), `postMessage(chatId: $chatId, content: $content, senderName: \"a\") { id }`), content(chat.MaxContentBytes))
+		}, drawn: answered(written(5, stored))},
+		{name: requested, request: post(`{ getNewMessages(chatId: \"long\", limit: 100) { content } }`, `{}`),
+			drawn: overHTTP(allowance.Read(100 * stored))},
+		{name: "HTTP: query, refused", request: post(`{ nothing }`, `{}`), drawn: overHTTP(0)},
+		{name: "HTTP: mutation", request: post(write, content(20)), drawn: overHTTP(written(1, 120))},
+		{name: "HTTP: page", request: get("/", nil), drawn: overHTTP(0)},
+		{name: unpacked, request: get("/assets/"+largestAsset(a.root), map[string]string{"Accept-Encoding": "identity"}), drawn: overHTTP(0)},
+		{name: "garbage token", guarded: true, silent: a.times,
+			frame: func(int) string { return `{"type":"connection_init","payload":{"authorization":"Bearer a.b.c"}}` },
+			drawn: flat(allowance.Init + allowance.Ending)},
+		{name: "HTTP: garbage token", guarded: true, drawn: overHTTP(0), request: func(ctx context.Context) error {
+			return a.call(ctx, "POST", topology.GraphQLPath, `{"query":"{__typename}"}`, map[string]string{"Authorization": "Bearer a.b.c"})
+		}},
+		{name: "connection_init", silent: a.times, frame: func(int) string { return `{"type":"connection_init"}` }, drawn: flat(allowance.Init)},
+		{name: "handshake and its end", checked: true, request: a.open, drawn: func(toll) float64 { return allowance.Handshake }},
+	}
+}
+
+// repeated is a selection with the field so many times, each under an alias.
+func repeated(n int, field string) string {
+	var b strings.Builder
+	b.WriteString("{")
+	for i := range n {
+		fmt.Fprintf(&b, " f%d: %s", i, field)
+	}
+	return b.String() + " }"
+}
+
+// largestAsset is the name of the largest file of the built pages.
+func largestAsset(root string) string {
+	var largest fs.FileInfo
+	files, _ := filepath.Glob(filepath.Join(root, "functions/graphql/web/dist/assets/*.gz")) // the pattern is a valid one
+	for _, name := range files {
+		if info, err := os.Stat(name); err == nil && (largest == nil || info.Size() > largest.Size()) {
+			largest = info
+		}
+	}
+	if largest == nil {
+		return "none"
+	}
+	return strings.TrimSuffix(largest.Name(), ".gz")
+}
