@@ -261,7 +261,7 @@ func TestAPIs(t *testing.T) {
 		stages[p["StageName"].(string)] = p["DefaultRouteSettings"].(object)
 	}
 	check(t, "sockets throttle", stages[stage], object{"ThrottlingRateLimit": 3000, "ThrottlingBurstLimit": 1500})
-	check(t, "HTTP throttle", stages[httpStage], object{"ThrottlingRateLimit": 1000, "ThrottlingBurstLimit": 500})
+	check(t, "HTTP throttle", stages[httpStage], object{"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 500})
 }
 
 func TestRoutesReachTheirFunctions(t *testing.T) {
