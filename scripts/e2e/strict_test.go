@@ -244,7 +244,7 @@ func TestAReplayIsBoundedAlsoAfterAMessageThatExists(t *testing.T) {
 	t.Parallel()
 	const limit = 500
 	f := follow(t, local, fresh("e2e-bounded"))
-	f.newest = postMany(t, f.chatID, 3001)[0]
+	f.newest = postMany(t, f.chatID, 1201)[0]
 	f.connect("bounded", 0)
 	for n := 0; ; n++ {
 		_, err := f.next()
