@@ -29,11 +29,13 @@ type failure struct{ error }
 
 // run is the tool without its process.
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
-	root := &cobra.Command{Use: "subwire", Short: "Try, watch and mend Subwire, on this machine or in AWS", SilenceErrors: true, SilenceUsage: true,
+	root := &cobra.Command{Use: "subwire", SilenceErrors: true, SilenceUsage: true,
 		Long: `Try, watch and mend Subwire, on this machine or in AWS.
 
-Exit codes: 0 when all was done that was asked for, 1 when not, 2 for a wrong command line.`}
-	root.AddCommand(chat.Command(), connections.Command(), dead.Command(), local.Command(), token.Command(), trust.Command())
+The exit code is 0 when all was done that was asked for, 1 when not, and 2 for a
+wrong command line.`}
+	root.AddCommand(chat.Command(), connections.Command(), dead.Command(),
+		local.Command(), token.Command(), trust.Command())
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	prepare(root)
 	root.SetArgs(args)
@@ -44,7 +46,7 @@ Exit codes: 0 when all was done that was asked for, 1 when not, 2 for a wrong co
 		return exitDone
 	}
 	fmt.Fprintln(errs, "subwire:", plain.Lines(err.Error()))
-	if errors.As(err, &failure{}) {
+	if _, begun := errors.AsType[failure](err); begun {
 		return exitFailed
 	}
 	fmt.Fprintf(errs, "See %s --help.\n", cmd.CommandPath())

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -19,7 +18,8 @@ import (
 const (
 	recent = `query Recent($chatId: ID!) { getNewMessages(chatId: $chatId) { id } }`
 
-	newMessage = `subscription NewMessage($chatId: ID!, $after: ID) { newMessage(chatId: $chatId, after: $after) { id content createdAt senderName } }`
+	newMessage = `subscription NewMessage($chatId: ID!, $after: ID) {
+  newMessage(chatId: $chatId, after: $after) { id content createdAt senderName } }`
 
 	postMessage = `mutation PostMessage($chatId: ID!, $content: String!, $senderName: String!) {
   postMessage(chatId: $chatId, content: $content, senderName: $senderName) { id content createdAt senderName } }`
@@ -34,13 +34,11 @@ var lowestID = strings.Repeat("0", 26)
 // server is where to, and as whom.
 type server struct{ http, ws, token string } // the token may be ""
 
-// find asks the deployment at the URL where its sockets are.
-func find(ctx context.Context, address, token string) (server, error) {
-	base, err := url.Parse(address)
-	if err != nil {
-		return server{}, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at(base, topology.ConfigPath), nil)
+// find asks the deployment at the URL, of the page or of GraphQL, where its
+// sockets are.
+func find(ctx context.Context, url, token string) (server, error) {
+	page := strings.TrimSuffix(strings.TrimSuffix(url, topology.GraphQLPath), "/")
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, page+topology.ConfigPath, nil)
 	if err != nil {
 		return server{}, err
 	}
@@ -52,12 +50,7 @@ func find(ctx context.Context, address, token string) (server, error) {
 	if err := json.Unmarshal(body, &config); err != nil || config.WebSocketURL == "" {
 		return server{}, fmt.Errorf("%s does not say where its sockets are", request.URL)
 	}
-	return server{http: at(base, topology.GraphQLPath), ws: config.WebSocketURL, token: token}, nil
-}
-
-// at is the URL of another path.
-func at(base *url.URL, path string) string {
-	return base.ResolveReference(&url.URL{Path: path}).String()
+	return server{page + topology.GraphQLPath, config.WebSocketURL, token}, nil
 }
 
 // authorization is the header of a request, or the payload of connection_init.
@@ -121,7 +114,8 @@ func (s server) recent(ctx context.Context, chat string) (known map[string]bool,
 	return known, newest, nil
 }
 
-func (s server) subscribe(ctx context.Context, variables map[string]string) (_ *wsclient.Subscription, closeSocket func(), err error) {
+func (s server) subscribe(ctx context.Context, variables map[string]string) (
+	_ *wsclient.Subscription, closeSocket func(), err error) {
 	options := wsclient.Options{KeepAlive: keepAlive}
 	if s.token != "" {
 		options.Init = s.authorization()
@@ -130,7 +124,8 @@ func (s server) subscribe(ctx context.Context, variables map[string]string) (_ *
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to %s: %w", s.ws, err)
 	}
-	events, err := client.Subscribe(ctx, wsclient.Operation{Query: newMessage, Name: "NewMessage", Variables: variables})
+	operation := wsclient.Operation{Query: newMessage, Name: "NewMessage", Variables: variables}
+	events, err := client.Subscribe(ctx, operation)
 	if err != nil {
 		client.Close()
 		return nil, nil, err
@@ -140,7 +135,8 @@ func (s server) subscribe(ctx context.Context, variables map[string]string) (_ *
 
 // post writes a message and prints the answer.
 func (s server) post(ctx context.Context, chat, text, name string, out io.Writer) error {
-	answer, err := s.do(ctx, postMessage, "PostMessage", map[string]string{"chatId": chat, "content": text, "senderName": name})
+	variables := map[string]string{"chatId": chat, "content": text, "senderName": name}
+	answer, err := s.do(ctx, postMessage, "PostMessage", variables)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ func Deployment(cmd *cobra.Command) *deployment.Flags {
 
 // Output adds -o to a command.
 func Output(cmd *cobra.Command, asJSON *bool) {
-	cmd.Flags().FuncP("output", "o", "`FORMAT`: text, or json for an object a line (default text)", func(format string) error {
+	const usage = "`FORMAT`: text, or json for an object a line (default text)"
+	cmd.Flags().FuncP("output", "o", usage, func(format string) error {
 		*asJSON = format == "json"
 		if !*asJSON && format != "text" {
 			return errors.New("it is text or json")

@@ -3,6 +3,7 @@
 package connections
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,12 +51,15 @@ func Command() *cobra.Command {
 			return do(newTool(d, cmd.OutOrStdout()), cmd.Context(), o)
 		}
 	}
-	list := &cobra.Command{Use: "list", Short: "Show a line for each connection", Args: cobra.NoArgs, RunE: run(tool.list)}
+	list := &cobra.Command{Use: "list", Short: "Show a line for each connection", Args: cobra.NoArgs,
+		RunE: run(tool.list)}
 	list.Flags().StringVar(&o.viewer, "viewer", "", "only those of the viewer `ID`")
 	cli.Output(list, &o.json)
-	show := &cobra.Command{Use: "show ID", Short: "Show all that is stored of one", Args: cobra.ExactArgs(1), RunE: run(tool.show)}
+	show := &cobra.Command{Use: "show ID", Short: "Show all that is stored of one", Args: cobra.ExactArgs(1),
+		RunE: run(tool.show)}
 	cli.Output(show, &o.json)
-	end := &cobra.Command{Use: "close {--viewer ID | --all}", Short: "End connections, or tell which", Args: cobra.NoArgs, RunE: run(tool.close),
+	end := &cobra.Command{Use: "close {--viewer ID | --all}", Short: "End connections, or tell which", Args: cobra.NoArgs,
+		RunE: run(tool.close),
 		Example: `  subwire connections close --viewer ada --stack subwire-prod          # tells what it would do
   subwire connections close --viewer ada --stack subwire-prod --yes    # does it`}
 	end.Flags().StringVar(&o.viewer, "viewer", "", "those of the viewer `ID`")
@@ -110,7 +114,7 @@ func (t tool) matching(ctx context.Context, o options) iter.Seq2[pubsub.Connecti
 	}
 }
 
-// stored is a connection as JSON.
+// stored is what list and show tell of a connection; its JSON is one object.
 type stored struct {
 	ID           string            `json:"id"`
 	Viewer       string            `json:"viewer"`                // "" for anonymous
@@ -127,66 +131,50 @@ func newStored(c pubsub.Connection) stored {
 	for id, running := range c.Operations {
 		operations[id] = running.Topic
 	}
-	return stored{c.ID, c.Viewer.ID, c.Viewer.Claims, string(c.Init), c.Acknowledged, c.ConnectedAt.UTC(), c.Expires.UTC(), operations}
+	return stored{c.ID, c.Viewer.ID, c.Viewer.Claims, string(c.Init), c.Acknowledged,
+		c.ConnectedAt.UTC(), c.Expires.UTC(), operations}
 }
 
 func (t tool) list(ctx context.Context, o options) error {
+	var all []stored
+	for c, err := range t.matching(ctx, o) {
+		if err != nil {
+			return err
+		}
+		all = append(all, newStored(c))
+	}
 	if o.json {
-		return t.listJSON(ctx, o)
+		return cli.PrintJSON(t.out, all...)
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "CONNECTION\tVIEWER\tCONNECTED\tEXPIRES\tOPERATIONS")
-	n := 0
-	for c, err := range t.matching(ctx, o) {
-		if err != nil {
-			return err
-		}
-		n++
-		viewer := c.Viewer.ID
-		if viewer == "" {
-			viewer = "(anonymous)"
-		}
-		fmt.Fprintf(w, "%s\t%q\t%s\t%s\t%d\n", c.ID, viewer, stamp(c.ConnectedAt), stamp(c.Expires), len(c.Operations))
+	for _, c := range all {
+		viewer := cmp.Or(c.Viewer, "(anonymous)")
+		fmt.Fprintf(w, "%s\t%q\t%s\t%s\t%d\n", c.ID, viewer, stamp(c.Connected), stamp(c.Expires), len(c.Operations))
 	}
-	fmt.Fprintf(w, "%d connections\n", n)
+	fmt.Fprintf(w, "%d connections\n", len(all))
 	return w.Flush()
 }
 
-func (t tool) listJSON(ctx context.Context, o options) error {
-	for c, err := range t.matching(ctx, o) {
-		if err == nil {
-			err = cli.PrintJSON(t.out, newStored(c))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func stamp(t time.Time) string { return t.UTC().Format(time.DateTime) }
+func stamp(t time.Time) string { return t.Format(time.DateTime) }
 
 func (t tool) show(ctx context.Context, o options) error {
-	c, err := t.store.Connection(ctx, o.id)
+	found, err := t.store.Connection(ctx, o.id)
 	if errors.Is(err, pubsub.ErrGone) {
 		return fmt.Errorf("there is no connection %s", o.id)
 	}
 	if err != nil {
 		return err
 	}
+	c := newStored(found)
 	if o.json {
-		return cli.PrintJSON(t.out, newStored(c))
+		return cli.PrintJSON(t.out, c)
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "connection\t%s\nviewer\t%q\nclaims\t%s\ninit payload\t%s\nacknowledged\t%t\nconnected\t%s\nexpires\t%s\n",
-		c.ID, c.Viewer.ID, plain.Text(c.Viewer.Claims), plain.Text(string(c.Init)), c.Acknowledged,
-		stamp(c.ConnectedAt), stamp(c.Expires))
+		c.ID, c.Viewer, plain.Text(c.Claims), plain.Text(c.Init), c.Acknowledged, stamp(c.Connected), stamp(c.Expires))
 	for _, id := range slices.Sorted(maps.Keys(c.Operations)) {
-		topic := c.Operations[id].Topic
-		if topic == "" {
-			topic = "(query or mutation)"
-		}
-		fmt.Fprintf(w, "operation %q\t%s\n", id, plain.Text(topic))
+		fmt.Fprintf(w, "operation %q\t%s\n", id, plain.Text(cmp.Or(c.Operations[id], "(query or mutation)")))
 	}
 	return w.Flush()
 }

@@ -39,16 +39,19 @@ func Command() *cobra.Command {
 			return do(t, cmd.Context(), o)
 		}
 	}
-	list := &cobra.Command{Use: "list", Short: "Show how many each queue of dead letters has, how old they are and why", Args: cobra.NoArgs, RunE: run((*tool).list)}
+	list := &cobra.Command{Use: "list", Short: "Show how many each queue has, how old they are and why", Args: cobra.NoArgs,
+		RunE: run((*tool).list)}
 	cli.Output(list, &o.json)
-	show := &cobra.Command{Use: "show [QUEUE]", Short: "Show each dead letter, of one queue or of all", RunE: run((*tool).show)}
+	show := &cobra.Command{Use: "show [QUEUE]", Short: "Show each dead letter, of one queue or of all",
+		RunE: run((*tool).show)}
 	cli.Output(show, &o.json)
-	send := &cobra.Command{Use: "send {QUEUE | --all}", Short: "Send a queue's dead letters again, or tell what would be sent", RunE: run((*tool).send),
+	send := &cobra.Command{Use: "send {QUEUE | --all}", Short: "Send a queue's dead letters again, or tell what would be sent",
+		RunE: run((*tool).send),
 		Example: `  subwire dead send retries-dead --local          # tells what it would do
   subwire dead send retries-dead --local --yes    # does it`}
 	send.Flags().IntVar(&o.max, "max", 0, "at most `N` of them; 0 for all")
 	send.Flags().Float64Var(&o.rate, "rate", 0, "at most `R` of them per second; 0 for as fast as it goes")
-	send.Flags().BoolVar(&o.all, "all", false, "let SQS move every queue's back as they are, undecodable ones and used up tries included")
+	send.Flags().BoolVar(&o.all, "all", false, "let SQS move every queue's back as they are, with those that cannot be decoded")
 	send.Flags().BoolVar(&o.yes, "yes", false, "do it; without, only tell what would be done")
 	send.PreRunE = func(*cobra.Command, []string) error { return o.check() }
 	for _, cmd := range []*cobra.Command{show, send} {

@@ -34,6 +34,7 @@ func Command() *cobra.Command {
 	cmd := &cobra.Command{Use: "local", Short: "Run the whole pipeline on this machine until Ctrl-C", Args: cobra.NoArgs,
 		Long: `Run the whole pipeline on this machine, with the binaries that are deployed,
 until Ctrl-C. make run builds them before.`,
+		Example: "  subwire local --data .data -v\n  subwire local --seed 1 --fault " + faults.Full,
 		PreRunE: func(*cobra.Command, []string) error { return o.set(&cfg) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Output = cmd.ErrOrStderr()
@@ -44,16 +45,19 @@ until Ctrl-C. make run builds them before.`,
 	flags.StringVar(&cfg.Root, "root", ".", "`FOLDER` of the repository")
 	flags.StringVar(&cfg.HTTP, "http", "127.0.0.1:4000", "`ADDRESS` of the HTTP API; a free port when it is taken")
 	flags.StringVar(&cfg.WS, "ws", "127.0.0.1:4001", "`ADDRESS` of the WebSocket API, likewise")
-	flags.StringVar(&cfg.Control, "control", "", "loopback `ADDRESS` of an API that cuts the gateway and kills functions, for tests; default none")
-	flags.StringVar(&o.auth, "auth", "anonymous", "`MODE`: with jwt, viewers need tokens, which subwire token gives")
+	flags.StringVar(&cfg.Control, "control", "", "loopback `ADDRESS` of an API that breaks the cloud, for tests; default none")
+	flags.StringVar(&o.auth, "auth", "anonymous", "`MODE`: with jwt, viewers need tokens (subwire token)")
 	flags.StringVar(&cfg.Issuer, "issuer", "127.0.0.1:4002", "`ADDRESS` of the issuer of tokens, likewise")
 	flags.StringVar(&cfg.Data, "data", "", "`FOLDER` that keeps data between runs; default in memory")
-	flags.StringVar(&o.faults, "fault", "", "`PLAN` of what goes wrong, such as "+faults.Full+"; sender:fail(CHAT) is a bug")
-	flags.DurationVar(&cfg.Redelivery, "redelivery", 0, "after which a queue gives out again what a function failed on, in whole seconds; default as on AWS: 3m, and an hour until it is in dead letters")
-	flags.Uint64Var(&cfg.Seed, "seed", 0, "of the faults; default random")
+	flags.StringVar(&o.faults, "fault", "", "`PLAN` of what goes wrong, such as the example's; sender:fail(CHAT) is a bug")
+	flags.DurationVar(&cfg.Redelivery, "redelivery", 0,
+		"`TIME` after which a queue gives out again what a function failed on, in whole seconds;\n"+
+			"default as on AWS: 3m, and an hour until it is in dead letters")
+	flags.Uint64Var(&cfg.Seed, "seed", 0, "`SEED` of the faults; default random")
 	flags.BoolVar(&cfg.Meter, "meter", false, "print at the end what the run would have cost on AWS")
-	flags.IntVar(&cfg.Concurrency, "concurrency", 0, "invocations at once in the account: 10 is a fresh account's; default 1,000")
-	flags.StringVar(&o.timing, "timing", "local", "`PROFILE`: with aws, all takes as long as there, by what is documented or was measured by others")
+	flags.IntVar(&cfg.Concurrency, "concurrency", 0, "`N` invocations at once: 10 is a fresh account's; default 1,000")
+	flags.StringVar(&o.timing, "timing", "local",
+		"`PROFILE`: with aws, all takes as long as there, by what is documented or was measured")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "let the functions log everything")
 	cmd.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault) // files
 	return cmd

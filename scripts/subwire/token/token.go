@@ -23,13 +23,13 @@ type claims struct {
 // Command is subwire token.
 func Command() *cobra.Command {
 	c, issuer := claims{}, ""
-	cmd := &cobra.Command{Use: "token VIEWER", Short: "Print a token of the local cloud's issuer (subwire local --auth jwt)", Args: cobra.ExactArgs(1),
-		Example: "  subwire token ada --chats lobby,general"}
+	cmd := &cobra.Command{Use: "token VIEWER", Short: "Print a token of the local cloud (subwire local --auth jwt)",
+		Args: cobra.ExactArgs(1), Example: "  subwire token ada --chats lobby,general"}
 	cmd.Flags().StringVar(&issuer, "issuer", "http://127.0.0.1:4002", "`URL` of the issuer")
 	cmd.Flags().StringVar(&c.name, "name", "", "the viewer's `NAME`, which its messages bear; default its ID")
 	cmd.Flags().StringVar(&c.chats, "chats", "", "`CHATS` that may be read and written, separated by commas; * for all")
 	cmd.Flags().StringVar(&c.read, "read", "", "`CHATS` that may be read only")
-	cmd.Flags().DurationVar(&c.life, "life", time.Hour, "how long the token is good")
+	cmd.Flags().DurationVar(&c.life, "life", time.Hour, "`TIME` for which the token is good")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c.viewer = args[0]
 		token, err := ask(cmd.Context(), issuer, c)

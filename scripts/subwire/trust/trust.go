@@ -16,7 +16,8 @@ import (
 
 // Command is subwire trust.
 func Command() *cobra.Command {
-	cmd := &cobra.Command{Use: "trust FILE...", Short: "Write operations.json, the documents that a deployment lets run", Args: cobra.MinimumNArgs(1),
+	cmd := &cobra.Command{Use: "trust FILE...", Short: "Write operations.json, the documents that a deployment lets run",
+		Args: cobra.MinimumNArgs(1),
 		Long: `Write operations.json, the documents that a deployment lets run, from files with
 one document each. A client must send a document byte for byte as it is in its
 file, without the line feed at the end, or its id.`,
