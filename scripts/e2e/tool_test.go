@@ -22,7 +22,8 @@ func subwireChat(ctx context.Context, out, errs io.Writer, args ...string) error
 // posted before is not.
 func TestTheToolSaysWhenItListens(t *testing.T) {
 	t.Parallel()
-	post(t, "e2e-tool", "before")
+	post(t, "e2e-tool", "long before")
+	post(t, "e2e-tool", "before") // only what came before the newest is replayed
 	ctx, stop := context.WithCancel(within(t))
 	var out, errs lockedBuffer
 	ended := make(chan error, 1)
