@@ -1,7 +1,7 @@
 # Every target calls one script; each script can be run alone as well.
 SECONDS ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help bench build test test-web test-infra test-deploy deploy diff destroy chaos fuzz scan run fmt lint imports clean
+.PHONY: help bench build test test-web test-infra test-deploy deploy diff destroy chaos fuzz scan run tools fmt lint imports clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,8 +42,11 @@ scan: ## Look for secrets in the history and for known vulnerabilities
 fuzz: ## Run every fuzz target for a while (SECONDS=60)
 	@scripts/fuzz.sh $(SECONDS)
 
-run: ## Run the whole pipeline on this machine (ARGS='-data DIR -v' ...)
+run: ## Run the whole pipeline on this machine (ARGS='--data DIR -v' ...)
 	@scripts/run.sh $(ARGS)
+
+tools: ## Install subwire, the operator's tool, where go install puts programs
+	@go install ./scripts/subwire
 
 fmt: ## Format the Go code
 	@gofmt -w functions infra scripts shared

@@ -50,7 +50,7 @@ func checkBinaries(o options) error {
 		}
 		path := filepath.Join(o.assets, f.Name, trustedFile)
 		if _, err := os.Stat(path); o.trusted && slices.Contains(f.Settings, topology.TrustedDocuments) && err != nil {
-			return fmt.Errorf("%s is missing: write operations.json with go run ./scripts/trust, then run make build", path)
+			return fmt.Errorf("%s is missing: write operations.json with subwire trust, then run make build", path)
 		}
 	}
 	return nil

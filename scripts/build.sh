@@ -20,7 +20,7 @@ for main in */main.go; do
 	fn=${main%/main.go}
 	GOWORK=off CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '-s -w' -o "$out/$fn/bootstrap" "./$fn"
 done
-# The documents of -c trustedDocuments=true (scripts/trust writes them).
+# The documents of -c trustedDocuments=true (subwire trust writes them).
 for fn in message graphql; do
 	rm -f "$out/$fn/operations.json"
 	[ ! -f ../operations.json ] || cp ../operations.json "$out/$fn/"

@@ -26,8 +26,8 @@ var (
 	logs   = flag.String("chaos.log", "", "`folder` for the cloud's output, a file for each round")
 )
 
-// redrive is the command, built.
-var redrive string
+// subwire is the operator's tool, built.
+var subwire string
 
 func TestMain(m *testing.M) {
 	if os.Getenv(burnEnv) != "" {
@@ -48,8 +48,8 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	redrive = filepath.Join(dir, "redrive")
-	if out, err := exec.Command("go", "build", "-o", redrive, "../redrive").CombinedOutput(); err != nil {
+	subwire = filepath.Join(dir, "subwire")
+	if out, err := exec.Command("go", "build", "-o", subwire, "../subwire").CombinedOutput(); err != nil {
 		log.Fatalf("build: %v\n%s", err, out)
 	}
 	code := m.Run()
@@ -182,7 +182,7 @@ func settle(t *testing.T, h *Harness, failed int, duplicates float64) (redriven 
 	h.Stay()
 	for again := true; again; {
 		drain(t, h)
-		n, err := h.Redrive(ctx, redrive)
+		n, err := h.Redrive(ctx, subwire)
 		if err != nil {
 			t.Fatal(err)
 		}

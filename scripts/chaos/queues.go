@@ -63,10 +63,10 @@ func (h *Harness) total(ctx context.Context, queues ...topology.Queue) (n, delay
 	return n, delayed, nil
 }
 
-// Redrive sends what is in dead letters again with the redrive command, which
-// was built at the path, and notes what is missing before as parked. It
+// Redrive sends what is in dead letters again with subwire, which was built at
+// the path, and notes what is missing before as parked. It
 // returns how many dead letters there were.
-func (h *Harness) Redrive(ctx context.Context, command string) (int, error) {
+func (h *Harness) Redrive(ctx context.Context, subwire string) (int, error) {
 	n, err := h.DeadLetters(ctx)
 	if err != nil || n == 0 {
 		return 0, err
@@ -89,7 +89,7 @@ func (h *Harness) Redrive(ctx context.Context, command string) (int, error) {
 	}
 	defer forget()
 	for _, q := range deadQueues() {
-		cmd := exec.CommandContext(ctx, command, "send", "-local", "-queue", q.Name, "-yes")
+		cmd := exec.CommandContext(ctx, subwire, "dead", "send", q.Name, "--local", "--yes")
 		cmd.Dir = folder
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return 0, fmt.Errorf("redrive %s: %w\n%s", q.Name, err, out)

@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Returns the cloud once it runs: its page, its tokens, its control API, what it logged, and its end. */
 export async function startCloud(...args) {
   const free = '127.0.0.1:0';
-  const cloud = spawn('bin/local/cloud', ['-http', free, '-ws', free, '-control', free, '-issuer', free, ...args], { cwd: root });
+  const cloud = spawn('bin/local/subwire', ['local', '--http', free, '--ws', free, '--control', free, '--issuer', free, ...args], { cwd: root });
   let output = '', logs = '';
   cloud.stderr.on('data', (text) => (logs += text));
   const ended = new Promise((resolve) => cloud.on('exit', resolve));
@@ -23,7 +23,7 @@ export async function startCloud(...args) {
   return {
     page: graphql.origin,
     logs: () => logs,
-    /** A token, with -auth jwt, for a viewer who may read and write the chats. */
+    /** A token, with --auth jwt, for a viewer who may read and write the chats. */
     async token(viewer, name, chats, life = '1h') {
       const response = await fetch(new URL(`/token?${new URLSearchParams({ viewer, name, read: chats, write: chats, life })}`, url('tokens')));
       return response.text();

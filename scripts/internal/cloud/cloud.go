@@ -255,7 +255,7 @@ func (c *Cloud) serve(l net.Listener, h http.Handler) {
 }
 
 // Announce notes in the folder that this cloud runs there, for commands with
-// -local. Call forget when it ends.
+// --local. Call forget when it ends.
 func (c *Cloud) Announce(folder string) (forget func(), err error) {
 	groups, err := strconv.Atoi(cmp.Or(c.cfg.Settings[topology.FanoutGroups.Env], topology.FanoutGroups.Default))
 	if err != nil {

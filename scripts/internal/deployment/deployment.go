@@ -25,7 +25,7 @@ type Flags struct {
 	folder string // in the repository, where the state file is looked for
 }
 
-// Register adds -local and -stack to the flags of a command.
+// Register adds --local and --stack to the flags of a command.
 func Register(flags *flag.FlagSet) *Flags {
 	f := &Flags{folder: "."}
 	flags.BoolVar(&f.local, "local", false, "use the local cloud that runs on this machine (make run)")
@@ -36,18 +36,27 @@ func Register(flags *flag.FlagSet) *Flags {
 // Given reports whether the flags choose a deployment.
 func (f *Flags) Given() bool { return f.local || f.stack != "" }
 
+// Check returns an error unless the flags choose one deployment.
+func (f *Flags) Check() error {
+	switch {
+	case f.local && f.stack != "":
+		return errors.New("--local and --stack are two deployments: choose one")
+	case !f.Given():
+		return errors.New("which deployment? Say --local or --stack NAME")
+	}
+	return nil
+}
+
 // Resolve finds the deployment that the flags choose. It asks over the network
 // whether it is there. Its error is one line that says what to do.
 func (f *Flags) Resolve(ctx context.Context) (Deployment, error) {
-	switch {
-	case f.local && f.stack != "":
-		return Deployment{}, errors.New("-local and -stack are two deployments: choose one")
-	case f.local:
-		return findLocal(ctx, f.folder)
-	case f.stack != "":
-		return findStack(ctx, f.stack)
+	if err := f.Check(); err != nil {
+		return Deployment{}, err
 	}
-	return Deployment{}, errors.New("which deployment? Say -local or -stack NAME")
+	if f.local {
+		return findLocal(ctx, f.folder)
+	}
+	return findStack(ctx, f.stack)
 }
 
 // Local reports whether the flags choose the local cloud.

@@ -38,7 +38,7 @@ type state struct {
 	FanoutGroups int `json:"fanoutGroups"`
 }
 
-// Save notes in the repository at root that d runs on the backend, for -local
+// Save notes in the repository at root that d runs on the backend, for --local
 // to find it; d.AWS is not looked at. Of several local clouds at once the last
 // is found. Call forget when the cloud ends: it removes the note, unless
 // another cloud has written its own.

@@ -187,7 +187,7 @@ func TestChildrenWait(t *testing.T) {
 	})
 }
 
-// TestTheStreamsOwnShardsCanBeRead through Shards, as redrive reads them.
+// TestTheStreamsOwnShardsCanBeRead through Shards, as subwire dead reads them.
 func TestTheStreamsOwnShardsCanBeRead(t *testing.T) {
 	t.Parallel()
 	client := shards(t, &fakeStream{page: 50, shards: []fakeShard{{id: "shardId-1", records: inserts(3)}}}, "")

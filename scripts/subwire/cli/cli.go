@@ -1,0 +1,54 @@
+// Package cli has what several commands of subwire share: the flags that name a
+// deployment, and the one that chooses how to print.
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"subwire/scripts/internal/deployment"
+	"subwire/scripts/internal/plain"
+)
+
+// Deployment adds --local and --stack to a command and those below it, which
+// then run only with one of them.
+func Deployment(cmd *cobra.Command) *deployment.Flags {
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	where := deployment.Register(flags)
+	cmd.PersistentFlags().AddGoFlagSet(flags)
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return where.Check() }
+	return where
+}
+
+// Output adds -o to a command.
+func Output(cmd *cobra.Command, asJSON *bool) {
+	const usage = "`FORMAT`: text, or json for an object a line (default text)"
+	cmd.Flags().FuncP("output", "o", usage, func(format string) error {
+		*asJSON = format == "json"
+		if !*asJSON && format != "text" {
+			return errors.New("it is text or json")
+		}
+		return nil
+	})
+	_ = cmd.RegisterFlagCompletionFunc("output", // which fails for an unknown flag only
+		cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// PrintJSON prints each value as one line of JSON that is safe on a terminal.
+func PrintJSON[T any](out io.Writer, values ...T) error {
+	for _, value := range values {
+		encoded, err := json.Marshal(value)
+		if err != nil {
+			return fmt.Errorf("encode as JSON: %w", err)
+		}
+		if _, err := fmt.Fprintln(out, plain.Lines(string(encoded))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

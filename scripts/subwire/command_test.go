@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+func TestCommandLinesThatAreWrong(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"":                "say what to do\nSee subwire --help.",
+		"redrive":         `unknown command "redrive"`,
+		"dead":            "say what to do\nSee subwire dead --help.",
+		"dead drop":       `unknown command "drop"`,
+		"dead list":       "Say --local or --stack NAME",
+		"dead list --yes": "unknown flag: --yes",
+
+		"dead list please --local":                    "please",
+		"dead list --local -o yaml":                   "it is text or json",
+		"dead list --local --stack a":                 "choose one",
+		"dead show retries --local":                   "these are: fanout-dead.fifo, retries-dead, stream-dead",
+		"dead show retries-dead stream-dead --local":  "at most 1 arg",
+		"dead send --yes --local":                     "send QUEUE, or send --all",
+		"dead send retries-dead --all --local":        "send QUEUE, or send --all",
+		"dead send --all --topic a --local":           "neither --topic nor --max",
+		"dead send retries-dead --max -1 --local":     "must not be negative",
+		"dead send retries-dead --rate 0.001 --local": "at least 0.01",
+		"connections":                                "say what to do",
+		"connections open":                           "unknown command",
+		"connections list":                           "which deployment",
+		"connections list --local x":                 `"x"`,
+		"connections show --local":                   "accepts 1 arg",
+		"connections close --local":                  "say which",
+		"connections close --local --all --viewer x": "say which",
+		"chat":                            "say what to do",
+		"chat post a":                     "accepts 2 arg",
+		"chat post a b":                   "which deployment",
+		"chat post a b --local --stack b": "choose one",
+		"chat post a b --url http://127.0.0.1:1 --local": "choose one",
+		"chat listen a -nonsense":                        "unknown shorthand flag",
+		"chat latency --messages 0 --local":              "1 at least",
+		"token":                                          "accepts 1 arg",
+		"trust":                                          "at least 1 arg",
+		"local --auth basic":                             "--auth is anonymous or jwt",
+		"local --timing gcp":                             "--timing is local or aws",
+		"local x":                                        `"x"`,
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			var out, errs strings.Builder
+			if code := run(t.Context(), strings.Fields(line), &out, &errs); code != exitUsage || !strings.Contains(errs.String(), want) || out.Len() > 0 {
+				t.Errorf("got %d, %s%s", code, &errs, &out)
+			}
+		})
+	}
+}
+
+// What goes wrong later is told from a wrong command line, in one line that is
+// safe on a terminal.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "\u009b2J", http.StatusTeapot) }))
+	t.Cleanup(server.Close)
+	for line, want := range map[string]string{
+		"token ada --issuer " + server.URL:  `\u009b2J`,
+		"chat post a b --url " + server.URL: `\u009b2J`,
+		"trust missing.graphql":             "missing.graphql",
+	} {
+		var errs strings.Builder
+		if code := run(t.Context(), strings.Fields(line), io.Discard, &errs); code != exitFailed || !strings.Contains(errs.String(), want) {
+			t.Errorf("%s: %d, %q", line, code, &errs)
+		}
+	}
+}
+
+// Each command has help, with the flags that name a deployment where one is
+// needed.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"--help":                  "dead ",
+		"dead --help":             "send ",
+		"dead send --help":        "subwire dead send {QUEUE | --all} [flags]",
+		"connections list --help": "--stack NAME",
+		"chat listen --help":      "--local",
+		"token --help":            "--chats CHATS",
+		"trust --help":            "byte for byte",
+		"local --help":            "--fault PLAN",
+	} {
+		var out strings.Builder
+		if code := run(t.Context(), strings.Fields(line), &out, &out); code != exitDone || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %d, %s", line, code, &out)
+		}
+	}
+}
+
+// Shells ask __complete for what may follow; the script for bash is parsed.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"__complete dead send ":        "fanout-dead.fifo\nretries-dead\nstream-dead\n:4\n",
+		"__complete connections show ": ":4\n",
+		"__complete dead list -o j":    "text\njson\n:4\n",
+		"__complete trust ":            ":0\n",
+		"__complete connections clo":   "close\tEnd connections, or tell which\n:4\n",
+	} {
+		var out strings.Builder
+		if code := run(t.Context(), strings.Split(line, " "), &out, io.Discard); code != exitDone || out.String() != want {
+			t.Errorf("%s: %d, %s", line, code, &out)
+		}
+	}
+	for shell, check := range map[string][]string{"bash": {"bash", "-n"}, "zsh": {"zsh", "-n"}} {
+		var script bytes.Buffer
+		if code := run(t.Context(), []string{"completion", shell}, &script, io.Discard); code != exitDone || script.Len() == 0 {
+			t.Errorf("%s: %d", shell, code)
+		}
+		if _, err := exec.LookPath(shell); err != nil {
+			continue
+		}
+		cmd := exec.Command(check[0], check[1:]...)
+		cmd.Stdin = &script
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v, %s", shell, err, out)
+		}
+	}
+}

@@ -1,0 +1,219 @@
+// Package connections is subwire connections: it shows who is connected, and ends
+// connections, as when a viewer's token is no longer good.
+package connections
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"subwire/scripts/internal/deployment"
+	"subwire/scripts/internal/plain"
+	"subwire/scripts/subwire/cli"
+	"subwire/shared/apigw"
+	"subwire/shared/dynamo"
+	"subwire/shared/pubsub"
+	"subwire/shared/session"
+	"subwire/shared/topology"
+	"subwire/shared/transportws"
+)
+
+// options are the flags and the argument of all commands.
+type options struct {
+	viewer         string
+	all, yes, json bool
+	id             string // of show
+}
+
+// Command is subwire connections.
+func Command() *cobra.Command {
+	connections := &cobra.Command{Use: "connections", Short: "Show who is connected, and end connections"}
+	where, o := cli.Deployment(connections), options{}
+	run := func(do func(t tool, ctx context.Context, o options) error) func(*cobra.Command, []string) error {
+		return func(cmd *cobra.Command, args []string) error {
+			d, err := where.Resolve(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				o.id = args[0]
+			}
+			return do(newTool(d, cmd.OutOrStdout()), cmd.Context(), o)
+		}
+	}
+	list := &cobra.Command{Use: "list", Short: "Show a line for each connection", Args: cobra.NoArgs,
+		RunE: run(tool.list)}
+	list.Flags().StringVar(&o.viewer, "viewer", "", "only those of the viewer `ID`")
+	cli.Output(list, &o.json)
+	show := &cobra.Command{Use: "show ID", Short: "Show all that is stored of one", Args: cobra.ExactArgs(1),
+		RunE: run(tool.show)}
+	cli.Output(show, &o.json)
+	end := &cobra.Command{Use: "close {--viewer ID | --all}", Short: "End connections, or tell which", Args: cobra.NoArgs,
+		RunE: run(tool.close),
+		Example: `  subwire connections close --viewer ada --stack subwire-prod          # tells what it would do
+  subwire connections close --viewer ada --stack subwire-prod --yes    # does it`}
+	end.Flags().StringVar(&o.viewer, "viewer", "", "those of the viewer `ID`")
+	end.Flags().BoolVar(&o.all, "all", false, "all of them")
+	end.Flags().BoolVar(&o.yes, "yes", false, "do it; without, only tell what would be done")
+	end.PreRunE = func(*cobra.Command, []string) error {
+		if o.all == (o.viewer != "") {
+			return errors.New("say which: close --viewer ID, or close --all")
+		}
+		return nil
+	}
+	connections.AddCommand(list, show, end)
+	return connections
+}
+
+// tool is the commands' way to a deployment.
+type tool struct {
+	store interface {
+		Connections(ctx context.Context) iter.Seq2[pubsub.Connection, error]
+		Connection(ctx context.Context, id string) (pubsub.Connection, error)
+		DeleteConnection(ctx context.Context, id string) error
+	}
+	gateway session.Gateway
+	out     io.Writer
+}
+
+func newTool(d deployment.Deployment, out io.Writer) tool {
+	return tool{out: out,
+		store: dynamo.New(dynamo.NewClient(d.AWS), dynamo.Tables{Connections: d.Tables[topology.Connections.Name],
+			Subscriptions: d.Tables[topology.Subscriptions.Name]}),
+		gateway: apigw.New(d.AWS, callback(d.WSURL), 1),
+	}
+}
+
+// callback is the endpoint of the management API: that of the sockets, over
+// HTTP.
+func callback(wsURL string) string {
+	return strings.TrimSuffix("http"+strings.TrimPrefix(wsURL, "ws"), "/")
+}
+
+// matching yields the connections that the flags choose, as the store does.
+func (t tool) matching(ctx context.Context, o options) iter.Seq2[pubsub.Connection, error] {
+	return func(yield func(pubsub.Connection, error) bool) {
+		for c, err := range t.store.Connections(ctx) {
+			if err == nil && o.viewer != "" && c.Viewer.ID != o.viewer {
+				continue
+			}
+			if !yield(c, err) {
+				return
+			}
+		}
+	}
+}
+
+// stored is what list and show tell of a connection; its JSON is one object.
+type stored struct {
+	ID           string            `json:"id"`
+	Viewer       string            `json:"viewer"`                // "" for anonymous
+	Claims       string            `json:"claims,omitempty"`      // as JSON
+	Init         string            `json:"initPayload,omitempty"` // what is kept of it, as JSON
+	Acknowledged bool              `json:"acknowledged"`
+	Connected    time.Time         `json:"connected"`
+	Expires      time.Time         `json:"expires"`
+	Operations   map[string]string `json:"operations"` // topic by id; "" of a query or mutation
+}
+
+func newStored(c pubsub.Connection) stored {
+	operations := map[string]string{}
+	for id, running := range c.Operations {
+		operations[id] = running.Topic
+	}
+	return stored{c.ID, c.Viewer.ID, c.Viewer.Claims, string(c.Init), c.Acknowledged,
+		c.ConnectedAt.UTC(), c.Expires.UTC(), operations}
+}
+
+func (t tool) list(ctx context.Context, o options) error {
+	var all []stored
+	for c, err := range t.matching(ctx, o) {
+		if err != nil {
+			return err
+		}
+		all = append(all, newStored(c))
+	}
+	if o.json {
+		return cli.PrintJSON(t.out, all...)
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "CONNECTION\tVIEWER\tCONNECTED\tEXPIRES\tOPERATIONS")
+	for _, c := range all {
+		viewer := cmp.Or(c.Viewer, "(anonymous)")
+		fmt.Fprintf(w, "%s\t%q\t%s\t%s\t%d\n", c.ID, viewer, stamp(c.Connected), stamp(c.Expires), len(c.Operations))
+	}
+	fmt.Fprintf(w, "%d connections\n", len(all))
+	return w.Flush()
+}
+
+func stamp(t time.Time) string { return t.Format(time.DateTime) }
+
+func (t tool) show(ctx context.Context, o options) error {
+	found, err := t.store.Connection(ctx, o.id)
+	if errors.Is(err, pubsub.ErrGone) {
+		return fmt.Errorf("there is no connection %s", o.id)
+	}
+	if err != nil {
+		return err
+	}
+	c := newStored(found)
+	if o.json {
+		return cli.PrintJSON(t.out, c)
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "connection\t%s\nviewer\t%q\nclaims\t%s\ninit payload\t%s\nacknowledged\t%t\nconnected\t%s\nexpires\t%s\n",
+		c.ID, c.Viewer, plain.Text(c.Claims), plain.Text(c.Init), c.Acknowledged, stamp(c.Connected), stamp(c.Expires))
+	for _, id := range slices.Sorted(maps.Keys(c.Operations)) {
+		fmt.Fprintf(w, "operation %q\t%s\n", id, plain.Text(cmp.Or(c.Operations[id], "(query or mutation)")))
+	}
+	return w.Flush()
+}
+
+// close ends connections. What fails for one is told, and the others go on.
+func (t tool) close(ctx context.Context, o options) error {
+	closed, failed := 0, 0
+	for c, err := range t.matching(ctx, o) {
+		if err != nil {
+			return err
+		}
+		if o.yes {
+			err = t.end(ctx, c.ID)
+		} else {
+			fmt.Fprintf(t.out, "would close %s of %q\n", c.ID, c.Viewer.ID)
+		}
+		if err != nil {
+			failed++
+			fmt.Fprintf(t.out, "%s: %v\n", c.ID, err)
+			continue
+		}
+		closed++
+	}
+	switch {
+	case failed > 0:
+		return fmt.Errorf("closed %d connections; %d could not, or were not told", closed, failed)
+	case o.yes:
+		fmt.Fprintf(t.out, "closed %d connections\n", closed)
+	default:
+		fmt.Fprintf(t.out, "would close %d connections; --yes does it\n", closed)
+	}
+	return nil
+}
+
+// end tells the client and forgets the connection. What is stored goes first:
+// nothing is delivered from then on, whether the client can be told or not.
+func (t tool) end(ctx context.Context, id string) error {
+	if err := t.store.DeleteConnection(ctx, id); err != nil {
+		return err
+	}
+	return session.Refuse(ctx, t.gateway, id, transportws.ConnectionRevoked())
+}

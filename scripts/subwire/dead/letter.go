@@ -1,0 +1,204 @@
+package dead
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"subwire/scripts/internal/plain"
+	"subwire/shared/dynamo"
+	"subwire/shared/fanout"
+	"subwire/shared/pubsub"
+	"subwire/shared/queue"
+	"subwire/shared/topology"
+)
+
+// deadQueue is a queue of dead letters, by logical names.
+type deadQueue struct {
+	name   string
+	source string // the queue whose messages these are; "" for the stream's
+	fifo   bool
+}
+
+// deadQueues lists every queue of dead letters.
+func deadQueues() []deadQueue {
+	var all []deadQueue
+	for _, q := range topology.Queues() {
+		if q.DeadLetters != "" {
+			all = append(all, deadQueue{q.DeadLetters, q.Name, q.FIFO})
+		}
+	}
+	return append(all, deadQueue{name: topology.MessageStream.OnFailure.Name})
+}
+
+// findQueues returns the queue with the name, or all for "".
+func findQueues(name string) ([]deadQueue, error) {
+	all := deadQueues()
+	if name == "" {
+		return all, nil
+	}
+	var names []string
+	for _, q := range all {
+		if q.name == name {
+			return []deadQueue{q}, nil
+		}
+		names = append(names, q.name)
+	}
+	return nil, fmt.Errorf("%q is no queue of dead letters; these are: %s", name, strings.Join(names, ", "))
+}
+
+// letter is a dead letter, decoded as far as it can be.
+type letter struct {
+	queue    deadQueue
+	id       string // of the message; another when it is sent again
+	receipt  string
+	group    string // of a FIFO queue
+	sent     time.Time
+	receives int
+	parked   string // why a function parked it, or ""
+
+	batch   fanout.Batch   // what it holds, unless it is the stream's
+	records recordRange    // what it points to, if Lambda gave up the stream's records
+	held    *fanout.Letter // what it holds, if the stream function gave up a record
+	event   pubsub.Event   // of that record
+	err     error          // why it holds nothing that can be sent
+}
+
+// recordRange is the part of a stream whose records the stream function could
+// not handle ("Retaining discarded batches for a DynamoDB event source in
+// Lambda" in the Lambda Developer Guide). The stream function may have handled
+// others in between: one shard feeds many batches at once.
+type recordRange struct {
+	Shard   string    `json:"shardId"`
+	Start   string    `json:"startSequenceNumber"`
+	End     string    `json:"endSequenceNumber"`
+	First   time.Time `json:"approximateArrivalOfFirstRecord"` // to the second
+	Last    time.Time `json:"approximateArrivalOfLastRecord"`
+	Records int       `json:"batchSize"`
+	Stream  string    `json:"streamArn"`
+
+	Condition string `json:"-"` // why it was given up
+	Attempts  int    `json:"-"`
+}
+
+var (
+	errNoRecords = errors.New("names no stream records")
+	errCut       = errors.New("its record is too large for a letter; the item is in the messages table")
+)
+
+// decodeRange reads what Lambda tells a destination.
+func decodeRange(body string) (recordRange, error) {
+	var m struct {
+		Request struct {
+			Condition string `json:"condition"`
+			Attempts  int    `json:"approximateInvokeCount"`
+		} `json:"requestContext"`
+		Batch recordRange `json:"DDBStreamBatchInfo"`
+	}
+	if err := json.Unmarshal([]byte(body), &m); err != nil {
+		return recordRange{}, fmt.Errorf("%w: %v", errNoRecords, err)
+	}
+	if m.Batch.Shard == "" || m.Batch.Start == "" || m.Batch.End == "" || m.Batch.Stream == "" {
+		return recordRange{}, errNoRecords
+	}
+	m.Batch.Condition, m.Batch.Attempts = m.Request.Condition, m.Request.Attempts
+	return m.Batch, nil
+}
+
+// newLetter decodes a message that was received from q.
+func newLetter(q deadQueue, m types.Message) letter {
+	l := letter{queue: q, id: aws.ToString(m.MessageId), receipt: aws.ToString(m.ReceiptHandle), group: group(m)}
+	sent, _ := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64)
+	l.sent = time.UnixMilli(sent)
+	l.receives, _ = strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+	l.parked = aws.ToString(m.MessageAttributes[queue.ReasonAttribute].StringValue)
+	if q.source == "" {
+		l.decodeStream(aws.ToString(m.Body))
+	} else {
+		l.batch, l.err = fanout.Decode([]byte(aws.ToString(m.Body)))
+	}
+	return l
+}
+
+// decodeStream decodes either kind of the stream's letters.
+func (l *letter) decodeStream(body string) {
+	held, err := fanout.DecodeLetter([]byte(body))
+	if err != nil {
+		l.records, l.err = decodeRange(body)
+		return
+	}
+	l.held = &held
+	if held.Cut {
+		l.err = errCut
+		return
+	}
+	var record events.DynamoDBEventRecord
+	if err := json.Unmarshal(held.Record, &record); err != nil {
+		l.err = fmt.Errorf("%w: %w", dynamo.ErrUndecodable, err)
+		return
+	}
+	l.event, l.err = dynamo.Event(record)
+}
+
+// sequence is the number of the record that the stream function gave up.
+func (l letter) sequence() string {
+	var record struct {
+		Change struct{ SequenceNumber string } `json:"dynamodb"`
+	}
+	_ = json.Unmarshal(l.held.Record, &record) // the function parked it although it has none
+	return cmp.Or(record.Change.SequenceNumber, "without a number")
+}
+
+// topic and eventID are those of the letter's event, or "" if it has none.
+func (l letter) topic() string { return cmp.Or(l.batch.Event.Topic, l.event.Topic) }
+
+func (l letter) eventID() string { return cmp.Or(l.batch.Event.ID, l.event.ID) }
+
+func group(m types.Message) string {
+	return m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
+}
+
+// receivedTooOften is the reason of what SQS itself moved, which tells none.
+const receivedTooOften = "received too often"
+
+// reason says why it is a dead letter, in words that letters have in common.
+func (l letter) reason() string {
+	switch {
+	case l.parked != "":
+		return plain.Text(l.parked)
+	case l.err != nil:
+		return plain.Text(l.err.Error())
+	case l.records.Condition != "":
+		return plain.Text(l.records.Condition)
+	}
+	return receivedTooOften
+}
+
+// about reports whether the letter is to be looked at when only one topic is:
+// topic is "" for all. Only its records tell the topics of a stream's letter.
+func (l letter) about(topic string) bool {
+	return topic == "" || l.err == nil && (l.topic() == topic || l.topic() == "")
+}
+
+// what names the letter's content for people.
+func (l letter) what() string {
+	switch {
+	case l.topic() != "":
+		return plain.Text(l.topic()) + " event " + plain.Text(l.eventID())
+	case l.held != nil:
+		return "record " + plain.Text(l.sequence())
+	case l.err != nil:
+		return "message " + l.id
+	case l.records.Start == l.records.End:
+		return "record " + plain.Text(l.records.Start)
+	}
+	return "records " + plain.Text(l.records.Start) + " to " + plain.Text(l.records.End)
+}

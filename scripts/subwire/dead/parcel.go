@@ -1,0 +1,181 @@
+package dead
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"subwire/shared/dynamo"
+	"subwire/shared/fanout"
+	"subwire/shared/pubsub"
+	"subwire/shared/queue"
+	"subwire/shared/topology"
+)
+
+// parcel is what is sent in the place of a dead letter.
+type parcel struct {
+	to      string            // logical name of the queue
+	events  [][]queue.Message // per event, as events must not overtake each other
+	targets int               // in all messages
+	note    string            // what it is, for people
+	stays   string            // why the dead letter must stay although this is sent, or ""
+}
+
+// lister is what the planner needs of pubsub.Store.
+type lister interface {
+	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error]
+}
+
+// packer makes parcels. It reads and changes nothing.
+type packer struct {
+	connections   connections
+	records       source
+	subscriptions lister
+	limits        fanout.Limits
+	topic         string // of the events to send; "" for all
+}
+
+// pack returns what replaces the letter, which must be decodable.
+func (p packer) pack(ctx context.Context, l letter) (parcel, error) {
+	if l.queue.source == "" {
+		return p.packRecords(ctx, l)
+	}
+	return p.packBatch(ctx, l)
+}
+
+// packBatch makes a batch that has all its tries before it, for those who are
+// still connected.
+func (p packer) packBatch(ctx context.Context, l letter) (parcel, error) {
+	b, err := p.connections.connected(ctx, l.batch)
+	if err != nil {
+		return parcel{}, err
+	}
+	b.Attempt = 0
+	out := parcel{to: l.queue.source, targets: b.Targets(),
+		note: fmt.Sprintf("%d of %s connected", b.Targets(), plural(l.batch.Targets(), "target"))}
+	if out.targets == 0 {
+		return out, nil
+	}
+	m, err := message(b, l)
+	if err != nil {
+		return parcel{}, err
+	}
+	out.events = [][]queue.Message{{m}}
+	return out, nil
+}
+
+// packRecords plans the records anew, for those who are subscribed now. What
+// cannot be sent makes the letter stay.
+func (p packer) packRecords(ctx context.Context, l letter) (out parcel, err error) {
+	if l.held != nil {
+		return p.packEvent(ctx, l)
+	}
+	records, fromTable, err := p.records.records(ctx, l.records)
+	if err != nil {
+		return parcel{}, err
+	}
+	out = parcel{to: topology.Fanout.Name, note: plural(len(records), "event")}
+	if fromTable {
+		out.note += " of that time in the messages table, as the stream has them no longer"
+	}
+	defer func() { out.note += ", " + plural(out.targets, "target") }()
+	if len(records) == 0 {
+		out.stays = "neither the stream nor the messages table has its records"
+	}
+	for _, record := range records {
+		event, err := dynamo.Event(record)
+		if err != nil {
+			out.stays = err.Error()
+			continue
+		}
+		if p.topic != "" && event.Topic != p.topic {
+			out.stays = "it has events of other topics"
+			continue
+		}
+		if err := p.plan(ctx, event, l, &out); err != nil {
+			return parcel{}, err
+		}
+	}
+	return out, nil
+}
+
+// packEvent plans the event of a record that the stream function gave up.
+func (p packer) packEvent(ctx context.Context, l letter) (parcel, error) {
+	out := parcel{to: topology.Fanout.Name}
+	if err := p.plan(ctx, l.event, l, &out); err != nil {
+		return parcel{}, err
+	}
+	out.note = plural(out.targets, "target")
+	return out, nil
+}
+
+// addressed leaves out all but the one target that did not get the letter's
+// event, if there is one.
+func addressed(l letter, all iter.Seq2[pubsub.Subscription, error]) iter.Seq2[pubsub.Subscription, error] {
+	if l.held == nil || l.held.Target == nil {
+		return all
+	}
+	only := *l.held.Target
+	return func(yield func(pubsub.Subscription, error) bool) {
+		for s, err := range all {
+			if err == nil && (fanout.Addressee{ConnectionID: s.ConnectionID, OperationID: s.OperationID}) != only {
+				continue
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// plan adds the event's batches to the parcel, as the stream function does. A
+// row that cannot be decoded is left out.
+func (p packer) plan(ctx context.Context, event pubsub.Event, l letter, out *parcel) error {
+	var messages []queue.Message
+	subscriptions := addressed(l, p.subscriptions.Subscriptions(ctx, event.Topic, time.Now()))
+	for b, err := range fanout.Plan(event, subscriptions, p.limits) {
+		if errors.Is(err, fanout.ErrEventTooLarge) {
+			out.stays = err.Error()
+			return nil
+		}
+		if err != nil && fanout.OfOneSubscription(err) {
+			if !errors.Is(err, pubsub.ErrUndecodableRow) {
+				out.stays = err.Error()
+			}
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("plan event %s: %w", event.ID, err)
+		}
+		m, err := message(b, l)
+		if err != nil {
+			return err
+		}
+		messages = append(messages, m)
+		out.targets += b.Targets()
+	}
+	if len(messages) > 0 {
+		out.events = append(out.events, messages)
+	}
+	return nil
+}
+
+// message is the queue message of a batch that replaces l. Its deduplication
+// id is not that of the first time, which could be suppressed. It is the same
+// when l is sent again, as after a crash before l was deleted: then the second
+// copy is suppressed, for five minutes.
+func message(b fanout.Batch, l letter) (queue.Message, error) {
+	body, id, err := fanout.Encode(b)
+	if err != nil || !isFIFO(l) {
+		return queue.Message{Body: body}, err
+	}
+	sum := sha256.Sum256([]byte(l.id + id))
+	return queue.Message{Body: body, Group: b.Group(), DeduplicationID: hex.EncodeToString(sum[:])}, nil
+}
+
+// isFIFO reports whether the letter's copies go to a FIFO queue.
+func isFIFO(l letter) bool { return l.queue.fifo || l.queue.source == "" }

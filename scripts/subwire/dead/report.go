@@ -1,0 +1,148 @@
+package dead
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"subwire/scripts/subwire/cli"
+	"subwire/shared/fanout"
+)
+
+// counter is the part of *sqs.Client that knows queues.
+type counter interface {
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+}
+
+// count returns about how many messages the queue has, those included that
+// somebody looks at.
+func count(ctx context.Context, client counter, q deadQueue, url string) (int, error) {
+	visible, hidden := types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible
+	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url,
+		AttributeNames: []types.QueueAttributeName{visible, hidden}})
+	if err != nil {
+		return 0, fmt.Errorf("count messages of %s: %w", q.name, err)
+	}
+	n, _ := strconv.Atoi(out.Attributes[string(visible)])
+	looked, _ := strconv.Atoi(out.Attributes[string(hidden)])
+	return n + looked, nil
+}
+
+// overview is what list tells of one queue; its JSON is one object.
+type overview struct {
+	Queue    string         `json:"queue"`
+	Messages int            `json:"messages"`
+	Seen     int            `json:"seen"` // of them; of a FIFO queue's group the first ten are
+	Oldest   time.Time      `json:"oldest,omitzero"`
+	Reasons  map[string]int `json:"reasons"`
+}
+
+func (o *overview) add(l letter) {
+	o.Seen++
+	o.Reasons[l.reason()]++
+	if o.Oldest.IsZero() || l.sent.Before(o.Oldest) {
+		o.Oldest = l.sent.UTC()
+	}
+}
+
+// printOverviews prints a table.
+func printOverviews(out io.Writer, all []overview, now time.Time) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "QUEUE\tMESSAGES\tOLDEST\tREASONS")
+	for _, o := range all {
+		oldest := "-"
+		var reasons []string
+		for _, reason := range slices.Sorted(maps.Keys(o.Reasons)) {
+			reasons = append(reasons, fmt.Sprintf("%d %s", o.Reasons[reason], reason))
+		}
+		if o.Seen > 0 {
+			oldest = age(now.Sub(o.Oldest))
+		}
+		if o.Messages > o.Seen {
+			reasons = append(reasons, fmt.Sprintf("%d not seen", o.Messages-o.Seen))
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", o.Queue, o.Messages, oldest, cmp.Or(strings.Join(reasons, "; "), "-"))
+	}
+	return table.Flush()
+}
+
+// age is a time without more precision than it needs: 14s, 3m20s, 5h12m, 3d4h.
+func age(d time.Duration) string {
+	d = max(0, d).Truncate(time.Second)
+	switch {
+	case d >= 24*time.Hour:
+		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	case d >= time.Hour:
+		return strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s")
+	}
+	return d.String()
+}
+
+// line is what show tells of one letter; its JSON is one object.
+type line struct {
+	Queue     string       `json:"queue"`
+	MessageID string       `json:"messageId"`
+	Topic     string       `json:"topic,omitempty"`
+	EventID   string       `json:"eventId,omitempty"`
+	Targets   int          `json:"targets"`
+	Attempts  int          `json:"attempts"` // queued tries before the last; of the stream's, invocations
+	Receives  int          `json:"receives"` // those of list and show included
+	Sent      time.Time    `json:"sent"`     // to the queue of dead letters or, of standard queues, to the first
+	Age       int          `json:"ageSeconds"`
+	Reason    string       `json:"reason"`
+	Records   *recordRange `json:"records,omitempty"`
+
+	Parked *fanout.Letter `json:"parked,omitempty"` // what the stream function gave up
+}
+
+func newLine(l letter, now time.Time) line {
+	out := line{Queue: l.queue.name, MessageID: l.id, Topic: l.topic(), EventID: l.eventID(),
+		Targets: l.batch.Targets(), Attempts: l.batch.Attempt, Receives: l.receives,
+		Sent: l.sent.UTC(), Age: int(now.Sub(l.sent) / time.Second), Reason: l.reason()}
+	if l.held != nil {
+		out.Parked, out.Attempts = l.held, 1
+		if l.held.Target != nil {
+			out.Targets = 1
+		}
+	} else if l.queue.source == "" && l.err == nil {
+		out.Attempts, out.Records = l.records.Attempts, &l.records
+	}
+	if out.Reason == receivedTooOften {
+		out.Reason = "received " + plural(l.receives, "time")
+	}
+	return out
+}
+
+// print writes the line for people or as JSON.
+func (i line) print(out io.Writer, l letter, asJSON bool) error {
+	if asJSON {
+		return cli.PrintJSON(out, i)
+	}
+	targets := plural(i.Targets, "target")
+	if i.Records != nil {
+		targets = plural(i.Records.Records, "record")
+	} else if i.Parked != nil && i.Parked.Target == nil {
+		targets = "1 record"
+	}
+	_, err := fmt.Fprintf(out, "%s  %s  %s  %s  %s  %s\n",
+		i.Queue, l.what(), targets, plural(i.Attempts, "attempt"), age(time.Duration(i.Age)*time.Second), i.Reason)
+	return err
+}
+
+// plural is the number with its noun.
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}

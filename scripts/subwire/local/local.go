@@ -1,0 +1,156 @@
+// Package local is subwire local: it runs the whole pipeline on this machine, with
+// the binaries that are deployed, until Ctrl-C.
+package local
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"subwire/scripts/internal/billing"
+	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/faults"
+	"subwire/scripts/internal/timing"
+	"subwire/shared/topology"
+)
+
+// options are the flags that are not the cloud's own settings.
+type options struct {
+	auth, faults, timing string
+	verbose              bool
+}
+
+// Command is subwire local.
+func Command() *cobra.Command {
+	cfg, o := cloud.Config{}, options{}
+	cmd := &cobra.Command{Use: "local", Short: "Run the whole pipeline on this machine until Ctrl-C", Args: cobra.NoArgs,
+		Long: `Run the whole pipeline on this machine, with the binaries that are deployed,
+until Ctrl-C. make run builds them before.`,
+		Example: "  subwire local --data .data -v\n  subwire local --seed 1 --fault " + faults.Full,
+		PreRunE: func(*cobra.Command, []string) error { return o.set(&cfg) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg.Output = cmd.ErrOrStderr()
+			cfg.Log = slog.New(newLineHandler(cfg.Output))
+			return run(cmd.Context(), cfg, cmd.OutOrStdout())
+		}}
+	flags := cmd.Flags()
+	flags.StringVar(&cfg.Root, "root", ".", "`FOLDER` of the repository")
+	flags.StringVar(&cfg.HTTP, "http", "127.0.0.1:4000", "`ADDRESS` of the HTTP API; a free port when it is taken")
+	flags.StringVar(&cfg.WS, "ws", "127.0.0.1:4001", "`ADDRESS` of the WebSocket API, likewise")
+	flags.StringVar(&cfg.Control, "control", "", "loopback `ADDRESS` of an API that breaks the cloud, for tests; default none")
+	flags.StringVar(&o.auth, "auth", "anonymous", "`MODE`: with jwt, viewers need tokens (subwire token)")
+	flags.StringVar(&cfg.Issuer, "issuer", "127.0.0.1:4002", "`ADDRESS` of the issuer of tokens, likewise")
+	flags.StringVar(&cfg.Data, "data", "", "`FOLDER` that keeps data between runs; default in memory")
+	flags.StringVar(&o.faults, "fault", "", "`PLAN` of what goes wrong, such as the example's; sender:fail(CHAT) is a bug")
+	flags.DurationVar(&cfg.Redelivery, "redelivery", 0,
+		"`TIME` after which a queue gives out again what a function failed on, in whole seconds;\n"+
+			"default as on AWS: 3m, and an hour until it is in dead letters")
+	flags.Uint64Var(&cfg.Seed, "seed", 0, "`SEED` of the faults; default random")
+	flags.BoolVar(&cfg.Meter, "meter", false, "print at the end what the run would have cost on AWS")
+	flags.IntVar(&cfg.Concurrency, "concurrency", 0, "`N` invocations at once: 10 is a fresh account's; default 1,000")
+	flags.StringVar(&o.timing, "timing", "local",
+		"`PROFILE`: with aws, all takes as long as there, by what is documented or was measured")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false, "let the functions log everything")
+	cmd.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault) // files
+	return cmd
+}
+
+// set completes the cloud's settings.
+func (o options) set(cfg *cloud.Config) error {
+	if o.verbose {
+		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
+	}
+	if cfg.Tokens = o.auth == "jwt"; !cfg.Tokens && o.auth != "anonymous" {
+		return errors.New("--auth is anonymous or jwt")
+	}
+	return cmp.Or(check(*cfg), setFaults(cfg, o.faults), setTiming(cfg, o.timing))
+}
+
+// check finds numbers with which the cloud would run and do nothing.
+func check(cfg cloud.Config) error {
+	switch {
+	case cfg.Concurrency < 0:
+		return errors.New("--concurrency is 1 at least")
+	case cfg.Redelivery < 0 || cfg.Redelivery%time.Second != 0:
+		return errors.New("--redelivery is in whole seconds")
+	}
+	return nil
+}
+
+// setFaults reads the plan. With faults it chooses the seed, unless there is one.
+func setFaults(cfg *cloud.Config, plan string) (err error) {
+	if cfg.Faults, err = faults.Parse(plan); err != nil || cfg.Faults == nil {
+		return err
+	}
+	cfg.Seed = cmp.Or(cfg.Seed, rand.Uint64())
+	return nil
+}
+
+// setTiming reads the profile's name.
+func setTiming(cfg *cloud.Config, name string) error {
+	switch name {
+	case "local":
+	case "aws":
+		cfg.Timing = timing.AWS(cfg.Seed)
+	default:
+		return errors.New("--timing is local or aws")
+	}
+	return nil
+}
+
+func run(ctx context.Context, cfg cloud.Config, out io.Writer) error {
+	if cfg.Faults != nil {
+		fmt.Fprintf(out, "faults: %s\nrepeat with --seed %d\n", cfg.Faults, cfg.Seed)
+	}
+	c, err := cloud.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer c.Stop()
+	forget, err := c.Announce(cfg.Root)
+	if err != nil {
+		return err
+	}
+	defer forget()
+	control, header := "", ""
+	if c.ControlURL != "" {
+		control = "  control             " + c.ControlURL + "\n"
+	}
+	if c.IssuerURL != "" {
+		control += fmt.Sprintf(withTokens, c.IssuerURL, c.IssuerURL)
+		header = "-H 'authorization: Bearer TOKEN' "
+	}
+	fmt.Fprintf(out, banner, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath)+"/", c.HTTPURL, c.WSURL, control, c.HTTPURL, header)
+	<-ctx.Done()
+	fmt.Fprintln(out, "\nstopping")
+	if c.Meter != nil {
+		return billing.USEast1().Of(c.Meter.Usage()).Write(out)
+	}
+	return nil
+}
+
+const withTokens = `  tokens              %s   (a viewer needs one, as the header Authorization: Bearer TOKEN)
+
+  subwire token ada --chats lobby --issuer %s
+`
+
+const banner = `
+Subwire is running. Ctrl-C stops it.
+
+  chat                %s
+  GraphQL over HTTP   %s   (GraphiQL in a browser)
+  subscriptions       %s   (graphql-transport-ws)
+%s
+Post a message:
+
+  curl %s %s-H 'content-type: application/json' -d '{"query":"mutation { postMessage(chatId: \"lobby\", content: \"hello\", senderName: \"Ada\") { id } }"}'
+
+`

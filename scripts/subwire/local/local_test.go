@@ -1,0 +1,289 @@
+package local
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/faults"
+	"subwire/scripts/internal/wsclient"
+)
+
+// patience bounds the wait for another process. It is not an expectation.
+const patience = 60 * time.Second
+
+var binary string // of subwire
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	binary = filepath.Join(dir, "subwire")
+	if out, err := exec.Command("go", "build", "-o", binary, "..").CombinedOutput(); err != nil {
+		log.Fatalf("build: %v\n%s", err, out)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// start runs the command on free ports until it says that it is running, and
+// returns its URLs: HTTP, WebSocket and, with --control, that one.
+func start(t *testing.T, args ...string) (cmd *exec.Cmd, urls []string) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("looks for child processes in /proc")
+	}
+	cmd = exec.Command(binary, append([]string{"local", "--root", "../../.."}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it has ended, unless the test failed
+		_ = cmd.Wait()
+	})
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		for _, word := range strings.Fields(lines.Text()) {
+			if strings.Contains(word, "://") && len(urls) < 4 {
+				urls = append(urls, word)
+			}
+		}
+		if strings.Contains(lines.Text(), "curl ") {
+			return cmd, urls[1:] // the chat's is first
+		}
+	}
+	t.Fatalf("it ended before it ran:\n%s", stderr.String())
+	return nil, nil
+}
+
+func get(url string) (string, error) {
+	resp, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
+}
+
+// children lists the processes below pid, from /proc.
+func children(t *testing.T, pid int) []int {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parents := map[int]int{}
+	for _, path := range stats {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// pid (name) state ppid: the name may hold anything, even a ")".
+		fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		parents[child], _ = strconv.Atoi(fields[1])
+	}
+	below := []int{pid}
+	for i := 0; i < len(below); i++ {
+		for child, parent := range parents {
+			if parent == below[i] {
+				below = append(below, child)
+			}
+		}
+	}
+	return below[1:]
+}
+
+func awaitGone(t *testing.T, pids []int) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		left := slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return syscall.Kill(pid, 0) != nil })
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still running: %v", left)
+		}
+	}
+}
+
+func TestNoChildIsLeft(t *testing.T) {
+	t.Parallel()
+	for name, signal := range map[string]syscall.Signal{"AfterCtrlC": syscall.SIGINT, "AfterSIGTERM": syscall.SIGTERM, "AfterSIGKILL": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd, urls := start(t, "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
+			// A function's process runs as well.
+			if out, err := get(urls[0] + "?query=%7B__typename%7D"); err != nil || !strings.Contains(out, "Query") {
+				t.Fatalf("got %s, %v", out, err)
+			}
+			pids := children(t, cmd.Process.Pid)
+			if len(pids) < 3 {
+				t.Fatalf("children are %v", pids)
+			}
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); (err == nil) != (signal != syscall.SIGKILL) {
+				t.Errorf("it ended with %v", err)
+			}
+			awaitGone(t, pids)
+		})
+	}
+}
+
+func TestATakenPortIsReplacedByAFreeOne(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	address := taken.Addr().String()
+	_, urls := start(t, "--http", address, "--ws", address)
+	for _, url := range urls {
+		if strings.Contains(url, address) || !strings.Contains(url, "://127.0.0.1:") {
+			t.Errorf("got %s while %s is taken", url, address)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		plan       string
+		seed, want uint64
+		random     bool
+	}{{"", 0, 0, false}, {faults.Full, 7, 7, false}, {faults.Full, 0, 0, true}} {
+		cfg := cloud.Config{Seed: tc.seed}
+		if err := setFaults(&cfg, tc.plan); err != nil || cfg.Faults.String() != tc.plan {
+			t.Errorf("%q is read as %s, %v", tc.plan, cfg.Faults, err)
+		}
+		if (cfg.Seed != tc.want) != tc.random {
+			t.Errorf("%q with seed %d runs with %d", tc.plan, tc.seed, cfg.Seed)
+		}
+	}
+	out, err := exec.Command(binary, "local", "--fault", "past:500@1").CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), `no point "past"`) {
+		t.Errorf("a bad plan: %v, %s", err, out)
+	}
+}
+
+func TestNumbersWithWhichNothingWouldHappen(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		cfg  cloud.Config
+		want string // in the error; "" for none
+	}{
+		{cloud.Config{}, ""},
+		{cloud.Config{Concurrency: 10, Redelivery: time.Second}, ""},
+		{cloud.Config{Concurrency: -10}, "--concurrency is 1 at least"},
+		{cloud.Config{Redelivery: -time.Second}, "--redelivery is in whole seconds"},
+		{cloud.Config{Redelivery: 1500 * time.Millisecond}, "--redelivery is in whole seconds"},
+	} {
+		if err := check(tc.cfg); tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%d and %v: %v", tc.cfg.Concurrency, tc.cfg.Redelivery, err)
+		}
+	}
+}
+
+func TestTiming(t *testing.T) {
+	t.Parallel()
+	var local, aws cloud.Config
+	if err := errors.Join(setTiming(&local, "local"), setTiming(&aws, "aws")); err != nil {
+		t.Fatal(err)
+	}
+	if local.Timing.StreamPoll != 0 || aws.Timing.StreamPoll != 250*time.Millisecond {
+		t.Errorf("shards are read every %v, with aws every %v", local.Timing.StreamPoll, aws.Timing.StreamPoll)
+	}
+	if setTiming(&aws, "gcp") == nil {
+		t.Error("any profile will do")
+	}
+}
+
+func TestLines(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	lines := slog.New(newLineHandler(&out))
+	lines.With("function", "sender").Info("invocation", "duration", 12345678*time.Nanosecond, "start", "warm")
+	lines.Warn("no function", "n", 1, "path", "\x1b[2J")
+	lines.Debug("not shown")
+	want := "sender     invocation duration=12.3ms start=warm\ncloud WARN no function n=1 path=\\u001b[2J\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestTheControlAPI(t *testing.T) {
+	t.Parallel()
+	_, urls := start(t, "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--control", "127.0.0.1:0")
+	put := func(path string, want int) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, urls[2]+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("PUT %s: status %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+	dial := func() (*wsclient.Client, error) { return wsclient.Dial(t.Context(), urls[1], wsclient.Options{}) }
+	c, err := dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	put("/gateway/down", http.StatusNoContent)
+	<-c.Done()
+	if closed := (*wsclient.ClosedError)(nil); !errors.As(c.Err(), &closed) || closed.Code != 1006 {
+		t.Errorf("the socket ended with %v", c.Err())
+	}
+	if _, err := dial(); err == nil {
+		t.Error("a handshake succeeds while the gateway is down")
+	}
+	put("/gateway/up", http.StatusNoContent)
+	put("/functions/message/kill", http.StatusNoContent)
+	put("/functions/nobody/kill", http.StatusNotFound)
+	if c, err = dial(); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
+func TestTheControlAPIIsOnLoopbackOnly(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command(binary, "local", "--root", "../../..", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--control", "0.0.0.0:0").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "not a loopback address") {
+		t.Errorf("got %v, %s", err, out)
+	}
+}
