@@ -84,7 +84,7 @@ func (s *Session) room(m Message, c pubsub.Connection, x pubsub.Executable) erro
 // begin stores the operation under its id.
 func (s *Session) begin(ctx context.Context, m Message, sub pubsub.Subscription, op pubsub.Operation) error {
 	return again(ctx, reserve, func(ctx context.Context) error {
-		return s.Operations.PutSubscription(ctx, sub, op, m.sent(), s.MaxOperations)
+		return s.Operations.PutSubscription(ctx, sub, op, m.sent, s.MaxOperations)
 	})
 }
 
@@ -125,7 +125,7 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 func (s *Session) end(ctx context.Context, m Message, id string) (running, ended bool) {
 	failed := false
 	err := again(ctx, answerReserve, func(ctx context.Context) (err error) {
-		running, err = s.Operations.EndSubscription(ctx, m.ConnectionID, id, m.sent())
+		running, err = s.Operations.EndSubscription(ctx, m.ConnectionID, id, m.sent)
 		failed = failed || err != nil
 		return err
 	})
@@ -138,7 +138,7 @@ func (s *Session) end(ctx context.Context, m Message, id string) (running, ended
 // stop does what a complete message asks for.
 func (s *Session) stop(ctx context.Context, m Message, id string) error {
 	err := again(ctx, answerReserve, func(ctx context.Context) error {
-		_, err := s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.sent())
+		_, err := s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.sent)
 		return err
 	})
 	if err != nil {

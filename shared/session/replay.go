@@ -176,7 +176,7 @@ func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
 	settle, cancel := context.WithDeadline(ctx, r.listed.Add(settleTime))
 	defer cancel()
 	err := r.ask(settle, "activate subscription", func(ctx context.Context) error {
-		return r.session.Operations.ActivateSubscription(ctx, sub, r.operation.Stored, r.message.sent())
+		return r.session.Operations.ActivateSubscription(ctx, sub, r.operation.Stored, r.message.sent)
 	})
 	if err != nil {
 		return err
@@ -324,7 +324,7 @@ func (r *replay) post(ctx context.Context, frame []byte) error {
 func (r *replay) look(ctx context.Context) error {
 	return r.ask(ctx, "load connection", func(ctx context.Context) error {
 		c, err := r.session.Connections.Connection(ctx, r.message.ConnectionID)
-		if err == nil && c.Operations[r.id].By != r.message.sent().ID {
+		if err == nil && c.Operations[r.id].By != r.message.sent.ID {
 			return pubsub.ErrCompleted // there may be another with its id
 		}
 		return err

@@ -92,11 +92,13 @@ type Message struct {
 	At           time.Time // when the gateway received it
 	ID           string    // of the message, unique; "" when the gateway gave none
 	Address      string    // of the client, as IP address
+
+	sent pubsub.Sent // what the store keeps of the message, once it is needed
 }
 
-// sent returns what the store keeps of the message: of its id a hash, as that is
+// sentBy returns what the store keeps of a message: of its id a hash, as that is
 // stored for each operation.
-func (m Message) sent() pubsub.Sent {
+func sentBy(m Message) pubsub.Sent {
 	hash := sha256.Sum256([]byte(m.ID))
 	return pubsub.Sent{At: m.At, ID: base64.RawURLEncoding.EncodeToString(hash[:6])}
 }
@@ -166,6 +168,7 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 	if !message.NeedsState() {
 		return s.perform(ctx, m, pubsub.Connection{}, transportws.State{}.Receive(message, m.At))
 	}
+	m.sent = sentBy(m)
 	for _, pause := range idPauses {
 		err := s.inState(ctx, m, message)
 		refusal, _ := errors.AsType[transportws.CloseError](err)
