@@ -60,11 +60,6 @@ const (
 // errReplaying says that a subscribe must wait for other replays of its connection.
 var errReplaying = errors.New("connection is being replayed as much as it may be at once")
 
-func tooManyReplays() error {
-	return pubsub.Refusal(pubsub.CodeReplayLimit,
-		fmt.Sprintf("A connection is replayed %d subscriptions at once; try again when they are.", maxReplays))
-}
-
 // minuteMost is how much a connection is replayed per minute at most.
 func (s *Session) minuteMost() pubsub.Replayed {
 	return pubsub.Replayed{Events: minuteLimit, Bytes: 2 * s.replayBytes()}

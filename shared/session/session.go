@@ -142,12 +142,12 @@ func loggable(refusal transportws.CloseError) string {
 	return refusal.Reason
 }
 
-// idPauses are how often and after how long an id in use is looked at again,
-// before its subscribe is refused: a client may use an id again right after it
-// sent a complete, and that may still be on its way in another invocation, one
-// that waits for the store or is only started. The price is that a client that
-// is at fault hears of it a little later.
-var idPauses = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond}
+// roomPauses are how often and after how long a connection without room is looked
+// at again, before a subscribe is refused: a client may use an id, or the room that
+// an operation took, right after it sent a complete, and that may still be on its
+// way in another invocation, one that waits for the store or is only started. The
+// price is that a client that is at fault hears of it a little later.
+var roomPauses = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond}
 
 // receive returns a CloseError when the connection must end. Any other error is
 // for the log.
@@ -169,19 +169,19 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 		return s.perform(ctx, m, pubsub.Connection{}, transportws.State{}.Receive(message, m.At))
 	}
 	m.sent = sentBy(m)
-	for _, pause := range idPauses {
+	for _, pause := range roomPauses {
 		err := s.inState(ctx, m, message)
 		refusal, _ := errors.AsType[transportws.CloseError](err)
-		if refusal.Code != transportws.CodeSubscriberAlreadyExists && !errors.Is(err, errReplaying) {
+		if refusal.Code != transportws.CodeSubscriberAlreadyExists && s.noRoom(err) == nil {
 			return err
 		}
 		if !sleepWithin(ctx, reserve, pause) { // the complete may be as slow as this was
-			return s.fail(ctx, m, message.ID, errors.New("no time to see whether the id is free"))
+			return s.fail(ctx, m, message.ID, errors.New("no time to see whether there is room"))
 		}
 	}
 	err = s.inState(ctx, m, message)
-	if errors.Is(err, errReplaying) {
-		return s.fail(ctx, m, message.ID, tooManyReplays())
+	if refusal := s.noRoom(err); refusal != nil {
+		return s.fail(ctx, m, message.ID, refusal)
 	}
 	return err
 }
@@ -222,7 +222,7 @@ func (s *Session) checkSize(message transportws.Message) error {
 }
 
 // inState does what the message asks for in the connection's present state. It
-// has done nothing yet when it returns that an id is in use, or errReplaying.
+// has begun nothing when it returns that an id is in use, or what noRoom knows.
 func (s *Session) inState(ctx context.Context, m Message, message transportws.Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
