@@ -15,7 +15,7 @@ import (
 // Authenticator says whom the value of an Authorization header names, "" when
 // the client sent none, and until when (zero for ever). Errors: pubsub.ErrTokenMissing,
 // ErrTokenExpired, ErrTokenRefused; any other means that it could not be
-// decided now.
+// decided now. It is asked once, so it tries again what is worth that.
 type Authenticator interface {
 	Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error)
 }
@@ -137,6 +137,11 @@ func (s *Session) releaseAddress(ctx context.Context, c pubsub.Connection) {
 	}
 }
 
+// authTime is for the decision about a token: one fetch of the issuer's keys. Those
+// are not fetched again within the life of a message, so to try for longer would keep
+// the function busy for nothing, at the wish of anybody who sends a token.
+const authTime = 4 * time.Second
+
 // admit says what an init payload makes of a connection. Expires is the
 // token's.
 func (s *Session) admit(ctx context.Context, m Message, payload json.RawMessage) (a pubsub.Acknowledgement, err error) {
@@ -148,10 +153,9 @@ func (s *Session) admit(ctx context.Context, m Message, payload json.RawMessage)
 	if len(authorization) > 1 {
 		return a, transportws.BadRequest("connection_init has more than one Authorization")
 	}
-	err = again(ctx, reserve, func(ctx context.Context) (err error) {
-		a.Viewer, a.Expires, err = s.Auth.Authenticate(ctx, strings.Join(authorization, ""))
-		return err
-	})
+	deciding, cancel := context.WithTimeout(ctx, authTime)
+	defer cancel()
+	a.Viewer, a.Expires, err = s.Auth.Authenticate(deciding, strings.Join(authorization, ""))
 	switch {
 	case err == nil:
 		return a, nil
