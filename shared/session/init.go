@@ -68,12 +68,13 @@ func (s *Session) accept(ctx context.Context, m Message, c pubsub.Connection, a 
 			s.release(ctx, c)
 		}
 	}()
-	err := s.hold(ctx, c)
+	err := s.hold(ctx, &c)
 	if errors.Is(err, transportws.TooManyConnections()) { // it is not counted
 		settled = true
 		return err
 	}
 	if err == nil {
+		a.Holder = c.Holder
 		err = s.storeAcknowledgement(ctx, m, a)
 	}
 	settled = err == nil
@@ -105,8 +106,8 @@ func (s *Session) storeAcknowledgement(ctx context.Context, m Message, a pubsub.
 }
 
 // hold counts the connection for its viewer.
-func (s *Session) hold(ctx context.Context, c pubsub.Connection) error {
-	err := again(ctx, reserve, func(ctx context.Context) error { return s.Connections.Hold(ctx, c, s.MaxConnections) })
+func (s *Session) hold(ctx context.Context, c *pubsub.Connection) error {
+	err := count(ctx, reserve, s.Connections, c, s.MaxConnections)
 	switch {
 	case err == nil:
 		return nil

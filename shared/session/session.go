@@ -159,7 +159,7 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 	if err == nil {
 		err = s.checkSize(message)
 	}
-	if s.Allowance.Draw(ctx, price(len(m.Data), message), allowance.Address(m.Address)) == allowance.FarBeyond {
+	if s.Allowance.Draw(ctx, s.price(len(m.Data), message), allowance.Address(m.Address)) == allowance.FarBeyond {
 		return transportws.AllowanceSpent()
 	}
 	if err != nil {
@@ -188,11 +188,14 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 
 // price is what a frame costs, without the operation that it begins and without
 // the end of a connection that is refused for it.
-func price(bytes int, message transportws.Message) float64 {
+func (s *Session) price(bytes int, message transportws.Message) float64 {
 	units := allowance.Frame(bytes)
 	switch message.Type {
 	case transportws.TypeConnectionInit:
 		units += allowance.Init
+		if s.MaxConnections > 0 {
+			units += allowance.Counted
+		}
 	case transportws.TypePing:
 		units += allowance.Sent(len(message.Payload))
 	case transportws.TypeComplete:
