@@ -84,9 +84,9 @@ func (a *abuse) ways() []wayIn {
 			return subscribe(name(i), document, `{}`) + strings.Repeat(" ", 400)
 		}
 		return wayIn{name: way, sockets: a.times, frame: frame, drawn: func(t toll) float64 {
-			const reads, page, look = 3, 50, 25 // all are read three times, as they are of the same second
+			const page, look = 50, 25
 			n, size := float64(c.messages), c.bytes+100
-			return begun(t) + allowance.Read(reads*c.messages*size) + n/page*allowance.Stored(0) + n/look*allowance.Read(0) +
+			return begun(t) + allowance.Read(c.messages*size) + 2*allowance.Read(0) + n/page*allowance.Stored(0) + n/look*allowance.Read(0) +
 				n*allowance.Sent(t.out/c.messages)
 		}}
 	}
