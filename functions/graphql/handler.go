@@ -172,8 +172,12 @@ func pageRequest(e events.APIGatewayV2HTTPRequest) web.Request {
 			asks = true
 		}
 	}
+	codings, ok := e.Headers["accept-encoding"]
+	if !ok {
+		codings = web.AnyCoding
+	}
 	return web.Request{Method: e.RequestContext.HTTP.Method, Path: e.RawPath, HasQuery: asks,
-		Accept: e.Headers["accept"], AcceptEncoding: e.Headers["accept-encoding"]}
+		Accept: e.Headers["accept"], AcceptEncoding: codings}
 }
 
 // request reads the event. Its header names are in lower case.

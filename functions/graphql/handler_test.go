@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -270,6 +272,37 @@ func TestPreflights(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Without Accept-Encoding any form will do, with an empty one the file as it is
+// (RFC 9110 section 12.5.3).
+func TestALargeAssetIsSentInGzipForm(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h := pagesHandler()
+	h.site.Files = fstest.MapFS{"assets/a.js.gz": {Data: packed.Bytes()}}
+	for name, tc := range map[string]struct {
+		headers map[string]string
+		status  int
+	}{
+		"Absent": {nil, 200}, "Gzip": {map[string]string{"accept-encoding": "gzip"}, 200},
+		"Empty": {map[string]string{"accept-encoding": ""}, 406},
+	} {
+		e := newEvent("GET", "")
+		e.RawPath, e.Headers = "/assets/a.js", tc.headers
+		r, err := h.handle(t.Context(), e)
+		zipped := r.Headers["Content-Encoding"] == "gzip"
+		if err != nil || r.StatusCode != tc.status || len(r.Body) > 10_000 || zipped != (tc.status == 200) {
+			t.Errorf("%s: got %d with %d bytes, %v, %v", name, r.StatusCode, len(r.Body), r.Headers, err)
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // and an address costs at most $5 an hour whichever way it takes.
 func TestNoWayInCostsMuch(t *testing.T) {
 	t.Parallel()
-	above := []string{replayed, resumed, queried, requested, unpacked}
+	above := []string{replayed, resumed, queried, requested, asset}
 	a := &abuse{root: "../..", times: 2}
 	tolls, err := a.tolls(t.Context())
 	if err != nil {

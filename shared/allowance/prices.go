@@ -20,7 +20,8 @@ const (
 // What is begun has its end in it, as that comes without another frame.
 const (
 	Handshake = 7.0                   // $connect, its check by the queue, $disconnect
-	Init      = 2 * (message + write) // acknowledged, counted for its holder
+	Init      = 2 * (message + write) // acknowledged
+	Counted   = 4 * write             // for its holder, and not any more: two items of 2 KB
 	Ending    = 4.5                   // of a connection that is refused: told, deleted, $disconnect
 	Operation = 5.5                   // begun, ended, its answers' messages
 	Stop      = 2.5                   // complete

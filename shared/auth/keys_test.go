@@ -196,6 +196,9 @@ func TestAnIssuerThatIsDownIsAskedOnceInAWhile(t *testing.T) {
 			if asked != 1 {
 				t.Errorf("%s: asked %d times at first", name, asked)
 			}
+			if waited := time.Since(start); waited > 3*time.Second {
+				t.Errorf("%s: all waited %s, which is longer than one fetch", name, waited)
+			}
 			for range 300 {
 				time.Sleep(time.Second)
 				send("1")

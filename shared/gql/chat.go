@@ -95,7 +95,7 @@ func messageField(t graphql.Output, get func(chat.Message) string) *graphql.Fiel
 func newMessageTopic(args map[string]any) (string, error) {
 	chatID := argument(args, "chatId")
 	if after, ok := args["after"].(string); ok {
-		if _, err := overlap(after); err != nil {
+		if _, err := readFrom(after, time.Time{}); err != nil {
 			return "", refuseInput(chat.InputError("after is not the id of a message"))
 		}
 	}
@@ -201,25 +201,27 @@ func senderName(v pubsub.Viewer, said string) string {
 	return cmp.Or(chatClaims(v).Name, v.ID)
 }
 
-// overlapTime is how much earlier than the newest message of a client its
-// replay begins. Ids are made before the write, by clocks of their own: a
-// message may be committed chat.WriteTime after one with a higher id, and that
-// id may be of a clock that is ahead. AWS keeps its clocks within a
-// millisecond; clockSkew also covers a write on its way when its time is up.
+// lateTime is how much older than its commit a message's id may be, by any clock.
+// Ids are made before the write: AWS keeps its clocks within a millisecond; clockSkew
+// also covers a write on its way when its time is up.
 const (
-	clockSkew   = 2 * time.Second
-	overlapTime = pubsub.SettleTime + chat.WriteTime + clockSkew
+	clockSkew = 2 * time.Second
+	lateTime  = chat.WriteTime + clockSkew
 )
 
-// overlap returns the id from which on a replay reads.
-func overlap(after string) (string, error) {
-	id, err := ulid.ParseStrict(after)
-	if err != nil {
-		return "", fmt.Errorf("parse message id: %w", err)
+// readFrom returns the id from which on a replay reads what was committed since the
+// time, or, with none, what a client with the message after may have missed.
+func readFrom(after string, since time.Time) (string, error) {
+	back := uint64(lateTime.Milliseconds())
+	if since.IsZero() {
+		id, err := ulid.ParseStrict(after)
+		if err != nil {
+			return "", fmt.Errorf("parse message id: %w", err)
+		}
+		since, back = ulid.Time(id.Time()), back+uint64(pubsub.SettleTime.Milliseconds())
 	}
-	back := uint64(overlapTime.Milliseconds())
 	var from ulid.ULID
-	if err := from.SetTime(max(id.Time(), back) - back); err != nil {
+	if err := from.SetTime(max(ulid.Timestamp(since), back) - back); err != nil {
 		return "", fmt.Errorf("make message id: %w", err)
 	}
 	return from.String(), nil
@@ -227,11 +229,11 @@ func overlap(after string) (string, error) {
 
 // missedMessages implements Replay.Missed. The message after itself is left
 // out, as the client has it.
-func (c Chat) missedMessages(ctx context.Context, args map[string]any, after, read string,
+func (c Chat) missedMessages(ctx context.Context, args map[string]any, since time.Time, read string,
 	max int) (missed []pubsub.Event, more bool, err error) {
-	from := read
+	after, from := argument(args, "after"), read
 	if from == "" {
-		if from, err = overlap(after); err != nil {
+		if from, err = readFrom(after, since); err != nil {
 			return nil, false, err
 		}
 	}

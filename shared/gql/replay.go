@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -18,22 +19,17 @@ type Replay struct {
 	// of that event. Topic refuses an id that cannot be one.
 	Argument string
 
-	// Missed is pubsub.Executable.Missed for a subscription with these
-	// arguments; after is never "".
-	Missed func(ctx context.Context, args map[string]any, after, read string, max int) ([]pubsub.Event, bool, error)
+	// Missed is pubsub.Executable.Missed for a subscription with these arguments.
+	Missed func(ctx context.Context, args map[string]any, since time.Time, read string, max int) ([]pubsub.Event, bool, error)
 }
 
 // missed is Executable.Missed, nil when the client does not ask for it.
-func (r *Replay) missed(args map[string]any) func(context.Context, string, string, int) ([]pubsub.Event, bool, error) {
-	asked, ok := args[r.Argument].(string)
-	if !ok {
+func (r *Replay) missed(args map[string]any) func(context.Context, time.Time, string, int) ([]pubsub.Event, bool, error) {
+	if _, asks := args[r.Argument].(string); !asks {
 		return nil
 	}
-	return func(ctx context.Context, after, read string, max int) ([]pubsub.Event, bool, error) {
-		if after == "" {
-			after = asked
-		}
-		return r.Missed(ctx, args, after, read, max)
+	return func(ctx context.Context, since time.Time, read string, max int) ([]pubsub.Event, bool, error) {
+		return r.Missed(ctx, args, since, read, max)
 	}
 }
 

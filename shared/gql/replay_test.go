@@ -116,16 +116,17 @@ func TestAReplayOverlaps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for after, want := range map[string][]string{
-		"":                             {"1", "2", "4", "5"},
-		idAt(at.Add(5*time.Second), 5): {"1", "2", "3", "4"},
-		idAt(time.UnixMilli(0), 0):     {"0", "1", "2", "3", "4", "5"},
+	for since, want := range map[time.Time][]string{
+		{}:                       {"1", "2", "4", "5"},
+		at.Add(6 * time.Second):  {"2", "4", "5"},
+		at.Add(12 * time.Second): {"5"},
+		time.UnixMilli(0):        {"0", "1", "2", "4", "5"},
 	} {
 		var missed []pubsub.Event
 		for read, more := "", true; more; read = missed[len(missed)-1].ID {
 			var page []pubsub.Event
 			var err error
-			if page, more, err = x.Missed(t.Context(), after, read, 2); err != nil {
+			if page, more, err = x.Missed(t.Context(), since, read, 2); err != nil {
 				t.Fatal(err)
 			}
 			missed = append(missed, page...)
@@ -143,7 +144,7 @@ func TestAReplayOverlaps(t *testing.T) {
 			got = append(got, m.Content)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("after %q (-want +got):\n%s", after, diff)
+			t.Errorf("since %s (-want +got):\n%s", since, diff)
 		}
 	}
 }
@@ -154,7 +155,7 @@ func TestAReadThatFailsIsAnErrorOfTheReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := x.Missed(t.Context(), "", "", 5); err == nil {
+	if _, _, err := x.Missed(t.Context(), time.Time{}, "", 5); err == nil {
 		t.Error("no error")
 	}
 }

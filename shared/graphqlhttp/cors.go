@@ -51,6 +51,7 @@ func CORS(allowed []string, origin, method string) map[string]string {
 	default:
 		return header
 	}
+	header["Access-Control-Expose-Headers"] = "Retry-After" // else a page cannot tell when to try again
 	if method == http.MethodOptions && origin != "" {
 		header["Access-Control-Allow-Methods"] = "GET, POST"
 		header["Access-Control-Allow-Headers"] = requestHeaders

@@ -203,9 +203,12 @@ func TestCORS(t *testing.T) {
 		header["Access-Control-Max-Age"] = "7200"
 		return header
 	}
-	anyone := func() map[string]string { return map[string]string{"Access-Control-Allow-Origin": "*"} }
+	anyone := func() map[string]string {
+		return map[string]string{"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+	}
 	one := func() map[string]string {
-		return map[string]string{"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+		return map[string]string{"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After",
+			"Vary": "Origin"}
 	}
 	nobody := map[string]string{"Vary": "Origin"}
 	for name, test := range map[string]struct {

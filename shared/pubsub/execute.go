@@ -42,14 +42,14 @@ type Executable struct {
 
 	// Missed is set when a subscription asks for the events since one that its
 	// client has. It reads them as they are committed at the call, oldest first
-	// and max at most, which is 2 or more: those that follow the event with the id
-	// after, or "" for the one that the client named. As an event may be committed,
-	// or reach a client, after another with a higher id, it begins earlier: by
-	// SettleTime and the time that the domain takes to commit an event. So it
-	// returns events that the client has as well. With more there may be others:
-	// to go on, the caller gives the id of the last event in read, from which
-	// nothing is subtracted.
-	Missed func(ctx context.Context, after, read string, max int) (events []Event, more bool, err error)
+	// and max at most, which is 2 or more: with a zero time those that follow that
+	// event, with another those that may have been committed since. As an event may
+	// be committed, or reach a client, after another with a higher id, it begins
+	// earlier, by the time that the domain takes to commit an event, and after the
+	// client's by SettleTime too. So it returns events that the client has as well.
+	// With more there may be others: to go on, the caller gives the id of the last
+	// event in read, from which nothing is subtracted.
+	Missed func(ctx context.Context, since time.Time, read string, max int) (events []Event, more bool, err error)
 
 	// Run executes the operation and returns the execution result as JSON:
 	// the payload of a next message or the body of an HTTP response. A

@@ -222,6 +222,32 @@ func TestAnAddressThatSpendsTooMuchOpensNoSocket(t *testing.T) {
 	}
 }
 
+// What a bound on connections costs is drawn where there is one.
+func TestToBeCountedHasItsPrice(t *testing.T) {
+	t.Parallel()
+	for max, draws := range map[int]int{0: 0, 5: 1} {
+		b, queue := guarded(t, time.Hour)
+		b.MaxConnections = max
+		initPaid := b.allowing(1_000_000)
+		b.Allowance.Chance = func() float64 { return 0.1 } // 6 units
+		handshakePaid := bill{}
+		c := session.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: max, TTL: time.Hour,
+			Allowance: &allowance.Allowance{Store: handshakePaid, PerMinute: 1_000_000, Chance: func() float64 { return 0.15 }}} // 9
+		status, err := c.Connect(t.Context(), session.Handshake{ConnectionID: "d", At: b.start, Subprotocols: "graphql-transport-ws"})
+		if status != http.StatusOK || err != nil {
+			t.Fatal(status, err)
+		}
+		if err := b.send(t.Context(), initWith(`{"Authorization":"Bearer ada"}`)); err != nil {
+			t.Fatal(err)
+		}
+		for what, paid := range map[string]bill{"init": initPaid, "handshake": handshakePaid} {
+			if len(paid) != draws {
+				t.Errorf("with a bound of %d, for the %s is paid %v", max, what, paid)
+			}
+		}
+	}
+}
+
 // A draw is counted when it is above chance × 60 units: so which frames are
 // counted tells what they cost.
 func TestFramesHaveTheirPrices(t *testing.T) {

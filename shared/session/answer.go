@@ -129,7 +129,7 @@ func (s *Session) superseded(ctx context.Context, m Message, id string) error {
 	if err != nil {
 		return nil // not known, or gone: the post tells
 	}
-	if other, runs := c.Operations[id]; runs && other.By != m.sent().ID && other.At.UnixMilli() >= m.At.UnixMilli() {
+	if other, runs := c.Operations[id]; runs && other.By != m.sent.ID && other.At.UnixMilli() >= m.At.UnixMilli() {
 		return pubsub.ErrCompleted
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -43,25 +44,25 @@ func (b *bench) checkLast(t *testing.T, code string) {
 	}
 }
 
-// A subscribe that is refused costs one read.
+// A subscribe that is refused costs reads of the connection alone.
 func TestWhatIsRefusedWritesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(30 * time.Second) // amid a minute
 		for name, tc := range map[string]struct {
 			before func(b *bench)
-			reads  int
+			reads  int // five where it is looked at again
 			code   string
 		}{
-			"TooManyOperations": {func(b *bench) { b.MaxOperations = 2 }, 1, pubsub.CodeTooMany},
-			"TooManyOfTheTopic": {func(b *bench) { b.MaxOfTopic = 2 }, 1, pubsub.CodeLimit},
+			"TooManyOperations": {func(b *bench) { b.MaxOperations = 2 }, 5, pubsub.CodeTooMany},
+			"TooManyOfTheTopic": {func(b *bench) { b.MaxOfTopic = 2 }, 5, pubsub.CodeLimit},
 			"ReplayedOut": {func(b *bench) {
 				add, most := pubsub.Replayed{Events: 1994}, pubsub.Replayed{Events: 2000, Bytes: 1 << 20}
 				if err := b.store.CountReplayed(t.Context(), "c", add, most, time.Now()); err != nil {
 					t.Fatal(err)
 				}
 			}, 1, pubsub.CodeReplayLimit},
-			"TwoReplays": {func(b *bench) { b.replaying(t, "a", "b") }, 5, pubsub.CodeReplayLimit}, // it is looked at again
+			"TwoReplays": {func(b *bench) { b.replaying(t, "a", "b") }, 5, pubsub.CodeReplayLimit},
 		} {
 			h := &history{log: events(1, 3)}
 			b := resumable(t, h)
@@ -130,6 +131,61 @@ func TestASubscriptionThatIsCaughtUpCountsForItsTopic(t *testing.T) {
 	first := b.gateway.Frames("c")[1]
 	if !strings.Contains(first, `{"id":"2","type":"error"`) || !strings.Contains(first, pubsub.CodeLimit) {
 		t.Errorf("got %s", first)
+	}
+}
+
+// raced is a store whose connection another subscribe has filled after it was read.
+type raced struct {
+	*memory.Store
+	times int
+}
+
+func (r *raced) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, by pubsub.Sent, max int) error {
+	if r.times > 0 {
+		r.times--
+		return pubsub.ErrTooManyOperations
+	}
+	return r.Store.PutSubscription(ctx, sub, op, by, max)
+}
+
+// A client that has as many operations as it may completes one and begins another at
+// once. The two messages may be handled in either order.
+func TestARoomThatIsBeingLeftIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		operations, ofTopic, raced int
+	}{
+		"OfTheConnection": {2, 10, 0},
+		"OfTheTopic":      {10, 2, 0},
+		"AfterARace":      {10, 10, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t)
+				if err := b.send(t.Context(), initFrame, subscribe("1", "subscription"), subscribe("2", "subscription")); err != nil {
+					t.Fatal(err)
+				}
+				b.MaxOperations, b.MaxOfTopic = tc.operations, tc.ofTopic
+				b.Operations = &raced{Store: b.store, times: tc.raced}
+				complete, third := b.message(`{"id":"1","type":"complete"}`), b.message(subscribe("3", "subscription"))
+				var completed sync.WaitGroup
+				completed.Go(func() {
+					time.Sleep(time.Second)
+					if err := b.Receive(t.Context(), complete); err != nil {
+						t.Error(err)
+					}
+				})
+				if err := b.Receive(t.Context(), third); err != nil {
+					t.Error(err)
+				}
+				completed.Wait()
+				b.check(t, []string{ackFrame}, false)
+				if got := slices.Sorted(maps.Keys(b.store.Contents().Connections[0].Operations)); !slices.Equal(got, []string{"2", "3"}) {
+					t.Errorf("%q run", got)
+				}
+			})
+		})
 	}
 }
 

@@ -48,7 +48,11 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 	if _, ok := transportws.Subprotocol(h.Subprotocols); !ok {
 		return http.StatusBadRequest, nil
 	}
-	if c.Allowance.Draw(ctx, allowance.Handshake, allowance.Address(h.Address)) != allowance.Within {
+	units := allowance.Handshake
+	if c.MaxPerAddress > 0 {
+		units += allowance.Counted
+	}
+	if c.Allowance.Draw(ctx, units, allowance.Address(h.Address)) != allowance.Within {
 		return http.StatusTooManyRequests, nil
 	}
 	conn := pubsub.Connection{ID: h.ConnectionID, ConnectedAt: h.At,
@@ -65,7 +69,7 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 				err = errors.Join(err, release(ctx, c.Connections, c.Checks, conn))
 			}
 		}()
-		err := again(ctx, closeReserve, func(ctx context.Context) error { return c.Connections.Hold(ctx, conn, c.MaxPerAddress) })
+		err := count(ctx, closeReserve, c.Connections, &conn, c.MaxPerAddress)
 		if errors.Is(err, pubsub.ErrTooManyConnections) {
 			return http.StatusTooManyRequests, nil
 		}
@@ -94,6 +98,34 @@ func (c Connector) store(ctx context.Context, conn pubsub.Connection) error {
 		return fmt.Errorf("put connection: %w", err)
 	}
 	return nil
+}
+
+// Who may have more connections than partSize has them counted in parts, as each that
+// comes or goes rewrites all of its item: 2 KB with so many of 28 bytes, and the
+// longest name of a viewer.
+const partSize = 60
+
+// partLooks is in how many parts room is looked for before a connection is refused.
+// Of a bound of up to four parts that is all; of 1,000, refusals begin at 900 or so.
+const partLooks = 4
+
+// count counts the connection for its holder, in parts that may have max together. A
+// part is a holder to the store, and c's from then on: it is stored with the
+// connection, so whoever deletes that, in an older release too, finds its count.
+// Errors: pubsub.ErrTooManyConnections; after any other, c may be counted.
+func count(ctx context.Context, reserve time.Duration, h Holders, c *pubsub.Connection, max int) (err error) {
+	holder, parts := c.Holder, (max+partSize-1)/partSize
+	for look := range min(parts, partLooks) {
+		part := (pubsub.Bucket(c.ID) + look) % parts
+		if parts > 1 {
+			c.Holder = fmt.Sprintf("%d/%s", part, holder) // in front, as a viewer's name may end with anything
+		}
+		err = again(ctx, reserve, func(ctx context.Context) error { return h.Hold(ctx, *c, (max+part)/parts) })
+		if !errors.Is(err, pubsub.ErrTooManyConnections) {
+			return err
+		}
+	}
+	return err
 }
 
 // releaseTime bounds each of a release and the queueing of its check. They happen

@@ -15,7 +15,7 @@ import (
 // Authenticator says whom the value of an Authorization header names, "" when
 // the client sent none, and until when (zero for ever). Errors: pubsub.ErrTokenMissing,
 // ErrTokenExpired, ErrTokenRefused; any other means that it could not be
-// decided now.
+// decided now. It is asked once, so it tries again what is worth that.
 type Authenticator interface {
 	Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error)
 }
@@ -68,12 +68,13 @@ func (s *Session) accept(ctx context.Context, m Message, c pubsub.Connection, a 
 			s.release(ctx, c)
 		}
 	}()
-	err := s.hold(ctx, c)
+	err := s.hold(ctx, &c)
 	if errors.Is(err, transportws.TooManyConnections()) { // it is not counted
 		settled = true
 		return err
 	}
 	if err == nil {
+		a.Holder = c.Holder
 		err = s.storeAcknowledgement(ctx, m, a)
 	}
 	settled = err == nil
@@ -105,8 +106,8 @@ func (s *Session) storeAcknowledgement(ctx context.Context, m Message, a pubsub.
 }
 
 // hold counts the connection for its viewer.
-func (s *Session) hold(ctx context.Context, c pubsub.Connection) error {
-	err := again(ctx, reserve, func(ctx context.Context) error { return s.Connections.Hold(ctx, c, s.MaxConnections) })
+func (s *Session) hold(ctx context.Context, c *pubsub.Connection) error {
+	err := count(ctx, reserve, s.Connections, c, s.MaxConnections)
 	switch {
 	case err == nil:
 		return nil
@@ -137,6 +138,11 @@ func (s *Session) releaseAddress(ctx context.Context, c pubsub.Connection) {
 	}
 }
 
+// authTime is for the decision about a token: one fetch of the issuer's keys. Those
+// are not fetched again within the life of a message, so to try for longer would keep
+// the function busy for nothing, at the wish of anybody who sends a token.
+const authTime = 4 * time.Second
+
 // admit says what an init payload makes of a connection. Expires is the
 // token's.
 func (s *Session) admit(ctx context.Context, m Message, payload json.RawMessage) (a pubsub.Acknowledgement, err error) {
@@ -148,10 +154,9 @@ func (s *Session) admit(ctx context.Context, m Message, payload json.RawMessage)
 	if len(authorization) > 1 {
 		return a, transportws.BadRequest("connection_init has more than one Authorization")
 	}
-	err = again(ctx, reserve, func(ctx context.Context) (err error) {
-		a.Viewer, a.Expires, err = s.Auth.Authenticate(ctx, strings.Join(authorization, ""))
-		return err
-	})
+	deciding, cancel := context.WithTimeout(ctx, authTime)
+	defer cancel()
+	a.Viewer, a.Expires, err = s.Auth.Authenticate(deciding, strings.Join(authorization, ""))
 	switch {
 	case err == nil:
 		return a, nil

@@ -32,10 +32,7 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	if err != nil {
 		return s.fail(ctx, m, e.ID, err)
 	}
-	switch err := s.room(m, c, x); {
-	case errors.Is(err, errReplaying):
-		return err
-	case err != nil:
+	if err := s.room(m, c, x); err != nil {
 		return s.notBegun(ctx, m, e.ID, err)
 	}
 	sub := pubsub.Subscription{ConnectionID: m.ConnectionID, OperationID: e.ID, Topic: x.Topic, OperationKey: x.Stored.Key(),
@@ -81,16 +78,36 @@ func (s *Session) room(m Message, c pubsub.Connection, x pubsub.Executable) erro
 	return nil
 }
 
+// noRoom returns what the client is told when there is no room for its operation
+// before another ends; nil for any other error, and for none.
+func (s *Session) noRoom(err error) error {
+	switch {
+	case errors.Is(err, pubsub.ErrTooManyOperations):
+		return pubsub.Refusal(pubsub.CodeTooMany,
+			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations))
+	case errors.Is(err, pubsub.ErrTooManyOfTopic):
+		return pubsub.Refusal(pubsub.CodeLimit,
+			fmt.Sprintf("A connection may have %d subscriptions of one topic.", s.MaxOfTopic))
+	case errors.Is(err, errReplaying):
+		return pubsub.Refusal(pubsub.CodeReplayLimit,
+			fmt.Sprintf("A connection is replayed %d subscriptions at once; try again when they are.", maxReplays))
+	}
+	return nil
+}
+
 // begin stores the operation under its id.
 func (s *Session) begin(ctx context.Context, m Message, sub pubsub.Subscription, op pubsub.Operation) error {
 	return again(ctx, reserve, func(ctx context.Context) error {
-		return s.Operations.PutSubscription(ctx, sub, op, m.sent(), s.MaxOperations)
+		return s.Operations.PutSubscription(ctx, sub, op, m.sent, s.MaxOperations)
 	})
 }
 
-// notBegun tells the client why begin failed.
+// notBegun tells the client why begin failed, but for what may soon be otherwise:
+// that is returned.
 func (s *Session) notBegun(ctx context.Context, m Message, id string, why error) error {
 	switch {
+	case s.noRoom(why) != nil:
+		return why
 	case errors.Is(why, pubsub.ErrGone): // what is stored of it; its client may be there
 		return transportws.ConnectionExpired()
 	case errors.Is(why, pubsub.ErrCompleted):
@@ -102,12 +119,6 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 	case errors.Is(why, pubsub.ErrReused):
 		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeUnavailable,
 			"The id was used for another operation within a millisecond; try again."))
-	case errors.Is(why, pubsub.ErrTooManyOperations):
-		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeTooMany,
-			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations)))
-	case errors.Is(why, pubsub.ErrTooManyOfTopic):
-		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeLimit,
-			fmt.Sprintf("A connection may have %d subscriptions of one topic.", s.MaxOfTopic)))
 	case errors.Is(why, pubsub.ErrReplayLimit):
 		return s.fail(ctx, m, id, s.replayedEnough())
 	default:
@@ -125,7 +136,7 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 func (s *Session) end(ctx context.Context, m Message, id string) (running, ended bool) {
 	failed := false
 	err := again(ctx, answerReserve, func(ctx context.Context) (err error) {
-		running, err = s.Operations.EndSubscription(ctx, m.ConnectionID, id, m.sent())
+		running, err = s.Operations.EndSubscription(ctx, m.ConnectionID, id, m.sent)
 		failed = failed || err != nil
 		return err
 	})
@@ -138,7 +149,7 @@ func (s *Session) end(ctx context.Context, m Message, id string) (running, ended
 // stop does what a complete message asks for.
 func (s *Session) stop(ctx context.Context, m Message, id string) error {
 	err := again(ctx, answerReserve, func(ctx context.Context) error {
-		_, err := s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.sent())
+		_, err := s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.sent)
 		return err
 	})
 	if err != nil {

@@ -3,7 +3,10 @@ package session_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -312,4 +315,74 @@ func (p patient) Connection(ctx context.Context, id string) (pubsub.Connection, 
 	c, err := p.Store.Connection(ctx, id)
 	c.InitDeadline = c.InitDeadline.Add(time.Hour)
 	return c, err
+}
+
+// A holder's item is rewritten with each connection that comes or goes, so its size
+// is bounded, whatever MAX_CONNECTIONS is. What was counted in parts is so released.
+func TestManyConnectionsAreCountedInParts(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		max, atLeast int // connections of one holder
+		viewer       bool
+	}{
+		"OnePart":        {60, 60, false},
+		"TwoParts":       {61, 61, false},
+		"FourParts":      {240, 240, false},
+		"TheMost":        {1000, 850, false}, // which part a connection falls into is chance
+		"PartsOfAViewer": {130, 130, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, queue := guarded(t, time.Hour)
+			c := session.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, InitTimeout: time.Minute, TTL: 2 * time.Hour}
+			if tc.viewer {
+				b.MaxConnections = tc.max
+			} else {
+				c.MaxPerAddress = tc.max
+			}
+			open := func(id string) bool {
+				status, err := c.Connect(t.Context(), session.Handshake{ConnectionID: id, At: b.start, Address: "192.0.2.1",
+					Subprotocols: "graphql-transport-ws"})
+				if status != http.StatusOK || !tc.viewer {
+					return status == http.StatusOK && err == nil
+				}
+				b.gateway.Open(id)
+				m := b.message(initWith(`{"Authorization":"Bearer ada"}`))
+				m.ConnectionID = id
+				if err := b.Receive(t.Context(), m); err != nil {
+					t.Fatal(err)
+				}
+				return b.gateway.Frames(id)[0] == ackFrame
+			}
+			refusals := 0
+			for i := 0; i < 2*tc.max; i++ {
+				if !open(fmt.Sprint("connection", i)) {
+					refusals++
+				}
+			}
+			opened := 2*tc.max - refusals
+			if opened > tc.max || opened < tc.atLeast {
+				t.Errorf("%d connections are open, of %d", opened, tc.max)
+			}
+			counted := map[string]int{}
+			for _, c := range b.store.Contents().Connections {
+				if c.Holder != "" {
+					counted[c.Holder]++
+				}
+			}
+			if largest := slices.Max(slices.Collect(maps.Values(counted))); largest > 60 {
+				t.Errorf("%d connections are counted in one item", largest)
+			}
+			for _, c := range b.store.Contents().Connections {
+				if err := b.store.DeleteConnection(t.Context(), c.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range tc.atLeast / 2 {
+				if !open(fmt.Sprint("later", i)) {
+					t.Fatalf("connection %d is refused after all are gone", i)
+				}
+			}
+		})
+	}
 }

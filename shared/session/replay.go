@@ -48,8 +48,8 @@ const (
 	// settleTime bounds the last read before a subscription is activated, the
 	// activation, and the posts of what came between. The rest of
 	// pubsub.SettleTime is for taking the subscription back and telling so. It also
-	// bounds the pages of one read: what is committed before a page that was read
-	// must not be older than what the next read repeats.
+	// bounds the pages of one read: what is committed before a page that was read is
+	// posted after it, and must not be older than what the client's next replay repeats.
 	settleTime = pubsub.SettleTime - 3*time.Second
 
 	// postsPerLook is after how many posts the replay looks whether the client
@@ -59,11 +59,6 @@ const (
 
 // errReplaying says that a subscribe must wait for other replays of its connection.
 var errReplaying = errors.New("connection is being replayed as much as it may be at once")
-
-func tooManyReplays() error {
-	return pubsub.Refusal(pubsub.CodeReplayLimit,
-		fmt.Sprintf("A connection is replayed %d subscriptions at once; try again when they are.", maxReplays))
-}
 
 // minuteMost is how much a connection is replayed per minute at most.
 func (s *Session) minuteMost() pubsub.Replayed {
@@ -151,9 +146,8 @@ type replay struct {
 	most      int              // bytes, over all reads
 	tally     *allowance.Tally // of what was read and is not drawn yet
 
-	readAt time.Time       // when the latest read began
+	readAt time.Time       // when the latest read began; zero before the first
 	listed time.Time       // when the read began that was the last before the activation; zero before
-	newest string          // id of the newest event that was read
 	bytes  int             // of the events that were read, as they count
 	seen   map[string]bool // events that are posted or about to be, by id
 	posts  int
@@ -176,7 +170,7 @@ func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
 	settle, cancel := context.WithDeadline(ctx, r.listed.Add(settleTime))
 	defer cancel()
 	err := r.ask(settle, "activate subscription", func(ctx context.Context) error {
-		return r.session.Operations.ActivateSubscription(ctx, sub, r.operation.Stored, r.message.sent())
+		return r.session.Operations.ActivateSubscription(ctx, sub, r.operation.Stored, r.message.sent)
 	})
 	if err != nil {
 		return err
@@ -200,18 +194,18 @@ func (r *replay) round(ctx context.Context) (int, error) {
 	return len(frames), nil
 }
 
-// read returns the frames of the events that follow the newest of the reads
-// before, without those that it returned then. Each page is counted, and
-// paid for, before the next is read.
+// read returns the frames of the events that were committed since the read before
+// began, without those that it returned then. Each page is counted, and paid for,
+// before the next is read.
 func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
-	after, last := r.newest, ""
+	since, last := r.readAt, ""
 	reading := ctx
 	for more := true; more; {
 		var events []pubsub.Event
 		var begun time.Time
 		err = again(reading, 0, func(ctx context.Context) error {
 			begun = time.Now()
-			events, more, err = r.operation.Missed(ctx, after, last, pageEvents)
+			events, more, err = r.operation.Missed(ctx, since, last, pageEvents)
 			return err
 		})
 		if err != nil {
@@ -225,7 +219,6 @@ func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 		}
 		if len(events) > 0 {
 			last = events[len(events)-1].ID
-			r.newest = last
 		}
 		page, err := r.count(ctx, slices.DeleteFunc(events, func(e pubsub.Event) bool { return r.seen[e.ID] }))
 		if err != nil {
@@ -324,7 +317,7 @@ func (r *replay) post(ctx context.Context, frame []byte) error {
 func (r *replay) look(ctx context.Context) error {
 	return r.ask(ctx, "load connection", func(ctx context.Context) error {
 		c, err := r.session.Connections.Connection(ctx, r.message.ConnectionID)
-		if err == nil && c.Operations[r.id].By != r.message.sent().ID {
+		if err == nil && c.Operations[r.id].By != r.message.sent.ID {
 			return pubsub.ErrCompleted // there may be another with its id
 		}
 		return err

@@ -92,11 +92,13 @@ type Message struct {
 	At           time.Time // when the gateway received it
 	ID           string    // of the message, unique; "" when the gateway gave none
 	Address      string    // of the client, as IP address
+
+	sent pubsub.Sent // what the store keeps of the message, once it is needed
 }
 
-// sent returns what the store keeps of the message: of its id a hash, as that is
+// sentBy returns what the store keeps of a message: of its id a hash, as that is
 // stored for each operation.
-func (m Message) sent() pubsub.Sent {
+func sentBy(m Message) pubsub.Sent {
 	hash := sha256.Sum256([]byte(m.ID))
 	return pubsub.Sent{At: m.At, ID: base64.RawURLEncoding.EncodeToString(hash[:6])}
 }
@@ -140,12 +142,12 @@ func loggable(refusal transportws.CloseError) string {
 	return refusal.Reason
 }
 
-// idPauses are how often and after how long an id in use is looked at again,
-// before its subscribe is refused: a client may use an id again right after it
-// sent a complete, and that may still be on its way in another invocation, one
-// that waits for the store or is only started. The price is that a client that
-// is at fault hears of it a little later.
-var idPauses = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond}
+// roomPauses are how often and after how long a connection without room is looked
+// at again, before a subscribe is refused: a client may use an id, or the room that
+// an operation took, right after it sent a complete, and that may still be on its
+// way in another invocation, one that waits for the store or is only started. The
+// price is that a client that is at fault hears of it a little later.
+var roomPauses = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond}
 
 // receive returns a CloseError when the connection must end. Any other error is
 // for the log.
@@ -157,7 +159,7 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 	if err == nil {
 		err = s.checkSize(message)
 	}
-	if s.Allowance.Draw(ctx, price(len(m.Data), message), allowance.Address(m.Address)) == allowance.FarBeyond {
+	if s.Allowance.Draw(ctx, s.price(len(m.Data), message), allowance.Address(m.Address)) == allowance.FarBeyond {
 		return transportws.AllowanceSpent()
 	}
 	if err != nil {
@@ -166,30 +168,34 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 	if !message.NeedsState() {
 		return s.perform(ctx, m, pubsub.Connection{}, transportws.State{}.Receive(message, m.At))
 	}
-	for _, pause := range idPauses {
+	m.sent = sentBy(m)
+	for _, pause := range roomPauses {
 		err := s.inState(ctx, m, message)
 		refusal, _ := errors.AsType[transportws.CloseError](err)
-		if refusal.Code != transportws.CodeSubscriberAlreadyExists && !errors.Is(err, errReplaying) {
+		if refusal.Code != transportws.CodeSubscriberAlreadyExists && s.noRoom(err) == nil {
 			return err
 		}
 		if !sleepWithin(ctx, reserve, pause) { // the complete may be as slow as this was
-			return s.fail(ctx, m, message.ID, errors.New("no time to see whether the id is free"))
+			return s.fail(ctx, m, message.ID, errors.New("no time to see whether there is room"))
 		}
 	}
 	err = s.inState(ctx, m, message)
-	if errors.Is(err, errReplaying) {
-		return s.fail(ctx, m, message.ID, tooManyReplays())
+	if refusal := s.noRoom(err); refusal != nil {
+		return s.fail(ctx, m, message.ID, refusal)
 	}
 	return err
 }
 
 // price is what a frame costs, without the operation that it begins and without
 // the end of a connection that is refused for it.
-func price(bytes int, message transportws.Message) float64 {
+func (s *Session) price(bytes int, message transportws.Message) float64 {
 	units := allowance.Frame(bytes)
 	switch message.Type {
 	case transportws.TypeConnectionInit:
 		units += allowance.Init
+		if s.MaxConnections > 0 {
+			units += allowance.Counted
+		}
 	case transportws.TypePing:
 		units += allowance.Sent(len(message.Payload))
 	case transportws.TypeComplete:
@@ -219,7 +225,7 @@ func (s *Session) checkSize(message transportws.Message) error {
 }
 
 // inState does what the message asks for in the connection's present state. It
-// has done nothing yet when it returns that an id is in use, or errReplaying.
+// has begun nothing when it returns that an id is in use, or what noRoom knows.
 func (s *Session) inState(ctx context.Context, m Message, message transportws.Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

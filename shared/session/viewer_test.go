@@ -22,7 +22,7 @@ import (
 // of errors.
 type tokens struct{ life time.Duration }
 
-func (a tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error) {
+func (a tokens) Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error) {
 	switch token := strings.TrimPrefix(authorization, "Bearer "); token {
 	case "":
 		return v, expires, pubsub.ErrTokenMissing
@@ -32,6 +32,9 @@ func (a tokens) Authenticate(_ context.Context, authorization string) (v pubsub.
 		return v, expires, fmt.Errorf("%w: wrong audience", pubsub.ErrTokenRefused)
 	case "down":
 		return v, expires, errors.New("no keys")
+	case "slow":
+		<-ctx.Done()
+		return v, expires, ctx.Err()
 	default:
 		return pubsub.Viewer{ID: token, Claims: `{"name":"` + token + `"}`}, time.Now().Add(a.life), nil
 	}
@@ -85,13 +88,17 @@ func TestAnInitNeedsAToken(t *testing.T) {
 		"TwoTokens":         {initWith(`{"Authorization":"Bearer ada","headers":{"Authorization":"Bearer eve"}}`), connectionError("4400", "connection_init has more than one Authorization")},
 		"TwoSpellings":      {initWith(`{"Authorization":"Bearer ada","authorization":"Bearer eve"}`), connectionError("4400", "connection_init has more than one Authorization")},
 		"KeysAreNotReached": {initWith(`{"Authorization":"Bearer down"}`), connectionError("4500", "Internal server error")},
+		"KeysAreSlow":       {initWith(`{"Authorization":"Bearer slow"}`), connectionError("4500", "Internal server error")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b, _ := guarded(t, time.Hour)
-				if err := b.send(t.Context(), tc.init); (err != nil) != (name == "KeysAreNotReached") {
+				if err := b.send(t.Context(), tc.init); (err != nil) != strings.HasPrefix(name, "KeysAre") {
 					t.Error(err)
+				}
+				if busy := time.Since(b.start); busy > 5*time.Second {
+					t.Errorf("that took %s", busy)
 				}
 				b.check(t, []string{tc.want}, tc.want != ackFrame)
 			})

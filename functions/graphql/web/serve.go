@@ -25,8 +25,12 @@ type Request struct {
 	Method, Path   string
 	HasQuery       bool   // whether a parameter asks for a document, as in GraphQL over HTTP
 	Accept         string // header, values joined by commas; "" without
-	AcceptEncoding string // likewise
+	AcceptEncoding string // likewise; without, see AnyCoding
 }
+
+// AnyCoding is for a request without Accept-Encoding: any form will do (RFC 9110
+// section 12.5.3), but the client may be one that shows what it gets.
+const AnyCoding = "identity, *;q=0.5"
 
 // Methods are those of a page, as in an Allow header. HEAD is the caller's to
 // answer, as GET without the body, and so is OPTIONS.
@@ -50,7 +54,7 @@ func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
 		refused.Header["Allow"] = Methods
 		return refused, true, nil
 	case !servable(r):
-		return text(http.StatusNotAcceptable, "Accept-Encoding allows no form that there is"), true, nil
+		return notAcceptable(), true, nil
 	case r.Path == topology.GraphQLPath:
 		return s.page("graphiql.html", graphiqlPolicy, r)
 	case r.Path == "/" || strings.HasPrefix(r.Path, "/c/"):
@@ -65,7 +69,9 @@ func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
 	if !ok {
 		return text(http.StatusNotFound, "not found"), err == nil, err
 	}
-	asset.Header["Cache-Control"] = "public, max-age=31536000, immutable" // its name is a hash of it
+	if asset.Status == http.StatusOK {
+		asset.Header["Cache-Control"] = "public, max-age=31536000, immutable" // its name is a hash of it
+	}
 	return asset, true, nil
 }
 
@@ -79,8 +85,8 @@ func (s Site) wantsGraphiQL(r Request) bool {
 	return html.Named && html.Weight > 0 && html.Weight >= accept.Media(r.Accept, "application/json").Weight
 }
 
-// servable reports whether there is a form of the page that the client takes:
-// all are built in gzip form and can be unpacked, but the config is made when asked for.
+// servable reports whether there may be a form of the page that the client takes: all
+// are built in gzip form, the small can be unpacked, the config is made when asked for.
 func servable(r Request) bool {
 	gzip, identity := accept.Codings(r.AcceptEncoding)
 	return identity > 0 || gzip > 0 && r.Path != topology.ConfigPath
@@ -128,6 +134,10 @@ func (s Site) config() (Response, bool, error) {
 		return Response{}, false, fmt.Errorf("encode config: %w", err)
 	}
 	return response(http.StatusOK, "application/json", body), true, nil
+}
+
+func notAcceptable() Response {
+	return text(http.StatusNotAcceptable, "Accept-Encoding allows no form that there is")
 }
 
 func text(status int, line string) Response {

@@ -110,6 +110,41 @@ func TestCompressedOnlyForThoseWhoTakeIt(t *testing.T) {
 	}
 }
 
+// What is large is sent in gzip form to whoever takes that, and not at all to others.
+// A page is small: curl shows it.
+func TestNothingLargeIsSentUnpacked(t *testing.T) {
+	t.Parallel()
+	most, more := gzipped(t, strings.Repeat("x", 64<<10)), gzipped(t, strings.Repeat("x", 64<<10+1))
+	site := Site{Files: fstest.MapFS{"index.html.gz": gzipped(t, "the chat"),
+		"assets/most.js.gz": most, "assets/more.js.gz": more}}
+	for _, tc := range []struct {
+		path, accept string
+		status       int
+		coding       string
+	}{
+		{"/", AnyCoding, 200, ""},
+		{"/assets/most.js", AnyCoding, 200, ""},
+		{"/assets/more.js", AnyCoding, 200, "gzip"},
+		{"/assets/more.js", "gzip;q=0.1, identity", 200, "gzip"},
+		{"/assets/more.js", "gzip", 200, "gzip"},
+		{"/assets/most.js", "identity", 200, ""},
+		{"/assets/more.js", "identity", 406, ""},
+		{"/assets/more.js", "", 406, ""},
+		{"/assets/more.js", "br", 406, ""},
+		{"/assets/more.js", "gzip;q=0", 406, ""},
+		{"/assets/more.js", "*, gzip;q=0", 406, ""},
+	} {
+		got, ok, err := site.Serve(Request{Method: "GET", Path: tc.path, AcceptEncoding: tc.accept})
+		coding := got.Header["Content-Encoding"]
+		if err != nil || !ok || got.Status != tc.status || coding != tc.coding || len(got.Body) > 64<<10 {
+			t.Errorf("%s with %q: %d, %q, %d bytes, %v, %v", tc.path, tc.accept, got.Status, coding, len(got.Body), ok, err)
+		}
+		if kept := strings.Contains(got.Header["Cache-Control"], "immutable"); kept != (tc.status == 200 && tc.path != "/") {
+			t.Errorf("%s with %q: %s", tc.path, tc.accept, got.Header["Cache-Control"])
+		}
+	}
+}
+
 // maxBody is the largest answer of a function, less a third for base64
 // ("Lambda quotas": 6 MB).
 const maxBody = 6 << 20 * 3 / 4

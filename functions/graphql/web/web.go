@@ -39,25 +39,42 @@ var types = map[string]string{
 	".svg": "image/svg+xml", ".ttf": "font/ttf", ".woff2": "font/woff2",
 }
 
-// file returns the response with a built file, still in gzip form unless the
-// client likes it better unpacked. A file that is not there is not an error: ok is false.
+// maxUnpacked is the most that is sent unpacked, in bytes: a page, which people read
+// with curl. The assets would be 1.8 MB.
+const maxUnpacked = 64 << 10
+
+// file returns the response with a built file, still in gzip form unless the client
+// likes it better unpacked and it is small. A file that is not there is not an error:
+// ok is false.
 func file(files fs.FS, name, acceptEncoding string) (r Response, ok bool, err error) {
-	body, err := fs.ReadFile(files, name+".gz")
+	packed, err := fs.ReadFile(files, name+".gz")
 	if err != nil {
 		return Response{}, false, nil
 	}
-	r = Response{Status: http.StatusOK, Body: body, Header: map[string]string{
+	r = Response{Status: http.StatusOK, Body: packed, Header: map[string]string{
 		"Content-Type": types[path.Ext(name)], "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}}
-	if packed, identity := accept.Codings(acceptEncoding); packed > 0 && packed >= identity {
+	gzipped, identity := accept.Codings(acceptEncoding)
+	if gzipped > 0 && gzipped >= identity {
 		return r, true, nil
 	}
-	delete(r.Header, "Content-Encoding")
-	z, err := gzip.NewReader(bytes.NewReader(body))
-	if err == nil {
-		r.Body, err = io.ReadAll(z)
-	}
-	if err != nil {
+	body, err := unpack(packed, maxUnpacked+1)
+	switch {
+	case err != nil:
 		return Response{}, false, fmt.Errorf("unpack %s: %w", name, err)
+	case len(body) <= maxUnpacked:
+		delete(r.Header, "Content-Encoding")
+		r.Body = body
+	case gzipped == 0:
+		r = notAcceptable()
 	}
 	return r, true, nil
+}
+
+// unpack returns what the gzip form holds, max bytes at most.
+func unpack(packed []byte, max int64) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(z, max))
 }
