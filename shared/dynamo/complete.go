@@ -151,13 +151,16 @@ func (s *Store) removal(connectionID, operationID string, item connectionItem, e
 		ConditionExpression: aws.String("operations.#id.#at = :at"),
 		ExpressionAttributeNames: map[string]string{"#id": operationID, "#at": "at", "#by": "by",
 			"#topic": "topic"},
-		ExpressionAttributeValues:           attributes{":at": number(running.At), ":ended": text(ended)},
+		ExpressionAttributeValues: attributes{":at": number(running.At), ":ended": text(ended),
+			":bytes": number(int64(running.bytes(operationID)))},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
 	require(in, "operations.#id.#topic", textOrNone(running.Topic))
 	require(in, "operations.#id.#by", textOrNone(running.By))
 	set, forget, err := item.record(in, operationID, remember)
-	in.UpdateExpression = aws.String("SET ended = :ended" + set + " REMOVE operations.#id" + forget)
+	in.UpdateExpression = aws.String("SET ended = :ended" +
+		", operationBytes = if_not_exists(operationBytes, :bytes) - :bytes" + set +
+		" REMOVE operations.#id" + forget)
 	return in, err
 }
 
