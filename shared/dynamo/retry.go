@@ -71,6 +71,24 @@ func attempt(ctx context.Context, do func(ctx context.Context) error) (late bool
 	return err != nil && once.Err() != nil, err
 }
 
+// Pauses of a call that another has beaten to an item, and so must read it again.
+// They soon are longer than all of a burst take: of calls that come back at once,
+// one succeeds each time, and all pay.
+const (
+	beatenWait    = 50 * time.Millisecond
+	maxBeatenWait = 1600 * time.Millisecond
+)
+
+// beaten pauses before the next try, for longer each time.
+func beaten(ctx context.Context, tries int) error {
+	select {
+	case <-time.After(rand.N(min(beatenWait<<(2*tries), maxBeatenWait))):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // errUnprocessed is a batch that DynamoDB took only in part.
 var errUnprocessed = errors.New("batch was not processed whole")
 

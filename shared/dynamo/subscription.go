@@ -69,7 +69,8 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 	}
 	*in.ConditionExpression += " AND (attribute_not_exists(completed.#id) OR completed.#id < :at)"
 	in.ExpressionAttributeValues[":at"] = number(running.At)
-	for look := sub.LookFirst; ; look = false {
+	look := sub.LookFirst
+	for tries := 0; ; tries++ {
 		var item connectionItem
 		var remember pubsub.Turns
 		judge := func(found connectionItem) (why error) {
@@ -86,6 +87,7 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 		}
 		switch {
 		case errors.Is(err, errInTurn):
+			look = false
 			if in, err = s.taking(sub, running, max); err == nil {
 				err = item.unchanged(in, sub.OperationID)
 			}
@@ -99,6 +101,10 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 			}
 			if done {
 				return err
+			}
+			look = true
+			if late := beaten(ctx, tries); late != nil {
+				return fmt.Errorf("put subscription: %w", late)
 			}
 		default:
 			return err
