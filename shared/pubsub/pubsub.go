@@ -74,8 +74,8 @@ func OperationBytes(id, topic string) int {
 // there are max at most.
 func (c Connection) HasRoom(id, topic string, max int) bool {
 	bytes := OperationBytes(id, topic)
-	for id, op := range c.Operations {
-		bytes += OperationBytes(id, cmp.Or(op.Topic, op.Replaying))
+	for other, op := range c.Operations {
+		bytes += OperationBytes(other, cmp.Or(op.Topic, op.Replaying))
 	}
 	return len(c.Operations) < max && bytes <= RoomForOperations(max)
 }
