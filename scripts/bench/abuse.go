@@ -28,7 +28,10 @@ type abuse struct {
 	times int // each way in is gone
 
 	cloud   *cloud.Cloud
+	store   *dynamo.Store
 	sockets []*wsclient.Raw // not used yet
+	large   *wsclient.Raw   // whose connection is as large as a client can make it
+	stored  int             // bytes of that connection, as its messages are charged for it
 	in, out int             // bytes of HTTP requests and responses
 }
 
@@ -141,19 +144,26 @@ func (a *abuse) goIn(ctx context.Context, ways []wayIn, guarded bool, tolls map[
 	if err := a.fill(ctx); err != nil {
 		return err
 	}
+	if !guarded {
+		if a.large, err = a.acknowledged(ctx); err != nil {
+			return err
+		}
+	}
 	for _, w := range ways {
 		for range w.sockets {
-			sockets, err := a.dial(ctx, 1)
-			if err == nil {
-				err = a.send(ctx, sockets[0], `{"type":"connection_init"}`)
-			}
+			socket, err := a.acknowledged(ctx)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
-			a.sockets = append(a.sockets, sockets...)
+			a.sockets = append(a.sockets, socket)
 		}
 	}
 	time.Sleep(abuseChecked)
+	if !guarded {
+		if err := a.enlarge(ctx); err != nil {
+			return err
+		}
+	}
 	for _, w := range ways {
 		if tolls[w.name], err = a.meter(ctx, w); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
@@ -176,14 +186,44 @@ var (
 
 // fill writes the chats that are read.
 func (a *abuse) fill(ctx context.Context) error {
-	store := dynamo.New(dynamo.NewClient(a.cloud.Backend.AWS()), dynamo.Tables{Messages: a.cloud.Tables[topology.Messages.Name]})
+	a.store = dynamo.New(dynamo.NewClient(a.cloud.Backend.AWS()), dynamo.Tables{
+		Messages: a.cloud.Tables[topology.Messages.Name], Connections: a.cloud.Tables[topology.Connections.Name]})
 	for _, c := range []abuseChat{longChat, shortChat} {
 		for i := range c.messages {
 			m := chat.Message{ID: abuseID(i), ChatID: c.id, Content: strings.Repeat("x", c.bytes), SenderName: "a", CreatedAt: time.Now()}
-			if err := store.PutMessage(ctx, m); err != nil {
+			if err := a.store.PutMessage(ctx, m); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// enlarge makes one connection as large as it can be, but for a dozen short
+// operations: it runs as many long ones as there is room for, and has as many
+// completes of nothing to remember.
+func (a *abuse) enlarge(ctx context.Context) error {
+	const operations, completes = 36, 24
+	for i := range operations {
+		id := long(i, defaultOf(topology.MaxOperationIDBytes))
+		if err := a.send(ctx, a.large, listenFrame(id, listenDocument, in(long(i, chat.MaxChatIDBytes)))); err != nil {
+			return err
+		}
+	}
+	for i := range completes {
+		if err := a.send(ctx, a.large, stopFrame(long(operations+i, defaultOf(topology.MaxOperationIDBytes)))); err != nil {
+			return err
+		}
+	}
+	running := 0
+	for c, err := range a.store.Connections(ctx) {
+		if err != nil {
+			return err
+		}
+		a.stored, running = max(a.stored, c.Bytes), max(running, len(c.Operations))
+	}
+	if running != operations {
+		return fmt.Errorf("the large connection runs %d operations, not %d", running, operations)
 	}
 	return nil
 }
@@ -212,6 +252,15 @@ func (a *abuse) dial(ctx context.Context, n int) (sockets []*wsclient.Raw, err e
 	return sockets, nil
 }
 
+// acknowledged opens a socket and initialises its connection.
+func (a *abuse) acknowledged(ctx context.Context) (*wsclient.Raw, error) {
+	sockets, err := a.dial(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	return sockets[0], a.send(ctx, sockets[0], `{"type":"connection_init"}`)
+}
+
 // send sends a frame and waits until it was handled, and so was answered.
 func (a *abuse) send(ctx context.Context, raw *wsclient.Raw, frame string) error {
 	handled := func() float64 { return a.cloud.Meter.Usage().Functions[topology.Message.Name].Invocations }
@@ -235,6 +284,9 @@ func (a *abuse) send(ctx context.Context, raw *wsclient.Raw, frame string) error
 func (a *abuse) meter(ctx context.Context, w wayIn) (toll, error) {
 	sockets := a.sockets[:w.sockets]
 	a.sockets = a.sockets[w.sockets:]
+	if w.large {
+		sockets = []*wsclient.Raw{a.large}
+	}
 	if w.silent > 0 {
 		var err error
 		if sockets, err = a.dial(ctx, w.silent); err != nil {

@@ -16,8 +16,9 @@ import (
 // wayIn is one kind of frame or request.
 type wayIn struct {
 	name    string
-	sockets int // acknowledged, that it needs: one, or one for each time
-	silent  int // likewise, but not acknowledged
+	sockets int  // acknowledged, that it needs: one, or one for each time
+	silent  int  // likewise, but not acknowledged
+	large   bool // whether it is by the large connection
 	before  func(i int) string
 	frame   func(i int) string // to be metered; or
 	request func(ctx context.Context) error
@@ -35,24 +36,37 @@ const (
 	queried   = "query of 30 times 100 messages"
 	requested = "HTTP: query of 100 messages of 8 KB"
 	asset     = "HTTP: largest asset"
+
+	onLarge = ", on the largest connection"
 )
+
+const listenDocument = `subscription($chatId: ID!) { newMessage(chatId: $chatId) { id content } }`
+
+func listenFrame(id, query, variables string) string {
+	return fmt.Sprintf(`{"id":"%s","type":"subscribe","payload":{"query":"%s","variables":%s}}`, id, query, variables)
+}
+
+func stopFrame(id string) string { return fmt.Sprintf(`{"type":"complete","id":%q}`, id) }
+
+// in is the variables of a subscription of the chat.
+func in(chatID string) string { return fmt.Sprintf(`{"chatId":%q}`, chatID) }
+
+// long is an id of so many bytes, by number.
+func long(n, bytes int) string { return fmt.Sprintf("%0*d", bytes, n) }
 
 // ways lists the ways in. The handshake is the last, as its check comes later.
 func (a *abuse) ways() []wayIn {
 	const (
-		listen = `subscription($chatId: ID!) { newMessage(chatId: $chatId) { id content } }`
+		listen = listenDocument
 		write  = `mutation($chatId: ID!, $content: String!) { postMessage(chatId: $chatId, content: $content, senderName: \"a\") { id } }`
 		stored = chat.MaxContentBytes + 100 // about, of the chat's messages
 	)
 	name := func(i int) string { return fmt.Sprint("op", i) }
-	subscribe := func(id, query, variables string) string {
-		return fmt.Sprintf(`{"id":"%s","type":"subscribe","payload":{"query":"%s","variables":%s}}`, id, query, variables)
-	}
-	in := func(chatID string) string { return fmt.Sprintf(`{"chatId":%q}`, chatID) }
+	subscribe := listenFrame
 	content := func(bytes int) string {
 		return fmt.Sprintf(`{"chatId":"other","content":%q}`, strings.Repeat("x", bytes))
 	}
-	complete := func(i int) string { return fmt.Sprintf(`{"type":"complete","id":%q}`, name(i)) }
+	complete := func(i int) string { return stopFrame(name(i)) }
 	post := func(query, variables string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			return a.call(ctx, "POST", topology.GraphQLPath, fmt.Sprintf(`{"query":"%s","variables":%s}`, query, variables), nil)
@@ -75,6 +89,7 @@ func (a *abuse) ways() []wayIn {
 	written := func(n, bytes int) float64 {
 		return float64(n) * (allowance.Stored(bytes) + allowance.FannedOut(bytes))
 	}
+	look, touch := allowance.Look(a.stored), allowance.Touch(a.stored)
 	overHTTP := func(units float64) func(toll) float64 {
 		return func(t toll) float64 { return allowance.Request() + units + allowance.Transferred(t.out) }
 	}
@@ -104,6 +119,15 @@ func (a *abuse) ways() []wayIn {
 		{name: "complete", sockets: 1, before: func(i int) string { return subscribe(name(i), listen, in("own")) },
 			frame: complete, drawn: flat(allowance.Stop)},
 		{name: "complete of nothing", sockets: 1, frame: complete, drawn: flat(allowance.Stop)},
+		{name: "ping" + onLarge, large: true, frame: func(int) string { return `{"type":"ping"}` }, drawn: flat(allowance.Sent(0))},
+		{name: "complete" + onLarge, large: true, before: func(i int) string { return subscribe(name(i), listen, in(name(i))) },
+			frame: complete, drawn: flat(allowance.Stop + look + touch)},
+		{name: "complete of nothing" + onLarge, large: true, frame: func(i int) string { return stopFrame("no" + name(i)) },
+			drawn: flat(allowance.Stop + look + touch)},
+		{name: "query" + onLarge, large: true, frame: func(i int) string { return subscribe(name(i), `{ __typename }`, `{}`) },
+			drawn: answered(look + 2*touch)},
+		{name: "subscribe" + onLarge, large: true, frame: func(i int) string { return subscribe(name(i), listen, in(name(i))) },
+			drawn: func(t toll) float64 { return begun(t) + look + 2*touch }},
 		replay(replayed, shortChat),
 		replay(resumed, longChat),
 		{name: "query of 10 messages of 8 KB", sockets: 1, frame: func(i int) string {

@@ -2,6 +2,7 @@ package allowance
 
 import (
 	"context"
+	"math"
 	"sync"
 )
 
@@ -32,6 +33,14 @@ func Frame(bytes int) float64 { return messages(bytes) + invocation }
 
 // Request is the price of a request to the HTTP API.
 func Request() float64 { return message + invocation }
+
+// Look is what a look at a connection of so many bytes costs more than one at a
+// small connection.
+func Look(bytes int) float64 { return read * math.Floor(kilobytes(bytes)/4) }
+
+// Touch is what a write to a connection of so many bytes costs more than one to a
+// small connection, with the look that goes before it.
+func Touch(bytes int) float64 { return Look(bytes) + write*math.Floor(kilobytes(bytes)) }
 
 // Sent is the price of a message to a client.
 func Sent(bytes int) float64 { return messages(bytes) + Transferred(bytes) }

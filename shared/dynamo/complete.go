@@ -22,7 +22,7 @@ const overtakeTime = time.Minute
 func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string,
 	by pubsub.Sent) (bool, error) {
 	by.ID = tokenOf(by)
-	for {
+	for tries := 0; ; tries++ {
 		item, err := s.operationState(ctx, connectionID, operationID)
 		if err != nil {
 			return false, err
@@ -41,11 +41,14 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 		default:
 			done, err = s.remember(ctx, connectionID, operationID, item, remember)
 		}
+		if err == nil && done {
+			return ends, nil
+		}
+		if err == nil {
+			err = beaten(ctx, tries)
+		}
 		if err != nil {
 			return false, fmt.Errorf("delete subscription: %w", err)
-		}
-		if done {
-			return ends, nil
 		}
 	}
 }
@@ -56,7 +59,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID string,
 	began pubsub.Sent) (bool, error) {
 	mine := runningItem{At: began.At.UnixMilli(), By: began.ID}
-	for {
+	for tries := 0; ; tries++ {
 		item, err := s.operationState(ctx, connectionID, operationID)
 		if err != nil {
 			return false, err
@@ -75,11 +78,14 @@ func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID s
 			done, err = s.remember(ctx, connectionID, operationID, item,
 				pubsub.Turns{mine.turn(), {Sent: pubsub.Sent{At: began.At}, Complete: true}})
 		}
+		if err == nil && done {
+			return ends, nil
+		}
+		if err == nil {
+			err = beaten(ctx, tries)
+		}
 		if err != nil {
 			return false, fmt.Errorf("end subscription: %w", err)
-		}
-		if done {
-			return ends, nil
 		}
 	}
 }
@@ -151,13 +157,16 @@ func (s *Store) removal(connectionID, operationID string, item connectionItem, e
 		ConditionExpression: aws.String("operations.#id.#at = :at"),
 		ExpressionAttributeNames: map[string]string{"#id": operationID, "#at": "at", "#by": "by",
 			"#topic": "topic"},
-		ExpressionAttributeValues:           attributes{":at": number(running.At), ":ended": text(ended)},
+		ExpressionAttributeValues: attributes{":at": number(running.At), ":ended": text(ended),
+			":bytes": number(int64(running.bytes(operationID)))},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
 	require(in, "operations.#id.#topic", textOrNone(running.Topic))
 	require(in, "operations.#id.#by", textOrNone(running.By))
 	set, forget, err := item.record(in, operationID, remember)
-	in.UpdateExpression = aws.String("SET ended = :ended" + set + " REMOVE operations.#id" + forget)
+	in.UpdateExpression = aws.String("SET ended = :ended" +
+		", operationBytes = if_not_exists(operationBytes, :bytes) - :bytes" + set +
+		" REMOVE operations.#id" + forget)
 	return in, err
 }
 

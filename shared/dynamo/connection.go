@@ -40,7 +40,8 @@ type connectionItem struct {
 	Ended          string `dynamodbav:"ended,omitempty"`          // see end in complete.go
 	Closing        bool   `dynamodbav:"closing,omitempty"`        // its deletion has begun: it is gone
 
-	Operations map[string]runningItem `dynamodbav:"operations"` // by operation id
+	Operations     map[string]runningItem `dynamodbav:"operations"`               // by operation id
+	OperationBytes int                    `dynamodbav:"operationBytes,omitempty"` // of them: see pubsub.OperationBytes
 
 	// What is remembered of an operation id: see complete.go. Connections of an older
 	// release have no Turns.
@@ -55,6 +56,11 @@ type runningItem struct {
 	At        int64  `dynamodbav:"at"`                  // when the client began it
 	By        string `dynamodbav:"by,omitempty"`        // id of the message that began it; operations of older releases have none
 	Key       string `dynamodbav:"key,omitempty"`       // what tells its operation key from others; likewise
+}
+
+// bytes is what the operation adds to operationBytes under its id.
+func (r runningItem) bytes(id string) int {
+	return pubsub.OperationBytes(id, cmp.Or(r.Topic, r.Replaying))
 }
 
 // turn is the operation's subscribe.
@@ -80,6 +86,16 @@ const alive = "attribute_exists(id) AND attribute_not_exists(closing) AND #ttl >
 // gone reports whether the connection does not exist for readers. An item
 // without attributes is gone.
 func (i connectionItem) gone() bool { return i.Closing || i.TTL <= time.Now().Unix() }
+
+// bytes is how large the item is, about.
+func (i connectionItem) bytes() int {
+	const around = 512 // names of attributes, times, ids and tokens
+	n := around + len(i.Init) + len(i.Viewer) + len(i.Claims) + len(i.Holder) + i.turnsBytes()
+	for id, running := range i.Operations {
+		n += running.bytes(id)
+	}
+	return n
+}
 
 // connectionKey is the key of a connection's item.
 func connectionKey(id string) attributes { return attributes{"id": text(id)} }
@@ -168,7 +184,7 @@ func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 		ID: item.ID, ConnectedAt: time.UnixMilli(item.ConnectedAt), InitDeadline: time.UnixMilli(item.InitDeadline),
 		Expires: time.Unix(item.TTL, 0), Acknowledged: item.Acknowledged,
 		Viewer: pubsub.Viewer{ID: item.Viewer, Claims: item.Claims}, Holder: item.Holder, Address: item.Address,
-		Operations: make(map[string]pubsub.Running, len(item.Operations)),
+		Operations: make(map[string]pubsub.Running, len(item.Operations)), Bytes: item.bytes(),
 	}
 	if item.Init != "" {
 		c.Init = json.RawMessage(item.Init)
@@ -176,6 +192,12 @@ func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 	if item.ReplayMinute != 0 {
 		c.ReplayMinute = time.Unix(60*item.ReplayMinute, 0)
 		c.Replayed = pubsub.Replayed{Events: item.Replayed, Bytes: item.ReplayedBytes}
+	}
+	for id, completed := range item.Completed {
+		if c.Completed == nil {
+			c.Completed = make(map[string]time.Time, len(item.Completed))
+		}
+		c.Completed[id] = time.UnixMilli(completed)
 	}
 	for id, running := range item.Operations {
 		op := pubsub.Running{Topic: running.Topic, At: time.UnixMilli(running.At), By: running.By}

@@ -71,6 +71,22 @@ func attempt(ctx context.Context, do func(ctx context.Context) error) (late bool
 	return err != nil && once.Err() != nil, err
 }
 
+// beatenWait is up to how long a call pauses that another has beaten to an item, and
+// so must read it again. The pauses grow fast: of calls that come back at once, one
+// succeeds each time, and all pay.
+const beatenWait = 50 * time.Millisecond
+
+// beaten pauses after so many tries before.
+func beaten(ctx context.Context, tries int) error {
+	wait := beatenWait << min(2*tries, 5) // up to 1.6 s
+	select {
+	case <-time.After(rand.N(wait)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // errUnprocessed is a batch that DynamoDB took only in part.
 var errUnprocessed = errors.New("batch was not processed whole")
 

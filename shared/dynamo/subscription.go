@@ -69,20 +69,25 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 	}
 	*in.ConditionExpression += " AND (attribute_not_exists(completed.#id) OR completed.#id < :at)"
 	in.ExpressionAttributeValues[":at"] = number(running.At)
-	for {
-		_, err := call(ctx, s.client.UpdateItem, in)
-		if err == nil {
-			return nil
-		}
+	look := sub.LookFirst
+	for tries := 0; ; tries++ {
 		var item connectionItem
 		var remember pubsub.Turns
-		err = explain("put subscription", err, func(old connectionItem) (why error) {
-			item = old
+		judge := func(found connectionItem) (why error) {
+			item = found
 			remember, why = item.whyNotBegun(sub.OperationID, running, max)
 			return why
-		})
+		}
+		if look {
+			err = s.judged(ctx, sub, judge)
+		} else if _, err = call(ctx, s.client.UpdateItem, in); err != nil {
+			err = explain("put subscription", err, judge)
+		} else {
+			return nil
+		}
 		switch {
 		case errors.Is(err, errInTurn):
+			look = false
 			if in, err = s.taking(sub, running, max); err == nil {
 				err = item.unchanged(in, sub.OperationID)
 			}
@@ -97,29 +102,53 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 			if done {
 				return err
 			}
+			look = true
+			if late := beaten(ctx, tries); late != nil {
+				return fmt.Errorf("put subscription: %w", late)
+			}
 		default:
 			return err
 		}
 	}
 }
 
+// judged is what judge makes of what the connection knows of the operation id.
+func (s *Store) judged(ctx context.Context, sub pubsub.Subscription, judge func(connectionItem) error) error {
+	item, err := s.operationState(ctx, sub.ConnectionID, sub.OperationID)
+	switch {
+	case err != nil:
+		return err
+	case item.gone():
+		return pubsub.ErrGone
+	}
+	return judge(item)
+}
+
 // taking is the update that takes the operation id, if it is free. Ids come from
-// the client: they are names of attributes, never text of an expression.
+// the client: they are names of attributes, never text of an expression. The bytes
+// of all operations are counted, as no condition can add them up. (The release
+// before this one does not count. What one release begins and the other ends makes
+// the count wrong, until the connection ends: it may be refused operations for
+// which there is room.)
 func (s *Store) taking(sub pubsub.Subscription, running runningItem, max int) (*dynamodb.UpdateItemInput, error) {
 	entry, err := attributevalue.MarshalMap(running)
 	if err != nil {
 		return nil, fmt.Errorf("encode operation: %w", err)
 	}
+	bytes := running.bytes(sub.OperationID)
 	return &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
-		UpdateExpression: aws.String("SET operations.#id = :running"),
+		UpdateExpression: aws.String("SET operations.#id = :running," +
+			" operationBytes = if_not_exists(operationBytes, :none) + :bytes"),
 		ConditionExpression: aws.String(alive + " AND acknowledged = :yes" +
 			" AND attribute_not_exists(operations.#id) AND size(operations) < :max" +
+			" AND (attribute_not_exists(operationBytes) OR operationBytes <= :room)" +
 			" AND (attribute_not_exists(ended) OR NOT begins_with(ended, :by))"),
 		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#ttl": "ttl"},
 		ExpressionAttributeValues: attributes{
 			":running": &types.AttributeValueMemberM{Value: entry}, ":yes": boolean(true), ":max": number(int64(max)),
 			":by": text(running.identity() + "."), ":now": number(time.Now().Unix()),
+			":none": number(0), ":bytes": number(int64(bytes)), ":room": number(int64(pubsub.RoomForOperations(max) - bytes)),
 		},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, nil
@@ -144,7 +173,7 @@ func (i connectionItem) whyNotBegun(id string, running runningItem, max int) (re
 	switch {
 	case why != nil:
 		return remember, why
-	case len(i.Operations) >= max:
+	case len(i.Operations) >= max, i.OperationBytes+running.bytes(id) > pubsub.RoomForOperations(max):
 		return nil, pubsub.ErrTooManyOperations
 	}
 	return nil, errInTurn
@@ -233,7 +262,7 @@ func (s *Store) look(ctx context.Context, sub pubsub.Subscription, running runni
 func (s *Store) operationState(ctx context.Context, connectionID, operationID string) (connectionItem, error) {
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID), ConsistentRead: aws.Bool(true),
-		ProjectionExpression:     aws.String("id, closing, #ttl, operations.#id, completed, turns, ended"),
+		ProjectionExpression:     aws.String("id, acknowledged, closing, #ttl, operations.#id, completed, turns, ended"),
 		ExpressionAttributeNames: map[string]string{"#id": operationID, "#ttl": "ttl"},
 	})
 	if err != nil {

@@ -3,12 +3,13 @@ package dynamo
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -70,18 +71,7 @@ func TestCompletesAreForgottenInTime(t *testing.T) {
 			}
 		}
 	}
-	remembered := func() int {
-		out, err := s.client.GetItem(t.Context(), &dynamodb.GetItemInput{
-			TableName: &s.tables.Connections, Key: connectionKey("c"), ConsistentRead: aws.Bool(true)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var item connectionItem
-		if err := attributevalue.UnmarshalMap(out.Item, &item); err != nil {
-			t.Fatal(err)
-		}
-		return len(item.Completed)
-	}
+	remembered := func() int { return len(stored(t, s).Completed) }
 	complete(manyCompleted, "old", old)
 	complete(manyCompleted, "new", now)
 	if n := remembered(); n != manyCompleted {
@@ -91,9 +81,86 @@ func TestCompletesAreForgottenInTime(t *testing.T) {
 	if n := remembered(); n != manyCompleted+20 {
 		t.Errorf("%d completes are remembered, want %d", n, manyCompleted+20)
 	}
-	complete(maxCompletedBytes>>10, strings.Repeat("x", 1020), now.Add(time.Second))
-	if n := remembered(); n > maxCompletedBytes>>10 {
-		t.Errorf("%d completes are remembered, some 64 of them of 1 KB", n)
+	long := strings.Repeat("x", 500)
+	complete(20, long, now.Add(time.Second))
+	if n := stored(t, s).turnsBytes(); n > maxCompletedBytes+idBytes(long+"00", 1) {
+		t.Errorf("%d bytes are remembered", n)
+	}
+}
+
+// stored is the item of the connection "c".
+func stored(t *testing.T, s *Store) connectionItem {
+	t.Helper()
+	out, err := s.client.GetItem(t.Context(), &dynamodb.GetItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey("c"), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	item, err := decodeItem(out.Item)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return item
+}
+
+// Calls that run at the same time read the same, and together must not add more
+// than there is room for.
+func TestManyCompletesAtOnceAreNotAllRemembered(t *testing.T) {
+	t.Parallel()
+	s, now := localStore(t), time.Now()
+	subscribed(t, s, now)
+	id := strings.Repeat("x", 125)
+	var all sync.WaitGroup
+	for i := range 60 {
+		all.Go(func() {
+			if _, err := s.DeleteSubscription(t.Context(), "c", fmt.Sprintf("%s%03d", id, i), pubsub.Sent{At: now}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := stored(t, s).turnsBytes(); n > maxCompletedBytes+idBytes(id+"000", 1) || n < maxCompletedBytes/3 {
+		t.Errorf("%d bytes are remembered", n)
+	}
+}
+
+// A complete that waits for its subscribe is remembered for longer than one that
+// has met it, unless no subscribe can still come.
+func TestWhatIsForgottenFirst(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	i := connectionItem{Completed: map[string]int64{}, Turns: map[string][]turnItem{}}
+	long := strings.Repeat("x", 1000)
+	for n, name := range []string{"waits 1", "met 1", "waits 2", "met 2", "late"} {
+		at := now.Add(time.Duration(n) * time.Millisecond)
+		if name == "late" {
+			at = now.Add(-overtakeTime - time.Second)
+		}
+		id := name + long
+		i.Completed[id] = at.UnixMilli()
+		i.Turns[id] = []turnItem{{At: at.UnixMilli(), By: "c", Complete: true}}
+		if strings.HasPrefix(name, "met") {
+			i.Turns[id] = append(i.Turns[id], turnItem{At: at.UnixMilli(), By: "s"})
+		}
+	}
+	if got, want := i.stale(now), []string{"late" + long, "met 1" + long, "met 2" + long}; !slices.Equal(got, want) {
+		t.Errorf("got %.10q", got)
+	}
+}
+
+// A subscribe whose id has a complete of its millisecond looks first.
+func TestASubscribeThatMayBeOvertakenWritesOnce(t *testing.T) {
+	t.Parallel()
+	const state = `{"Item":{"id":{"S":"c"},"ttl":{"N":"99999999999"},"acknowledged":{"BOOL":true},"operations":{"M":{}},
+		"completed":{"M":{"1":{"N":"1"}}},"turns":{"M":{"1":{"L":[
+			{"M":{"at":{"N":"1"},"by":{"S":"a"}}},{"M":{"at":{"N":"1"},"by":{"S":"b"},"complete":{"BOOL":true}}}]}}}}}`
+	s, got := scripted(t, answer{200, state}, answer{200, ok}, answer{200, ok}, answer{200, ok}, answer{200, "entry"})
+	sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k", LookFirst: true}
+	if err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: time.UnixMilli(1)}, 1); err != nil {
+		t.Error(err)
+	}
+	if got := actions(*got); !slices.Equal(got, []string{"GetItem", "UpdateItem", "PutItem", "PutItem", "GetItem"}) {
+		t.Errorf("requests: %q", got)
 	}
 }
 

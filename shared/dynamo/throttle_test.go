@@ -143,6 +143,32 @@ func TestEveryCallOutlastsAnIncident(t *testing.T) {
 	}
 }
 
+// Of completes of one id that come at once, each write makes all others fail: a call
+// that loses every time must not try as fast as it can.
+func TestACallThatIsAlwaysBeatenTriesSeldom(t *testing.T) {
+	t.Parallel()
+	local := localStore(t)
+	subscribed(t, local, time.Now())
+	const fast = 30
+	writes := 0
+	bubble(t, local, func(action string) (fault, string) {
+		if action == "UpdateItem" {
+			writes++
+		}
+		if action == "UpdateItem" && writes < fast {
+			return notApplied, conditionFailed
+		}
+		return noFault, ""
+	}, func(t *testing.T, s *Store) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, err := s.DeleteSubscription(ctx, "c", "2", pubsub.Sent{At: time.Now()})
+		if err == nil || writes < 3 || writes == fast {
+			t.Errorf("%d writes, %v", writes, err)
+		}
+	})
+}
+
 // A request that is never answered, on a connection that is lost, must not take all
 // of the time that a call has.
 func TestEveryCallOutlastsARequestWithoutAnAnswer(t *testing.T) {

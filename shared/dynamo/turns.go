@@ -17,11 +17,12 @@ import (
 )
 
 // What a connection remembers of messages that came out of turn. When there are
-// many ids, those go that no late message can still meet; when they are large, the
-// oldest half goes, since an item has 400 KB at most.
+// many ids, those go that no late message can still meet. When they are large, half
+// go, as each message of an operation reads and writes them all: the oldest, but
+// first those whose complete does not wait for its subscribe.
 const (
 	manyCompleted     = 32
-	maxCompletedBytes = 64 << 10
+	maxCompletedBytes = 8 << 10
 	maxTurns          = 16 // of one id: the latest
 	turnBytes         = 48
 )
@@ -99,6 +100,8 @@ func (i connectionItem) record(in *dynamodb.UpdateItemInput, id string,
 	in.ExpressionAttributeValues[":completed"] = number(completed)
 	in.ExpressionAttributeValues[":turns"] = is
 	set = ", completed.#id = :completed, " + path + " = :turns"
+	*in.ConditionExpression += " AND size(completed) <= :remembered" // others may be adding at the same time
+	in.ExpressionAttributeValues[":remembered"] = number(int64(max(len(i.Completed), maxCompletedBytes/idBytes(id, 1))))
 	for n, other := range i.stale(more[0].At) {
 		if other == id {
 			continue // it is set
@@ -177,24 +180,43 @@ func (s *Store) remember(ctx context.Context, connectionID, operationID string, 
 	return err == nil, err
 }
 
+// idBytes is how large an id with so many turns is.
+func idBytes(id string, turns int) int { return 2*len(id) + 16 + turnBytes*turns }
+
+// turnsBytes is how large all that is remembered is.
+func (i connectionItem) turnsBytes() (n int) {
+	for id := range i.Completed {
+		n += idBytes(id, len(i.Turns[id]))
+	}
+	return n
+}
+
 // stale returns the ids of remembered completes that make way for another, as
 // many as one expression takes at most.
-func (i connectionItem) stale(at time.Time) []string {
-	size := 0
-	for id := range i.Completed {
-		size += 2*len(id) + 16 + turnBytes*len(i.Turns[id])
+func (i connectionItem) stale(at time.Time) (ids []string) {
+	oldest := at.Add(-overtakeTime).UnixMilli()
+	switch {
+	case i.turnsBytes() > maxCompletedBytes:
+		ids = slices.SortedFunc(maps.Keys(i.Completed), func(a, b string) int {
+			return cmp.Or(cmp.Compare(i.waiting(a, oldest), i.waiting(b, oldest)), cmp.Compare(i.Completed[a], i.Completed[b]))
+		})
+		ids = ids[:(len(ids)+1)/2]
+	case len(i.Completed) >= manyCompleted:
+		for id, completed := range i.Completed {
+			if completed < oldest {
+				ids = append(ids, id)
+			}
+		}
 	}
-	if len(i.Completed) < manyCompleted && size <= maxCompletedBytes {
-		return nil
+	return ids[:min(len(ids), manyCompleted)]
+}
+
+// waiting is 1 for an id whose complete waits for a subscribe that may still come,
+// or else 0.
+func (i connectionItem) waiting(id string, oldest int64) int {
+	isMet := slices.ContainsFunc(i.Turns[id], func(t turnItem) bool { return !t.Complete })
+	if isMet || i.Completed[id] < oldest {
+		return 0
 	}
-	ids := slices.SortedFunc(maps.Keys(i.Completed), func(a, b string) int {
-		return cmp.Compare(i.Completed[a], i.Completed[b])
-	})
-	n, _ := slices.BinarySearchFunc(ids, at.Add(-overtakeTime).UnixMilli(), func(id string, oldest int64) int {
-		return cmp.Compare(i.Completed[id], oldest)
-	})
-	if size > maxCompletedBytes {
-		n = max(n, len(ids)/2)
-	}
-	return ids[:min(n, manyCompleted)]
+	return 1
 }

@@ -256,7 +256,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		case err != nil:
 			c.turns[id] = append(c.turns[id], remember...)
 			return err
-		case len(c.running) >= max:
+		case !c.export().HasRoom(id, cmp.Or(sub.Topic, sub.Replaying), max):
 			return pubsub.ErrTooManyOperations
 		}
 		c.running[id] = begun{sub.Topic, sub.Replaying, sub.OperationKey, by}
@@ -295,7 +295,7 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 
 // list puts the subscription under its topic. The caller has the lock.
 func (s *Store) list(sub pubsub.Subscription, op pubsub.Operation, at time.Time) {
-	sub.At, sub.Replaying = at, ""
+	sub.At, sub.Replaying, sub.LookFirst = at, "", false
 	s.operations[sub.OperationKey] = op
 	s.rows[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = sub
 }

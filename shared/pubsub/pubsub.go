@@ -4,6 +4,7 @@
 package pubsub
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -49,6 +50,34 @@ type Connection struct {
 	Operations   map[string]Running // by operation id
 	ReplayMinute time.Time          // the latest in which events were replayed; zero for none
 	Replayed     Replayed           // in that minute
+
+	// What its store may tell of itself, as it keeps all of a connection together.
+	Bytes     int                  // that it keeps, about, as each message is charged for them
+	Completed map[string]time.Time // of the completes that are remembered, the latest by operation id
+}
+
+// RoomForOperations is how many bytes the operations of a connection take at most,
+// if it may run n. Each message of an operation reads and writes them all. It is
+// enough for n with a UUID as id and a topic as long; of others fewer may run.
+func RoomForOperations(n int) int {
+	const each, least = 120, 12_000
+	return max(each*n, least)
+}
+
+// OperationBytes is how many bytes an operation takes of its connection, about.
+func OperationBytes(id, topic string) int {
+	const around = 44 // names of attributes, times and ids of messages
+	return around + len(id) + len(topic)
+}
+
+// HasRoom reports whether another operation may run on the connection, of which
+// there are max at most.
+func (c Connection) HasRoom(id, topic string, max int) bool {
+	bytes := OperationBytes(id, topic)
+	for other, op := range c.Operations {
+		bytes += OperationBytes(other, cmp.Or(op.Topic, op.Replaying))
+	}
+	return len(c.Operations) < max && bytes <= RoomForOperations(max)
 }
 
 // Replayed is how much was replayed to a connection.
@@ -125,6 +154,10 @@ type Subscription struct {
 	Viewer       Viewer // whom it is executed for
 	Expires      time.Time
 	At           time.Time // when the client began it, as the store yields it; zero when an older release stored it
+
+	// LookFirst says that the store remembers a complete of the id which may have
+	// overtaken the subscribe: a look costs less than a write that fails.
+	LookFirst bool
 }
 
 // Event is something that happened in the domain. Every subscription to its

@@ -44,7 +44,8 @@ type Store interface {
 	// again, or EndSubscription undoes it. The operation itself is stored between the
 	// two, and may stay when the rest fails: others may need it. Of many messages
 	// with one connection and operation id exactly one succeeds until the
-	// operation is deleted. At most max operations run per connection.
+	// operation is deleted. At most max operations run per connection, for which
+	// there must be room (see RoomForOperations).
 	// Errors: ErrGone; ErrNotAcknowledged; ErrSubscriberExists; ErrCompleted
 	// when the client's complete overtook this (see Turns), or the operation has ended
 	// since; ErrReused when it is not known which of two operations the client sent

@@ -95,6 +95,66 @@ func TestAViewerPaysForItsOperations(t *testing.T) {
 	}
 }
 
+// laden is a store with a large connection, which remembers a complete of the id
+// "2" that came a minute later.
+type laden struct {
+	*memory.Store
+	bytes int
+	late  time.Time
+	looks []string // ids of operations whose subscribes were put with LookFirst
+}
+
+func (l *laden) Connection(ctx context.Context, id string) (pubsub.Connection, error) {
+	c, err := l.Store.Connection(ctx, id)
+	c.Bytes, c.Completed = l.bytes, map[string]time.Time{"2": l.late}
+	return c, err
+}
+
+func (l *laden) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, by pubsub.Sent, max int) error {
+	if sub.LookFirst {
+		l.looks = append(l.looks, sub.OperationID)
+	}
+	return l.Store.PutSubscription(ctx, sub, op, by, max)
+}
+
+// A message on a large connection reads and writes all of it.
+func TestALargeConnectionIsPaidFor(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		bytes, subscribe, complete int
+	}{
+		// Each draw counts as 60 units at least.
+		"Small": {1000, 60 + 60, 60},
+		"Large": {200 << 10, 60 + 60 + 269, 60 + 60 + 132}, // a look is 6.25, a write with its look 131.25
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			l := &laden{Store: b.store, bytes: tc.bytes, late: b.start.Add(time.Minute)}
+			b.Connections, b.Operations = l, l
+			if err := b.send(t.Context(), initFrame); err != nil {
+				t.Fatal(err)
+			}
+			paid, before := b.allowing(1_000_000), 0
+			for _, step := range []struct {
+				frame string
+				want  int
+			}{{subscribe("1", "subscription"), tc.subscribe}, {`{"type":"complete","id":"1"}`, tc.complete}, {subscribe("2", "subscription"), tc.subscribe}} {
+				if err := b.send(t.Context(), step.frame); err != nil {
+					t.Fatal(err)
+				}
+				if sum := paid["address/"]; sum-before != step.want {
+					t.Errorf("%s is %d units, want %d", step.frame, sum-before, step.want)
+				}
+				before = paid["address/"]
+			}
+			if strings.Join(l.looks, " ") != "2" {
+				t.Errorf("looked first for %q", l.looks)
+			}
+		})
+	}
+}
+
 // What is replayed is drawn before it is posted.
 func TestAReplayIsPaidFor(t *testing.T) {
 	t.Parallel()

@@ -201,15 +201,23 @@ func add(fields map[string][]string, name string, value json.RawMessage) {
 	}
 }
 
-// maxKeptBytes bounds one kept value: what is longer is no name or version.
+// maxKeptBytes bounds one kept value, as JSON: what is longer is no name or version.
 const maxKeptBytes = 256
 
 // keep returns those of the fields that are to be stored, or nil for none.
 func keep(fields map[string][]string, names []string) (json.RawMessage, error) {
-	kept := map[string]string{}
+	kept := map[string]json.RawMessage{}
 	for _, name := range names {
-		if values := fields[name]; len(values) == 1 && len(values[0]) <= maxKeptBytes {
-			kept[name] = values[0]
+		values := fields[name]
+		if len(values) != 1 {
+			continue
+		}
+		value, err := json.Marshal(values[0])
+		if err != nil {
+			return nil, fmt.Errorf("encode init payload: %w", err)
+		}
+		if len(value) <= maxKeptBytes+len(`""`) {
+			kept[name] = value
 		}
 	}
 	if len(kept) == 0 {

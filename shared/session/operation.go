@@ -16,7 +16,9 @@ import (
 // Whatever is wrong with the operation itself ends it alone, not the
 // connection.
 func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e transportws.Start) error {
-	if err := s.draw(ctx, m, c.Viewer, allowance.Operation+allowance.Stored(len(e.Payload.Query)+len(e.Payload.Variables))); err != nil {
+	units := allowance.Operation + allowance.Stored(len(e.Payload.Query)+len(e.Payload.Variables)) +
+		2*allowance.Touch(c.Bytes) // when it begins and when it ends
+	if err := s.draw(ctx, m, c.Viewer, units); err != nil {
 		return s.fail(ctx, m, e.ID, err)
 	}
 	op, err := s.Documents.Resolve(pubsub.Operation{Document: e.Payload.Query, DocumentID: pubsub.DocumentID(e.Payload.Extensions),
@@ -32,13 +34,13 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	if err != nil {
 		return s.fail(ctx, m, e.ID, err)
 	}
-	if err := s.room(m, c, x); err != nil {
+	if err := s.room(m, c, e.ID, x); err != nil {
 		return s.notBegun(ctx, m, e.ID, err)
 	}
 	sub := pubsub.Subscription{ConnectionID: m.ConnectionID, OperationID: e.ID, Topic: x.Topic, OperationKey: x.Stored.Key(),
-		Viewer: c.Viewer, Expires: c.Expires}
+		Viewer: c.Viewer, Expires: c.Expires, LookFirst: !c.Completed[e.ID].Before(m.At)}
 	if x.Missed != nil {
-		return s.resume(ctx, m, sub, x)
+		return s.resume(ctx, m, c, sub, x)
 	}
 	if err := s.begin(ctx, m, sub, x.Stored); err != nil {
 		return s.notBegun(ctx, m, e.ID, err)
@@ -53,7 +55,7 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 // tells: what is refused here has read and written nothing else. Subscribes that
 // race pass it; then the store's condition bounds them, the planner, or the count
 // of what is replayed.
-func (s *Session) room(m Message, c pubsub.Connection, x pubsub.Executable) error {
+func (s *Session) room(m Message, c pubsub.Connection, id string, x pubsub.Executable) error {
 	ofTopic, replays := 0, 0
 	for _, op := range c.Operations {
 		if x.Topic != "" && (op.Topic == x.Topic || op.Replaying == x.Topic) {
@@ -64,7 +66,7 @@ func (s *Session) room(m Message, c pubsub.Connection, x pubsub.Executable) erro
 		}
 	}
 	switch {
-	case len(c.Operations) >= s.MaxOperations:
+	case !c.HasRoom(id, x.Topic, s.MaxOperations):
 		return pubsub.ErrTooManyOperations
 	case s.MaxOfTopic > 0 && ofTopic >= s.MaxOfTopic:
 		return pubsub.ErrTooManyOfTopic
@@ -84,7 +86,7 @@ func (s *Session) noRoom(err error) error {
 	switch {
 	case errors.Is(err, pubsub.ErrTooManyOperations):
 		return pubsub.Refusal(pubsub.CodeTooMany,
-			fmt.Sprintf("A connection may run %d operations at once.", s.MaxOperations))
+			fmt.Sprintf("A connection may run %d operations at once, or fewer with long ids and topics.", s.MaxOperations))
 	case errors.Is(err, pubsub.ErrTooManyOfTopic):
 		return pubsub.Refusal(pubsub.CodeLimit,
 			fmt.Sprintf("A connection may have %d subscriptions of one topic.", s.MaxOfTopic))
@@ -147,7 +149,8 @@ func (s *Session) end(ctx context.Context, m Message, id string) (running, ended
 }
 
 // stop does what a complete message asks for.
-func (s *Session) stop(ctx context.Context, m Message, id string) error {
+func (s *Session) stop(ctx context.Context, m Message, c pubsub.Connection, id string) error {
+	s.Allowance.Draw(ctx, allowance.Touch(c.Bytes), allowance.Address(m.Address))
 	err := again(ctx, answerReserve, func(ctx context.Context) error {
 		_, err := s.Operations.DeleteSubscription(ctx, m.ConnectionID, id, m.sent)
 		return err

@@ -90,13 +90,13 @@ func (s *Session) replayedEnough() error {
 // subscription activated, and what was committed before that is read once
 // more. What is committed later finds the subscription listed. Any failure
 // ends the operation with an error, so that the client subscribes again.
-func (s *Session) resume(ctx context.Context, m Message, sub pubsub.Subscription, x pubsub.Executable) error {
+func (s *Session) resume(ctx context.Context, m Message, c pubsub.Connection, sub pubsub.Subscription, x pubsub.Executable) error {
 	silent := sub
 	silent.Topic, silent.Replaying = "", sub.Topic
 	if err := s.begin(ctx, m, silent, x.Stored); err != nil {
 		return s.notBegun(ctx, m, sub.OperationID, err)
 	}
-	r := &replay{session: s, message: m, id: sub.OperationID, operation: x, seen: map[string]bool{},
+	r := &replay{session: s, message: m, stored: c.Bytes, id: sub.OperationID, operation: x, seen: map[string]bool{},
 		most: min(s.replayBytes(), replayFactor*len(m.Data))}
 	err := r.run(ctx, sub)
 	if refusal, refused := errors.AsType[transportws.CloseError](err); refused {
@@ -141,6 +141,7 @@ func (s *Session) takeBack(ctx context.Context, m Message, id string, why error)
 type replay struct {
 	session   *Session
 	message   Message
+	stored    int // bytes of its connection
 	id        string
 	operation pubsub.Executable
 	most      int              // bytes, over all reads
@@ -237,7 +238,7 @@ func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 func (r *replay) pay(ctx context.Context, frames [][]byte) error {
 	units := r.tally.Take()
 	for _, frame := range frames {
-		units += allowance.Sent(len(frame)) + allowance.Read(0)/postsPerLook
+		units += allowance.Sent(len(frame)) + allowance.Read(r.stored)/postsPerLook
 	}
 	return r.session.draw(ctx, r.message, pubsub.ViewerOf(ctx), units)
 }
@@ -268,7 +269,7 @@ func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]b
 		add.Bytes = read
 	}
 	err = r.ask(ctx, "count replayed events", func(ctx context.Context) error {
-		allowance.Add(ctx, allowance.Stored(0))
+		allowance.Add(ctx, allowance.Stored(r.stored))
 		return r.session.Operations.CountReplayed(ctx, r.message.ConnectionID, add, r.session.minuteMost(), time.Now())
 	})
 	if errors.Is(err, pubsub.ErrReplayLimit) {

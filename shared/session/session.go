@@ -236,6 +236,7 @@ func (s *Session) inState(ctx context.Context, m Message, message transportws.Me
 	if err != nil {
 		return s.failed(ctx, m, message, err)
 	}
+	s.Allowance.Draw(ctx, allowance.Look(c.Bytes), allowance.Address(m.Address))
 	state := transportws.State{Acknowledged: c.Acknowledged, InitDeadline: c.InitDeadline,
 		Running: func(id string) bool {
 			operation, runs := c.Operations[id]
@@ -294,7 +295,7 @@ func (s *Session) perform(ctx context.Context, m Message, c pubsub.Connection, e
 	case transportws.Start:
 		return s.start(ctx, m, c, e)
 	case transportws.Stop:
-		return s.stop(ctx, m, e.ID)
+		return s.stop(ctx, m, c, e.ID)
 	case transportws.Close:
 		return e.CloseError
 	case transportws.Ignore:

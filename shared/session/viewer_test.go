@@ -128,6 +128,24 @@ func TestAConnectionKeepsItsViewerAndNoToken(t *testing.T) {
 	}
 }
 
+// What is kept is measured as it is stored, where JSON may make six bytes of one.
+func TestWhatIsKeptOfAnInitIsShort(t *testing.T) {
+	t.Parallel()
+	for value, isKept := range map[string]bool{
+		strings.Repeat("x", 256): true,
+		strings.Repeat("x", 257): false,
+		strings.Repeat("<", 43):  false,
+	} {
+		b, _ := guarded(t, time.Hour)
+		if err := b.send(t.Context(), initWith(`{"Authorization":"Bearer ada","client-name":"`+value+`"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if kept := b.store.Contents().Connections[0].Init; (len(kept) > 0) != isKept {
+			t.Errorf("of %d times %.1s is kept %s", len(value), value, kept)
+		}
+	}
+}
+
 func TestATokenThatOutlivesItsConnectionIsNotWatched(t *testing.T) {
 	t.Parallel()
 	b, queue := guarded(t, 24*time.Hour)

@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -159,6 +161,18 @@ var putTests = []test{
 		}
 		equal(t, "count", len(listed(t, s, topic)), 5)
 	}},
+	{"keeps to the room for operations", func(t *testing.T, s Store) {
+		c, topic := connected(t, s), unique(strings.Repeat("t", 128))
+		ids := fill(t, s, c, topic)
+		for i := range 3 { // what has ended makes room for as much
+			late := base.Add(time.Duration(2*i+1) * time.Minute)
+			large := sub(c, longID(hundred+i), topic)
+			check(t, "too large", s.PutSubscription(t.Context(), large, operation, sent(late), hundred), pubsub.ErrTooManyOperations)
+			complete(t, s, sub(c, ids[i], topic), late, true)
+			check(t, "in its place", s.PutSubscription(t.Context(), large, operation, sent(late.Add(time.Minute)), hundred), nil)
+		}
+		check(t, "a small one", s.PutSubscription(t.Context(), sub(c, "1", ""), operation, sent(base), hundred), nil)
+	}},
 	{"takes any id", func(t *testing.T, s Store) {
 		c, topic := connected(t, s), unique("topic")
 		want := operations{}
@@ -180,6 +194,32 @@ var putTests = []test{
 			check(t, "overtaken "+id, subscribe(t, s, sub(c, id, topic), base), pubsub.ErrCompleted)
 		}
 	}},
+}
+
+// hundred is how many operations may run where the room for them is tested.
+const hundred = 100
+
+// longID is an id of 128 bytes.
+func longID(i int) string { return strings.Repeat("i", 124) + number(i) }
+
+// fill begins long subscriptions, more at once than there is room for, and returns
+// the ids of those that run: as many as there is room for.
+func fill(t *testing.T, s Store, c pubsub.Connection, topic string) []string {
+	t.Helper()
+	calls := make([]func(context.Context) error, hundred)
+	for i := range calls {
+		one := sub(c, longID(i), topic)
+		calls[i] = func(ctx context.Context) error { return s.PutSubscription(ctx, one, operation, sent(base), hundred) }
+	}
+	for _, err := range race(t.Context(), calls...) {
+		if err != nil {
+			check(t, "PutSubscription", err, pubsub.ErrTooManyOperations)
+		}
+	}
+	ids := slices.Sorted(maps.Keys(running(t, s, c)))
+	equal(t, "operations", len(ids), pubsub.RoomForOperations(hundred)/pubsub.OperationBytes(longID(0), topic))
+	equal(t, "subscriptions", len(listed(t, s, topic)), len(ids))
+	return ids
 }
 
 var deleteTests = []test{

@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"subwire/scripts/internal/wsclient"
+	"subwire/shared/apigw"
+	"subwire/shared/chat"
+	"subwire/shared/pubsub"
+	"subwire/shared/session"
+	"subwire/shared/transportws"
+)
+
+// largest is a connection that its client has made as large as the protocol lets it:
+// no further operation begins, and completes of nothing wait for their subscribes.
+type largest struct {
+	*wsclient.Raw
+	id    string
+	chats []string
+}
+
+func makeLargest(t *testing.T) largest {
+	t.Helper()
+	c := largest{Raw: dialRaw(t, local.WSURL)}
+	send(t, c.Raw, fmt.Sprintf(`{"type":"connection_init","payload":{"name":%q}}`, t.Name()))
+	receive(t, c.Raw)
+	c.id = connectionID(t, t.Name())
+	idOf := func(kind string, i int) string { return fmt.Sprintf("%s%0*d", kind, 128-len(kind), i) }
+	const perChat = 10
+	for i := range 40 {
+		if i%perChat == 0 {
+			c.chats = append(c.chats, fmt.Sprintf("%s%0*d", t.Name(), chat.MaxChatIDBytes-len(t.Name()), i))
+		}
+		send(t, c.Raw, fmt.Sprintf(`{"id":%q,"type":"subscribe","payload":{"query":`+
+			`"subscription { newMessage(chatId: \"%s\") { content } }"}}`, idOf("s", i), c.chats[i/perChat]))
+	}
+	room := pubsub.RoomForOperations(100) / pubsub.OperationBytes(idOf("s", 0), chat.Topic(c.chats[0]))
+	await(t, "all subscriptions that there is room for", func() bool { return c.subscribers(t) == room })
+	for range 40 - room {
+		if frame := receive(t, c.Raw); !strings.Contains(frame, pubsub.CodeTooMany) {
+			t.Fatalf("received %s", frame)
+		}
+	}
+	for i := range 30 {
+		send(t, c.Raw, fmt.Sprintf(`{"id":%q,"type":"complete"}`, idOf("c", i)))
+	}
+	await(t, "what is remembered", func() bool {
+		stored, err := store.Connection(t.Context(), c.id)
+		return err == nil && stored.Bytes > pubsub.RoomForOperations(100)+4<<10
+	})
+	return c
+}
+
+// subscribers counts the stored subscriptions of the connection's chats.
+func (c largest) subscribers(t *testing.T) (n int) {
+	t.Helper()
+	for _, chatID := range c.chats {
+		n += subscribers(t, chatID)
+	}
+	return n
+}
+
+// isStored reports whether anything is stored of the connection.
+func (c largest) isStored(t *testing.T) bool {
+	t.Helper()
+	table := local.Tables["connections"]
+	out, err := dynamodb.NewFromConfig(local.Backend.AWS()).GetItem(within(t), &dynamodb.GetItemInput{
+		TableName: &table, ConsistentRead: aws.Bool(true),
+		Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: c.id}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(out.Item) > 0 || c.subscribers(t) > 0
+}
+
+// As scripts/connections does it.
+func TestTheLargestConnectionIsRevokedAtOnce(t *testing.T) {
+	t.Parallel()
+	c := makeLargest(t)
+	witness := subscribe(t, dial(t), `subscription ($chatId: ID!) { newMessage(chatId: $chatId) { content } }`, c.chats[0])
+	await(t, "witness", func() bool { return subscribers(t, c.chats[0]) == 11 })
+	if err := store.DeleteConnection(within(t), c.id); err != nil {
+		t.Fatal(err)
+	}
+	post(t, c.chats[0], "after the end")
+	next(t, witness)
+	gateway := apigw.New(local.Backend.AWS(), "http"+strings.TrimPrefix(local.WSURL, "ws"), 1)
+	if err := session.Refuse(within(t), gateway, c.id, transportws.ConnectionRevoked()); err != nil {
+		t.Fatal(err)
+	}
+	if frame := receive(t, c.Raw); !strings.Contains(frame, "4401 Connection revoked") {
+		t.Errorf("received %s", frame)
+	}
+	if frame, err := c.Next(within(t)); err == nil {
+		t.Errorf("received %s", frame)
+	}
+	for _, chatID := range c.chats[1:] {
+		if n := subscribers(t, chatID); n > 0 {
+			t.Errorf("%d subscriptions are left", n)
+		}
+	}
+	if _, err := store.Connection(t.Context(), c.id); !errors.Is(err, pubsub.ErrGone) {
+		t.Errorf("the connection is there, %v", err)
+	}
+}
+
+func TestTheLargestConnectionIsDeletedWhenItCloses(t *testing.T) {
+	t.Parallel()
+	c := makeLargest(t)
+	if !c.isStored(t) {
+		t.Fatal("nothing is stored")
+	}
+	c.Close(1000, "")
+	await(t, "end of all that is stored", func() bool { return !c.isStored(t) })
+}
