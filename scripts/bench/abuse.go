@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -28,8 +30,12 @@ type abuse struct {
 	times int // each way in is gone
 
 	cloud   *cloud.Cloud
+	client  *http.Client    // nil for the usual ones
 	sockets []*wsclient.Raw // not used yet
-	in, out int             // bytes of HTTP requests and responses
+
+	mu      sync.Mutex     // guards what follows
+	in, out int            // bytes of HTTP requests and responses
+	counts  map[string]int // of an attack
 }
 
 func abuseCommand() command {
@@ -301,13 +307,32 @@ const headBytes = 150
 
 // open opens a socket and leaves it at once.
 func (a *abuse) open(ctx context.Context) error {
-	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{})
+	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{HTTPClient: a.client})
 	if err != nil {
+		a.count(refused)
 		return err
 	}
 	raw.Close(1000, "")
-	a.in += headBytes
+	a.transferred(headBytes, 0)
 	return nil
+}
+
+// transferred adds bytes of requests and responses.
+func (a *abuse) transferred(in, out int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.in += in
+	a.out += out
+}
+
+// count adds one to what attacks count.
+func (a *abuse) count(what string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.counts == nil {
+		a.counts = map[string]int{}
+	}
+	a.counts[what]++
 }
 
 // call sends a request and reads the answer.
@@ -321,13 +346,15 @@ func (a *abuse) call(ctx context.Context, method, path, body string, header map[
 	for name, value := range header {
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := cmp.Or(a.client, http.DefaultClient).Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusTooManyRequests {
+		a.count(refused)
+	}
 	got, err := io.ReadAll(resp.Body)
-	a.in += headBytes + len(body)
-	a.out += len(got)
+	a.transferred(headBytes+len(body), len(got))
 	return err
 }

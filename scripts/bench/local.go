@@ -27,6 +27,7 @@ type stages struct {
 	batches     int             // that senders delivered
 	delivered   int             // posts of these
 	retried     int             // targets of these that were queued for later
+	repeated    int             // batches that failed, and so came again
 }
 
 func newTally() *tally {
@@ -69,6 +70,7 @@ func (t *tally) since(before stages) stages {
 	now.batches -= before.batches
 	now.delivered -= before.delivered
 	now.retried -= before.retried
+	now.repeated -= before.repeated
 	return now
 }
 
@@ -116,11 +118,14 @@ func (i invocations) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // Handle implements slog.Handler.
 func (i invocations) Handle(_ context.Context, r slog.Record) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if r.Message == "batch failed" {
+		i.repeated++
+	}
 	if r.Message != "invocation" {
 		return nil
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
 	i.tally.invocations[i.function]++
 	if r.Level >= slog.LevelError {
 		i.failures++

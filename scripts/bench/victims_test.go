@@ -1,0 +1,50 @@
+package main
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"subwire/scripts/internal/timing"
+)
+
+// TestNoAttackMakesAnotherChatWaitForARetry: whichever way in one address goes
+// from 16 sockets, every event of another chat comes once, and by its first try.
+func TestNoAttackMakesAnotherChatWaitForARetry(t *testing.T) {
+	v := &victims{root: "../..", sockets: 16}
+	if err := v.start(t.Context(), timing.Profile{}); err != nil {
+		t.Fatal(err)
+	}
+	defer v.stop()
+	arrived, before := v.members.arrivals(), v.counter.settled(t.Context(), v.members).since(stages{})
+	const first, each = 1000, 2 // number of the first message, above those of the warm-up; messages during an attack
+	posts := 0
+	a := newAttack(v.cloud, v.root, 0, v.sockets)
+	a.pause, a.frames = time.Millisecond, 1
+	defer a.stop()
+	for _, way := range v.ways() {
+		var attacking sync.WaitGroup
+		attacking.Go(func() { a.run(t.Context(), way) })
+		for range each {
+			if err := v.load.post(t.Context(), victimsChat, text(warmUp, first+posts, 0)); err != nil {
+				t.Errorf("%s: %v", way, err)
+			}
+			posts++
+		}
+		attacking.Wait()
+	}
+	if err := v.members.await(t.Context(), func() bool { return slices.Min(v.members.warm) == first+posts-1 }); err != nil {
+		t.Fatal(err)
+	}
+	if least := v.sockets * len(v.ways()); a.counts[sent] < least*9/10 { // at the end, the allowance may be spent
+		t.Errorf("of %d frames and requests came %v", least, a.counts)
+	}
+	got := v.counter.settled(t.Context(), v.members).since(before)
+	if got.retried > 0 || got.repeated > 0 || len(got.events) != posts {
+		t.Errorf("%d targets and %d batches were queued again, of %d events for %d messages", got.retried, got.repeated, len(got.events), posts)
+	}
+	if n := v.members.arrivals() - arrived; n != victimsMembers*posts {
+		t.Errorf("%d arrivals of %d messages to %d listeners", n, posts, victimsMembers)
+	}
+}
