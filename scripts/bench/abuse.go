@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -309,7 +310,7 @@ const headBytes = 150
 func (a *abuse) open(ctx context.Context) error {
 	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{HTTPClient: a.client})
 	if err != nil {
-		a.count(refused)
+		a.failed(ctx, err)
 		return err
 	}
 	raw.Close(1000, "")
@@ -333,6 +334,15 @@ func (a *abuse) count(what string) {
 		a.counts = map[string]int{}
 	}
 	a.counts[what]++
+}
+
+// failed counts a handshake or a frame that failed, unless time was up.
+func (a *abuse) failed(ctx context.Context, err error) {
+	if _, ok := errors.AsType[*wsclient.RefusedError](err); ok {
+		a.count(refused)
+	} else if ctx.Err() == nil {
+		a.count(closed)
+	}
 }
 
 // call sends a request and reads the answer.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -52,6 +53,13 @@ func (a *attack) run(ctx context.Context, way string) {
 	attacking.Wait()
 }
 
+// counted is what was counted so far.
+func (a *attack) counted() map[string]int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.counts)
+}
+
 // stop closes the sockets.
 func (a *attack) stop() {
 	for _, raw := range a.held {
@@ -97,7 +105,7 @@ func (a *attack) send(ctx context.Context, w wayIn, socket, i int) {
 		a.count(sent)
 		raw.Close(1000, "")
 	case err != nil:
-		a.count(closed)
+		a.failed(ctx, err)
 		a.held[socket] = nil
 	default:
 		a.count(sent)
@@ -109,7 +117,7 @@ func (a *attack) send(ctx context.Context, w wayIn, socket, i int) {
 func (a *attack) enter(ctx context.Context, silent bool) *wsclient.Raw {
 	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{HTTPClient: a.client})
 	if err != nil {
-		a.count(refused)
+		a.failed(ctx, err)
 		return nil
 	}
 	if !silent {
@@ -117,7 +125,7 @@ func (a *attack) enter(ctx context.Context, silent bool) *wsclient.Raw {
 			_, err = raw.Next(ctx)
 		}
 		if err != nil {
-			a.count(closed)
+			a.failed(ctx, err)
 			raw.Close(1000, "")
 			return nil
 		}

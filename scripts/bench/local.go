@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type stages struct {
 	batches     int             // that senders delivered
 	delivered   int             // posts of these
 	retried     int             // targets of these that were queued for later
+	refused     int             // of these, in batches of which the last was refused, not late
 	repeated    int             // batches that failed, and so came again
 }
 
@@ -70,6 +72,7 @@ func (t *tally) since(before stages) stages {
 	now.batches -= before.batches
 	now.delivered -= before.delivered
 	now.retried -= before.retried
+	now.refused -= before.refused
 	now.repeated -= before.repeated
 	return now
 }
@@ -81,6 +84,7 @@ func (t *tally) Write(line []byte) (int, error) {
 	var said struct {
 		Msg, Event string
 		Outcome    struct{ Delivered, Retried int }
+		Reason     string `json:"last refusal"`
 	}
 	if !isSender || json.Unmarshal(text, &said) != nil || said.Msg != "batch delivered" {
 		return len(line), nil
@@ -91,6 +95,9 @@ func (t *tally) Write(line []byte) (int, error) {
 	t.batches++
 	t.delivered += said.Outcome.Delivered
 	t.retried += said.Outcome.Retried
+	if !strings.Contains(said.Reason, "time was up") && !strings.Contains(said.Reason, "context") {
+		t.refused += said.Outcome.Retried
+	}
 	return len(line), nil
 }
 

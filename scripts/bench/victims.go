@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -158,9 +157,7 @@ func (v *victims) attack(ctx context.Context, way string, turn int) map[string]i
 	a.run(ctx, way)
 	a.stop()
 	now := v.counter.since(before)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	counts := maps.Clone(a.counts)
+	counts := a.counted()
 	counts[again] = now.retried + now.repeated
 	return counts
 }
