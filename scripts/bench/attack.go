@@ -38,8 +38,8 @@ const (
 func newAttack(c *cloud.Cloud, root string, n, sockets int) *attack {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(n+1))}}
 	transport := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: sockets}
-	return &attack{abuse: abuse{root: root, times: sockets, cloud: c, client: &http.Client{Transport: transport}},
-		held: make([]*wsclient.Raw, sockets)}
+	return &attack{held: make([]*wsclient.Raw, sockets), abuse: abuse{root: root, times: sockets, cloud: c,
+		client: &http.Client{Transport: transport}, counts: map[string]int{}}}
 }
 
 // run goes a way in until ctx ends, or all frames were sent.

@@ -32,14 +32,15 @@ type victims struct {
 }
 
 func victimsCommand() command {
-	return command{"victims", "what another chat feels while one address goes a way in again and again, on the local cloud", func(flags *flag.FlagSet) measure {
+	const about = "what another chat feels while one address goes a way in again and again, on the local cloud"
+	return command{"victims", about, func(flags *flag.FlagSet) measure {
 		v := &victims{}
 		flags.StringVar(&v.root, "root", ".", "`folder` of the repository, with built functions in it")
 		flags.StringVar(&v.only, "only", "", "`PART` of the names of the ways in that are gone")
 		flags.DurationVar(&v.turn, "turn", 5*time.Second, "without an attack, and as long with one")
 		flags.IntVar(&v.rounds, "rounds", 2, "of all attacks")
 		flags.IntVar(&v.sockets, "sockets", 16, "of one address, that attack")
-		flags.Float64Var(&v.rate, "rate", 128, "frames or requests a second of all sockets together; default what an allowance lasts for, of pings")
+		flags.Float64Var(&v.rate, "rate", 128, "frames or requests a second, of all sockets together")
 		return v.measure
 	}}
 }
@@ -80,7 +81,8 @@ func (v *victims) measure(ctx context.Context, _ uint64) (report.Report, error) 
 	}
 	attacking.Wait()
 	kinds := []string{again, sent, spent, refused, closed, open}
-	t := report.Table{Title: victimsTitle, Key: "way in", Columns: append([]string{"p50 quiet", "p50", "p99 quiet", "p99", "p99 ratio", "lost"}, kinds...)}
+	t := report.Table{Title: victimsTitle, Key: "way in",
+		Columns: append([]string{"p50 quiet", "p50", "p99 quiet", "p99", "p99 ratio", "lost"}, kinds...)}
 	for i, way := range ways {
 		var quiet, attacked outcomes
 		sums := make([]float64, len(kinds))
@@ -91,25 +93,31 @@ func (v *victims) measure(ctx context.Context, _ uint64) (report.Report, error) 
 				sums[c] += float64(counts[turn+1][kind])
 			}
 		}
-		t.Rows = append(t.Rows, report.NewRow(way, append([]float64{quiet.ms(50), attacked.ms(50), quiet.ms(99), attacked.ms(99),
-			attacked.ms(99) / quiet.ms(99), float64(quiet.lost + attacked.lost)}, sums...)...))
+		figures := []float64{quiet.ms(50), attacked.ms(50), quiet.ms(99), attacked.ms(99),
+			attacked.ms(99) / quiet.ms(99), float64(quiet.lost + attacked.lost)}
+		t.Rows = append(t.Rows, report.NewRow(way, append(figures, sums...)...))
 	}
 	return report.Report{
 		Settings: []report.Setting{{Name: "turn", Value: v.turn.String()}, {Name: "rounds", Value: v.rounds},
 			{Name: "sockets", Value: v.sockets}, {Name: "rate", Value: v.rate}},
 		Tables: []report.Table{t},
 		Notes: []string{
-			"Each attack has a turn after one without, and an address of its own. The services take as long as those of AWS usually do, but always the same: what differs is the attack, and the machine, whose cores victims and attackers share.",
-			"Lost are mutations that failed and messages that did not come; again, targets and batches that were queued again in an attack's turn, whoever's. Of the attack: frames or requests sent, sockets told 4429, handshakes and requests refused, sockets closed by the server, and those open at the end.",
+			"Each attack has a turn after one without, and an address of its own. The services take as long as those of AWS usually do, " +
+				"but always the same: what differs is the attack, and the machine, whose cores victims and attackers share.",
+			"Lost are mutations that failed and messages that did not come; again, targets and batches that were queued again in an " +
+				"attack's turn, whoever's. Of the attack: frames or requests sent, sockets told 4429, handshakes and requests refused, " +
+				"sockets closed by the server, and those open at the end.",
 		}}, nil
 }
 
 // start starts the cloud as it is by default, but where clients pay, as they do in
-// a deployment. The chats that attacks read are there, and listeners of another.
+// a deployment, and have time, as the machine may be busy. The chats that attacks
+// read are there, and listeners of another.
 func (v *victims) start(ctx context.Context, pace timing.Profile) (err error) {
 	v.counter = newTally()
-	if v.cloud, err = cloud.Start(ctx, cloud.Config{Root: v.root, Output: v.counter, Log: slog.New(invocations{tally: v.counter}), Timing: pace,
-		Settings: map[string]string{topology.MaxCostPerMinute.Env: topology.MaxCostPerMinute.Default}}); err != nil {
+	settings := map[string]string{topology.MaxCostPerMinute.Env: topology.MaxCostPerMinute.Default, topology.InitTimeout.Env: "5m"}
+	if v.cloud, err = cloud.Start(ctx, cloud.Config{Root: v.root, Output: v.counter, Log: slog.New(invocations{tally: v.counter}),
+		Timing: pace, Settings: settings}); err != nil {
 		return err
 	}
 	chats := []string{victimsChat}
