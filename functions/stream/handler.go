@@ -14,16 +14,13 @@ import (
 
 	"subwire/shared/allowance"
 	"subwire/shared/fanout"
-	"subwire/shared/pubsub"
 	"subwire/shared/queue"
 	"subwire/shared/topology"
 )
 
 type handler struct {
-	log   *slog.Logger
-	store interface {
-		Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error]
-	}
+	log    *slog.Logger
+	store  store
 	fanout interface {
 		SendUnordered(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error
 	}
@@ -102,8 +99,9 @@ func (h handler) fanOutAll(ctx context.Context, records []record) (first int) {
 // fanOutLane returns the place of the first record that failed, after which it
 // does not go on, or else a place behind them all.
 func (h handler) fanOutLane(ctx context.Context, lane []record) int {
+	to := &listeners{store: h.store, topic: lane[0].event.Topic}
 	for _, r := range lane {
-		if err := h.fanOut(ctx, r); err != nil {
+		if err := h.fanOut(ctx, r, to); err != nil {
 			h.log.Error("fan-out failed", "record", r.sequence, "event", r.event.ID, "error", err)
 			return r.place
 		}
@@ -113,7 +111,7 @@ func (h handler) fanOutLane(ctx context.Context, lane []record) int {
 
 // fanOut sends the record's event, or parks a record that is hopeless. Nothing
 // of it is left to do when it returns nil.
-func (h handler) fanOut(ctx context.Context, r record) error {
+func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -122,7 +120,7 @@ func (h handler) fanOut(ctx context.Context, r record) error {
 	}
 	err := r.err
 	if err == nil {
-		err = h.send(ctx, r)
+		err = h.send(ctx, r, to)
 	}
 	if isHopeless(err) {
 		err = h.park(ctx, fanout.Letter{Record: r.raw}, r, err)
@@ -133,12 +131,11 @@ func (h handler) fanOut(ctx context.Context, r record) error {
 	return err
 }
 
-func (h handler) send(ctx context.Context, r record) (err error) {
+func (h handler) send(ctx context.Context, r record, to *listeners) (err error) {
 	defer recovered(&err)
-	subscriptions := h.store.Subscriptions(ctx, r.event.Topic, time.Now().Add(-tellExpired))
 	// Batches of one event have different targets: no order is lost.
 	targets := 0
-	err = h.fanout.SendUnordered(ctx, messages(counted(h.others(ctx, r, fanout.Plan(r.event, subscriptions, h.limits)), &targets)))
+	err = h.fanout.SendUnordered(ctx, messages(counted(h.others(ctx, r, fanout.Plan(r.event, to.all(ctx), h.limits)), &targets)))
 	if err == nil {
 		h.audiences.Note(ctx, r.event.Topic, targets)
 	}

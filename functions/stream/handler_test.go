@@ -25,9 +25,11 @@ type sent struct {
 	messages []queue.Message
 	failAt   int // the call that fails, from 1
 	calls    int
+	takes    time.Duration // each call
 }
 
 func (s *sent) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, error]) error {
+	time.Sleep(s.takes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.calls++; s.calls == s.failAt {

@@ -49,7 +49,7 @@ func TestWhatAClientChoosesFitsIntoABatch(t *testing.T) {
 			Alone: topology.QueueMessageBytes, Groups: 1, OfConnection: 10}
 		event := pubsub.Event{ID: m.ID, Topic: chat.Topic(m.ChatID), Root: root}
 		r := record{id: text, raw: json.RawMessage(`{}`), event: event}
-		if err := h.fanOut(t.Context(), r); err != nil {
+		if err := h.fanOut(t.Context(), r, &listeners{store: h.store, topic: r.event.Topic}); err != nil {
 			t.Fatal(err)
 		}
 		served := 0

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -29,10 +32,14 @@ type abuse struct {
 
 	cloud   *cloud.Cloud
 	store   *dynamo.Store
+	client  *http.Client    // nil for the usual ones
 	sockets []*wsclient.Raw // not used yet
 	large   *wsclient.Raw   // whose connection is as large as a client can make it
 	stored  int             // bytes of that connection, as its messages are charged for it
-	in, out int             // bytes of HTTP requests and responses
+
+	mu      sync.Mutex     // guards what follows
+	in, out int            // bytes of HTTP requests and responses
+	counts  map[string]int // of an attack
 }
 
 func abuseCommand() command {
@@ -353,13 +360,41 @@ const headBytes = 150
 
 // open opens a socket and leaves it at once.
 func (a *abuse) open(ctx context.Context) error {
-	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{})
+	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{HTTPClient: a.client})
 	if err != nil {
+		a.failed(ctx, err)
 		return err
 	}
 	raw.Close(1000, "")
-	a.in += headBytes
+	a.transferred(headBytes, 0)
 	return nil
+}
+
+// transferred adds bytes of requests and responses.
+func (a *abuse) transferred(in, out int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.in += in
+	a.out += out
+}
+
+// count adds one to what attacks count.
+func (a *abuse) count(what string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.counts == nil {
+		a.counts = map[string]int{}
+	}
+	a.counts[what]++
+}
+
+// failed counts a handshake or a frame that failed, unless time was up.
+func (a *abuse) failed(ctx context.Context, err error) {
+	if _, ok := errors.AsType[*wsclient.RefusedError](err); ok {
+		a.count(refused)
+	} else if ctx.Err() == nil {
+		a.count(closed)
+	}
 }
 
 // call sends a request and reads the answer.
@@ -373,13 +408,15 @@ func (a *abuse) call(ctx context.Context, method, path, body string, header map[
 	for name, value := range header {
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := cmp.Or(a.client, http.DefaultClient).Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusTooManyRequests {
+		a.count(refused)
+	}
 	got, err := io.ReadAll(resp.Body)
-	a.in += headBytes + len(body)
-	a.out += len(got)
+	a.transferred(headBytes+len(body), len(got))
 	return err
 }

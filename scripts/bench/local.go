@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,8 @@ type stages struct {
 	batches     int             // that senders delivered
 	delivered   int             // posts of these
 	retried     int             // targets of these that were queued for later
+	refused     int             // of these, in batches of which the last was refused, not late
+	repeated    int             // batches that failed, and so came again
 }
 
 func newTally() *tally {
@@ -69,6 +72,8 @@ func (t *tally) since(before stages) stages {
 	now.batches -= before.batches
 	now.delivered -= before.delivered
 	now.retried -= before.retried
+	now.refused -= before.refused
+	now.repeated -= before.repeated
 	return now
 }
 
@@ -79,6 +84,7 @@ func (t *tally) Write(line []byte) (int, error) {
 	var said struct {
 		Msg, Event string
 		Outcome    struct{ Delivered, Retried int }
+		Reason     string `json:"last refusal"`
 	}
 	if !isSender || json.Unmarshal(text, &said) != nil || said.Msg != "batch delivered" {
 		return len(line), nil
@@ -89,6 +95,9 @@ func (t *tally) Write(line []byte) (int, error) {
 	t.batches++
 	t.delivered += said.Outcome.Delivered
 	t.retried += said.Outcome.Retried
+	if !strings.Contains(said.Reason, "time was up") && !strings.Contains(said.Reason, "context") {
+		t.refused += said.Outcome.Retried
+	}
 	return len(line), nil
 }
 
@@ -116,11 +125,14 @@ func (i invocations) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // Handle implements slog.Handler.
 func (i invocations) Handle(_ context.Context, r slog.Record) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if r.Message == "batch failed" {
+		i.repeated++
+	}
 	if r.Message != "invocation" {
 		return nil
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
 	i.tally.invocations[i.function]++
 	if r.Level >= slog.LevelError {
 		i.failures++

@@ -30,7 +30,7 @@ type measure func(ctx context.Context, seed uint64) (report.Report, error)
 
 func commands() []command {
 	return []command{pipelineCommand(), senderCommand(), planCommand(), protocolCommand(), subscribeCommand(), coldCommand(),
-		costCommand(), abuseCommand(), scaleCommand(), peersCommand()}
+		costCommand(), abuseCommand(), victimsCommand(), scaleCommand(), peersCommand()}
 }
 
 func main() {

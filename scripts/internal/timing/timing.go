@@ -51,6 +51,17 @@ func AWS(seed uint64) Profile {
 	}
 }
 
+// Steady is AWS without its scatter: everything takes its median, and all the CPU
+// that there is. What is measured with it differs by what happens, not by chance.
+func Steady() Profile {
+	always := func(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
+	p := AWS(0)
+	p.StreamLag, p.FIFO, p.Standard = always(77*time.Millisecond), always(28*time.Millisecond), always(16*time.Millisecond)
+	p.Post = always(10 * time.Millisecond)
+	p.LimitCPU = false
+	return p
+}
+
 // z99 is the 99th percentile of the standard normal distribution.
 const z99 = 2.3263
 
