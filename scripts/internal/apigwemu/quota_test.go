@@ -126,7 +126,7 @@ func TestTheLimitsAreAWSs(t *testing.T) {
 	t.Parallel()
 	l := Limits{}.withDefaults()
 	got := fmt.Sprint(l.AccountRate, l.AccountBurst, l.ConnectRate, l.SocketRate, l.SocketBurst, l.HTTPRate, l.HTTPBurst)
-	if want := "10000 5000 500 3000 1500 1000 500"; got != want {
+	if want := "10000 5000 500 3000 1500 500 500"; got != want {
 		t.Errorf("limits are %s, want %s", got, want)
 	}
 }
