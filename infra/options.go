@@ -144,7 +144,8 @@ func parseSettings(text string) (map[string]string, []error) {
 	for pair := range strings.SplitSeq(text, ";") {
 		name, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
 		if text != "" && (!ok || !known[name]) {
-			return nil, []error{fmt.Errorf("%q must be one of %s with its value, separated by semicolons", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))}
+			const text = "%q must be one of %s with its value, separated by semicolons"
+			return nil, []error{fmt.Errorf(text, name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))}
 		}
 		found[name] = value
 	}

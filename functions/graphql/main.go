@@ -20,7 +20,8 @@ func run(p boot.Process) error {
 	settings, mode, limits := p.Settings, topology.Auth.In(p.Settings), gql.LimitsOf(p.Settings)
 	cost := topology.MaxCostPerMinute.In(settings)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(mode), Audiences: allowance.NewAudiences(store, cost)}.Schema()
+	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(mode),
+		Audiences: allowance.NewAudiences(store, cost)}.Schema()
 	schema.Introspection, schema.Limits, schema.Log = topology.Introspection.In(settings), limits, p.Log
 	executor, err := gql.New(schema)
 	if err != nil {

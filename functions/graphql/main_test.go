@@ -12,7 +12,8 @@ import (
 func TestASettingThatCannotBeUsedIsAnError(t *testing.T) {
 	t.Parallel()
 	for env, value := range map[string]string{"AUTH": topology.JWT, "TRUSTED_DOCUMENTS": "/nowhere/operations.json"} {
-		settings, _ := topology.Read(topology.GraphQL.Settings(), func(name string) string { return map[string]string{env: value}[name] })
+		given := map[string]string{env: value}
+		settings, _ := topology.Read(topology.GraphQL.Settings(), func(name string) string { return given[name] })
 		if run(boot.Process{Config: boot.Config{Settings: settings}, Log: slog.New(slog.DiscardHandler)}) == nil {
 			t.Errorf("%s=%s: no error", env, value)
 		}

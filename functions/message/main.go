@@ -24,7 +24,8 @@ func run(p boot.Process) error {
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(topology.Auth.In(settings)),
 		Audiences: allowance.NewAudiences(store, topology.MaxCostPerMinute.In(settings))}.Schema()
-	schema.Introspection, schema.Limits, schema.Log = topology.Introspection.In(settings), gql.LimitsOf(settings).OverSocket(), p.Log
+	schema.Limits, schema.Log = gql.LimitsOf(settings).OverSocket(), p.Log
+	schema.Introspection = topology.Introspection.In(settings)
 	executor, err := gql.New(schema)
 	if err != nil {
 		return err

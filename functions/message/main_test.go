@@ -13,7 +13,8 @@ import (
 // on would end the test: it is no process of Lambda's.
 func TestASettingThatCannotBeUsedIsAnError(t *testing.T) {
 	t.Parallel()
-	jwt := map[string]string{"AUTH": "jwt", "JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_JWKS_URL": "https://i.example/jwks"}
+	jwt := map[string]string{"AUTH": topology.JWT, "JWT_ISSUER": "i", "JWT_AUDIENCE": "a",
+		"JWT_JWKS_URL": "https://i.example/jwks"}
 	for name, tc := range map[string]struct{ env, value, want string }{
 		"NoIssuer":           {"JWT_ISSUER", "", "issuer and audience must both be set"},
 		"NoAudience":         {"JWT_AUDIENCE", "", "issuer and audience must both be set"},

@@ -24,7 +24,8 @@ func run(p boot.Process) error {
 		fanout: queue.New(client, p.Queue(topology.Fanout)),
 		dead:   queue.New(client, p.Queue(topology.StreamDead)),
 		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes,
-			Alone: topology.QueueMessageBytes, Groups: topology.FanoutGroups.In(p.Settings), OfConnection: topology.MaxOfTopic.In(p.Settings)},
+			Alone: topology.QueueMessageBytes, Groups: topology.FanoutGroups.In(p.Settings),
+			OfConnection: topology.MaxOfTopic.In(p.Settings)},
 		sent:      &recent{},
 		audiences: allowance.NewAudiences(store, topology.MaxCostPerMinute.In(p.Settings)),
 	}.handle)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -177,11 +178,23 @@ func TestEveryBadValueIsOneLogLine(t *testing.T) {
 			if anyText[s] != (len(values) == 0) {
 				t.Fatalf("%d bad values are known", len(values))
 			}
-			for i, value := range values {
-				readers := s.ReadBy()
-				name := readers[i%len(readers)]
-				if line := process(t, name, s.Env+"="+value); !strings.Contains(line.Error, s.Env) || line.Function != name {
-					t.Errorf("%s with %q says %+v", name, value, line)
+			for _, value := range values {
+				for _, f := range topology.Functions() {
+					env := full()
+					env[s.Env] = value
+					_, err := Load(f, func(name string) string { return env[name] })
+					switch reads := slices.Contains(s.ReadBy(), f.Name); {
+					case !reads && err != nil:
+						t.Errorf("%s with %q: %v", f.Name, value, err)
+					case reads && (err == nil || !strings.HasPrefix(err.Error(), s.Env) || strings.Contains(err.Error(), "\n")):
+						t.Errorf("%s with %q: %v", f.Name, value, err)
+					}
+				}
+			}
+			if len(values) > 0 {
+				name := s.ReadBy()[0]
+				if line := process(t, name, s.Env+"="+values[0]); !strings.HasPrefix(line.Error, s.Env) || line.Function != name {
+					t.Errorf("the process of %s says %+v", name, line)
 				}
 			}
 			for _, value := range strings.Split(s.Bounds, " to ") {
@@ -198,7 +211,8 @@ func TestAFunctionThatCannotRunIsOneLogLine(t *testing.T) {
 	if line := process(t, topology.Message.Name+"!"); line.Error != "the key is\nnone" {
 		t.Errorf("it says %+v", line)
 	}
-	if line := process(t, topology.Sender.Name, "SENDER_WORKERS=0", "MAX_DEPTH=0", topology.CallbackEnv+"="); strings.Count(line.Error, "\n") != 2 {
+	line := process(t, topology.Sender.Name, "SENDER_WORKERS=0", "MAX_DEPTH=0", topology.CallbackEnv+"=")
+	if strings.Count(line.Error, "\n") != 2 {
 		t.Errorf("it says %+v", line)
 	}
 }

@@ -190,8 +190,8 @@ type QueueMapping struct {
 // function itself, so what fails has met an incident. After six hours somebody
 // must look, and has 18 more until the stream forgets the record. The age counts
 // for a new mapping as well: records that are older are discarded.
-var MessageStream = StreamMapping{Table: Messages, Function: Stream, Event: "INSERT", BatchSize: 500, Parallelization: 1,
-	Bisect: true, MaxRetries: -1, MaxAge: 6 * time.Hour, OnFailure: StreamDead}
+var MessageStream = StreamMapping{Table: Messages, Function: Stream, Event: "INSERT", BatchSize: 500,
+	Parallelization: 1, Bisect: true, MaxRetries: -1, MaxAge: 6 * time.Hour, OnFailure: StreamDead}
 
 // QueueMappings lists what polls the queues.
 func QueueMappings() []QueueMapping {

@@ -181,6 +181,9 @@ func level() kind[slog.Level] {
 	}}
 }
 
+// by is for a parser whose error needs no more words.
+func by[T any](parse func(string) (T, error)) kind[T] { return kind[T]{parse: parse} }
+
 // anyText is for whoever uses it to check.
 func anyText() kind[string] {
 	return kind[string]{parse: func(text string) (string, error) { return text, nil }}
