@@ -100,7 +100,7 @@ func TestTheKeyOfTokens(t *testing.T) {
 				got = append(got, permission)
 			}
 		}
-		if checks := slices.Contains(f.Settings, topology.JWTKey); checks != (len(got) > 0) || checks && !slices.Equal(got, want) {
+		if checks := slices.Contains(f.Settings(), topology.JWTKey.Setting); checks != (len(got) > 0) || checks && !slices.Equal(got, want) {
 			t.Errorf("%s may %v", f.Name, got)
 		}
 	}

@@ -16,13 +16,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// stage is the WebSocket API's. The HTTP API's is $default, which is not in
-// its URL.
-const (
-	stage     = "live"
-	httpStage = "$default"
-)
-
 // executeAPI is the address of an API: by its id and region, or by its path
 // in an emulator.
 func (s *stack) executeAPI(scheme, id string) string {
@@ -40,7 +33,7 @@ func (s *stack) addSocketAPI() awsapigatewayv2.WebSocketApi {
 		RouteSelectionExpression: jsii.String("$request.body.type"),
 	})
 	s.socketAPI = *api.ApiId()
-	deployed := s.addStage("sockets-stage", s.socketAPI, stage, topology.SocketRate, topology.SocketBurst)
+	deployed := s.addStage("sockets-stage", s.socketAPI, topology.SocketStage, topology.SocketRate, topology.SocketBurst)
 	s.addDomain("sockets-domain", s.wsDomain, s.socketAPI, deployed)
 	s.output(topology.OutputWSURL, jsii.String(s.webSocketURL()))
 	return api
@@ -51,7 +44,7 @@ func (s *stack) webSocketURL() string {
 	if s.wsDomain != "" {
 		return "wss://" + s.wsDomain
 	}
-	return s.executeAPI("wss", s.socketAPI) + "/" + stage
+	return s.executeAPI("wss", s.socketAPI) + "/" + topology.SocketStage
 }
 
 // addRoutes connects the routes to their functions. A function's answer does
@@ -78,7 +71,7 @@ func (s *stack) addHTTPAPI() {
 		api.AddRoutes(&awsapigatewayv2.AddRoutesOptions{Path: &path, Integration: integration,
 			Methods: &[]awsapigatewayv2.HttpMethod{topology.AnyMethod}})
 	}
-	deployed := s.addStage("http-stage", *api.ApiId(), httpStage, topology.HTTPRate, topology.HTTPBurst)
+	deployed := s.addStage("http-stage", *api.ApiId(), topology.HTTPStage, topology.HTTPRate, topology.HTTPBurst)
 	s.addDomain("http-domain", s.httpDomain, *api.ApiId(), deployed)
 	url := s.executeAPI("https", *api.ApiId())
 	if s.httpDomain != "" {

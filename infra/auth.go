@@ -20,13 +20,13 @@ const (
 
 // checkAuth refuses settings with which no function that checks tokens would
 // start, and a key that everybody could read who may see a function.
-func checkAuth(settings map[string]string) error {
-	if mode := settings[topology.Auth.Env]; mode == "" || mode == topology.Auth.Default {
+func checkAuth(v topology.Values) error {
+	if topology.Auth.In(v) == topology.Anonymous {
 		return nil
 	}
-	url, key := settings[topology.JWTKeysURL.Env], settings[topology.JWTKey.Env]
+	url, key := topology.JWTKeysURL.In(v), topology.JWTKey.In(v)
 	switch {
-	case settings[topology.JWTIssuer.Env] == "" || settings[topology.JWTAudience.Env] == "":
+	case topology.JWTIssuer.In(v) == "" || topology.JWTAudience.In(v) == "":
 		return errors.New("AUTH=jwt needs JWT_ISSUER and JWT_AUDIENCE")
 	case (url == "") == (key == ""):
 		return errors.New("AUTH=jwt needs either JWT_JWKS_URL or JWT_KEY")
@@ -39,8 +39,8 @@ func checkAuth(settings map[string]string) error {
 // keyAccess lets a function that checks tokens read the parameter with the key,
 // if there is one.
 func (s *stack) keyAccess(f topology.Function) []awsiam.PolicyStatement {
-	name, isParameter := strings.CutPrefix(s.overrides[topology.JWTKey.Env], parameterPrefix)
-	if !isParameter || !slices.Contains(f.Settings, topology.JWTKey) {
+	name, isParameter := strings.CutPrefix(topology.JWTKey.In(s.values), parameterPrefix)
+	if !isParameter || !slices.Contains(f.Settings(), topology.JWTKey.Setting) {
 		return nil
 	}
 	access := []awsiam.PolicyStatement{allow(s.arn("ssm", "parameter/"+strings.TrimPrefix(name, "/")), "ssm:GetParameter")}

@@ -72,12 +72,12 @@ func (s *stack) environment(f topology.Function) *map[string]*string {
 		env[q.Env] = s.queues[q.Name].QueueUrl()
 	}
 	if f.Callback {
-		env[topology.CallbackEnv] = jsii.String(s.executeAPI("https", s.socketAPI) + "/" + stage)
+		env[topology.CallbackEnv] = jsii.String(s.executeAPI("https", s.socketAPI) + "/" + topology.SocketStage)
 	}
 	if f.WebSocket {
 		env[topology.WebSocketEnv] = jsii.String(s.webSocketURL())
 	}
-	for _, setting := range f.Settings {
+	for _, setting := range f.Settings() {
 		env[setting.Env] = jsii.String(s.value(setting))
 	}
 	return &env
@@ -120,7 +120,7 @@ func (s *stack) resource(p topology.Permission) *string {
 	case topology.OnQueue:
 		return s.queues[p.Name].QueueArn()
 	case topology.OnSockets:
-		return s.arn("execute-api", s.socketAPI+"/"+stage+"/"+p.Name+"/@connections/*")
+		return s.arn("execute-api", s.socketAPI+"/"+topology.SocketStage+"/"+p.Name+"/@connections/*")
 	}
 	panic("topology.Access: infra does not know " + string(p.On))
 }

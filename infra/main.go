@@ -49,7 +49,7 @@ func checkBinaries(o options) error {
 			return err
 		}
 		path := filepath.Join(o.assets, f.Name, trustedFile)
-		if _, err := os.Stat(path); o.trusted && slices.Contains(f.Settings, topology.TrustedDocuments) && err != nil {
+		if _, err := os.Stat(path); o.trusted && slices.Contains(f.Settings(), topology.TrustedDocuments.Setting) && err != nil {
 			return fmt.Errorf("%s is missing: write operations.json with subwire trust, then run make build", path)
 		}
 	}

@@ -36,7 +36,7 @@ func (s *stack) addStreamMapping(m topology.StreamMapping) {
 		FunctionResponseTypes:          reportFailures,
 		FilterCriteria: &awslambda.CfnEventSourceMapping_FilterCriteriaProperty{
 			Filters: []any{&awslambda.CfnEventSourceMapping_FilterProperty{
-				Pattern: jsii.String(`{"eventName":["INSERT"]}`)}},
+				Pattern: jsii.String(`{"eventName":["` + m.Event + `"]}`)}},
 		},
 		DestinationConfig: &awslambda.CfnEventSourceMapping_DestinationConfigProperty{
 			OnFailure: &awslambda.CfnEventSourceMapping_OnFailureProperty{

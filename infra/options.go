@@ -18,7 +18,7 @@ import (
 
 // options are the context switches (cdk deploy -c KEY=VALUE).
 type options struct {
-	env            string // deployment: part of every name; "prod" keeps its messages
+	env            string // deployment: part of every name; topology.Production keeps its messages
 	arch           string // of the functions, as in make build
 	allowedOrigins string // a value of topology.AllowedOrigins, as browsers write origins
 	logRetention   int    // days
@@ -31,14 +31,13 @@ type options struct {
 	assets         string            // folder with FUNCTION/bootstrap
 	trusted        bool              // whether only the documents in operations.json run
 	overrides      map[string]string // settings of topology, by environment variable
+	values         topology.Values   // of all settings
 	local          string            // URL of an emulator that stands in for AWS, or ""
 	public         bool              // whether production may be open to anybody
 }
 
-const prod = "prod"
-
 var (
-	envs       = []string{"dev", "test", prod}
+	envs       = []string{"dev", "test", topology.Production}
 	archs      = map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64}
 	retentions = []string{"1", "3", "5", "7", "14", "30", "60", "90", "180", "365"} // of those that CloudWatch knows
 	booleans   = []string{"false", "true"}
@@ -94,13 +93,9 @@ func parse(context map[string]string) (options, error) {
 	must(value["certificate"] == "" && !hasDomain || strings.HasPrefix(value["certificate"], "arn:") && hasDomain,
 		"certificate", "the ARN of a certificate, with wsDomain or httpDomain or both")
 	must(value["wsDomain"] == "" || value["wsDomain"] != value["httpDomain"], "wsDomain", "another domain than httpDomain")
-	overrides, err := parseSettings(value["settings"])
-	if err == nil {
-		err = cmp.Or(checkAuth(overrides), normalizeOrigins(overrides),
-			topology.CheckInitMembers(overrides[topology.InitMembers.Env]))
-	}
-	if err != nil {
-		errs = append(errs, fmt.Sprintf("-c settings=%s: %v", value["settings"], err))
+	overrides, bad := parseSettings(value["settings"])
+	for _, err := range bad {
+		errs = append(errs, fmt.Sprintf("-c settings: %v", err))
 	}
 	if len(errs) > 0 {
 		return options{}, errors.New(strings.Join(errs, "; "))
@@ -111,75 +106,61 @@ func parse(context map[string]string) (options, error) {
 		wsDomain: value["wsDomain"], httpDomain: value["httpDomain"], certificate: value["certificate"],
 		assets: value["assets"], local: value["local"], trusted: value["trustedDocuments"] == "true", overrides: overrides,
 		public: value["public"] == "true"}
+	o.values, _ = topology.Read(topology.Settings(), func(env string) string { return o.settings()[env] })
 	return o, o.checkOpen()
 }
 
 // checkOpen refuses a production that is open because nobody thought of it: to
 // callers without a token, to the pages of any site, to any number of connections.
 func (o options) checkOpen() error {
-	if o.env != prod || o.public {
+	if o.env != topology.Production || o.public {
 		return nil
 	}
 	var missing []string
-	for _, s := range []struct {
-		setting topology.Setting
-		asWhat  string
-	}{
-		{topology.Auth, "AUTH=jwt"},
-		{topology.AllowedOrigins, "-c allowedOrigins"},
-		{topology.MaxConnections, "MAX_CONNECTIONS"},
-	} {
-		if o.value(s.setting) == s.setting.Default {
-			missing = append(missing, s.asWhat)
-		}
+	if topology.Auth.In(o.values) == topology.Anonymous {
+		missing = append(missing, "AUTH=jwt")
+	}
+	if slices.Contains(topology.AllowedOrigins.In(o.values), origins.Any) {
+		missing = append(missing, "-c allowedOrigins")
+	}
+	if topology.MaxConnections.In(o.values) == 0 {
+		missing = append(missing, "MAX_CONNECTIONS")
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	const text = "-c env=prod is open to anybody: set %s (README.md, Settings), or say that it is meant with -c public=true"
+	const text = "-c env=prod is open to anybody: set %s (docs/settings.md), or say that it is meant with -c public=true"
 	return fmt.Errorf(text, strings.Join(missing, ", "))
 }
 
-// parseSettings reads NAME=VALUE;NAME=VALUE, with names of topology's settings.
-// The values are the functions' to check (package boot).
-func parseSettings(text string) (map[string]string, error) {
+// parseSettings reads NAME=VALUE;NAME=VALUE, with names of topology's settings and
+// values with which the functions will start.
+func parseSettings(text string) (map[string]string, []error) {
 	known := map[string]bool{}
-	for _, f := range topology.Functions() {
-		for _, s := range f.Settings {
-			known[s.Env] = true
-		}
+	for _, s := range topology.Settings() {
+		known[s.Env] = true
 	}
 	found := map[string]string{}
 	for pair := range strings.SplitSeq(text, ";") {
 		name, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
 		if text != "" && (!ok || !known[name]) {
-			return nil, fmt.Errorf("%q must be one of %s with its value, separated by semicolons", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			const text = "%q must be one of %s with its value, separated by semicolons"
+			return nil, []error{fmt.Errorf(text, name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))}
 		}
 		found[name] = value
 	}
 	delete(found, "")
-	return found, nil
+	values, errs := topology.Read(topology.Settings(), func(env string) string { return found[env] })
+	if err := checkAuth(values); err != nil {
+		errs = append(errs, err)
+	}
+	return found, errs
 }
 
 var (
 	plainWord = regexp.MustCompile(`^[A-Za-z]+$`)
 	domain    = regexp.MustCompile(`^([a-z0-9-]+\.)+[a-z]{2,}$`)
 )
-
-// normalizeOrigins does for the setting what parse does for the switch: of all
-// settings it is the one whose faults would show in a browser only.
-func normalizeOrigins(settings map[string]string) error {
-	name := topology.AllowedOrigins.Env
-	if settings[name] == "" {
-		return nil
-	}
-	allowed, err := origins.ParseList(settings[name])
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	settings[name] = strings.Join(allowed, ",")
-	return nil
-}
 
 // isHTTPS reports whether the text is an https URL of host and port alone.
 func isHTTPS(text string) bool {
@@ -202,8 +183,10 @@ const trustedFile = "operations.json"
 // than topology's defaults.
 func (o options) settings() map[string]string {
 	s := map[string]string{topology.AllowedOrigins.Env: o.allowedOrigins}
-	if o.env == prod {
-		s[topology.Introspection.Env], s[topology.GraphiQL.Env] = "false", "false"
+	for _, setting := range topology.Settings() {
+		if o.env == topology.Production && setting.Production != "" {
+			s[setting.Env] = setting.Production
+		}
 	}
 	if o.trusted {
 		s[topology.TrustedDocuments.Env] = trustedFile
@@ -213,7 +196,7 @@ func (o options) settings() map[string]string {
 }
 
 // value is what the functions get for a setting.
-func (o options) value(s topology.Setting) string { return cmp.Or(o.settings()[s.Env], s.Default) }
+func (o options) value(s *topology.Setting) string { return cmp.Or(o.settings()[s.Env], s.Default) }
 
 // checkBinary returns an error that says what to do unless the file is an
 // executable for the architecture.

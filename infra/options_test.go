@@ -28,7 +28,7 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 		"AnOriginWithAPath":         {"allowedOrigins", "https://a.example/", "it must be * or origins such as https://example.com"},
 		"AnOriginOfAnApp":           {"allowedOrigins", "capacitor://localhost", ""},
 		"TheOriginNull":             {"allowedOrigins", "null", "any page can take the origin null"},
-		"OriginsAmongSettings":      {"settings", "ALLOWED_ORIGINS=https://a.example/", "ALLOWED_ORIGINS: \"https://a.example/\" can never match"},
+		"OriginsAmongSettings":      {"settings", "ALLOWED_ORIGINS=https://a.example/", `-c settings: ALLOWED_ORIGINS is "https://a.example/": "https://a.example/" can never match`},
 		"AnOriginWithoutAScheme":    {"allowedOrigins", "a.example", "it must be * or origins"},
 		"AStarAmongOrigins":         {"allowedOrigins", "*,https://a.example", "it must be * or origins"},
 		"ADomainWithoutCertificate": {"wsDomain", "ws.a.example", "-c certificate=: it must be the ARN of a certificate"},
@@ -42,6 +42,7 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 		"ASecretAmongSettings":      {"settings", "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_KEY=secret", "JWT_KEY must be ssm:NAME"},
 		"ASettingWithoutAValue":     {"settings", "MAX_DEPTH", `"MAX_DEPTH" must be one of`},
 		"ASecretThatIsStored":       {"settings", "INIT_MEMBERS=client-name,Api-Key", "Api-Key would store a secret"},
+		"ASettingOutOfItsBounds":    {"settings", "MAX_DEPTH=101;AUTH=yes", `-c settings: AUTH is "yes": it must be one of anonymous, jwt; -c settings: MAX_DEPTH is "101": it must be a number from 1 to 100`},
 		"PublicNoBoolean":           {"public", "yes", "-c public=yes: it must be one of false, true"},
 		"TrustedDocumentsNoBoolean": {"trustedDocuments", "operations.json", "it must be one of false, true"},
 		"AnEmulatorWithoutTLS":      {"local", "http://localhost:4566", "it must be the URL of an emulator, such as https://localhost:4566"},
@@ -68,25 +69,27 @@ func TestProductionIsNotOpenBySilence(t *testing.T) {
 		context map[string]string // beside env=prod
 		missing string            // "" when it is good
 	}{
-		"Nothing":              {nil, "AUTH=jwt, -c allowedOrigins, MAX_CONNECTIONS"},
-		"All":                  {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";" + bound}, ""},
-		"OriginsAmongSettings": {map[string]string{"settings": jwt + ";" + bound + ";ALLOWED_ORIGINS=https://a.example"}, ""},
-		"NoToken":              {map[string]string{"allowedOrigins": "https://a.example", "settings": bound}, "AUTH=jwt"},
-		"AnonymousBySetting":   {map[string]string{"allowedOrigins": "https://a.example", "settings": "AUTH=anonymous;" + bound}, "AUTH=jwt"},
-		"AnyOrigin":            {map[string]string{"settings": jwt + ";" + bound}, "-c allowedOrigins"},
-		"AnyOriginBySetting":   {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";" + bound + ";ALLOWED_ORIGINS=*"}, "-c allowedOrigins"},
-		"AnyNumber":            {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt}, "MAX_CONNECTIONS"},
-		"AnyNumberBySetting":   {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";MAX_CONNECTIONS=0"}, "MAX_CONNECTIONS"},
-		"Public":               {map[string]string{"public": "true"}, ""},
-		"NotPublic":            {map[string]string{"public": "false"}, "AUTH=jwt, -c allowedOrigins, MAX_CONNECTIONS"},
-		"NoProduction":         {map[string]string{"env": "test"}, ""},
+		"Nothing":               {nil, "AUTH=jwt, -c allowedOrigins, MAX_CONNECTIONS"},
+		"All":                   {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";" + bound}, ""},
+		"OriginsAmongSettings":  {map[string]string{"settings": jwt + ";" + bound + ";ALLOWED_ORIGINS=https://a.example"}, ""},
+		"NoToken":               {map[string]string{"allowedOrigins": "https://a.example", "settings": bound}, "AUTH=jwt"},
+		"AnonymousBySetting":    {map[string]string{"allowedOrigins": "https://a.example", "settings": "AUTH=anonymous;" + bound}, "AUTH=jwt"},
+		"AnyOrigin":             {map[string]string{"settings": jwt + ";" + bound}, "-c allowedOrigins"},
+		"AnyOriginBySetting":    {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";" + bound + ";ALLOWED_ORIGINS=*"}, "-c allowedOrigins"},
+		"AnyNumber":             {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt}, "MAX_CONNECTIONS"},
+		"AnyNumberBySetting":    {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";MAX_CONNECTIONS=0"}, "MAX_CONNECTIONS"},
+		"AnyNumberInOtherWords": {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";MAX_CONNECTIONS=00"}, "MAX_CONNECTIONS"},
+		"AnyOriginInOtherWords": {map[string]string{"settings": jwt + ";" + bound + ";ALLOWED_ORIGINS= *"}, "-c allowedOrigins"},
+		"Public":                {map[string]string{"public": "true"}, ""},
+		"NotPublic":             {map[string]string{"public": "false"}, "AUTH=jwt, -c allowedOrigins, MAX_CONNECTIONS"},
+		"NoProduction":          {map[string]string{"env": "test"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			context := map[string]string{"env": prod}
+			context := map[string]string{"env": topology.Production}
 			maps.Copy(context, tc.context)
 			_, err := parse(context)
-			want := "-c env=prod is open to anybody: set " + tc.missing + " (README.md, Settings), or say that it is meant with -c public=true"
+			want := "-c env=prod is open to anybody: set " + tc.missing + " (docs/settings.md), or say that it is meant with -c public=true"
 			if tc.missing == "" && err != nil || tc.missing != "" && (err == nil || err.Error() != want) {
 				t.Errorf("got %v", err)
 			}
@@ -120,7 +123,7 @@ func TestEverySwitch(t *testing.T) {
 		if origins, told := env[topology.AllowedOrigins.Env]; told {
 			check(t, id+" origins", origins, "https://a.example,https://b.example")
 		}
-		for _, setting := range []topology.Setting{topology.Introspection, topology.GraphiQL} {
+		for _, setting := range []topology.SettingOf[bool]{topology.Introspection, topology.GraphiQL} {
 			if value, told := env[setting.Env]; told {
 				check(t, id+" "+setting.Env, value, "false")
 			}

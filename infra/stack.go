@@ -61,13 +61,12 @@ func newStack(scope constructs.Construct, o options) awscdk.Stack {
 // attribute", "Using deletion protection"): scripts/deploy.sh turns that on when
 // the stack stands.
 func (s *stack) addTable(t topology.Table) {
-	isData := t.Name == topology.Messages.Name
 	props := &awsdynamodb.TableProps{
 		TableName:    jsii.String(s.prefix() + t.Name),
 		PartitionKey: &awsdynamodb.Attribute{Name: &t.Key, Type: awsdynamodb.AttributeType_STRING},
 		BillingMode:  awsdynamodb.BillingMode_PAY_PER_REQUEST,
 		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{
-			PointInTimeRecoveryEnabled: &isData},
+			PointInTimeRecoveryEnabled: &t.Kept},
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	}
 	if t.Sort != "" {
@@ -79,7 +78,7 @@ func (s *stack) addTable(t topology.Table) {
 	if t.Stream {
 		props.Stream = awsdynamodb.StreamViewType_NEW_IMAGE
 	}
-	if isData && s.env == prod {
+	if t.Kept && s.env == topology.Production {
 		props.RemovalPolicy = awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
 	}
 	s.tables[t.Name] = awsdynamodb.NewTable(s.cdk, jsii.String("table-"+t.Name), props)
@@ -141,7 +140,7 @@ func (s *stack) addOutputs() {
 	for _, name := range slices.Sorted(maps.Keys(topology.QueueOutputs)) {
 		s.output(topology.QueueOutputs[name], s.queues[name].QueueUrl())
 	}
-	s.output(topology.OutputFanoutGroups, jsii.String(s.value(topology.FanoutGroups)))
+	s.output(topology.OutputFanoutGroups, jsii.String(s.value(topology.FanoutGroups.Setting)))
 }
 
 func (s *stack) output(key string, value *string) {

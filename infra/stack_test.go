@@ -204,7 +204,7 @@ func wantedEnvironment(f topology.Function) object {
 	if f.WebSocket {
 		env[topology.WebSocketEnv] = "wss://<subwire-dev-sockets>.execute-api.Region.URLSuffix/live"
 	}
-	for _, s := range f.Settings {
+	for _, s := range f.Settings() {
 		env[s.Env] = s.Default
 	}
 	return env
@@ -260,8 +260,8 @@ func TestAPIs(t *testing.T) {
 		check(t, "deployment", p["AutoDeploy"], true)
 		stages[p["StageName"].(string)] = p["DefaultRouteSettings"].(object)
 	}
-	check(t, "sockets throttle", stages[stage], object{"ThrottlingRateLimit": 3000, "ThrottlingBurstLimit": 1500})
-	check(t, "HTTP throttle", stages[httpStage], object{"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 500})
+	check(t, "sockets throttle", stages[topology.SocketStage], object{"ThrottlingRateLimit": 3000, "ThrottlingBurstLimit": 1500})
+	check(t, "HTTP throttle", stages[topology.HTTPStage], object{"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 500})
 }
 
 func TestRoutesReachTheirFunctions(t *testing.T) {

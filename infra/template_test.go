@@ -37,7 +37,7 @@ var dev, everySwitch, small, emulated template
 func TestMain(m *testing.M) {
 	// Before the tests, as the CDK's runtime takes one call at a time.
 	dev = synthesize(map[string]string{})
-	everySwitch = synthesize(map[string]string{"env": prod, "arch": "amd64", "allowedOrigins": "https://A.example:443, https://b.example",
+	everySwitch = synthesize(map[string]string{"env": topology.Production, "arch": "amd64", "allowedOrigins": "https://A.example:443, https://b.example",
 		"logRetention": "90", "reserve": "false", "accessLogs": "true", "wsDomain": "ws.a.example", "httpDomain": "api.a.example",
 		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/1", "settings": "MAX_DEPTH=20;FANOUT_GROUPS=16;MAX_CONNECTIONS=20;AUTH=jwt;JWT_ISSUER=https://i.example;JWT_AUDIENCE=a;JWT_KEY=ssm:/aws/reference/secretsmanager/jwt", "trustedDocuments": "true"})
 	small = synthesize(map[string]string{"small": "true"})

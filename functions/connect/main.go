@@ -14,22 +14,25 @@ import (
 	"subwire/shared/topology"
 )
 
-func main() {
-	p := boot.Start(topology.Connect)
+func main() { boot.Main(topology.Connect, run) }
+
+func run(p boot.Process) error {
+	settings, guard := p.Settings, topology.EdgeSecret.In(p.Settings)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	lambda.Start(handler{
 		log:  p.Log,
-		edge: p.Edge,
+		edge: guard,
 		connector: session.Connector{
 			Connections:   store,
 			Checks:        queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
-			Origins:       p.AllowedOrigins,
-			RequireOrigin: p.RequireOrigin,
-			MaxPerAddress: p.MaxConnections,
-			KeepAddress:   p.Edge.On(),
-			Allowance:     allowance.New(store, p.MaxCostPerMinute, p.Log),
-			InitTimeout:   p.InitTimeout,
+			Origins:       topology.AllowedOrigins.In(settings),
+			RequireOrigin: topology.RequireOrigin.In(settings),
+			MaxPerAddress: topology.MaxConnections.In(settings),
+			KeepAddress:   guard.On(),
+			Allowance:     allowance.New(store, topology.MaxCostPerMinute.In(settings), p.Log),
+			InitTimeout:   topology.InitTimeout.In(settings),
 			TTL:           topology.ConnectionTTL,
 		},
 	}.handle)
+	return nil
 }

@@ -14,8 +14,9 @@ import (
 	"subwire/shared/topology"
 )
 
-func main() {
-	p := boot.Start(topology.Disconnect)
+func main() { boot.Main(topology.Disconnect, run) }
+
+func run(p boot.Process) error {
 	lambda.Start(handler{
 		log: p.Log,
 		disconnector: session.Disconnector{
@@ -24,4 +25,5 @@ func main() {
 			Checks:      queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
 		},
 	}.handle)
+	return nil
 }

@@ -24,11 +24,10 @@ import (
 	"subwire/shared/gql"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
-	"subwire/shared/topology"
 	"subwire/shared/trusted"
 )
 
-var maxBody = topology.DefaultLimits.BodyBytes()
+var maxBody = gql.DefaultLimits.BodyBytes()
 
 func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 	var e events.APIGatewayV2HTTPRequest

@@ -73,7 +73,7 @@ func TestTheLargestResultIsAnswered(t *testing.T) {
 // However JSON writes a document, one within the limits has room in a body.
 func TestTheLargestOperationHasRoomInABody(t *testing.T) {
 	t.Parallel()
-	limits, document := topology.DefaultLimits, "{__typename}#"
+	limits, document := gql.DefaultLimits, "{__typename}#"
 	document += strings.Repeat("\\u0061", limits.DocumentBytes-len(document))
 	body := `{"query":"` + document + `","variables":{"a":"` + strings.Repeat("a", limits.VariablesBytes-len(`{"a":""}`)) + `"}}`
 	r, err := hostileHandler(t).handle(t.Context(), newEvent("POST", body))

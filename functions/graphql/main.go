@@ -14,14 +14,38 @@ import (
 	"subwire/shared/trusted"
 )
 
-func main() {
-	p := boot.Start(topology.GraphQL)
+func main() { boot.Main(topology.GraphQL, run) }
+
+func run(p boot.Process) error {
+	settings, mode, limits := p.Settings, topology.Auth.In(p.Settings), gql.LimitsOf(p.Settings)
+	cost := topology.MaxCostPerMinute.In(settings)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(p.Auth.Mode),
-		Audiences: allowance.NewAudiences(store, p.MaxCostPerMinute)}.Schema()
-	schema.Introspection, schema.Limits, schema.Log = p.Introspection, p.Limits, p.Log
-	authenticator := auth.MustNew(auth.Config(p.Auth), p.AWS)
-	site := web.Site{Files: web.Built(), WebSocketURL: p.WebSocketURL, Auth: p.Auth.Mode, GraphiQL: p.GraphiQL}
-	lambda.Start(handler{p.Log, gql.MustNew(schema), authenticator, p.AllowedOrigins, site, trusted.MustRead(p.TrustedDocuments),
-		p.Limits.BodyBytes(), p.Edge, allowance.New(store, p.MaxCostPerMinute, p.Log)}.handle)
+	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(mode),
+		Audiences: allowance.NewAudiences(store, cost)}.Schema()
+	schema.Introspection, schema.Limits, schema.Log = topology.Introspection.In(settings), limits, p.Log
+	executor, err := gql.New(schema)
+	if err != nil {
+		return err
+	}
+	authenticator, err := auth.New(auth.ConfigOf(settings), p.AWS)
+	if err != nil {
+		return err
+	}
+	documents, err := trusted.Read(topology.TrustedDocuments.In(settings))
+	if err != nil {
+		return err
+	}
+	lambda.Start(handler{
+		log:      p.Log,
+		executor: executor,
+		auth:     authenticator,
+		origins:  topology.AllowedOrigins.In(settings),
+		site: web.Site{Files: web.Built(), WebSocketURL: p.WebSocketURL, Auth: mode,
+			GraphiQL: topology.GraphiQL.In(settings)},
+		documents: documents,
+		maxBody:   limits.BodyBytes(),
+		edge:      topology.EdgeSecret.In(settings),
+		allowance: allowance.New(store, cost, p.Log),
+	}.handle)
+	return nil
 }

@@ -14,18 +14,25 @@ import (
 	"subwire/shared/topology"
 )
 
-func main() {
-	p := boot.Start(topology.Sender)
+func main() { boot.Main(topology.Sender, run) }
+
+func run(p boot.Process) error {
 	queues, store := sqs.NewFromConfig(p.AWS), dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(p.Auth.Mode)}.Schema()
-	schema.Limits, schema.Log = p.Limits.OverSocket(), p.Log
+	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(topology.Auth.In(p.Settings))}.Schema()
+	schema.Limits, schema.Log = gql.LimitsOf(p.Settings).OverSocket(), p.Log
+	executor, err := gql.New(schema)
+	if err != nil {
+		return err
+	}
+	workers := topology.SenderWorkers.In(p.Settings)
 	lambda.Start(handler{p.Log, delivery.New(delivery.Config{
 		Store:    store,
-		Executor: gql.MustNew(schema),
-		Gateway:  apigw.New(p.AWS, p.Callback, 2*p.SenderWorkers),
+		Executor: executor,
+		Gateway:  apigw.New(p.AWS, p.Callback, 2*workers),
 		Retries:  queue.New(queues, p.Queue(topology.Retries)),
 		Dead:     queue.New(queues, p.Queue(topology.RetriesDead)),
-		Workers:  p.SenderWorkers,
+		Workers:  workers,
 		Log:      p.Log,
 	})}.handle)
+	return nil
 }

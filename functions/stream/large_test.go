@@ -30,7 +30,7 @@ func TestWhatAClientChoosesFitsIntoABatch(t *testing.T) {
 		m := chat.Message{ID: "01J", ChatID: fill(text, chat.MaxChatIDBytes), Content: fill(text, chat.MaxContentBytes),
 			SenderName: fill(text, chat.MaxNameBytes), SenderID: fill(text, maxViewerBytes), CreatedAt: time.Now()}
 		if text == "\x01" { // a content that arrives as JSON has 2,730 of these
-			m.Content = fill(text, topology.DefaultLimits.VariablesBytes/6)
+			m.Content = fill(text, topology.MaxVariablesBytes.In(topology.Defaults())/6)
 		}
 		root, err := m.Root()
 		if err != nil {

@@ -13,8 +13,9 @@ import (
 	"subwire/shared/topology"
 )
 
-func main() {
-	p := boot.Start(topology.Stream)
+func main() { boot.Main(topology.Stream, run) }
+
+func run(p boot.Process) error {
 	client := sqs.NewFromConfig(p.AWS)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	lambda.Start(handler{
@@ -23,8 +24,10 @@ func main() {
 		fanout: queue.New(client, p.Queue(topology.Fanout)),
 		dead:   queue.New(client, p.Queue(topology.StreamDead)),
 		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes,
-			Alone: topology.QueueMessageBytes, Groups: p.FanoutGroups, OfConnection: p.MaxOfTopic},
+			Alone: topology.QueueMessageBytes, Groups: topology.FanoutGroups.In(p.Settings),
+			OfConnection: topology.MaxOfTopic.In(p.Settings)},
 		sent:      &recent{},
-		audiences: allowance.NewAudiences(store, p.MaxCostPerMinute),
+		audiences: allowance.NewAudiences(store, topology.MaxCostPerMinute.In(p.Settings)),
 	}.handle)
+	return nil
 }

@@ -75,7 +75,7 @@ func (a *abuse) ways() []wayIn {
 	get := func(path string, header map[string]string) func(context.Context) error {
 		return func(ctx context.Context) error { return a.call(ctx, "GET", path, "", header) }
 	}
-	large := "#" + strings.Repeat("x", topology.DefaultLimits.SubscriptionBytes-len(listen)-100) + `\n` + listen
+	large := "#" + strings.Repeat("x", defaultOf(topology.MaxSubscriptionBytes)-len(listen)-100) + `\n` + listen
 	longest := strings.Repeat("i", defaultOf(topology.MaxOperationIDBytes)-8)
 
 	frame := func(units func(t toll) float64) func(toll) float64 {
@@ -135,7 +135,7 @@ func (a *abuse) ways() []wayIn {
 		}, drawn: answered(allowance.Read(10 * stored))},
 		{name: queried, sockets: 1, frame: func(i int) string {
 			return subscribe(name(i), repeated(30, `getNewMessages(chatId: \"long\", limit: 100) { id }`), `{}`)
-		}, drawn: answered(allowance.Read(topology.DefaultLimits.ReadBytes))},
+		}, drawn: answered(allowance.Read(defaultOf(topology.MaxReadBytes)))},
 		{name: "mutation", sockets: 1, frame: func(i int) string { return subscribe(name(i), write, content(20)) }, drawn: answered(written(1, 120))},
 		{name: "mutation of 5 messages of 8 KB", sockets: 1, frame: func(i int) string {
 			return subscribe(name(i), `mutation($chatId: ID!, $content: String!) `+

@@ -192,8 +192,8 @@ func coldEnv(f topology.Function, inside, outside string) []string {
 	if f.WebSocket {
 		env = append(env, topology.WebSocketEnv+"=ws://"+outside+"/bench")
 	}
-	for _, s := range f.Settings {
-		if s == topology.AllowedOrigins {
+	for _, s := range f.Settings() {
+		if s == topology.AllowedOrigins.Setting {
 			env = append(env, s.Env+"=https://good.example")
 		}
 	}

@@ -62,7 +62,7 @@ func costCommand() command {
 }
 
 // defaultOf is the default of a setting that is a number.
-func defaultOf(s topology.Setting) int {
+func defaultOf(s topology.SettingOf[int]) int {
 	n, err := strconv.Atoi(s.Default)
 	if err != nil {
 		panic(s.Env + " has no number for a default") // topology is data

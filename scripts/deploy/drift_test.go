@@ -32,7 +32,7 @@ func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
 	}
 	for _, f := range topology.Functions() {
 		names = append(names, f.Name)
-		for _, s := range f.Settings {
+		for _, s := range f.Settings() {
 			names = append(names, s.Env)
 		}
 	}

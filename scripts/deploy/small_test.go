@@ -33,7 +33,7 @@ func TestANewAccount(t *testing.T) {
 	step(t, "WhatWouldBeOpenToAnybodyIsSaidBefore", func(t *testing.T) {
 		said, err := c.script(t, "deploy", "-c", "small=true")
 		if err == nil || !strings.HasSuffix(said, "subwire: -c env=prod is open to anybody: set AUTH=jwt, -c allowedOrigins, MAX_CONNECTIONS"+
-			" (README.md, Settings), or say that it is meant with -c public=true\n") {
+			" (docs/settings.md), or say that it is meant with -c public=true\n") {
 			t.Errorf("%v\n%s", err, said)
 		}
 	})

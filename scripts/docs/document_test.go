@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"subwire/shared/topology"
 )
 
 // SECURITY.md names the test of every defence, and the package it is in.
@@ -131,24 +129,4 @@ func isTest(t *testing.T, folder, name string) bool {
 		}
 	}
 	return false
-}
-
-// README.md lists every setting once, with its default.
-func TestTheReadmeListsEverySetting(t *testing.T) {
-	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range topology.Functions() {
-		for _, s := range f.Settings {
-			row := "| `" + s.Env + "` | `" + s.Default + "` | "
-			if s.Default == "" {
-				row = "| `" + s.Env + "` | | "
-			}
-			if strings.Count(string(readme), row) != 1 {
-				t.Errorf("README.md has no row that begins with %s", row)
-			}
-		}
-	}
 }

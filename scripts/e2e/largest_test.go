@@ -80,7 +80,7 @@ func (c largest) isStored(t *testing.T) bool {
 	return len(out.Item) > 0 || c.subscribers(t) > 0
 }
 
-// As scripts/connections does it.
+// As subwire connections close does it.
 func TestTheLargestConnectionIsRevokedAtOnce(t *testing.T) {
 	t.Parallel()
 	c := makeLargest(t)

@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	"subwire/shared/gql"
+	"subwire/shared/gql/syntax"
 	"subwire/shared/pubsub"
-	"subwire/shared/topology"
 )
 
 // wide are limits that no case reaches: the language is compared, not them.
-var wide = topology.Limits{DocumentBytes: 1 << 20, Tokens: 1 << 20, Depth: 1 << 20, Fields: 1 << 20, Aliases: 1 << 20,
-	Directives: 1 << 20, ListItems: 1 << 20, Complexity: 1 << 29, VariablesBytes: 1 << 20,
+var wide = gql.Limits{
+	Limits: syntax.Limits{DocumentBytes: 1 << 20, Tokens: 1 << 20, Depth: 1 << 20, Fields: 1 << 20, Aliases: 1 << 20,
+		Directives: 1 << 20, ListItems: 1 << 20},
+	Complexity: 1 << 29, VariablesBytes: 1 << 20,
 	Mutations: 1 << 20, ReadBytes: 1 << 20, ResultBytes: 1 << 20,
 	SubscriptionBytes: 1 << 20, SubscriptionFields: 1 << 20}
 

@@ -17,23 +17,31 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 )
 
-// The modes of Config.Mode.
-const (
-	Anonymous = "anonymous" // everybody is the zero Viewer, and no token is looked at
-	JWT       = "jwt"       // everybody needs a token
-)
-
-// Config says whose tokens are good. All but Mode is for JWT only.
+// Config says whose tokens are good. All but Mode is for topology.JWT only.
 type Config struct {
-	Mode      string
+	Mode      string        // topology.Anonymous or topology.JWT
 	Issuer    string        // claim iss
 	Audience  string        // must be in the claim aud
 	Algorithm string        // the only one that is accepted, RS256, PS256, ES256, EdDSA or HS256
 	KeysURL   string        // of a JSON Web Key Set; or else
 	Key       string        // public key in PEM, secret for HS256, or ssm:NAME for a parameter that holds either
 	Leeway    time.Duration // by which the issuer's clock may differ from ours
+}
+
+// ConfigOf is the config that a function was given.
+func ConfigOf(v topology.Values) Config {
+	return Config{
+		Mode:      topology.Auth.In(v),
+		Issuer:    topology.JWTIssuer.In(v),
+		Audience:  topology.JWTAudience.In(v),
+		Algorithm: topology.JWTAlgorithm.In(v),
+		KeysURL:   topology.JWTKeysURL.In(v),
+		Key:       topology.JWTKey.In(v),
+		Leeway:    topology.JWTLeeway.In(v),
+	}
 }
 
 // claims are those that a Viewer keeps, for the schema's policy and resolvers.
@@ -59,7 +67,7 @@ type Authenticator struct {
 // the config. It does no network I/O: keys are fetched when a token needs
 // them. The AWS config is for a key in a parameter.
 func New(c Config, awsCfg aws.Config) (*Authenticator, error) {
-	if c.Mode == Anonymous {
+	if c.Mode == topology.Anonymous {
 		return &Authenticator{anonymous: true}, nil
 	}
 	keys, err := c.keys(awsCfg)
@@ -77,19 +85,10 @@ func New(c Config, awsCfg aws.Config) (*Authenticator, error) {
 	)}, nil
 }
 
-// MustNew is New for a process that cannot go on without: it panics.
-func MustNew(c Config, awsCfg aws.Config) *Authenticator {
-	a, err := New(c, awsCfg)
-	if err != nil {
-		panic(err)
-	}
-	return a
-}
-
 func (c Config) check() error {
 	var errs []error
-	if c.Mode != JWT {
-		errs = append(errs, fmt.Errorf("mode is %q: it must be %s or %s", c.Mode, Anonymous, JWT))
+	if c.Mode != topology.JWT {
+		errs = append(errs, fmt.Errorf("mode is %q: it must be %s or %s", c.Mode, topology.Anonymous, topology.JWT))
 	}
 	if c.Issuer == "" || c.Audience == "" {
 		errs = append(errs, errors.New("issuer and audience must both be set: or else any token of the issuer's keys would do"))

@@ -26,6 +26,7 @@ import (
 
 	"subwire/shared/auth"
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -86,7 +87,7 @@ func sign(t testing.TB, m jwt.SigningMethod, key any, header map[string]any, cla
 
 func authenticator(t testing.TB, c auth.Config) *auth.Authenticator {
 	t.Helper()
-	c.Mode, c.Issuer, c.Audience, c.Leeway = auth.JWT, issuer, audience, leeway
+	c.Mode, c.Issuer, c.Audience, c.Leeway = topology.JWT, issuer, audience, leeway
 	a, err := auth.New(c, aws.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +207,7 @@ func TestEveryAlgorithmTakesItsOwnTokensOnly(t *testing.T) {
 
 func TestNobodyNeedsATokenInAnonymousMode(t *testing.T) {
 	t.Parallel()
-	a, err := auth.New(auth.Config{Mode: auth.Anonymous}, aws.Config{})
+	a, err := auth.New(auth.Config{Mode: topology.Anonymous}, aws.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,21 +236,21 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		want   string
 	}{
 		"NoMode":            {auth.Config{Issuer: "i", Audience: "a", Algorithm: "RS256", Key: public}, "mode"},
-		"NoIssuer":          {auth.Config{Mode: auth.JWT, Audience: "a", Algorithm: "RS256", Key: public}, "issuer"},
-		"NoAudience":        {auth.Config{Mode: auth.JWT, Issuer: "i", Algorithm: "RS256", Key: public}, "audience"},
-		"AlgorithmNone":     {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "none", Key: public}, "algorithm"},
-		"NoKey":             {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256"}, "one of"},
-		"TwoKeys":           {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: public, KeysURL: url}, "one of"},
-		"KeyIsNoPEM":        {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: "nonsense"}, "key for RS256"},
-		"PrivateKey":        {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: private}, "key for RS256"},
-		"KeyOfAnotherKind":  {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "ES256", Key: public}, "key for ES256"},
-		"ShortKey":          {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: short}, "2048 bits"},
-		"KeyOfAnotherCurve": {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "ES256", Key: wide}, "P-256"},
-		"ShortSecret":       {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", Key: "short"}, "32 bytes"},
-		"PublicKeyAsSecret": {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", Key: public}, "no secret"},
-		"PublishedSecret":   {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", KeysURL: url}, "published"},
-		"NoURL":             {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", KeysURL: "file:///etc/passwd"}, "no URL"},
-		"WideLeeway":        {auth.Config{Mode: auth.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: public, Leeway: time.Hour}, "leeway"},
+		"NoIssuer":          {auth.Config{Mode: topology.JWT, Audience: "a", Algorithm: "RS256", Key: public}, "issuer"},
+		"NoAudience":        {auth.Config{Mode: topology.JWT, Issuer: "i", Algorithm: "RS256", Key: public}, "audience"},
+		"AlgorithmNone":     {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "none", Key: public}, "algorithm"},
+		"NoKey":             {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256"}, "one of"},
+		"TwoKeys":           {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: public, KeysURL: url}, "one of"},
+		"KeyIsNoPEM":        {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: "nonsense"}, "key for RS256"},
+		"PrivateKey":        {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: private}, "key for RS256"},
+		"KeyOfAnotherKind":  {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "ES256", Key: public}, "key for ES256"},
+		"ShortKey":          {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: short}, "2048 bits"},
+		"KeyOfAnotherCurve": {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "ES256", Key: wide}, "P-256"},
+		"ShortSecret":       {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", Key: "short"}, "32 bytes"},
+		"PublicKeyAsSecret": {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", Key: public}, "no secret"},
+		"PublishedSecret":   {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "HS256", KeysURL: url}, "published"},
+		"NoURL":             {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", KeysURL: "file:///etc/passwd"}, "no URL"},
+		"WideLeeway":        {auth.Config{Mode: topology.JWT, Issuer: "i", Audience: "a", Algorithm: "RS256", Key: public, Leeway: time.Hour}, "leeway"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

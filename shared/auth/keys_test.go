@@ -25,6 +25,7 @@ import (
 
 	"subwire/shared/auth"
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 )
 
 // jwk is the public key in a set, under the key id.
@@ -282,7 +283,7 @@ func TestAKeyInAParameterIsReadOnce(t *testing.T) {
 			service := &ssm{value: tc.value}
 			server := httptest.NewServer(service)
 			t.Cleanup(server.Close)
-			a, err := auth.New(auth.Config{Mode: auth.JWT, Issuer: issuer, Audience: audience, Algorithm: "HS256", Key: "ssm:/subwire/key"},
+			a, err := auth.New(auth.Config{Mode: topology.JWT, Issuer: issuer, Audience: audience, Algorithm: "HS256", Key: "ssm:/subwire/key"},
 				aws.Config{Region: "eu-central-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 			if err != nil {
 				t.Fatal(err)

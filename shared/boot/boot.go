@@ -9,75 +9,53 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"subwire/shared/dynamo"
-	"subwire/shared/edge"
-	"subwire/shared/origins"
 	"subwire/shared/topology"
-	"subwire/shared/transportws"
 )
 
-// Process is what a function's main builds its parts from.
+// Process is what a function is built from.
 type Process struct {
 	Config
 	AWS aws.Config
 	Log *slog.Logger
 }
 
-// Start reads the environment of the function. What is missing or wrong is
-// logged in full, and ends the process.
-func Start(f topology.Function) Process {
+// Main is the main of a function, which run serves until the process ends. What
+// is missing or wrong in the environment, or keeps run from serving, is logged in
+// one line and ends the process with status 1.
+func Main(f topology.Function, run func(Process) error) {
 	c, err := Load(f, os.Getenv)
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel})).With("function", f.Name)
+	level := topology.LogLevel.In(c.Settings)
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("function", f.Name)
 	slog.SetDefault(log)
-	var cfg aws.Config
 	if err == nil {
-		cfg, err = awsconfig.LoadDefaultConfig(context.Background())
+		err = start(Process{Config: c, Log: log}, run)
 	}
 	if err != nil {
 		log.Error("cannot start", "error", err)
 		os.Exit(1)
 	}
-	return Process{Config: c, AWS: cfg, Log: log}
 }
 
-// Config is a function's environment. Fields that the function is not given
-// in topology are zero.
+func start(p Process, run func(Process) error) (err error) {
+	if p.AWS, err = awsconfig.LoadDefaultConfig(context.Background()); err != nil {
+		return err
+	}
+	return run(p)
+}
+
+// Config is a function's environment, as far as topology gives it to the function.
 type Config struct {
 	tables map[string]string // physical names by logical name
 	queues map[string]string // URLs by logical name
 
-	Callback         string // endpoint of the management API
-	WebSocketURL     string // for clients
-	InitTimeout      time.Duration
-	AllowedOrigins   []string // as browsers write them; "*" alone for any
-	RequireOrigin    bool
-	Edge             edge.Guard
-	Auth             Auth
-	InitMembers      []string // in lower case
-	MaxConnections   int
-	MaxSubscriptions int
-	FanoutGroups     int
-	SenderWorkers    int
-	Introspection    bool
-
-	Limits              topology.Limits
-	MaxOfTopic          int
-	MaxReplayBytes      int
-	MaxOperationIDBytes int
-	MaxInitBytes        int
-	MaxFramesPerSecond  int
-	MaxCostPerMinute    int
-	TrustedDocuments    string // path, or "" for none
-
-	GraphiQL bool
-	LogLevel slog.Level
+	Callback     string // endpoint of the management API
+	WebSocketURL string // for clients
+	Settings     topology.Values
 }
 
 // Tables are the physical names of the tables; "" for those that the function
@@ -118,126 +96,7 @@ func Load(f topology.Function, getenv func(string) string) (Config, error) {
 	if f.WebSocket {
 		c.WebSocketURL = required(topology.WebSocketEnv)
 	}
-	for _, s := range f.Settings {
-		value := getenv(s.Env)
-		if value == "" {
-			value = s.Default
-		}
-		if err := c.set(s, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s is %q: %w", s.Env, value, err))
-		}
-	}
-	return c, errors.Join(errs...)
-}
-
-// set reads one setting.
-func (c *Config) set(s topology.Setting, value string) (err error) {
-	switch s {
-	case topology.InitTimeout:
-		c.InitTimeout, err = duration(value, time.Second, 14*time.Minute)
-	case topology.AllowedOrigins:
-		c.AllowedOrigins, err = origins.ParseList(value)
-	case topology.RequireOrigin:
-		c.RequireOrigin, err = strconv.ParseBool(value)
-	case topology.EdgeSecret:
-		c.Edge, err = edge.Parse(value)
-	case topology.InitMembers:
-		c.InitMembers, err = members(value)
-	case topology.MaxConnections:
-		c.MaxConnections, err = number(value, 0, 1000) // their ids are one item
-	case topology.MaxSubscriptions:
-		c.MaxSubscriptions, err = number(value, 1, 1000)
-	case topology.FanoutGroups:
-		if c.FanoutGroups, err = number(value, 1, 256); err == nil && c.FanoutGroups&(c.FanoutGroups-1) != 0 {
-			err = errors.New("it must be a power of two")
-		}
-	case topology.SenderWorkers:
-		c.SenderWorkers, err = number(value, 1, 450) // twice as many sockets; a Lambda environment has 1,024 file descriptors
-	case topology.Introspection:
-		c.Introspection, err = strconv.ParseBool(value)
-	case topology.GraphiQL:
-		c.GraphiQL, err = strconv.ParseBool(value)
-	case topology.LogLevel:
-		err = c.LogLevel.UnmarshalText([]byte(value))
-	case topology.MaxOfTopic:
-		c.MaxOfTopic, err = number(value, 1, 1000)
-	case topology.MaxReplayBytes:
-		c.MaxReplayBytes, err = number(value, topology.MaxMessageBytes, 64<<20)
-	case topology.MaxOperationIDBytes:
-		c.MaxOperationIDBytes, err = number(value, 1, transportws.MaxIDBytes)
-	case topology.MaxInitBytes:
-		c.MaxInitBytes, err = number(value, 2, topology.MaxFrameBytes)
-	case topology.MaxFramesPerSecond:
-		c.MaxFramesPerSecond, err = number(value, 1, 10_000)
-	case topology.MaxCostPerMinute:
-		c.MaxCostPerMinute, err = number(value, 0, 1_000_000_000)
-	case topology.TrustedDocuments:
-		c.TrustedDocuments = value
-	default:
-		return c.setLimit(s, value)
-	}
-	return err
-}
-
-// setLimit reads one of the settings of topology.Limits.
-func (c *Config) setLimit(s topology.Setting, value string) (err error) {
-	switch s {
-	case topology.MaxDocumentBytes:
-		c.Limits.DocumentBytes, err = number(value, 1, topology.MaxBodyBytes)
-	case topology.MaxTokens:
-		c.Limits.Tokens, err = number(value, 1, 100_000)
-	case topology.MaxDepth:
-		c.Limits.Depth, err = number(value, 1, 100)
-	case topology.MaxFields:
-		c.Limits.Fields, err = number(value, 1, 100_000)
-	case topology.MaxAliases:
-		c.Limits.Aliases, err = number(value, 0, 100_000)
-	case topology.MaxDirectives:
-		c.Limits.Directives, err = number(value, 0, 100_000)
-	case topology.MaxListItems:
-		c.Limits.ListItems, err = number(value, 0, 100_000)
-	case topology.MaxComplexity:
-		c.Limits.Complexity, err = number(value, 1, 10_000_000)
-	case topology.MaxVariablesBytes:
-		c.Limits.VariablesBytes, err = number(value, 2, topology.MaxBodyBytes)
-	case topology.MaxMutations:
-		c.Limits.Mutations, err = number(value, 1, 100)
-	case topology.MaxReadBytes:
-		c.Limits.ReadBytes, err = number(value, 16<<10, 100<<20)
-	case topology.MaxResultBytes:
-		c.Limits.ResultBytes, err = number(value, 1000, topology.LargestResult)
-	case topology.MaxSubscriptionBytes:
-		c.Limits.SubscriptionBytes, err = number(value, 100, 100<<10) // an item has 400 KB
-	case topology.MaxSubscriptionFields:
-		c.Limits.SubscriptionFields, err = number(value, 1, 100_000)
-	default:
-		return c.Auth.set(s, value)
-	}
-	return err
-}
-
-func number(value string, min, max int) (int, error) {
-	n, err := strconv.Atoi(value)
-	if err != nil || n < min || n > max {
-		return 0, fmt.Errorf("it must be a number from %d to %d", min, max)
-	}
-	return n, nil
-}
-
-func duration(value string, min, max time.Duration) (time.Duration, error) {
-	d, err := time.ParseDuration(value)
-	if err != nil || d < min || d > max {
-		return 0, fmt.Errorf("it must be a time from %s to %s, such as 10s", min, max)
-	}
-	return d, nil
-}
-
-func list(value string) []string {
-	var out []string
-	for item := range strings.SplitSeq(value, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			out = append(out, item)
-		}
-	}
-	return out
+	settings, bad := topology.Read(f.Settings(), getenv)
+	c.Settings = settings
+	return c, errors.Join(append(errs, bad...)...)
 }

@@ -1,13 +1,40 @@
 package boot
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"subwire/shared/topology"
 )
+
+// functionEnv makes the test binary the process of a function: its main runs what
+// fails if the variable's value ends in "!".
+const functionEnv = "BOOT_TEST_FUNCTION"
+
+func TestMain(m *testing.M) {
+	name, fails := strings.CutSuffix(os.Getenv(functionEnv), "!")
+	for _, f := range topology.Functions() {
+		if f.Name == name {
+			Main(f, func(Process) error {
+				if fails {
+					return errors.New("the key is\nnone")
+				}
+				return nil
+			})
+			return
+		}
+	}
+	m.Run()
+}
 
 // full is an environment with everything that any function needs.
 func full() map[string]string {
@@ -42,37 +69,6 @@ func TestEveryFunctionStartsWithItsDefaults(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestSettings(t *testing.T) {
-	t.Parallel()
-	env := full()
-	env[topology.InitTimeout.Env] = "3s"
-	env[topology.AllowedOrigins.Env] = "https://a.example, https://B.example:443"
-	c, err := Load(topology.Connect, func(name string) string { return env[name] })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.InitTimeout != 3*time.Second || len(c.AllowedOrigins) != 2 || c.AllowedOrigins[1] != "https://b.example" {
-		t.Errorf("got %+v", c)
-	}
-}
-
-func TestLimitsAreThoseOfTopologyUnlessSet(t *testing.T) {
-	t.Parallel()
-	for _, f := range []topology.Function{topology.Message, topology.GraphQL, topology.Sender} {
-		env := full()
-		c, err := Load(f, func(name string) string { return env[name] })
-		if err != nil || c.Limits != topology.DefaultLimits {
-			t.Errorf("%s: got %+v, %v", f.Name, c.Limits, err)
-		}
-		env["MAX_DEPTH"], env["MAX_ALIASES"] = "7", "0"
-		want := topology.DefaultLimits
-		want.Depth, want.Aliases = 7, 0
-		if c, err = Load(f, func(name string) string { return env[name] }); err != nil || c.Limits != want {
-			t.Errorf("%s: got %+v, %v", f.Name, c.Limits, err)
-		}
 	}
 }
 
@@ -128,4 +124,122 @@ func TestEveryProblemIsNamed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// outside are values that the setting refuses, none if it takes any text.
+func outside(t *testing.T, s *topology.Setting) []string {
+	t.Helper()
+	least, most, _ := strings.Cut(s.Bounds, " to ")
+	bad := []string{"maybe", "1e1"}
+	switch _, err := strconv.Atoi(least); {
+	case s.Bounds == "":
+		return map[*topology.Setting][]string{
+			topology.Auth.Setting:           {"none", "JWT", " jwt"},
+			topology.AllowedOrigins.Setting: {"null", "https://a.example/", "*,https://a.example", ","},
+			topology.InitMembers.Setting:    {"client, X-Auth-Token"},
+			topology.EdgeSecret.Setting:     {"secret", strings.Repeat("a", 63), strings.Repeat("a", 65)},
+			topology.RequireOrigin.Setting:  {"maybe", "2"},
+			topology.Introspection.Setting:  {"maybe", "2"},
+			topology.GraphiQL.Setting:       {"maybe", "2"},
+			topology.LogLevel.Setting:       {"loud", "1"},
+		}[s]
+	case err == nil:
+		return append(bad, beyond(t, least, -1), beyond(t, most, 1))
+	}
+	low, err := time.ParseDuration(least)
+	high, err2 := time.ParseDuration(most)
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	return append(bad, (low - 1).String(), (high + 1).String(), "10")
+}
+
+func beyond(t *testing.T, number string, by int) string {
+	t.Helper()
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strconv.Itoa(n + by)
+}
+
+// Whatever is wrong with a setting, each function that reads it says so in one
+// line that names it, and ends. What is any text to boot is refused by its user:
+// see the tests of the functions message and graphql.
+func TestEveryBadValueIsOneLogLine(t *testing.T) {
+	t.Parallel()
+	anyText := map[*topology.Setting]bool{topology.JWTIssuer.Setting: true, topology.JWTAudience.Setting: true,
+		topology.JWTAlgorithm.Setting: true, topology.JWTKeysURL.Setting: true, topology.JWTKey.Setting: true,
+		topology.TrustedDocuments.Setting: true}
+	for _, s := range topology.Settings() {
+		t.Run(s.Env, func(t *testing.T) {
+			t.Parallel()
+			values := outside(t, s)
+			if anyText[s] != (len(values) == 0) {
+				t.Fatalf("%d bad values are known", len(values))
+			}
+			for _, value := range values {
+				for _, f := range topology.Functions() {
+					env := full()
+					env[s.Env] = value
+					_, err := Load(f, func(name string) string { return env[name] })
+					switch reads := slices.Contains(s.ReadBy(), f.Name); {
+					case !reads && err != nil:
+						t.Errorf("%s with %q: %v", f.Name, value, err)
+					case reads && (err == nil || !strings.HasPrefix(err.Error(), s.Env) || strings.Contains(err.Error(), "\n")):
+						t.Errorf("%s with %q: %v", f.Name, value, err)
+					}
+				}
+			}
+			if len(values) > 0 {
+				name := s.ReadBy()[0]
+				if line := process(t, name, s.Env+"="+values[0]); !strings.HasPrefix(line.Error, s.Env) || line.Function != name {
+					t.Errorf("the process of %s says %+v", name, line)
+				}
+			}
+			for _, value := range strings.Split(s.Bounds, " to ") {
+				if _, errs := topology.Read([]*topology.Setting{s}, func(string) string { return value }); errs != nil {
+					t.Errorf("at its bound: %v", errs)
+				}
+			}
+		})
+	}
+}
+
+func TestAFunctionThatCannotRunIsOneLogLine(t *testing.T) {
+	t.Parallel()
+	if line := process(t, topology.Message.Name+"!"); line.Error != "the key is\nnone" {
+		t.Errorf("it says %+v", line)
+	}
+	line := process(t, topology.Sender.Name, "SENDER_WORKERS=0", "MAX_DEPTH=0", topology.CallbackEnv+"=")
+	if strings.Count(line.Error, "\n") != 2 {
+		t.Errorf("it says %+v", line)
+	}
+}
+
+// said is a line of a function's log.
+type said struct{ Level, Msg, Error, Function string }
+
+// process runs the function's process until it ends, and returns its only line.
+func process(t *testing.T, function string, env ...string) (line said) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	for name, value := range full() {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Env = append(append(cmd.Env, functionEnv+"="+function), env...)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	err := cmd.Run()
+	var status *exec.ExitError
+	if !errors.As(err, &status) || status.ExitCode() != 1 {
+		t.Errorf("%s %v ended with %v", function, env, err)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("%s %v said %d lines: %s", function, env, n, &log)
+	}
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.Level != "ERROR" || line.Msg != "cannot start" {
+		t.Errorf("%s %v said %s", function, env, &log)
+	}
+	return line
 }

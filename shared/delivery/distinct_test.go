@@ -18,7 +18,6 @@ import (
 	"subwire/shared/hostile"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
-	"subwire/shared/topology"
 )
 
 // distinct are subscribers of one topic, each with a document of its own.
@@ -81,7 +80,7 @@ func (p *prepares) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 
 func chatExecutor() *prepares {
 	schema := gql.Chat{Store: memory.New()}.Schema()
-	schema.Limits, schema.Log = topology.DefaultLimits.OverSocket(), slog.New(slog.DiscardHandler)
+	schema.Limits, schema.Log = gql.DefaultLimits.OverSocket(), slog.New(slog.DiscardHandler)
 	return &prepares{Executor: gql.MustNew(schema)}
 }
 

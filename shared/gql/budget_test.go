@@ -13,13 +13,12 @@ import (
 
 	"subwire/shared/gql"
 	"subwire/shared/pubsub"
-	"subwire/shared/topology"
 )
 
 // limited is the executor of the largest chat with other limits.
-func limited(t *testing.T, set func(l *topology.Limits)) *gql.Executor {
+func limited(t *testing.T, set func(l *gql.Limits)) *gql.Executor {
 	t.Helper()
-	limits := topology.DefaultLimits
+	limits := gql.DefaultLimits
 	set(&limits)
 	return largeChat(t, limits)
 }
@@ -30,7 +29,7 @@ func TestWhatAnOperationReadsIsBounded(t *testing.T) {
 	for _, m := range largeMessages() {
 		page += m.StoredBytes()
 	}
-	e := limited(t, func(l *topology.Limits) { l.ReadBytes = page })
+	e := limited(t, func(l *gql.Limits) { l.ReadBytes = page })
 	atLimit := operation(`{a:getNewMessages(chatId:"1",limit:60){id}b:getNewMessages(chatId:"1",limit:40){id}c:getNewMessages(chatId:"empty"){id}}`, "")
 	if result, err := use(e, atLimit, nil); err != nil || strings.Contains(string(result), "errors") {
 		t.Errorf("refused at the limit: %v, %.200s", err, result)
@@ -42,7 +41,7 @@ func TestWhatAnOperationReadsIsBounded(t *testing.T) {
 // Each operation has the whole budget, also when it is run again.
 func TestABudgetIsThatOfOneRun(t *testing.T) {
 	t.Parallel()
-	x, err := largeChat(t, topology.DefaultLimits).Prepare(operation(`{getNewMessages(chatId:"1",limit:100){id}}`, ""))
+	x, err := largeChat(t, gql.DefaultLimits).Prepare(operation(`{getNewMessages(chatId:"1",limit:100){id}}`, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,15 +63,15 @@ func TestAResultStopsWhereItIsTooLarge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			whole, err := use(limited(t, func(*topology.Limits) {}), operation(tc.document, ""), nil)
+			whole, err := use(limited(t, func(*gql.Limits) {}), operation(tc.document, ""), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			e := limited(t, func(l *topology.Limits) { l.ResultBytes = len(whole) })
+			e := limited(t, func(l *gql.Limits) { l.ResultBytes = len(whole) })
 			if result, err := use(e, operation(tc.document, ""), nil); err != nil || len(result) != len(whole) {
 				t.Errorf("refused at the limit: %v", err)
 			}
-			e = limited(t, func(l *topology.Limits) { l.ResultBytes = len(whole) - 1 })
+			e = limited(t, func(l *gql.Limits) { l.ResultBytes = len(whole) - 1 })
 			result, err := use(e, operation(tc.document, ""), nil)
 			checkRefusal(t, err, pubsub.CodeTooLarge, tc.message)
 			if result != nil {
@@ -94,7 +93,7 @@ func TestAMutationTellsWhatItCouldNotRead(t *testing.T) {
 			written = append(written, p.Args["n"].(string))
 			return p.Args["n"], nil
 		}}
-	limits := topology.DefaultLimits
+	limits := gql.DefaultLimits
 	limits.ReadBytes = 100
 	e := gql.MustNew(gql.Config{Limits: limits, Log: slog.New(slog.DiscardHandler),
 		Query:    graphql.NewObject(graphql.ObjectConfig{Name: "Query", Fields: graphql.Fields{"write": write}}),

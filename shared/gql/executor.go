@@ -19,7 +19,6 @@ import (
 	"subwire/shared/gql/schema"
 	"subwire/shared/gql/syntax"
 	"subwire/shared/pubsub"
-	"subwire/shared/topology"
 )
 
 // Config is what an Executor is made of.
@@ -27,9 +26,9 @@ type Config struct {
 	Query, Mutation *graphql.Object // Mutation may be nil
 	Subscriptions   map[string]Subscription
 
-	Introspection bool            // whether __schema and __type are answered
-	Limits        topology.Limits // of each operation; zero for topology.DefaultLimits
-	Log           *slog.Logger    // gets the errors that clients are not shown; nil for slog.Default()
+	Introspection bool         // whether __schema and __type are answered
+	Limits        Limits       // of each operation; zero for DefaultLimits
+	Log           *slog.Logger // gets the errors that clients are not shown; nil for slog.Default()
 }
 
 // Subscription is one field of the subscription type. An event of its topic is
@@ -64,15 +63,15 @@ type Executor struct {
 	library       graphql.Schema // what the library executes, see skeleton
 	subscriptions map[string]*eventSource
 	introspection bool
-	limits        topology.Limits
+	limits        Limits
 	log           *slog.Logger
 }
 
 // New returns an executor, or an error when the types make no valid schema.
 func New(c Config) (*Executor, error) {
 	e := &Executor{subscriptions: map[string]*eventSource{}, introspection: c.Introspection, limits: c.Limits, log: c.Log}
-	if e.limits == (topology.Limits{}) {
-		e.limits = topology.DefaultLimits
+	if e.limits == (Limits{}) {
+		e.limits = DefaultLimits
 	}
 	if e.log == nil {
 		e.log = slog.Default()
@@ -156,7 +155,7 @@ func (e *Executor) Prepare(op pubsub.Operation) (x pubsub.Executable, err error)
 			err = fmt.Errorf("prepare operation: panic: %v", p)
 		}
 	}()
-	doc, err := syntax.Parse(op.Document, e.limits)
+	doc, err := syntax.Parse(op.Document, e.limits.Limits)
 	if err != nil {
 		return x, err
 	}

@@ -12,7 +12,6 @@ import (
 	"subwire/shared/hostile"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
-	"subwire/shared/topology"
 )
 
 // use prepares an operation and runs it, as often as it is let.
@@ -28,7 +27,7 @@ func use(e *gql.Executor, op pubsub.Operation, event *pubsub.Event) (json.RawMes
 func largeMessages() []chat.Message { return hostile.Messages("1") }
 
 // largeChat is an executor whose chat 1 is as large as it may be.
-func largeChat(t testing.TB, limits topology.Limits) *gql.Executor {
+func largeChat(t testing.TB, limits gql.Limits) *gql.Executor {
 	t.Helper()
 	s := memory.New()
 	for _, m := range largeMessages() {
@@ -42,7 +41,7 @@ func largeChat(t testing.TB, limits topology.Limits) *gql.Executor {
 }
 
 func TestNoDocumentCostsTooMuch(t *testing.T) { // not parallel: it measures
-	e := largeChat(t, topology.DefaultLimits)
+	e := largeChat(t, gql.DefaultLimits)
 	for name, op := range hostile.Documents() {
 		t.Run(name, func(t *testing.T) {
 			var err error
@@ -60,7 +59,7 @@ func TestNoDocumentCostsTooMuch(t *testing.T) { // not parallel: it measures
 // BenchmarkHostile prints what each of the hostile documents costs: in CPU,
 // however busy the machine is, and in bytes.
 func BenchmarkHostile(b *testing.B) {
-	e := largeChat(b, topology.DefaultLimits)
+	e := largeChat(b, gql.DefaultLimits)
 	for name, op := range hostile.Documents() {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

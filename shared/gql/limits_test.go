@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,40 +15,74 @@ import (
 	"subwire/shared/topology"
 )
 
+// Each setting is one limit, for every function that prepares operations.
+func TestEachLimitIsOfItsSetting(t *testing.T) {
+	t.Parallel()
+	for field, setting := range map[string]topology.SettingOf[int]{
+		"DocumentBytes": topology.MaxDocumentBytes, "Tokens": topology.MaxTokens, "Depth": topology.MaxDepth, "Fields": topology.MaxFields,
+		"Aliases": topology.MaxAliases, "Directives": topology.MaxDirectives, "ListItems": topology.MaxListItems,
+		"Complexity": topology.MaxComplexity, "VariablesBytes": topology.MaxVariablesBytes, "Mutations": topology.MaxMutations,
+		"ReadBytes": topology.MaxReadBytes, "ResultBytes": topology.MaxResultBytes,
+		"SubscriptionBytes": topology.MaxSubscriptionBytes, "SubscriptionFields": topology.MaxSubscriptionFields,
+	} {
+		least, _, _ := strings.Cut(setting.Bounds, " to ")
+		want, err := strconv.Atoi(least)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []topology.Function{topology.Message, topology.GraphQL, topology.Sender} {
+			v, _ := topology.Read(f.Settings(), func(env string) string {
+				if env == setting.Env {
+					return least
+				}
+				return ""
+			})
+			got := gql.LimitsOf(v)
+			limit := reflect.ValueOf(&got).Elem().FieldByName(field)
+			if int(limit.Int()) != want {
+				t.Errorf("%s: %s makes %s %d", f.Name, setting.Env, field, limit.Int())
+			}
+			if limit.SetInt(int64(setting.In(topology.Defaults()))); got != gql.DefaultLimits {
+				t.Errorf("%s: %s sets another limit: %+v", f.Name, setting.Env, got)
+			}
+		}
+	}
+}
+
 // Each limit lets through what is at it, and refuses what is beyond.
 func TestEachLimit(t *testing.T) {
 	t.Parallel()
 	const field = `getNewMessages(chatId:"1",limit:2)`
 	const mutation = `fragment F on Mutation{a:postMessage(chatId:"1",content:"x",senderName:"y"){id}}`
-	d := topology.DefaultLimits
+	d := gql.DefaultLimits
 	for name, tc := range map[string]struct {
-		set     func(l *topology.Limits)
+		set     func(l *gql.Limits)
 		at, off pubsub.Operation
 		message string
 	}{
-		"DocumentBytes":        {func(l *topology.Limits) { l.DocumentBytes = 12 }, operation(`{__typename}`, ""), operation(`{ __typename}`, ""), "13 bytes; 12"},
-		"Tokens":               {func(l *topology.Limits) { l.Tokens = 3 }, operation(`{__typename} # {`, ""), operation(`{__typename a}`, ""), "more than 3 tokens"},
-		"Depth":                {func(l *topology.Limits) { l.Depth = 2 }, operation(`{`+field+`{id}}`, ""), operation(`{__schema{queryType{name}}}`, ""), "3 deep; 2"},
-		"DepthThroughFragment": {func(l *topology.Limits) { l.Depth = 2 }, operation(`{...F}fragment F on Query{`+field+`{...on Message{id}}}`, ""), operation(`{...F}fragment F on Query{__schema{...G}}fragment G on __Schema{queryType{name}}`, ""), "3 deep; 2"},
-		"Fields":               {func(l *topology.Limits) { l.Fields = 4 }, operation(`{`+field+`{id content chatId}}`, ""), operation(`{`+field+`{id content chatId senderName}}`, ""), "5 fields; 4"},
-		"FieldsThroughFragments": {func(l *topology.Limits) { l.Fields = 6 }, operation(`{`+field+`{...F ...F}}fragment F on Message{id}`, ""),
+		"DocumentBytes":        {func(l *gql.Limits) { l.DocumentBytes = 12 }, operation(`{__typename}`, ""), operation(`{ __typename}`, ""), "13 bytes; 12"},
+		"Tokens":               {func(l *gql.Limits) { l.Tokens = 3 }, operation(`{__typename} # {`, ""), operation(`{__typename a}`, ""), "more than 3 tokens"},
+		"Depth":                {func(l *gql.Limits) { l.Depth = 2 }, operation(`{`+field+`{id}}`, ""), operation(`{__schema{queryType{name}}}`, ""), "3 deep; 2"},
+		"DepthThroughFragment": {func(l *gql.Limits) { l.Depth = 2 }, operation(`{...F}fragment F on Query{`+field+`{...on Message{id}}}`, ""), operation(`{...F}fragment F on Query{__schema{...G}}fragment G on __Schema{queryType{name}}`, ""), "3 deep; 2"},
+		"Fields":               {func(l *gql.Limits) { l.Fields = 4 }, operation(`{`+field+`{id content chatId}}`, ""), operation(`{`+field+`{id content chatId senderName}}`, ""), "5 fields; 4"},
+		"FieldsThroughFragments": {func(l *gql.Limits) { l.Fields = 6 }, operation(`{`+field+`{...F ...F}}fragment F on Message{id}`, ""),
 			operation(`{`+field+`{...F ...F ...F}}fragment F on Message{id}`, ""), "7 fields; 6"},
-		"Aliases":      {func(l *topology.Limits) { l.Aliases = 1 }, operation(`{a:__typename __typename}`, ""), operation(`{a:__typename b:__typename}`, ""), "2 aliases; 1"},
-		"Directives":   {func(l *topology.Limits) { l.Directives = 1 }, operation(`{__typename @skip(if:false)}`, ""), operation(`{__typename @skip(if:false) @include(if:true)}`, ""), "2 directives; 1"},
-		"ListItems":    {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, `{"a":[1,2]}`), operation(`{__typename}`, `{"a":{"b":[[1,2,3]]}}`), "3 items; 2"},
-		"LiteralLists": {func(l *topology.Limits) { l.ListItems = 2 }, operation(`{__typename}`, ""), operation(`{getNewMessages(chatId:[1,2]){id}a:getNewMessages(chatId:{b:1}){id}}`, ""), "more than 2 items"},
-		"Complexity":   {func(l *topology.Limits) { l.Complexity = 5 }, operation(`{`+field+`{id chatId}}`, ""), operation(`{`+field+`{id chatId content}}`, ""), "7 fields; 5"},
-		"Introspection": {func(*topology.Limits) {}, operation(hostile.Introspection, ""), operation(`{__schema{types{`+hostile.Each(25, func(i int) string {
+		"Aliases":      {func(l *gql.Limits) { l.Aliases = 1 }, operation(`{a:__typename __typename}`, ""), operation(`{a:__typename b:__typename}`, ""), "2 aliases; 1"},
+		"Directives":   {func(l *gql.Limits) { l.Directives = 1 }, operation(`{__typename @skip(if:false)}`, ""), operation(`{__typename @skip(if:false) @include(if:true)}`, ""), "2 directives; 1"},
+		"ListItems":    {func(l *gql.Limits) { l.ListItems = 2 }, operation(`{__typename}`, `{"a":[1,2]}`), operation(`{__typename}`, `{"a":{"b":[[1,2,3]]}}`), "3 items; 2"},
+		"LiteralLists": {func(l *gql.Limits) { l.ListItems = 2 }, operation(`{__typename}`, ""), operation(`{getNewMessages(chatId:[1,2]){id}a:getNewMessages(chatId:{b:1}){id}}`, ""), "more than 2 items"},
+		"Complexity":   {func(l *gql.Limits) { l.Complexity = 5 }, operation(`{`+field+`{id chatId}}`, ""), operation(`{`+field+`{id chatId content}}`, ""), "7 fields; 5"},
+		"Introspection": {func(*gql.Limits) {}, operation(hostile.Introspection, ""), operation(`{__schema{types{`+hostile.Each(25, func(i int) string {
 			return fmt.Sprintf("a%d:fields{name isDeprecated description type{name kind ofType{name kind}} args{name}}", i)
 		})+`}}}`, ""), "may resolve"},
-		"Mutations": {func(l *topology.Limits) { l.Mutations = 2 }, operation(`mutation{...F ...F b:postMessage(chatId:"1",content:"x",senderName:"y"){id}}`+mutation, ""),
+		"Mutations": {func(l *gql.Limits) { l.Mutations = 2 }, operation(`mutation{...F ...F b:postMessage(chatId:"1",content:"x",senderName:"y"){id}}`+mutation, ""),
 			operation(`mutation{...F b:postMessage(chatId:"1",content:"x",senderName:"y"){id}__typename}`+mutation, ""), "3 root fields; 2"},
-		"SubscriptionFields": {func(l *topology.Limits) { l.SubscriptionFields = 4 }, operation(`subscription{newMessage(chatId:"1"){...F}}fragment F on Message{id content}`, ""),
+		"SubscriptionFields": {func(l *gql.Limits) { l.SubscriptionFields = 4 }, operation(`subscription{newMessage(chatId:"1"){...F}}fragment F on Message{id content}`, ""),
 			operation(`subscription{newMessage(chatId:"1"){...F __typename}}fragment F on Message{id content}`, ""), "5 fields; 4"},
-		"SubscriptionBytes": {func(l *topology.Limits) { l.SubscriptionBytes = 71 },
+		"SubscriptionBytes": {func(l *gql.Limits) { l.SubscriptionBytes = 71 },
 			operation(`subscription($c:ID!,$a:ID){newMessage(chatId:$c,after:$a){id}}`, `{"c":"1","a":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}`),
 			operation(`subscription($c:ID!,$a:ID){newMessage(chatId:$c,after:$a){id}}`, `{"c":"12","a":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}`), "72 bytes; 71"},
-		"VariablesBytes": {func(l *topology.Limits) { l.VariablesBytes = 7 }, operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":1}`),
+		"VariablesBytes": {func(l *gql.Limits) { l.VariablesBytes = 7 }, operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":1}`),
 			operation(`query($c:ID!){getNewMessages(chatId:$c){id}}`, `{"c":12}`), "8 bytes; 7"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +103,7 @@ func TestEachLimit(t *testing.T) {
 func TestComplexityFollowsTheListsAskedFor(t *testing.T) {
 	t.Parallel()
 	e := newExecutor(t, store{copies: true}, func(c *gql.Config) {
-		c.Limits = topology.DefaultLimits
+		c.Limits = gql.DefaultLimits
 		c.Limits.Complexity = 101
 	})
 	for name, tc := range map[string]struct {

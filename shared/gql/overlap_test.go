@@ -79,7 +79,7 @@ func TestOverlapsAreThoseOfTheLibrary(t *testing.T) {
 	valid := 0
 	for range 3000 {
 		spread, inlined := randomDocument(random)
-		doc, err := syntax.Parse(inlined, e.limits)
+		doc, err := syntax.Parse(inlined, e.limits.Limits)
 		if err != nil {
 			t.Fatalf("%s: %v", inlined, err)
 		}

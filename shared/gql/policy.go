@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 )
 
 // Policy says what a viewer may do with a chat. It is asked with each query,
@@ -15,10 +16,10 @@ type Policy interface {
 	MayWrite(v pubsub.Viewer, chatID string) bool
 }
 
-// PolicyOf is the default for a mode of authentication ("anonymous" or "jwt"):
+// PolicyOf is the default for a mode of authentication (topology.Auth):
 // without tokens there is nothing to go by.
 func PolicyOf(mode string) Policy {
-	if mode == "anonymous" {
+	if mode == topology.Anonymous {
 		return Open{}
 	}
 	return ByClaims{}

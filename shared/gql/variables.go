@@ -10,7 +10,6 @@ import (
 	"subwire/shared/gql/syntax"
 	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
-	"subwire/shared/topology"
 )
 
 // variables coerces the values that a client sent for the operation's variables
@@ -55,7 +54,7 @@ func (e *Executor) variables(
 
 // decodeVariables reads the variables within the limits. Numbers stay as they
 // are written: an id may have more digits than a float64 keeps.
-func decodeVariables(raw json.RawMessage, limits topology.Limits) (map[string]any, error) {
+func decodeVariables(raw json.RawMessage, limits Limits) (map[string]any, error) {
 	if len(raw) == 0 {
 		return nil, nil
 	}

@@ -16,8 +16,11 @@ import (
 	"subwire/shared/topology"
 )
 
+// limits are those of a document unless they are set otherwise.
+var limits = topology.Defaults()
+
 // most is as much of a document as the limits let through.
-var most = topology.DefaultLimits.DocumentBytes
+var most = topology.MaxDocumentBytes.In(limits)
 
 // fill repeats the text until there are so many bytes.
 func fill(bytes int, text string) string { return strings.Repeat(text, bytes/len(text)) }
@@ -67,7 +70,7 @@ func Documents() map[string]pubsub.Operation {
 
 		"Aliases":         `{` + Each(10_000, func(i int) string { return fmt.Sprintf("a%d:%s{id}", i, field) }) + `}`,
 		"AliasesThatFit":  `{` + Each(400, func(i int) string { return fmt.Sprintf("a%d:__typename ", i) }) + `}`,
-		"AliasesAllowed":  `{` + Each(topology.DefaultLimits.Aliases, func(i int) string { return fmt.Sprintf("a%d:%s{id}", i, field) }) + `}`,
+		"AliasesAllowed":  `{` + Each(topology.MaxAliases.In(limits), func(i int) string { return fmt.Sprintf("a%d:%s{id}", i, field) }) + `}`,
 		"ResponseAllowed": `{` + Each(18, func(i int) string { return fmt.Sprintf(`a%d:getNewMessages(chatId:"1",limit:100){...M}`, i) }) + `}fragment M on Message{id chatId content createdAt senderName}`,
 		"AliasesOfMutation": `mutation{` + Each(100, func(i int) string {
 			return fmt.Sprintf(`a%d:postMessage(chatId:"1",content:"x",senderName:"y"){id}`, i)
@@ -91,7 +94,7 @@ func Documents() map[string]pubsub.Operation {
 		"DeepTypes":           `query($a:` + nested(most/2-20, "[", "Int", "]") + `){__typename}`,
 		"DeepUnclosed":        strings.Repeat("{a", most/2),
 		"LongList":            `{a(b:[` + fill(most-10, "1,") + `])}`,
-		"LongListAllowed":     `{getNewMessages(chatId:[` + fill(topology.DefaultLimits.ListItems*2, "1,") + `]){id}}`,
+		"LongListAllowed":     `{getNewMessages(chatId:[` + fill(topology.MaxListItems.In(limits)*2, "1,") + `]){id}}`,
 		"LongObject":          `{getNewMessages(chatId:{` + Each(600, func(i int) string { return fmt.Sprintf("a%d:1,", i) }) + `}){id}}`,
 
 		"LongObjectAllowed": `{getNewMessages(chatId:{` + Each(90, func(i int) string { return fmt.Sprintf("a%d:1,", i) }) + `}){id}}`,

@@ -37,7 +37,7 @@ func hostileSession(t testing.TB, gateway session.Gateway) (s *session.Session, 
 		}
 	}
 	config := gql.Chat{Store: store}.Schema()
-	config.Introspection, config.Limits, config.Log = true, topology.DefaultLimits.OverSocket(), slog.New(slog.DiscardHandler)
+	config.Introspection, config.Limits, config.Log = true, gql.DefaultLimits.OverSocket(), slog.New(slog.DiscardHandler)
 	s = &session.Session{Connections: store, Operations: store, Executor: gql.MustNew(config), Gateway: gateway,
 		MaxOperations: 100, Log: slog.New(slog.DiscardHandler)}
 	c := pubsub.Connection{ID: "c", ConnectedAt: start, InitDeadline: start.Add(time.Hour), Expires: start.Add(time.Hour)}

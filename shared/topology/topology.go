@@ -1,16 +1,11 @@
 // Package topology says once what Subwire is made of: tables, queues,
 // functions and the event source mappings between them. The infrastructure
 // and the local cloud are both built from these values, so that they cannot
-// drift apart. It is data, with what a value may be; it does nothing and imports nothing of ours.
+// drift apart. It is data, with the settings and what each may be; it does
+// nothing.
 package topology
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-	"time"
-	"unicode"
-)
+import "time"
 
 // Table is one DynamoDB table. Keys are strings.
 type Table struct {
@@ -20,6 +15,7 @@ type Table struct {
 	Sort   string // sort key attribute, or "" for none
 	TTL    string // attribute with the expiry in Unix seconds, or "" for none
 	Stream bool   // whether inserts are streamed, as NEW_IMAGE
+	Kept   bool   // whether it is backed up, and in production stays when the deployment goes
 }
 
 // The tables. What they hold is described in ARCHITECTURE.md, "Data".
@@ -27,7 +23,7 @@ var (
 	Connections   = Table{Name: "connections", Env: "CONNECTIONS_TABLE", Key: "id", TTL: "ttl"}
 	Subscriptions = Table{Name: "subscriptions", Env: "SUBSCRIPTIONS_TABLE", Key: "topic", Sort: "subscriber", TTL: "ttl"}
 	Operations    = Table{Name: "operations", Env: "OPERATIONS_TABLE", Key: "key", TTL: "ttl"}
-	Messages      = Table{Name: "messages", Env: "MESSAGES_TABLE", Key: "chatId", Sort: "id", Stream: true}
+	Messages      = Table{Name: "messages", Env: "MESSAGES_TABLE", Key: "chatId", Sort: "id", Stream: true, Kept: true}
 )
 
 // Tables lists every table.
@@ -100,7 +96,6 @@ type Function struct {
 	Queues    []Queue // whose URLs it is given
 	Callback  bool    // whether it is given the management API's endpoint
 	WebSocket bool    // whether it is given the clients' WebSocket URL
-	Settings  []Setting
 
 	// Reserved is how many concurrent invocations of the account are kept for
 	// it; 0 for none.
@@ -111,69 +106,6 @@ type Function struct {
 	AllowLoops bool
 }
 
-// Setting is an optional environment variable with its default.
-type Setting struct{ Env, Default string }
-
-// The settings. Lists are comma separated.
-var (
-	InitTimeout      = Setting{"INIT_TIMEOUT", "10s"}      // from $connect to connection_init; at most 15m, SQS's longest delay
-	AllowedOrigins   = Setting{"ALLOWED_ORIGINS", "*"}     // origins that may open a socket or call over HTTP (package origins); * for any
-	MaxSubscriptions = Setting{"MAX_SUBSCRIPTIONS", "100"} // active operations per connection
-	FanoutGroups     = Setting{"FANOUT_GROUPS", "4"}       // message groups per topic: a power of two up to 256; change it only while fanout.fifo is empty, or order may break once
-	SenderWorkers    = Setting{"SENDER_WORKERS", "64"}     // posts in flight per sender, and as many slow ones
-	Introspection    = Setting{"INTROSPECTION", "true"}    // whether __schema and __type are answered
-	GraphiQL         = Setting{"GRAPHIQL", "true"}         // whether a browser that opens /graphql gets GraphiQL
-	RequireOrigin    = Setting{"REQUIRE_ORIGIN", "false"}  // whether sockets are refused that name no origin: all but browsers'
-	MaxConnections   = Setting{"MAX_CONNECTIONS", "0"}     // at once: per viewer with a token, and of those without one (yet) per IP address (IPv6: per /64); 0 for any number
-	EdgeSecret       = Setting{"EDGE_SECRET_SHA256", ""}   // of the secret that CloudFront adds (package edge); "" when clients come directly
-	LogLevel         = Setting{"LOG_LEVEL", "info"}        // debug, info, warn or error
-)
-
-// The settings of authentication. JWT_* are for AUTH=jwt only.
-var (
-	Auth         = Setting{"AUTH", "anonymous"}      // or jwt: everybody needs a token
-	JWTIssuer    = Setting{"JWT_ISSUER", ""}         // claim iss; required
-	JWTAudience  = Setting{"JWT_AUDIENCE", ""}       // must be in claim aud; required
-	JWTAlgorithm = Setting{"JWT_ALGORITHM", "RS256"} // the only one accepted: RS256, PS256, ES256, EdDSA or HS256
-	JWTKeysURL   = Setting{"JWT_JWKS_URL", ""}       // where the issuer publishes its keys; or else JWT_KEY
-	JWTKey       = Setting{"JWT_KEY", ""}            // public key in PEM, secret for HS256, or ssm:NAME of a parameter with either
-	JWTLeeway    = Setting{"JWT_LEEWAY", "30s"}      // by which the issuer's clock may differ, up to 5m
-
-	// InitMembers are what is stored of a connection_init payload and its
-	// headers, for operators to see: the names that Apollo's clients use.
-	InitMembers = Setting{"INIT_MEMBERS", "apollographql-client-name,apollographql-client-version"}
-)
-
-// secrets are what the names of secrets have in them, in lower case and without
-// punctuation.
-var secrets = []string{"auth", "bearer", "cookie", "credential", "jwt", "key", "pass", "pwd",
-	"secret", "session", "signature", "token"}
-
-// CheckInitMembers returns an error that names a member of INIT_MEMBERS by whose
-// name a client would send a secret: what is listed there is stored, and shown to
-// operators.
-func CheckInitMembers(value string) error {
-	for name := range strings.SplitSeq(value, ",") {
-		letters := strings.Map(letterOrNone, strings.ToLower(name))
-		if slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(letters, s) }) {
-			return fmt.Errorf("%s would store a secret", strings.TrimSpace(name))
-		}
-	}
-	return nil
-}
-
-func letterOrNone(r rune) rune {
-	if unicode.IsLetter(r) {
-		return r
-	}
-	return -1
-}
-
-// AuthSettings are what a function needs to check a token.
-func AuthSettings() []Setting {
-	return []Setting{Auth, JWTIssuer, JWTAudience, JWTAlgorithm, JWTKeysURL, JWTKey, JWTLeeway}
-}
-
 const senderTimeout = 30 * time.Second
 
 // Functions of the pipeline. A message frame must be answered within the
@@ -181,28 +113,19 @@ const senderTimeout = 30 * time.Second
 // WebSocket API in API Gateway").
 var (
 	Connect = Function{Name: "connect", Timeout: 10 * time.Second, MemoryMB: 256,
-		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks},
-		Settings: []Setting{InitTimeout, AllowedOrigins, RequireOrigin, MaxConnections, MaxCostPerMinute, EdgeSecret, LogLevel}}
+		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks}}
 	Message = Function{Name: "message", Timeout: 25 * time.Second, MemoryMB: 512, Callback: true,
-		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks},
-		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{InitMembers, MaxConnections, MaxSubscriptions,
-			MaxOfTopic, MaxReplayBytes, MaxOperationIDBytes, MaxInitBytes, MaxFramesPerSecond,
-			MaxCostPerMinute, EdgeSecret, TrustedDocuments, Introspection, LogLevel})}
+		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks}}
 	Disconnect = Function{Name: "disconnect", Timeout: 10 * time.Second, MemoryMB: 256, Callback: true,
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{ConnectionChecks},
-		Settings: []Setting{LogLevel},
 		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives: two hours bound it
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
-		Tables: []Table{Connections, Messages},
-		Settings: slices.Concat(AuthSettings(), documentLimits, []Setting{AllowedOrigins, MaxCostPerMinute, EdgeSecret,
-			TrustedDocuments, Introspection, GraphiQL, LogLevel})}
+		Tables: []Table{Connections, Messages}}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 1769, // one vCPU: a shard has one invocation at a time
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{Fanout, StreamDead},
-		Settings: []Setting{FanoutGroups, MaxOfTopic, MaxCostPerMinute, LogLevel},
 		Reserved: 20} // one per shard at a time, whatever floods the account's other functions
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
-		Settings: append([]Setting{Auth, SenderWorkers, LogLevel}, documentLimits...),
 		Reserved: 110, AllowLoops: true} // a target that stays busy is queued again: its attempts bound it
 )
 
@@ -236,6 +159,7 @@ func HTTPRoutes() []string {
 type StreamMapping struct {
 	Table           Table
 	Function        Function
+	Event           string // the name of the records that it moves; others are filtered out
 	BatchSize       int
 	Parallelization int           // concurrent batches per shard; above 1, order is kept per item only
 	Bisect          bool          // halve a batch whose invocation failed, to isolate the bad record
@@ -267,8 +191,8 @@ type QueueMapping struct {
 // function itself, so what fails has met an incident. After six hours somebody
 // must look, and has 18 more until the stream forgets the record. The age counts
 // for a new mapping as well: records that are older are discarded.
-var MessageStream = StreamMapping{Table: Messages, Function: Stream, BatchSize: 500, Parallelization: 1,
-	Bisect: true, MaxRetries: -1, MaxAge: 6 * time.Hour, OnFailure: StreamDead}
+var MessageStream = StreamMapping{Table: Messages, Function: Stream, Event: "INSERT", BatchSize: 500,
+	Parallelization: 1, Bisect: true, MaxRetries: -1, MaxAge: 6 * time.Hour, OnFailure: StreamDead}
 
 // QueueMappings lists what polls the queues.
 func QueueMappings() []QueueMapping {
@@ -286,8 +210,24 @@ const (
 	MaxMessageBytes = 128 << 10
 )
 
+// LargestResult is the most that a result of an operation may have, in bytes: an
+// answer of a function has 6 MB as JSON in which each byte may take six, as "<"
+// does ("Lambda quotas").
+const LargestResult = 1_000_000
+
 // MaxBodyBytes is the largest body of a request to the HTTP API that is read.
 const MaxBodyBytes = 1 << 20
+
+// Production is the deployment whose kept tables stay, and whose settings are those
+// of Setting.Production.
+const Production = "prod"
+
+// Stages of the APIs.
+const (
+	SocketStage = "live"     // of the WebSocket API
+	LocalStage  = "local"    // likewise, in the local cloud
+	HTTPStage   = "$default" // of the HTTP API, which is not in its URL
+)
 
 // Throttles of the stages, in requests a second with their bursts. The account's
 // quota of 10,000 a second is shared by all APIs of a region and by the posts to

@@ -45,16 +45,6 @@ func Read(path string) (*Documents, error) {
 	return Decode(raw)
 }
 
-// MustRead is Read for the start of a process: it panics, as a function that
-// cannot tell which documents are trusted must run none.
-func MustRead(path string) *Documents {
-	d, err := Read(path)
-	if err != nil {
-		panic(err)
-	}
-	return d
-}
-
 // Decode reads a JSON object of documents by id, as the Relay compiler writes
 // it. Whatever the ids are, each document is also known by its ID.
 func Decode(raw []byte) (*Documents, error) {

@@ -69,7 +69,7 @@ func reserved() (n int) {
 	return n
 }
 
-func number(s topology.Setting) int {
+func number(s topology.SettingOf[int]) int {
 	n, err := strconv.Atoi(s.Default)
 	if err != nil {
 		panic(s.Env + " has no number for a default") // topology is data

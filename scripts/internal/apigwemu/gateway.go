@@ -40,7 +40,7 @@ type Config struct {
 	Connect, Message, Disconnect Invoker // integrations of $connect, $default and $disconnect
 	HTTP                         Invoker // integration of every route of the HTTP API
 
-	Stage  string   // of the WebSocket API, part of the management API's paths; default "local"
+	Stage  string   // of the WebSocket API, part of the management API's paths; default topology.LocalStage
 	Routes []string // of the HTTP API; default topology.HTTPRoutes
 	Limits Limits   // zero fields have the documented defaults
 	Usage  Observer // notes what AWS charges for
@@ -183,7 +183,7 @@ type Gateway struct {
 
 // New returns a gateway. It needs no start.
 func New(cfg Config) *Gateway {
-	setDefault(&cfg.Stage, "local")
+	setDefault(&cfg.Stage, topology.LocalStage)
 	if cfg.Routes == nil {
 		cfg.Routes = topology.HTTPRoutes()
 	}

@@ -150,7 +150,7 @@ func httpEvent(r *http.Request, route routeMatch, body []byte, at time.Time) eve
 		PathParameters: route.parameters,
 		Headers:        map[string]string{},
 		RequestContext: events.APIGatewayV2HTTPRequestContext{
-			RouteKey: route.key, AccountID: accountID, Stage: "$default", RequestID: newID(), APIID: apiID,
+			RouteKey: route.key, AccountID: accountID, Stage: topology.HTTPStage, RequestID: newID(), APIID: apiID,
 			DomainName: r.Host, DomainPrefix: domain,
 			Time: at.UTC().Format(timeLayout), TimeEpoch: at.UnixMilli(),
 			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -56,9 +55,6 @@ type Config struct {
 	OneShard    bool           // whether the stream has one shard, as DynamoDB Local has
 	Unguarded   bool           // whether endless loops are not ended, as if every function allowed them
 }
-
-// stage is the WebSocket API's.
-const stage = "local"
 
 // Cloud is a running cloud.
 type Cloud struct {
@@ -116,9 +112,9 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		ws.Close()
 		return nil, err
 	}
-	c.WSURL = "ws://" + ws.Addr().String() + "/" + stage
+	c.WSURL = "ws://" + ws.Addr().String() + "/" + topology.LocalStage
 	c.HTTPURL = "http://" + web.Addr().String() + topology.GraphQLPath
-	if err := c.startFunctions("http://" + ws.Addr().String() + "/" + stage); err != nil {
+	if err := c.startFunctions("http://" + ws.Addr().String() + "/" + topology.LocalStage); err != nil {
 		ws.Close()
 		web.Close()
 		return nil, err
@@ -221,9 +217,9 @@ func (c *Cloud) environ(f topology.Function, callback string) []string {
 	if f.WebSocket {
 		env = append(env, topology.WebSocketEnv+"="+c.WSURL)
 	}
-	for _, s := range f.Settings {
+	for _, s := range f.Settings() {
 		value := s.Default
-		if s == topology.MaxCostPerMinute { // nobody pays here, and all clients have one address
+		if s == topology.MaxCostPerMinute.Setting { // nobody pays here, and all clients have one address
 			value = "0"
 		}
 		env = append(env, s.Env+"="+cmp.Or(c.cfg.Settings[s.Env], value))
@@ -236,7 +232,7 @@ func (c *Cloud) startGateway(ws, web net.Listener) {
 	c.Gateway = apigwemu.New(apigwemu.Config{
 		Connect: route("$connect"), Message: route("$default"), Disconnect: route("$disconnect"),
 		HTTP:  c.function(topology.GraphQL.Name),
-		Stage: stage, Routes: topology.HTTPRoutes(), Limits: c.cfg.Limits, Log: c.cfg.Log,
+		Stage: topology.LocalStage, Routes: topology.HTTPRoutes(), Limits: c.cfg.Limits, Log: c.cfg.Log,
 		Usage: c.gatewayUsage(), PostLatency: c.cfg.Timing.Post,
 	})
 	c.Gateway.SetFaults(c.Injector.Gateway())
@@ -257,12 +253,12 @@ func (c *Cloud) serve(l net.Listener, h http.Handler) {
 // Announce notes in the folder that this cloud runs there, for commands with
 // --local. Call forget when it ends.
 func (c *Cloud) Announce(folder string) (forget func(), err error) {
-	groups, err := strconv.Atoi(cmp.Or(c.cfg.Settings[topology.FanoutGroups.Env], topology.FanoutGroups.Default))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", topology.FanoutGroups.Env, err)
+	settings, errs := topology.Read(topology.Settings(), func(env string) string { return c.cfg.Settings[env] })
+	if errs != nil {
+		return nil, errors.Join(errs...)
 	}
 	return deployment.Save(folder, c.Backend, deployment.Deployment{
-		HTTPURL: c.HTTPURL, WSURL: c.WSURL, Tables: c.Tables, Queues: c.Queues, FanoutGroups: groups})
+		HTTPURL: c.HTTPURL, WSURL: c.WSURL, Tables: c.Tables, Queues: c.Queues, FanoutGroups: topology.FanoutGroups.In(settings)})
 }
 
 // stopTime bounds the end of the sockets and of what they were doing.

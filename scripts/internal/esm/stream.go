@@ -224,12 +224,12 @@ func (s *Stream) page(ctx context.Context, id, position string, iterator *string
 	return out.Records, out.NextShardIterator, nil
 }
 
-// deal gives the inserts among a page's records to the lanes of their items.
+// deal gives the mapping's events among a page's records to the lanes of their items.
 // It waits for a lane that is too far behind.
 func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) error {
 	hands, dealt := make([][]record, len(lanes)), []string{}
 	for _, r := range page {
-		if r.EventName != types.OperationTypeInsert {
+		if string(r.EventName) != s.Mapping.Event {
 			continue
 		}
 		rec, err := newRecord(r, s.ARN)

@@ -44,7 +44,7 @@ func New(url string) (*Issuer, error) {
 // Settings make the functions take the issuer's tokens.
 func (i *Issuer) Settings() map[string]string {
 	return map[string]string{
-		topology.Auth.Env:         "jwt",
+		topology.Auth.Env:         topology.JWT,
 		topology.JWTIssuer.Env:    i.url,
 		topology.JWTAudience.Env:  audience,
 		topology.JWTAlgorithm.Env: jwt.SigningMethodEdDSA.Alg(),

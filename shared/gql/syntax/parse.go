@@ -10,7 +10,6 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 
 	"subwire/shared/pubsub"
-	"subwire/shared/topology"
 )
 
 // Document is a document that keeps the limits which need no schema. Its
@@ -24,7 +23,7 @@ type Document struct {
 }
 
 // Parse reads a document. An error is a pubsub.Errors.
-func Parse(text string, limits topology.Limits) (*Document, error) {
+func Parse(text string, limits Limits) (*Document, error) {
 	t, unread := split(text, limits)
 	if unread != nil && !isSyntaxError(unread) {
 		return nil, unread

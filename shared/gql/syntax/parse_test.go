@@ -16,7 +16,7 @@ func FuzzParse(f *testing.F) {
 		`"text" mutation{a}`, `subscription S{a(b:null,c:-1.5e3,d:E)}`, `{a(b:"\"\\\n")}`} {
 		f.Add(seed)
 	}
-	limits := topology.Limits{DocumentBytes: 1 << 20, Tokens: 1e5, Depth: 1e3, Fields: 1e5, Aliases: 1e5, Directives: 1e5, ListItems: 1e5}
+	limits := Limits{DocumentBytes: 1 << 20, Tokens: 1e5, Depth: 1e3, Fields: 1e5, Aliases: 1e5, Directives: 1e5, ListItems: 1e5}
 	f.Fuzz(func(t *testing.T, text string) {
 		first, err := Parse(text, limits)
 		if err != nil {
@@ -57,7 +57,7 @@ func TestWhereADocumentGoesWrongFirst(t *testing.T) {
 		`fragment F($a:Int) on T{b}`: `Expected "on"`,
 		`{...F} fragment F on T{...G}fragment G on T{...F}`: "within itself",
 	} {
-		if _, err := Parse(document, topology.DefaultLimits); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Parse(document, LimitsOf(topology.Defaults())); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", document, err)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"subwire/shared/pubsub"
-	"subwire/shared/topology"
 )
 
 // shape is what a selection set amounts to when the fragments are put in where
@@ -38,7 +37,7 @@ type shapes struct {
 
 // checkShape refuses a document that is too large, or whose fragments spread
 // themselves, before anything works on it whose cost is more than linear.
-func (d *Document) checkShape(limits topology.Limits) error {
+func (d *Document) checkShape(limits Limits) error {
 	s := shapes{document: d, fragments: map[string]*ast.FragmentDefinition{}, known: map[string]shape{}}
 	for _, f := range d.Fragments {
 		s.fragments[f.Name] = f
@@ -69,7 +68,7 @@ func (d *Document) checkShape(limits topology.Limits) error {
 	return all.check(limits)
 }
 
-func (s shape) check(limits topology.Limits) error {
+func (s shape) check(limits Limits) error {
 	switch {
 	case s.depth > limits.Depth:
 		return Exceeded("The document nests fields %d deep; %d are allowed.", s.depth, limits.Depth)

@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"subwire/shared/pubsub"
-	"subwire/shared/topology"
 )
 
 // Bounds of a document's text that no setting changes.
@@ -36,7 +35,7 @@ type tokens struct {
 
 // split splits the document into tokens (GraphQL specification, "Lexical
 // Tokens") within the limits. With an error it returns those before it.
-func split(document string, limits topology.Limits) (tokens, error) {
+func split(document string, limits Limits) (tokens, error) {
 	if n := len(document); n > limits.DocumentBytes {
 		return tokens{}, Exceeded("The document has %d bytes; %d are allowed.", n, limits.DocumentBytes)
 	}

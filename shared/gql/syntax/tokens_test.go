@@ -24,7 +24,7 @@ func TestSplitFindsTheTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := split(tc.document, topology.DefaultLimits)
+			got, err := split(tc.document, LimitsOf(topology.Defaults()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +61,7 @@ func TestSplitTellsThePlaceOfAnError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := split(tc.document, topology.DefaultLimits)
+			_, err := split(tc.document, LimitsOf(topology.Defaults()))
 			var refused pubsub.Errors
 			if !errors.As(err, &refused) {
 				t.Fatalf("got %v", err)
@@ -80,7 +80,7 @@ func FuzzSplit(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, document string) {
-		got, err := split(document, topology.DefaultLimits)
+		got, err := split(document, LimitsOf(topology.Defaults()))
 		if err != nil {
 			return
 		}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"subwire/shared/boot"
+	"subwire/shared/topology"
+)
+
+// What only its user can check ends the process by an error too. A run that went
+// on would end the test: it is no process of Lambda's.
+func TestASettingThatCannotBeUsedIsAnError(t *testing.T) {
+	t.Parallel()
+	jwt := map[string]string{"AUTH": topology.JWT, "JWT_ISSUER": "i", "JWT_AUDIENCE": "a",
+		"JWT_JWKS_URL": "https://i.example/jwks"}
+	for name, tc := range map[string]struct{ env, value, want string }{
+		"NoIssuer":           {"JWT_ISSUER", "", "issuer and audience must both be set"},
+		"NoAudience":         {"JWT_AUDIENCE", "", "issuer and audience must both be set"},
+		"NoKeys":             {"JWT_JWKS_URL", "", "key"},
+		"KeysNowhere":        {"JWT_JWKS_URL", "jwks", "no URL"},
+		"UnknownAlgorithm":   {"JWT_ALGORITHM", "none", "algorithm"},
+		"KeyAndKeys":         {"JWT_KEY", "ssm:/key", "one of"},
+		"NoTrustedDocuments": {"TRUSTED_DOCUMENTS", "/nowhere/operations.json", "trusted documents"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings, errs := topology.Read(topology.Message.Settings(), func(env string) string {
+				if env == tc.env {
+					return tc.value
+				}
+				return jwt[env]
+			})
+			if errs != nil {
+				t.Fatal(errs)
+			}
+			err := run(boot.Process{Config: boot.Config{Settings: settings}, Log: slog.New(slog.DiscardHandler)})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,126 @@
+package topology
+
+import (
+	"time"
+
+	"subwire/shared/edge"
+	"subwire/shared/origins"
+	"subwire/shared/transportws"
+)
+
+// The modes of Auth.
+const (
+	Anonymous = "anonymous" // everybody is the zero Viewer, and no token is looked at
+	JWT       = "jwt"       // everybody needs a token
+)
+
+// Functions that have settings in common, as the table names them.
+const (
+	serve   = "message graphql"        // operations of clients, whose tokens they check
+	prepare = "message graphql sender" // operations
+)
+
+// The settings: all there is to say of each, but its use, which is
+// topology.MaxTokens.In(values). A row has the environment variable, the default,
+// what it may be, the functions that are given it, and what it means, for
+// docs/settings.md, which go run ./scripts/docs/settings writes.
+var (
+	Auth         = setting("AUTH", Anonymous, oneOf(Anonymous, JWT), prepare, "or `jwt`: everybody needs a token")
+	JWTIssuer    = setting("JWT_ISSUER", "", anyText(), serve, "claim `iss`; required with `jwt`")
+	JWTAudience  = setting("JWT_AUDIENCE", "", anyText(), serve, "must be in claim `aud`; required with `jwt`")
+	JWTAlgorithm = setting("JWT_ALGORITHM", "RS256", anyText(), serve,
+		"the only one accepted: `RS256`, `PS256`, `ES256`, `EdDSA` or `HS256`")
+	JWTKeysURL = setting("JWT_JWKS_URL", "", anyText(), serve,
+		"where the issuer publishes its keys; or else `JWT_KEY`")
+	JWTKey = setting("JWT_KEY", "", anyText(), serve,
+		"public key in PEM, secret for `HS256`, or `ssm:NAME` of a parameter with either")
+	JWTLeeway = setting("JWT_LEEWAY", "30s", duration(0, 5*time.Minute), serve,
+		"by which the issuer's clock may differ")
+	// The names of the default are those that Apollo's clients use.
+	InitMembers = setting("INIT_MEMBERS", "apollographql-client-name,apollographql-client-version",
+		by(members), "message",
+		"what is stored of an init payload and its headers, for operators to see; a name that is a secret's, such"+
+			" as `password`, is refused")
+
+	AllowedOrigins = setting("ALLOWED_ORIGINS", origins.Any, by(origins.ParseList), "connect graphql",
+		"origins that may open a socket or call over HTTP, such as `https://chat.example.com`, "+
+			"`http://localhost:3000` or an app's `capacitor://localhost`; put into the form in which browsers send "+
+			"them. What none sends is refused: a path or closing slash, `https://*.example.com`, `null`; so is `*` "+
+			"among others")
+	RequireOrigin = setting("REQUIRE_ORIGIN", "false", boolean(), "connect",
+		"whether sockets without an origin are refused: all but browsers'")
+	EdgeSecret = setting("EDGE_SECRET_SHA256", "", by(edge.Parse), "connect message graphql",
+		"behind CloudFront, see [SECURITY.md](../SECURITY.md): "+
+			"of the secret without which nobody is answered").hide()
+
+	// SQS's longest delay is 15 minutes.
+	InitTimeout = setting("INIT_TIMEOUT", "10s", duration(time.Second, 14*time.Minute), "connect",
+		"from `$connect` to `connection_init`")
+	MaxConnections = setting("MAX_CONNECTIONS", "0", number(0, 1000), "connect message",
+		"at once, per viewer with a token, and per address (IPv6: per /64) of those whose `connection_init` is to"+
+			" come or that are anonymous; 0 for any number")
+	MaxSubscriptions = setting("MAX_SUBSCRIPTIONS", "100", number(1, 1000), "message",
+		"operations at once, per connection; fewer if their ids and topics have more than 76 bytes each, on average")
+	MaxFramesPerSecond = setting("MAX_FRAMES_PER_SECOND", "50", number(1, 10_000), "message",
+		"that one process takes of a connection, after a burst of four seconds' worth; beyond: 4429")
+	// SECURITY.md has the arithmetic of the default; package allowance counts.
+	MaxCostPerMinute = setting("MAX_COST_PER_MINUTE", "20000", number(0, 1_000_000_000),
+		"connect message graphql stream",
+		"millionths of a dollar that one address, and one viewer with a token, may make you pay in a minute, over"+
+			" all processes; beyond: `LIMIT_EXCEEDED`, 429 over HTTP and at the handshake, 4429 for who goes on; 0 "+
+			"for any number. The default is enough for 100 people behind one address; raise it for more, and where "+
+			"many listen to what one address writes")
+	MaxInitBytes = setting("MAX_INIT_BYTES", "8192", number(2, MaxFrameBytes), "message",
+		"of the payload of `connection_init`; beyond: 4400")
+	MaxOperationIDBytes = setting("MAX_OPERATION_ID_BYTES", "128", number(1, transportws.MaxIDBytes), "message",
+		"of the id that a client gives an operation; beyond: 4400")
+	MaxOfTopic = setting("MAX_OPERATIONS_PER_TOPIC", "10", number(1, 1000), "message stream",
+		"subscriptions of one topic, per connection; beyond: `LIMIT_EXCEEDED`, also when more were begun at once:"+
+			" those end at the next event")
+	MaxReplayBytes = setting("MAX_REPLAY_BYTES", "1048576", number(MaxMessageBytes, 64<<20), "message",
+		"replayed to one operation; a connection gets twice as many a minute; beyond: `REPLAY_LIMIT`")
+
+	MaxDocumentBytes = setting("MAX_DOCUMENT_BYTES", "16384", number(1, MaxBodyBytes), prepare,
+		"of a document; beyond this and the following: `LIMIT_EXCEEDED`")
+	MaxTokens = setting("MAX_TOKENS", "2000", number(1, 100_000), prepare, "of a document")
+	MaxDepth  = setting("MAX_DEPTH", "16", number(1, 100), prepare,
+		"of fields in fields, through fragments; `ofType` does not count")
+	MaxFields = setting("MAX_FIELDS", "500", number(1, 100_000), prepare,
+		"fields and fragments selected, with each fragment counted where it is spread")
+	MaxAliases    = setting("MAX_ALIASES", "30", number(0, 100_000), prepare, "likewise")
+	MaxDirectives = setting("MAX_DIRECTIVES", "50", number(0, 100_000), prepare, "likewise")
+	MaxListItems  = setting("MAX_LIST_ITEMS", "100", number(0, 100_000), prepare,
+		"of all lists and objects written in a document, and of each list in its variables")
+	MaxComplexity = setting("MAX_COMPLEXITY", "10000", number(1, 10_000_000), prepare,
+		"fields to resolve: those in a list count as often as its `limit`, `first` or `last` says, or 10 times; "+
+			"those of introspection exactly")
+	MaxVariablesBytes = setting("MAX_VARIABLES_BYTES", "16384", number(2, MaxBodyBytes), prepare,
+		"of the variables as JSON")
+	MaxMutations = setting("MAX_MUTATIONS", "5", number(1, 100), prepare, "root fields of a mutation")
+	// 256 read units.
+	MaxReadBytes = setting("MAX_READ_BYTES", "1048576", number(16<<10, 100<<20), prepare,
+		"that all fields of an operation read together; a page of the longest messages fits")
+	MaxResultBytes = setting("MAX_RESULT_BYTES", "1000000", number(1000, LargestResult), prepare,
+		"of a result, and 128 KB over WebSocket; beyond: `PAYLOAD_TOO_LARGE`")
+	// One read unit; an item has 400 KB.
+	MaxSubscriptionBytes = setting("MAX_SUBSCRIPTION_BYTES", "4096", number(100, 100<<10), prepare,
+		"of a subscription's document, name and variables, which are stored")
+	MaxSubscriptionFields = setting("MAX_SUBSCRIPTION_FIELDS", "100", number(1, 100_000), prepare,
+		"of a subscription's document, counted as above: it is executed for each event")
+
+	TrustedDocuments = setting("TRUSTED_DOCUMENTS", "", anyText(), serve,
+		"file of the only documents that may run, see below")
+	Introspection = setting("INTROSPECTION", "true", boolean(), serve,
+		"whether `__schema` and `__type` are answered").inProduction("false")
+	GraphiQL = setting("GRAPHIQL", "true", boolean(), "graphql",
+		"whether a browser that opens `/graphql` gets GraphiQL").inProduction("false")
+
+	// While fanout.fifo has batches, order may break once by a change.
+	FanoutGroups = setting("FANOUT_GROUPS", "4", powerOfTwo(1, 256), "stream",
+		"message groups per topic: a power of two; change it while `fanout.fifo` is empty")
+	// Twice as many sockets; a Lambda environment has 1,024 file descriptors.
+	SenderWorkers = setting("SENDER_WORKERS", "64", number(1, 450), "sender",
+		"posts in flight per sender, and as many slow ones")
+	LogLevel = setting("LOG_LEVEL", "info", level(), "connect message disconnect graphql stream sender",
+		"`debug`, `info`, `warn` or `error`")
+)
