@@ -106,7 +106,8 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 			"The id was used for another operation within a millisecond; try again."))
 	case errors.Is(why, pubsub.ErrTooManyOperations):
 		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeTooMany,
-			fmt.Sprintf("A connection may run %d operations at once, or fewer with long ids and topics.", s.MaxOperations)))
+			fmt.Sprintf("A connection may run %d operations at once, or fewer with long ids and topics.",
+				s.MaxOperations)))
 	case errors.Is(why, pubsub.ErrTooManyOfTopic):
 		return s.fail(ctx, m, id, pubsub.Refusal(pubsub.CodeLimit,
 			fmt.Sprintf("A connection may have %d subscriptions of one topic.", s.MaxOfTopic)))
