@@ -148,7 +148,8 @@ func (s *Store) taking(sub pubsub.Subscription, running runningItem, max int) (*
 		ExpressionAttributeValues: attributes{
 			":running": &types.AttributeValueMemberM{Value: entry}, ":yes": boolean(true), ":max": number(int64(max)),
 			":by": text(running.identity() + "."), ":now": number(time.Now().Unix()),
-			":none": number(0), ":bytes": number(int64(bytes)), ":room": number(int64(pubsub.RoomForOperations(max) - bytes)),
+			":none": number(0), ":bytes": number(int64(bytes)),
+			":room": number(int64(pubsub.RoomForOperations(max) - bytes)),
 		},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, nil

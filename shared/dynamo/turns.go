@@ -198,7 +198,8 @@ func (i connectionItem) stale(at time.Time) (ids []string) {
 	switch {
 	case i.turnsBytes() > maxCompletedBytes:
 		ids = slices.SortedFunc(maps.Keys(i.Completed), func(a, b string) int {
-			return cmp.Or(cmp.Compare(i.waiting(a, oldest), i.waiting(b, oldest)), cmp.Compare(i.Completed[a], i.Completed[b]))
+			return cmp.Or(cmp.Compare(i.waiting(a, oldest), i.waiting(b, oldest)),
+				cmp.Compare(i.Completed[a], i.Completed[b]))
 		})
 		ids = ids[:(len(ids)+1)/2]
 	case len(i.Completed) >= manyCompleted:

@@ -256,7 +256,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		case err != nil:
 			c.turns[id] = append(c.turns[id], remember...)
 			return err
-		case !c.export().HasRoom(id, cmp.Or(sub.Topic, sub.Replaying), max):
+		case !c.hasRoom(id, cmp.Or(sub.Topic, sub.Replaying), max):
 			return pubsub.ErrTooManyOperations
 		}
 		c.running[id] = begun{sub.Topic, sub.Replaying, sub.OperationKey, by}
@@ -265,6 +265,15 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		}
 		return nil
 	})
+}
+
+// hasRoom is pubsub.Connection's HasRoom.
+func (c *connection) hasRoom(id, topic string, max int) bool {
+	bytes := pubsub.OperationBytes(id, topic)
+	for other, op := range c.running {
+		bytes += pubsub.OperationBytes(other, cmp.Or(op.topic, op.replaying))
+	}
+	return len(c.running) < max && bytes <= pubsub.RoomForOperations(max)
 }
 
 // runningTurns returns the turn of the operation that runs with the id, if any.

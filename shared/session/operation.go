@@ -86,7 +86,8 @@ func (s *Session) noRoom(err error) error {
 	switch {
 	case errors.Is(err, pubsub.ErrTooManyOperations):
 		return pubsub.Refusal(pubsub.CodeTooMany,
-			fmt.Sprintf("A connection may run %d operations at once, or fewer with long ids and topics.", s.MaxOperations))
+			fmt.Sprintf("A connection may run %d operations at once, or fewer with long ids and topics.",
+				s.MaxOperations))
 	case errors.Is(err, pubsub.ErrTooManyOfTopic):
 		return pubsub.Refusal(pubsub.CodeLimit,
 			fmt.Sprintf("A connection may have %d subscriptions of one topic.", s.MaxOfTopic))

@@ -90,7 +90,8 @@ func (s *Session) replayedEnough() error {
 // subscription activated, and what was committed before that is read once
 // more. What is committed later finds the subscription listed. Any failure
 // ends the operation with an error, so that the client subscribes again.
-func (s *Session) resume(ctx context.Context, m Message, c pubsub.Connection, sub pubsub.Subscription, x pubsub.Executable) error {
+func (s *Session) resume(ctx context.Context, m Message, c pubsub.Connection, sub pubsub.Subscription,
+	x pubsub.Executable) error {
 	silent := sub
 	silent.Topic, silent.Replaying = "", sub.Topic
 	if err := s.begin(ctx, m, silent, x.Stored); err != nil {

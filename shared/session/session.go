@@ -236,7 +236,9 @@ func (s *Session) inState(ctx context.Context, m Message, message transportws.Me
 	if err != nil {
 		return s.failed(ctx, m, message, err)
 	}
-	s.Allowance.Draw(ctx, allowance.Look(c.Bytes), allowance.Address(m.Address))
+	if units := allowance.Look(c.Bytes); units > 0 {
+		s.Allowance.Draw(ctx, units, allowance.Address(m.Address))
+	}
 	state := transportws.State{Acknowledged: c.Acknowledged, InitDeadline: c.InitDeadline,
 		Running: func(id string) bool {
 			operation, runs := c.Operations[id]

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"subwire/shared/session"
 )
@@ -43,7 +44,7 @@ func TestMessage(t *testing.T) {
 	t.Parallel()
 	want := session.Message{ConnectionID: "TWegAf_YCYcCJ9w=", ID: "TWegTd2oiYcCJ9w=",
 		Data: []byte(`{"type":"connection_init"}`), At: time.UnixMilli(1795504304123), Address: "192.0.2.1"}
-	if diff := cmp.Diff(want, Message(read(t, "message.json"))); diff != "" {
+	if diff := cmp.Diff(want, Message(read(t, "message.json")), cmpopts.IgnoreUnexported(want)); diff != "" {
 		t.Error(diff)
 	}
 }
