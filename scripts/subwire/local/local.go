@@ -46,7 +46,7 @@ until Ctrl-C. make run builds them before.`,
 	flags.StringVar(&cfg.HTTP, "http", "127.0.0.1:4000", "`ADDRESS` of the HTTP API; a free port when it is taken")
 	flags.StringVar(&cfg.WS, "ws", "127.0.0.1:4001", "`ADDRESS` of the WebSocket API, likewise")
 	flags.StringVar(&cfg.Control, "control", "", "loopback `ADDRESS` of an API that breaks the cloud, for tests; default none")
-	flags.StringVar(&o.auth, "auth", "anonymous", "`MODE`: with jwt, viewers need tokens (subwire token)")
+	flags.StringVar(&o.auth, "auth", topology.Anonymous, "`MODE`: with jwt, viewers need tokens (subwire token)")
 	flags.StringVar(&cfg.Issuer, "issuer", "127.0.0.1:4002", "`ADDRESS` of the issuer of tokens, likewise")
 	flags.StringVar(&cfg.Data, "data", "", "`FOLDER` that keeps data between runs; default in memory")
 	flags.StringVar(&o.faults, "fault", "", "`PLAN` of what goes wrong, such as the example's; sender:fail(CHAT) is a bug")
@@ -68,7 +68,7 @@ func (o options) set(cfg *cloud.Config) error {
 	if o.verbose {
 		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
 	}
-	if cfg.Tokens = o.auth == "jwt"; !cfg.Tokens && o.auth != "anonymous" {
+	if cfg.Tokens = o.auth == topology.JWT; !cfg.Tokens && o.auth != topology.Anonymous {
 		return errors.New("--auth is anonymous or jwt")
 	}
 	return cmp.Or(check(*cfg), setFaults(cfg, o.faults), setTiming(cfg, o.timing))
