@@ -37,7 +37,7 @@ func newTally() *tally {
 }
 
 // settled waits until the senders have told of every arrival, as they do so
-// after the last post of a batch: not for long, in case they never do.
+// after the last post of a batch, but not for ever, as a sender may be killed.
 func (t *tally) settled(ctx context.Context, c *crowd) *tally {
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
@@ -54,7 +54,7 @@ func (t *tally) settled(ctx context.Context, c *crowd) *tally {
 }
 
 // settling bounds the wait for log lines.
-const settling = 5 * time.Second
+const settling = time.Minute
 
 // since is what was counted after before, an earlier result of it.
 func (t *tally) since(before stages) stages {

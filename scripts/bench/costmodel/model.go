@@ -18,6 +18,7 @@ import (
 
 	"subwire/scripts/internal/billing"
 	"subwire/shared/chat"
+	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
@@ -93,7 +94,7 @@ func (m Model) Event(e pubsub.Event, subs []pubsub.Subscription) (Event, error) 
 			Receives: max(receives, math.Ceil(units/billing.QueueUnit))}},
 		Tables: map[string]billing.Table{
 			topology.Messages.Name + ".PutItem":    {Requests: 1, Writes: billing.Units(messageBytes(message), writeUnit)},
-			topology.Subscriptions.Name + ".Query": query(subs),
+			topology.Subscriptions.Name + ".Query": m.read(subs),
 		},
 	}
 	if !m.Cached {
@@ -104,6 +105,17 @@ func (m Model) Event(e pubsub.Event, subs []pubsub.Subscription) (Event, error) 
 		out.Usage.Tables[topology.Operations.Name+".GetItem"] = billing.Table{Requests: reads, Reads: reads}
 	}
 	return out, nil
+}
+
+// read is the usage of reading an event's subscriptions, of which a page does for
+// all events of the topic that come together.
+func (m Model) read(subs []pubsub.Subscription) billing.Table {
+	t := query(subs)
+	if len(subs) <= dynamo.TopicPage {
+		t.Requests /= float64(m.Records)
+		t.Reads /= float64(m.Records)
+	}
+	return t
 }
 
 // function is the usage of so many invocations that take as long, each of
