@@ -21,8 +21,7 @@ import (
 
 // A second domain, to show that the core knows nothing of chats: stock prices.
 // All that it takes is what follows, up to the test: a type, a schema, and an
-// event for each change. ARCHITECTURE.md, "A subscription of your own", walks
-// through it.
+// event for each change. docs/your-own-product.md walks through it.
 
 type quote struct {
 	Symbol string  `json:"symbol"`
