@@ -14,8 +14,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// storm is a store and a gateway of which anything may be expected, until an
-// end.
+// storm is a store and a gateway that may do anything, until an end.
 type storm struct {
 	*memory.Store
 	*rand.Rand
