@@ -19,18 +19,17 @@ import (
 	"subwire/shared/session"
 )
 
-// A second domain, to show that the core knows nothing of chats: stock prices.
-// All that it takes is what follows, up to the test: a type, a schema, and an
-// event for each change. ARCHITECTURE.md, "A subscription of your own", walks
-// through it.
+// A second domain, to show that the core knows nothing of chats: stock prices. All it
+// needs is what follows, up to the test: a type, a schema, and an event for each
+// change. ARCHITECTURE.md, "A subscription of your own", walks through it.
 
 type quote struct {
 	Symbol string  `json:"symbol"`
 	Price  float64 `json:"price"`
 }
 
-// event is what a quote means to the pipeline. In a deployment, a function
-// decodes it from the stream of the table that quotes are written to.
+// event is what a quote means to the pipeline. In a deployment, a function decodes it
+// from the stream of the quotes table.
 func (q quote) event(id string) (pubsub.Event, error) {
 	root, err := json.Marshal(q)
 	return pubsub.Event{ID: id, Topic: quoteTopic(q.Symbol), Root: root}, err
