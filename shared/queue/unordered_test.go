@@ -14,7 +14,7 @@ import (
 	"subwire/shared/queue"
 )
 
-// slowSQS takes 10 ms for a request; those numbered in failing fail at once.
+// slowSQS takes 10 ms for a request; request number failing fails at once.
 type slowSQS struct {
 	requests chan []types.SendMessageBatchRequestEntry // those that began
 	failing  int
