@@ -23,7 +23,6 @@ type failure struct {
 
 func (f failure) Error() string { return f.kind.Error() + ": " + f.why }
 
-// Unwrap returns the error of pubsub.
 func (f failure) Unwrap() error { return f.kind }
 
 // Reason says what the gateway answered, or what became of the call. It is for logs and

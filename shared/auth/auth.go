@@ -99,7 +99,7 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
-// Authenticate returns whom the value of an Authorization header names, and until when:
+// Authenticate returns the viewer that an Authorization header names, and until when:
 // the token's expiry with the leeway, zero for ever. Errors: pubsub.ErrTokenMissing;
 // pubsub.ErrTokenExpired; pubsub.ErrTokenRefused, with a reason that holds nothing of
 // the token; any other when no key was available.

@@ -34,8 +34,8 @@ func (d *dice) below(n int) int {
 	return d.rng.IntN(n)
 }
 
-// storm is a gateway, a queue and an executor that may do anything. It notes what each
-// of them has of whom.
+// storm is a gateway, a queue and an executor that may do anything. It notes which
+// targets each of them has.
 type storm struct {
 	*dice
 	*memory.Gateway

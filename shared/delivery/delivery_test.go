@@ -288,7 +288,7 @@ func TestAnExpiredConnectionIsToldAndDeleted(t *testing.T) {
 }
 
 // Two targets are busy and cannot be queued, so the batch comes again. The same process
-// does not serve twice whom it has served.
+// does not serve the others twice.
 func TestServedTargetsAreSkippedWhenABatchComesAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10, same("doc"))

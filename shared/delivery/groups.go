@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Result is what became of the messages of a group.
+// Result is the outcome of a group's messages.
 type Result struct {
 	Done int   // how many succeeded, from the first; the rest must be received again
 	Err  error // why the next one failed or was not begun; nil if all succeeded

@@ -93,8 +93,8 @@ func (d *round) keep(ctx context.Context, b fanout.Batch) error {
 	return nil
 }
 
-// part is the batch with only the targets at from up to to, counted over all its tasks,
-// and only their viewers.
+// part is the batch with only the targets from place from to place to, counted over all
+// its tasks, and only their viewers.
 func part(b fanout.Batch, from, to int) fanout.Batch {
 	tasks, viewers := b.Tasks, b.Viewers
 	b.Tasks, b.Viewers = nil, nil

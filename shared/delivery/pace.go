@@ -7,7 +7,7 @@ import (
 
 // What counts as slow follows what the gateway takes, between these bounds.
 const (
-	// promptTime is the least time that a post gets a slot of its own.
+	// promptTime is the least time that a post keeps its own slot.
 	promptTime = 50 * time.Millisecond
 
 	// slowTime is the most; and the most that a begun post is waited for when nothing

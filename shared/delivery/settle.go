@@ -241,7 +241,7 @@ func (d *round) end(p post, n *int, how func(ctx context.Context, connectionID s
 	})
 }
 
-// ending is the end of a connection.
+// ending is a connection that is being ended.
 type ending struct {
 	done chan struct{} // closed when err is known
 	err  error

@@ -20,9 +20,9 @@ func many(connection string, n int) (subs []pubsub.Subscription) {
 	return subs
 }
 
-// A connection gets an event at most so often; its other subscriptions hear that they
-// end. Rows of other buckets may come between, as where pages meet. Equal operations
-// are one task.
+// A connection gets an event a limited number of times; its other subscriptions hear
+// that they end. Rows of other buckets may come between, as where pages meet. Equal
+// operations are one task.
 func TestAConnectionGetsAnEventSoManyTimes(t *testing.T) {
 	t.Parallel()
 	near := 0 // a connection in the bucket of a

@@ -21,7 +21,7 @@ type Target struct {
 	At           int64 // when the client began the operation, in Unix ms: a later one may have its id; 0 if unknown
 }
 
-// targets has JSON of its own: encoding/json allocates half a dozen times for each.
+// targets has its own JSON code: encoding/json allocates half a dozen times for each.
 type targets []Target
 
 // MarshalJSON writes what marshal would.
@@ -91,7 +91,7 @@ func (ts targets) times() times {
 	return list
 }
 
-// times has JSON of its own for the same reason.
+// times has its own JSON code for the same reason.
 type times []int64
 
 // MarshalJSON writes what encoding/json would.

@@ -23,7 +23,7 @@ type Chat struct {
 	NewID  func() string    // makes message ids; nil for ULIDs, which replays need
 	Now    func() time.Time // nil for time.Now
 
-	Audiences *allowance.Audiences // whom a message's writer pays for
+	Audiences *allowance.Audiences // the listeners that a message's writer pays for
 }
 
 // Schema fills the schema of the chat into a Config:

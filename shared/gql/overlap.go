@@ -187,8 +187,8 @@ func (o *overlaps) conflict(name string, a, b selected, why string) error {
 	return pubsub.Errors{located(pubsub.CodeValidation, message, append(o.places(a, b), o.places(b, a)...)...)}
 }
 
-// places are those of a field and of the fields around it that are not around the
-// other.
+// places are those of a field and of the fields around it, without those that are also
+// around the other.
 func (o *overlaps) places(f, other selected) []pubsub.Location {
 	at := []pubsub.Location{o.doc.Place(f.field.Position, 0)}
 	if f.in == other.in || f.in == nil || other.in == nil {

@@ -57,7 +57,7 @@ func TestWhatIsStoredOfAResumedSubscription(t *testing.T) {
 		"UnknownsAreKept":  {resumable, `{"z":[1, 2.50],"chatId":"1"}`, `{"chatId":"1","z":[1,2.50]}`, false},
 		"InAFragment":      {fragment, `{"x":"` + id + `"}`, ``, true},
 		"InTwoFragments":   {twice, `{"x":"` + id + `"}`, ``, true},
-		"WithADefault":     {byDefault, `{"x":"` + id + `"}`, `{"x":"` + id + `"}`, true}, // without which it would be refused
+		"WithADefault":     {byDefault, `{"x":"` + id + `"}`, `{"x":"` + id + `"}`, true}, // the default is refused
 		"NothingGiven":     {fragment, ``, ``, false},
 		"UsedElsewhere":    {two, `{"chatId":"1","after":"` + id + `"}`, `{"chatId":"1","after":"` + id + `"}`, true},
 		"Required":         {required, `{"after":"` + id + `"}`, `{"after":"` + id + `"}`, true},

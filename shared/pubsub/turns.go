@@ -46,8 +46,7 @@ func (t Turns) left() int {
 	return left
 }
 
-// rank orders the turns of one millisecond: what is left does not depend on their
-// order.
+// rank orders the turns of one millisecond; their true order makes no difference.
 func (t Turn) rank() int {
 	if t.Complete {
 		return 1

@@ -113,13 +113,13 @@ func (s *Session) answer(ctx context.Context, m Message, id string, frame []byte
 	}
 }
 
-// lookTime bounds the look at whether an answer is still wanted: the time is for the
-// answer.
+// lookTime bounds the look at whether an answer is still wanted: most of the time is
+// for the answer itself.
 const lookTime = 250 * time.Millisecond
 
 // superseded returns ErrCompleted when the client has begun another operation with the
 // id: it has heard that this one ended, though the gateway did not say so, or has ended
-// it. What is posted again now would be taken for the other's.
+// it. An answer posted again now would be taken for the other's.
 func (s *Session) superseded(ctx context.Context, m Message, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()

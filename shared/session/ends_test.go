@@ -155,8 +155,7 @@ func TestAClientWhoseRowsAreGoneIsTold(t *testing.T) {
 	}
 }
 
-// An id in use is not a breach while its complete may only be as slow as everything
-// else.
+// An id in use is not a breach while its complete may be as slow as all else.
 func TestAnIDInUseWithoutTimeToLookAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

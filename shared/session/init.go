@@ -12,10 +12,10 @@ import (
 	"subwire/shared/transportws"
 )
 
-// Authenticator says whom the value of an Authorization header names ("" when the
-// client sent none) and until when (zero for ever). Errors: pubsub.ErrTokenMissing,
-// ErrTokenExpired, ErrTokenRefused; any other means that it cannot be decided now. It
-// is asked once, so it retries what is worth retrying.
+// Authenticator returns the viewer that the value of an Authorization header names (""
+// when the client sent none), and until when (zero for ever). Errors:
+// pubsub.ErrTokenMissing, ErrTokenExpired, ErrTokenRefused; any other means that it
+// cannot be decided now. It is asked once, so it retries what is worth retrying.
 type Authenticator interface {
 	Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error)
 }

@@ -110,7 +110,7 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 	switch {
 	case s.noRoom(why) != nil:
 		return why
-	case errors.Is(why, pubsub.ErrGone): // what is stored of it; its client may be there
+	case errors.Is(why, pubsub.ErrGone): // the stored connection is gone; its client may be there
 		return transportws.ConnectionExpired()
 	case errors.Is(why, pubsub.ErrCompleted):
 		return nil // nobody waits for an answer

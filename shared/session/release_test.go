@@ -189,7 +189,7 @@ func TestAnInitThatComesToNothingIsNotCounted(t *testing.T) {
 		for name, tc := range map[string]struct {
 			method string                        // that fails for ever
 			during func(b *bench, method string) // called before each call of the store
-			late   time.Duration                 // by which the init is late
+			late   time.Duration                 // how late the init is
 			want   string                        // answer; "" for none
 			free   bool
 		}{

@@ -18,7 +18,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// history is an executor whose only operation resumes after what its log has.
+// history is an executor with one operation, which resumes from the log.
 type history struct {
 	log  []pubsub.Event
 	read func(n int) error           // called before read n, from 1; nil for nothing

@@ -133,7 +133,7 @@ var errPanic = errors.New("panic")
 
 func panicked(p any) error { return fmt.Errorf("%w: %v", errPanic, p) }
 
-// loggable returns the reason, unless it holds text of the client's.
+// loggable returns the reason, unless it holds text from the client.
 func loggable(refusal transportws.CloseError) string {
 	if refusal.Code == transportws.CodeSubscriberAlreadyExists {
 		return "operation id in use"

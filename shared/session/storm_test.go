@@ -100,7 +100,7 @@ func testNoClientWaits(t *testing.T, seed uint64) {
 	}
 	s.end = time.Time{}
 	b.store.Fault = nil
-	if err := b.store.DeleteConnection(t.Context(), "c"); err != nil { // what is left in half must not fail the cleanup
+	if err := b.store.DeleteConnection(t.Context(), "c"); err != nil { // leftovers must not fail the cleanup
 		t.Error(err)
 	}
 }

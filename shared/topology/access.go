@@ -53,7 +53,7 @@ var Access = map[string][]Permission{
 		{OnSockets, "DELETE", []string{manageConnections}},
 	},
 	GraphQL.Name: {
-		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}}, // what was spent, and audiences
+		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}}, // what is spent, and audiences
 		{OnTable, Messages.Name, []string{"dynamodb:PutItem", "dynamodb:Query"}},
 	},
 	Stream.Name: {

@@ -180,7 +180,7 @@ func level() kind[slog.Level] {
 	}}
 }
 
-// by is for a parser with an error that needs no more words.
+// by is for a parser whose error says enough.
 func by[T any](parse func(string) (T, error)) kind[T] { return kind[T]{parse: parse} }
 
 // anyText leaves the check to the user of the setting.

@@ -44,9 +44,8 @@ func New(types graphql.Schema) (*Schema, error) {
 	return s, s.coerceDefaults()
 }
 
-// adjust makes the part that every schema has that of graphql-js 16: the
-// specification's edition of September 2025 and deprecated directives, which tools may
-// ask for.
+// adjust replaces what every schema has with graphql-js 16's: the specification's
+// edition of September 2025, and deprecated directives, which tools may ask for.
 func (s *Schema) adjust() {
 	delete(s.Directives, "defer")
 	boolean := ast.NonNullNamedType("Boolean", nil)
