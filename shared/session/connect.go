@@ -100,7 +100,7 @@ func (c Connector) store(ctx context.Context, conn pubsub.Connection) error {
 }
 
 // A holder that may have more than partSize connections has them counted in parts, as
-// each that comes or goes rewrites the whole item: 2 KB with 60 of 28 bytes and the
+// each that comes or goes rewrites the whole item: 2 KB when full of 28-byte ids and the
 // longest name of a viewer.
 const partSize = 60
 

@@ -41,7 +41,7 @@ func setting[T any](env, value string, k kind[T], readBy, meaning string) Settin
 	return SettingOf[T]{s}
 }
 
-// inProduction sets the value for production.
+// inProduction sets the default in production.
 func (s SettingOf[T]) inProduction(value string) SettingOf[T] {
 	s.Production = value
 	return s

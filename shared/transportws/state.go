@@ -138,7 +138,7 @@ func decodeSubscribe(raw json.RawMessage) (SubscribePayload, error) {
 	if err != nil {
 		return SubscribePayload{}, err
 	}
-	for _, name := range []string{"query", "operationName", "extensions"} { // the executor checks the values of variables
+	for _, name := range []string{"query", "operationName", "extensions"} { // the executor checks variables
 		if !jsontext.IsText(members[name]) {
 			return SubscribePayload{}, errors.New("has half of a surrogate pair in its " + name)
 		}
