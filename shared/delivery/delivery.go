@@ -62,7 +62,7 @@ type Sender struct {
 	stragglers  stragglers
 	endings     chan struct{}                         // bounds how many connections are ended at once
 	executables *lru.Cache[string, pubsub.Executable] // by operation key
-	served      *lru.Cache[service, struct{}]         // of batches that will come again: whom this process served
+	served      *lru.Cache[service, struct{}]         // services of batches that will come again
 }
 
 // service is one message for one subscription, wherever in the batch its viewer is. A

@@ -50,8 +50,8 @@ func (s *Sender) DeliverGroups(ctx context.Context, groups [][]string) []Result 
 // wait.
 const moment = 250 * time.Millisecond
 
-// patience is how long to wait for stragglers after all others were served, which took
-// took. Within that time they cost little; in a hurry they are queued.
+// patience is how long to wait for stragglers, given how long all others took. Within
+// that time they cost little; in a hurry they are queued.
 func patience(took time.Duration) time.Duration { return max(time.Second-took, took/50) }
 
 // awaitStragglers waits until all is settled, or until the stragglers cost the others

@@ -10,8 +10,8 @@ const (
 	// promptTime is the least time that a post keeps its own slot.
 	promptTime = 50 * time.Millisecond
 
-	// slowTime is the most; and the most that a begun post is waited for when nothing
-	// else is.
+	// slowTime is the most, and also the most that a begun post is waited for when
+	// nothing else is.
 	slowTime = 2 * time.Second
 )
 

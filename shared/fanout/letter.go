@@ -24,9 +24,9 @@ type Addressee struct {
 	OperationID  string `json:"operation"`
 }
 
-// EncodeLetter returns the queue message of the letter, with at most most bytes, unless
-// its keys and ids alone take more. If need be the images are cut off: the item is
-// still in its table.
+// EncodeLetter returns the queue message of the letter. It has at most that many bytes,
+// unless its keys and ids alone take more. If need be the images are cut off: the item
+// is still in its table.
 func EncodeLetter(l Letter, most int) ([]byte, error) {
 	body, err := json.Marshal(l)
 	if err != nil || queued(body) <= most {

@@ -117,7 +117,7 @@ type name struct {
 }
 
 // unique refuses names that are given twice: each with the first, or all of one name
-// together, as graphql-js does in some rules.
+// together, whichever graphql-js does.
 func (c *checker) unique(what string, names []name, together bool) {
 	if len(names) < 2 {
 		return

@@ -63,8 +63,8 @@ func (b *Budget) Reserve(least, most int) (int, error) {
 	}
 }
 
-// Return gives back what a read did not need. It is negative if the read took more than
-// it had reserved.
+// Return gives back what a read did not need. bytes is negative if the read took more
+// than it had reserved.
 func (b *Budget) Return(bytes int) {
 	if b != nil {
 		b.left.Add(int64(bytes))
