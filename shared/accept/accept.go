@@ -1,9 +1,9 @@
-// Package accept reads the headers by which a client says what it takes
-// (RFC 9110 section 12.5). Values of repeated headers are joined by commas. An
-// entry that cannot be read accepts nothing, and spoils no other.
+// Package accept reads the headers in which a client says what it accepts (RFC 9110
+// section 12.5). Values of repeated headers are joined by commas. An entry that cannot
+// be read accepts nothing, and does not spoil the others.
 //
-// Libraries that were looked at choose by the order of the list, or refuse all
-// of a header for one bad entry; browsers and clients send such lists.
+// The libraries that we looked at choose by the order of the list, or refuse the whole
+// header for one bad entry; browsers and clients send such lists.
 package accept
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// entry is one of a list, with its weight from 0, not at all, to 1.
+// entry is one item of a list, with its weight from 0, not at all, to 1.
 type entry struct {
 	name    string // in lower case
 	charset string
@@ -36,17 +36,17 @@ func entries(header string) (list []entry) {
 		}
 		q, err := strconv.ParseFloat(weight, 64)
 		if err != nil {
-			continue // it never is: the pattern lets only numbers through
+			continue // it always is: the pattern lets only numbers through
 		}
 		list = append(list, entry{name, params["charset"], q})
 	}
 	return list
 }
 
-// weights is qvalue of RFC 9110 section 12.4.2.
+// weights is the qvalue of RFC 9110 section 12.4.2.
 var weights = regexp.MustCompile(`^(0(\.[0-9]{0,3})?|1(\.0{0,3})?)$`)
 
-// split cuts a list at its commas, but for those in quoted strings.
+// split cuts a list at its commas, except in quoted strings.
 func split(header string) (parts []string) {
 	begin, quoted, escaped := 0, false, false
 	for i, c := range header {
@@ -68,12 +68,12 @@ func split(header string) (parts []string) {
 // Match is how well a media type fits an Accept header.
 type Match struct {
 	Weight float64 // 0 for not at all
-	Named  bool    // whether by its own name, and not by a wildcard
+	Named  bool    // by its own name, not by a wildcard
 }
 
-// Media returns how well the type of text in UTF-8 fits the header. Of several
-// ranges that it falls into, the most precise counts (RFC 9110 section 12.5.1);
-// parameters but q and charset make no difference.
+// Media returns how well a type of UTF-8 text fits the header. Of several matching
+// ranges the most precise counts (RFC 9110 section 12.5.1); parameters other than q and
+// charset are ignored.
 func Media(header, media string) (best Match) {
 	kind, _, _ := strings.Cut(media, "/")
 	precision := 0
@@ -87,18 +87,18 @@ func Media(header, media string) (best Match) {
 	return best
 }
 
-// IsUTF8 reports whether a charset parameter, "" without, means UTF-8. "utf8"
-// is a name of it in the Encoding Standard only, but libraries send it.
+// IsUTF8 reports whether a charset parameter ("" if absent) means UTF-8. Only the
+// Encoding Standard knows the name "utf8", but libraries send it.
 func IsUTF8(charset string) bool {
 	return charset == "" || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
-// unlisted is the weight of a body as it is when the header does not speak of
-// it: it may be sent, but whatever is listed is liked better.
+// unlisted is the weight of an unpacked body that the header does not mention: it may
+// be sent, but whatever is listed is preferred.
 const unlisted = 0.0001
 
-// Codings returns the weights of a body packed by gzip and of one as it is, by
-// an Accept-Encoding header (RFC 9110 section 12.5.3); 0 for what must not be sent.
+// Codings returns the weights of a gzip body and of an unpacked one, by an
+// Accept-Encoding header (RFC 9110 section 12.5.3); 0 for what must not be sent.
 func Codings(header string) (gzip, identity float64) {
 	weights := map[string]float64{}
 	for _, e := range entries(header) {

@@ -49,8 +49,8 @@ func TestMedia(t *testing.T) {
 	}
 }
 
-// RFC 9110 section 12.5.3 says which codings a header allows; its examples come
-// first. What the header does not name may be sent as it is.
+// RFC 9110 section 12.5.3 says which codings a header allows; its examples come first.
+// An unpacked body may be sent unless the header refuses it.
 func TestCodings(t *testing.T) {
 	t.Parallel()
 	const asItIs = 0.0001
@@ -82,8 +82,8 @@ func TestCodings(t *testing.T) {
 	}
 }
 
-// FuzzAccept checks that weights are weights, and that what cannot be read
-// spoils nothing that stands before it.
+// FuzzAccept checks that weights are weights, and that an unreadable entry does not
+// spoil those before it.
 func FuzzAccept(f *testing.F) {
 	for _, header := range []string{"text/html;q=0.5, */*", `a/b;c="d,e"`, "gzip;q=0, identity", ";;,", `"`} {
 		f.Add(header)

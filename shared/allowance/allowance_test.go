@@ -26,7 +26,7 @@ func (c *counted) Spend(ctx context.Context, payer string, window time.Time, uni
 	return sum, err
 }
 
-// processes are n of them over one store, at a time that the test sets.
+// processes returns n of them over one store, at a time that the test sets.
 func processes(n, perMinute int) (all []*allowance.Allowance, store *counted, now *time.Time) {
 	store = &counted{Store: memory.New()}
 	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
@@ -40,8 +40,8 @@ func processes(n, perMinute int) (all []*allowance.Allowance, store *counted, no
 
 const payer = "address/192.0.2.1/32"
 
-// However many processes there are, what is counted is what was drawn, and it is
-// counted by few writes.
+// However many processes there are, what is counted is what was drawn, and few writes
+// count it.
 func TestASampleAddsUpToAll(t *testing.T) {
 	t.Parallel()
 	for name, cost := range map[string]float64{"Ping": 2.4, "Subscribe": 9, "JustOneSample": 60, "Replay": 1234.5} {
@@ -66,8 +66,8 @@ func TestASampleAddsUpToAll(t *testing.T) {
 	}
 }
 
-// The processes together let through what is allowed, and what each of them
-// spends before it hears of it; then nothing is written any more.
+// Together, the processes let through what is allowed, and what each of them spends
+// before it hears of it. Then nothing more is written.
 func TestABudgetHoldsAcrossProcesses(t *testing.T) {
 	t.Parallel()
 	const n, perMinute, cost = 50, 30_000, 3.0
@@ -134,7 +134,7 @@ func TestTheWorstOfThePayersCounts(t *testing.T) {
 	}
 }
 
-// Nobody is refused because the counting fails, whichever way it does.
+// Nobody is refused because the counting fails, in whatever way.
 func TestWhileTheStoreFailsNobodyIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []memory.Fault{memory.NotApplied, memory.Applied} {
@@ -190,8 +190,8 @@ func TestATallyAddsUpItsExecution(t *testing.T) {
 	}
 }
 
-// An audience is noted so often that each note stands for 60 pushes, and costs
-// nothing else where it fails.
+// An audience is noted often enough that each note stands for 60 pushes. A note that
+// fails costs nothing else.
 func TestAudiencesAreNotedBySamples(t *testing.T) {
 	t.Parallel()
 	for targets, want := range map[int]int{0: 0, 1: 167, 30: 5000, 60: 10_000, 5000: 10_000} {

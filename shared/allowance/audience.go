@@ -13,19 +13,19 @@ const audienceTime = 10 * time.Minute
 type AudienceStore interface {
 	SetAudience(ctx context.Context, topic string, targets int, expires time.Time) error
 
-	// Audience returns 0 for a topic that is not known or has expired.
+	// Audience returns 0 for a topic that is unknown or has expired.
 	Audience(ctx context.Context, topic string) (targets int, err error)
 }
 
-// Audiences says what pushes an event will cost, so that its writer pays for
-// them. Nobody counts subscribers before an event; so who fans one out notes how
-// many there were. Nil notes nothing and knows nobody.
+// Audiences says how many pushes an event will cause, so that its writer pays for them.
+// Nobody counts subscribers before an event, so whoever fans one out notes how many
+// there were. A nil Audiences notes nothing and knows nobody.
 type Audiences struct {
 	Store  AudienceStore
 	Chance func() float64 // in [0, 1); nil for a random one
 }
 
-// NewAudiences returns nil when nobody has to pay.
+// NewAudiences returns nil if nobody has to pay.
 func NewAudiences(store AudienceStore, perMinute int) *Audiences {
 	if perMinute == 0 {
 		return nil
@@ -33,9 +33,9 @@ func NewAudiences(store AudienceStore, perMinute int) *Audiences {
 	return &Audiences{Store: store, Chance: rand.Float64}
 }
 
-// Note notes the targets of an event, of small audiences by a sample: until one
-// is noted, some 60 pushes were not paid for, and a note costs a hundredth of
-// what it notes. It is no matter if that fails.
+// Note notes the targets of an event; small audiences are sampled. Until one is noted,
+// some 60 pushes are unpaid, and a note costs a hundredth of what it notes. It does not
+// matter if that fails.
 func (a *Audiences) Note(ctx context.Context, topic string, targets int) {
 	if a == nil || a.Chance()*sample >= float64(targets) {
 		return

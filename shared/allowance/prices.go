@@ -6,40 +6,40 @@ import (
 	"sync"
 )
 
-// A unit is a millionth of a dollar: a message of 32 KB, as API Gateway charges
-// for it. The prices are those of docs/cost.md, us-east-1. What they add up to is
-// compared with what is metered (bench abuse).
+// A unit is a millionth of a dollar: API Gateway's price for a message of 32 KB. The
+// prices are those of docs/cost.md, us-east-1. Their sums are compared with what is
+// metered (bench abuse).
 const (
 	message    = 1.0   // of 32 KB, either way; an HTTP request of 512 KB costs as much
-	invocation = 0.6   // with what Lambda logs of it, and 15 ms of 512 MB
+	invocation = 0.6   // including what Lambda logs of it, and 15 ms of 512 MB
 	write      = 0.625 // of 1 KB
 	read       = 0.125 // of 4 KB, strongly consistent
 	transfer   = 0.09  // of 1 KB to the internet
 )
 
-// What a client's messages cost beside the frame, in units, by what they ask for.
-// What is begun has its end in it, as that comes without another frame.
+// What a client's messages cost besides the frame, in units, by what they ask for. The
+// price of what begins includes its end, which comes without another frame.
 const (
 	Handshake = 7.0                   // $connect, its check by the queue, $disconnect
 	Init      = 2 * (message + write) // acknowledged
-	Counted   = 4 * write             // for its holder, and not any more: two items of 2 KB
-	Ending    = 4.5                   // of a connection that is refused: told, deleted, $disconnect
+	Counted   = 4 * write             // for its holder, and released: two items of 2 KB
+	Ending    = 4.5                   // of a refused connection: told, deleted, $disconnect
 	Operation = 5.5                   // begun, ended, its answers' messages
 	Stop      = 2.5                   // complete
 )
 
-// Frame is the price of a frame of so many bytes and of its invocation.
+// Frame is the price of a frame of that many bytes and of its invocation.
 func Frame(bytes int) float64 { return messages(bytes) + invocation }
 
 // Request is the price of a request to the HTTP API.
 func Request() float64 { return message + invocation }
 
-// Look is what a look at a connection of so many bytes costs more than one at a
-// small connection.
+// Look is what a look at a connection of that size costs beyond one at a small
+// connection.
 func Look(bytes int) float64 { return read * math.Floor(kilobytes(bytes)/4) }
 
-// Touch is what a write to a connection of so many bytes costs more than one to a
-// small connection, with the look that goes before it.
+// Touch is what a write to a connection of that size costs beyond one to a small
+// connection, including the look before it.
 func Touch(bytes int) float64 { return Look(bytes) + write*math.Floor(kilobytes(bytes)) }
 
 // Sent is the price of a message to a client.
@@ -48,15 +48,15 @@ func Sent(bytes int) float64 { return messages(bytes) + Transferred(bytes) }
 // Transferred is the price of bytes to the internet.
 func Transferred(bytes int) float64 { return float64(bytes) / 1000 * transfer }
 
-// Stored is the price of writing an item of so many bytes.
+// Stored is the price of writing an item of that many bytes.
 func Stored(bytes int) float64 { return write * (1 + kilobytes(bytes)) }
 
-// Read is the price of reading so many bytes by one query.
+// Read is the price of reading that many bytes in one query.
 func Read(bytes int) float64 { return read * (1 + kilobytes(bytes)/4) }
 
-// FannedOut is the price of bringing an event of so many bytes to the senders,
-// without its pushes: the stream's invocation and, for each of four groups, a
-// queue message sent, received and deleted, and a sender's invocation.
+// FannedOut is the price of bringing an event of that many bytes to the senders,
+// without its pushes: the stream's invocation and, for each of four groups, a queue
+// message sent, received and deleted, and a sender's invocation.
 func FannedOut(bytes int) float64 { return invocation + 4*(1.5+invocation)*(1+kilobytes(bytes)/64) }
 
 func messages(bytes int) float64 { return float64(max(1, (bytes+32<<10-1)/(32<<10))) * message }
@@ -71,7 +71,7 @@ type Tally struct {
 
 type tallyKey struct{}
 
-// WithTally returns a context for one execution, and what is to be drawn for it.
+// WithTally returns a context for one execution, and the tally to draw for it.
 func WithTally(ctx context.Context) (context.Context, *Tally) {
 	t := &Tally{}
 	return context.WithValue(ctx, tallyKey{}, t), t
@@ -86,7 +86,7 @@ func Add(ctx context.Context, units float64) {
 	}
 }
 
-// Take returns what was added since it was last taken.
+// Take returns what was added since the last Take.
 func (t *Tally) Take() float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,8 +1,8 @@
-// Package apigw posts to clients and closes their sockets through the
-// management API of an API Gateway WebSocket API ("Use @connections commands
-// in your backend service"). It turns the API's answers into what the pipeline
-// branches on. It retries nothing: one slow client must not hold up a sender,
-// so whoever posts decides what is tried again, and when.
+// Package apigw posts to clients and closes their sockets through the management API of
+// an API Gateway WebSocket API ("Use @connections commands in your backend service").
+// It turns the API's answers into the errors that the pipeline branches on. It retries
+// nothing: one slow client must not hold up a sender, so the caller decides what to try
+// again, and when.
 package apigw
 
 import (
@@ -32,34 +32,34 @@ type Client struct {
 }
 
 // New returns a client for the stage at callbackURL, which is
-// https://{api}.execute-api.{region}.amazonaws.com/{stage}. Up to maxConns
-// connections stay open between calls; it should be the number of concurrent
-// calls. It posts without the SDK (post.go), unless a proxy or a foreign HTTP
-// client is configured.
+// https://{api}.execute-api.{region}.amazonaws.com/{stage}. Up to maxConns connections
+// stay open between calls; it should be the number of concurrent calls. The client
+// posts without the SDK (post.go), unless a proxy or a foreign HTTP client is
+// configured.
 func New(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
 	c := NewReference(awsCfg, callbackURL, maxConns)
-	if stage, err := url.Parse(callbackURL); err == nil { // else the SDK tells what is wrong with it
+	if stage, err := url.Parse(callbackURL); err == nil { // otherwise the SDK says what is wrong with it
 		c.poster = newPoster(awsCfg, stage, maxConns)
 	}
 	return c
 }
 
-// NewReference is New for a client that posts by the SDK's PostToConnection:
-// what tests and benchmarks compare the faster way with.
+// NewReference is New for a client that posts with the SDK's PostToConnection: the
+// reference for tests and benchmarks of the faster way.
 func NewReference(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
 	api := apigatewaymanagementapi.NewFromConfig(awsCfg, func(o *apigatewaymanagementapi.Options) {
 		o.BaseEndpoint = &callbackURL
-		// The SDK's retries share one budget: 1 % of slow clients would use it
-		// up and stall the posts to all others for seconds.
+		// The SDK's retries share one budget. 1 % of slow clients would use it up and
+		// stall the posts to all others for seconds.
 		o.Retryer = aws.NopRetryer{}
 		o.HTTPClient = pooled(awsCfg.HTTPClient, maxConns)
 	})
 	return &Client{api: api, timeout: callTimeout}
 }
 
-// pooled returns the client with room for n idle connections. A configured
-// client of the SDK keeps its settings, such as the certificates it trusts;
-// any other is the caller's to tune.
+// pooled returns the client with room for n idle connections. A configured client of
+// the SDK keeps its settings, such as the certificates it trusts; any other is the
+// caller's to tune.
 func pooled(client aws.HTTPClient, n int) aws.HTTPClient {
 	if client == nil {
 		client = awshttp.NewBuildableClient()
@@ -74,11 +74,11 @@ func pooled(client aws.HTTPClient, n int) aws.HTTPClient {
 	})
 }
 
-// Post sends one frame of text to the client. Errors: pubsub.ErrGone when the
-// gateway says that the connection does not exist, which it may say of one that
-// does; pubsub.ErrTooLarge; the error of ctx when that ended first;
-// pubsub.ErrBusy for all else: the same post may succeed later, or has succeeded
-// without our hearing of it. Errors about an answer have a method Reason.
+// Post sends one text frame to the client. Errors: pubsub.ErrGone when the gateway says
+// that the connection does not exist, which it may say of one that does;
+// pubsub.ErrTooLarge; the error of ctx if that ended first; otherwise pubsub.ErrBusy:
+// the same post may succeed later, or has succeeded unknown to us. Errors about an
+// answer have a method Reason.
 func (c *Client) Post(ctx context.Context, connectionID string, frame []byte) error {
 	if err := c.post(ctx, connectionID, frame); err != nil {
 		return fmt.Errorf("post to connection %s: %w", connectionID, err)
@@ -100,9 +100,9 @@ func (c *Client) post(ctx context.Context, connectionID string, frame []byte) er
 	return a.verdict()
 }
 
-// Delete closes the socket; the client sees code 1000 and no reason. One that
-// is gone is not an error. Errors: pubsub.ErrBusy, as of Post; the error of ctx when
-// that ended first.
+// Delete closes the socket; the client sees code 1000 and no reason. A socket that is
+// gone is not an error. Errors: pubsub.ErrBusy, as for Post; the error of ctx if that
+// ended first.
 func (c *Client) Delete(ctx context.Context, connectionID string) error {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()

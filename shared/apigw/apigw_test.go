@@ -33,7 +33,7 @@ func testConfig() aws.Config {
 	}
 }
 
-// newClient returns a client whose stage "prod" is answered by h.
+// newClient returns a client for the stage "prod", answered by h.
 func newClient(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
 	return startClient(t, New, h)
@@ -58,8 +58,7 @@ func closeIdle(c *Client) {
 	}
 }
 
-// bothWays runs a test with our own post and with the SDK's: they must not
-// differ.
+// bothWays runs a test with our own post and with the SDK's: they must not differ.
 func bothWays(t *testing.T, test func(t *testing.T, start func(*testing.T, http.HandlerFunc) *Client)) {
 	for name, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": NewReference} {
 		t.Run(name, func(t *testing.T) {
@@ -210,8 +209,8 @@ func TestNewKeepsConnectionsForEveryWorker(t *testing.T) {
 	}
 }
 
-// silent answers nothing until the caller has gone.
+// silent does not answer before the caller has gone.
 func silent(_ http.ResponseWriter, r *http.Request) {
-	io.Copy(io.Discard, r.Body) // only then does the server notice that the caller hangs up
+	io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the caller hangs up
 	<-r.Context().Done()
 }

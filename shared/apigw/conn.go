@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// maxIdle is how long a connection may be idle and still be used: well below
-	// what servers wait before they close it. What they close all the same is
-	// found out by using it.
+	// maxIdle is how long a connection may be idle and still be used, well below when
+	// servers close it. If one is closed earlier, using it shows that.
 	maxIdle = 20 * time.Second
 
-	// maxBody is how much of an answer is read to use the connection again.
+	// maxBody is how much of an answer is read so that the connection can be used
+	// again.
 	maxBody = 64 << 10
 )
 
-// pool keeps HTTP/1.1 connections to one server. It is a small part of what
-// net/http does, in the goroutine of the caller: for posts of a few hundred
-// bytes net/http costs more than all the rest.
+// pool keeps HTTP/1.1 connections to one server. It does a small part of net/http's
+// work, in the caller's goroutine: for posts of a few hundred bytes net/http costs more
+// than all the rest.
 type pool struct {
 	address string
 	tls     *tls.Config // nil for http
@@ -34,7 +34,7 @@ type pool struct {
 	size    int // of idle
 
 	mu   sync.Mutex
-	idle []*conn // the one used last is at the end
+	idle []*conn // the last one used is at the end
 }
 
 // conn is one connection, used by one caller at a time.
@@ -44,11 +44,10 @@ type conn struct {
 	reader  *bufio.Reader
 	request []byte // room for the next one
 	reused  bool
-	since   time.Time // idle since, by the wall clock: another may stand still while the process is frozen
+	since   time.Time // idle since, by the wall clock: a monotonic one may stand still while the process is frozen
 }
 
-// newPool returns a pool that connects as the transport would, but for
-// proxies.
+// newPool returns a pool that connects like the transport, except for proxies.
 func newPool(u *url.URL, t *http.Transport, size int) *pool {
 	p := &pool{address: u.Host, dial: t.DialContext, size: size}
 	if p.dial == nil {
@@ -72,8 +71,7 @@ func newPool(u *url.URL, t *http.Transport, size int) *pool {
 	return p
 }
 
-// get returns an idle connection, if there is a recent one where all is quiet,
-// or a new one.
+// get returns an idle connection, if one is recent and quiet, or a new one.
 func (p *pool) get(ctx context.Context, deadline time.Time) (*conn, error) {
 	for {
 		c := p.latest()
@@ -99,18 +97,17 @@ func (p *pool) latest() *conn {
 	}
 	p.mu.Unlock()
 	if n > 0 {
-		p.close() // they are older still
+		p.close() // they are even older
 	}
 	return nil
 }
 
-// connect returns a new connection.
 func (p *pool) connect(ctx context.Context, deadline time.Time) (*conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	raw, err := p.dial(ctx, "tcp", p.address)
 	if err != nil {
-		return nil, err // it names the address
+		return nil, err // the error names the address
 	}
 	w := newWire(raw)
 	c := &conn{Conn: w, wire: w}
@@ -138,7 +135,6 @@ func (p *pool) put(c *conn) {
 	}
 }
 
-// close closes the idle connections.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,29 +144,29 @@ func (p *pool) close() {
 	p.idle = nil
 }
 
-// exchange writes c.request and reads the answer, until the deadline or the
-// end of ctx. It returns an answer or an error.
+// exchange writes c.request and reads the answer, until the deadline or until ctx ends.
+// It returns an answer or an error.
 func (c *conn) exchange(ctx context.Context, deadline time.Time) (answer, error) {
 	if err := c.SetDeadline(deadline); err != nil {
 		return answer{}, fmt.Errorf("set deadline: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	_, err := c.Write(c.request)
-	a, readErr := c.read() // even so: a server may refuse a body that it does not read
+	a, readErr := c.read() // even then: a server may refuse a body without reading it
 	if !stop() || err != nil {
 		a.keep = false
 	}
 	switch {
 	case a.status == 0:
 		return answer{}, cmp.Or(err, readErr)
-	case err != nil && a.succeeded(): // of a request that was not sent
+	case err != nil && a.succeeded(): // to a request that was not sent
 		return answer{}, fmt.Errorf("send request: %w", err)
 	}
 	return a, nil
 }
 
-// read reads one answer with its body. An answer whose head is not whole is
-// none; of a body that is not whole the status counts.
+// read reads one answer with its body. Without a whole head there is no answer; without
+// a whole body the status still counts.
 func (c *conn) read() (answer, error) {
 	for {
 		r, err := http.ReadResponse(c.reader, nil)

@@ -14,8 +14,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// poster posts without the SDK, whose middleware costs several times as much
-// as the post itself.
+// poster posts without the SDK, whose middleware costs several times as much as the
+// post.
 type poster struct {
 	credentials aws.CredentialsProvider
 	signer      *signer
@@ -23,8 +23,8 @@ type poster struct {
 	skew        atomic.Int64 // what to add to our clock, in ns
 }
 
-// newPoster returns nil for what the SDK does better: a client of the caller's
-// own, or a proxy.
+// newPoster returns nil for what the SDK does better: the caller's own client, or a
+// proxy.
 func newPoster(cfg aws.Config, stage *url.URL, maxConns int) *poster {
 	client, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
 	if !ok && cfg.HTTPClient != nil || cfg.Credentials == nil {
@@ -52,8 +52,8 @@ func cached(p aws.CredentialsProvider) aws.CredentialsProvider {
 	return aws.NewCredentialsCache(p)
 }
 
-// post posts the frame before the deadline, at most twice, and returns the
-// answer or why there was none.
+// post posts the frame before the deadline, at most twice. It returns the answer or why
+// there was none.
 func (p *poster) post(ctx context.Context, deadline time.Time, connectionID string, frame []byte) (answer, error) {
 	credentials, err := p.credentials.Retrieve(ctx)
 	if err != nil {
@@ -66,7 +66,7 @@ func (p *poster) post(ctx context.Context, deadline time.Time, connectionID stri
 	reused := c.reused
 	a, err := p.send(ctx, deadline, c, credentials, connectionID, frame)
 	if reused && unbelievable(a, err) && ctx.Err() == nil {
-		p.pool.close() // the server closed it while it was idle, and perhaps the others with it
+		p.pool.close() // the server closed it while it was idle, and perhaps the others too
 		if c, err = p.pool.connect(ctx, deadline); err != nil {
 			return answer{}, err
 		}
@@ -78,9 +78,9 @@ func (p *poster) post(ctx context.Context, deadline time.Time, connectionID stri
 	return a, err
 }
 
-// unbelievable reports whether what came of a post on a connection that was
-// used before may have nothing to do with the post: the connection was closed,
-// or it is what a load balancer writes before it closes one that is idle.
+// unbelievable reports whether the outcome of a post on a used connection may have
+// nothing to do with the post: the connection was closed, or it is what a load balancer
+// writes before it closes an idle one.
 func unbelievable(a answer, err error) bool {
 	if err != nil {
 		return !errors.Is(err, os.ErrDeadlineExceeded)
@@ -88,7 +88,7 @@ func unbelievable(a answer, err error) bool {
 	return a.status == http.StatusRequestTimeout
 }
 
-// send sends the signed post on the connection, and keeps that if it can.
+// send sends the signed post on the connection, and keeps the connection if possible.
 func (p *poster) send(ctx context.Context, deadline time.Time, c *conn, by aws.Credentials, connectionID string, frame []byte) (answer, error) {
 	now := time.Now().Add(time.Duration(p.skew.Load()))
 	c.request = p.signer.append(c.request[:0], by, now, connectionID, frame)
@@ -101,12 +101,12 @@ func (p *poster) send(ctx context.Context, deadline time.Time, c *conn, by aws.C
 	return a, err
 }
 
-// maxSkew is how wrong our clock may be before the gateway's counts; it
-// refuses signatures that differ by five minutes.
+// maxSkew is how wrong our clock may be before we go by the gateway's, which refuses
+// signatures that are off by five minutes.
 const maxSkew = 4 * time.Minute
 
-// correctClock reports whether our time differs too much from the date of an
-// answer, and takes over that from now on.
+// correctClock reports whether our time differs too much from an answer's date. If so,
+// that counts from now on.
 func (p *poster) correctClock(date string) bool {
 	theirs, err := http.ParseTime(date)
 	if err != nil {

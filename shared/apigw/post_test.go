@@ -76,7 +76,7 @@ func TestSignaturesAreThoseOfTheSDK(t *testing.T) {
 			t.Fatalf("id %q arrives in path %q", id, r.URL.Path)
 		}
 		r.Header.Del("Authorization")
-		r.ContentLength = 0 // which we do not sign
+		r.ContentLength = 0 // we do not sign it
 		sum := sha256.Sum256(body)
 		if err := v4.NewSigner().SignHTTP(t.Context(), creds, r, hex.EncodeToString(sum[:]), "execute-api", "eu-central-1", now); err != nil {
 			t.Fatal(err)
@@ -120,8 +120,8 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 	}
 }
 
-// A connection that the server closed while it was idle is not a reason to be
-// busy; one that breaks while it is new is.
+// A connection that the server closed while idle does not make a post busy; one that
+// breaks while it is new does.
 func TestAConnectionThatWasClosedIsReplaced(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -130,7 +130,7 @@ func TestAConnectionThatWasClosedIsReplaced(t *testing.T) {
 	}
 	defer listener.Close()
 	var requests atomic.Int32
-	go func() { // each connection serves one request and closes without saying so
+	go func() { // each connection serves one request and closes unannounced
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
@@ -244,7 +244,7 @@ func TestWhatIsUnusualIsLeftToTheSDK(t *testing.T) {
 	}
 }
 
-// instant is a server that answers each request at once, and allocates nothing.
+// instant is a server that answers each request at once and allocates nothing.
 type instant struct {
 	net.Conn
 	answer []byte

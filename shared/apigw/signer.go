@@ -15,14 +15,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// signer writes signed posts ("Create a signed AWS API request", Signature
-// Version 4). All that depends on the second and on the credentials alone is
-// computed once per second; a post costs two hashes and one HMAC.
+// signer writes signed posts ("Create a signed AWS API request", Signature Version 4).
+// What depends only on the second and on the credentials is computed once per second; a
+// post costs two hashes and one HMAC.
 type signer struct {
 	region string
 	host   string // as in the Host header
-	path   string // up to the connection id, as it is sent
-	signed string // the same as it is signed, that is escaped once more
+	path   string // as sent, up to the connection id
+	signed string // the same as signed, that is escaped once more
 	latest atomic.Pointer[second]
 }
 
@@ -52,7 +52,7 @@ func newSigner(region string, stage *url.URL) *signer {
 	return s
 }
 
-// hostHeader leaves out the scheme's own port, as HTTP clients do.
+// hostHeader leaves out the scheme's default port, like HTTP clients.
 func hostHeader(u *url.URL) string {
 	if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
 		return u.Hostname()
@@ -75,7 +75,7 @@ func (s *signer) append(dst []byte, credentials aws.Credentials, now time.Time, 
 
 // appendSignature appends the signature in hex.
 func (s *signer) appendSignature(dst []byte, sec *second, connectionID string, body []byte) []byte {
-	var room [2048]byte // a session token has a kilobyte or so
+	var room [2048]byte // a session token takes about a kilobyte
 	b := append(append(room[:0], "POST\n"...), s.signed...)
 	b = appendEscaped(b, connectionID, "%25")
 	b = append(b, sec.canonical...)
@@ -93,7 +93,6 @@ func (s *signer) appendSignature(dst []byte, sec *second, connectionID string, b
 	return dst
 }
 
-// second returns what posts of that second have in common.
 func (s *signer) second(c aws.Credentials, now time.Time) *second {
 	if sec := s.latest.Load(); sec != nil && sec.at == now.Unix() && sec.credentials == c {
 		return sec
@@ -129,8 +128,8 @@ func (s *signer) newSecond(c aws.Credentials, now time.Time) *second {
 	return sec
 }
 
-// appendEscaped appends s as a part of a path. AWS wants all but unreserved
-// characters escaped; percent is "%", or "%25" for what is escaped once more.
+// appendEscaped appends s as a part of a path. AWS wants all but unreserved characters
+// escaped; percent is "%", or "%25" to escape once more.
 func appendEscaped(dst []byte, s, percent string) []byte {
 	const digits = "0123456789ABCDEF"
 	for _, c := range []byte(s) {

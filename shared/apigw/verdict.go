@@ -15,36 +15,33 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// failure is a call that did not succeed: what it means, and why.
+// failure is a call that failed: what that means, and why.
 type failure struct {
 	kind error // pubsub.ErrGone, ErrTooLarge or ErrBusy
 	why  string
 }
 
-// Error implements error.
 func (f failure) Error() string { return f.kind.Error() + ": " + f.why }
 
-// Unwrap returns the error of pubsub.
 func (f failure) Unwrap() error { return f.kind }
 
-// Reason says what the gateway answered, or what became of the call. It is for
-// logs and dead letters: no payload is in it.
+// Reason says what the gateway answered, or what became of the call. It is for logs and
+// dead letters, and holds no payload.
 func (f failure) Reason() string { return f.why }
 
-// answer is what is of interest of a response. It is zero when there was none.
+// answer is what matters of a response. It is zero if there was none.
 type answer struct {
 	status    int
 	date      string // header Date; empty for a success
-	errorType string // such as GoneException; empty for a success, and when it is not known
+	errorType string // such as GoneException; empty for a success, or if unknown
 	message   string // of the error
 	keep      bool   // the connection can be used again
 }
 
-// verdict says what an answer means: nil only for a success. All but the few
-// answers that are documented are worth trying again: a server in between, a
-// permission that is still to spread or an answer that we do not know says
-// nothing about the client ("PostToConnection" in the API reference; of 403,
-// 404 and others it does not say that they last, so that is a guess).
+// verdict says what an answer means: nil only for a success. All but the few documented
+// answers are worth a retry. A server in between, a permission that is still spreading
+// or an unknown answer says nothing about the client ("PostToConnection" in the API
+// reference; it does not say that 403, 404 and others last, so that is a guess).
 func (a answer) verdict() error {
 	if a.succeeded() {
 		return nil
@@ -64,19 +61,19 @@ func (a answer) succeeded() bool {
 	return a.status >= http.StatusOK && a.status < http.StatusMultipleChoices
 }
 
-// invalidID reports whether the answer says that no connection can have the
-// id. No page documents that answer; it is what API Gateway gives for an id
-// that is not of its making, so any other 400 is not taken for it.
+// invalidID reports whether the answer says that no connection can have the id. No page
+// documents that answer. It is what API Gateway gives for an id that it did not make,
+// so any other 400 does not count.
 func (a answer) invalidID() bool {
 	return strings.EqualFold(a.errorType, "BadRequestException") && strings.HasPrefix(a.message, "Invalid connectionId")
 }
 
-// maxError is how much of the body of an error is read for what it says, in
-// bytes. What says more is not understood.
+// maxError is how much of an error's body is read, in bytes. A longer one is not
+// understood.
 const maxError = 1024
 
-// explain reads the error from the header X-Amzn-ErrorType and the body, as the
-// SDK does. A body that is not whole says nothing.
+// explain reads the error from the header X-Amzn-ErrorType and the body, like the SDK.
+// An incomplete body says nothing.
 func (a *answer) explain(header string, body []byte, whole bool) {
 	var said struct {
 		Code    string
@@ -95,8 +92,8 @@ func (a *answer) explain(header string, body []byte, whole bool) {
 	}
 }
 
-// plainType leaves out the namespace before an error's type and the URL after
-// it, and bounds it.
+// plainType cuts the namespace before an error's type and the URL after it, and bounds
+// its length.
 func plainType(s string) string {
 	s, _, _ = strings.Cut(s, ":")
 	if _, after, ok := strings.Cut(s, "#"); ok {
@@ -105,9 +102,9 @@ func plainType(s string) string {
 	return s[:min(len(s), 64)]
 }
 
-// translate says what err, the result of the SDK's call for ctx, means. What
-// the gateway answered counts before ctx, and the status before the SDK's error
-// types: a 410 whose body is not JSON is no GoneException.
+// translate says what err, the result of the SDK's call for ctx, means. The gateway's
+// answer counts before ctx, and its status before the SDK's error types: a 410 whose
+// body is not JSON is not a GoneException.
 func translate(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -124,12 +121,12 @@ func translate(ctx context.Context, err error) error {
 	if errors.As(err, &said) && said.ErrorCode() != "UnknownError" {
 		a.errorType, a.message = said.ErrorCode(), said.ErrorMessage()
 	}
-	return a.verdict() // nil for a success of which only the end was lost
+	return a.verdict() // nil for a success that lost only its end
 }
 
-// translateFailure says what an error means without an answer. Whatever it is,
-// it is ours or the network's: the same post may succeed later. The cause is
-// kept as text, so that our own deadline is not taken for the end of ctx.
+// translateFailure says what an error without an answer means. Whatever it is, it is
+// ours or the network's: the same post may succeed later. The cause is kept as text, so
+// that our own deadline is not taken for the end of ctx.
 func translateFailure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w (%v)", ctx.Err(), err)

@@ -24,7 +24,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// rawServer hands each connection to serve, and closes it afterwards.
+// rawServer hands each connection to serve, then closes it.
 func rawServer(t *testing.T, config *tls.Config, serve func(conn net.Conn)) (url string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -65,7 +65,7 @@ func rawServer(t *testing.T, config *tls.Config, serve func(conn net.Conn)) (url
 	return scheme + listener.Addr().String()
 }
 
-// receive reads the next request; nil when there is none.
+// receive reads the next request; nil if there is none.
 func receive(r *bufio.Reader) *http.Request {
 	request, err := http.ReadRequest(r)
 	if err != nil {
@@ -88,7 +88,7 @@ var errorBodies = map[string]struct{ header, body string }{
 	"InvalidIDType": {"", `{"__type":"com.amazonaws#BadRequestException","message":"Invalid connectionId: x"}`},
 }
 
-// want is the verdict that must be reached.
+// want is the expected verdict.
 func want(status int, body string) error {
 	switch {
 	case status >= 200 && status < 300:
@@ -126,8 +126,8 @@ func TestEveryAnswerHasItsVerdict(t *testing.T) {
 	}
 }
 
-// answerAsAsked answers with the status and the body that the connection id of
-// the request names. After what is not a final answer it hangs up.
+// answerAsAsked answers with the status and the body named by the request's connection
+// id. It hangs up after an answer that is not final.
 func answerAsAsked(posts *atomic.Int32) func(net.Conn) {
 	return func(conn net.Conn) {
 		for r := bufio.NewReader(conn); ; {
@@ -150,8 +150,7 @@ func answerAsAsked(posts *atomic.Int32) func(net.Conn) {
 	}
 }
 
-// expect checks that err is the one error of pubsub that is wanted, and tells a
-// reason.
+// expect checks that err is the wanted one of pubsub's errors, and gives a reason.
 func expect(t *testing.T, what string, err, want error) {
 	t.Helper()
 	if want == nil {
@@ -232,7 +231,7 @@ func TestMissingCredentialsLoseNothing(t *testing.T) {
 	}
 }
 
-// transports are ways to reach a server: plainly, and by both versions of TLS.
+// transports are ways to reach a server: plain, and with both versions of TLS.
 func transports(t *testing.T) map[string]struct{ server, client *tls.Config } {
 	t.Helper()
 	srv := httptest.NewTLSServer(nil)
@@ -247,7 +246,7 @@ func transports(t *testing.T) map[string]struct{ server, client *tls.Config } {
 	return ways
 }
 
-// trusting is a client for the server that trusts it.
+// trusting is a client that trusts the server.
 func trusting(t *testing.T, url string, config *tls.Config) *Client {
 	t.Helper()
 	cfg := testConfig()
@@ -257,8 +256,8 @@ func trusting(t *testing.T, url string, config *tls.Config) *Client {
 	return c
 }
 
-// What a server writes on an idle connection is not an answer to the next post:
-// that goes over another connection, and the gateway has it.
+// What a server writes on an idle connection is not an answer to the next post: that
+// goes over another connection, and the gateway gets it.
 func TestAnAnswerThatNobodyAskedForIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	ways := transports(t)
@@ -328,8 +327,8 @@ func TestAConnectionIsUsedAgainOverTLS(t *testing.T) {
 	}
 }
 
-// A 408 may cross a post; a server may close a connection when it gets one. A
-// post is sent once more then, on a new connection, and no more than that.
+// A 408 may cross a post; a server may close a connection when it gets one. The post is
+// then sent once more, on a new connection, and only once.
 func TestAPostIsSentTwiceAtMost(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -7,24 +7,23 @@ import (
 	"syscall"
 )
 
-// wire is a network connection that can be looked at: whether anything has
-// come, without waiting for it.
+// wire is a network connection that can be checked for arrived bytes without waiting.
 type wire struct {
 	net.Conn
 	raw     syscall.RawConn // nil when the connection has none
 	receive func(fd uintptr)
 
 	looking bool
-	buffer  []byte // of the Read that looks
+	buffer  []byte // of the Read that checks
 	n       int    // what it got
 	err     error
-	came    bool // something has, since the look began
+	came    bool // something has, since the check began
 }
 
 func newWire(c net.Conn) *wire {
 	w := &wire{Conn: c}
 	if s, ok := c.(syscall.Conn); ok {
-		if raw, err := s.SyscallConn(); err == nil { // if not, it just cannot be looked at
+		if raw, err := s.SyscallConn(); err == nil { // if not, it cannot be checked
 			w.raw = raw
 		}
 	}
@@ -32,8 +31,8 @@ func newWire(c net.Conn) *wire {
 	return w
 }
 
-// Read waits, unless w is looked at: then it takes what has come, and a
-// deadline that has passed stands for nothing.
+// Read waits, except during a check: then it takes what has arrived, and a deadline
+// that has passed means nothing has.
 func (w *wire) Read(b []byte) (int, error) {
 	if !w.looking {
 		return w.Conn.Read(b)
@@ -47,18 +46,17 @@ func (w *wire) Read(b []byte) (int, error) {
 	if err == nil && (w.err == syscall.EAGAIN || w.err == syscall.EWOULDBLOCK || w.err == syscall.EINTR) {
 		return 0, os.ErrDeadlineExceeded
 	}
-	w.came = true // also if it is the end
+	w.came = true // even if it is the end
 	if err != nil || w.err != nil || w.n == 0 {
 		return 0, net.ErrClosed
 	}
 	return w.n, nil
 }
 
-// quiet reports whether nothing has come since the last answer: no end, and no
-// unasked answer, such as the 408 by which load balancers close idle
-// connections. It looks through TLS, which may have read something already. A
-// session ticket that comes only now counts as unasked, too: servers send them
-// before their first answer.
+// quiet reports whether nothing has arrived since the last answer: no end, and no
+// unasked answer, such as the 408 with which load balancers close idle connections. It
+// looks through TLS, which may already have read something. A session ticket that comes
+// only now also counts as unasked: servers send them before their first answer.
 func (w *wire) quiet(through *bufio.Reader) bool {
 	w.looking, w.came = true, false
 	_, err := through.Peek(1)

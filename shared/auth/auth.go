@@ -1,7 +1,7 @@
-// Package auth finds out who sends a request: it checks the JSON Web Token of
-// an Authorization header (RFC 7519, RFC 8725 "JSON Web Token Best Current
-// Practices", RFC 6750 "Bearer Token Usage"). It decides nothing about what
-// the viewer may do, and keeps of a token no more than a pubsub.Viewer.
+// Package auth finds out who sends a request. It checks the JSON Web Token in an
+// Authorization header (RFC 7519, RFC 8725 "JSON Web Token Best Current Practices", RFC
+// 6750 "Bearer Token Usage"). It decides nothing about what the viewer may do, and
+// keeps no more of a token than a pubsub.Viewer.
 package auth
 
 import (
@@ -20,18 +20,18 @@ import (
 	"subwire/shared/topology"
 )
 
-// Config says whose tokens are good. All but Mode is for topology.JWT only.
+// Config says whose tokens are accepted. All but Mode is for topology.JWT only.
 type Config struct {
 	Mode      string        // topology.Anonymous or topology.JWT
 	Issuer    string        // claim iss
 	Audience  string        // must be in the claim aud
-	Algorithm string        // the only one that is accepted, RS256, PS256, ES256, EdDSA or HS256
+	Algorithm string        // the only one accepted: RS256, PS256, ES256, EdDSA or HS256
 	KeysURL   string        // of a JSON Web Key Set; or else
-	Key       string        // public key in PEM, secret for HS256, or ssm:NAME for a parameter that holds either
-	Leeway    time.Duration // by which the issuer's clock may differ from ours
+	Key       string        // public key in PEM, secret for HS256, or ssm:NAME for a parameter that holds one
+	Leeway    time.Duration // how far the issuer's clock may differ from ours
 }
 
-// ConfigOf is the config that a function was given.
+// ConfigOf returns the config that a function was given.
 func ConfigOf(v topology.Values) Config {
 	return Config{
 		Mode:      topology.Auth.In(v),
@@ -47,8 +47,8 @@ func ConfigOf(v topology.Values) Config {
 // claims are those that a Viewer keeps, for the schema's policy and resolvers.
 var claims = [...]string{"name", "chats_read", "chats_write"}
 
-// Limits of what is taken from a token, in bytes. API Gateway takes 10 KB of
-// headers; a viewer is in every row of its subscriptions.
+// Limits on what is taken from a token, in bytes. API Gateway takes 10 KB of headers; a
+// viewer is in every row of its subscriptions.
 const (
 	maxTokenBytes  = 8 << 10
 	maxIDBytes     = 256
@@ -63,9 +63,9 @@ type Authenticator struct {
 	leeway    time.Duration
 }
 
-// New returns an authenticator, or an error that names all that is wrong with
-// the config. It does no network I/O: keys are fetched when a token needs
-// them. The AWS config is for a key in a parameter.
+// New returns an authenticator, or an error that names everything wrong with the
+// config. It does no network I/O: keys are fetched when a token needs them. The AWS
+// config is for a key in a parameter.
 func New(c Config, awsCfg aws.Config) (*Authenticator, error) {
 	if c.Mode == topology.Anonymous {
 		return &Authenticator{anonymous: true}, nil
@@ -79,7 +79,7 @@ func New(c Config, awsCfg aws.Config) (*Authenticator, error) {
 		jwt.WithIssuer(c.Issuer),
 		jwt.WithAudience(c.Audience),
 		jwt.WithExpirationRequired(),
-		jwt.WithIssuedAt(), // refuses a token from the future; nbf is checked always
+		jwt.WithIssuedAt(), // refuses a token from the future; nbf is always checked
 		jwt.WithLeeway(c.Leeway),
 		jwt.WithJSONNumber(),
 	)}, nil
@@ -99,10 +99,10 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
-// Authenticate returns whom the value of an Authorization header names, and
-// until when: the token's expiry with the leeway, zero for ever. Errors:
-// pubsub.ErrTokenMissing; pubsub.ErrTokenExpired; pubsub.ErrTokenRefused, with
-// a reason that holds nothing of the token; any other when no key could be had.
+// Authenticate returns the viewer that an Authorization header names, and until when:
+// the token's expiry with the leeway, zero for ever. Errors: pubsub.ErrTokenMissing;
+// pubsub.ErrTokenExpired; pubsub.ErrTokenRefused, with a reason that holds nothing of
+// the token; any other when no key was available.
 func (a *Authenticator) Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error) {
 	if a.anonymous {
 		return v, expires, nil
@@ -115,7 +115,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, authorization string) 
 	var found jwt.MapClaims
 	parsed, err := a.parser.ParseWithClaims(token, &found, func(t *jwt.Token) (any, error) {
 		if _, critical := t.Header["crit"]; critical {
-			return nil, errCritical // RFC 7515 section 4.1.11: none is understood
+			return nil, errCritical // RFC 7515 section 4.1.11: we understand none
 		}
 		key, err := a.keys.key(ctx, t)
 		if !errors.Is(err, errNoKey) {
@@ -137,7 +137,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, authorization string) 
 	return v, exp.Add(a.leeway), err
 }
 
-// bearer returns the token of an Authorization header.
+// bearer returns the token in an Authorization header.
 func bearer(authorization string) (string, error) {
 	scheme, token, _ := strings.Cut(strings.TrimSpace(authorization), " ")
 	token = strings.TrimSpace(token)
@@ -157,7 +157,7 @@ var (
 	errNoKey    = errors.New("no key for the token")
 )
 
-// refusal says why the library refused a token, without a word of the token.
+// refusal says why the library refused a token, and holds nothing of the token.
 func refusal(err error) error {
 	for _, reason := range []struct {
 		cause error
@@ -177,16 +177,16 @@ func refusal(err error) error {
 			return fmt.Errorf("%w: %s", pubsub.ErrTokenRefused, reason.text)
 		}
 	}
-	if errors.Is(err, jwt.ErrTokenExpired) { // after all else was found good
+	if errors.Is(err, jwt.ErrTokenExpired) { // after everything else was found good
 		return pubsub.ErrTokenExpired
 	}
 	return fmt.Errorf("%w: invalid", pubsub.ErrTokenRefused)
 }
 
-// viewer keeps of the claims what is allowed.
+// viewer keeps the allowed claims.
 func viewer(found jwt.MapClaims) (pubsub.Viewer, error) {
 	id, _ := found["sub"].(string)
-	wasText := !strings.ContainsRune(id, utf8.RuneError) // which decoders have for what is none
+	wasText := !strings.ContainsRune(id, utf8.RuneError) // decoders put it where the input is not text
 	if id == "" || len(id) > maxIDBytes || !wasText {
 		return pubsub.Viewer{}, fmt.Errorf("%w: claim sub is not a text of 1 to %d bytes", pubsub.ErrTokenRefused, maxIDBytes)
 	}
@@ -199,7 +199,7 @@ func viewer(found jwt.MapClaims) (pubsub.Viewer, error) {
 	if len(kept) == 0 {
 		return pubsub.Viewer{ID: id}, nil
 	}
-	raw, err := json.Marshal(kept) // names in order: equal claims give equal texts
+	raw, err := json.Marshal(kept) // sorted names: equal claims give equal texts
 	if err != nil || len(raw) > maxClaimsBytes {
 		return pubsub.Viewer{}, fmt.Errorf("%w: its claims have more than %d bytes", pubsub.ErrTokenRefused, maxClaimsBytes)
 	}

@@ -49,7 +49,7 @@ func newRSA(t testing.TB) *rsa.PrivateKey {
 	return key
 }
 
-// publicPEM encodes the public key as operators have it.
+// publicPEM encodes the public key in the form operators have.
 func publicPEM(t testing.TB, key crypto.PublicKey) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)
@@ -59,7 +59,7 @@ func publicPEM(t testing.TB, key crypto.PublicKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// good are claims that nothing is wrong with.
+// good are valid claims.
 func good() jwt.MapClaims {
 	now := time.Now()
 	return jwt.MapClaims{"iss": issuer, "aud": audience, "sub": "ada", "iat": now.Unix(), "nbf": now.Unix(),
@@ -175,7 +175,7 @@ func TestAViewerKeepsTheAllowedClaimsOnly(t *testing.T) {
 	}
 }
 
-// signers are keys for every algorithm that is taken.
+// signers are keys for every accepted algorithm.
 func signers(t testing.TB) map[string]struct{ private, public any } {
 	t.Helper()
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -261,8 +261,8 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	}
 }
 
-// Whatever a header holds, it is refused without a panic, unless it is a token
-// that the key signed.
+// Whatever a header holds, it is refused without a panic, unless it is a token that the
+// key signed.
 func FuzzAuthenticate(f *testing.F) {
 	a := authenticator(f, auth.Config{Algorithm: "HS256", Key: string(secret)})
 	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -290,7 +290,7 @@ func FuzzAuthenticate(f *testing.F) {
 }
 
 // signedWith reports whether key signed the token of a header, by HS256 (RFC 7518,
-// section 3.2). The bits that the last character of a signature adds mean nothing.
+// section 3.2). Padding bits in the last character of a signature mean nothing.
 func signedWith(key []byte, authorization string) bool {
 	parts := strings.Split(authorization[strings.LastIndex(authorization, " ")+1:], ".")
 	if len(parts) != 3 {

@@ -20,14 +20,13 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// keys finds the key that a token says it is signed with. An errNoKey is the
-// token's fault.
+// keys finds the key that a token names as its own. An errNoKey is the token's fault.
 type keys interface {
 	key(ctx context.Context, t *jwt.Token) (any, error)
 }
 
-// parser returns what turns a static key into what the library verifies with,
-// or nil for an algorithm that is not taken.
+// parser returns the function that turns a static key into what the library verifies
+// with, or nil for an algorithm that is not accepted.
 func parser(algorithm string) func(key []byte) (any, error) {
 	switch algorithm {
 	case "RS256", "PS256":
@@ -60,7 +59,7 @@ func parseEC(b []byte) (any, error) {
 
 const hmac = "HS256"
 
-// minSecretBytes is the least for HS256 (RFC 7518 section 3.2).
+// minSecretBytes is the minimum for HS256 (RFC 7518 section 3.2).
 const minSecretBytes = 32
 
 func parseSecret(b []byte) (any, error) {
@@ -73,7 +72,7 @@ func parseSecret(b []byte) (any, error) {
 	return b, nil
 }
 
-// keys is where the config says that keys are.
+// keys returns the keys that the config names.
 func (c Config) keys(awsCfg aws.Config) (keys, error) {
 	parse := parser(c.Algorithm)
 	u, err := url.Parse(c.KeysURL)
@@ -105,18 +104,18 @@ type staticKey struct{ value any }
 
 func (k staticKey) key(context.Context, *jwt.Token) (any, error) { return k.value, nil }
 
-// parameter is a static key in AWS Systems Manager's Parameter Store, which
-// also reads secrets of Secrets Manager (/aws/reference/secretsmanager/NAME).
-// It is read once, with the first token.
+// parameter is a static key in AWS Systems Manager's Parameter Store, which also reads
+// secrets of Secrets Manager (/aws/reference/secretsmanager/NAME). It is read once,
+// with the first token.
 type parameter struct {
 	client *ssm.Client
 	name   string
 	parse  func([]byte) (any, error)
 
-	mu    sync.Mutex // guards what follows, and makes one reader read
+	mu    sync.Mutex // guards what follows, and lets only one reader read
 	value any
-	tried time.Time // when it last was to be read
-	err   error     // what came of that
+	tried time.Time // when it was last tried
+	err   error     // how that ended
 }
 
 func (p *parameter) key(ctx context.Context, _ *jwt.Token) (any, error) {
@@ -145,40 +144,40 @@ func (p *parameter) read(ctx context.Context) (any, error) {
 }
 
 const (
-	// fetchTime bounds one request for keys: a client waits for its answer.
+	// fetchTime bounds one request for keys: a client is waiting for its answer.
 	fetchTime = 3 * time.Second
 
-	// keysAge is after how long keys are fetched again, as one may have been
-	// withdrawn. When that fails, the old ones serve until it succeeds.
+	// keysAge is when keys are fetched again, as one may have been withdrawn. If that
+	// fails, the old ones serve until it succeeds.
 	keysAge = 15 * time.Minute
 
-	// fetchPause is the least time between two fetches, whatever came of the
-	// first: anybody can send tokens, with made-up key ids too, and while the
-	// issuer is down or slow each would wait for a fetch of its own.
+	// fetchPause is the least time between two fetches, however the first ended.
+	// Anybody can send tokens, with made-up key ids too, and while the issuer is down
+	// or slow each would wait for a fetch of its own.
 	fetchPause = 30 * time.Second
 
-	// maxSetBytes bounds what is read of a set: a hundred keys with their
-	// certificates have less.
+	// maxSetBytes bounds what is read of a set: a hundred keys with their certificates
+	// take less.
 	maxSetBytes = 1 << 20
 )
 
-// paused reports whether it is too soon to fetch after a fetch at the time.
+// paused reports whether it is too soon to fetch after a try at that time.
 func paused(tried time.Time) bool { return time.Since(tried) < fetchPause }
 
-// remoteKeys are a JSON Web Key Set behind a URL (RFC 7517 section 5). There
-// is no goroutine that refreshes them: Lambda freezes those.
+// remoteKeys are a JSON Web Key Set behind a URL (RFC 7517 section 5). No goroutine
+// refreshes them: Lambda would freeze it.
 type remoteKeys struct {
 	url       string
 	algorithm string
 	client    *http.Client
 	log       *slog.Logger
 
-	lock    chan struct{} // of size 1: its holder may use what follows, and fetch for those who wait
+	lock    chan struct{} // of size 1: its holder may use what follows, and fetch for the waiters
 	set     keySet        // nil until one was fetched
-	skipped []string      // of the set, as logged
+	skipped []string      // keys of the set, as logged
 	fetched time.Time     // when the set was fetched
-	tried   time.Time     // when it last was to be fetched
-	failed  error         // what came of that
+	tried   time.Time     // when the last fetch was tried
+	failed  error         // how that ended
 }
 
 func (k *remoteKeys) key(ctx context.Context, t *jwt.Token) (any, error) {
@@ -199,7 +198,7 @@ func (k *remoteKeys) key(ctx context.Context, t *jwt.Token) (any, error) {
 	}
 	if k.set[id] == nil { // it may be new
 		if err := k.fetch(ctx); err != nil && !errors.Is(err, errPause) {
-			return nil, err // that is not the token's fault
+			return nil, err // not the token's fault
 		}
 	}
 	if k.set[id] == nil {
@@ -210,8 +209,8 @@ func (k *remoteKeys) key(ctx context.Context, t *jwt.Token) (any, error) {
 
 var errPause = errors.New("keys were fetched a moment ago")
 
-// fetch gets the set, unless that was tried a moment ago: then it returns what
-// came of that, or errPause.
+// fetch gets the set, unless that was tried a moment ago: then it returns that result,
+// or errPause.
 func (k *remoteKeys) fetch(ctx context.Context) error {
 	if paused(k.tried) {
 		return cmp.Or(k.failed, errPause)
@@ -232,9 +231,9 @@ func (k *remoteKeys) fetch(ctx context.Context) error {
 	return nil
 }
 
-// report logs the keys that were skipped when they have changed, and a set that
-// verifies no token. Such a set is taken all the same: an issuer that withdraws
-// its keys wants the old ones to be good no longer.
+// report logs the skipped keys when they have changed, and a set that verifies no
+// token. Such a set is still used: an issuer that withdraws its keys wants the old ones
+// to stop working.
 func (k *remoteKeys) report(set keySet, skipped []string) {
 	if len(set) == 0 && (k.set == nil || len(k.set) > 0) {
 		k.log.Error("no published key verifies tokens", "algorithm", k.algorithm, "skipped", skipped)

@@ -28,13 +28,13 @@ import (
 	"subwire/shared/topology"
 )
 
-// jwk is the public key in a set, under the key id.
+// jwk is the public key as in a set, under the key id.
 func jwk(kid string, key *rsa.PublicKey) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	return fmt.Sprintf(`{"kty":"RSA","kid":%q,"n":%q,"e":%q}`, kid, encode(key.N.Bytes()), encode(big.NewInt(int64(key.E)).Bytes()))
 }
 
-// keySet serves what it holds as a key set and counts the requests.
+// keySet serves its content as a key set and counts the requests.
 type keySet struct {
 	keys    atomic.Value // string; "" fails
 	fetched atomic.Int32
@@ -50,7 +50,7 @@ func (k *keySet) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"keys":[`+keys+`]}`)
 }
 
-// RoundTrip answers without a network, for tests on synthetic time.
+// RoundTrip answers without a network, for tests in virtual time.
 func (k *keySet) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	k.ServeHTTP(w, r)
@@ -156,8 +156,8 @@ func TestKeysThatChange(t *testing.T) {
 	})
 }
 
-// While the issuer cannot be asked, anybody can send tokens: each would have a
-// process ask again, and wait for it.
+// Anybody can send tokens while the issuer cannot be asked. Each would make a process
+// ask again, and wait for it.
 func TestAnIssuerThatIsDownIsAskedOnceInAWhile(t *testing.T) {
 	key := newRSA(t)
 	answers := map[string]func(r *http.Request) (*http.Response, error){
@@ -187,7 +187,7 @@ func TestAnIssuerThatIsDownIsAskedOnceInAWhile(t *testing.T) {
 				}
 			}
 			var all sync.WaitGroup
-			for i := range 36 { // at once, and one after the other
+			for i := range 36 { // at once, then one after the other
 				all.Go(func() { send(fmt.Sprint(i)) })
 			}
 			all.Wait()
@@ -219,7 +219,7 @@ func answer(status int, body string) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// What no key could make good needs none.
+// A token that no key could make good needs none.
 func TestATokenThatNoKeyCouldVerifyFetchesNone(t *testing.T) {
 	t.Parallel()
 	set := &keySet{}
@@ -301,8 +301,8 @@ func TestAKeyInAParameterIsReadOnce(t *testing.T) {
 	}
 }
 
-// Issuers publish keys for others beside those for us; one of these must not
-// fail a token that is signed with another.
+// Issuers publish keys for others beside ours. A bad one must not fail a token that is
+// signed with another.
 func TestAForeignKeyFailsNoOtherToken(t *testing.T) {
 	var log bytes.Buffer
 	defaultLog := slog.Default()
@@ -353,8 +353,7 @@ func TestAForeignKeyFailsNoOtherToken(t *testing.T) {
 	}
 }
 
-// Members that need not be there, or that nobody here knows, take nothing away
-// (RFC 7517 section 4).
+// Optional and unknown members of a key do no harm (RFC 7517 section 4).
 func TestKeysWithOtherMembersAreTaken(t *testing.T) {
 	t.Parallel()
 	key := newRSA(t)
@@ -399,8 +398,8 @@ func TestKeysThatShareAnIDAreAllTried(t *testing.T) {
 	}
 }
 
-// An issuer that withdraws all its keys wants their tokens to be refused. What
-// is not a key set tells nothing about keys: the old ones stay in use.
+// An issuer that withdraws all its keys wants their tokens refused. But what is not a
+// key set says nothing about keys: the old ones stay in use.
 func TestASetWithoutKeysRefusesAndNoSetDoesNot(t *testing.T) {
 	key := newRSA(t)
 	answer := `{"keys":[` + jwk("1", &key.PublicKey) + `]}`

@@ -12,12 +12,12 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// keySet holds the public keys of a JSON Web Key Set by their ids. Keys that
-// share an id are all tried (RFC 7517 section 4.5 only says that they should not).
+// keySet holds the public keys of a JSON Web Key Set by id. Keys that share an id are
+// all tried (RFC 7517 section 4.5 only says that they should not).
 type keySet map[string][]jwt.VerificationKey
 
-// keyShape is what a key for an algorithm is (RFC 7518 sections 3.1 and 6.1,
-// RFC 8037 section 2).
+// keyShape is the form of a key for an algorithm (RFC 7518 sections 3.1 and 6.1, RFC
+// 8037 section 2).
 type keyShape struct{ kty, crv string }
 
 var keyShapes = map[string]keyShape{
@@ -27,10 +27,10 @@ var keyShapes = map[string]keyShape{
 	"EdDSA": {"OKP", "Ed25519"},
 }
 
-// parseKeySet reads the keys of a JSON Web Key Set that verify tokens of the
-// algorithm. Issuers publish others beside them, for encryption or for an
-// algorithm to come: those are no fault of the set (RFC 7517 section 5), and
-// skipped gives the id of each and the reason. The error is for what is not a key set.
+// parseKeySet reads the keys of a JSON Web Key Set that verify tokens of the algorithm.
+// Issuers publish others beside them, for encryption or for a future algorithm: they do
+// not make the set invalid (RFC 7517 section 5), and skipped gives the id of each and
+// the reason. The error is for what is not a key set.
 func parseKeySet(body []byte, algorithm string) (set keySet, skipped []string, err error) {
 	var parsed struct {
 		Keys *[]json.RawMessage `json:"keys"`
@@ -50,8 +50,8 @@ func parseKeySet(body []byte, algorithm string) (set keySet, skipped []string, e
 	return set, skipped, nil
 }
 
-// parseKey reads one key of a set (RFC 7517 section 4). Its errors hold nothing
-// of the key.
+// parseKey reads one key of a set (RFC 7517 section 4). Its errors hold nothing of the
+// key.
 func parseKey(raw json.RawMessage, algorithm string) (id string, key jwt.VerificationKey, err error) {
 	var members map[string]json.RawMessage // a struct would match names in any case
 	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
@@ -91,7 +91,7 @@ func parseKey(raw json.RawMessage, algorithm string) (id string, key jwt.Verific
 
 var errBroken = errors.New("it is not a valid key: a member is missing or wrong")
 
-// mayVerify reads the member key_ops; it need not be there (RFC 7517 section 4.3).
+// mayVerify reads the member key_ops, which is optional (RFC 7517 section 4.3).
 func mayVerify(raw json.RawMessage) bool {
 	var operations []string
 	if raw == nil || json.Unmarshal(raw, &operations) == nil && operations == nil {
@@ -100,7 +100,6 @@ func mayVerify(raw json.RawMessage) bool {
 	return slices.Contains(operations, "verify")
 }
 
-// publicKey returns the key that the members describe.
 func publicKey(members jwkset.JWKMarshal) (jwt.VerificationKey, error) {
 	parsed, err := jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{SkipAll: true})
 	if err != nil {
@@ -119,7 +118,7 @@ func publicKey(members jwkset.JWKMarshal) (jwt.VerificationKey, error) {
 	return parsed.Key(), nil
 }
 
-// minRSABits is the least for RS256 and PS256 (RFC 7518 sections 3.3 and 3.5).
+// minRSABits is the minimum for RS256 and PS256 (RFC 7518 sections 3.3 and 3.5).
 const minRSABits = 2048
 
 var errShortRSA = fmt.Errorf("an RSA key has at least %d bits", minRSABits)

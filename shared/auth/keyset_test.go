@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The keys are Node.js's: crypto.generateKeyPairSync, exported as JWK, with
-// ids that say what they are for.
+// The keys are from Node.js: crypto.generateKeyPairSync, exported as JWK, with ids that
+// say what they are for.
 func TestAlgorithmsTakeTheirOwnKeysOfASet(t *testing.T) {
 	t.Parallel()
 	published, err := os.ReadFile("testdata/keys.json")
@@ -46,8 +46,8 @@ func TestWhatIsNoKeySet(t *testing.T) {
 	}
 }
 
-// FuzzKeySet checks for any set and algorithm that no key that was taken is
-// without an id or private, and that what is said of the others is short.
+// FuzzKeySet checks for any set and algorithm that no accepted key is private or lacks
+// an id, and that what is said of the others is short.
 func FuzzKeySet(f *testing.F) {
 	published, err := os.ReadFile("testdata/keys.json")
 	if err != nil {

@@ -1,6 +1,5 @@
-// Package boot starts a function's process. It is the only code of a function
-// that reads the environment. It does no network I/O, so that a cold start
-// costs as little as it can.
+// Package boot starts a function's process. It is a function's only code that reads the
+// environment. It does no network I/O, so that a cold start costs little.
 package boot
 
 import (
@@ -24,9 +23,9 @@ type Process struct {
 	Log *slog.Logger
 }
 
-// Main is the main of a function, which run serves until the process ends. What
-// is missing or wrong in the environment, or keeps run from serving, is logged in
-// one line and ends the process with status 1.
+// Main is the main of a function; run serves until the process ends. Whatever is
+// missing or wrong in the environment, or keeps run from serving, is logged in one line
+// and ends the process with status 1.
 func Main(f topology.Function, run func(Process) error) {
 	c, err := Load(f, os.Getenv)
 	level := topology.LogLevel.In(c.Settings)
@@ -48,7 +47,7 @@ func start(p Process, run func(Process) error) (err error) {
 	return run(p)
 }
 
-// Config is a function's environment, as far as topology gives it to the function.
+// Config is the part of the environment that topology gives the function.
 type Config struct {
 	tables map[string]string // physical names by logical name
 	queues map[string]string // URLs by logical name
@@ -58,8 +57,7 @@ type Config struct {
 	Settings     topology.Values
 }
 
-// Tables are the physical names of the tables; "" for those that the function
-// is not given.
+// Tables are the physical names of the tables; "" for those the function does not get.
 func (c Config) Tables() dynamo.Tables {
 	return dynamo.Tables{
 		Connections:   c.tables[topology.Connections.Name],
@@ -72,8 +70,8 @@ func (c Config) Tables() dynamo.Tables {
 // Queue is the URL of the queue.
 func (c Config) Queue(q topology.Queue) string { return c.queues[q.Name] }
 
-// Load reads what topology gives the function. Its error names every variable
-// that is missing or wrong.
+// Load reads what topology gives the function. Its error names every variable that is
+// missing or wrong.
 func Load(f topology.Function, getenv func(string) string) (Config, error) {
 	c := Config{tables: map[string]string{}, queues: map[string]string{}}
 	var errs []error

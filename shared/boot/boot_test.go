@@ -16,8 +16,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// functionEnv makes the test binary the process of a function: its main runs what
-// fails if the variable's value ends in "!".
+// functionEnv makes the test binary the process of a function. Its run fails if the
+// variable's value ends in "!".
 const functionEnv = "BOOT_TEST_FUNCTION"
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// full is an environment with everything that any function needs.
+// full is an environment with all that any function needs.
 func full() map[string]string {
 	env := map[string]string{topology.CallbackEnv: "https://api/stage", topology.WebSocketEnv: "wss://api/stage"}
 	for _, t := range topology.Tables() {
@@ -126,7 +126,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 	}
 }
 
-// outside are values that the setting refuses, none if it takes any text.
+// outside are values that the setting refuses; none if it accepts any text.
 func outside(t *testing.T, s *topology.Setting) []string {
 	t.Helper()
 	least, most, _ := strings.Cut(s.Bounds, " to ")
@@ -163,9 +163,9 @@ func beyond(t *testing.T, number string, by int) string {
 	return strconv.Itoa(n + by)
 }
 
-// Whatever is wrong with a setting, each function that reads it says so in one
-// line that names it, and ends. What is any text to boot is refused by its user:
-// see the tests of the functions message and graphql.
+// Whatever is wrong with a setting, each function that reads it says so in one line
+// that names it, and ends. Text that boot accepts unchecked is refused by its user: see
+// the tests of the functions message and graphql.
 func TestEveryBadValueIsOneLogLine(t *testing.T) {
 	t.Parallel()
 	anyText := map[*topology.Setting]bool{topology.JWTIssuer.Setting: true, topology.JWTAudience.Setting: true,
@@ -217,7 +217,7 @@ func TestAFunctionThatCannotRunIsOneLogLine(t *testing.T) {
 	}
 }
 
-// said is a line of a function's log.
+// said is one line of a function's log.
 type said struct{ Level, Msg, Error, Function string }
 
 // process runs the function's process until it ends, and returns its only line.

@@ -1,6 +1,5 @@
-// Package chat is the sample domain: chats, their messages, and the rules for
-// both. It knows neither GraphQL nor AWS; to build something else with
-// Subwire, replace it.
+// Package chat is the sample domain: chats, their messages, and the rules for both. It
+// knows neither GraphQL nor AWS. To build something else with Subwire, replace it.
 package chat
 
 import (
@@ -22,8 +21,8 @@ type Message struct {
 	CreatedAt  time.Time `json:"createdAt"`
 }
 
-// Root is the message as the root value of the event that announces it. It is
-// JSON without the escapes for HTML, which make six bytes of one.
+// Root is the message as the root value of the event that announces it: JSON without
+// the escapes for HTML, which turn one byte into six.
 func (m Message) Root() (json.RawMessage, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -34,39 +33,37 @@ func (m Message) Root() (json.RawMessage, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// StoredBytes is how much of a read m takes, about: its texts, and what a store
-// has around them.
+// StoredBytes is about how much of a read m takes: its texts, and what a store keeps
+// around them.
 func (m Message) StoredBytes() int {
 	const around = 64
 	return len(m.ID) + len(m.ChatID) + len(m.Content) + len(m.SenderName) + len(m.SenderID) + around
 }
 
-// Store keeps the messages.
 type Store interface {
-	// PutMessage stores a new message; a message that is there already is no
-	// error, so that it may be called again.
+	// PutMessage stores a new message. One that is already there is not an error, so it
+	// may be called again.
 	PutMessage(ctx context.Context, m Message) error
 
-	// Messages returns messages of a chat by ascending id, limit at most: the
-	// first that follow the id after, or the last that precede the id before,
-	// or the newest. One of the two ids is "" at least. It is strongly
-	// consistent. What is read comes out of the budget of ctx: when that does not
-	// suffice the error is pubsub.ErrBudget.
+	// Messages returns messages of a chat by ascending id, at most limit: the first
+	// after the id after, the last before the id before, or the newest. At least one of
+	// the two ids is "". It is strongly consistent. What is read comes out of the
+	// budget of ctx; if that is not enough, the error is pubsub.ErrBudget.
 	Messages(ctx context.Context, chatID, after, before string, limit int) ([]Message, error)
 }
 
-// Limits of what a message may hold, in bytes of UTF-8, and of one read.
+// Limits of a message, in bytes of UTF-8, and of one read.
 const (
 	MaxChatIDBytes  = 128
 	MaxNameBytes    = 128
 	MaxContentBytes = 8 << 10
 	MaxMessages     = 100
-	MaxStoredBytes  = MaxContentBytes + 1<<10 // of a message, see StoredBytes
+	MaxStoredBytes  = MaxContentBytes + 1<<10 // of a message (see StoredBytes)
 	DefaultMessages = 50
 )
 
-// WriteTime bounds the write of a message from the moment its id is made. Who
-// reads a chat that much later has every message with an earlier id.
+// WriteTime bounds the write of a message from the moment its id is made. Reading a
+// chat that much later finds every message with an earlier id.
 const WriteTime = 5 * time.Second
 
 // Topic is where new messages of a chat are announced.
@@ -103,7 +100,7 @@ func checkText(name, text string, max int) error {
 	return nil
 }
 
-// CheckRange returns an InputError for two ids of which one must be "".
+// CheckRange returns an InputError if neither of the two ids is "".
 func CheckRange(after, before string) error {
 	if after != "" && before != "" {
 		return InputError("after and before cannot be given together")
@@ -111,8 +108,8 @@ func CheckRange(after, before string) error {
 	return nil
 }
 
-// CheckLimit returns an InputError for a number of messages that cannot be
-// read at once.
+// CheckLimit returns an InputError for a number of messages that cannot be read at
+// once.
 func CheckLimit(limit int) error {
 	if limit < 1 || limit > MaxMessages {
 		return InputError(fmt.Sprintf("limit is %d; 1 to %d are allowed", limit, MaxMessages))

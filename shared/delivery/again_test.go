@@ -32,8 +32,8 @@ func (f *failing) SendLater(_ context.Context, body []byte, _ time.Duration) err
 	return nil
 }
 
-// A process remembers whom a message served that comes again. What it queued of
-// that message was not served, and gets its event when that comes.
+// A process remembers which targets a message served, in case it comes again. What it
+// queued of that message was not served, and gets its event when that comes.
 func TestWhatWasQueuedIsNotTakenForServed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -25,7 +25,7 @@ type dice struct {
 	rng *rand.Rand
 }
 
-// one reports true once in n times.
+// one is true once in n times.
 func (d *dice) one(n int) bool { return d.below(n) == 0 }
 
 func (d *dice) below(n int) int {
@@ -34,8 +34,8 @@ func (d *dice) below(n int) int {
 	return d.rng.IntN(n)
 }
 
-// storm is a gateway, a queue and an executor where anything may happen. It
-// notes what it has of whom.
+// storm is a gateway, a queue and an executor that may do anything. It notes which
+// targets each of them has.
 type storm struct {
 	*dice
 	*memory.Gateway
@@ -125,7 +125,7 @@ func (s *storm) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	}}, nil
 }
 
-// Whatever happens, a message fails, or each of its targets was served, told,
+// Whatever happens, either a message fails, or each of its targets was served, told,
 // ended, queued or parked.
 func TestNoTargetIsLost(t *testing.T) {
 	t.Parallel()

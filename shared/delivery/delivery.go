@@ -1,7 +1,7 @@
-// Package delivery brings a fan-out batch to its targets: it executes every
-// operation of the batch once, encodes the result once, and posts it to each
-// connection. What a connection cannot take now is queued for later; what no
-// longer exists is deleted. It knows no schema and no AWS service.
+// Package delivery brings a fan-out batch to its targets. It executes every operation
+// of the batch once, encodes the result once, and posts it to each connection. What a
+// connection cannot take now is queued for later; what no longer exists is deleted. It
+// knows no schema and no AWS service.
 package delivery
 
 import (
@@ -26,7 +26,7 @@ type Store interface {
 	Endings
 }
 
-// Endings is how what has ended is deleted, as of pubsub.Store.
+// Endings is the part of pubsub.Store that deletes what has ended.
 type Endings interface {
 	EndSubscription(ctx context.Context, connectionID, operationID string, began pubsub.Sent) (bool, error)
 	DeleteConnection(ctx context.Context, id string) error
@@ -38,7 +38,7 @@ type Retries interface {
 	SendLater(ctx context.Context, body []byte, delay time.Duration) error
 }
 
-// DeadLetters keeps what will not be tried again by itself.
+// DeadLetters keeps what is not tried again automatically.
 type DeadLetters interface {
 	Park(ctx context.Context, body []byte, reason string) error
 }
@@ -47,10 +47,10 @@ type DeadLetters interface {
 type Config struct {
 	Store    Store
 	Executor pubsub.Executor
-	Gateway  session.Gateway // an error with a method Reason says by it why, without ids and payload
+	Gateway  session.Gateway // an error's method Reason, if it has one, says why, without ids and payload
 	Retries  Retries
 	Dead     DeadLetters
-	Workers  int          // posts in flight at once, over all batches, and as many again that are slow
+	Workers  int          // posts in flight at once, over all batches, and as many slow ones on top
 	Log      *slog.Logger // nil for slog.Default()
 }
 
@@ -60,24 +60,24 @@ type Sender struct {
 	pace        *pace
 	slots       slots
 	stragglers  stragglers
-	endings     chan struct{}                         // bounds the connections that are ended at once
+	endings     chan struct{}                         // bounds how many connections are ended at once
 	executables *lru.Cache[string, pubsub.Executable] // by operation key
-	served      *lru.Cache[service, struct{}]         // of batches that will come again
+	served      *lru.Cache[service, struct{}]         // services of batches that will come again
 }
 
-// service is one message for one subscription, whatever its viewer's place in the
-// batch is. A later operation with the same id is another one. So is what was
-// queued of a message, for the same event and subscription: it is not served.
+// service is one message for one subscription, wherever in the batch its viewer is. A
+// later operation with the same id is another one. So is what was queued of a message,
+// for the same event and subscription: it was not served.
 type service struct {
 	message uint64 // hash
 	place   place
 	at      int64 // as of fanout.Target
 }
 
-// bodySeed makes the hashes of messages ones that nobody can foresee.
+// bodySeed makes the hashes of messages unpredictable.
 var bodySeed = maphash.MakeSeed()
 
-// serviceOf is for the round's own message.
+// serviceOf identifies the service of t by the round's own message.
 func (d *round) serviceOf(t fanout.Target) service {
 	if d.hash == 0 {
 		d.hash = maphash.Bytes(bodySeed, d.body)
@@ -86,9 +86,9 @@ func (d *round) serviceOf(t fanout.Target) service {
 }
 
 const (
-	// cachedOperations is how many parsed operations a sender keeps. Clients of
-	// one application share a few documents; each chat adds its variables. The
-	// largest take 50 KB each, most of them 5.
+	// cachedOperations is how many parsed operations a sender keeps. Clients of one
+	// application share a few documents; each chat adds its variables. The largest take
+	// 50 KB each, most of them 5.
 	cachedOperations = 5000
 
 	// rememberedServices is how many served targets of failed batches a sender
@@ -116,21 +116,20 @@ func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
 	return c
 }
 
-// Report counts the targets of a batch by outcome. Unless the delivery fails,
-// they are all of its targets.
+// Report counts the targets of a batch by outcome. Unless the delivery fails, they are
+// all its targets.
 type Report struct {
 	Delivered int // posted: a result, or the error that ends the operation
-	Gone      int // the connection did not exist any more and was deleted
-	Expired   int // the connection's time was up: its client heard so, and it was deleted
+	Gone      int // the connection no longer existed and was deleted
+	Expired   int // the connection's time was up: its client was told, and it was deleted
 	Retried   int // queued for later
-	Parked    int // tried too often, or too large to be queued, and put to the dead letters
-	Skipped   int // served when this process had the batch before, or their operation had ended
+	Parked    int // put to the dead letters: tried too often, or too large to be queued
+	Skipped   int // served when this process had the batch before, or the operation had ended
 }
 
-// Deliver brings an encoded batch to all of its targets. What is not a batch is
-// parked. An error means that some targets could neither be served nor kept, or
-// that ctx ended before they were tried: deliver the message again. Delivery is
-// at least once.
+// Deliver brings an encoded batch to all its targets, at least once. What is not a
+// batch is parked. An error means that some targets could neither be served nor kept,
+// or that ctx ended before they were tried: deliver the message again.
 func (s *Sender) Deliver(ctx context.Context, body []byte) (Report, error) {
 	w := s.open(ctx)
 	defer w.close()
@@ -139,9 +138,9 @@ func (s *Sender) Deliver(ctx context.Context, body []byte) (Report, error) {
 	return d.report, d.err
 }
 
-// pending is one batch on its way.
+// pending is a batch that is being delivered.
 type pending struct {
-	round  *round        // nil for what is not a batch
+	round  *round        // nil if the message is not a batch
 	done   chan struct{} // closed when what follows is known
 	report Report
 	err    error
@@ -157,8 +156,8 @@ func (d *pending) failed() bool {
 	}
 }
 
-// begin delivers a batch and returns when only stragglers are left. A batch of
-// a newer release fails, and so waits for the newer sender.
+// begin delivers a batch and returns when only stragglers are left. A batch of a newer
+// release fails, so it waits for the newer sender.
 func (s *Sender) begin(w *window, body []byte) *pending {
 	b, err := fanout.Decode(body)
 	if err == nil {
@@ -189,7 +188,7 @@ func (s *Sender) beginBatch(w *window, body []byte, b fanout.Batch) *pending {
 	return d
 }
 
-// park puts a message to the dead letters, also when ctx has ended.
+// park puts a message to the dead letters, even after ctx has ended.
 func (s *Sender) park(ctx context.Context, body []byte, reason string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
 	defer cancel()

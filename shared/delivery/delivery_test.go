@@ -109,7 +109,7 @@ func setup(t *testing.T, n int, document func(i int) string) *bench {
 
 func same(document string) func(int) string { return func(int) string { return document } }
 
-// batch is everything that the topic's subscribers get.
+// batch is what all subscribers of the topic get.
 func (b *bench) batch(t *testing.T) fanout.Batch {
 	t.Helper()
 	event := pubsub.Event{ID: "e1", Topic: "t", Root: json.RawMessage(`{}`)}
@@ -178,7 +178,7 @@ func TestAConnectionThatIsGoneIsDeletedWithItsSubscriptions(t *testing.T) {
 func TestAMomentsBusynessIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 20, same("doc"))
-	var posts sync.Map // by connection: how often it was tried
+	var posts sync.Map // number of tries, by connection
 	b.gateway.Fault = func(id string, _ []byte) (bool, error) {
 		n, _ := posts.LoadOrStore(id, new(atomic.Int32))
 		if n.(*atomic.Int32).Add(1) < 3 {
@@ -287,8 +287,8 @@ func TestAnExpiredConnectionIsToldAndDeleted(t *testing.T) {
 	}
 }
 
-// Two targets are busy and cannot be queued, so the batch comes again: those
-// that were served are not served twice by the same process.
+// Two targets are busy and cannot be queued, so the batch comes again. The same process
+// does not serve the others twice.
 func TestServedTargetsAreSkippedWhenABatchComesAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10, same("doc"))

@@ -54,7 +54,6 @@ func newDistinct(t testing.TB, n int, document func(i int) string) *distinct {
 	return d
 }
 
-// deliver delivers the event to all.
 func (d *distinct) deliver(t testing.TB, s *delivery.Sender) (all delivery.Report) {
 	t.Helper()
 	for _, b := range d.batches {
@@ -67,7 +66,7 @@ func (d *distinct) deliver(t testing.TB, s *delivery.Sender) (all delivery.Repor
 	return all
 }
 
-// prepares counts the operations that are prepared.
+// prepares counts prepared operations.
 type prepares struct {
 	pubsub.Executor
 	n atomic.Int32
@@ -84,8 +83,8 @@ func chatExecutor() *prepares {
 	return &prepares{Executor: gql.MustNew(schema)}
 }
 
-// However many documents a topic has, up to a number, an event costs only their
-// execution.
+// Up to a number of documents, an event costs only their execution, however many a
+// topic has.
 func TestDistinctDocumentsArePreparedOnce(t *testing.T) {
 	t.Parallel()
 	const n = 1400
@@ -102,9 +101,9 @@ func TestDistinctDocumentsArePreparedOnce(t *testing.T) {
 	}
 }
 
-// BenchmarkHostileDocuments prints what one event costs whose topic has 1,400
-// subscribers with documents of their own, as costly as the limits allow: the
-// first that a process gets, and each that follows.
+// BenchmarkHostileDocuments prints what an event costs with 1,400 subscribers whose
+// documents all differ and cost as much as the limits allow: the first event that a
+// process gets, and each that follows.
 func BenchmarkHostileDocuments(b *testing.B) {
 	for name, document := range map[string]func(i int) string{
 		"Chain": func(i int) string { return chainOfFragments(i, 49) },
@@ -128,8 +127,7 @@ func BenchmarkHostileDocuments(b *testing.B) {
 	}
 }
 
-// chainOfFragments is a subscription with so many fragments, each of which spreads
-// the next one.
+// chainOfFragments is a subscription with that many fragments; each spreads the next.
 func chainOfFragments(i, fragments int) string {
 	document := fmt.Sprintf(`subscription S%d{newMessage(chatId:"lobby"){...F1}}`, i)
 	for f := 1; f < fragments; f++ {

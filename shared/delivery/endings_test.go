@@ -20,7 +20,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// closing is a gateway whose deletes may fail, and that notes what was done.
+// closing is a gateway with deletes that may fail. It notes what was done.
 type closing struct {
 	*memory.Gateway
 	fails atomic.Bool
@@ -97,7 +97,7 @@ func TestALiveClientThatIsCalledGone(t *testing.T) {
 	})
 }
 
-// Two subscriptions of one connection: what cannot be ended keeps its rows, and
+// Two subscriptions share a connection that cannot be ended: it keeps its rows, and
 // both targets are tried again.
 func TestAConnectionThatCannotBeClosedKeepsItsRows(t *testing.T) {
 	t.Parallel()
@@ -171,8 +171,7 @@ func (b *bench) deliverWithTimes(t *testing.T, batch fanout.Batch) delivery.Repo
 	return report
 }
 
-// An error must end the operation that it is about, not a later one that has
-// its id.
+// An error must end the operation it is about, not a later one with the same id.
 func TestAnOperationIsNotEndedByItsPredecessor(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -211,7 +210,7 @@ func TestAnOperationIsNotEndedByItsPredecessor(t *testing.T) {
 	}
 }
 
-// The operation begins anew while the error for its predecessor is posted.
+// The operation begins again while the error for its predecessor is posted.
 func TestAnOperationThatBeganMeanwhileStays(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1, same("refused"))
@@ -233,8 +232,7 @@ func TestAnOperationThatBeganMeanwhileStays(t *testing.T) {
 	}
 }
 
-// panicky panics where its document says so, and for the viewer "eve" only
-// where that says so.
+// panicky panics where its document says so, or only for the viewer "eve".
 type panicky struct{}
 
 func (panicky) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
@@ -265,7 +263,7 @@ func TestAPanicIsTheFaultOfItsTargetsAlone(t *testing.T) {
 			var log strings.Builder
 			b.Sender.Executor, b.Sender.Log = panicky{}, slog.New(slog.NewTextHandler(&log, nil))
 			op, now := pubsub.Operation{Document: "well"}, time.Now()
-			id := "eve1" // has another operation, too, that is well
+			id := "eve1" // also has a healthy operation
 			if err := b.store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "well", Topic: "t", OperationKey: op.Key(),
 				Expires: now.Add(time.Hour)}, op, pubsub.Sent{At: now}, 10); err != nil {
 				t.Fatal(err)
@@ -320,7 +318,7 @@ func TestWhatIsLeftIsSplitBySize(t *testing.T) {
 	}
 }
 
-// refusing is what apigw's errors are like.
+// refusing is like an error of apigw's.
 type refusing struct{}
 
 func (refusing) Error() string  { return "post to connection c0: busy: status 403 ForbiddenException" }

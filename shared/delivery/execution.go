@@ -12,19 +12,19 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// execution is one operation of a batch with its event. It is run once for all
-// viewers, or once for each when the result depends on the viewer.
+// execution runs one operation of a batch with its event: once for all viewers, or once
+// for each if the result depends on the viewer.
 type execution struct {
 	round     *round
 	operation string // key
 
 	prepared   bool
 	executable pubsub.Executable
-	shared     *outcome         // of a run that looked at no viewer, or of none at all: for everybody
+	shared     *outcome         // of a run that looked at no viewer, or of none at all: good for everybody
 	outcomes   map[int]*outcome // by the viewer's place in the batch
 }
 
-// outcome is what came of an execution. With an error, trying again may help.
+// outcome is the result of an execution. If it has an error, trying again may help.
 type outcome struct {
 	answer answer
 	err    error
@@ -45,13 +45,13 @@ func (e *execution) answer(ctx context.Context, t fanout.Target) (*answer, error
 	return &o.answer, o.err
 }
 
-// errPanicked is the outcome of an execution that panicked. The panic's value may
-// hold data, so it is neither logged nor sent.
+// errPanicked is the outcome of an execution that panicked. The panic's value may hold
+// data, so it is neither logged nor sent.
 var errPanicked = errors.New("policy or resolver panicked")
 
-// run executes for the viewer, unless another's result will do. Whether the
-// viewer may have the event at all is asked for each. A panic is the fault of
-// this operation, so that others go on.
+// run executes for the viewer, unless another viewer's result will do. Whether the
+// viewer may have the event at all is asked each time. A panic is the fault of this
+// operation alone; the others go on.
 func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -64,7 +64,7 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 		return newOutcome(nil, why)
 	}
 	if !e.prepared {
-		e.prepared, e.shared = true, newOutcome(nil, errPanicked) // in case that it does
+		e.prepared, e.shared = true, newOutcome(nil, errPanicked) // in case it does
 		err := e.round.patiently(ctx, loadShare, func(ctx context.Context) (err error) {
 			e.executable, err = e.round.sender.executable(ctx, e.operation)
 			return err
@@ -95,7 +95,7 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 	return o
 }
 
-// refusals are what the targets of a task hear that is no operation's.
+// refusals are what the targets hear of a task that is not an operation's.
 var refusals = map[string]pubsub.Errors{
 	fanout.TooMany: pubsub.Refusal(pubsub.CodeLimit,
 		"The connection has too many subscriptions of one topic; this one has ended."),
@@ -103,8 +103,8 @@ var refusals = map[string]pubsub.Errors{
 		"An event was too large to be sent to this subscription, which has ended."),
 }
 
-// newOutcome turns an error that trying again would not mend into the answer
-// that ends the subscription.
+// newOutcome turns an error that no retry would mend into the answer that ends the
+// subscription.
 func newOutcome(payload []byte, err error) *outcome {
 	o := &outcome{answer: answer{payload: payload}, err: err}
 	if refused, ok := errors.AsType[pubsub.Errors](err); ok {
@@ -115,17 +115,17 @@ func newOutcome(payload []byte, err error) *outcome {
 	return o
 }
 
-// executeTime is for how long the executions of a batch may fail together: loads
-// from a store that refuses for minutes, and resolvers that wait for something.
-// Ten batches of a group must fit into one invocation all the same.
+// executeTime bounds how long the executions of a batch may fail, all together: loads
+// from a store that refuses for minutes, and resolvers that wait for something. Ten
+// batches of a group must still fit into one invocation.
 const executeTime = 2 * time.Second
 
-// loadShare is the part of what is left of it that one load may take: several
-// that fail must leave enough for one that does not, which takes milliseconds.
+// loadShare is the fraction of what is left of it that one load may take: several loads
+// that fail must leave enough for one that succeeds, which takes milliseconds.
 const loadShare = 5
 
-// patiently calls do with a part of what the failures of the batch have left of
-// executeTime. Success costs nothing of it.
+// patiently calls do with a share of what earlier failures of the batch have left of
+// executeTime. Success costs none of it.
 func (d *round) patiently(ctx context.Context, share time.Duration, do func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, (executeTime-d.failing)/share)
 	defer cancel()

@@ -8,17 +8,16 @@ import (
 	"time"
 )
 
-// Result is what became of the messages of a group.
+// Result is the outcome of a group's messages.
 type Result struct {
 	Done int   // how many succeeded, from the first; the rest must be received again
-	Err  error // why the next one failed or was not begun; nil when all succeeded
+	Err  error // why the next one failed or was not begun; nil if all succeeded
 }
 
-// DeliverGroups delivers the messages of several message groups: the groups
-// side by side, the messages of each in order. A message does not wait for
-// the stragglers of the one before: only their own next events do. A group
-// begins no further message after a failure, or when ctx has ended: what
-// follows must not overtake it.
+// DeliverGroups delivers the messages of several message groups: the groups side by
+// side, the messages of each in order. A message does not wait for the stragglers of
+// the one before; only their own next events do. After a failure, or when ctx has
+// ended, a group begins no further message: what follows must not overtake it.
 func (s *Sender) DeliverGroups(ctx context.Context, groups [][]string) []Result {
 	w := s.open(ctx)
 	defer w.close()
@@ -47,18 +46,17 @@ func (s *Sender) DeliverGroups(ctx context.Context, groups [][]string) []Result 
 	return results
 }
 
-// moment is how long to wait before it is checked again whether stragglers are
-// worth the wait.
+// moment is how long to wait before checking again whether stragglers are worth the
+// wait.
 const moment = 250 * time.Millisecond
 
-// patience is how long stragglers are waited for once all others are served,
-// which took that long. What they cost is little then; in a hurry, they are
-// queued.
+// patience is how long to wait for stragglers, given how long all others took. Within
+// that time they cost little; in a hurry they are queued.
 func patience(took time.Duration) time.Duration { return max(time.Second-took, took/50) }
 
-// awaitStragglers waits until all is settled, or until the stragglers cost the
-// others too much. Where most targets straggle it is not they that are slow,
-// and few wait for them: they go on as long as posts succeed.
+// awaitStragglers waits until all is settled, or until the stragglers cost the others
+// too much. Where most targets straggle, it is the gateway that is slow, and few wait
+// for them: they go on as long as posts succeed.
 func (s *Sender) awaitStragglers(w *window, deliveries []*pending, took time.Duration) {
 	settled := make(chan struct{})
 	go func() {
@@ -91,8 +89,8 @@ func mostStraggle(deliveries []*pending) bool {
 	return 2*straggled > targets
 }
 
-// result waits for all deliveries of a group. Those after a failure come again
-// with it, also if they succeeded.
+// result waits for all deliveries of a group. Those after a failure come again with it,
+// even if they succeeded.
 func result(group []*pending) (r Result) {
 	for _, d := range group {
 		<-d.done

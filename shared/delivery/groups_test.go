@@ -21,8 +21,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// gateway answers as the given function does, and notes what was posted to
-// whom.
+// gateway answers with the given function, and notes what was posted to whom.
 type gateway struct {
 	answer func(ctx context.Context, connectionID string) error
 
@@ -42,7 +41,7 @@ func (g *gateway) Post(ctx context.Context, connectionID string, frame []byte) e
 
 func (*gateway) Delete(context.Context, string) error { return nil }
 
-// after returns err after the time, or the end of ctx if that comes first.
+// after returns err after d, or when ctx ends if that comes first.
 func after(ctx context.Context, d time.Duration, err error) error {
 	select {
 	case <-time.After(d):
@@ -52,7 +51,7 @@ func after(ctx context.Context, d time.Duration, err error) error {
 	}
 }
 
-// slowQueue takes what is left, as long as SQS does.
+// slowQueue queues as slowly as SQS does.
 type slowQueue struct{ *retries }
 
 func (q slowQueue) SendLater(ctx context.Context, body []byte, delay time.Duration) error {
@@ -77,8 +76,8 @@ func message(t *testing.T, event string, first, targets int) string {
 	return string(body(t, b))
 }
 
-// In virtual time, with a gateway that answers within 10 ms: ten messages as a
-// busy queue brings them, in one group or in four.
+// In virtual time, with a gateway that answers within 10 ms, ten messages come as from
+// a busy queue, in one group or in four.
 func TestOnePercentOfBadTargetsCostsTheOthersLittle(t *testing.T) {
 	t.Parallel()
 	const targets = 1000

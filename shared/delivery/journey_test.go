@@ -17,8 +17,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// journey is a gateway and the queue of retries, where anything may happen but
-// that a live client is called gone.
+// journey is a gateway and the queue of retries. They may do anything but call a live
+// client gone.
 type journey struct {
 	*dice
 	gateway
@@ -47,7 +47,7 @@ func (j *journey) Park(ctx context.Context, body []byte, _ string) error {
 }
 
 // Two processes take turns with a group of messages and with what they queue, until
-// there is nothing left. Then every target has every event, or it is parked.
+// nothing is left. Then every target has every event, or it is parked.
 func TestEveryEventArrivesOrIsParked(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {

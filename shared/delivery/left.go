@@ -12,13 +12,13 @@ import (
 	"subwire/shared/topology"
 )
 
-// Delays before targets are tried again: they grow fourfold from the first,
-// up to the longest that SQS can delay a message.
+// Delays before targets are tried again. They grow fourfold from the first, up to the
+// longest delay that SQS allows.
 const (
 	firstDelay  = 2 * time.Second
 	longestWait = 15 * time.Minute
-	// maxAttempts is after how many queued tries targets are parked: the delays
-	// then sum up to more than half an hour.
+	// maxAttempts is after how many queued tries targets are parked. The delays then
+	// add up to more than half an hour.
 	maxAttempts = 8
 
 	// queueTime is how long queuing may take once ctx has ended.
@@ -31,12 +31,12 @@ const (
 // errTimeUp is why targets were not tried.
 var errTimeUp = errors.New("the invocation's time was up")
 
-// keepLeft queues the targets that could not be served, or parks those that
-// were tried too often. Targets that were not tried at all are left to the
-// message group that the batch came by, where nothing overtakes them: the
-// batch fails. Those that were tried are queued all the same: when the batch
-// comes again, it gets on to others. From the queue of retries, which has no
-// order, untried ones go back there, and it counts for no attempt.
+// keepLeft queues the targets that could not be served, or parks those that were tried
+// too often. Targets that were not tried at all are left to the message group that the
+// batch came from, where nothing overtakes them: the batch fails. Those that were tried
+// are still queued, so that the batch gets on to others when it comes again. From the
+// queue of retries, which has no order, untried targets go back there, and it counts as
+// no attempt.
 func (d *round) keepLeft(ctx context.Context) error {
 	untried, left := d.rest(d.untried, d.batch.Attempt), d.rest(d.left, d.batch.Attempt+1)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
@@ -49,11 +49,11 @@ func (d *round) keepLeft(ctx context.Context) error {
 	return errors.Join(d.keep(ctx, untried), d.keep(ctx, left))
 }
 
-// rest is the batch of those targets, as of the given attempt.
+// rest is the batch of only those targets, as of the given attempt.
 func (d *round) rest(targets map[string][]fanout.Target, attempt int) fanout.Batch {
 	b := d.batch
 	b.Attempt, b.Tasks = attempt, nil
-	for _, task := range d.batch.Tasks { // in the order of the batch, not of the map
+	for _, task := range d.batch.Tasks { // in the order of the batch, not the map
 		if of := targets[task.Operation]; len(of) > 0 {
 			b.Tasks = append(b.Tasks, fanout.Task{Operation: task.Operation, Targets: of})
 			delete(targets, task.Operation) // a batch may name an operation twice
@@ -62,8 +62,8 @@ func (d *round) rest(targets map[string][]fanout.Target, attempt int) fanout.Bat
 	return part(b, 0, b.Targets())
 }
 
-// keep queues or parks the targets of b, in as many batches as they need. One
-// whose target or viewer is too large by itself does not fail the others.
+// keep queues or parks the targets of b, in as many batches as they need. A target or
+// viewer that is too large by itself does not fail the others.
 func (d *round) keep(ctx context.Context, b fanout.Batch) error {
 	n := b.Targets()
 	if n == 0 {
@@ -75,7 +75,7 @@ func (d *round) keep(ctx context.Context, b fanout.Batch) error {
 	}
 	count := &d.report.Parked
 	switch {
-	case err != nil: // the message that it came by has it
+	case err != nil: // the message that it came from has it
 		err = d.sender.park(ctx, d.body, fmt.Sprintf("cannot be queued again for connection %s: %v", b.Tasks[0].Targets[0].ConnectionID, err))
 	case len(body) > maxBody:
 		err = d.sender.park(ctx, body, fmt.Sprintf("a target of %d bytes is too large to be queued again, last: %s", len(body), d.reason))
@@ -93,8 +93,8 @@ func (d *round) keep(ctx context.Context, b fanout.Batch) error {
 	return nil
 }
 
-// part is the batch with the targets from one place to another, counted over
-// all its tasks, and with no other viewers than theirs.
+// part is the batch with only the targets from place from to place to, counted over all
+// its tasks, and only their viewers.
 func part(b fanout.Batch, from, to int) fanout.Batch {
 	tasks, viewers := b.Tasks, b.Viewers
 	b.Tasks, b.Viewers = nil, nil
@@ -120,7 +120,7 @@ func part(b fanout.Batch, from, to int) fanout.Batch {
 	return b
 }
 
-// owe notes targets that are neither served nor kept.
+// owe notes targets that were neither served nor kept.
 func (d *round) owe(b fanout.Batch) {
 	for _, task := range b.Tasks {
 		for _, t := range task.Targets {
@@ -129,9 +129,8 @@ func (d *round) owe(b fanout.Batch) {
 	}
 }
 
-// rememberServed notes whom this batch need not be delivered to again. It is
-// only for a batch that comes again: a target that it misses gets the event
-// twice.
+// rememberServed notes who need not get this batch again. It is only for a batch that
+// comes again; a target that it misses gets the event twice.
 func (d *round) rememberServed() {
 	owed := make(map[service]bool, len(d.owed))
 	for _, s := range d.owed {
@@ -146,14 +145,14 @@ func (d *round) rememberServed() {
 	}
 }
 
-// delay is how long to wait before the given attempt, with a fifth of jitter,
-// in whole seconds as SQS counts them.
+// delay is how long to wait before the given attempt, with a fifth of jitter, in whole
+// seconds as SQS takes them.
 func delay(attempt int) time.Duration {
 	wait := min(firstDelay<<(2*(attempt-1)), longestWait)
 	return (wait - rand.N(wait/5+1)).Round(time.Second)
 }
 
-// reasonOf is why a target could not be served, for logs and dead letters.
+// reasonOf says why a target could not be served, for logs and dead letters.
 func reasonOf(err error) string {
 	type reasoned interface {
 		error
@@ -165,15 +164,15 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
-// subscriptionOf is the subscription that a target of the batch stands for, as
-// far as that is known.
+// subscriptionOf is the subscription behind a target of the batch, as far as it is
+// known.
 func (d *round) subscriptionOf(t fanout.Target) pubsub.Subscription {
 	return pubsub.Subscription{ConnectionID: t.ConnectionID, OperationID: t.OperationID, Topic: d.batch.Event.Topic, At: begunAt(t)}
 }
 
-// begunAt is when the target's operation began, or now when that is not known:
-// any that runs by now is meant then. Times count to the millisecond, so it is
-// the end of that one.
+// begunAt is when the target's operation began. If that is unknown it is now, which
+// means any that runs by now. Times count to the millisecond, so it is the end of that
+// one.
 func begunAt(t fanout.Target) time.Time {
 	if t.At == 0 {
 		return time.Now()

@@ -14,10 +14,9 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Somebody listens to a chat 160 times, by 16 sockets of which nothing is read, and
-// writes to it. Its batches come in one invocation with those of another chat, in
-// virtual time: the others are served by their first try, and their group is free
-// again soon.
+// Somebody listens to a chat 160 times, with 16 sockets that never read, and writes to
+// it. In virtual time, its batches come in one invocation with those of another chat.
+// The others are served by their first try, and their group is soon free again.
 func TestWhoReadsNothingMakesNoOthersWaitForARetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

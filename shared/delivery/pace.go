@@ -7,26 +7,25 @@ import (
 
 // What counts as slow follows what the gateway takes, between these bounds.
 const (
-	// promptTime is how long a post is given a slot of its own at least.
+	// promptTime is the least time that a post keeps its own slot.
 	promptTime = 50 * time.Millisecond
 
-	// slowTime is how long at most; and for how long a post that was begun is
-	// waited for at most when nothing else is.
+	// slowTime is the most, and also the most that a begun post is waited for when
+	// nothing else is.
 	slowTime = 2 * time.Second
 )
 
-// A post is slow when it lasts several times as long as most do: promptTimes
-// what nine of ten take. It is waited for at the end of an invocation, and then
-// cut off, after waitTimes what 49 of 50 take: where 99.9 % of the posts of a
-// gateway last less than four times as long as 99 % do, that is hardly ever.
+// A post is slow when it lasts several times as long as most do: promptTimes what nine
+// of ten take. At the end of an invocation it is waited for, and then cut off, after
+// waitTimes what 49 of 50 take. If 99.9 % of a gateway's posts last less than four
+// times as long as 99 % do, that is hardly ever.
 const (
 	promptTimes = 4
 	waitTimes   = 4
 )
 
-// pace is how fast the gateway takes posts. It knows successful ones only, and
-// of these what nine of ten and 49 of 50 take, so that 1 % of slow clients do
-// not count.
+// pace is how fast the gateway takes posts. It knows only successful ones, and of these
+// what nine of ten and 49 of 50 take, so 1 % of slow clients do not count.
 type pace struct {
 	usual, most quantile
 	latest      atomic.Int64 // when a post last succeeded, Unix ns
@@ -44,7 +43,8 @@ func (p *pace) observe(begun time.Time) {
 	p.most.observe(now.Sub(begun))
 }
 
-// prompt is how long a post is not slow. While nothing is known, nothing is.
+// prompt is how long a post may take before it is slow. Until anything is known, none
+// is.
 func (p *pace) prompt() time.Duration {
 	if p.latest.Load() == 0 {
 		return slowTime
@@ -52,34 +52,34 @@ func (p *pace) prompt() time.Duration {
 	return max(promptTime, promptTimes*p.usual.value())
 }
 
-// look is after how long it is checked whether a post is slow.
+// look is when to check whether a post is slow.
 func (p *pace) look() time.Duration {
 	if p.latest.Load() == 0 {
-		return promptTime // the pace may be known then
+		return promptTime // the pace may be known by then
 	}
 	return p.prompt()
 }
 
-// wait is for how long a post that was begun is worth waiting for.
+// wait is how long a begun post is worth waiting for.
 func (p *pace) wait() time.Duration { return max(promptTime, waitTimes*p.most.value()) }
 
 // moves reports whether a post has succeeded in the last second.
 func (p *pace) moves() bool { return time.Now().UnixNano()-p.latest.Load() < int64(time.Second) }
 
-// quantile estimates the time that a share of the posts stay below. Each post
-// moves it a little up or down, so that it rests where that share is below; the
-// first ones, when any is a guess, move it up to themselves. Posts that end at
-// once may overwrite each other's move, which does no harm.
+// quantile estimates the time that a share of the posts stay below. Each post moves it
+// a little up or down, so it comes to rest where that share is below. The first posts,
+// when any value is a guess, move it up to their own. Posts that end at the same moment
+// may overwrite each other's move, which does no harm.
 type quantile struct {
 	share float64
-	limit time.Duration // it grows no further
+	limit time.Duration // its upper bound
 	seen  atomic.Int64
 	now   atomic.Int64 // ns
 }
 
 const (
 	firstPosts  = 16
-	lowestValue = promptTime / promptTimes // that it can soon grow from
+	lowestValue = promptTime / promptTimes // from where it can soon grow
 )
 
 func (q *quantile) observe(d time.Duration) {

@@ -9,8 +9,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Who may not have the event hears why, and its subscription ends; others of the
-// same connection go on.
+// A viewer that may not have the event hears why, and its subscription ends; others of
+// the same connection go on.
 func TestWhoIsOverALimitIsTold(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{fanout.TooMany, fanout.TooLarge} {

@@ -20,29 +20,29 @@ type round struct {
 	body      []byte // of the message
 	batch     fanout.Batch
 	posts     chan post      // to idle workers
-	others    sync.WaitGroup // targets that are not settled, without the stragglers
+	others    sync.WaitGroup // unsettled targets that are not stragglers
 	work      sync.WaitGroup
 	straggled atomic.Int64
-	failing   time.Duration // of executions, see executeTime
-	hash      uint64        // of the body, when it was needed
+	failing   time.Duration // how long executions have failed, see executeTime
+	hash      uint64        // of the body, once it was needed
 
 	mu      sync.Mutex // guards what follows
 	report  Report
 	left    map[string][]fanout.Target // to be tried later, by operation key
-	untried map[string][]fanout.Target // for want of time, likewise
+	untried map[string][]fanout.Target // for lack of time, by operation key
 	reason  string                     // why a target was last left
 	ended   map[string]*ending         // by connection
-	owed    []service                  // neither served nor kept
+	owed    []service                  // neither served nor kept yet
 }
 
 // post is what one target is to be sent.
 type post struct {
 	target    fanout.Target
-	operation string // key
+	operation string // operation key
 	answer    *answer
-	self      chan struct{} // among the stragglers; nil before it is one
+	self      chan struct{} // its place among the stragglers; nil before it is one
 	tried     bool          // at least once
-	gone      bool          // the gateway said so of the last try
+	gone      bool          // as the gateway said of the last try
 }
 
 // run delivers the batch and returns when only stragglers are left.
@@ -54,8 +54,8 @@ func (d *round) run() {
 	d.others.Wait()
 }
 
-// hand waits for a slot and hands the post to a worker: one that is idle, or a
-// new one. So a batch has no more workers than it gets slots.
+// hand waits for a slot and hands the post to a worker: an idle one, or a new one. So a
+// batch has no more workers than slots.
 func (d *round) hand(p post) {
 	if !d.sender.slots.take(d.window.trying) {
 		d.settle(p, 1, errUnbegun)
@@ -68,8 +68,7 @@ func (d *round) hand(p post) {
 	}
 }
 
-// serve is one worker: it gives posts their first try, each in a slot that
-// was taken for it.
+// serve is one worker: it gives posts their first try, each in a slot taken for it.
 func (d *round) serve(p post) {
 	h := d.sender.slots.hold(func() { d.straggle(&p) })
 	for more := true; more; p, more = <-d.posts {
@@ -86,7 +85,7 @@ func (d *round) deliver(task fanout.Task) {
 	e := execution{round: d, operation: task.Operation}
 	for i, target := range targets {
 		answer, err := e.answer(d.window.trying, target)
-		if d.window.trying.Err() != nil { // perhaps that is the error
+		if d.window.trying.Err() != nil { // that may be the error
 			d.notTried(task.Operation, targets[i:]...)
 			return
 		}
@@ -104,8 +103,8 @@ func (d *round) deliver(task fanout.Task) {
 	}
 }
 
-// unserved leaves out the targets that this process served when it had the
-// batch before, which is hardly ever.
+// unserved leaves out the targets that this process served when it had the batch
+// before, which is rare.
 func (d *round) unserved(targets []fanout.Target) []fanout.Target {
 	if d.sender.served.Len() == 0 {
 		return targets
@@ -119,10 +118,10 @@ func (d *round) unserved(targets []fanout.Target) []fanout.Target {
 	return left
 }
 
-// answer is what a target is sent, but for the operation id.
+// answer is what to send to a target, without the operation id.
 type answer struct {
 	payload []byte
-	ends    bool // it is an error message, and the subscription is over
+	ends    bool // an error message: the subscription is over
 }
 
 func (a answer) frame(operationID string) []byte {
@@ -141,7 +140,7 @@ func refusal(e pubsub.Errors) (answer, error) {
 	return answer{payload: payload, ends: true}, nil
 }
 
-// tooLarge ends an operation whose result the gateway does not take.
+// tooLarge ends an operation with a result that the gateway does not take.
 var tooLarge = func() answer {
 	a, err := refusal(pubsub.Refusal(pubsub.CodeTooLarge, "The result is larger than a message may be; the subscription has ended."))
 	if err != nil {

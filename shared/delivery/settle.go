@@ -13,16 +13,15 @@ import (
 	"subwire/shared/transportws"
 )
 
-// Outcomes of a try that no gateway gives.
+// Outcomes of a try that come from no gateway.
 var (
 	errUnbegun = errors.New("time was up before the try")
 	errExpired = errors.New("connection has expired")
 	errEnded   = errors.New("operation does not run any more")
 )
 
-// tries is how often a target that takes nothing is tried at once before it is
-// queued: most are busy for a moment only, as when the account's rate limit was
-// met.
+// tries is how often a target that takes nothing is tried at once before it is queued.
+// Most are busy only for a moment, as when the account's rate limit was met.
 const tries = 3
 
 // pause is the longest pause after the given try.
@@ -30,9 +29,9 @@ func pause(try int) time.Duration { return 6 * time.Millisecond << (2 * try) } /
 
 // try posts to the target once. The caller holds a slot.
 //
-// A result is not held back when its operation has ended meanwhile, or another
-// has its id: the protocol allows one that crosses a complete, and to look
-// before each post would cost more than the post.
+// A result is sent even if its operation has ended by now, or another has its id: the
+// protocol allows one that crosses a complete, and to look before each post would cost
+// more than the post.
 func (d *round) try(t fanout.Target, a *answer) error {
 	now := time.Now()
 	switch {
@@ -53,13 +52,13 @@ func (d *round) try(t fanout.Target, a *answer) error {
 	return err
 }
 
-// lookTime is how long a look at a connection may take. It holds a slot, and who
-// is to be told that it has ended may hear of it later.
+// lookTime bounds a look at a connection. The look holds a slot, and it does no harm if
+// a client hears later that its operation has ended.
 const lookTime = 250 * time.Millisecond
 
-// stillRuns looks whether the target's operation runs, before a frame says that
-// it has ended: a later one with the same id must not hear that. errEnded: it
-// does not; pubsub.ErrGone: nor does its connection exist.
+// stillRuns checks that the target's operation runs before a frame says that it has
+// ended: a later one with the same id must not hear that. errEnded: it does not run;
+// pubsub.ErrGone: its connection does not exist either.
 func (d *round) stillRuns(t fanout.Target) error {
 	ctx, cancel := context.WithTimeout(d.window.posting, lookTime)
 	defer cancel()
@@ -74,8 +73,8 @@ func (d *round) stillRuns(t fanout.Target) error {
 	return nil
 }
 
-// settle acts on the outcome of the given try, the first being 1. What it does
-// not know is tried again, and then kept.
+// settle acts on the outcome of the given try, counted from 1. An unknown outcome is
+// tried again, and then kept.
 func (d *round) settle(p post, try int, err error) {
 	gone := errors.Is(err, pubsub.ErrGone)
 	switch {
@@ -108,7 +107,7 @@ func (d *round) settle(p post, try int, err error) {
 	d.settled(p)
 }
 
-// settled lets go on what waits for the post.
+// settled releases what waits for the post.
 func (d *round) settled(p post) {
 	if p.self == nil {
 		d.others.Done()
@@ -117,8 +116,8 @@ func (d *round) settled(p post) {
 	}
 }
 
-// pauseAfter is the pause after a try. A 410 is looked at again after a long
-// one: API Gateway gives it for live clients, too, for a moment.
+// pauseAfter is the pause after a try. After a 410 it is long: for a moment, API
+// Gateway answers it for live clients too.
 func (d *round) pauseAfter(try int, gone bool) time.Duration {
 	if gone {
 		return pause(2)
@@ -126,8 +125,8 @@ func (d *round) pauseAfter(try int, gone bool) time.Duration {
 	return rand.N(pause(try))
 }
 
-// leaveUntried leaves a target that was not tried for want of time to the
-// message group of its batch. A straggler has left the order already.
+// leaveUntried leaves a target that was not tried for lack of time to the message group
+// of its batch. A straggler has already left the order.
 func (d *round) leaveUntried(p post) {
 	if !p.tried && (p.self == nil || d.batch.Attempt > 0) {
 		d.notTried(p.operation, p.target)
@@ -144,9 +143,9 @@ func (d *round) straggle(p *post) (before <-chan struct{}) {
 	return before
 }
 
-// again tries the target once more as a straggler, after those before it and
-// after the pause. Waiting holds neither a worker nor a slot, so that slow
-// clients cost the rest no throughput.
+// again tries the target once more as a straggler, after those before it and after the
+// pause. While it waits it holds neither a worker nor a slot, so slow clients cost the
+// rest no throughput.
 func (d *round) again(p post, try int, pause time.Duration) {
 	var before <-chan struct{}
 	if p.self == nil {
@@ -171,7 +170,7 @@ func (d *round) again(p post, try int, pause time.Duration) {
 	})
 }
 
-// wait waits for c or for the end of ctx.
+// wait waits for c or until ctx ends.
 func wait[T any](ctx context.Context, c <-chan T) {
 	select {
 	case <-c:
@@ -185,7 +184,7 @@ func (d *round) count(n *int) {
 	*n++
 }
 
-// later leaves a target to be tried again, because of err.
+// later leaves a target to be tried again because of err.
 func (d *round) later(operation string, t fanout.Target, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -200,12 +199,11 @@ func (d *round) notTried(operation string, targets ...fanout.Target) {
 	d.untried[operation] = append(d.untried[operation], targets...)
 }
 
-// deleteTime is how long the deletion of one subscription may take. The batch
-// waits for it.
+// deleteTime bounds the deletion of one subscription. The batch waits for it.
 const deleteTime = time.Second
 
-// endSubscription deletes a subscription that was sent its error. If that
-// fails, the next event finds it again.
+// endSubscription deletes a subscription that was sent its error. If that fails, the
+// next event finds it again.
 func (d *round) endSubscription(t fanout.Target) {
 	ctx, cancel := context.WithTimeout(d.window.posting, deleteTime)
 	defer cancel()
@@ -215,15 +213,15 @@ func (d *round) endSubscription(t fanout.Target) {
 	}
 }
 
-// endTime is how long the end of a connection may take.
+// endTime bounds how long ending a connection may take.
 const endTime = 2 * time.Second
 
-// end ends the target's connection and counts the target, which is a straggler
-// until then. If that fails it is tried again later: a live client whose rows
-// alone were deleted would hear nothing more.
+// end ends the target's connection and counts the target, which is a straggler until
+// then. If that fails it is tried again later: a live client that lost only its rows
+// would hear nothing more.
 func (d *round) end(p post, n *int, how func(ctx context.Context, connectionID string) error) {
 	if p.self == nil {
-		d.straggle(&p) // before it there is none, or it would be one already
+		d.straggle(&p) // none is before it, or it would be one already
 	}
 	d.work.Go(func() {
 		defer d.settled(p)
@@ -234,7 +232,7 @@ func (d *round) end(p post, n *int, how func(ctx context.Context, connectionID s
 			return
 		}
 		d.count(n)
-		// The row of a connection that was deleted before is in no connection's map.
+		// If the connection was deleted before, the row is in no connection's map.
 		ctx, cancel := context.WithTimeout(d.window.posting, deleteTime)
 		defer cancel()
 		if err := d.sender.Store.Unlist(ctx, d.subscriptionOf(p.target)); err != nil {
@@ -243,7 +241,7 @@ func (d *round) end(p post, n *int, how func(ctx context.Context, connectionID s
 	})
 }
 
-// ending is the end of a connection.
+// ending is a connection that is being ended.
 type ending struct {
 	done chan struct{} // closed when err is known
 	err  error

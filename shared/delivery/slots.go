@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// slots bound the posts in flight. One that is slow gives its slot to others
-// and moves to a slot among the slow ones, if there is room: a slow client
-// then costs the others nothing.
+// slots bound the posts in flight. A slow post gives its slot to others and moves to
+// one among the slow ones, if there is room: then a slow client costs the others
+// nothing.
 type slots struct {
 	prompt, slow chan struct{}
 	pace         *pace
@@ -16,7 +16,7 @@ type slots struct {
 
 func newSlots(n int, p *pace) slots { return slots{make(chan struct{}, n), make(chan struct{}, n), p} }
 
-// take waits for a slot, which is for one post of a hold; false if ctx ended.
+// take waits for a slot, for one post of a hold. It returns false if ctx ended.
 func (s slots) take(ctx context.Context) bool {
 	select {
 	case s.prompt <- struct{}{}:
@@ -31,8 +31,7 @@ func (s slots) take(ctx context.Context) bool {
 	}
 }
 
-// hold is how one worker holds slots. It is used again for each post, as is its
-// timer.
+// hold is how one worker holds slots. It is reused for each post, with its timer.
 type hold struct {
 	slots
 	timer *time.Timer
@@ -51,7 +50,7 @@ func (s slots) hold(moved func()) *hold {
 	return h
 }
 
-// begin begins a post in a slot that was taken.
+// begin begins a post in a slot that was already taken.
 func (h *hold) begin() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -59,7 +58,6 @@ func (h *hold) begin() {
 	h.timer.Reset(h.pace.look())
 }
 
-// release leaves the slot.
 func (h *hold) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -68,7 +66,7 @@ func (h *hold) release() {
 	h.slot = nil
 }
 
-// move goes to the slow ones if the post is slow, or looks again later.
+// move goes to the slow ones if the post is slow; otherwise it looks again later.
 func (h *hold) move() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

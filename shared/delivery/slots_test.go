@@ -10,7 +10,7 @@ func TestASlowPostLendsItsSlotWhileThereIsRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPace()
-		p.observe(time.Now()) // at once: promptTime it is
+		p.observe(time.Now()) // instant, so prompt is promptTime
 		s, begin := newSlots(2, p), time.Now()
 		after := func(want time.Duration) {
 			t.Helper()
@@ -31,7 +31,7 @@ func TestASlowPostLendsItsSlotWhileThereIsRoom(t *testing.T) {
 		after(0)
 		post(held[2])
 		post(held[3])
-		after(promptTime) // both have moved, and now there is no room among the slow ones
+		after(promptTime) // both have moved, so there is no room among the slow ones
 		time.AfterFunc(time.Minute-1, held[0].release)
 		post(held[4])
 		after(promptTime + time.Minute)

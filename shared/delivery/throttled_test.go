@@ -14,8 +14,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// throttled is a store that refuses a method of one connection or operation for
-// as long as it is asked, as shared/dynamo does: it tries until ctx ends.
+// throttled is a store that refuses a method of one connection or operation until ctx
+// ends, as shared/dynamo does.
 type throttled struct {
 	*memory.Store
 	refuses func(method, id string) bool
@@ -49,11 +49,11 @@ func (s throttled) EndSubscription(ctx context.Context, connectionID, id string,
 	return s.Store.EndSubscription(ctx, connectionID, id, began)
 }
 
-// A read or a write that the store refuses for minutes is of one target or
-// operation. All others of the group get all of their events meanwhile.
+// A read or write that the store refuses for minutes concerns one target or operation.
+// All others of the group still get all their events.
 func TestAThrottledStoreHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
-	const bad, n = 20, 40 // the first are bad; there are 8 workers
+	const bad, n = 20, 40 // the first are bad; 8 workers
 	for name, document := range map[string]func(i int) string{
 		"Operation":          func(i int) string { return fmt.Sprint("bad", i) },
 		"Connection":         func(int) string { return "refused" },
@@ -89,7 +89,7 @@ func TestAThrottledStoreHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
-// ordered is a batch for n targets, of which the first are bad.
+// ordered is a batch for n targets. The first are bad.
 func (b *bench) ordered(event string, n int, document func(int) string, bad int) fanout.Batch {
 	batch := fanout.Batch{Event: pubsub.Event{ID: event, Topic: "t", Root: json.RawMessage(`{}`)}}
 	for i := range n {

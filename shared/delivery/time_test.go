@@ -19,7 +19,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// What the time did not suffice for comes again by its group, in order.
+// What there was no time for comes again through its group, in order.
 func TestWhatWasNotTriedInTimeFailsItsMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestWhatWasNotTriedInTimeFailsItsMessage(t *testing.T) {
 	})
 }
 
-// The targets that hang come first, and would take up every invocation.
+// The targets that hang come first and would take up every invocation.
 func TestABatchThatNoInvocationCanServeGetsOn(t *testing.T) {
 	t.Parallel()
 	const hanging, healthy, invocations = 600, 50, 6
@@ -115,8 +115,8 @@ func TestNothingIsBegunWhenTimeIsUp(t *testing.T) {
 	}
 }
 
-// Gateway and queue hang until they are cut off. The sender keeps eight seconds
-// back, see functions/sender.
+// Gateway and queue hang until they are cut off. The sender keeps eight seconds back
+// (see functions/sender).
 func TestAllIsOverSoonAfterTheTimeHasEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -141,8 +141,8 @@ func (hangingQueue) SendLater(ctx context.Context, _ []byte, _ time.Duration) er
 	return after(ctx, time.Hour, nil)
 }
 
-// Slow is not broken: whatever a gateway takes for a post, all arrives at once
-// and in order.
+// Slow is not broken: however long a gateway takes for a post, all arrives at once and
+// in order.
 func TestASlowGatewayIsNoReasonToQueue(t *testing.T) {
 	t.Parallel()
 	same := func(d time.Duration) func(*rand.Rand) time.Duration {
@@ -179,8 +179,8 @@ func TestASlowGatewayIsNoReasonToQueue(t *testing.T) {
 	}
 }
 
-// testSlowGateway delivers ten events, several times, by a process that has
-// seen a gateway that takes so long before, unless that is 0.
+// testSlowGateway delivers ten events, several times, in a process that has seen posts
+// take before, unless that is 0.
 func testSlowGateway(t *testing.T, latency func(*rand.Rand) time.Duration, targets int, before time.Duration) {
 	rng, mu, warm := rand.New(rand.NewPCG(1, 2)), sync.Mutex{}, before > 0
 	g := &gateway{answer: func(ctx context.Context, id string) error {
@@ -220,8 +220,8 @@ func testSlowGateway(t *testing.T, latency func(*rand.Rand) time.Duration, targe
 	}
 }
 
-// A message that fails makes those after it in its group come again: whom they
-// served is not served twice.
+// If a message fails, those after it in its group come again. Whom they served is not
+// served twice.
 func TestWhatFollowsAFailureIsNotServedTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -19,8 +19,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// personal runs two documents: "mine" shows the viewer, "ours" does not look.
-// The viewer "eve" may have neither. With fail, a run fails for some reason.
+// personal runs two documents: "mine" shows the viewer, "ours" does not look. The
+// viewer "eve" may have neither. With fail, a run fails.
 type personal struct {
 	runs *atomic.Int32
 	fail bool
@@ -46,8 +46,8 @@ func (e personal) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 		}}, nil
 }
 
-// crowd is one connection for each viewer, named after it and its number, all
-// with the document, and a sender for them.
+// crowd has one connection for each viewer, named after it and its number, all with the
+// document, and a sender for them.
 func crowd(t *testing.T, document string, e personal, viewers ...string) *bench {
 	t.Helper()
 	b := &bench{store: memory.New(), gateway: &memory.Gateway{}, retries: &retries{}}
@@ -147,7 +147,7 @@ func TestAFailedExecutionLeavesItsTargetsForLater(t *testing.T) {
 	var runs atomic.Int32
 	b := crowd(t, "ours", personal{runs: &runs, fail: true}, "ada", "bob", "eve")
 	report, err := b.deliver(t, b.batch(t))
-	if err != nil || report != (delivery.Report{Delivered: 1, Retried: 2}) { // eve is told that she may not
+	if err != nil || report != (delivery.Report{Delivered: 1, Retried: 2}) { // eve hears that she may not
 		t.Errorf("got %+v, %v", report, err)
 	}
 	if got := runs.Load(); got != 1 {

@@ -5,21 +5,20 @@ import (
 	"time"
 )
 
-// lastPosts is how long posts that were begun may last after the invocation's
-// time has ended. With queueTime it stays below the time that the sender keeps
-// back.
+// lastPosts is how long begun posts may go on after the invocation's time has ended.
+// Together with queueTime it stays below the time that the sender keeps back.
 const lastPosts = slowTime
 
-// window is the time of an invocation. Tries are begun while trying lasts. A
-// post that was begun may last as long as posting does, which is a little
-// longer: to cut one off makes a success an event that comes twice, and late.
+// window is the time of an invocation. Tries are begun while trying lasts. A begun post
+// may go on until posting ends, which is a little later: cutting it off turns a success
+// into an event that comes twice, and late.
 type window struct {
 	trying, posting context.Context
 	stop, close     context.CancelFunc
 }
 
-// open returns the window of an invocation whose time is that of ctx. It can be
-// stopped before, and must be closed.
+// open returns the window of an invocation that has the time of ctx. It can be stopped
+// earlier, and must be closed.
 func (s *Sender) open(ctx context.Context) *window {
 	w := &window{}
 	w.trying, w.stop = context.WithCancel(ctx)

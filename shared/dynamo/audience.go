@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// How many targets a topic's events have lies in the connections table, as what
-// a holder has does.
+// How many targets a topic's events have is kept in the connections table, like what a
+// holder has.
 const audiencePrefix = "audience/"
 
 // SetAudience implements allowance.AudienceStore.
@@ -25,8 +25,8 @@ func (s *Store) SetAudience(ctx context.Context, topic string, targets int, expi
 	return nil
 }
 
-// Audience implements allowance.AudienceStore. It need not be the newest, so the
-// read is half as dear as others.
+// Audience implements allowance.AudienceStore. It need not be the newest, so the read
+// costs half.
 func (s *Store) Audience(ctx context.Context, topic string) (int, error) {
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(audiencePrefix + topic)})

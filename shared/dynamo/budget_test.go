@@ -13,7 +13,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// chatServer is a DynamoDB whose one chat never ends, and what was read of it.
+// chatServer is a DynamoDB with one endless chat. It notes what was read of it.
 type chatServer struct {
 	content     string
 	cost, pages int // bytes in units, and how many queries
@@ -39,8 +39,8 @@ func (c *chatServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"Items": items, "LastEvaluatedKey": map[string]any{"chatId": attribute("1"), "id": attribute("2")}})
 }
 
-// The budget is of what reads cost, in units. What is left of it in the end does
-// not suffice for the longest message.
+// The budget counts what reads cost, in units. In the end, what is left of it is not
+// enough for the longest message.
 func TestAReadNeverTakesMoreThanItsBudget(t *testing.T) {
 	t.Parallel()
 	const budget = 1 << 20

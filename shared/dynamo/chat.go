@@ -29,8 +29,8 @@ func (i messageItem) message() chat.Message {
 		CreatedAt: time.UnixMilli(i.CreatedAt).UTC()}
 }
 
-// PutMessage implements chat.Store. A message that is there already stays as
-// it is, so that its stream holds it once.
+// PutMessage implements chat.Store. A message that is already there stays as it is, so
+// its stream holds it once.
 func (s *Store) PutMessage(ctx context.Context, m chat.Message) error {
 	item, err := attributevalue.MarshalMap(messageItem{ChatID: m.ChatID, ID: m.ID, Content: m.Content,
 		SenderName: m.SenderName, SenderID: m.SenderID, CreatedAt: m.CreatedAt.UnixMilli()})
@@ -47,8 +47,8 @@ func (s *Store) PutMessage(ctx context.Context, m chat.Message) error {
 	return nil
 }
 
-// Messages implements chat.Store. A page ends at 1 MB of messages even below
-// the limit, or at what the budget has left, so there may be several.
+// Messages implements chat.Store. A page ends at 1 MB of messages even below the limit,
+// or at what is left of the budget, so there may be several.
 func (s *Store) Messages(ctx context.Context, chatID, after, before string, limit int) ([]chat.Message, error) {
 	in := &dynamodb.QueryInput{
 		TableName: &s.tables.Messages, ConsistentRead: aws.Bool(true),
@@ -78,8 +78,8 @@ func (s *Store) Messages(ctx context.Context, chatID, after, before string, limi
 	return messages, nil
 }
 
-// messagesPage reads up to most messages, as many as the budget of ctx allows for
-// if each is as long as it may be, and moves in to the next page.
+// messagesPage reads up to most messages, as many as the budget of ctx allows if each
+// has the greatest length, and moves in to the next page.
 func (s *Store) messagesPage(ctx context.Context, in *dynamodb.QueryInput, most int) ([]chat.Message, error) {
 	budget := pubsub.BudgetOf(ctx)
 	reserved, err := budget.Reserve(chat.MaxStoredBytes, most*chat.MaxStoredBytes)
@@ -107,10 +107,10 @@ func (s *Store) messagesPage(ctx context.Context, in *dynamodb.QueryInput, most 
 // unitBytes is what a strongly consistent read unit reads ("Read capacity units").
 const unitBytes = 4 << 10
 
-// readBytes is what a page of messages has cost: its items together, rounded up to
-// units ("Query").
+// readBytes is what a page of messages has cost: the size of its items together,
+// rounded up to units ("Query").
 func readBytes(messages []chat.Message) int {
-	bytes := 1 // an empty page costs a unit as well
+	bytes := 1 // an empty page also costs a unit
 	for _, m := range messages {
 		bytes += m.StoredBytes()
 	}

@@ -13,12 +13,12 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// overtakeTime is how much later than its message a call for it may still be at
-// work: longer than the message function's time-out.
+// overtakeTime is how long after its message a call for it may still be at work: longer
+// than the message function's time-out.
 const overtakeTime = time.Minute
 
-// DeleteSubscription implements pubsub.Store. It reads, then writes on the
-// condition that what it read is still so, and starts again when it is not.
+// DeleteSubscription implements pubsub.Store. It reads, then writes on the condition
+// that what it read still holds, and starts again if it does not.
 func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string,
 	by pubsub.Sent) (bool, error) {
 	by.ID = tokenOf(by)
@@ -33,7 +33,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 		case item.ID == "":
 			return false, nil
 		case strings.HasSuffix(item.Ended, "."+by.ID):
-			return true, nil // this message has ended it, in a call before
+			return true, nil // an earlier call of this message has ended it
 		case !ends && len(remember) == 0:
 			return false, nil
 		case ends:
@@ -53,9 +53,9 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 	}
 }
 
-// EndSubscription implements pubsub.Store. It works as DeleteSubscription does.
-// For an operation that does not run it remembers the subscribe with a complete
-// of its own, so that a call which is still about to begin it will not.
+// EndSubscription implements pubsub.Store. It works like DeleteSubscription. For an
+// operation that does not run it remembers the subscribe with a complete of its own, so
+// that a call which is still about to begin it will not.
 func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID string,
 	began pubsub.Sent) (bool, error) {
 	mine := runningItem{At: began.At.UnixMilli(), By: began.ID}
@@ -90,13 +90,12 @@ func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID s
 	}
 }
 
-// end deletes the topic's row and frees the operation id, if the operation is
-// still the one that was read, and has not been activated since. It reports
-// whether this call did. The row goes first, so that none is left if this dies.
-// The call that began a young operation may put its row after that, and look
-// before the id is free, so the row is deleted once more. The rows of an older
-// release do not say whose they are: if that release uses the id again between
-// the read and the first deletion, the new row is lost.
+// end deletes the topic's row and frees the operation id, if the operation is still the
+// one that was read and has not been activated since. It reports whether this call did.
+// The row goes first, so that none is left if this dies. The call that began a young
+// operation may put its row after that, and look before the id is free, so the row is
+// deleted once more. An older release's rows do not say whose they are: if that release
+// reuses the id between the read and the first deletion, the new row is lost.
 func (s *Store) end(ctx context.Context, connectionID, operationID string, item connectionItem, by pubsub.Sent,
 	remember pubsub.Turns) (bool, error) {
 	running, ended := item.Operations[operationID], item.Operations[operationID].identity()+"."+by.ID
@@ -118,10 +117,10 @@ func (s *Store) end(ctx context.Context, connectionID, operationID string, item 
 	return done && err == nil, err
 }
 
-// free frees the operation id with the update and reports whether this call did.
-// The connection notes which call ended which operation last, so a call whose
-// answer was lost knows. If others have ended since, it does not, and takes itself
-// for the one: an answer too many harms no client.
+// free frees the operation id with the update and reports whether this call did. The
+// connection notes which call ended which operation last, so a call that lost its
+// answer knows. If others have ended since, it does not know, and assumes that it did:
+// one answer too many harms no client.
 func (s *Store) free(ctx context.Context, in *dynamodb.UpdateItemInput, operationID string,
 	running runningItem, ended string) (bool, error) {
 	tries := 0
@@ -140,7 +139,7 @@ func (s *Store) free(ctx context.Context, in *dynamodb.UpdateItemInput, operatio
 	}
 	other, isRunning := item.Operations[operationID]
 	switch {
-	case isRunning && other.identity() == running.identity(): // it has a topic now, or there are other turns
+	case isRunning && other.identity() == running.identity(): // it has a topic now, or other turns
 		return false, nil
 	case item.hasEnded(running):
 		return item.Ended == ended, nil

@@ -18,16 +18,16 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// connectionItem is a connection as it is stored. The two maps exist from the
-// start, as an update can only set a member of a map that exists.
+// connectionItem is a connection as it is stored. The two maps exist from the start, as
+// an update can only set a member of an existing map.
 type connectionItem struct {
 	ID           string `dynamodbav:"id"`
-	ConnectedAt  int64  `dynamodbav:"connectedAt"`  // Unix milliseconds, as are all times but ttl
+	ConnectedAt  int64  `dynamodbav:"connectedAt"`  // Unix milliseconds, like all times but ttl
 	InitDeadline int64  `dynamodbav:"initDeadline"` //
 	TTL          int64  `dynamodbav:"ttl"`          // Unix seconds
 
 	Acknowledged   bool   `dynamodbav:"acknowledged"`
-	AcknowledgedBy string `dynamodbav:"acknowledgedBy,omitempty"` // token of the call that did
+	AcknowledgedBy string `dynamodbav:"acknowledgedBy,omitempty"` // token of that call
 	Init           string `dynamodbav:"init,omitempty"`           // JSON
 	Viewer         string `dynamodbav:"viewer,omitempty"`         // its id
 	Claims         string `dynamodbav:"claims,omitempty"`         // its claims, JSON
@@ -54,42 +54,42 @@ type runningItem struct {
 	Topic     string `dynamodbav:"topic,omitempty"`
 	Replaying string `dynamodbav:"replaying,omitempty"` // see pubsub.Running; an older release leaves it beside the topic
 	At        int64  `dynamodbav:"at"`                  // when the client began it
-	By        string `dynamodbav:"by,omitempty"`        // id of the message that began it; operations of older releases have none
-	Key       string `dynamodbav:"key,omitempty"`       // what tells its operation key from others; likewise
+	By        string `dynamodbav:"by,omitempty"`        // id of the message that began it; an older release's has none
+	Key       string `dynamodbav:"key,omitempty"`       // what tells its operation key from others; also none there
 }
 
-// bytes is what the operation adds to operationBytes under its id.
+// bytes is what the operation under its id adds to operationBytes.
 func (r runningItem) bytes(id string) int {
 	return pubsub.OperationBytes(id, cmp.Or(r.Topic, r.Replaying))
 }
 
-// turn is the operation's subscribe.
+// turn is the operation's subscribe as a turn.
 func (r runningItem) turn() pubsub.Turn {
 	return pubsub.Turn{Sent: pubsub.Sent{At: time.UnixMilli(r.At), ID: r.By}, Key: r.Key}
 }
 
-// identity tells the operation from all others that had its id on the
-// connection, also from one that began in the same millisecond.
+// identity tells the operation from all others that had its id on the connection, even
+// one that began in the same millisecond.
 func (r runningItem) identity() string { return cmp.Or(r.By, fmt.Sprint("at ", r.At)) }
 
-// tokenOf is what is stored of a message to know it again, or a text that no
-// other has when its id is not known.
+// tokenOf is what is stored of a message to know it again. If its id is unknown, it is
+// a text that no other has.
 func tokenOf(m pubsub.Sent) string { return cmp.Or(m.ID, newToken()) }
 
-// newToken returns a text that no other call on the same item has. It is short,
-// as it is stored for each operation.
+// newToken returns a text that no other call on the same item has. It is short, since
+// it is stored for each operation.
 func newToken() string { return rand.Text()[:8] }
 
-// alive is the condition that gone is the opposite of.
+// alive is the condition for a connection that is not gone.
 const alive = "attribute_exists(id) AND attribute_not_exists(closing) AND #ttl > :now"
 
 // gone reports whether the connection does not exist for readers. An item
 // without attributes is gone.
 func (i connectionItem) gone() bool { return i.Closing || i.TTL <= time.Now().Unix() }
 
-// bytes is how large the item is, about.
+// bytes is about how large the item is.
 func (i connectionItem) bytes() int {
-	const around = 512 // names of attributes, times, ids and tokens
+	const around = 512 // attribute names, times, ids and tokens
 	n := around + len(i.Init) + len(i.Viewer) + len(i.Claims) + len(i.Holder) + i.turnsBytes()
 	for id, running := range i.Operations {
 		n += running.bytes(id)
@@ -97,11 +97,10 @@ func (i connectionItem) bytes() int {
 	return n
 }
 
-// connectionKey is the key of a connection's item.
 func connectionKey(id string) attributes { return attributes{"id": text(id)} }
 
-// PutConnection implements pubsub.Store. A connection that is there already
-// stays as it is.
+// PutConnection implements pubsub.Store. A connection that is already there stays as it
+// is.
 func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	item, err := attributevalue.MarshalMap(connectionItem{
 		ID: c.ID, ConnectedAt: c.ConnectedAt.UnixMilli(), InitDeadline: c.InitDeadline.UnixMilli(),
@@ -122,8 +121,8 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	return nil
 }
 
-// Connection implements pubsub.Store. An item that DynamoDB has not yet
-// expired, or whose deletion was interrupted, is gone all the same.
+// Connection implements pubsub.Store. An item counts as gone if its time is up, even
+// before DynamoDB deletes it, or if its deletion was interrupted.
 func (s *Store) Connection(ctx context.Context, id string) (pubsub.Connection, error) {
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(id), ConsistentRead: aws.Bool(true)})
@@ -133,16 +132,15 @@ func (s *Store) Connection(ctx context.Context, id string) (pubsub.Connection, e
 	return decodeConnection(out.Item)
 }
 
-// Connections yields every connection that is there. It reads the whole table,
-// at half a read unit for 4 KB: for an operator, not for a function. It ends
-// after the first error.
+// Connections yields every connection. It reads the whole table, at half a read unit
+// per 4 KB: for an operator, not for a function. It ends after the first error.
 func (s *Store) Connections(ctx context.Context) iter.Seq2[pubsub.Connection, error] {
 	return func(yield func(pubsub.Connection, error) bool) {
 		pages := dynamodb.NewScanPaginator(s.client, &dynamodb.ScanInput{TableName: &s.tables.Connections, Limit: s.page,
-			FilterExpression: aws.String("attribute_exists(connectedAt)")}) // which holders have not
+			FilterExpression: aws.String("attribute_exists(connectedAt)")}) // holders have none
 		for pages.HasMorePages() {
 			var page *dynamodb.ScanOutput
-			err := retry(ctx, func(ctx context.Context) (err error) { // a page that failed is asked for again
+			err := retry(ctx, func(ctx context.Context) (err error) { // a failed page is asked for again
 				page, err = pages.NextPage(ctx)
 				return err
 			})
@@ -163,7 +161,7 @@ func (s *Store) Connections(ctx context.Context) iter.Seq2[pubsub.Connection, er
 	}
 }
 
-// decodeItem reads a connection's item; without attributes it is gone.
+// decodeItem reads a connection's item; one without attributes is gone.
 func decodeItem(attributes attributes) (item connectionItem, err error) {
 	if err := attributevalue.UnmarshalMap(attributes, &item); err != nil {
 		return item, fmt.Errorf("decode connection: %w", err)
@@ -209,8 +207,8 @@ func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 	return c, nil
 }
 
-// Acknowledge implements pubsub.Store. The token tells a repeated attempt,
-// whose first answer was lost, from a second connection_init.
+// Acknowledge implements pubsub.Store. The token tells a repeated attempt that lost its
+// first answer from a second connection_init.
 func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledgement, at time.Time) error {
 	token := rand.Text()
 	in := &dynamodb.UpdateItemInput{
@@ -239,7 +237,7 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 	}
 	old, _ := refused(err)
 	if by, ok := old["acknowledgedBy"].(*types.AttributeValueMemberS); ok && by.Value == token {
-		return nil // even if the connection is gone since
+		return nil // even if the connection is gone by now
 	}
 	return explain("acknowledge connection", err, func(item connectionItem) error {
 		switch {
@@ -251,10 +249,10 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 	})
 }
 
-// DeleteConnection implements pubsub.Store. It first marks the connection, so
-// that no operation can begin any more, then deletes its subscriptions' rows,
-// then the connection: after a failure on the way the connection is gone for
-// readers, and another call finishes the work.
+// DeleteConnection implements pubsub.Store. It first marks the connection, so that no
+// operation can begin any more, then deletes its subscriptions' rows, then the
+// connection. After a failure on the way, the connection is gone for readers, and
+// another call finishes the work.
 func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 	item, err := s.mark(ctx, id, "attribute_exists(id)", attributes{":yes": boolean(true)})
 	if _, missing := refused(err); missing {
@@ -266,13 +264,13 @@ func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 	return s.delete(ctx, item)
 }
 
-// DeleteUnacknowledged implements pubsub.Store. It marks the connection as
-// DeleteConnection does: were it deleted at once and the answer lost, nobody
-// would know any more whose count it is in.
+// DeleteUnacknowledged implements pubsub.Store. It marks the connection like
+// DeleteConnection: if it were deleted at once and the answer lost, nobody would know
+// whose count it is in.
 func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, error) {
 	item, err := s.mark(ctx, id, "acknowledged = :no", attributes{":yes": boolean(true), ":no": boolean(false)})
 	if old, isRefused := refused(err); isRefused {
-		return len(old) == 0, nil // else it is acknowledged
+		return len(old) == 0, nil // otherwise it is acknowledged
 	}
 	if err != nil {
 		return false, err
@@ -283,8 +281,8 @@ func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, erro
 	return true, nil
 }
 
-// mark begins the deletion of a connection and returns it as it is from then on.
-// A failed condition returns the item, if there is one.
+// mark begins the deletion of a connection and returns its new state. If the condition
+// fails it returns the item, if there is one.
 func (s *Store) mark(ctx context.Context, id, condition string, values attributes) (connectionItem, error) {
 	marked, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(id),
@@ -300,7 +298,7 @@ func (s *Store) mark(ctx context.Context, id, condition string, values attribute
 	return decodeItem(marked.Attributes)
 }
 
-// delete deletes what a marked connection owns, and itself at last.
+// delete deletes what a marked connection owns, and then the connection.
 func (s *Store) delete(ctx context.Context, item connectionItem) error {
 	if err := s.deleteRows(ctx, item.ID, item.Operations); err != nil {
 		return err

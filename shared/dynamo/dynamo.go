@@ -1,7 +1,6 @@
-// Package dynamo keeps connections, subscriptions, operations and chat
-// messages in DynamoDB, and decodes the stream of the messages table. It
-// implements pubsub.Store, chat.Store and allowance.Store. It decides nothing about protocols
-// or delivery.
+// Package dynamo keeps connections, subscriptions, operations and chat messages in
+// DynamoDB, and decodes the stream of the messages table. It implements pubsub.Store,
+// chat.Store and allowance.Store. It decides nothing about protocols or delivery.
 //
 // Times are kept to the millisecond, expiries to the second, as TTL demands.
 package dynamo
@@ -21,18 +20,18 @@ type Tables struct {
 type Store struct {
 	client *dynamodb.Client
 	tables Tables
-	page   *int32 // rows that one Query reads; nil for as many as fit in 1 MB
+	page   *int32 // rows per Query; nil for as many as fit in 1 MB
 }
 
-// NewClient returns a client for New. TLS guards the answers already, and the
-// SDK's own checksum of them fails on those that it has no need to read.
+// NewClient returns a client for New. TLS already guards the answers, and the SDK's own
+// checksum fails on answers that it need not read.
 func NewClient(cfg aws.Config) *dynamodb.Client {
 	return dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.DisableValidateResponseChecksum = true })
 }
 
-// New returns a store on tables that exist. It retries by itself and leaves the
-// client's own retryer out: that gives up after a few tries, and its tokens,
-// which all calls share, are used up in the first second of an incident.
+// New returns a store on tables that exist. It does its own retries instead of the
+// client's, which give up after a few tries; the retry tokens that all calls share
+// there are used up in the first second of an incident.
 func New(client *dynamodb.Client, tables Tables) *Store {
 	once := dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
 	return &Store{client: once, tables: tables}

@@ -9,8 +9,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// refused returns the item that made a write's condition fail, which has no
-// attributes when there was none, and whether err is such a failure at all.
+// refused reports whether err is a write's failed condition. old is the item that
+// failed it, without attributes if there was none.
 func refused(err error) (old attributes, ok bool) {
 	if failed := (*types.ConditionalCheckFailedException)(nil); errors.As(err, &failed) {
 		return failed.Item, true
@@ -18,9 +18,9 @@ func refused(err error) (old attributes, ok bool) {
 	return nil, false
 }
 
-// explain turns the failed condition of a connection's update into the
-// sentinel that says why: ErrGone, or what judge makes of the connection as it
-// was. Any other error is wrapped with what could not be done.
+// explain turns the failed condition of a connection's update into the sentinel that
+// says why: ErrGone, or what judge makes of the connection as it was. Any other error
+// is wrapped with what could not be done.
 func explain(what string, err error, judge func(connectionItem) error) error {
 	old, ok := refused(err)
 	if !ok {

@@ -22,16 +22,16 @@ type fault int
 const (
 	noFault fault = iota
 	notApplied
-	applied // and answered with an error
+	applied // but answered with an error
 )
 
-// never stands for no answer at all, on a connection that is not cut.
+// never stands for no answer at all, on a connection that stays open.
 const never = "never"
 
-// faulty is an HTTP client whose requests fail as judge says.
+// faulty is an HTTP client with requests that fail as judge says.
 type faulty struct {
 	send  http.RoundTripper
-	judge func(action string) (f fault, answer string) // "" for a connection that is cut, or never
+	judge func(action string) (f fault, answer string) // "" for a cut connection, or never
 }
 
 func (c faulty) Do(r *http.Request) (*http.Response, error) {
@@ -59,7 +59,7 @@ func (c faulty) Do(r *http.Request) (*http.Response, error) {
 		Body: io.NopCloser(bytes.NewReader([]byte(answer))), Request: r}, nil
 }
 
-// failing returns the store by way of a faulty client.
+// failing returns the store with a faulty client.
 func failing(s *Store, send http.RoundTripper, judge func(string) (fault, string)) *Store {
 	o := s.client.Options()
 	o.HTTPClient = faulty{send, judge}
@@ -68,9 +68,9 @@ func failing(s *Store, send http.RoundTripper, judge func(string) (fault, string
 	return broken
 }
 
-// A quarter of all requests fail: half of these are not applied, as when
-// DynamoDB throttles or a plain write meets a transaction; the others are, and
-// their answer is lost. Nothing of the contract may change.
+// A quarter of all requests fail. Half of these are not applied, as when DynamoDB
+// throttles or a plain write meets a transaction; the others are, but their answer is
+// lost. The contract must not change.
 func TestStoreOnAServerThatFails(t *testing.T) {
 	t.Parallel()
 	s := localStore(t)

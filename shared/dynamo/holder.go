@@ -16,28 +16,28 @@ import (
 	"subwire/shared/topology"
 )
 
-// A holder's item lies in the connections table, under an id that no
-// connection has, as those hold no '/'. Its set has one entry for each
-// connection of the holder. The entry begins with the connection's expiry, so
-// that what a lost deletion left behind is recognised and goes by itself.
+// A holder's item is in the connections table, under an id that no connection has, as
+// theirs hold no '/'. Its set has one entry for each connection of the holder. The
+// entry begins with the connection's expiry, so that what a lost deletion left behind
+// is recognised and expires.
 const holderPrefix = "holder/"
 
-// holderTTL is how long a holder's item is kept from the last entry on. It is
-// longer than any entry can last: with the life of the connection alone, one
-// whose token soon expires would take the others' entries with it.
+// holderTTL is how long a holder's item is kept after its last entry. It is longer than
+// any entry can last: with only the connection's life, one whose token soon expires
+// would take the others' entries with it.
 const holderTTL = 2 * topology.ConnectionTTL
 
-// entry is what stands for a connection in its holder's set: expiry#id.
+// entry stands for a connection in its holder's set: expiry#id.
 func entry(id string, expires int64) string { return strconv.FormatInt(expires, 10) + "#" + id }
 
-// expired reports whether the entry's connection cannot live any more.
+// expired reports whether the entry's connection can no longer live.
 func expired(entry string, now time.Time) bool {
 	digits, _, _ := strings.Cut(entry, "#")
 	expires, err := strconv.ParseInt(digits, 10, 64)
 	return err != nil || expires <= now.Unix()
 }
 
-// entries returns those of a holder's set that the function wants.
+// entries returns the entries of a holder's set that want accepts.
 func entries(holder attributes, want func(entry string) bool) (found []string) {
 	held, _ := holder["held"].(*types.AttributeValueMemberSS)
 	if held == nil {
@@ -51,9 +51,8 @@ func of(id string) func(entry string) bool {
 	return func(entry string) bool { return strings.HasSuffix(entry, "#"+id) }
 }
 
-// Hold implements pubsub.Store. A set that is full loses its expired entries,
-// and those that the connection had with another expiry, and is asked once
-// more.
+// Hold implements pubsub.Store. If the set is full, Hold drops the expired entries, and
+// those that the connection had with another expiry, and tries once more.
 func (s *Store) Hold(ctx context.Context, c pubsub.Connection, max int) error {
 	mine, now := entry(c.ID, c.Expires.Unix()), time.Now()
 	holder, err := s.hold(ctx, c, max)
@@ -80,8 +79,8 @@ func (s *Store) Hold(ctx context.Context, c pubsub.Connection, max int) error {
 	return nil
 }
 
-// hold adds the connection to its holder's set, unless that has max others, and
-// returns the holder's item.
+// hold adds the connection to its holder's set, unless that has max others. It returns
+// the holder's item.
 func (s *Store) hold(ctx context.Context, c pubsub.Connection, max int) (attributes, error) {
 	mine := entry(c.ID, c.Expires.Unix())
 	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
@@ -107,8 +106,8 @@ func (s *Store) Release(ctx context.Context, c pubsub.Connection) error {
 	return s.release(ctx, connectionItem{ID: c.ID, Holder: c.Holder, TTL: c.Expires.Unix()})
 }
 
-// release takes a connection out of its holder's set. Its expiry may be another
-// than when it was counted: what is left in the set shows that.
+// release takes a connection out of its holder's set. Its expiry may differ from when
+// it was counted: what is left in the set shows that.
 func (s *Store) release(ctx context.Context, item connectionItem) error {
 	if item.Holder == "" {
 		return nil
@@ -123,9 +122,8 @@ func (s *Store) release(ctx context.Context, item connectionItem) error {
 	return nil
 }
 
-// dropEntries removes entries from a holder's set and returns the item as it is
-// then. The condition keeps an update from making an item that nothing would
-// delete.
+// dropEntries removes entries from a holder's set and returns the item after that. The
+// condition keeps the update from creating an item that nothing would delete.
 func (s *Store) dropEntries(ctx context.Context, holder string, entries []string) (attributes, error) {
 	if len(entries) == 0 {
 		return nil, nil

@@ -13,8 +13,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// An item whose time is up is deleted whole: it must outlive all of its entries,
-// in whatever order they come.
+// When its time is up an item is deleted whole, so it must outlive all its entries, in
+// whatever order they come.
 func TestAHoldersItemOutlivesItsEntries(t *testing.T) {
 	t.Parallel()
 	s := localStore(t)

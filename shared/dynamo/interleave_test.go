@@ -19,8 +19,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// A meeting is one call that others cross, between two of its requests or after
-// the last.
+// A meeting is one call that others cross, between two of its requests or after the
+// last.
 type meeting struct {
 	s   *Store
 	id  string              // of the connection, and the beginning of its topics
@@ -50,14 +50,14 @@ func (m meeting) again(topic string, after time.Duration) func(context.Context, 
 			return err
 		}
 		if err := m.put(ctx, s); err != nil && !errors.Is(err, pubsub.ErrCompleted) {
-			return err // a complete that was first has overtaken it
+			return err // a complete that was handled first has overtaken it
 		}
 		return nil
 	}
 }
 
-// older is the release before this one: entry and row in one transaction, a row
-// without a time, an entry without a token.
+// older is the previous release: entry and row in one transaction, a row without a
+// time, an entry without a token.
 func (m meeting) older(ctx context.Context, s *Store) error {
 	row := attributes{"operationKey": text("older"), "ttl": number(m.sub.Expires.Unix())}
 	maps.Copy(row, rowKey(m.id+"/t", m.id, "1"))
@@ -73,7 +73,7 @@ func (m meeting) older(ctx context.Context, s *Store) error {
 	return err
 }
 
-// olderComplete ends the operation as the release before this one does.
+// olderComplete ends the operation as the previous release does.
 func (m meeting) olderComplete(ctx context.Context, s *Store) error {
 	_, err := s.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Update: &types.Update{TableName: &s.tables.Connections, Key: connectionKey(m.id),
@@ -97,7 +97,7 @@ func (m meeting) olderAgain(ctx context.Context, s *Store) error {
 	return m.older(ctx, s)
 }
 
-// prepare puts what the first call finds.
+// prepare puts what the first call must find.
 func (m meeting) prepare(t *testing.T, first string) {
 	t.Helper()
 	errs := []error{m.s.PutConnection(t.Context(), pubsub.Connection{ID: m.id, Acknowledged: true, Expires: m.sub.Expires})}
@@ -116,8 +116,8 @@ func (m meeting) prepare(t *testing.T, first string) {
 	}
 }
 
-// together returns an error unless the operations of the connection and the
-// rows of the topics belong together, one to one.
+// together returns an error unless the connection's operations and the topics' rows
+// match one to one.
 func (m meeting) together(t *testing.T) error {
 	out, err := m.s.client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &m.s.tables.Connections, Key: connectionKey(m.id)})
 	if err != nil {
@@ -156,9 +156,9 @@ func (m meeting) together(t *testing.T) error {
 	return nil
 }
 
-// Whatever crosses a call, wherever it does, entry and row stay together; and
-// when the call dies there, a complete leaves nothing of it, as long as nobody
-// ended the operation at that very moment.
+// Whatever crosses a call, at any point, entry and row stay together. And if the call
+// dies there, a complete leaves nothing behind, unless somebody ended the operation at
+// that very moment.
 func TestWhateverCrossesACall(t *testing.T) {
 	t.Parallel()
 	s := localStore(t)
@@ -217,8 +217,8 @@ func TestWhateverCrossesACall(t *testing.T) {
 	}
 }
 
-// A call that dies between two requests leaves an entry without its row, or
-// nothing: a complete or the end of the connection takes what there is.
+// A call that dies between two requests leaves an entry without its row, or nothing. A
+// complete or the end of the connection removes it.
 func TestWhatDiesOnTheWayIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s := localStore(t)
@@ -266,7 +266,7 @@ func TestWhatDiesOnTheWayIsTakenBack(t *testing.T) {
 	}
 }
 
-// A complete begins when the entry is there and the row is not: the rest of the
+// A complete begins when the entry is there and the row is not. The rest of the
 // subscribe then crosses it at each step, and looks before the id is free.
 func TestARowThatComesDuringACompleteGoes(t *testing.T) {
 	t.Parallel()
@@ -301,8 +301,8 @@ func TestARowThatComesDuringACompleteGoes(t *testing.T) {
 	}
 }
 
-// A subscribe is applied, its answer is lost, and its complete comes before the
-// next try: that must not begin the operation anew.
+// A subscribe is applied, its answer is lost, and its complete comes before the next
+// try. That must not begin the operation again.
 func TestALostAnswerBeginsNothingTwice(t *testing.T) {
 	t.Parallel()
 	for _, topic := range []string{"", "t"} {

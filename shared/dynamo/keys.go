@@ -11,22 +11,22 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Releases run side by side while one is deployed, or taken back, and read each
-// other's items. So attributes are only added, and keep their names and
-// meanings. A reader ignores what it does not know, and takes what is missing
-// as the release before wrote it: an entry or row without "by" is an older
-// one's. A condition may ask for an attribute only where its absence is allowed
-// for; one release later that may go. (The release before this wrote entry and
-// row in one transaction; its writes mix with those of subscription.go.)
+// During a deployment or rollback, releases run side by side and read each other's
+// items. So attributes are only added, and keep their names and meanings. A reader
+// ignores what it does not know, and reads what is missing as the previous release
+// meant it: an entry or row without "by" is an older one's. A condition may require an
+// attribute only if it also allows for its absence; one release later that may go. (The
+// previous release wrote entry and row in one transaction; its writes mix with those of
+// subscription.go.)
 
-// A sort key holds 1,024 bytes, an operation id any number. An id that is as
-// long as a hash, or longer, is replaced by its hash in the key, so that no
-// literal id can equal it, and stands in the row beside.
+// A sort key holds 1,024 bytes, an operation id any number. In the key, an id at least
+// as long as a hash is replaced by its hash, so that no literal id can equal it; the id
+// itself is stored in the row.
 const hashedBytes = 2 * sha512.Size
 
-// subscriber is the sort key of a subscription's row: bb#connection#operation,
-// with the bucket as two hex digits, so that rows ascend by bucket. Connection
-// ids are the gateway's and hold no '#'; operation ids may.
+// subscriber is the sort key of a subscription's row: bb#connection#operation. The
+// bucket is two hex digits, so rows ascend by bucket. Connection ids come from the
+// gateway and hold no '#'; operation ids may.
 func subscriber(connectionID, operationID string) string {
 	if isHashed(operationID) {
 		sum := sha512.Sum512([]byte(operationID))
@@ -47,7 +47,7 @@ func splitSubscriber(key string) (connectionID, operationID string, err error) {
 	return parts[1], parts[2], nil
 }
 
-// attributes is a key or the values of an expression.
+// attributes is a key, or the values of an expression.
 type attributes = map[string]types.AttributeValue
 
 // text, number and boolean are attribute values.

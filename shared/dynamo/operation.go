@@ -13,7 +13,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// operationItem is an operation, shared by all who subscribed to the same.
+// operationItem is an operation, shared by all its subscribers.
 type operationItem struct {
 	Key       string `dynamodbav:"key"`
 	Document  string `dynamodbav:"document"`
@@ -22,13 +22,13 @@ type operationItem struct {
 	TTL       int64  `dynamodbav:"ttl"`
 }
 
-// operationMargin is how much longer than its latest subscriber an operation
-// is kept. An older connection may write the operation after a younger one
-// and set an earlier expiry: the margin covers the longest life of any.
+// operationMargin is how much longer than its latest subscriber an operation is kept.
+// An older connection may write it after a younger one and set an earlier expiry; the
+// margin covers the longest life of any.
 const operationMargin = 24 * time.Hour
 
-// Operation implements pubsub.Store. The expiry is not looked at: it is far
-// behind that of any subscription.
+// Operation implements pubsub.Store. It does not check the expiry, which is long after
+// that of any subscription.
 func (s *Store) Operation(ctx context.Context, key string) (pubsub.Operation, error) {
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Operations, Key: attributes{"key": text(key)}, ConsistentRead: aws.Bool(true)})
@@ -49,7 +49,7 @@ func (s *Store) Operation(ctx context.Context, key string) (pubsub.Operation, er
 	return op, nil
 }
 
-// putOperation writes the operation, or writes it again with a later expiry.
+// putOperation writes the operation, or rewrites it with a later expiry.
 func (s *Store) putOperation(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation) error {
 	item, err := attributevalue.MarshalMap(operationItem{
 		Key: sub.OperationKey, Document: op.Document, Name: op.Name, Variables: string(op.Variables),

@@ -12,13 +12,13 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// CountReplayed implements pubsub.Store. It adds to the latest minute's count,
-// or begins a later minute, on the condition that no other call does so at the
-// same time; else it starts again. Minutes only ascend, as a late call must not
-// go back to an old one, and so the loop ends. By the token, an attempt whose
-// answer was lost is recognised; if others have counted since, it counts twice,
-// which does no harm to a bound. The release before this one leaves the bytes of an older
-// minute in place: while both run, a replay may be refused that need not be.
+// CountReplayed implements pubsub.Store. It adds to the latest minute's count, or
+// begins a later minute, on the condition that no other call does so at the same time;
+// otherwise it starts again. Minutes only ascend, as a late call must not go back to an
+// old one, so the loop ends. The token identifies an attempt whose answer was lost. If
+// others have counted since, it counts twice, which does no harm to a bound. The
+// previous release leaves the bytes of an older minute in place: while both run, a
+// replay may be refused needlessly.
 func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max pubsub.Replayed, at time.Time) error {
 	if n.Events > max.Events || n.Bytes > max.Bytes {
 		return pubsub.ErrReplayLimit
@@ -55,8 +55,8 @@ func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max p
 	}
 }
 
-// count sets what the update says if the connection is there and the condition
-// holds, or returns the connection as it is.
+// count applies the update if the connection exists and the condition holds. Otherwise
+// it returns the connection as it is.
 func (s *Store) count(ctx context.Context, connectionID, update, condition string, values attributes) (*connectionItem, error) {
 	_, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID),

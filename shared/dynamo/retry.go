@@ -15,25 +15,25 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Requests are tried again until the context ends: a table that is throttled,
-// or a partition that moves, is back within seconds, and until then nothing is
-// lost but time ("Error handling with DynamoDB"). The pauses have full jitter,
-// as those who were throttled together must not come back together. A caller
-// that has something to say after a failure keeps the time for it out of ctx.
+// Requests are retried until the context ends: a throttled table or a moving partition
+// is back within seconds, and until then only time is lost ("Error handling with
+// DynamoDB"). The pauses have full jitter, as callers that were throttled together must
+// not come back together. A caller that must act after a failure keeps time for it out
+// of ctx.
 const (
 	minWait  = 10 * time.Millisecond
 	maxWait  = 400 * time.Millisecond
 	patience = 10 * time.Second // without a deadline
 
-	// attemptTime is how long one request may take: a hundred times what is usual,
-	// as a new connection from a process with little CPU is slow. One that is never
-	// answered, such as on a connection that was lost while the process was frozen,
-	// must leave time for another. The SDK sets no bound.
+	// attemptTime bounds one request: a hundred times what is usual, as a new
+	// connection from a process with little CPU is slow. A request that is never
+	// answered, such as on a connection lost while the process was frozen, must leave
+	// time for another. The SDK sets no bound.
 	attemptTime = 2 * time.Second
 )
 
-// call sends one request, and sends it again as long as that may help. Every
-// write allows for that: an attempt whose answer was lost may have been applied.
+// call sends one request, and repeats it while that may help. Every write allows for
+// that: an attempt that lost its answer may have been applied.
 func call[In, Out any](ctx context.Context, send func(context.Context, In, ...func(*dynamodb.Options)) (Out, error), in In) (out Out, err error) {
 	err = retry(ctx, func(ctx context.Context) (err error) {
 		out, err = send(ctx, in)
@@ -42,8 +42,8 @@ func call[In, Out any](ctx context.Context, send func(context.Context, In, ...fu
 	return out, err
 }
 
-// retry calls do until it succeeds, fails for a reason that waiting does not
-// mend, or ctx ends.
+// retry calls do until it succeeds, fails for a reason that waiting does not mend, or
+// ctx ends.
 func retry(ctx context.Context, do func(ctx context.Context) error) error {
 	waiting, cancel := ctx, func() {}
 	if _, ok := ctx.Deadline(); !ok {
@@ -63,7 +63,7 @@ func retry(ctx context.Context, do func(ctx context.Context) error) error {
 	}
 }
 
-// attempt calls do once, and reports whether it failed for want of an answer.
+// attempt calls do once, and reports whether it failed for lack of an answer.
 func attempt(ctx context.Context, do func(ctx context.Context) error) (late bool, err error) {
 	once, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
@@ -71,12 +71,12 @@ func attempt(ctx context.Context, do func(ctx context.Context) error) (late bool
 	return err != nil && once.Err() != nil, err
 }
 
-// beatenWait is up to how long a call pauses that another has beaten to an item, and
-// so must read it again. The pauses grow fast: of calls that come back at once, one
-// succeeds each time, and all pay.
+// beatenWait bounds the pause of a call that was beaten to an item by another, and must
+// read it again. The pauses grow fast: of calls that come back at once, one succeeds
+// each time, and all pay.
 const beatenWait = 50 * time.Millisecond
 
-// beaten pauses after so many tries before.
+// beaten pauses after that many earlier tries.
 func beaten(ctx context.Context, tries int) error {
 	wait := beatenWait << min(2*tries, 5) // up to 1.6 s
 	select {
@@ -87,19 +87,19 @@ func beaten(ctx context.Context, tries int) error {
 	}
 }
 
-// errUnprocessed is a batch that DynamoDB took only in part.
+// errUnprocessed is a batch that DynamoDB processed only in part.
 var errUnprocessed = errors.New("batch was not processed whole")
 
-// busyCodes are errors that the SDK does not know as passing. A plain write
-// gets a TransactionConflictException when it meets a transaction, such as
-// those of an older release ("TransactWriteItems"). It never meets a plain one.
+// busyCodes are passing errors that the SDK does not know. A plain write gets a
+// TransactionConflictException when it meets a transaction, such as an older release's
+// ("TransactWriteItems"); never when it meets a plain one.
 var busyCodes = []string{"TransactionConflictException", "ReplicatedWriteConflictException", "ThroughputExceeded", "ThrottlingError"}
 
-// sdkRetryables are the SDK's: throttles, 5xx, and connections that failed.
+// sdkRetryables are the SDK's: throttles, 5xx and failed connections.
 var sdkRetryables = sdkretry.IsErrorRetryables(sdkretry.DefaultRetryables)
 
-// passing reports whether the same request may succeed a little later. It says
-// nothing about whether the request was applied.
+// passing reports whether the same request may succeed a little later. It does not say
+// whether the request was applied.
 func passing(err error) bool {
 	if errors.Is(err, errUnprocessed) || errors.Is(err, io.ErrUnexpectedEOF) { // an answer that was cut
 		return true

@@ -17,12 +17,12 @@ import (
 type subscriptionItem struct {
 	Topic        string `dynamodbav:"topic"`
 	Subscriber   string `dynamodbav:"subscriber"`            // see keys.go
-	OperationID  string `dynamodbav:"operationId,omitempty"` // when its hash stands in the sort key
+	OperationID  string `dynamodbav:"operationId,omitempty"` // when the sort key holds its hash
 	OperationKey string `dynamodbav:"operationKey"`
 	Viewer       string `dynamodbav:"viewer,omitempty"` // its id
 	Claims       string `dynamodbav:"claims,omitempty"` // its claims, JSON
-	At           int64  `dynamodbav:"at,omitempty"`     // Unix milliseconds; rows of older releases have none
-	By           string `dynamodbav:"by,omitempty"`     // identity of the operation's entry; likewise
+	At           int64  `dynamodbav:"at,omitempty"`     // Unix milliseconds; none in an older release's rows
+	By           string `dynamodbav:"by,omitempty"`     // identity of the operation's entry; none there either
 	TTL          int64  `dynamodbav:"ttl"`
 }
 
@@ -31,8 +31,8 @@ func rowKey(topic, connectionID, operationID string) attributes {
 	return attributes{"topic": text(topic), "subscriber": text(subscriber(connectionID, operationID))}
 }
 
-// putRow puts the subscription's row. Another operation's row stays, unless it is
-// the foreign one that is given.
+// putRow puts the subscription's row. Another operation's row stays, unless it is the
+// given foreign one.
 func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running runningItem, foreign attributes) error {
 	row := subscriptionItem{
 		Topic: sub.Topic, Subscriber: subscriber(sub.ConnectionID, sub.OperationID),
@@ -63,8 +63,8 @@ func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running run
 	return err
 }
 
-// deleteRow deletes the row of an operation, and no other operation's. With
-// untold, a row that does not say whose it is goes as well.
+// deleteRow deletes the row of an operation, and no other's. With untold it also
+// deletes a row that does not say whose it is.
 func (s *Store) deleteRow(ctx context.Context, connectionID, operationID string, running runningItem, untold bool) error {
 	in := &dynamodb.DeleteItemInput{
 		TableName: &s.tables.Subscriptions, Key: rowKey(running.Topic, connectionID, operationID),
@@ -96,11 +96,11 @@ func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
 	return nil
 }
 
-// batchRows is how many rows one BatchWriteItem takes.
+// batchRows is the limit of one BatchWriteItem.
 const batchRows = 25
 
-// deleteRows deletes the topic rows of a marked connection's operations. No
-// operation can take their ids any more.
+// deleteRows deletes the topic rows of a marked connection's operations. No operation
+// can take their ids any more.
 func (s *Store) deleteRows(ctx context.Context, connectionID string, operations map[string]runningItem) error {
 	var rows []types.WriteRequest
 	for id, running := range operations {
@@ -109,7 +109,7 @@ func (s *Store) deleteRows(ctx context.Context, connectionID string, operations 
 				Key: rowKey(running.Topic, connectionID, id)}})
 		}
 	}
-	// A row that is gone already is not an error, so a repeated call may start again.
+	// A missing row is not an error, so a repeated call may start again.
 	for batch := range slices.Chunk(rows, batchRows) {
 		left := map[string][]types.WriteRequest{s.tables.Subscriptions: batch}
 		err := retry(ctx, func(ctx context.Context) error {

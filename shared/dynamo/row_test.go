@@ -8,8 +8,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// A row that cannot be decoded stands for itself: the others are yielded, those
-// of later pages as well.
+// A row that cannot be decoded stands for itself: the others are yielded, even those of
+// later pages.
 func TestARowThatCannotBeDecodedHidesNoOther(t *testing.T) {
 	t.Parallel()
 	const row = `{"topic":{"S":"t"},"operationKey":{"S":"k"},"ttl":{"N":"4000000000"},"subscriber":{"S":`

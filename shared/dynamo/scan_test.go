@@ -25,7 +25,7 @@ func TestConnectionsYieldsAllThatAreThere(t *testing.T) {
 		if err := s.PutConnection(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Hold(t.Context(), c, 100); err != nil { // what is counted is no connection
+		if err := s.Hold(t.Context(), c, 100); err != nil { // a counted connection is not a connection
 			t.Fatal(err)
 		}
 	}

@@ -11,16 +11,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// What a payer has spent in a window lies in the connections table, as what a
-// holder has does.
+// What a payer has spent in a window is kept in the connections table, like what a
+// holder has.
 const spentPrefix = "spent/"
 
-// spentTTL is how long it is kept from the window's begin on: its readers'
-// clocks may differ.
+// spentTTL is how long it is kept from the start of the window: its readers' clocks may
+// differ.
 const spentTTL = 10 * time.Minute
 
-// Spend implements allowance.Store. An attempt whose answer was lost counts
-// twice, which does no harm to a bound.
+// Spend implements allowance.Store. An attempt that lost its answer counts twice, which
+// does no harm to a bound.
 func (s *Store) Spend(ctx context.Context, payer string, window time.Time, units int) (sum int, err error) {
 	id := spentPrefix + payer + "/" + strconv.FormatInt(window.Unix(), 10)
 	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{

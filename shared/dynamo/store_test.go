@@ -24,8 +24,7 @@ func TestStoreOnDynamoDB(t *testing.T) {
 	storetest.Run(t, s)
 }
 
-// localStore returns a store with tables of its own on DynamoDB Local, or
-// skips the test.
+// localStore returns a store with its own tables on DynamoDB Local, or skips the test.
 func localStore(t *testing.T) *Store {
 	t.Helper()
 	endpoint := os.Getenv(endpointEnv)
@@ -35,7 +34,7 @@ func localStore(t *testing.T) *Store {
 	client, prefix := newClient(endpoint), rand.Text()[:12]+"-"
 	for _, table := range topology.Tables() {
 		name := prefix + table.Name
-		for range 2 { // the second time it exists
+		for range 2 { // the second time it already exists
 			if err := CreateTable(t.Context(), client, table, name); err != nil {
 				t.Fatal(err)
 			}
@@ -52,8 +51,8 @@ func localStore(t *testing.T) *Store {
 		Operations:    prefix + topology.Operations.Name, Messages: prefix + topology.Messages.Name})
 }
 
-// newClient returns a client of a server on this machine. It does not retry:
-// tests of what the SDK retries would be slow.
+// newClient returns a client of a server on this machine. It does not retry: tests of
+// what the SDK retries would be slow.
 func newClient(endpoint string) *dynamodb.Client {
 	return dynamodb.New(dynamodb.Options{
 		Region: "us-east-1", BaseEndpoint: &endpoint, Retryer: aws.NopRetryer{},

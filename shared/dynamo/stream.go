@@ -10,14 +10,14 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// ErrUndecodable is a stream record that can never become an event. It
-// belongs with the dead letters.
+// ErrUndecodable is a stream record that can never become an event. It belongs in the
+// dead letters.
 var ErrUndecodable = errors.New("stream record cannot be decoded")
 
-// Event decodes the record of a new chat message to the event that announces
-// it: its root value is the chat.Message as JSON. Any record but the INSERT of
-// a whole message is an ErrUndecodable; it is for the caller to skip records
-// of changes and removals that it does not want.
+// Event decodes the record of a new chat message to the event that announces it; its
+// root value is the chat.Message as JSON. Any record but the INSERT of a whole message
+// is an ErrUndecodable. The caller skips the changes and removals that it does not
+// want.
 func Event(record events.DynamoDBEventRecord) (pubsub.Event, error) {
 	if record.EventName != string(events.DynamoDBOperationTypeInsert) {
 		return pubsub.Event{}, fmt.Errorf("%w: it is no INSERT", ErrUndecodable)
@@ -45,7 +45,7 @@ func Event(record events.DynamoDBEventRecord) (pubsub.Event, error) {
 		return pubsub.Event{}, fmt.Errorf("%w: createdAt: %w", ErrUndecodable, err)
 	}
 	root, err := item.message().Root()
-	if err != nil { // a year that has more than four digits
+	if err != nil { // a year of more than four digits
 		return pubsub.Event{}, fmt.Errorf("%w: %w", ErrUndecodable, err)
 	}
 	return pubsub.Event{ID: item.ID, Topic: chat.Topic(item.ChatID), Root: root}, nil

@@ -14,37 +14,35 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// An operation with a topic is two items: its entry in the connection, which
-// decides, and its row under the topic, which follows. They are written one
-// after the other and not in a transaction: DynamoDB cancels transactions that
-// meet on one item, and the operations of a connection all meet on it, a
-// hundred at once after a reconnect ("TransactWriteItems"). Plain writes to an
-// item queue up and never fail for each other.
+// An operation with a topic is two items: its entry in the connection, which decides,
+// and its row under the topic, which follows. They are written one after the other, not
+// in a transaction: DynamoDB cancels transactions that meet on one item, and the
+// operations of a connection all meet on it, a hundred at once after a reconnect
+// ("TransactWriteItems"). Plain writes to an item queue up and never fail each other.
 //
 //	begin: entry, operation, row, look     activate: topic into the entry, operation, row, look
 //	end:   row, entry, row      delete the connection: mark, rows, item
 //
-// A call that begins an operation looks at the entry last. If the entry is gone,
-// or the connection, the row may have come after its deletion, and is taken back.
-// If the look finds the entry, the row was there before the entry went, and the
-// call that ends the operation deletes the row after that. (It does so before as
-// well, so that it leaves no row if it dies; once no call can be beginning the
-// operation any more, before is enough.)
-// Row and entry have the id of the message that began the operation, so no call
-// takes the row of a later operation with the same id for its own.
+// A call that begins an operation looks at the entry last. If the entry is gone, or the
+// connection, the row may have come after its deletion, and is taken back. If the look
+// finds the entry, the row was there before the entry went, and the call that ends the
+// operation deletes the row after that. (It also does so before, so that it leaves no
+// row if it dies; once no call can be beginning the operation any more, before is
+// enough.) Row and entry have the id of the message that began the operation, so no
+// call mistakes the row of a later operation with the same id for its own.
 //
-// A call that dies between two writes leaves an entry without a row, which keeps
-// the id taken and silent until its complete or the end of the connection, like
-// a subscribe message that was lost. Or, when the operation ended just then, it
-// leaves a row without an entry, until a 410 or the TTL deletes that; a client
-// ignores its events as those of an ended operation.
+// A call that dies between two writes leaves an entry without a row. It keeps the id
+// taken and silent until its complete or the end of the connection, like a lost
+// subscribe message. Or, if the operation ended just then, it leaves a row without an
+// entry, until a 410 or the TTL deletes that; a client ignores its events as those of
+// an ended operation.
 
 // keyBytes is how much of an operation key is kept to tell it from others.
 const keyBytes = 8
 
-// PutSubscription implements pubsub.Store. The operation is written before the
-// row that needs it, and after the entry: a subscribe that is refused has written
-// nothing. Without a subscription an operation is garbage that expires.
+// PutSubscription implements pubsub.Store. The operation is written before the row that
+// needs it and after the entry, so a refused subscribe has written nothing. Without a
+// subscription an operation is garbage that expires.
 func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
 	by pubsub.Sent, max int) error {
 	running := runningItem{Topic: sub.Topic, Replaying: sub.Replaying, At: by.At.UnixMilli(), By: tokenOf(by),
@@ -58,10 +56,10 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 	return s.list(ctx, sub, op, running)
 }
 
-// begin takes the operation id. If messages are remembered that may have
-// overtaken its own, it looks at them, and takes the id on the condition that
-// there are no others. An attempt whose answer was lost is known by the message,
-// also after a complete that followed it at once.
+// begin takes the operation id. If messages are remembered that may have overtaken its
+// own, it looks at them and takes the id on the condition that there are no others. An
+// attempt that lost its answer is recognised by the message, even after a complete that
+// followed it at once.
 func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runningItem, max int) error {
 	in, err := s.taking(sub, running, max)
 	if err != nil {
@@ -112,7 +110,7 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 	}
 }
 
-// judged is what judge makes of what the connection knows of the operation id.
+// judged is what judge makes of the operation id's stored state.
 func (s *Store) judged(ctx context.Context, sub pubsub.Subscription, judge func(connectionItem) error) error {
 	item, err := s.operationState(ctx, sub.ConnectionID, sub.OperationID)
 	switch {
@@ -124,12 +122,12 @@ func (s *Store) judged(ctx context.Context, sub pubsub.Subscription, judge func(
 	return judge(item)
 }
 
-// taking is the update that takes the operation id, if it is free. Ids come from
-// the client: they are names of attributes, never text of an expression. The bytes
-// of all operations are counted, as no condition can add them up. (The release
-// before this one does not count. What one release begins and the other ends makes
-// the count wrong, until the connection ends: it may be refused operations for
-// which there is room.)
+// taking is the update that takes the operation id, if it is free. Ids come from the
+// client: they are attribute names, never text of an expression. The bytes of all
+// operations are counted, as no condition can add them up. (The previous release does
+// not count. If one release begins an operation and the other ends it, the count is
+// wrong until the connection ends: it may be refused operations for which there is
+// room.)
 func (s *Store) taking(sub pubsub.Subscription, running runningItem, max int) (*dynamodb.UpdateItemInput, error) {
 	entry, err := attributevalue.MarshalMap(running)
 	if err != nil {
@@ -155,11 +153,11 @@ func (s *Store) taking(sub pubsub.Subscription, running runningItem, max int) (*
 	}, nil
 }
 
-// errInTurn is that an operation may begin after what is remembered of its id.
+// errInTurn says that an operation may begin, given what is remembered of its id.
 var errInTurn = errors.New("operation may begin")
 
-// whyNotBegun explains why the connection did not let an operation begin, with
-// nil when it has begun, and says what is to be remembered then.
+// whyNotBegun explains why the connection did not let an operation begin; nil if it has
+// begun. It also returns what to remember then.
 func (i connectionItem) whyNotBegun(id string, running runningItem, max int) (remember pubsub.Turns, why error) {
 	other, isRunning := i.Operations[id]
 	switch {
@@ -180,8 +178,8 @@ func (i connectionItem) whyNotBegun(id string, running runningItem, max int) (re
 	return nil, errInTurn
 }
 
-// ActivateSubscription implements pubsub.Store. An operation that has another
-// topic is another one.
+// ActivateSubscription implements pubsub.Store. An operation with another topic is
+// another one.
 func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
 	by pubsub.Sent) error {
 	in := &dynamodb.UpdateItemInput{
@@ -211,9 +209,9 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 	return s.list(ctx, sub, op, item.Operations[sub.OperationID])
 }
 
-// list stores an operation that has its entry, puts its row, and looks whether it
-// has its entry still. If so, a foreign row in its place was left behind, and is
-// replaced; if not, that is a later operation's, and stays.
+// list stores an operation that has its entry, puts its row, and looks whether it still
+// has its entry. If so, a foreign row in its place was left behind and is replaced; if
+// not, it is a later operation's and stays.
 func (s *Store) list(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, running runningItem) error {
 	if err := s.putOperation(ctx, sub, op); err != nil {
 		return err
@@ -258,8 +256,8 @@ func (s *Store) look(ctx context.Context, sub pubsub.Subscription, running runni
 	return nil
 }
 
-// operationState reads what the connection knows of one operation id. An item
-// without an ID means that there is no such connection.
+// operationState reads what the connection knows of one operation id. An item without
+// an ID means that there is no such connection.
 func (s *Store) operationState(ctx context.Context, connectionID, operationID string) (connectionItem, error) {
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID), ConsistentRead: aws.Bool(true),

@@ -77,7 +77,7 @@ func TestCompletesAreForgottenInTime(t *testing.T) {
 	if n := remembered(); n != manyCompleted {
 		t.Errorf("%d completes are remembered, want the %d new ones", n, manyCompleted)
 	}
-	complete(20, "newer", now) // any of which may have overtaken its subscribe
+	complete(20, "newer", now) // any of them may have overtaken its subscribe
 	if n := remembered(); n != manyCompleted+20 {
 		t.Errorf("%d completes are remembered, want %d", n, manyCompleted+20)
 	}
@@ -103,8 +103,8 @@ func stored(t *testing.T, s *Store) connectionItem {
 	return item
 }
 
-// Calls that run at the same time read the same, and together must not add more
-// than there is room for.
+// Calls that run at the same time read the same, and together must not add more than
+// there is room for.
 func TestManyCompletesAtOnceAreNotAllRemembered(t *testing.T) {
 	t.Parallel()
 	s, now := localStore(t), time.Now()
@@ -124,8 +124,8 @@ func TestManyCompletesAtOnceAreNotAllRemembered(t *testing.T) {
 	}
 }
 
-// A complete that waits for its subscribe is remembered for longer than one that
-// has met it, unless no subscribe can still come.
+// A complete that waits for its subscribe is remembered for longer than one that has
+// met it, unless no subscribe can come any more.
 func TestWhatIsForgottenFirst(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -188,8 +188,8 @@ func TestDeleteConnectionEndsHalfDoneWork(t *testing.T) {
 	}
 }
 
-// A connection that the release before this one has put remembers the time of a
-// complete alone. It stops one subscribe of its millisecond, as one of today does.
+// A connection put by the previous release remembers only the time of a complete. It
+// stops one subscribe of its millisecond, as today's does.
 func TestAConnectionOfTheReleaseBefore(t *testing.T) {
 	t.Parallel()
 	s, at := localStore(t), time.UnixMilli(1_790_000_000_123)

@@ -13,9 +13,9 @@ import (
 	"subwire/shared/topology"
 )
 
-// CreateTable creates a table under a physical name unless it exists, and
-// returns when it can be used. A deployment's tables are created by its stack;
-// this is for the local cloud and for tests.
+// CreateTable creates a table under a physical name unless it exists, and returns when
+// it can be used. A deployment's stack creates its tables; this is for the local cloud
+// and for tests.
 func CreateTable(ctx context.Context, client *dynamodb.Client, t topology.Table, name string) error {
 	in := &dynamodb.CreateTableInput{TableName: &name, BillingMode: types.BillingModePayPerRequest}
 	addKey := func(attribute string, keyType types.KeyType) {
@@ -42,8 +42,8 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, t topology.Table,
 	return enableTTL(ctx, client, t.TTL, name)
 }
 
-// enableTTL makes the table expire items by the attribute, unless that is ""
-// or the table does so already, which DynamoDB would refuse.
+// enableTTL makes the table expire items by the attribute, unless that is "" or already
+// set, which DynamoDB would refuse.
 func enableTTL(ctx context.Context, client *dynamodb.Client, attribute, table string) error {
 	if attribute == "" {
 		return nil

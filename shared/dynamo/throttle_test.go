@@ -12,14 +12,14 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// incident is for how long every request fails, of the time that a call has.
+// incident is how long every request fails, out of a call's time.
 const (
 	incident = 3 * time.Second
 	allowed  = 20 * time.Second
 )
 
-// everyCall calls each method of the store once, in an order in which each has
-// something to do, and fails the test when one fails.
+// everyCall calls each method of the store once, in an order that gives each something
+// to do, and fails the test when one fails.
 func everyCall(t *testing.T, s *Store, each func(name string, call func(context.Context) error)) {
 	t.Helper()
 	expires, at := time.Now().Add(time.Hour), time.Now()
@@ -104,8 +104,8 @@ func unless(ok bool, what string) error {
 	return errors.New(what)
 }
 
-// bubble runs the test with virtual time that is as late as the real time. Its
-// requests are real ones, during which that time stands still.
+// bubble runs the test with virtual time that starts at the real time. Its requests are
+// real; virtual time stands still for them.
 func bubble(t *testing.T, s *Store, judge func(string) (fault, string), test func(t *testing.T, s *Store)) {
 	now := time.Now()
 	synctest.Test(t, func(t *testing.T) {
@@ -143,8 +143,8 @@ func TestEveryCallOutlastsAnIncident(t *testing.T) {
 	}
 }
 
-// Of completes of one id that come at once, each write makes all others fail: a call
-// that loses every time must not try as fast as it can.
+// When completes of one id come at once, each write makes all others fail. A call that
+// loses every time must not retry as fast as it can.
 func TestACallThatIsAlwaysBeatenTriesSeldom(t *testing.T) {
 	t.Parallel()
 	local := localStore(t)
@@ -169,8 +169,8 @@ func TestACallThatIsAlwaysBeatenTriesSeldom(t *testing.T) {
 	})
 }
 
-// A request that is never answered, on a connection that is lost, must not take all
-// of the time that a call has.
+// A request that is never answered, on a lost connection, must not take all of a call's
+// time.
 func TestEveryCallOutlastsARequestWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]fault{"NotApplied": notApplied, "Applied": applied} {
@@ -197,7 +197,7 @@ func TestEveryCallOutlastsARequestWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// A call ends with its context, or in its own time when that has no end.
+// A call ends with its context, or in its own time if that never ends.
 func TestEveryCallEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	const short = 1500 * time.Millisecond

@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// TopicPage is how many rows of a topic one Query reads. Most topics are
-	// smaller, and a page is soon there.
+	// TopicPage is how many rows of a topic one Query reads. Most topics are smaller,
+	// and a page comes soon.
 	TopicPage = 1000
 
-	// TopicReaders is how many parts of a hot topic are read at once. Each holds
-	// two pages at most: one that was read, and one that is being read.
+	// TopicReaders is how many parts of a hot topic are read at once. Each holds at
+	// most two pages: one that was read, and one that is being read.
 	TopicReaders = 4
 )
 
-// Subscriptions implements pubsub.Store. A topic of one page is one Query. What
-// follows the first page of a larger one is read in parts, side by side, which
-// the caller gets page by page in turn: the order depends on the rows alone.
+// Subscriptions implements pubsub.Store. A topic of one page is one Query. What follows
+// the first page of a larger one is read in parts, side by side. The caller gets their
+// pages in turn, so the order depends only on the rows.
 func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error] {
 	return func(yield func(pubsub.Subscription, error) bool) {
 		q := topicQuery{store: s, topic: topic, now: now}
@@ -78,7 +78,7 @@ type topicQuery struct {
 	now   time.Time
 }
 
-// part is the buckets from one up to another, after a key if there is one.
+// part is a range of buckets, after a key if there is one.
 type part struct {
 	from, to int
 	after    attributes
@@ -87,13 +87,12 @@ type part struct {
 // topicRows is a page of rows; next is the key to go on after, if any.
 type topicRows struct {
 	rows []pubsub.Subscription
-	bad  []error // one for each row that is not among rows
+	bad  []error // one for each row that could not be decoded
 	next attributes
 	err  error
 }
 
-// yield yields the rows, and the errors after them. It returns false when the
-// caller must stop.
+// yield yields the rows, then the errors. It returns false when the caller must stop.
 func (r topicRows) yield(yield func(pubsub.Subscription, error) bool) bool {
 	for _, row := range r.rows {
 		if !yield(row, nil) {
@@ -111,7 +110,7 @@ func (r topicRows) yield(yield func(pubsub.Subscription, error) bool) bool {
 	return r.err == nil
 }
 
-// split parts what comes after the key.
+// split divides what comes after the key into parts.
 func (q topicQuery) split(after attributes) ([]part, error) {
 	var row subscriptionItem
 	if err := attributevalue.UnmarshalMap(after, &row); err != nil {
@@ -131,8 +130,7 @@ func (q topicQuery) split(after attributes) ([]part, error) {
 	return parts, nil
 }
 
-// readAll sends the part page by page, until the last, an error, or the end of
-// ctx.
+// readAll sends the part page by page, until the last, an error, or until ctx ends.
 func (q topicQuery) readAll(ctx context.Context, p part, to chan<- topicRows) {
 	for {
 		rows := q.read(ctx, p)
@@ -147,8 +145,8 @@ func (q topicQuery) readAll(ctx context.Context, p part, to chan<- topicRows) {
 	}
 }
 
-// read reads one page. DynamoDB may keep an expired row for days, so the query
-// leaves those out; a page may thus be empty and not the last.
+// read reads one page. DynamoDB may keep an expired row for days, so the query leaves
+// those out; a page may thus be empty without being the last.
 func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
 	limit := q.store.page
 	if limit == nil {
@@ -181,8 +179,8 @@ func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
 	return r
 }
 
-// decodeSubscription turns a row into the subscription that was put. Its error
-// is a pubsub.ErrUndecodableRow.
+// decodeSubscription turns a row into the subscription that was put. Its error is a
+// pubsub.ErrUndecodableRow.
 func decodeSubscription(item attributes) (pubsub.Subscription, error) {
 	var row subscriptionItem
 	if err := attributevalue.UnmarshalMap(item, &row); err != nil {

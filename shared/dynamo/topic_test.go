@@ -17,10 +17,10 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// topicServer answers queries for a topic, as DynamoDB does.
+// topicServer answers queries for a topic like DynamoDB.
 type topicServer struct {
 	rows   []string                             // sort keys, ascending
-	before func(from string, first bool) string // is called before each answer; what it returns replaces it
+	before func(from string, first bool) string // called before each answer; what it returns replaces it
 }
 
 func (s topicServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +57,7 @@ func (s topicServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, `]`+last+`}`)
 }
 
-// newTopic returns a store that has n subscriptions of one topic.
+// newTopic returns a store with n subscriptions of one topic.
 func newTopic(t testing.TB, n int, before func(string, bool) string) *Store {
 	s := topicServer{before: before}
 	for i := range n {
@@ -69,8 +69,8 @@ func newTopic(t testing.TB, n int, before func(string, bool) string) *Store {
 	return New(newClient(server.URL), Tables{Subscriptions: "subscriptions"})
 }
 
-// The server holds all but the first page back until the caller has that one
-// and every reader has asked.
+// The server holds all but the first page back until the caller has that one and every
+// reader has asked.
 func TestAHotTopicIsReadSideBySideAndFromItsFirstPage(t *testing.T) {
 	t.Parallel()
 	const n = 9500
@@ -149,8 +149,8 @@ func TestTheReadersEndWithTheCaller(t *testing.T) {
 	}
 }
 
-// The context ends while the answers to some of the readers are held back: at
-// each page, the caller hears of it and returns.
+// The context ends while answers to some readers are held back: at each page, the
+// caller hears of it and returns.
 func TestAHotTopicEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	for page := 1; page <= 9; page++ {
@@ -190,7 +190,7 @@ func TestAHotTopicEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// Readers that return because the context has ended send nothing any more.
+// Readers that return because the context has ended no longer send.
 func TestAHotTopicWaitsForNoReaderThatHasStopped(t *testing.T) {
 	t.Parallel()
 	for range 50 { // the readers choose at random
@@ -212,7 +212,7 @@ func TestAHotTopicWaitsForNoReaderThatHasStopped(t *testing.T) {
 	}
 }
 
-// Every page is throttled once, also in the middle.
+// Every page is throttled once, even in the middle.
 func TestAHotTopicOutlastsThrottledPages(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -231,8 +231,8 @@ func TestAHotTopicOutlastsThrottledPages(t *testing.T) {
 	}
 }
 
-// BenchmarkSubscriptions reads a topic of 100,000. It reports the most heap
-// that was in use, server included.
+// BenchmarkSubscriptions reads a topic of 100,000. It reports the largest heap in use,
+// server included.
 func BenchmarkSubscriptions(b *testing.B) {
 	s := newTopic(b, 100_000, nil)
 	var most uint64

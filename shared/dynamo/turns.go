@@ -16,10 +16,10 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// What a connection remembers of messages that came out of turn. When there are
-// many ids, those go that no late message can still meet. When they are large, half
-// go, as each message of an operation reads and writes them all: the oldest, but
-// first those whose complete does not wait for its subscribe.
+// What a connection remembers of messages out of turn. When there are many ids, those
+// go that no late message can still meet. When they are large, half go, as each message
+// of an operation reads and writes them all: the oldest, but first those whose complete
+// does not wait for its subscribe.
 const (
 	manyCompleted     = 32
 	maxCompletedBytes = 8 << 10
@@ -27,10 +27,10 @@ const (
 	turnBytes         = 48
 )
 
-// turnItem is a subscribe or a complete that is remembered (see pubsub.Turns).
-// completed[id] is the time of the latest complete in turns[id]: a subscribe from
-// after that needs no look at them. It is all that the release before knows: there
-// a complete stops all subscribes of its millisecond and before.
+// turnItem is a remembered subscribe or complete (see pubsub.Turns). completed[id] is
+// the time of the latest complete in turns[id]: a later subscribe need not look at
+// them. It is all that the previous release knows: there a complete stops all
+// subscribes of its millisecond and before.
 type turnItem struct {
 	At       int64  `dynamodbav:"at"` // Unix milliseconds
 	By       string `dynamodbav:"by"` // id of the message
@@ -46,8 +46,8 @@ func (t turnItem) turn() pubsub.Turn {
 	return pubsub.Turn{Sent: pubsub.Sent{At: time.UnixMilli(t.At), ID: t.By}, Complete: t.Complete, Key: t.Key}
 }
 
-// known returns what is remembered of the id. A complete that only the release
-// before remembers counts as one.
+// known returns what is remembered of the id. A complete that only the previous release
+// remembers counts as one.
 func (i connectionItem) known(id string) (turns pubsub.Turns) {
 	completed, isCompleted := i.Completed[id]
 	for _, t := range i.Turns[id] {
@@ -69,10 +69,10 @@ func (i connectionItem) running(id string) pubsub.Turns {
 	return pubsub.Turns{running.turn()}
 }
 
-// record returns what an update sets and removes to remember more turns of the id,
-// and to forget stale ids: each part after a comma. It touches no others, as
-// another call may be adding to them. The update fails if what is remembered of
-// the id is not as the item says any more.
+// record returns what an update sets and removes to remember more turns of the id and
+// to forget stale ids, each part after a comma. It touches no others, as another call
+// may be adding to them. The update fails if what is remembered of the id has changed
+// since the item was read.
 func (i connectionItem) record(in *dynamodb.UpdateItemInput, id string,
 	more pubsub.Turns) (set, forget string, err error) {
 	if len(more) == 0 {
@@ -90,7 +90,7 @@ func (i connectionItem) record(in *dynamodb.UpdateItemInput, id string,
 	}
 	turns = turns[max(0, len(turns)-maxTurns):]
 	path, value := "turns.#id", any(turns)
-	if i.Turns == nil { // the release before has put the connection
+	if i.Turns == nil { // the previous release put the connection
 		path, value = "turns", map[string][]turnItem{id: turns}
 	}
 	is, err := attributevalue.Marshal(value)
@@ -116,8 +116,8 @@ func (i connectionItem) record(in *dynamodb.UpdateItemInput, id string,
 	return set, forget, i.unchanged(in, id)
 }
 
-// unchanged lets an update fail if what is remembered of the id is not as the item
-// says any more.
+// unchanged lets an update fail if what is remembered of the id has changed since the
+// item was read.
 func (i connectionItem) unchanged(in *dynamodb.UpdateItemInput, id string) (err error) {
 	var is types.AttributeValue
 	if turns, isKnown := i.Turns[id]; isKnown {
@@ -129,8 +129,8 @@ func (i connectionItem) unchanged(in *dynamodb.UpdateItemInput, id string) (err 
 	return nil
 }
 
-// require adds the condition that the attribute at the path has the value, or
-// that there is none for nil.
+// require adds the condition that the attribute at the path has the value, or is absent
+// for nil.
 func require(in *dynamodb.UpdateItemInput, path string, value types.AttributeValue) {
 	if value == nil {
 		*in.ConditionExpression += " AND attribute_not_exists(" + path + ")"
@@ -149,8 +149,8 @@ func textOrNone(value string) types.AttributeValue {
 	return text(value)
 }
 
-// remember stores turns of an id, if its operation and what is remembered of it
-// are as the item says. It reports whether it did.
+// remember stores turns of an id, if its operation and what is remembered of it are as
+// the item says. It reports whether it did.
 func (s *Store) remember(ctx context.Context, connectionID, operationID string, item connectionItem,
 	more pubsub.Turns) (bool, error) {
 	in := &dynamodb.UpdateItemInput{
@@ -180,10 +180,10 @@ func (s *Store) remember(ctx context.Context, connectionID, operationID string, 
 	return err == nil, err
 }
 
-// idBytes is how large an id with so many turns is.
+// idBytes is the size of an id with that many turns.
 func idBytes(id string, turns int) int { return 2*len(id) + 16 + turnBytes*turns }
 
-// turnsBytes is how large all that is remembered is.
+// turnsBytes is the size of all that is remembered.
 func (i connectionItem) turnsBytes() (n int) {
 	for id := range i.Completed {
 		n += idBytes(id, len(i.Turns[id]))
@@ -191,8 +191,8 @@ func (i connectionItem) turnsBytes() (n int) {
 	return n
 }
 
-// stale returns the ids of remembered completes that make way for another, as
-// many as one expression takes at most.
+// stale returns the ids of remembered completes that make way for another, at most as
+// many as one expression takes.
 func (i connectionItem) stale(at time.Time) (ids []string) {
 	oldest := at.Add(-overtakeTime).UnixMilli()
 	switch {
@@ -212,8 +212,8 @@ func (i connectionItem) stale(at time.Time) (ids []string) {
 	return ids[:min(len(ids), manyCompleted)]
 }
 
-// waiting is 1 for an id whose complete waits for a subscribe that may still come,
-// or else 0.
+// waiting is 1 for an id with a complete that waits for a subscribe that may still
+// come, and otherwise 0.
 func (i connectionItem) waiting(id string, oldest int64) int {
 	isMet := slices.ContainsFunc(i.Turns[id], func(t turnItem) bool { return !t.Complete })
 	if isMet || i.Completed[id] < oldest {

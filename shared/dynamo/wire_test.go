@@ -17,8 +17,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// answer is one scripted HTTP response. A body that is "" drops the connection
-// instead, as when an answer is lost; "entry" stands for entryOf.
+// answer is one scripted HTTP response. An empty body drops the connection instead, as
+// when an answer is lost; "entry" stands for entryOf.
 type answer struct {
 	status int
 	body   string
@@ -34,14 +34,13 @@ const (
 	serverFailed    = `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"m"}`
 )
 
-// request is what the server was asked.
 type request struct {
 	action string
 	body   map[string]any
 }
 
-// scripted returns a store whose server gives the answers in order, and the
-// requests that it has got, to be read when the store's calls have returned.
+// scripted returns a store with a server that gives the answers in order, and the
+// requests it got, to be read after the store's calls have returned.
 func scripted(t *testing.T, answers ...answer) (*Store, *[]request) {
 	t.Helper()
 	var got []request
@@ -79,8 +78,8 @@ func actions(requests []request) (names []string) {
 	return names
 }
 
-// entryOf is the answer to a GetItem for the connection whose operation the
-// requests before have begun.
+// entryOf is the answer to a GetItem for the connection whose operation the earlier
+// requests have begun.
 func entryOf(requests []request) string {
 	var by any
 	for _, r := range requests {
@@ -141,8 +140,8 @@ func TestPutSubscriptionReportsUnknownEffect(t *testing.T) {
 	}
 }
 
-// A message that is stored must be found, and a subscription that is: else a
-// client that resumes has a hole (ARCHITECTURE.md, invariant 8).
+// A stored message must be found, and so must a subscription: otherwise a client that
+// resumes has a hole (ARCHITECTURE.md, invariant 8).
 func TestReadsThatAResumeReliesOnAreConsistent(t *testing.T) {
 	t.Parallel()
 	s, got := scripted(t, answer{200, ok}, answer{200, ok})
@@ -164,8 +163,8 @@ func TestAcknowledgeKnowsItsOwnAttempt(t *testing.T) {
 	for _, own := range []bool{true, false} {
 		t.Run(fmt.Sprintf("own %t", own), func(t *testing.T) {
 			t.Parallel()
-			// The first attempt is applied, but meets contention on its way
-			// back; the second finds the connection acknowledged.
+			// The first attempt is applied, but meets contention on its way back; the
+			// second finds the connection acknowledged.
 			token := make(chan string, 1)
 			calls := 0
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

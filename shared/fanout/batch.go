@@ -1,7 +1,6 @@
-// Package fanout plans who gets an event: it turns one event and the
-// subscriptions of its topic into batches that are small enough for one queue
-// message each. It does no I/O; the caller brings the subscriptions and takes
-// the batches away.
+// Package fanout plans who gets an event: it turns an event and the subscriptions of
+// its topic into batches, each small enough for one queue message. It does no I/O; the
+// caller brings the subscriptions and takes the batches away.
 package fanout
 
 import (
@@ -16,28 +15,27 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// ErrUndecodable is returned for a queue message that holds no batch. Trying
-// again cannot help.
+// ErrUndecodable is returned for a queue message that holds no batch. A retry cannot
+// help.
 var ErrUndecodable = errors.New("not a fan-out batch")
 
-// ErrNewer is returned for a batch of a version that only a newer release
-// reads. It must wait for that.
+// ErrNewer is returned for a batch that only a newer release reads, and which must wait
+// for it.
 var ErrNewer = errors.New("fan-out batch of a newer release")
 
-// Versions of the wire format: the second has viewers. A batch without viewers
-// is of the first, which any sender reads.
+// Versions of the wire format: the second has viewers. A batch without viewers has the
+// first, which any sender reads.
 //
-// Two releases run side by side while one is deployed, in either order, and
-// after a rollback. So, for this format and for rows alike:
+// During a deployment two releases run side by side, in either order, and after a
+// rollback. So, for this format and for rows alike:
 //   - Release N reads what N-1 and N write.
 //   - It writes only what N-1 reads, until N is out everywhere: a new version is
 //     read by one release and written by the next.
-//   - Members are only added. A reader passes over one that it does not know; one
-//     that is missing means what it meant before there was such a member.
+//   - Members are only added. A reader passes over one that it does not know. A
+//     missing one means what was meant before it existed.
 //
-// A version that is newer all the same is not garbage: it is ErrNewer, and waits
-// in the queue for the newer sender. Older versions stay readable for ever, as
-// queues may still hold them.
+// A newer version is still not garbage: it is ErrNewer, and waits in the queue for the
+// newer sender. Older versions stay readable for ever, as queues may still hold them.
 const (
 	versionPlain   = 1
 	versionViewers = 2
@@ -53,9 +51,9 @@ type Batch struct {
 	Tasks   []Task          `json:"tasks"`
 }
 
-// Keys of tasks that are no operation's: their targets' subscriptions end with an
-// error that says why. A sender that does not know these finds no operation, and
-// ends them with another error.
+// Keys of tasks that are not operations: their targets' subscriptions end with an error
+// that says why. A sender that does not know these finds no operation, and ends them
+// with another error.
 const (
 	TooMany  = "too-many"  // the connection has too many of the topic
 	TooLarge = "too-large" // the event does not fit into a batch for the target
@@ -67,15 +65,14 @@ type Task struct {
 	Targets   targets `json:"targets"`
 }
 
-// message is a batch as it is in a queue: the time of each target is beside it.
+// message is a batch as it is in a queue: the times of the targets are beside them.
 type message struct {
 	Batch
-	Tasks []wireTask `json:"tasks"` // of the two fields with this name, the outer one counts
+	Tasks []wireTask `json:"tasks"` // the outer of the two fields with this name counts
 }
 
-// wireTask is a task with the times of its targets in a list of their own, which
-// senders that do not know it pass over: a fifth member of a target would be an
-// error to them.
+// wireTask is a task with a separate list of its targets' times, which senders that do
+// not know it pass over. A fifth member of a target would be an error to them.
 type wireTask struct {
 	Task
 	At times `json:"at,omitempty"` // of each target; none when all are 0
@@ -103,7 +100,7 @@ func fromWire(tasks []wireTask) ([]Task, error) {
 	return out, nil
 }
 
-// Targets is how many targets the batch has in all its tasks.
+// Targets is how many targets the batch has, in all its tasks.
 func (b Batch) Targets() int {
 	n := 0
 	for _, t := range b.Tasks {
@@ -112,7 +109,7 @@ func (b Batch) Targets() int {
 	return n
 }
 
-// Viewer is whom the target's operation is executed for.
+// Viewer is who the target's operation is executed for.
 func (b Batch) Viewer(t Target) pubsub.Viewer {
 	if t.Viewer == 0 {
 		return pubsub.Viewer{}
@@ -132,18 +129,18 @@ func (b Batch) knowsViewers() bool {
 	return true
 }
 
-// Group is the message group of the batch. Every target gets all events of its
-// topic through one group, and so in order. A hash stands for the topic, as
-// group ids are limited to 128 printable ASCII characters.
+// Group is the message group of the batch. Every target gets all events of its topic
+// through one group, and so in order. A hash stands for the topic, as group ids are
+// limited to 128 printable ASCII characters.
 func (b Batch) Group() string {
 	sum := sha256.Sum256([]byte(b.Event.Topic))
 	return hex.EncodeToString(sum[:16]) + "-" + strconv.Itoa(b.Range)
 }
 
-// Encode returns the queue message of the batch and its deduplication id, a
-// hash of the message: the same targets planned again for the same event are
-// suppressed by the queue, any others are not. A running number could suppress
-// a batch with new targets; better a duplicate than a loss.
+// Encode returns the queue message of the batch and its deduplication id, a hash of the
+// message. So the queue suppresses the same targets planned again for the same event,
+// and no others. A running number could suppress a batch with new targets; better a
+// duplicate than a loss.
 func Encode(b Batch) (body []byte, deduplicationID string, err error) {
 	if b.Version = versionPlain; len(b.Viewers) > 0 {
 		b.Version = versionViewers
@@ -155,8 +152,8 @@ func Encode(b Batch) (body []byte, deduplicationID string, err error) {
 	return body, hex.EncodeToString(sum[:]), nil
 }
 
-// marshal is json.Marshal without the escapes for HTML, which make six bytes of
-// one: what a client writes must not grow on its way.
+// marshal is json.Marshal without the escapes for HTML, which turn one byte into six:
+// what a client writes must not grow on its way.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -167,8 +164,7 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// Decode reads a queue message. Its error is an ErrNewer, or else an
-// ErrUndecodable.
+// Decode reads a queue message. Its error is an ErrNewer or an ErrUndecodable.
 func Decode(body []byte) (Batch, error) {
 	var m message
 	err := json.Unmarshal(body, &m)
@@ -197,8 +193,8 @@ func Decode(body []byte) (Batch, error) {
 	return b, nil
 }
 
-// isNewer reports whether the body is of a newer version, whose other members
-// may have types that are not known here.
+// isNewer reports whether the body is of a newer version. The types of its other
+// members may be unknown here.
 func isNewer(body []byte) bool {
 	var b struct {
 		Version int `json:"v"`

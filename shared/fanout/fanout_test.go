@@ -20,7 +20,7 @@ import (
 
 var event = pubsub.Event{ID: "01J", Topic: "newMessage/lobby", Root: json.RawMessage(`{"content":"<hi>"}`)}
 
-// topic returns n subscriptions by ascending bucket with so many operations.
+// topic returns n subscriptions by ascending bucket, with that many operations.
 func topic(n, operations int, rng *rand.Rand) []pubsub.Subscription {
 	subs := make([]pubsub.Subscription, n)
 	for i := range subs {

@@ -10,13 +10,12 @@ import (
 // ErrNoLetter is returned for a message that holds no Letter.
 var ErrNoLetter = errors.New("holds no stream record")
 
-// Letter is a dead letter of the stream function: a record that can become no
-// event, or one whose event some target cannot get. The reason is an attribute of
-// its message.
+// Letter is a dead letter of the stream function: a record that cannot become an event,
+// or whose event some target cannot get. The reason is an attribute of its message.
 type Letter struct {
-	Record json.RawMessage `json:"record"`           // of the stream, as the function got it
-	Cut    bool            `json:"cut,omitempty"`    // whether the record is without its images, as it was too large
-	Target *Addressee      `json:"target,omitempty"` // who alone did not get the event; nil for everybody
+	Record json.RawMessage `json:"record"`           // of the stream, as the function received it
+	Cut    bool            `json:"cut,omitempty"`    // without its images, as it was too large
+	Target *Addressee      `json:"target,omitempty"` // the only one who did not get the event; nil for everybody
 }
 
 // Addressee is one subscription, by its ids.
@@ -25,9 +24,9 @@ type Addressee struct {
 	OperationID  string `json:"operation"`
 }
 
-// EncodeLetter returns the queue message of the letter, which has the given
-// number of bytes at most, unless its keys and ids alone have more. The images are
-// cut off if need be: the item is still in its table.
+// EncodeLetter returns the queue message of the letter. It has at most that many bytes,
+// unless its keys and ids alone take more. If need be the images are cut off: the item
+// is still in its table.
 func EncodeLetter(l Letter, most int) ([]byte, error) {
 	body, err := json.Marshal(l)
 	if err != nil || queued(body) <= most {
@@ -41,13 +40,13 @@ func EncodeLetter(l Letter, most int) ([]byte, error) {
 	return body, wrap("encode letter", err)
 }
 
-// queued is how many bytes JSON has in a queue: two characters of three bytes
-// are escaped there, as SQS does not take them (package queue).
+// queued is how many bytes the JSON takes in a queue: two characters of three bytes are
+// escaped there, as SQS does not take them (package queue).
 func queued(json []byte) int {
 	return len(json) + 3*(bytes.Count(json, []byte("\uFFFE"))+bytes.Count(json, []byte("\uFFFF")))
 }
 
-// cutImages keeps of a record what names its item and its place in the stream.
+// cutImages keeps only what names a record's item and its place in the stream.
 func cutImages(record json.RawMessage) (json.RawMessage, error) {
 	var r struct {
 		ID     json.RawMessage `json:"eventID,omitempty"`

@@ -20,12 +20,12 @@ func many(connection string, n int) (subs []pubsub.Subscription) {
 	return subs
 }
 
-// A connection gets an event so many times, and its other subscriptions hear that
-// they end. Rows of other buckets may come between, as where pages meet. Equal
+// A connection gets an event a limited number of times; its other subscriptions hear
+// that they end. Rows of other buckets may come between, as where pages meet. Equal
 // operations are one task.
 func TestAConnectionGetsAnEventSoManyTimes(t *testing.T) {
 	t.Parallel()
-	near := 0 // a connection of the same bucket as a
+	near := 0 // a connection in the bucket of a
 	for pubsub.Bucket(fmt.Sprint("c", near)) != pubsub.Bucket("a") {
 		near++
 	}
@@ -61,8 +61,8 @@ func TestAConnectionGetsAnEventSoManyTimes(t *testing.T) {
 	}
 }
 
-// What no batch can hold with the event hears so in one without it, which an
-// older sender reads as well.
+// A target that fits into no batch with the event is told so in one without it, which
+// an older sender reads as well.
 func TestATargetThatDoesNotFitIsTold(t *testing.T) {
 	t.Parallel()
 	subs := many("a", 3)
@@ -91,8 +91,8 @@ func TestATargetThatDoesNotFitIsTold(t *testing.T) {
 	}
 }
 
-// What is one byte in a client's frame is one in a batch, but for the characters
-// that JSON escapes there as well, and two that take three bytes.
+// One byte in a client's frame is one byte in a batch, except for the characters that
+// JSON escapes in both, and two that take three bytes.
 func TestABatchDoesNotGrowWhatClientsWrite(t *testing.T) {
 	t.Parallel()
 	for text, most := range map[string]int{"<": 1, "&": 1, ">": 1, "x": 1, "é": 2, "\"": 2, "\\": 2, "\u2028": 6, "\x01": 6} {

@@ -14,7 +14,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// What cannot share a batch leaves alone, and what fits into none is reported: the
+// What cannot share a batch leaves alone, and what fits into none is reported. The
 // others get the event either way.
 func TestOneSubscriptionCannotFailAnEvent(t *testing.T) {
 	t.Parallel()

@@ -10,48 +10,46 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// ErrEventTooLarge is returned for an event that leaves no room for a target.
-// Trying again cannot help.
+// ErrEventTooLarge is returned for an event that leaves no room for a target. A retry
+// cannot help.
 var ErrEventTooLarge = errors.New("event is too large for a batch")
 
-// TargetError says that one subscription cannot get the event, nor be told so, as
-// a batch for it alone would be too large. Trying again cannot help; the others
-// get the event.
+// TargetError says that one subscription can neither get the event nor be told so, as a
+// batch for it alone would be too large. A retry cannot help; the others get the event.
 type TargetError struct {
 	ConnectionID string
 	OperationID  string
-	Bytes        int // of the batch that it would take
+	Bytes        int // that its batch would take
 }
 
 func (e *TargetError) Error() string {
 	return fmt.Sprintf("batch for one target would have %d bytes", e.Bytes)
 }
 
-// Limits bound what is planned.
+// Limits bound the batches of a plan.
 type Limits struct {
 	Targets int // per batch
 	Bytes   int // per encoded batch of several targets
 	Alone   int // per encoded batch of one target, if that is more: what the queue takes
 	Groups  int // message groups per topic: a divisor of pubsub.Buckets
 
-	OfConnection int // subscriptions of a connection that get the event; 0 for any number
+	OfConnection int // how many subscriptions of a connection get the event; 0 for no limit
 }
 
-// Plan yields the batches that bring the event to the subscriptions, in
-// whatever order they come, if only those of one connection follow each other
-// within their bucket. It holds one open batch per group, so that its
-// memory does not grow with the topic and the first batch leaves before the
-// last subscription is read. Every subscription is in exactly one batch; within
-// a batch each distinct operation is one task. Subscriptions in the same order
-// give the same batches.
+// Plan yields the batches that bring the event to the subscriptions. These may come in
+// any order, if only those of one connection follow each other within their bucket. It
+// holds one open batch per group, so its memory does not grow with the topic, and the
+// first batch leaves before the last subscription is read. Every subscription is in
+// exactly one batch; within a batch each distinct operation is one task. Subscriptions
+// in the same order give the same batches.
 //
-// A subscription beyond Limits.OfConnection is a target of the task TooMany, and
-// one that is too large by itself a target of TooLarge: it gets an error in place
-// of the event, and ends.
+// A subscription beyond Limits.OfConnection is a target of the task TooMany; one that
+// is too large by itself is a target of TooLarge. It gets an error instead of the
+// event, and ends.
 //
-// Two errors concern one subscription, which is left out, and the plan goes on:
-// a TargetError, and a pubsub.ErrUndecodableRow of the subscriptions. It ends
-// after any other: of the subscriptions, or ErrEventTooLarge.
+// Two errors concern a single subscription, which is left out while the plan goes on: a
+// TargetError, and a pubsub.ErrUndecodableRow of the subscriptions. Any other ends the
+// plan: one of the subscriptions, or ErrEventTooLarge.
 func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error], l Limits) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
 		none, err := marshal(message{Batch{Version: versionViewers, Event: event, Range: l.Groups}, []wireTask{}})
@@ -80,14 +78,14 @@ func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error
 	}
 }
 
-// OfOneSubscription reports whether an error that Plan yields concerns one
-// subscription only, so that others follow.
+// OfOneSubscription reports whether an error of Plan concerns only one subscription, so
+// that others follow.
 func OfOneSubscription(err error) bool {
 	_, tooLarge := errors.AsType[*TargetError](err)
 	return tooLarge || errors.Is(err, pubsub.ErrUndecodableRow)
 }
 
-// planner fills one batch of each group after the other.
+// planner fills the batches of each group, one after the other.
 type planner struct {
 	event   pubsub.Event
 	limits  Limits
@@ -97,7 +95,7 @@ type planner struct {
 	scratch []byte                 // to measure in
 }
 
-// latest counts the subscriptions of a bucket's latest connection.
+// latest counts the subscriptions of the bucket's latest connection.
 type latest struct {
 	connectionID string
 	n            int
@@ -112,10 +110,10 @@ type open struct {
 	viewers map[pubsub.Viewer]int // -> place in batch.Viewers, from 1
 }
 
-// add puts the subscription into its group's batch. If that one must leave
-// first, because it is full, add begins a new one and returns the old. One that
-// is too large to share a batch leaves in one of its own, at once: it is the
-// event's only batch for that subscription, so none can overtake it.
+// add puts the subscription into its group's batch. If that is full and must leave
+// first, add begins a new one and returns the old. A subscription that is too large to
+// share a batch leaves at once in one of its own: it is the event's only batch for it,
+// so nothing can overtake it.
 func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
 	bucket := pubsub.Bucket(s.ConnectionID)
 	if p.latest[bucket].count(s) > p.limits.OfConnection && p.limits.OfConnection > 0 {
@@ -135,7 +133,7 @@ func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
 	return full, nil
 }
 
-// count is how many subscriptions the connection of s has had, with s.
+// count is how many subscriptions of its connection there were up to s.
 func (l *latest) count(s pubsub.Subscription) int {
 	if l.connectionID != s.ConnectionID {
 		*l = latest{connectionID: s.ConnectionID}
@@ -144,7 +142,6 @@ func (l *latest) count(s pubsub.Subscription) int {
 	return l.n
 }
 
-// begin returns an empty batch of the group.
 func (p *planner) begin(group int) open {
 	return open{batch: Batch{Event: p.event, Range: group}, bytes: p.empty, tasks: map[string]int{}, viewers: map[pubsub.Viewer]int{}}
 }
@@ -162,8 +159,8 @@ func (p *planner) alone(o open, s pubsub.Subscription, size int) (Batch, error) 
 	return o.batch, nil
 }
 
-// tell returns the empty batch b with s in it, which is to hear that a batch with
-// the event would have so many bytes. The event's root is left out.
+// tell returns the empty batch b with s in it, to be told that a batch with the event
+// would take that many bytes. The event's root is left out.
 func (p *planner) tell(b Batch, s pubsub.Subscription, bytes int) (Batch, error) {
 	b.Event.Root = json.RawMessage("null")
 	b.Tasks = []Task{{Operation: TooLarge, Targets: targets{target(s, 0)}}}
@@ -177,7 +174,7 @@ func (p *planner) tell(b Batch, s pubsub.Subscription, bytes int) (Batch, error)
 	return b, nil
 }
 
-// smallest is how many bytes a subscription adds to a batch, at least.
+// smallest is the least that a subscription adds to a batch, in bytes.
 func (p *planner) smallest() int {
 	return p.size(&open{}, pubsub.Subscription{})
 }
@@ -201,7 +198,7 @@ func (o *open) put(s pubsub.Subscription, size int) {
 	o.targets++
 }
 
-// viewer is the place of v in the batch, and whether it is there already.
+// viewer is the place of v in the batch, and whether it is already there.
 func (o *open) viewer(v pubsub.Viewer) (place int, known bool) {
 	if v == (pubsub.Viewer{}) {
 		return 0, true
@@ -220,7 +217,7 @@ func target(s pubsub.Subscription, viewer int) Target {
 	return t
 }
 
-// size is how many bytes s adds to the batch, at most.
+// size is the most that s adds to the batch, in bytes.
 func (p *planner) size(o *open, s pubsub.Subscription) int {
 	place, known := o.viewer(s.Viewer)
 	t := target(s, place)

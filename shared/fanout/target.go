@@ -10,19 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// Target is one subscription of one connection. Its JSON is the array
-// [connection id, operation id, expiry, viewer], without the viewer if that is
-// 0: a batch holds a thousand of them. At is elsewhere in the batch.
+// Target is one subscription of one connection. Its JSON is the array [connection id,
+// operation id, expiry, viewer], without the viewer if that is 0: a batch holds a
+// thousand of them. At is stored elsewhere in the batch.
 type Target struct {
 	ConnectionID string
 	OperationID  string
 	Expires      int64 // of the connection, in Unix seconds: nothing is delivered from then on
 	Viewer       int   // place in the batch's Viewers, from 1; 0 for the anonymous viewer
-	At           int64 // when the client began the operation, in Unix ms: a later one may have its id; 0 when that is not known
+	At           int64 // when the client began the operation, in Unix ms: a later one may have its id; 0 if unknown
 }
 
-// targets has JSON of its own, for encoding/json allocates half a dozen times
-// for each.
+// targets has its own JSON code: encoding/json allocates half a dozen times for each.
 type targets []Target
 
 // MarshalJSON writes what marshal would.
@@ -48,12 +47,11 @@ func (t Target) append(dst []byte) []byte {
 	return append(dst, ']')
 }
 
-// appendString appends s as marshal does, which is asked only for what it would
-// escape.
+// appendString appends s as marshal does, and asks that only for what it would escape.
 func appendString(dst []byte, s string) []byte {
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			quoted, _ := marshal(s) // a string has JSON, whatever is in it
+			quoted, _ := marshal(s) // a string always has JSON
 			return append(dst, quoted...)
 		}
 	}
@@ -61,8 +59,8 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// UnmarshalJSON reads any JSON of the list, and what MarshalJSON mostly writes
-// with two allocations.
+// UnmarshalJSON reads any JSON of the list; what MarshalJSON mostly writes takes two
+// allocations.
 func (ts *targets) UnmarshalJSON(data []byte) error {
 	if list, ok := parsePlain(data); ok {
 		*ts = list
@@ -93,7 +91,7 @@ func (ts targets) times() times {
 	return list
 }
 
-// times has JSON of its own for the same reason.
+// times has its own JSON code for the same reason.
 type times []int64
 
 // MarshalJSON writes what encoding/json would.
@@ -109,7 +107,7 @@ func (ts times) MarshalJSON() ([]byte, error) {
 	return append(dst, ']'), nil
 }
 
-// UnmarshalJSON reads any JSON of the list, and what MarshalJSON writes with two
+// UnmarshalJSON reads any JSON of the list; what MarshalJSON writes takes two
 // allocations.
 func (ts *times) UnmarshalJSON(data []byte) error {
 	c := cursor{rest: string(data), ok: true}
@@ -141,8 +139,8 @@ func (t *Target) set(row []json.RawMessage) error {
 	return errors.Join(json.Unmarshal(row[0], &t.ConnectionID), json.Unmarshal(row[1], &t.OperationID), json.Unmarshal(row[2], &t.Expires))
 }
 
-// parsePlain reads a list without escapes and spaces, and returns false for
-// any other. The strings share one copy of data.
+// parsePlain reads a list without escapes and spaces, and returns false for any other.
+// The strings share one copy of data.
 func parsePlain(data []byte) (targets, bool) {
 	c := cursor{rest: string(data), ok: utf8.Valid(data)}
 	list := make(targets, 0, strings.Count(c.rest, `"`)/4)
@@ -167,7 +165,7 @@ func parsePlain(data []byte) (targets, bool) {
 	return list, c.ok
 }
 
-// cursor goes through valid JSON as long as that is ok.
+// cursor goes through valid JSON while ok is set.
 type cursor struct {
 	rest string
 	ok   bool

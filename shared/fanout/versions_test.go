@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A sender that does not know the version must not take the batch for garbage,
-// whatever the other members are then.
+// A sender that does not know the version must not take the batch for garbage, whatever
+// its other members are.
 func TestABatchOfANewerReleaseIsKnown(t *testing.T) {
 	t.Parallel()
 	const rest = `"event":{"id":"1","topic":"t","root":1},"tasks":[{"op":"k","targets":[["c","1",0]]}]}`

@@ -11,7 +11,7 @@ import (
 	"subwire/shared/memory"
 )
 
-// What resolvers read and write is tallied, with the pushes to those who listen.
+// What resolvers read and write is tallied, and the pushes to listeners too.
 func TestWhatAnOperationCostsIsTallied(t *testing.T) {
 	t.Parallel()
 	audiences := memory.New()

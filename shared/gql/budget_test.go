@@ -15,7 +15,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// limited is the executor of the largest chat with other limits.
+// limited is the executor of the largest chat, with other limits.
 func limited(t *testing.T, set func(l *gql.Limits)) *gql.Executor {
 	t.Helper()
 	limits := gql.DefaultLimits
@@ -38,7 +38,7 @@ func TestWhatAnOperationReadsIsBounded(t *testing.T) {
 	checkRefusal(t, err, pubsub.CodeLimit, fmt.Sprintf("reads more than %d bytes", page))
 }
 
-// Each operation has the whole budget, also when it is run again.
+// Each operation has the whole budget, even when it is run again.
 func TestABudgetIsThatOfOneRun(t *testing.T) {
 	t.Parallel()
 	x, err := largeChat(t, gql.DefaultLimits).Prepare(operation(`{getNewMessages(chatId:"1",limit:100){id}}`, ""))
@@ -81,7 +81,7 @@ func TestAResultStopsWhereItIsTooLarge(t *testing.T) {
 	}
 }
 
-// A mutation is not undone, so it says which of its fields had nothing to read from.
+// A mutation is not undone, so it says which of its fields could not be read.
 func TestAMutationTellsWhatItCouldNotRead(t *testing.T) {
 	t.Parallel()
 	var written []string
@@ -147,7 +147,7 @@ func (c *counter) WithAttrs([]slog.Attr) slog.Handler { return c }
 
 func (c *counter) WithGroup(string) slog.Handler { return c }
 
-// What is nearly right is not answered with what would be.
+// A wrong name is not answered with the right one.
 func TestNoErrorSuggestsNamesOfTheSchema(t *testing.T) {
 	t.Parallel()
 	e := newExecutor(t, store{}, func(c *gql.Config) { c.Introspection = false })

@@ -16,14 +16,14 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Chat is what the chat's schema is made of.
+// Chat is what the chat's schema needs.
 type Chat struct {
 	Store  chat.Store
 	Policy Policy           // nil for Open
-	NewID  func() string    // makes message ids; nil for ULIDs, which a replay needs
+	NewID  func() string    // makes message ids; nil for ULIDs, which replays need
 	Now    func() time.Time // nil for time.Now
 
-	Audiences *allowance.Audiences // whom a message's writer pays for
+	Audiences *allowance.Audiences // the listeners that a message's writer pays for
 }
 
 // Schema fills the schema of the chat into a Config:
@@ -109,7 +109,7 @@ func (c Chat) allowNewMessage(v pubsub.Viewer, args map[string]any) error {
 	return nil
 }
 
-// mine is what differs between two viewers of one message.
+// mine is the field in which two viewers of a message differ.
 func mine(p graphql.ResolveParams) (any, error) {
 	sender := p.Source.(chat.Message).SenderID
 	return sender != "" && sender == pubsub.ViewerOf(p.Context).ID, nil
@@ -142,7 +142,7 @@ func (c Chat) getNewMessages(p graphql.ResolveParams) (any, error) {
 	return found, nil
 }
 
-// messages reads messages, and tallies what that costs.
+// messages reads messages, and tallies the cost.
 func (c Chat) messages(ctx context.Context, chatID, after, before string, limit int) ([]chat.Message, error) {
 	found, err := c.Store.Messages(ctx, chatID, after, before, limit)
 	bytes := 0
@@ -153,7 +153,7 @@ func (c Chat) messages(ctx context.Context, chatID, after, before string, limit 
 	return found, err
 }
 
-// size is about how many bytes a message has where it is stored.
+// size is about how many bytes a message takes in the store.
 func size(m chat.Message) int { return len(m.Content) + len(m.SenderName) + 100 }
 
 func (c Chat) postMessage(p graphql.ResolveParams) (any, error) {
@@ -181,8 +181,8 @@ func (c Chat) postMessage(p graphql.ResolveParams) (any, error) {
 	return m, nil
 }
 
-// pay begins to find out who will get a message. The function that it returns
-// waits for that, and tallies what the message costs. Meanwhile it is written.
+// pay begins to find out who will get a message, while it is written. The function that
+// it returns waits for that, and tallies what the message costs.
 func (c Chat) pay(ctx context.Context, m chat.Message) (tally func()) {
 	targets := make(chan int, 1)
 	go func() { targets <- c.Audiences.Of(ctx, chat.Topic(m.ChatID)) }()
@@ -192,8 +192,8 @@ func (c Chat) pay(ctx context.Context, m chat.Message) (tally func()) {
 	}
 }
 
-// senderName is the name in a viewer's token, or else its id. An anonymous
-// viewer says any.
+// senderName is the name in a viewer's token, or else its id. An anonymous viewer
+// chooses it.
 func senderName(v pubsub.Viewer, said string) string {
 	if v.ID == "" {
 		return said
@@ -201,16 +201,16 @@ func senderName(v pubsub.Viewer, said string) string {
 	return cmp.Or(chatClaims(v).Name, v.ID)
 }
 
-// lateTime is how much older than its commit a message's id may be, by any clock.
-// Ids are made before the write: AWS keeps its clocks within a millisecond; clockSkew
-// also covers a write on its way when its time is up.
+// lateTime is how much older than its commit a message's id may be, by any clock. Ids
+// are made before the write. AWS keeps its clocks within a millisecond; clockSkew also
+// covers a write that is on its way when its time is up.
 const (
 	clockSkew = 2 * time.Second
 	lateTime  = chat.WriteTime + clockSkew
 )
 
-// readFrom returns the id from which on a replay reads what was committed since the
-// time, or, with none, what a client with the message after may have missed.
+// readFrom returns the id where a replay begins to read: what was committed since that
+// time or, if it is zero, what a client with the message after may have missed.
 func readFrom(after string, since time.Time) (string, error) {
 	back := uint64(lateTime.Milliseconds())
 	if since.IsZero() {
@@ -227,8 +227,8 @@ func readFrom(after string, since time.Time) (string, error) {
 	return from.String(), nil
 }
 
-// missedMessages implements Replay.Missed. The message after itself is left
-// out, as the client has it.
+// missedMessages implements Replay.Missed. It leaves out the message after itself,
+// which the client has.
 func (c Chat) missedMessages(ctx context.Context, args map[string]any, since time.Time, read string,
 	max int) (missed []pubsub.Event, more bool, err error) {
 	after, from := argument(args, "after"), read
@@ -253,7 +253,7 @@ func (c Chat) missedMessages(ctx context.Context, args map[string]any, since tim
 	return missed, len(found) == max, nil
 }
 
-// argument returns a text argument, or "" when it was not given.
+// argument returns a text argument, or "" if it was not given.
 func argument(args map[string]any, name string) string {
 	text, _ := args[name].(string)
 	return text

@@ -11,9 +11,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// plan is a valid operation with its variables, compiled for the library: a
-// document without variables, directives and fragment spreads. It is not changed
-// by running it.
+// plan is a valid operation with its variables, compiled for the library to a document
+// without variables, directives and fragment spreads. Running it does not change it.
 type plan struct {
 	executor *Executor
 	kind     pubsub.Kind
@@ -23,15 +22,15 @@ type plan struct {
 	root     *selection
 }
 
-// node is what the compiled document does not say about a field.
+// node is what the compiled document does not say of a field.
 type node struct {
 	field  *ast.Field
 	def    *ast.FieldDefinition
 	parent *ast.Definition
 }
 
-// arguments are those that a field was given, coerced, or why they cannot be.
-// They are the Value of the field's only argument in the compiled document.
+// arguments are those given to a field, coerced, or why they cannot be. They are the
+// Value of the field's only argument in the compiled document.
 type arguments struct {
 	values map[string]any
 	err    error
@@ -51,8 +50,8 @@ func coerced(f *library.Field) *arguments {
 
 var noArguments arguments
 
-// typeKey is the response key of the type's name, which results of interfaces
-// and unions have for response.go. No client's field has it.
+// typeKey is the response key of the type's name, which response.go needs in results of
+// interfaces and unions. No client's field has it.
 const typeKey = "."
 
 var typeName = &library.Field{
@@ -70,8 +69,8 @@ type compiler struct {
 	err       error // the first
 }
 
-// compile returns the plan of an operation of a valid document, if it does not
-// resolve too many fields.
+// compile returns the plan of an operation of a valid document, unless that resolves
+// too many fields.
 func (e *Executor) compile(doc *syntax.Document, op *ast.OperationDefinition, variables map[string]any) (*plan, error) {
 	p := &plan{executor: e, kind: pubsub.Kind(op.Operation), document: doc}
 	c := compiler{executor: e, plan: p, fragments: map[string]*ast.FragmentDefinition{}, variables: variables}
@@ -96,8 +95,8 @@ func (e *Executor) compile(doc *syntax.Document, op *ast.OperationDefinition, va
 	return p, nil
 }
 
-// selectionSet compiles a set and counts the fields that the library will
-// resolve for it.
+// selectionSet compiles a set and counts the fields that the library will resolve for
+// it.
 func (c *compiler) selectionSet(parent *ast.Definition, set ast.SelectionSet) (*library.SelectionSet, int) {
 	compiled, resolved := &library.SelectionSet{}, 0
 	for _, s := range set {
@@ -144,8 +143,8 @@ func (c *compiler) included(directives ast.DirectiveList) bool {
 	return true
 }
 
-// fragment compiles a selection set on another type. On an object it is known
-// now whether it applies; if so, its fields are the object's.
+// fragment compiles a selection set on another type. On an object it is already known
+// whether it applies; if so, its fields are the object's.
 func (c *compiler) fragment(
 	into *library.SelectionSet, parent *ast.Definition, condition string, set ast.SelectionSet,
 ) int {
@@ -172,7 +171,7 @@ func (c *compiler) fragment(
 func (c *compiler) field(into *library.SelectionSet, parent *ast.Definition, f *ast.Field) int {
 	def := c.executor.types.Field(parent, f.Name)
 	compiled := &library.Field{Name: &library.Name{Value: hidden(f.Name)}, Alias: &library.Name{Value: f.Alias},
-		Loc: &library.Location{Start: len(c.plan.nodes)}} // where the library orders mutations by
+		Loc: &library.Location{Start: len(c.plan.nodes)}} // the library orders mutations by it
 	if len(def.Arguments) > 0 {
 		compiled.Arguments = []*library.Argument{{Value: c.arguments(def, f)}}
 	}
@@ -190,15 +189,15 @@ func (c *compiler) field(into *library.SelectionSet, parent *ast.Definition, f *
 	switch {
 	case def.Name == "__schema" || def.Name == "__type":
 		return c.introspected(nil, &library.SelectionSet{Selections: []library.Selection{compiled}})
-	case parent.BuiltIn: // counted by introspected
+	case parent.BuiltIn: // introspected counts it
 		return 0
 	}
 	return 1 + min(c.executor.items(def, coerced(compiled))*resolved, syntax.Countless)
 }
 
-// arguments coerces those that the field is given (GraphQL specification,
-// "Coercing Field Arguments"); the others have their defaults when it is
-// resolved, by the definition of the object that it is on then.
+// arguments coerces the arguments given to the field (GraphQL specification, "Coercing
+// Field Arguments"). The others get their defaults when the field is resolved, from the
+// definition on the object it is then on.
 func (c *compiler) arguments(def *ast.FieldDefinition, f *ast.Field) *arguments {
 	types := c.executor.types
 	given := &arguments{values: map[string]any{}}
@@ -220,12 +219,12 @@ func (c *compiler) arguments(def *ast.FieldDefinition, f *ast.Field) *arguments 
 	return given
 }
 
-// misfit is the error of a field whose arguments cannot be coerced.
+// misfit is the error of a field with arguments that cannot be coerced.
 func (c *compiler) misfit(argument string, err error, at *ast.Position) error {
 	return misfit{Refuse(pubsub.CodeInput, fmt.Errorf("argument %q: %w", argument, err)), c.plan.document.Place(at, 0)}
 }
 
-// misfit is an error with a place of its own.
+// misfit is an error with its own place.
 type misfit struct {
 	error
 	place pubsub.Location

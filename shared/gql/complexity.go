@@ -7,11 +7,11 @@ import (
 	"subwire/shared/gql/syntax"
 )
 
-// assumedItems is how long a list is taken to be that has no argument for it.
+// assumedItems is the assumed length of a list without an argument for it.
 const assumedItems = 10
 
-// items is how many values a field may have, a billion at most: what the
-// argument limit, first or last says of a list.
+// items is how many values a field may have, at most a billion: for a list, what the
+// argument limit, first or last says.
 func (e *Executor) items(def *ast.FieldDefinition, given *arguments) int {
 	lists := listsIn(def.Type)
 	if lists == 0 {
@@ -29,8 +29,8 @@ func (e *Executor) items(def *ast.FieldDefinition, given *arguments) int {
 	return n
 }
 
-// length is the number that an argument is, or what is assumed when it is none.
-// The sign is of no matter: no list is that long.
+// length is the number in an argument, or the assumed length if there is none. The sign
+// does not matter: no list is that long.
 func length(value any) int {
 	switch n := value.(type) {
 	case int:
@@ -41,7 +41,7 @@ func length(value any) int {
 	return assumedItems
 }
 
-// listsIn is how many lists nest in a type.
+// listsIn is how deep lists nest in a type.
 func listsIn(t *ast.Type) int {
 	if t.Elem == nil {
 		return 0
@@ -49,8 +49,8 @@ func listsIn(t *ast.Type) int {
 	return 1 + listsIn(t.Elem)
 }
 
-// introspected counts the fields that a selection on a part of the schema
-// resolves, up to one that is beyond the limit: what the schema has is known.
+// introspected counts the fields that a selection on a part of the schema resolves,
+// until one is beyond the limit: what the schema has is known.
 func (c *compiler) introspected(of any, set *library.SelectionSet) (resolved int) {
 	for _, s := range set.Selections {
 		resolved++

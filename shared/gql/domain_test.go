@@ -28,8 +28,8 @@ type quote struct {
 	Price  float64 `json:"price"`
 }
 
-// event is what a quote means to the pipeline. In a deployment, a function
-// decodes it from the stream of the table that quotes are written to.
+// event is what a quote means to the pipeline. In a deployment, a function decodes it
+// from the stream of the quotes table.
 func (q quote) event(id string) (pubsub.Event, error) {
 	root, err := json.Marshal(q)
 	return pubsub.Event{ID: id, Topic: quoteTopic(q.Symbol), Root: root}, err

@@ -11,20 +11,19 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// refused is an error whose text and code clients may see.
+// refused is an error with a text and code that clients may see.
 type refused struct {
 	code string
 	error
 }
 
-// Refuse marks an error of a resolver or a Topic as the client's: it is shown
-// with the code in extensions.code. All other errors but Unavailable ones are
-// shown as "Internal server error" and logged.
+// Refuse marks an error of a resolver or a Topic as the client's: it is shown, with the
+// code in extensions.code. All other errors except Unavailable ones are shown as
+// "Internal server error" and logged.
 func Refuse(code string, err error) error { return refused{code, err} }
 
-// Unavailable marks an error of a resolver as a fault of the server that may
-// have passed by the next try, such as a store's. It is logged, and the client
-// told no more than that.
+// Unavailable marks a resolver's error as a fault of the server that may have passed by
+// the next try, such as a store's. It is logged; the client is told only that.
 func Unavailable(err error) error { return unavailable{err} }
 
 type unavailable struct{ error }
@@ -33,8 +32,8 @@ func (u unavailable) Unwrap() error { return u.error }
 
 const unavailableMessage = "The request could not be answered; try again."
 
-// refusedAs turns a refusal into the Errors that a client is sent. Any other
-// error stays what it is.
+// refusedAs turns a refusal into the Errors for the client. Any other error stays as it
+// is.
 func refusedAs(err error) error {
 	if r, ok := errors.AsType[refused](err); ok {
 		return pubsub.Refusal(r.code, r.Error())
@@ -44,8 +43,8 @@ func refusedAs(err error) error {
 
 const internalMessage = "Internal server error"
 
-// failures are the errors of fields by their path, nil for none. What clients
-// are not shown is logged, of as many errors as they are shown.
+// failures are the errors of fields by path, nil for none. Errors that clients are not
+// shown are logged, up to as many as they would be shown.
 func (e *Executor) failures(found []gqlerrors.FormattedError) map[string]error {
 	if len(found) == 0 {
 		return nil
@@ -61,7 +60,7 @@ func (e *Executor) failures(found []gqlerrors.FormattedError) map[string]error {
 	return byPath
 }
 
-// pathKey is a path as a key of a map.
+// pathKey is a path as a map key.
 func pathKey(path []any) string { return fmt.Sprintf("%q", path) }
 
 // note logs an error that clients are not shown.
@@ -71,7 +70,7 @@ func (e *Executor) note(err error) {
 	}
 }
 
-// shown is the error of a field as clients get it. What is not Refused is hidden.
+// shown is the error of a field as clients see it. What is not Refused is hidden.
 func (p *plan) shown(err error, path []any, nodes []node) pubsub.Error {
 	shown := pubsub.NewError(pubsub.CodeInternal, internalMessage)
 	if r, ok := errors.AsType[refused](err); ok {
@@ -99,13 +98,13 @@ func located(code, message string, places ...pubsub.Location) pubsub.Error {
 	return e
 }
 
-// readTooMuch is why an operation is refused whose resolvers have met ErrBudget.
+// readTooMuch is why an operation is refused when a resolver met ErrBudget.
 func (p *plan) readTooMuch() pubsub.Errors {
 	return pubsub.Refusal(pubsub.CodeLimit, fmt.Sprintf(
 		"The operation reads more than %d bytes. Ask for shorter lists.", p.executor.limits.ReadBytes))
 }
 
-// resultTooLarge is why there is no result although the operation was executed.
+// resultTooLarge is why an executed operation has no result.
 func (p *plan) resultTooLarge() pubsub.Errors {
 	what := "The result"
 	if p.kind == pubsub.KindMutation {
@@ -117,10 +116,10 @@ func (p *plan) resultTooLarge() pubsub.Errors {
 
 const (
 	maxMessageBytes = 1000 // of what a client is sent
-	maxNameBytes    = 100  // of a name in it that may be of any length
+	maxNameBytes    = 100  // of a name in it
 )
 
-// shorten cuts a text to what is worth saying: messages repeat names and values.
+// shorten cuts a text to a useful length: messages repeat names and values.
 func shorten(text string, bytes int) string {
 	if len(text) > bytes {
 		return strings.ToValidUTF8(text[:bytes], "") + "…"
@@ -128,7 +127,7 @@ func shorten(text string, bytes int) string {
 	return text
 }
 
-// cause is the error that a resolver returned, or the library's own.
+// cause is the error that a resolver returned, or one of the library's.
 func cause(f gqlerrors.FormattedError) error {
 	var err error = f
 	for {

@@ -1,6 +1,6 @@
-// Package gql makes GraphQL operations executable. The executor in this file
-// and its neighbours serves any schema; the chat's schema is in chat.go. It is
-// the only package that knows the GraphQL library.
+// Package gql makes GraphQL operations executable. The executor in this file and its
+// neighbours serves any schema; the chat's is in chat.go. No other package knows the
+// GraphQL library.
 package gql
 
 import (
@@ -21,38 +21,38 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Config is what an Executor is made of.
+// Config describes an Executor.
 type Config struct {
 	Query, Mutation *graphql.Object // Mutation may be nil
 	Subscriptions   map[string]Subscription
 
 	Introspection bool         // whether __schema and __type are answered
 	Limits        Limits       // of each operation; zero for DefaultLimits
-	Log           *slog.Logger // gets the errors that clients are not shown; nil for slog.Default()
+	Log           *slog.Logger // gets the errors that clients do not see; nil for slog.Default()
 }
 
-// Subscription is one field of the subscription type. An event of its topic is
-// decoded by Root, and what that returns is the field's value.
+// Subscription is one field of the subscription type. Root decodes an event of its
+// topic, and what it returns is the field's value.
 type Subscription struct {
 	Type        graphql.Output
 	Args        graphql.FieldConfigArgument
 	Description string
 
-	// Topic returns the topic of the events that a subscription with these
-	// arguments gets. A refusal (see Refuse) is shown to the client.
+	// Topic returns the topic for a subscription with these arguments. A refusal (see
+	// Refuse) is shown to the client.
 	Topic func(args map[string]any) (string, error)
 
-	// Allow refuses a viewer who may not have the events; nil allows everyone.
-	// It is asked before anything is executed, and may look at the viewer as it
-	// likes: unlike a resolver's, its answer is not part of the result.
+	// Allow refuses a viewer that may not have the events; nil allows everyone. It is
+	// asked before anything is executed, and may look at the viewer freely: unlike a
+	// resolver's, its answer is not part of the result.
 	Allow func(v pubsub.Viewer, args map[string]any) error
 
-	// Root decodes the root value of an event. All operations that are executed
-	// with the event share the value: resolvers must not change it.
+	// Root decodes the root value of an event. All operations executed with the event
+	// share the value, so resolvers must not change it.
 	Root func(root json.RawMessage) (any, error)
 
-	// Replay lets clients resume after an event that they have; nil for a
-	// subscription that begins with the next event.
+	// Replay lets clients resume after an event that they have; nil for a subscription
+	// that always begins with the next event.
 	Replay *Replay
 }
 
@@ -60,14 +60,14 @@ type Subscription struct {
 // pubsub.Executor.
 type Executor struct {
 	types         *schema.Schema
-	library       graphql.Schema // what the library executes, see skeleton
+	library       graphql.Schema // what the library executes (see skeleton)
 	subscriptions map[string]*eventSource
 	introspection bool
 	limits        Limits
 	log           *slog.Logger
 }
 
-// New returns an executor, or an error when the types make no valid schema.
+// New returns an executor, or an error if the types make no valid schema.
 func New(c Config) (*Executor, error) {
 	e := &Executor{subscriptions: map[string]*eventSource{}, introspection: c.Introspection, limits: c.Limits, log: c.Log}
 	if e.limits == (Limits{}) {
@@ -99,12 +99,12 @@ func New(c Config) (*Executor, error) {
 	return e, nil
 }
 
-// SDL is the schema in the schema definition language, from the same types that
-// documents are validated against.
+// SDL is the schema in the schema definition language, from the types that documents
+// are validated against.
 func (e *Executor) SDL() string { return e.types.SDL }
 
-// MustNew is New for a schema that is part of the program: it panics when the
-// types make no valid schema.
+// MustNew is New for a schema that is part of the program: it panics if the types make
+// no valid schema.
 func MustNew(c Config) *Executor {
 	e, err := New(c)
 	if err != nil {
@@ -125,8 +125,8 @@ type decoded struct {
 	value any
 }
 
-// root decodes the event, once for the operations that are executed with it
-// one after the other.
+// root decodes the event, once for operations that are executed with it one after the
+// other.
 func (s *eventSource) root(event *pubsub.Event) (any, error) {
 	if d := s.latest.Load(); d != nil && d.event == event {
 		return d.value, nil
@@ -146,9 +146,9 @@ func (s *eventSource) resolve(p graphql.ResolveParams) (any, error) {
 	return nil, errors.New("subscription is executed without an event")
 }
 
-// Prepare implements pubsub.Executor: it parses and validates op within the
-// limits, coerces its variables, and for a subscription finds the topic. Every
-// refusal is a pubsub.Errors; any other error is a fault of the server.
+// Prepare implements pubsub.Executor. It parses and validates op within the limits,
+// coerces its variables, and finds a subscription's topic. Every refusal is a
+// pubsub.Errors; any other error is a fault of the server.
 func (e *Executor) Prepare(op pubsub.Operation) (x pubsub.Executable, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -181,7 +181,7 @@ func (e *Executor) Prepare(op pubsub.Operation) (x pubsub.Executable, err error)
 	return x, err
 }
 
-// choose returns the operation of that name, or the only one for no name.
+// choose returns the operation of that name, or the only one if there is no name.
 func choose(doc *syntax.Document, name string) (*ast.OperationDefinition, error) {
 	all := doc.Operations
 	if name != "" {
@@ -200,7 +200,7 @@ func choose(doc *syntax.Document, name string) (*ast.OperationDefinition, error)
 		"The document has several operations; operationName must choose one.")
 }
 
-// subscribe sets what a subscription's executable has beyond that of others.
+// subscribe sets what only a subscription's executable has.
 func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (err error) {
 	if n, most := p.document.Selections, p.executor.limits.SubscriptionFields; n > most {
 		return syntax.Exceeded("The document of a subscription selects %d fields; %d are allowed.", n, most)
@@ -235,14 +235,14 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 	return nil
 }
 
-// Room for most results, in bytes and in elements of a path.
+// Room for most results: bytes, and elements of a path.
 const (
 	typicalResult = 512
 	typicalDepth  = 8
 )
 
-// run implements pubsub.Executable.Run. Of a query that has read more than it may
-// nothing is told, and of a mutation what it has done.
+// run implements pubsub.Executable.Run. A query that has read more than it may returns
+// nothing; a mutation returns what it has done.
 func (p *plan) run(ctx context.Context, event *pubsub.Event) (json.RawMessage, error) {
 	var root any
 	if event != nil {

@@ -25,8 +25,7 @@ var (
 	hello = chat.Message{ID: "01A", ChatID: "lobby", Content: "<hello>", SenderName: "Ada", CreatedAt: noon}
 )
 
-// store holds one message, or as many copies of it as are asked for, and takes
-// no other.
+// store holds one message, or as many copies as are asked for, and no other.
 type store struct {
 	err    error
 	copies bool
@@ -250,8 +249,8 @@ func TestIntrospectionCanBeTurnedOff(t *testing.T) {
 	}
 }
 
-// Equal keys must mean equal results: a sender executes once for all
-// subscriptions with one key.
+// Equal keys must mean equal results: a sender executes once for all subscriptions with
+// one key.
 func TestOperationsThatDifferHaveDifferentKeys(t *testing.T) {
 	t.Parallel()
 	ops := []pubsub.Operation{
@@ -281,7 +280,7 @@ func FuzzPrepare(f *testing.F) {
 		op := operation(document, variables)
 		var payload json.RawMessage
 		var err error
-		// What the fuzzer allocates meanwhile is far below the limit.
+		// What the fuzzer allocates at the same time is far below the limit.
 		if n := hostile.Allocated(func() { payload, err = use(e, op, event(t)) }); n > hostile.MostMemory {
 			t.Errorf("%d MB allocated", n>>20)
 		}

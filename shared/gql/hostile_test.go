@@ -14,7 +14,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// use prepares an operation and runs it, as often as it is let.
+// use prepares an operation and runs it, as often as allowed.
 func use(e *gql.Executor, op pubsub.Operation, event *pubsub.Event) (json.RawMessage, error) {
 	x, err := e.Prepare(op)
 	if err != nil {
@@ -26,7 +26,7 @@ func use(e *gql.Executor, op pubsub.Operation, event *pubsub.Event) (json.RawMes
 // largeMessages fill chat 1.
 func largeMessages() []chat.Message { return hostile.Messages("1") }
 
-// largeChat is an executor whose chat 1 is as large as it may be.
+// largeChat is an executor with a chat 1 of the largest size.
 func largeChat(t testing.TB, limits gql.Limits) *gql.Executor {
 	t.Helper()
 	s := memory.New()
@@ -56,8 +56,8 @@ func TestNoDocumentCostsTooMuch(t *testing.T) { // not parallel: it measures
 	}
 }
 
-// BenchmarkHostile prints what each of the hostile documents costs: in CPU,
-// however busy the machine is, and in bytes.
+// BenchmarkHostile prints the cost of each hostile document: in CPU, however busy the
+// machine is, and in bytes.
 func BenchmarkHostile(b *testing.B) {
 	e := largeChat(b, gql.DefaultLimits)
 	for name, op := range hostile.Documents() {

@@ -14,9 +14,9 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// langExecutor has a schema of all kinds of types, whose resolvers return what
-// they were given, or fail in each way that they can. scripts/langdiff compares
-// such a schema with graphql-js; here is what must hold whatever that says.
+// langExecutor has a schema of all kinds of types. Its resolvers return what they were
+// given, or fail in every way they can. scripts/langdiff compares such a schema with
+// graphql-js; here is what must hold whatever that says.
 func langExecutor(t *testing.T, log *[]string) *gql.Executor {
 	t.Helper()
 	color := graphql.NewEnum(graphql.EnumConfig{Name: "Color", Values: graphql.EnumValueConfigMap{"RED": {Value: 1}, "BLUE": {Value: 2}}})
@@ -127,8 +127,8 @@ func TestValuesAreCoercedBeforeAnythingRuns(t *testing.T) {
 	}
 }
 
-// GraphQL specification, "Handling Execution Errors": null goes up to the nearest
-// parent that may be null, with one error for each cause.
+// GraphQL specification, "Handling Execution Errors": null moves up to the nearest
+// nullable parent, with one error for each cause.
 func TestErrorsOfFields(t *testing.T) {
 	t.Parallel()
 	e := langExecutor(t, nil)
@@ -181,7 +181,7 @@ func TestAFragmentThatIsSpreadTwiceCountsOnce(t *testing.T) {
 	}
 }
 
-// An argument that a variable makes null where it may not be is the error of its
+// If a variable makes an argument null where it may not be, that is an error of its
 // field, at the value.
 func TestAnArgumentMayTurnOutNull(t *testing.T) {
 	t.Parallel()
@@ -193,8 +193,8 @@ func TestAnArgumentMayTurnOutNull(t *testing.T) {
 	}
 }
 
-// The fields of an object are in the order of its own type, and have the
-// defaults of its own arguments.
+// An object's fields are in the order of its own type, with the defaults of its own
+// arguments.
 func TestObjectsOfAnInterface(t *testing.T) {
 	t.Parallel()
 	got, err := use(langExecutor(t, nil), operation(`{thing{nodes{... on Other{c} a __typename ... on Thing{b}}}}`, ""), nil)

@@ -5,14 +5,14 @@ import (
 	"subwire/shared/topology"
 )
 
-// Limits bound what one operation may ask for. Together they keep what a
-// hostile document costs within 50 ms of CPU and 50 MB (SECURITY.md). The zero
-// value stands for DefaultLimits.
+// Limits bound what one operation may ask for. Together they keep the cost of a hostile
+// document within 50 ms of CPU and 50 MB (SECURITY.md). The zero value stands for
+// DefaultLimits.
 type Limits struct {
 	syntax.Limits // of the document
 
 	Complexity     int // fields to resolve: those in a list count once per item
-	VariablesBytes int // of the variables as JSON; a list in them has ListItems at most
+	VariablesBytes int // of the variables as JSON; a list in them has at most ListItems
 	Mutations      int // root fields of a mutation
 	ReadBytes      int // read from stores by all resolvers together
 	ResultBytes    int // of the result as JSON
@@ -22,7 +22,7 @@ type Limits struct {
 	SubscriptionFields int // as Fields
 }
 
-// LimitsOf are the limits that a function was given.
+// LimitsOf returns the limits that a function was given.
 func LimitsOf(v topology.Values) Limits {
 	return Limits{
 		Limits:             syntax.LimitsOf(v),
@@ -36,18 +36,18 @@ func LimitsOf(v topology.Values) Limits {
 	}
 }
 
-// DefaultLimits leave room for a tool's introspection of a schema and for any
-// document that a person writes.
+// DefaultLimits leave room for a tool's introspection of a schema, and for any document
+// that a person writes.
 var DefaultLimits = LimitsOf(topology.Defaults())
 
-// OverSocket are the limits of an operation whose result is one message.
+// OverSocket returns the limits of an operation whose result is one message.
 func (l Limits) OverSocket() Limits {
 	l.ResultBytes = min(l.ResultBytes, topology.MaxMessageBytes)
 	return l
 }
 
-// BodyBytes is the largest HTTP body that can hold an operation within the limits:
-// JSON may write a byte of its document in six. The rest of it has 16 KB.
+// BodyBytes is the largest HTTP body that can hold an operation within the limits: JSON
+// may turn a byte of its document into six. The rest of the body has 16 KB.
 func (l Limits) BodyBytes() int {
 	return min(6*l.DocumentBytes+l.VariablesBytes+16<<10, topology.MaxBodyBytes)
 }

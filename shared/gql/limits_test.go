@@ -49,7 +49,7 @@ func TestEachLimitIsOfItsSetting(t *testing.T) {
 	}
 }
 
-// Each limit lets through what is at it, and refuses what is beyond.
+// Each limit allows what is at it, and refuses what is beyond.
 func TestEachLimit(t *testing.T) {
 	t.Parallel()
 	const field = `getNewMessages(chatId:"1",limit:2)`
@@ -99,7 +99,7 @@ func TestEachLimit(t *testing.T) {
 	}
 }
 
-// What an operation asks for in a list is known from its arguments.
+// How much of a list an operation asks for is known from its arguments.
 func TestComplexityFollowsTheListsAskedFor(t *testing.T) {
 	t.Parallel()
 	e := newExecutor(t, store{copies: true}, func(c *gql.Config) {
@@ -184,7 +184,7 @@ func TestValidationStopsAtTenErrors(t *testing.T) {
 	}
 }
 
-// A comment that is not ASCII made the library read its text as a document.
+// The library once read a comment that was not ASCII as part of the document.
 func TestCommentsAreNotRead(t *testing.T) {
 	t.Parallel()
 	got, err := use(newExecutor(t, store{}, nil), hostile.Documents()["CommentHides"], nil)

@@ -12,11 +12,11 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// checkOverlaps refuses fields that would be one in the response but are not
-// the same (GraphQL specification, "Field Selection Merging"). gqlparser's rule
-// compares all pairs, again for every level and fragment; this looks at every
-// field where it is spread, once for the types and once for the rest, so its
-// cost follows the limit of fields. All other rules must have passed.
+// checkOverlaps refuses fields that would be one in the response but are not the same
+// (GraphQL specification, "Field Selection Merging"). gqlparser's rule compares all
+// pairs, again for every level and fragment. This looks at every field where it is
+// spread, once for the types and once for the rest, so its cost follows the limit of
+// fields. All other rules must have passed.
 func (e *Executor) checkOverlaps(doc *syntax.Document) error {
 	o := overlaps{types: e.types, doc: doc, calls: map[*ast.Field]string{}, left: maxOverlapSteps}
 	for _, op := range doc.Operations {
@@ -31,15 +31,15 @@ func (e *Executor) checkOverlaps(doc *syntax.Document) error {
 	return nil
 }
 
-// maxOverlapSteps bounds what fields of interfaces cost, which are looked at
-// with those of every object beside them.
+// maxOverlapSteps bounds the cost of interface fields, which are compared with those of
+// every object beside them.
 const maxOverlapSteps = 20_000
 
 // typedSet is a selection set on a type.
 type typedSet struct {
 	parent *ast.Definition
 	set    ast.SelectionSet
-	of     *selected // the field that has it; nil for an operation's
+	of     *selected // the field it belongs to; nil for an operation's
 }
 
 // selected is a field on its type.
@@ -57,8 +57,8 @@ type overlaps struct {
 	left  int                   // steps
 }
 
-// How two fields of one response name must agree: alike in type, whatever they
-// are on, and the same in name and arguments when one object may have both.
+// How two fields of one response name must agree: always in type, whatever they are on,
+// and also in name and arguments when one object may have both.
 type agreement bool
 
 const (
@@ -66,8 +66,8 @@ const (
 	same  agreement = true
 )
 
-// compare checks the fields that the selection sets have together, and what is
-// below them.
+// compare checks the fields of the selection sets taken together, and what is below
+// them.
 func (o *overlaps) compare(sets []typedSet, how agreement) error {
 	byName, names := o.collect(sets)
 	for _, name := range names {
@@ -120,7 +120,7 @@ func (o *overlaps) collect(sets []typedSet) (byName map[string][]selected, names
 	return byName, names
 }
 
-// condition is the type of a fragment: that of its condition, or of where it is.
+// condition is the type of a fragment: of its condition, or of where it stands.
 func (o *overlaps) condition(name string, parent *ast.Definition) *ast.Definition {
 	if name == "" {
 		return parent
@@ -128,8 +128,8 @@ func (o *overlaps) condition(name string, parent *ast.Definition) *ast.Definitio
 	return o.types.Types[name]
 }
 
-// byObject puts together what one object may have: the fields on each object
-// type, with those on interfaces and unions.
+// byObject groups what one object may have: the fields on each object type, with those
+// on interfaces and unions.
 func byObject(fields []selected) [][]selected {
 	var objects []*ast.Definition
 	for _, f := range fields {
@@ -180,15 +180,15 @@ func (o *overlaps) agree(name string, group []selected, how agreement) error {
 	return nil
 }
 
-// conflict is at both fields, and at those that they are in up to where they part.
+// conflict is at both fields, and at the fields around them up to where they part.
 func (o *overlaps) conflict(name string, a, b selected, why string) error {
 	message := fmt.Sprintf("Fields %q conflict because %s."+
 		" Use different aliases on the fields to fetch both if this was intentional.", name, why)
 	return pubsub.Errors{located(pubsub.CodeValidation, message, append(o.places(a, b), o.places(b, a)...)...)}
 }
 
-// places are those of a field and the fields around it that are not around the
-// other.
+// places are those of a field and of the fields around it, without those that are also
+// around the other.
 func (o *overlaps) places(f, other selected) []pubsub.Location {
 	at := []pubsub.Location{o.doc.Place(f.field.Position, 0)}
 	if f.in == other.in || f.in == nil || other.in == nil {
@@ -197,7 +197,7 @@ func (o *overlaps) places(f, other selected) []pubsub.Location {
 	return append(o.places(*f.in, *other.in), at...)
 }
 
-// call is the text of a field's arguments, in order of their names.
+// call is the text of a field's arguments, sorted by name.
 func (o *overlaps) call(f *ast.Field) string {
 	if len(f.Arguments) == 0 {
 		return ""
@@ -214,7 +214,7 @@ func (o *overlaps) call(f *ast.Field) string {
 	return o.calls[f]
 }
 
-// sorted is the text of a literal with the fields of objects in order.
+// sorted is the text of a literal with the fields of objects sorted.
 func sorted(v *ast.Value) string {
 	var parts []string
 	for _, child := range v.Children {
@@ -230,8 +230,8 @@ func sorted(v *ast.Value) string {
 	return v.String()
 }
 
-// alike reports whether values of both types may stand in one place of a
-// response: lists and non-nulls alike, scalars and enums the same.
+// alike reports whether values of both types may stand in one place of a response:
+// lists and non-nulls match, scalars and enums are the same.
 func (o *overlaps) alike(a, b *ast.Type) bool {
 	if a.NonNull != b.NonNull || (a.Elem == nil) != (b.Elem == nil) {
 		return false

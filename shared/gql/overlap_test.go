@@ -14,8 +14,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// overlapSchema has an interface and a union, of two objects whose fields
-// differ in type.
+// overlapSchema has an interface and a union, of two objects whose fields differ in
+// type.
 func overlapSchema(t testing.TB) *Executor {
 	t.Helper()
 	node := graphql.NewInterface(graphql.InterfaceConfig{Name: "Node", Fields: graphql.Fields{"id": {Type: graphql.String}},
@@ -57,7 +57,7 @@ func TestFieldsThatOverlap(t *testing.T) {
 		"OnTwoObjectsListAndNonNull": {`{u{... on A{list} ... on B{list}}}`, "conflicting types"},
 		"OnInterfaceAndObject":       {`{node{x:id ... on A{x:value}}}`, "different fields"},
 		"OnInterfaceAndSecondObject": {`{node{... on A{x:id} ... on Node{x:id} ... on B{x:id(y:1)}}}`, "differing arguments"},
-		"BelowTwoObjects":            {`{u{... on A{next{x:id}} ... on B{next{x:value}}}}`, ""}, // strings both
+		"BelowTwoObjects":            {`{u{... on A{next{x:id}} ... on B{next{x:value}}}}`, ""}, // both strings
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,8 +69,8 @@ func TestFieldsThatOverlap(t *testing.T) {
 	}
 }
 
-// The library's rule is right as long as no fragment is spread, so it judges
-// each document with the fragments put in.
+// The library's rule is right if no fragment is spread, so it judges each document with
+// the fragments inlined.
 func TestOverlapsAreThoseOfTheLibrary(t *testing.T) {
 	t.Parallel()
 	e := overlapSchema(t)
@@ -100,7 +100,7 @@ func TestOverlapsAreThoseOfTheLibrary(t *testing.T) {
 	}
 }
 
-// randomDocument returns a document with a fragment and the same without.
+// randomDocument returns a document with a fragment, and the same without.
 func randomDocument(r *rand.Rand) (spread, inlined string) {
 	on := []string{"A", "B", "Node"}[r.IntN(3)]
 	fragment := randomSet(r, on, 2, "")
@@ -109,8 +109,8 @@ func randomDocument(r *rand.Rand) (spread, inlined string) {
 	return "{u" + main + "} fragment F on " + on + fragment, "{u" + strings.ReplaceAll(main, "...F ", inside) + "}"
 }
 
-// randomSet is a selection set on the type. It has the spread in it, unless
-// that is "", once at least.
+// randomSet is a selection set on the type. It contains the spread at least once,
+// unless that is "".
 func randomSet(r *rand.Rand, on string, depth int, spread string) string {
 	set := "{" + spread
 	for range 1 + r.IntN(3) {

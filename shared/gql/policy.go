@@ -9,15 +9,15 @@ import (
 	"subwire/shared/topology"
 )
 
-// Policy says what a viewer may do with a chat. It is asked with each query,
-// mutation and subscribe, and again for each event of a subscription.
+// Policy says what a viewer may do with a chat. It is asked for each query, mutation
+// and subscribe, and again for each event of a subscription.
 type Policy interface {
 	MayRead(v pubsub.Viewer, chatID string) bool
 	MayWrite(v pubsub.Viewer, chatID string) bool
 }
 
-// PolicyOf is the default for a mode of authentication (topology.Auth):
-// without tokens there is nothing to go by.
+// PolicyOf is the default for a mode of authentication (topology.Auth): without tokens
+// there is nothing to go by.
 func PolicyOf(mode string) Policy {
 	if mode == topology.Anonymous {
 		return Open{}
@@ -34,9 +34,9 @@ func (Open) MayRead(pubsub.Viewer, string) bool { return true }
 // MayWrite implements Policy.
 func (Open) MayWrite(pubsub.Viewer, string) bool { return true }
 
-// ByClaims lets a viewer do what the claims chats_read and chats_write of its
-// token list: chat ids, or "*" for every chat. Neither implies the other, and
-// the anonymous viewer may do nothing.
+// ByClaims allows a viewer what the claims chats_read and chats_write of its token
+// list: chat ids, or "*" for every chat. Neither implies the other, and the anonymous
+// viewer may do nothing.
 type ByClaims struct{}
 
 // MayRead implements Policy.
@@ -55,8 +55,7 @@ type viewerClaims struct {
 	Read, Write json.RawMessage
 }
 
-// chatClaims reads the claims of a viewer. One of the wrong type is as good as
-// none.
+// chatClaims reads the claims of a viewer. A claim of the wrong type counts as absent.
 func chatClaims(v pubsub.Viewer) viewerClaims {
 	var members map[string]json.RawMessage
 	if v.ID == "" || json.Unmarshal([]byte(v.Claims), &members) != nil {
@@ -81,7 +80,7 @@ func lists(claim json.RawMessage, chatID string) bool {
 	return slices.Contains(many, chatID) || slices.Contains(many, "*")
 }
 
-// errForbidden tells nothing of the chat, not even whether it exists.
+// errForbidden says nothing about the chat, not even whether it exists.
 func errForbidden(action string) error {
 	return Refuse(pubsub.CodeForbidden, errors.New("You may not "+action+" this chat."))
 }

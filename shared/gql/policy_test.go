@@ -18,7 +18,7 @@ func TestByClaims(t *testing.T) {
 		`{"chats_read":"*","chats_write":"a"}`:     "ab a",
 		`{"chats_write":["x","*"]}`:                " ab",
 		`{"chats_read":[],"chats_write":null}`:     " ",
-		`{"chats_read":["a",1]}`:                   " ", // no list of texts
+		`{"chats_read":["a",1]}`:                   " ", // not a list of texts
 		`{"chats_read":{"a":true}}`:                " ",
 		`{"chats_read":["A","a ","ab"]}`:           " ",
 		`{"Chats_Read":["a"]}`:                     " ",
@@ -56,8 +56,7 @@ func TestTheDefaultPolicyOfAMode(t *testing.T) {
 	}
 }
 
-// viewed runs the operation for the viewer and returns the result or the
-// refusal.
+// viewed runs the operation for the viewer and returns the result or the refusal.
 func viewed(t *testing.T, e *gql.Executor, v pubsub.Viewer, document string) string {
 	t.Helper()
 	x, err := e.Prepare(operation(document, ""))

@@ -15,15 +15,15 @@ import (
 
 // Replay says how a subscription resumes after an event that its client has.
 type Replay struct {
-	// Argument is the name of the field's nullable argument that holds the id
-	// of that event. Topic refuses an id that cannot be one.
+	// Argument names the field's nullable argument that holds the id of that event.
+	// Topic refuses an id that cannot be one.
 	Argument string
 
 	// Missed is pubsub.Executable.Missed for a subscription with these arguments.
 	Missed func(ctx context.Context, args map[string]any, since time.Time, read string, max int) ([]pubsub.Event, bool, error)
 }
 
-// missed is Executable.Missed, nil when the client does not ask for it.
+// missed is Executable.Missed, or nil if the client does not ask for it.
 func (r *Replay) missed(args map[string]any) func(context.Context, time.Time, string, int) ([]pubsub.Event, bool, error) {
 	if _, asks := args[r.Argument].(string); !asks {
 		return nil
@@ -33,10 +33,10 @@ func (r *Replay) missed(args map[string]any) func(context.Context, time.Time, st
 	}
 }
 
-// droppable is the variable that gives the argument, or "" when there is none or
-// the operation may not be the same for events without a value for it: it must
-// be nullable, have no default, and stand nowhere else than in its definition
-// and in the root field's argument.
+// droppable is the variable that gives the argument. It is "" if there is none, or if
+// the operation may differ for events without a value for it: the variable must be
+// nullable, have no default, and stand only in its definition and in the root field's
+// argument.
 func droppable(doc *syntax.Document, def *ast.OperationDefinition, root *field, argument string) string {
 	name, uses := "", 0
 	for _, n := range root.nodes { // they have the same arguments
@@ -51,15 +51,15 @@ func droppable(doc *syntax.Document, def *ast.OperationDefinition, root *field, 
 	return name
 }
 
-// dropVariable leaves the variable out and writes the rest in one form, sorted
-// by name and without spaces, so that clients with equal variables share a key.
+// dropVariable leaves the variable out and writes the rest in one form, sorted by name
+// and without spaces, so that clients with equal variables share a key.
 func dropVariable(variables json.RawMessage, name string) (json.RawMessage, error) {
 	if len(variables) == 0 {
 		return nil, nil
 	}
 	var left map[string]json.RawMessage
 	if err := json.NewDecoder(bytes.NewReader(variables)).Decode(&left); err != nil {
-		return nil, fmt.Errorf("decode variables: %w", err) // cannot be: they were read before
+		return nil, fmt.Errorf("decode variables: %w", err) // impossible: they were read before
 	}
 	delete(left, name)
 	if len(left) == 0 {

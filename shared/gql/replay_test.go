@@ -24,7 +24,7 @@ import (
 
 const resumable = `subscription S($chatId: ID!, $after: ID) { newMessage(chatId: $chatId, after: $after) { id } }`
 
-// idAt returns a message id of that time; of equal times, n orders them.
+// idAt returns a message id of that time; n orders ids of equal times.
 func idAt(at time.Time, n byte) string {
 	id := ulid.ULID{15: n}
 	if err := id.SetTime(ulid.Timestamp(at)); err != nil {
@@ -33,8 +33,8 @@ func idAt(at time.Time, n byte) string {
 	return id.String()
 }
 
-// Clients that resume at different messages, or do not resume, share one
-// execution afterwards.
+// Clients that resume at different messages, or do not resume, share one execution
+// afterwards.
 func TestWhatIsStoredOfAResumedSubscription(t *testing.T) {
 	t.Parallel()
 	const two = resumable + ` query Q($after: ID) { getNewMessages(chatId: "1", after: $after) { id } }`
@@ -47,7 +47,7 @@ func TestWhatIsStoredOfAResumedSubscription(t *testing.T) {
 	const id = `01M85WT11137WCG62A1WHZ1ZR6`
 	for name, tc := range map[string]struct {
 		document, variables string
-		want                string // variables that are stored
+		want                string // the stored variables
 		missed              bool
 	}{
 		"Given":            {resumable, `{"after":"` + id + `", "chatId": "1"}`, `{"chatId":"1"}`, true},
@@ -57,7 +57,7 @@ func TestWhatIsStoredOfAResumedSubscription(t *testing.T) {
 		"UnknownsAreKept":  {resumable, `{"z":[1, 2.50],"chatId":"1"}`, `{"chatId":"1","z":[1,2.50]}`, false},
 		"InAFragment":      {fragment, `{"x":"` + id + `"}`, ``, true},
 		"InTwoFragments":   {twice, `{"x":"` + id + `"}`, ``, true},
-		"WithADefault":     {byDefault, `{"x":"` + id + `"}`, `{"x":"` + id + `"}`, true}, // which would be refused
+		"WithADefault":     {byDefault, `{"x":"` + id + `"}`, `{"x":"` + id + `"}`, true}, // the default is refused
 		"NothingGiven":     {fragment, ``, ``, false},
 		"UsedElsewhere":    {two, `{"chatId":"1","after":"` + id + `"}`, `{"chatId":"1","after":"` + id + `"}`, true},
 		"Required":         {required, `{"after":"` + id + `"}`, `{"after":"` + id + `"}`, true},
@@ -102,8 +102,8 @@ func TestABadPositionIsRefused(t *testing.T) {
 	}
 }
 
-// A message may be committed after one with a higher id, so a replay begins
-// that much earlier. It leaves out the message itself, which the client has.
+// A message may be committed after one with a higher id, so a replay begins that much
+// earlier. It leaves out the message itself, which the client has.
 func TestAReplayOverlaps(t *testing.T) {
 	t.Parallel()
 	s, at := memory.New(), time.UnixMilli(1_790_000_000_000)
@@ -160,7 +160,7 @@ func TestAReadThatFailsIsAnErrorOfTheReplay(t *testing.T) {
 	}
 }
 
-// A message id is as old as its write may be late.
+// A message id may be older than its commit by as long as a write may take.
 func TestAWriteIsBounded(t *testing.T) {
 	t.Parallel()
 	s := &slowStore{}
@@ -189,7 +189,7 @@ func (s *slowStore) PutMessage(ctx context.Context, _ chat.Message) error {
 	return nil
 }
 
-// crossing is a resume that two messages cross, at a moment of choice.
+// crossing is a resume that two messages cross, at a chosen moment.
 type crossing struct {
 	*testing.T
 	store   *memory.Store
@@ -197,19 +197,19 @@ type crossing struct {
 	session session.Session
 	sender  *delivery.Sender
 
-	moment int  // at which they are written: before the call of store or gateway with that number, from 1
+	moment int  // when they are written: before the call of store or gateway with that number, from 1
 	cut    int  // the post with which the first connection is lost, from 1; 0 for none
-	late   bool // whether they are delivered when all is over, and not at once
+	late   bool // whether they are delivered when all is over, rather than at once
 
 	calls, posts int
-	crossed      bool // everything until it is set may be the moment
+	crossed      bool // until it is set, any call may be the moment
 	queued       [][]byte
 	written      []string
 	has          map[string]bool // message ids that the client got
 	newest       string
 }
 
-// write commits a message and plans its fan-out for who is subscribed then.
+// write commits a message and plans its fan-out for the current subscribers.
 func (c *crossing) write(id string) {
 	m := chat.Message{ID: id, ChatID: "1", Content: "x"}
 	if err := c.store.PutMessage(c.Context(), m); err != nil {
@@ -245,8 +245,8 @@ func (c *crossing) deliver() {
 	c.queued = nil
 }
 
-// call is told of each call of store and gateway. The second message that
-// crosses has an older id, as if its write had taken long.
+// call is called for each call of store and gateway. The second crossing message has an
+// older id, as if its write had taken long.
 func (c *crossing) call() {
 	if c.crossed {
 		return
@@ -259,7 +259,7 @@ func (c *crossing) call() {
 	}
 }
 
-// post is told of each post, and loses the first connection with one of them.
+// post is called for each post, and loses the first connection at one of them.
 func (c *crossing) post(connectionID string, _ []byte) (bool, error) {
 	c.call()
 	if c.posts++; connectionID == "1" && c.posts == c.cut {
@@ -310,7 +310,7 @@ func (c *crossing) run() bool {
 	executor := gql.MustNew(schema)
 	c.session = session.Session{Connections: c.store, Operations: c.store, Executor: executor, Gateway: c.gateway, MaxOperations: 10, Log: log}
 	c.sender = delivery.New(delivery.Config{Store: c.store, Executor: executor, Gateway: c.gateway, Workers: 1, Log: log})
-	for n := range byte(4) { // far apart, as what was missed in an hour
+	for n := range byte(4) { // far apart, like what was missed in an hour
 		c.write(idAt(time.Now().Add(-time.Hour+time.Duration(n)*time.Minute), n))
 	}
 	c.newest = c.written[0]
@@ -336,10 +336,10 @@ func (c *crossing) run() bool {
 	return c.crossed
 }
 
-// Invariant: a message that is committed before a subscription is listed is
-// found by the read that follows, and one that is committed later finds the
-// subscription listed. So wherever two messages cross a resume, and wherever
-// the connection is lost meanwhile, the client gets all in the end.
+// Invariant: a message that is committed before a subscription is listed is found by
+// the read that follows, and one that is committed later finds the subscription listed.
+// So wherever two messages cross a resume, and wherever the connection is lost during
+// it, the client gets all in the end.
 func TestNoMessageIsLostWhereverItCrossesAResume(t *testing.T) {
 	t.Parallel()
 	for _, late := range []bool{false, true} {

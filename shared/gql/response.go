@@ -15,9 +15,9 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// selection is the fields that a place of the result has. The library returns
-// maps, which have no order. Fields are collected when data first asks for them,
-// so that the work is bounded by the data.
+// selection is the fields of a place in the result. The library returns maps, which
+// have no order. Fields are collected when data first asks for them, so the data bounds
+// the work.
 type selection struct {
 	plan *plan
 	on   *ast.Definition
@@ -31,12 +31,12 @@ type selection struct {
 type field struct {
 	key   any    // a string, as an element of paths
 	quote []byte // "key":
-	nodes []node // one at least
+	nodes []node // at least one
 	below *selection
 }
 
-// of returns the fields of an object in the order in which a response must have
-// them (GraphQL specification, "Serialized Map Ordering").
+// of returns the fields of an object in the order that a response must have (GraphQL
+// specification, "Serialized Map Ordering").
 func (s *selection) of(object string) []*field {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -70,8 +70,8 @@ func (s *selection) collect(fields []*field, object string, set *library.Selecti
 	return fields
 }
 
-// add adds a field; those of one key are one, and what a fragment has that is
-// spread twice counts once.
+// add adds a field. Fields of one key are one field, and a fragment that is spread
+// twice counts once.
 func (s *selection) add(fields []*field, selected *library.Field) []*field {
 	key, n := selected.Alias.Value, s.plan.nodes[selected.Loc.Start]
 	i := slices.IndexFunc(fields, func(f *field) bool { return f.key == key })
@@ -91,20 +91,20 @@ func (s *selection) add(fields []*field, selected *library.Field) []*field {
 	return fields
 }
 
-// writer writes a result, and stops where it is too large. Where null is not
-// allowed it becomes that of the nearest parent that may be null (GraphQL
-// specification, "Handling Execution Errors").
+// writer writes a result, and stops when it is too large. Where null is not allowed,
+// the nearest nullable parent becomes null (GraphQL specification, "Handling Execution
+// Errors").
 type writer struct {
 	plan     *plan
 	out      []byte
 	path     []any
 	failures map[string]error // by the path, see pathKey
 	errors   []pubsub.Error
-	err      error // why there is no result: its size, or a fault that is none of the operation's
+	err      error // why there is no result: its size, or a fault that is not the operation's
 }
 
-// result returns the payload of next. Data is never left out: a result without
-// it would mean that nothing was executed.
+// result returns the payload of next. Data is never left out: a result without it would
+// mean that nothing was executed.
 func (w *writer) result(data map[string]any) ([]byte, error) {
 	w.out = append(w.out, `{"data":`...)
 	begin := len(w.out)
@@ -121,8 +121,7 @@ func (w *writer) result(data map[string]any) ([]byte, error) {
 	return append(w.out, '}'), nil
 }
 
-// fits reports whether there is room for so many bytes more. Without, there is no
-// result.
+// fits reports whether there is room for more bytes. If not, there is no result.
 func (w *writer) fits(more int) bool {
 	if w.err == nil && len(w.out)+more > w.plan.executor.limits.ResultBytes {
 		w.err = w.plan.resultTooLarge()
@@ -130,8 +129,8 @@ func (w *writer) fits(more int) bool {
 	return w.err == nil
 }
 
-// value writes a value of the type, and reports whether it may stand there: if
-// not, the parent becomes null.
+// value writes a value of the type, and reports whether it may stand there. If not, the
+// parent becomes null.
 func (w *writer) value(v any, t *ast.Type, f *field) bool {
 	if !w.fits(0) {
 		return false
@@ -153,7 +152,7 @@ func (w *writer) notNull(v any, t *ast.Type, f *field) bool {
 	}
 	if !f.below.on.IsCompositeType() {
 		err := w.leaf(v)
-		if err != nil { // a scalar of the schema's own made no JSON
+		if err != nil { // a custom scalar made invalid JSON
 			w.plan.executor.note(err)
 			w.fail(err, f)
 		}
@@ -163,7 +162,7 @@ func (w *writer) notNull(v any, t *ast.Type, f *field) bool {
 	return w.expect(ok, v) && w.object(object, f.below)
 }
 
-// expect notes that the library returned something else than a list or object.
+// expect notes that the library returned something other than a list or object.
 func (w *writer) expect(ok bool, v any) bool {
 	if !ok && w.err == nil {
 		w.err = fmt.Errorf("the result has a %T at %v", v, w.path)
@@ -210,7 +209,7 @@ func (w *writer) object(object map[string]any, s *selection) bool {
 	return true
 }
 
-// explainNull adds the error for which a value is null, if there is one.
+// explainNull adds the error that made a value null, if there is one.
 func (w *writer) explainNull(t *ast.Type, f *field) {
 	err := error(nil)
 	if w.failures != nil {
@@ -234,7 +233,7 @@ func (w *writer) fail(err error, f *field) {
 	w.errors[maxErrors-1] = pubsub.NewError(pubsub.CodeLimit, "There are more errors, which are left out.")
 }
 
-// leaf writes what a scalar or enum serializes to.
+// leaf writes the serialized value of a scalar or enum.
 func (w *writer) leaf(v any) error {
 	switch v := v.(type) {
 	case string:
@@ -249,8 +248,7 @@ func (w *writer) leaf(v any) error {
 	return nil
 }
 
-// text writes a string; encoding/json is asked only for what may have to be
-// escaped.
+// text writes a string; it asks encoding/json only for what may need escaping.
 func (w *writer) text(s string) error {
 	if !w.fits(len(s)) {
 		return nil

@@ -13,13 +13,13 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// maxErrors is how many errors validation stops at.
+// maxErrors is the number of errors at which validation stops.
 const maxErrors = 10
 
-// libraryRules are gqlparser's rules that say what graphql-js says, with how many
-// tokens their places are behind those of graphql-js. The others are below, as
-// their verdicts or places differ; values.go and overlap.go have the two large
-// ones, and syntax.Parse finds cycles of fragments before any rule is asked.
+// libraryRules are gqlparser's rules that agree with graphql-js, with the number of
+// tokens by which their places are behind. The others are below, as their verdicts or
+// places differ. values.go and overlap.go have the two large ones, and syntax.Parse
+// finds cycles of fragments before any rule is asked.
 var libraryRules = []struct {
 	validator.Rule
 	behind int
@@ -30,24 +30,23 @@ var libraryRules = []struct {
 	{rules.PossibleFragmentSpreadsRule, 1},
 }
 
-// checker applies rules to a document in gqlparser's walk, which visits a
-// fragment for every operation and fragment that spreads it: so errors are
-// noted once.
+// checker applies rules to a document in gqlparser's walk. That visits a fragment for
+// every operation and fragment that spreads it, so errors are noted once.
 type checker struct {
 	types *schema.Schema
 	doc   *syntax.Document
 	found pubsub.Errors
-	known map[string]bool // messages and spots of those found
+	known map[string]bool // messages and spots of the errors found
 }
 
-// spot is a place that is not looked up yet, which takes a while: see
+// spot is a place that has not been looked up, which takes a while: see
 // syntax.Document.Place.
 type spot struct {
 	at     *ast.Position
 	before int
 }
 
-// check returns what is wrong with the document, maxErrors at most.
+// check returns what is wrong with the document, at most maxErrors errors.
 func (e *Executor) check(doc *syntax.Document) pubsub.Errors {
 	c := &checker{types: e.types, doc: doc, known: map[string]bool{}}
 	c.checkNames()
@@ -71,7 +70,6 @@ func (e *Executor) check(doc *syntax.Document) pubsub.Errors {
 	return c.found
 }
 
-// libraryError notes an error of one of gqlparser's rules.
 func (c *checker) libraryError(behind int) validator.AddErrFunc {
 	return func(options ...validator.ErrorOption) {
 		if len(c.found) >= maxErrors {
@@ -89,7 +87,6 @@ func (c *checker) libraryError(behind int) validator.AddErrFunc {
 	}
 }
 
-// refuse notes an error at a node.
 func (c *checker) refuse(at *ast.Position, format string, args ...any) {
 	c.add([]spot{{at, 0}}, format, args...)
 }
@@ -119,8 +116,8 @@ type name struct {
 	spot
 }
 
-// unique refuses names that are given twice: each with the first, or all of one
-// name together, as graphql-js does one or the other.
+// unique refuses names that are given twice: each with the first, or all of one name
+// together, whichever graphql-js does.
 func (c *checker) unique(what string, names []name, together bool) {
 	if len(names) < 2 {
 		return
@@ -139,8 +136,8 @@ func (c *checker) unique(what string, names []name, together bool) {
 	}
 }
 
-// checkNames is "Operation Name Uniqueness", "Fragment Name Uniqueness",
-// "Variable Uniqueness" and "Fragments Must Be Used".
+// checkNames is "Operation Name Uniqueness", "Fragment Name Uniqueness", "Variable
+// Uniqueness" and "Fragments Must Be Used".
 func (c *checker) checkNames() {
 	var operations, fragments []name
 	used := map[string]bool{}
@@ -192,7 +189,7 @@ func (c *checker) operation(_ *validator.Walker, op *ast.OperationDefinition) {
 		if v.Definition == nil || v.Definition.IsInputType() {
 			continue
 		}
-		bracket := 0 // gqlparser's place of a list is behind it
+		bracket := 0 // gqlparser's place of a list is after its bracket
 		if v.Type.Elem != nil {
 			bracket = 1
 		}
@@ -208,8 +205,8 @@ func of(op *ast.OperationDefinition) string {
 	return fmt.Sprintf(" in operation %q", op.Name)
 }
 
-// variable is "Fragment Spread Type Existence", for variables' types, and
-// "Values of Correct Type" for their defaults.
+// variable is "Fragment Spread Type Existence", for variables' types, and "Values of
+// Correct Type" for their defaults.
 func (c *checker) variable(_ *validator.Walker, v *ast.VariableDefinition) {
 	named := v.Type
 	for named.Elem != nil {
@@ -250,8 +247,8 @@ func bracket(set ast.SelectionSet) spot {
 	return spot{set[0].GetPosition(), 2}
 }
 
-// condition is "Fragment Spread Type Existence" and "Fragments on Composite
-// Types". The type's name is some tokens ahead of the node's place.
+// condition is "Fragment Spread Type Existence" and "Fragments on Composite Types". The
+// type's name is ahead of the node's place by some tokens.
 func (c *checker) condition(on string, at *ast.Position, ahead int) {
 	def := c.types.Types[on]
 	spots := []spot{{at, -ahead}}
@@ -322,7 +319,7 @@ func (c *checker) value(w *validator.Walker, v *ast.Value) {
 	var def *ast.VariableDefinition
 	for _, d := range w.CurrentOperation.VariableDefinitions {
 		if d.Variable == v.Raw {
-			def = d // of several, the last, as in graphql-js
+			def = d // the last of several, as in graphql-js
 		}
 	}
 	if def == nil {

@@ -10,15 +10,15 @@ import (
 	"subwire/shared/gql/schema"
 )
 
-// The library gets a schema that is simpler than the one which clients see, and
-// so does only what it does well, calling resolvers:
+// The library gets a simpler schema than the one which clients see. So it does only
+// what it does well, calling resolvers:
 //
 //   - Fields have no arguments. The coerced ones are in the document (arguments).
 //   - Every field is nullable, so an error stays where it happens. What becomes
 //     null for it is decided when the result is written (response.go).
 //   - Scalars and enums serialize as schema.Result says.
-//   - What begins with "__" has another name, as the library has such types and
-//     fields of its own, of an older edition of the specification.
+//   - Names that begin with "__" are changed, as the library has such types and
+//     fields of its own, from an older edition of the specification.
 type skeleton struct {
 	executor *Executor
 	types    graphql.TypeMap // those of the schema's author
@@ -67,7 +67,7 @@ func (s skeleton) leaf(name string) graphql.Type {
 	return graphql.NewScalar(graphql.ScalarConfig{Name: "__leaf_" + name, Serialize: func(v any) any {
 		result, err := s.executor.types.Result(name, v)
 		if err != nil {
-			panic(err) // the library has no other way; it becomes the field's error
+			panic(err) // the library offers no other way; it becomes the field's error
 		}
 		return result
 	}})
@@ -107,8 +107,8 @@ func (s skeleton) union(def *ast.Definition) graphql.Type {
 	return graphql.NewUnion(c)
 }
 
-// resolveType turns the author's object into that of the skeleton. nil leaves it
-// to IsTypeOf of the objects.
+// resolveType turns the author's object into the skeleton's. nil leaves it to IsTypeOf
+// of the objects.
 func (s skeleton) resolveType(authors graphql.ResolveTypeFn) graphql.ResolveTypeFn {
 	if authors == nil {
 		return nil
@@ -123,8 +123,8 @@ func (s skeleton) resolveType(authors graphql.ResolveTypeFn) graphql.ResolveType
 	}
 }
 
-// fields returns the fields of a type with the author's resolvers. Those of
-// introspection have none.
+// fields returns the fields of a type with the author's resolvers. Introspection fields
+// have none.
 func (s skeleton) fields(def *ast.Definition, authors graphql.FieldDefinitionMap) graphql.Fields {
 	name := func(graphql.ResolveParams) (any, error) { return def.Name, nil }
 	fields := graphql.Fields{hidden(schema.Typename.Name): {Type: s.made["String"], Resolve: name}}
@@ -145,7 +145,7 @@ func (s skeleton) fields(def *ast.Definition, authors graphql.FieldDefinitionMap
 	return fields
 }
 
-// visible is a resolver whose NaN the library takes for no null.
+// visible wraps a resolver whose NaN the library would take for null.
 func visible(t *ast.Type, run graphql.FieldResolveFn) graphql.FieldResolveFn {
 	return func(p graphql.ResolveParams) (any, error) {
 		value, err := run(p)
@@ -167,13 +167,13 @@ func (s skeleton) nullable(t *ast.Type) graphql.Output {
 	return s.made[t.NamedType]
 }
 
-// failure is the error of a resolver. The library would take errors of some
-// types for its own.
+// failure is a resolver's error. The library would take errors of some types for its
+// own.
 type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// resolver makes a resolver get the coerced arguments and return a value or an
+// resolver makes a resolver get the coerced arguments and return either a value or an
 // error, never both.
 func resolver(run graphql.FieldResolveFn, defaults map[string]any) graphql.FieldResolveFn {
 	return func(p graphql.ResolveParams) (value any, err error) {
@@ -196,8 +196,8 @@ func resolver(run graphql.FieldResolveFn, defaults map[string]any) graphql.Field
 	}
 }
 
-// merged returns the values given and the defaults of the others. Resolvers own
-// the map, but not the lists and objects in it.
+// merged returns the given values and the defaults of the others. Resolvers own the
+// map, but not the lists and objects in it.
 func merged(defaults, given map[string]any) map[string]any {
 	all := make(map[string]any, len(defaults)+len(given))
 	maps.Copy(all, defaults)

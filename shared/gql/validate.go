@@ -9,9 +9,9 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// validate applies the rules of the specification ("Validation"), those first
-// that cost the least: gqlparser's visit each fragment for every operation and
-// fragment that spreads it, the check of overlaps works on what they let through.
+// validate applies the rules of the specification ("Validation"), the cheapest first.
+// gqlparser's rules visit each fragment for every operation and fragment that spreads
+// it; the check of overlaps works on what they let through.
 func (e *Executor) validate(doc *syntax.Document) error {
 	for _, op := range doc.Operations {
 		if e.types.Root(op.Operation) == nil {
@@ -35,9 +35,9 @@ func (e *Executor) validate(doc *syntax.Document) error {
 	return e.checkOverlaps(doc)
 }
 
-// checkRootField refuses a subscription that has not exactly one root field, or
-// one that a directive may remove: the operation must belong to one topic
-// (GraphQL specification, "Single Root Field"). The other rules have passed.
+// checkRootField refuses a subscription without exactly one root field, or with one
+// that a directive may remove: the operation must belong to one topic (GraphQL
+// specification, "Single Root Field"). The other rules have passed.
 func checkRootField(doc *syntax.Document, op *ast.OperationDefinition) error {
 	refuse := func(message string, at *ast.Position, before int) error {
 		return pubsub.Errors{located(pubsub.CodeValidation, message, doc.Place(at, before))}

@@ -3,8 +3,8 @@ package gql
 import "github.com/vektah/gqlparser/v2/ast"
 
 // literal refuses a literal that does not fit the type of its place (GraphQL
-// specification, "Values of Correct Type"). gqlparser's rule does not know what
-// the scalars of a schema take.
+// specification, "Values of Correct Type"). gqlparser's rule does not know what a
+// schema's scalars take.
 func (c *checker) literal(t *ast.Type, v *ast.Value) {
 	def := c.types.Types[t.Name()]
 	switch {
@@ -21,7 +21,7 @@ func (c *checker) literal(t *ast.Type, v *ast.Value) {
 		c.literal(t.Elem, v)
 	case def.Kind == ast.InputObject:
 		c.objectLiteral(def, v)
-	case def.Kind == ast.Enum || def.BuiltIn || !hasVariable(v): // scalars of the schema's own see variables later
+	case def.Kind == ast.Enum || def.BuiltIn || !hasVariable(v): // custom scalars see variables later
 		if err := c.types.CheckLeaf(t.NamedType, v); err != nil {
 			c.refuse(v.Position, "Expected value of type %q: %v.", t, err)
 		}

@@ -12,9 +12,9 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// variables coerces the values that a client sent for the operation's variables
-// (GraphQL specification, "Coercing Variable Values"). One that is absent from
-// the result has no value.
+// variables coerces the client's values for the operation's variables (GraphQL
+// specification, "Coercing Variable Values"). A variable that is absent from the result
+// has no value.
 func (e *Executor) variables(
 	doc *syntax.Document, op *ast.OperationDefinition, raw json.RawMessage,
 ) (map[string]any, error) {
@@ -52,8 +52,8 @@ func (e *Executor) variables(
 	return coerced, nil
 }
 
-// decodeVariables reads the variables within the limits. Numbers stay as they
-// are written: an id may have more digits than a float64 keeps.
+// decodeVariables reads the variables within the limits. Numbers stay as written: an id
+// may have more digits than a float64 keeps.
 func decodeVariables(raw json.RawMessage, limits Limits) (map[string]any, error) {
 	if len(raw) == 0 {
 		return nil, nil
@@ -73,7 +73,7 @@ func decodeVariables(raw json.RawMessage, limits Limits) (map[string]any, error)
 	return variables, checkNesting(variables, limits.ListItems, 1)
 }
 
-// checkNesting refuses lists that are too long, and too many levels.
+// checkNesting refuses lists that are too long, and nesting that is too deep.
 func checkNesting(v any, items, depth int) error {
 	if depth > syntax.MaxNesting {
 		return syntax.Exceeded("The variables nest more than %d levels.", syntax.MaxNesting)

@@ -18,8 +18,7 @@ import (
 
 const maxBody = 64 << 10
 
-// executor answers the documents that the tests and the audits send; it
-// parses nothing.
+// executor answers the documents that the tests and the audits send. It parses nothing.
 type executor struct{}
 
 var _ pubsub.Executor = executor{}
@@ -56,7 +55,7 @@ func (executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	return pubsub.Executable{}, invalid(pubsub.CodeValidation)
 }
 
-// answer is what the graphql function does with a request.
+// answer does with a request what the graphql function does.
 func answer(ctx context.Context, r graphqlhttp.Request) graphqlhttp.Response {
 	result, err := execute(ctx, r)
 	return graphqlhttp.Respond(r.Accept, result, err)

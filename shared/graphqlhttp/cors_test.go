@@ -8,9 +8,9 @@ import (
 	"subwire/shared/graphqlhttp"
 )
 
-// sends reports whether a browser sends a header after the preflight (Fetch
-// Standard, "CORS-preflight fetch", without credentials). One that does not know
-// the wildcard takes it for a name.
+// sends reports whether a browser sends a header after the preflight (Fetch Standard,
+// "CORS-preflight fetch", without credentials). A browser that does not know the
+// wildcard takes it for a name.
 func sends(preflight map[string]string, name string, knowsWildcard bool) bool {
 	var allowed []string
 	for each := range strings.SplitSeq(preflight["Access-Control-Allow-Headers"], ",") {

@@ -10,9 +10,8 @@ import (
 	"subwire/shared/graphqlhttp"
 )
 
-// FuzzHTTPRequest checks for any request that what is read is well-formed and
-// reads the same when it is sent again, and that a refusal is a response that
-// a client can read.
+// FuzzHTTPRequest checks for any request that what is read is well-formed and reads the
+// same when sent again, and that a refusal is a response that a client can read.
 func FuzzHTTPRequest(f *testing.F) {
 	f.Add("POST", "application/json", "", "", []byte(`{"query":"{ __typename }","variables":{"a":[1]},"operationName":"Q"}`))
 	f.Add("POST", "application/json; charset=utf-8", "application/graphql-response+json;q=0.5, */*;q=0", "", []byte(`{"query":"{"}`))

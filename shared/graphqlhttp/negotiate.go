@@ -12,10 +12,10 @@ const (
 	jsonType    = "application/json"
 )
 
-// negotiate picks the media type that the client prefers, and application/json
-// with false when it accepts neither. At equal weight the one that is named
-// wins, graphql-response+json if both are: its status codes say more. A client
-// that names neither, or has no Accept, is taken for one that knows nothing of it.
+// negotiate picks the media type that the client prefers, or application/json with
+// false if it accepts neither. At equal weight the one that is named wins, and
+// graphql-response+json if both are: its status codes say more. A client that names
+// neither, or has no Accept, is assumed not to know that type.
 func negotiate(header string) (media string, ok bool) {
 	if strings.TrimSpace(header) == "" {
 		return jsonType, true

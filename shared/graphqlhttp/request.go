@@ -1,15 +1,15 @@
-// Package graphqlhttp is GraphQL over HTTP as pure functions: it reads an
-// operation from a request, and says which status, headers and body answer
-// it. It serves nothing, executes nothing and knows no schema.
+// Package graphqlhttp is GraphQL over HTTP as pure functions: it reads an operation
+// from a request, and says which status, headers and body answer it. It serves nothing,
+// executes nothing and knows no schema.
 //
-// Where the draft of the specification ("GraphQL over HTTP", graphql.github.io)
-// and its audit suite (npm graphql-http) differ in a status code, the suite is
-// followed, as the clients in use do: 400 where the draft has come to say 422,
-// and 200 for application/json once a request is well-formed. Batches of
-// operations are not part of the specification and are refused.
+// Where the draft of the specification ("GraphQL over HTTP", graphql.github.io) and its
+// audit suite (npm graphql-http) differ in a status code, we follow the suite, as the
+// clients in use do: 400 where the draft now says 422, and 200 for application/json
+// once a request is well-formed. Batches of operations are not part of the
+// specification and are refused.
 //
-// A caller goes through Decode, the executor's Prepare, CheckKind and Run, and
-// hands the result or the first error to Respond.
+// A caller goes through Decode, the executor's Prepare, CheckKind and Run, and passes
+// the result or the first error to Respond.
 package graphqlhttp
 
 import (
@@ -32,23 +32,23 @@ import (
 // Request is what GraphQL over HTTP looks at in an HTTP request.
 type Request struct {
 	Method          string
-	ContentType     string // header; "" without
-	ContentEncoding string // header, values joined by commas; "" without
-	Accept          string // likewise
-	AcceptEncoding  string // likewise
+	ContentType     string // header; "" if absent
+	ContentEncoding string // header, values joined by commas; "" if absent
+	Accept          string // the same
+	AcceptEncoding  string // the same
 	Query           url.Values
 	Body            []byte
 }
 
-// Methods are those of GraphQL over HTTP, as in an Allow header. HEAD is the
-// caller's to answer, as GET without the body, and so is OPTIONS.
+// Methods are those of GraphQL over HTTP, as in an Allow header. The caller answers
+// HEAD, as GET without the body, and OPTIONS.
 const Methods = "GET, HEAD, POST, OPTIONS"
 
-// Refusal is a request that breaks a rule of HTTP or has the wrong form; it
-// says nothing about the operation. Respond turns it into a response.
+// Refusal is a request that breaks a rule of HTTP or is malformed; it says nothing
+// about the operation. Respond turns it into a response.
 type Refusal struct {
 	Status  int
-	Header  map[string]string // that the status calls for, such as Allow with 405; nil for none
+	Header  map[string]string // required by the status, such as Allow with 405; nil for none
 	Code    string            // one of pubsub's
 	Message string            // for the client; it holds nothing of the request
 }
@@ -59,15 +59,15 @@ func badRequest(message string) Refusal {
 	return Refusal{Status: http.StatusBadRequest, Code: pubsub.CodeInput, Message: message}
 }
 
-// Decode reads the operation that a GET or POST request asks for. A body of
-// more than maxBody bytes is refused. Unknown members and parameters are
-// ignored, null is as good as absent, and of a repeated member of a JSON
-// object the last counts. The error is always a Refusal.
+// Decode reads the operation that a GET or POST request asks for. A body of more than
+// maxBody bytes is refused. Unknown members and parameters are ignored, null counts as
+// absent, and of a repeated member of a JSON object the last counts. The error is
+// always a Refusal.
 //
-// A POST must be application/json: a browser sends the other types to a
-// foreign origin without asking it first, which lets any page post with a
-// visitor's cookies. Its body must not be compressed: a small one could unpack
-// to any size. Neither are answers.
+// A POST must be application/json: a browser sends the other types to a foreign origin
+// without asking first, which lets any page post with a visitor's cookies. Its body
+// must not be compressed: a small one could unpack to any size. Answers are not
+// compressed either.
 func Decode(r Request, maxBody int) (pubsub.Operation, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		return pubsub.Operation{}, Refusal{Status: http.StatusMethodNotAllowed, Header: map[string]string{"Allow": Methods},
@@ -99,9 +99,9 @@ func Decode(r Request, maxBody int) (pubsub.Operation, error) {
 	return decodeBody(r.Body)
 }
 
-// CheckKind refuses what a method may not do: a mutation over GET, which
-// links and prefetches would run, is a Refusal; a subscription is a
-// pubsub.Errors, as HTTP gives one answer and a subscription many.
+// CheckKind refuses what a method may not do. A mutation over GET, which links and
+// prefetches would run, is a Refusal. A subscription is a pubsub.Errors: HTTP gives one
+// answer, and a subscription many.
 func CheckKind(method string, kind pubsub.Kind) error {
 	switch {
 	case kind == pubsub.KindSubscription:
@@ -118,8 +118,8 @@ func isJSON(contentType string) bool {
 	return err == nil && media == jsonType && accept.IsUTF8(params["charset"])
 }
 
-// isPlain reports whether a Content-Encoding lists nothing that changes a body
-// (RFC 9110 section 8.4).
+// isPlain reports whether a Content-Encoding leaves the body unchanged (RFC 9110
+// section 8.4).
 func isPlain(contentEncoding string) bool {
 	for coding := range strings.SplitSeq(contentEncoding, ",") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
@@ -174,8 +174,7 @@ func decodeBody(body []byte) (op pubsub.Operation, err error) {
 	return op, err
 }
 
-// object splits a JSON object into its members. A struct would match their
-// names whatever the case.
+// object splits a JSON object into its members. A struct would match names in any case.
 func object(body []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(body) {
 		return nil, badRequest("body is not valid UTF-8")
@@ -197,8 +196,7 @@ func object(body []byte) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
-// optionalObject returns raw if it is a JSON object, and nil if it is empty
-// or null.
+// optionalObject returns raw if it is a JSON object, and nil if it is empty or null.
 func optionalObject(name string, raw []byte) (json.RawMessage, error) {
 	raw = bytes.TrimSpace(raw)
 	switch {
@@ -212,7 +210,7 @@ func optionalObject(name string, raw []byte) (json.RawMessage, error) {
 	return raw, nil
 }
 
-// text returns the string that raw is, if it is one.
+// text returns raw as a string, if it is one.
 func text(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false

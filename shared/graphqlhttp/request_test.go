@@ -13,7 +13,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// post is a well-formed request but for its body.
+// post is a well-formed request with the given body.
 func post(body string) graphqlhttp.Request {
 	return graphqlhttp.Request{Method: "POST", ContentType: "application/json", Body: []byte(body)}
 }

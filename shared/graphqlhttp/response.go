@@ -22,20 +22,20 @@ var (
 	errUnavailable = pubsub.NewError(pubsub.CodeUnavailable, "The request could not be answered; try again.")
 )
 
-// Respond returns the response to a request with the given Accept header, of
-// which came an execution result or else an error:
+// Respond returns the response to a request with the given Accept header, from an
+// execution result or else an error:
 //
 //   - a result is sent as it is, with 200; with 400 if it has no data and the
-//     client takes application/graphql-response+json
-//   - a result without data for which the server was to blame (an error with
-//     the code UNAVAILABLE) is sent with 503
+//     client accepts application/graphql-response+json
+//   - a result without data that is the server's fault (an error with the code
+//     UNAVAILABLE) is sent with 503
 //   - a Refusal has its own status
-//   - pubsub.Errors are sent with 400, or with 200 to a client that takes
-//     application/json only and may hide the errors of another status
-//   - any other error is a fault of the server: a 503 that tells nothing of it
-//     but that it may pass; the caller logs it
+//   - pubsub.Errors are sent with 400, or with 200 to a client that accepts only
+//     application/json and may hide the errors of another status
+//   - any other error is a fault of the server: a 503 that says only that it may
+//     pass; the caller logs it
 //
-// Errors are found by errors.As, so they may be wrapped.
+// Errors are found with errors.As, so they may be wrapped.
 func Respond(accept string, result json.RawMessage, err error) Response {
 	media, _ := negotiate(accept)
 	status := http.StatusOK
@@ -72,14 +72,14 @@ func encode(list ...pubsub.Error) []byte {
 	body, err := json.Marshal(struct {
 		Errors []pubsub.Error `json:"errors"`
 	}{list})
-	if err != nil { // only an extension that JSON has no form for
+	if err != nil { // only for an extension that has no JSON
 		return encode(errInternal)
 	}
 	return body
 }
 
-// isUnavailable reports whether an execution result has no data, or null for it,
-// and says that another try may succeed.
+// isUnavailable reports whether an execution result has no data, or null, and says that
+// another try may succeed.
 func isUnavailable(result json.RawMessage) bool {
 	if !bytes.Contains(result, []byte(pubsub.CodeUnavailable)) { // nearly always
 		return false
@@ -103,7 +103,7 @@ func isUnavailable(result json.RawMessage) bool {
 	return false
 }
 
-// hasData reports whether an execution result has the member data, be it null.
+// hasData reports whether an execution result has the member data, even if it is null.
 func hasData(result json.RawMessage) bool {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(result, &members); err != nil {

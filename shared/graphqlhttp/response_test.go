@@ -16,7 +16,7 @@ const (
 	graphQLHeader = "application/graphql-response+json; charset=utf-8"
 )
 
-// accepting sends a document by POST to a client that takes only accept.
+// accepting sends a document by POST for a client that accepts only accept.
 func accepting(accept, document string) graphqlhttp.Request {
 	r := post(fmt.Sprintf(`{"query":%q}`, document))
 	r.Accept = accept

@@ -7,9 +7,9 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Unauthenticated returns the Refusal for an error of authentication that is
-// the client's, and any other error as it is. The challenge is RFC 6750's: a
-// request without a token is told no more than that it needs one.
+// Unauthenticated returns the Refusal for an authentication error that is the client's,
+// and any other error as it is. The challenge is RFC 6750's: a request without a token
+// is told only that it needs one.
 func Unauthenticated(err error) error {
 	const realm = `Bearer realm="graphql"`
 	refuse := func(challenge, message string) Refusal {

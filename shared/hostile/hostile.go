@@ -1,5 +1,5 @@
-// Package hostile has documents that were written to cost much, for the tests of
-// everything that is handed documents of strangers.
+// Package hostile has documents written to cost much, for the tests of all code that
+// gets strangers' documents.
 package hostile
 
 import (
@@ -16,13 +16,13 @@ import (
 	"subwire/shared/topology"
 )
 
-// limits are those of a document unless they are set otherwise.
+// limits are a document's unless set otherwise.
 var limits = topology.Defaults()
 
-// most is as much of a document as the limits let through.
+// most is as much of a document as the limits allow.
 var most = topology.MaxDocumentBytes.In(limits)
 
-// fill repeats the text until there are so many bytes.
+// fill repeats the text up to that many bytes.
 func fill(bytes int, text string) string { return strings.Repeat(text, bytes/len(text)) }
 
 // Each joins what make returns for 0 to n-1.
@@ -38,8 +38,8 @@ func nested(n int, open, inside, end string) string {
 	return strings.Repeat(open, n) + inside + strings.Repeat(end, n)
 }
 
-// Documents are those that cost much more than their size says, if they are
-// let: each is as large as the limits allow, or asks for more than they do.
+// Documents are those that would cost much more than their size suggests: each is as
+// large as the limits allow, or asks for more than they do.
 func Documents() map[string]pubsub.Operation {
 	const field = `getNewMessages(chatId:"1")`
 	all := map[string]pubsub.Operation{}
@@ -191,8 +191,8 @@ func Documents() map[string]pubsub.Operation {
 	return all
 }
 
-// Messages fills a chat with as much as one read returns, each message as long as
-// it may be and six times as long in JSON.
+// Messages fills a chat with as much as one read returns. Each message is as long as
+// allowed, and six times as long in JSON.
 func Messages(chatID string) []chat.Message {
 	all := make([]chat.Message, chat.MaxMessages)
 	for i := range all {
@@ -212,9 +212,9 @@ fragment InputValue on __InputValue{name description type{...TypeRef}defaultValu
 fragment TypeRef on __Type{kind name ofType{kind name ofType{kind name ofType{kind name ofType{kind name ofType{kind name
 ofType{kind name ofType{kind name ofType{kind name ofType{kind name}}}}}}}}}}`
 
-// MostMemory is how many bytes any document may make the executor allocate. The
-// race detector makes sync.Pool forget, and so the library's regular
-// expressions allocate many times as much.
+// MostMemory is how many bytes any document may make the executor allocate. The race
+// detector makes sync.Pool forget, so the library's regular expressions then allocate
+// many times as much.
 var MostMemory = map[bool]uint64{false: 50 << 20, true: 200 << 20}[race]
 
 // Allocated is how many bytes f allocates. Tests that are not parallel run alone.
@@ -226,7 +226,7 @@ func Allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// CPU is how long this process has computed, its garbage collector included.
+// CPU is this process's CPU time, including its garbage collector.
 func CPU(t testing.TB) time.Duration {
 	t.Helper()
 	var used syscall.Rusage

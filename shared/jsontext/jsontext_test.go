@@ -47,10 +47,10 @@ func TestIsTextAllocatesNothing(t *testing.T) {
 	}
 }
 
-// written is U+FFFD that stands in JSON as such.
+// written is U+FFFD that stands in the JSON itself.
 var written = regexp.MustCompile(`\x{fffd}|(?i)\\ufffd`)
 
-// encoding/json reads U+FFFD exactly where there is no text, unless it is there.
+// encoding/json reads U+FFFD exactly where there is no text, unless it stands there.
 func FuzzIsText(f *testing.F) {
 	f.Add([]byte(`\ud83d\ude00`))
 	f.Add([]byte(`\\ud83d \uDE00`))

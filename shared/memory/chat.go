@@ -9,8 +9,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// PutMessage implements chat.Store. A message that is there already stays as
-// it is.
+// PutMessage implements chat.Store. A message that is already there stays as it is.
 func (s *Store) PutMessage(ctx context.Context, m chat.Message) error {
 	return s.do(ctx, "PutMessage", func() error {
 		messages := s.messages[m.ChatID]
@@ -22,7 +21,7 @@ func (s *Store) PutMessage(ctx context.Context, m chat.Message) error {
 	})
 }
 
-// compareID orders a message against an id, for binary searches.
+// compareID orders a message against an id, for binary search.
 func compareID(m chat.Message, id string) int { return cmp.Compare(m.ID, id) }
 
 // Messages implements chat.Store.

@@ -10,7 +10,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Contents is everything that a store holds, in a fixed order, expired or not.
+// Contents is everything that a store holds, expired or not, in a fixed order.
 type Contents struct {
 	Connections   []pubsub.Connection         // by id
 	Subscriptions []pubsub.Subscription       // by topic, then as Subscriptions yields them
@@ -18,7 +18,7 @@ type Contents struct {
 	Messages      map[string][]chat.Message   // by chat, in ascending order
 }
 
-// Contents returns a copy of everything in the store. It never fails.
+// Contents returns a copy of everything in the store.
 func (s *Store) Contents() Contents {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -35,9 +35,9 @@ func (s *Store) Contents() Contents {
 	return c
 }
 
-// Check returns an error when the contents break an invariant: a subscription
-// belongs to a connection that runs it, a running operation with a topic has
-// its subscription, and each subscription's operation is there.
+// Check returns an error if the contents break an invariant: a subscription belongs to
+// a connection that runs it, a running operation with a topic has its subscription, and
+// each subscription's operation exists.
 func (c Contents) Check() error {
 	listed := map[row]bool{}
 	for _, sub := range c.Subscriptions {

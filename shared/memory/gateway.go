@@ -10,20 +10,18 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Gateway is a fake of the gateway's management API. It is safe for concurrent
-// use. The zero value has no sockets: every post is pubsub.ErrGone.
+// Gateway is a fake of the gateway's management API. It is safe for concurrent use. The
+// zero value has no sockets: every post is pubsub.ErrGone.
 type Gateway struct {
-	// Fault, when set, is asked before each post. An error is what the post
-	// returns; if sent, the socket gets the frame all the same. Set it before
-	// the gateway is used.
+	// Fault, if set, is asked before each post. The post returns its error; if sent is
+	// true, the socket still gets the frame. Set it before the gateway is used.
 	Fault func(connectionID string, frame []byte) (sent bool, err error)
 
 	mu     sync.Mutex // guards what follows
 	open   map[string]bool
-	frames map[string][]string // by connection, in order; also of closed ones
+	frames map[string][]string // by connection, in order; closed ones too
 }
 
-// Open opens sockets.
 func (g *Gateway) Open(connectionIDs ...string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,7 +1,7 @@
-// Package memory keeps connections, subscriptions, operations and chat
-// messages in memory: a fake of the real store for tests. It implements
-// pubsub.Store, chat.Store and allowance.Store, can fail on demand, and shows what it holds. It
-// is not for production: it is one lock, and nothing ever leaves it by itself.
+// Package memory keeps connections, subscriptions, operations and chat messages in
+// memory: a fake of the real store for tests. It implements pubsub.Store, chat.Store
+// and allowance.Store, can fail on demand, and shows what it holds. It is not for
+// production: it has one lock, and never expires anything.
 package memory
 
 import (
@@ -19,13 +19,13 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// ErrFault is the error of a call that a Fault made fail.
+// ErrFault is the error of a call that failed because of a Fault.
 var ErrFault = errors.New("injected fault")
 
 // Fault is how a call fails.
 type Fault int
 
-// The faults. A store's caller cannot tell the last two apart.
+// A store's caller cannot tell the last two apart.
 const (
 	NoFault    Fault = iota
 	NotApplied       // the call does nothing and returns ErrFault
@@ -34,9 +34,8 @@ const (
 
 // Store implements pubsub.Store and chat.Store. It is safe for concurrent use.
 type Store struct {
-	// Fault, when set, is asked once per call, with the method's name, how the
-	// call shall fail. It may be called by many goroutines at once; set it
-	// before they start.
+	// Fault, if set, is asked once per call how the call fails, with the method's name.
+	// Many goroutines may call it at once; set it before they start.
 	Fault func(method string) Fault
 
 	mu          sync.Mutex // guards what follows
@@ -51,10 +50,10 @@ type Store struct {
 
 // connection is what the store knows of one connection.
 type connection struct {
-	pubsub.Connection // but for Operations, which is made of running
+	pubsub.Connection // except Operations, which is made of running
 	running           map[string]begun
-	turns             map[string]pubsub.Turns // that are remembered, by operation id
-	ended             map[string]bool         // ids of the messages that began or ended an operation which has ended
+	turns             map[string]pubsub.Turns // those remembered, by operation id
+	ended             map[string]bool         // ids of messages that began or ended an operation that has ended
 }
 
 // begun is a running operation.
@@ -65,7 +64,7 @@ type begun struct {
 	by        pubsub.Sent
 }
 
-// spending is what a payer does in a window.
+// spending is what a payer spends in a window.
 type spending struct {
 	payer  string
 	window int64 // Unix seconds
@@ -89,8 +88,8 @@ func New() *Store {
 	}
 }
 
-// do runs a method's work under the lock, with the fault that it is to have.
-// A call whose ctx is done has no effect.
+// do runs a method's work under the lock, with its fault. A call whose ctx is done has
+// no effect.
 func (s *Store) do(ctx context.Context, method string, work func() error) error {
 	fault := NoFault
 	if s.Fault != nil {
@@ -111,8 +110,8 @@ func (s *Store) do(ctx context.Context, method string, work func() error) error 
 	return err
 }
 
-// live returns a connection that is there and has not expired. The caller has
-// the lock and keeps it while it uses the connection.
+// live returns a connection that exists and has not expired. The caller has the lock,
+// and keeps it while it uses the connection.
 func (s *Store) live(id string) (*connection, error) {
 	c, ok := s.connections[id]
 	if !ok || !c.Expires.After(time.Now()) {
@@ -121,8 +120,8 @@ func (s *Store) live(id string) (*connection, error) {
 	return c, nil
 }
 
-// PutConnection implements pubsub.Store. A connection that is there already
-// stays as it is.
+// PutConnection implements pubsub.Store. A connection that is already there stays as it
+// is.
 func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	return s.do(ctx, "PutConnection", func() error {
 		if _, ok := s.connections[c.ID]; !ok {
@@ -342,8 +341,8 @@ func (s *Store) CountReplayed(ctx context.Context, connectionID string, add, max
 	})
 }
 
-// DeleteSubscription implements pubsub.Store. Expired connections are not
-// told apart: what they own must go as well.
+// DeleteSubscription implements pubsub.Store. Expired connections are included: what
+// they own must go as well.
 func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationID string,
 	by pubsub.Sent) (ended bool, err error) {
 	err = s.do(ctx, "DeleteSubscription", func() error {
@@ -422,9 +421,9 @@ func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (absent boo
 	return absent && err == nil, err
 }
 
-// Subscriptions implements pubsub.Store. It yields what was there when the
-// iteration began. With the fault Applied it ends with the error, as when a
-// later page cannot be read.
+// Subscriptions implements pubsub.Store. It yields what was there when the iteration
+// began. With the fault Applied it ends with the error, as when a later page cannot be
+// read.
 func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error] {
 	return func(yield func(pubsub.Subscription, error) bool) {
 		var found []pubsub.Subscription
@@ -448,7 +447,7 @@ func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) 
 	}
 }
 
-// compareSubscriptions orders as the real store's sort key does.
+// compareSubscriptions orders like the real store's sort key.
 func compareSubscriptions(a, b pubsub.Subscription) int {
 	return cmp.Or(
 		cmp.Compare(pubsub.Bucket(a.ConnectionID), pubsub.Bucket(b.ConnectionID)),

@@ -1,7 +1,7 @@
-// Package origins reads lists of web origins from settings: of the pages that
-// may open a socket or read an answer over HTTP. A browser writes an origin in
-// one way only, so one that is written in another is put into that form, and
-// one that no browser sends is an error: it would match nothing, without a word.
+// Package origins reads lists of web origins from settings: of pages that may open a
+// socket or read an answer over HTTP. A browser writes an origin in only one way, so
+// other spellings are put into that form. An origin that no browser sends is an error:
+// it would silently match nothing.
 package origins
 
 import (
@@ -18,12 +18,12 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Any stands alone for every origin.
+// Any, alone, stands for every origin.
 const Any = "*"
 
-// ParseList reads origins that are separated by commas, or Any, and returns
-// each once, as a browser writes it in the header Origin. The error names the
-// first that can never match, and says why.
+// ParseList reads origins separated by commas, or Any. It returns each once, as a
+// browser writes it in the header Origin. The error names the first that can never
+// match, and says why.
 func ParseList(text string) ([]string, error) {
 	if strings.TrimSpace(text) == Any {
 		return []string{Any}, nil
@@ -48,13 +48,12 @@ func ParseList(text string) ([]string, error) {
 	return list, nil
 }
 
-// Parse returns one origin as a browser writes it (HTML Standard,
-// "ASCII serialization of an origin"; URL Standard, "host serializing"): scheme
-// and host in lower case, international names in Punycode, no port that is the
-// scheme's own.
+// Parse returns one origin as a browser writes it (HTML Standard, "ASCII serialization
+// of an origin"; URL Standard, "host serializing"): scheme and host in lower case,
+// international names in Punycode, without the scheme's default port.
 //
-// "null" is refused: any page can have that origin, from a sandboxed frame or a
-// file, so to allow it is to allow all, which Any says openly.
+// "null" is refused: any page can have that origin, from a sandboxed frame or a file,
+// so allowing it allows all, which Any says openly.
 func Parse(text string) (string, error) {
 	if strings.EqualFold(text, "null") {
 		return "", errors.New("any page can take the origin null; only * allows it, with all others")
@@ -83,12 +82,12 @@ func Parse(text string) (string, error) {
 	return u.Scheme + "://" + host + port, nil
 }
 
-// noOrigins are schemes whose pages have the origin null, or that no page has.
+// noOrigins are schemes with pages that have the origin null, or without pages.
 var noOrigins = []string{"file", "data", "blob", "about", "javascript", "ftp", "ws", "wss"}
 
 // parseApp reads the origin of an app's or an extension's own page, such as
-// capacitor://localhost or chrome-extension://ID. Its host is opaque: only a
-// scheme is without case (URL Standard, "opaque-host parser").
+// capacitor://localhost or chrome-extension://ID. Its host is opaque; only the scheme
+// ignores case (URL Standard, "opaque-host parser").
 func parseApp(u *url.URL) (string, error) {
 	if slices.Contains(noOrigins, u.Scheme) {
 		return "", fmt.Errorf("no page has an origin with the scheme %s", u.Scheme)
@@ -101,8 +100,8 @@ func parseApp(u *url.URL) (string, error) {
 
 var opaqueHost = regexp.MustCompile(`^[A-Za-z0-9._-]+(:[0-9]{1,5})?$`)
 
-// names are domain names as the URL Standard wants them ("domain to ASCII"), and
-// no longer than DNS has them: no browser gets a page from a longer one.
+// names are domain names as the URL Standard wants them ("domain to ASCII"), and no
+// longer than DNS allows: no browser gets a page from a longer one.
 var names = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false),
 	idna.CheckHyphens(false), idna.CheckJoiners(true), idna.BidiRule(), idna.VerifyDNSLength(true))
 
@@ -127,7 +126,8 @@ func parseHost(host string) (string, error) {
 	if !lastNumber.MatchString(name) {
 		return name, nil
 	}
-	// A browser takes what ends in a number for an IPv4 address, and writes it in four parts.
+	// A browser takes a host that ends in a number for an IPv4 address, and writes it
+	// in four parts.
 	ip, err := netip.ParseAddr(name)
 	if err != nil {
 		return "", errors.New("its host ends in a number but is no IPv4 address in four parts")
@@ -135,11 +135,11 @@ func parseHost(host string) (string, error) {
 	return ip.String(), nil
 }
 
-// parsePort returns ":" and the port, or "" for the scheme's own.
+// parsePort returns ":" and the port, or "" for the scheme's default.
 func parsePort(u *url.URL) (string, error) {
 	text := u.Port()
 	if text == "" {
-		return "", nil // a colon without a port is as good as none
+		return "", nil // a colon without a port counts as none
 	}
 	port, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // The values are what new URL(text).origin of Node.js 20 says, which is the URL
-// Standard's parser; for other schemes than http and https, where that is null,
+// Standard's parser; for schemes other than http and https, where that is null,
 // protocol and host.
 func TestAnOriginIsWrittenAsABrowserWritesIt(t *testing.T) {
 	t.Parallel()
@@ -118,7 +118,7 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// What Parse returns is in the one form that there is.
+// What Parse returns is in the only form.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"https://Ada.Example:443", "http://[::1]:80", "tauri://localhost", "https://münchen.de", "http://1.2.3.4", "http://%AA",
 		"http://" + strings.Repeat("y", 1200) + "ü0000",

@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 )
 
-// ErrBudget is what a read returns that its operation has no budget left for.
+// ErrBudget is returned by a read that its operation has no budget left for.
 var ErrBudget = errors.New("the operation has read as much as it may")
 
-// Budget is how many bytes an operation may still read: all its resolvers draw on
-// it, before they read. A nil Budget has no bound.
+// Budget is how many bytes an operation may still read. All its resolvers draw on it
+// before they read. A nil Budget is unlimited.
 type Budget struct {
 	left  atomic.Int64
 	spent atomic.Bool
@@ -18,7 +18,7 @@ type Budget struct {
 
 type budgetKey struct{}
 
-// budgeted is a context that carries a budget, both in one allocation.
+// budgeted is a context and its budget, in one allocation.
 type budgeted struct {
 	context.Context
 	budget Budget
@@ -31,21 +31,21 @@ func (c *budgeted) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// WithBudget returns a context for one execution that may read so many bytes.
+// WithBudget returns a context for one execution that may read that many bytes.
 func WithBudget(ctx context.Context, bytes int) context.Context {
 	c := &budgeted{Context: ctx}
 	c.budget.left.Store(int64(bytes))
 	return c
 }
 
-// BudgetOf returns the budget that ctx was made with, or nil.
+// BudgetOf returns the budget of ctx, or nil.
 func BudgetOf(ctx context.Context) *Budget {
 	b, _ := ctx.Value(budgetKey{}).(*Budget)
 	return b
 }
 
-// Reserve sets bytes aside for a read that is about to begin: as many as are left,
-// but most at most. With less than least it sets none aside and returns ErrBudget.
+// Reserve sets bytes aside for a read that is about to begin: what is left, up to most.
+// If less than least is left, it reserves nothing and returns ErrBudget.
 func (b *Budget) Reserve(least, most int) (int, error) {
 	if b == nil {
 		return most, nil
@@ -63,7 +63,7 @@ func (b *Budget) Reserve(least, most int) (int, error) {
 	}
 }
 
-// Return gives back what a read did not need; less than nothing if it took more
+// Return gives back what a read did not need. bytes is negative if the read took more
 // than it had reserved.
 func (b *Budget) Return(bytes int) {
 	if b != nil {

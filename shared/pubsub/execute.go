@@ -6,68 +6,63 @@ import (
 	"time"
 )
 
-// Kind tells what an operation does.
+// Kind says what an operation does.
 type Kind string
 
-// The kinds of operation that GraphQL has.
 const (
 	KindQuery        Kind = "query"
 	KindMutation     Kind = "mutation"
 	KindSubscription Kind = "subscription"
 )
 
-// Executor turns operations into something that can be run. It is what a
-// schema offers to the pipeline.
+// Executor prepares operations to be run. It is what a schema offers to the pipeline.
 type Executor interface {
-	// Prepare parses and validates op. An error that is an Errors is the
-	// client's fault and may be shown to it.
+	// Prepare parses and validates op. An error of type Errors is the client's fault
+	// and may be shown to it.
 	Prepare(op Operation) (Executable, error)
 }
 
-// Executable is a valid operation, ready to be run any number of times, by
-// many goroutines at once.
+// Executable is a valid operation. Many goroutines may run it at once, any number of
+// times.
 type Executable struct {
 	Kind  Kind
-	Topic string // of a subscription: whose events it is run with
+	Topic string // of a subscription: it is run with the events of this topic
 
-	// Allow returns an Errors when the viewer may not have the events of the
-	// subscription. It is asked when the subscription begins and again for each
-	// event; nil allows everyone. Queries and mutations ask while they run.
+	// Allow returns Errors when the viewer may not have the subscription's events. It
+	// is asked when the subscription begins and again for each event; nil allows
+	// everyone. Queries and mutations ask while they run.
 	Allow func(v Viewer) error
 
-	// Stored is what a subscription is stored as: the operation without what
-	// matters only to its start. So subscriptions that differ in nothing else
-	// have one key, however often their clients have reconnected.
+	// Stored is what is stored of a subscription: the operation without what matters
+	// only at its start. So subscriptions that differ in nothing else share one key,
+	// however often their clients reconnect.
 	Stored Operation
 
-	// Missed is set when a subscription asks for the events since one that its
-	// client has. It reads them as they are committed at the call, oldest first
-	// and max at most, which is 2 or more: with a zero time those that follow that
-	// event, with another those that may have been committed since. As an event may
-	// be committed, or reach a client, after another with a higher id, it begins
-	// earlier, by the time that the domain takes to commit an event, and after the
-	// client's by SettleTime too. So it returns events that the client has as well.
-	// With more there may be others: to go on, the caller gives the id of the last
-	// event in read, from which nothing is subtracted.
+	// Missed is set when a subscription resumes after an event that its client has. It
+	// reads the events committed at the call, oldest first, at most max (2 or more):
+	// with a zero since those after the client's event, otherwise those that may have
+	// been committed since then. An event may be committed, or reach a client, after
+	// one with a higher id. So it begins earlier, by the time that the domain takes to
+	// commit an event, and after the client's event by SettleTime too. It therefore
+	// returns events that the client has as well. If more is set, there may be others:
+	// to go on, pass the id of the last event as read, from which nothing is
+	// subtracted.
 	Missed func(ctx context.Context, since time.Time, read string, max int) (events []Event, more bool, err error)
 
-	// Run executes the operation and returns the execution result as JSON:
-	// the payload of a next message or the body of an HTTP response. A
-	// subscription is run once per event; for others event is nil. An error
-	// that is an Errors is why there is no result: the operation was not
-	// executed, or what it reads or results in is too much. ctx carries the viewer,
-	// see WithViewer.
+	// Run executes the operation and returns the result as JSON: the payload of a next
+	// message or the body of an HTTP response. A subscription is run once per event;
+	// for others event is nil. An error of type Errors says why there is no result: the
+	// operation was not executed, or what it reads or returns is too much. ctx carries
+	// the viewer, see WithViewer.
 	Run func(ctx context.Context, event *Event) (json.RawMessage, error)
 }
 
-// SettleTime is how long a resumed subscription may take from its last read
-// before it is listed under its topic until all that it missed was posted. In
-// that time the client may get new events before older ones, and lose its
-// connection between the two.
+// SettleTime is how long a resumed subscription may take, from its last read before it
+// is listed under its topic until all that it missed is posted. In that time the client
+// may get new events before older ones, and lose its connection between the two.
 const SettleTime = 8 * time.Second
 
-// Error is a GraphQL error. Members that are empty are left out, as clients
-// reject null in their place.
+// Error is a GraphQL error. Empty members are left out, as clients reject null there.
 type Error struct {
 	Message    string         `json:"message"`
 	Locations  []Location     `json:"locations,omitempty"`
@@ -81,12 +76,12 @@ type Location struct {
 	Column int `json:"column"`
 }
 
-// Errors is why an operation was not executed. It has one error at least.
+// Errors says why an operation was not executed. It holds at least one error.
 type Errors []Error
 
 func (e Errors) Error() string { return "operation refused: " + e[0].Message }
 
-// Codes that clients find in an error's extensions.code.
+// Codes in an error's extensions.code.
 const (
 	CodeParse       = "GRAPHQL_PARSE_FAILED"
 	CodeValidation  = "GRAPHQL_VALIDATION_FAILED"
@@ -106,5 +101,5 @@ func NewError(code, message string) Error {
 	return Error{Message: message, Extensions: map[string]any{"code": code}}
 }
 
-// Refusal returns the Errors of one error with a code.
+// Refusal returns Errors with one error of that code.
 func Refusal(code, message string) Errors { return Errors{NewError(code, message)} }

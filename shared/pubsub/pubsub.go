@@ -1,6 +1,6 @@
-// Package pubsub holds the words that the whole pipeline shares: connections,
-// subscriptions, operations, topics and events, and the contract of the store
-// that keeps them. It knows no protocol, no schema and no AWS service.
+// Package pubsub holds the types that the whole pipeline shares: connections,
+// subscriptions, operations, topics and events, and the contract of the store that
+// keeps them. It knows no protocol, no schema and no AWS service.
 package pubsub
 
 import (
@@ -39,39 +39,39 @@ var (
 type Connection struct {
 	ID           string
 	ConnectedAt  time.Time
-	InitDeadline time.Time // connection_init must have come by then
+	InitDeadline time.Time // connection_init must arrive by then
 	Expires      time.Time // readers treat it as absent from then on
-	Holder       string    // whose connections are counted; "" when they are not
+	Holder       string    // who it is counted for; "" when it is not counted
 	Address      string    // of the client; "" when it is not kept
 
 	Acknowledged bool
-	Viewer       Viewer             // zero until it is acknowledged
-	Init         json.RawMessage    // what is kept of the payload of connection_init; nil for nothing
+	Viewer       Viewer             // zero until acknowledged
+	Init         json.RawMessage    // what is kept of connection_init's payload; nil for nothing
 	Operations   map[string]Running // by operation id
-	ReplayMinute time.Time          // the latest in which events were replayed; zero for none
+	ReplayMinute time.Time          // latest minute in which events were replayed; zero for none
 	Replayed     Replayed           // in that minute
 
-	// What its store may tell of itself, as it keeps all of a connection together.
-	Bytes     int                  // that it keeps, about, as each message is charged for them
-	Completed map[string]time.Time // of the completes that are remembered, the latest by operation id
+	// Told by a store that keeps all of a connection together:
+	Bytes     int                  // stored size, about: each message is charged for it
+	Completed map[string]time.Time // of the remembered completes the latest, by operation id
 }
 
-// RoomForOperations is how many bytes the operations of a connection take at most,
-// if it may run n. Each message of an operation reads and writes them all. It is
-// enough for n with a UUID as id and a topic as long; of others fewer may run.
+// RoomForOperations is how many bytes the operations of a connection may take if it may
+// run n. Every message of an operation reads and writes them all. It is enough for n
+// with a UUID as id and a topic as long; of longer ones fewer can run.
 func RoomForOperations(n int) int {
 	const each, least = 120, 12_000
 	return max(each*n, least)
 }
 
-// OperationBytes is how many bytes an operation takes of its connection, about.
+// OperationBytes is about how many bytes an operation takes of its connection.
 func OperationBytes(id, topic string) int {
-	const around = 44 // names of attributes, times and ids of messages
+	const around = 44 // attribute names, times and message ids
 	return around + len(id) + len(topic)
 }
 
-// HasRoom reports whether another operation may run on the connection, of which
-// there are max at most.
+// HasRoom reports whether another operation may run on the connection, at most max at
+// once.
 func (c Connection) HasRoom(id, topic string, max int) bool {
 	bytes := OperationBytes(id, topic)
 	for other, op := range c.Operations {
@@ -83,30 +83,30 @@ func (c Connection) HasRoom(id, topic string, max int) bool {
 // Replayed is how much was replayed to a connection.
 type Replayed struct{ Events, Bytes int }
 
-// Sent tells a client's message from all others of its connection, and from most
-// others when it was sent: API Gateway gives each the millisecond in which it
-// came and a unique id, and promises no order of the ids ("WebSocket API mapping
-// template reference for API Gateway").
+// Sent tells a client's message from all others of its connection, and orders it among
+// most of them. API Gateway gives each the millisecond in which it came and a unique
+// id, and promises no order of the ids ("WebSocket API mapping template reference for
+// API Gateway").
 type Sent struct {
 	At time.Time
-	ID string // "" when it is not known: then the message is unlike any other
+	ID string // "" when unknown: then the message is unlike any other
 }
 
 // Running is an operation that runs on a connection.
 type Running struct {
-	Topic     string    // "" for a query or mutation, and for a subscription that is still caught up
-	Replaying string    // topic of a subscription that is still caught up, or ""
+	Topic     string    // "" for a query or mutation, and for a subscription that is catching up
+	Replaying string    // topic of a subscription that is catching up, or ""
 	At        time.Time // when the client began it
 	By        string    // id of the message that began it: it tells two operations with one id apart
 }
 
-// Acknowledgement is what an accepted connection_init makes of a connection:
-// these fields of it are set.
+// Acknowledgement holds the fields that an accepted connection_init sets in a
+// connection.
 type Acknowledgement struct {
 	Viewer  Viewer
 	Init    json.RawMessage
-	Expires time.Time // zero to leave it as it is
-	Holder  string    // "" to leave it as it is
+	Expires time.Time // zero leaves it unchanged
+	Holder  string    // "" leaves it unchanged
 }
 
 // Operation is what a client asks for.
@@ -115,11 +115,11 @@ type Operation struct {
 	Name      string          `json:"operationName,omitempty"`
 	Variables json.RawMessage `json:"variables,omitempty"` // a JSON object, or empty
 
-	DocumentID string `json:"-"` // names a registered document in place of Document; never stored
+	DocumentID string `json:"-"` // names a registered document instead of Document; never stored
 }
 
-// Key identifies the operation: equal operations have equal keys, and so an
-// event gives equal results for them. It is 64 hex digits.
+// Key identifies the operation: equal operations have equal keys, so an event gives
+// them equal results. It is 64 hex digits.
 func (o Operation) Key() string {
 	h := sha256.New()
 	for _, part := range [][]byte{[]byte(o.Document), []byte(o.Name), o.Variables} {
@@ -148,14 +148,14 @@ func DocumentID(extensions json.RawMessage) string {
 type Subscription struct {
 	ConnectionID string
 	OperationID  string // chosen by the client, unique in its connection while it runs
-	Topic        string // "" for a query or mutation: it takes the id and listens to nothing
+	Topic        string // "" for a query or mutation, which only takes the id
 	Replaying    string // topic that ActivateSubscription will list it under, while Topic is ""
 	OperationKey string
-	Viewer       Viewer // whom it is executed for
+	Viewer       Viewer // who it is executed for
 	Expires      time.Time
-	At           time.Time // when the client began it, as the store yields it; zero when an older release stored it
+	At           time.Time // when the client began it, as the store returns it; zero when an older release stored it
 
-	// LookFirst says that the store remembers a complete of the id which may have
+	// LookFirst says that the store remembers a complete of the id that may have
 	// overtaken the subscribe: a look costs less than a write that fails.
 	LookFirst bool
 }
@@ -163,7 +163,7 @@ type Subscription struct {
 // Event is something that happened in the domain. Every subscription to its
 // topic is executed with it.
 type Event struct {
-	ID    string          `json:"id"` // the same however often the event is read
+	ID    string          `json:"id"` // the same each time the event is read
 	Topic string          `json:"topic"`
 	Root  json.RawMessage `json:"root"` // the root value of the execution
 }
@@ -171,10 +171,10 @@ type Event struct {
 // Buckets is how many parts the subscribers of a topic fall into.
 const Buckets = 256
 
-// Bucket is the part that the subscriptions of a connection fall into, from 0
-// to Buckets-1, whatever their topic.
+// Bucket is the part, from 0 to Buckets-1, that a connection's subscriptions fall into,
+// whatever their topic.
 func Bucket(connectionID string) int {
-	sum := uint32(2166136261) // FNV-1a; hash/fnv would allocate for every subscription that is planned
+	sum := uint32(2166136261) // FNV-1a; hash/fnv would allocate for each planned subscription
 	for i := range len(connectionID) {
 		sum = (sum ^ uint32(connectionID[i])) * 16777619
 	}

@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// prompt is how soon a complete follows its subscribe when messages of the same id
-// may be on their way that the client sent between the two: it spans what comes in
-// one write.
+// If a complete follows its subscribe within prompt, messages of the same id that the
+// client sent between the two may still be on their way. It spans what comes in one
+// write.
 const prompt = 20 * time.Millisecond
 
 // Turn is a subscribe or a complete of an operation id.
 type Turn struct {
 	Sent
 	Complete bool
-	Key      string // tells what a subscribe asks for; "" when that is not known
+	Key      string // what a subscribe asks for; "" when unknown
 }
 
-// Turns are what is known of the turns of one operation id, in any order. A
-// client subscribes and completes in turn, but its messages are handled in any
-// order, and those of one millisecond have none that is known. Nor is it needed:
-// of one millisecond a subscribe is left if there are more of them than of
-// completes, be it the operation that ran before or a new one.
+// Turns are the known turns of one operation id, in any order. A client subscribes and
+// completes in turn. But its messages are handled in any order, and those of one
+// millisecond have no known order. They need none: of one millisecond a subscribe is
+// left if there are more of them than of completes, whether it is the operation that
+// ran before or a new one.
 //
-// So a complete that finds nothing to end waits for a subscribe that it has
-// overtaken, and stops that. A store remembers both, as a later message may show
-// that they do not belong together. What took its turn in order is forgotten.
+// So a complete that finds nothing to end waits for a subscribe that it has overtaken,
+// and stops that. A store remembers both, as a later message may show that they do not
+// belong together. Turns that were taken in order are forgotten.
 type Turns []Turn
 
-// left returns how many subscribes are left when all have had their turn. A
-// complete with none before it is for an operation that the server had ended.
+// left returns how many subscribes are left after all turns. A complete with none
+// before it is for an operation that the server had ended.
 func (t Turns) left() int {
 	sorted := slices.SortedFunc(slices.Values(t), func(a, b Turn) int {
 		return cmp.Or(cmp.Compare(a.At.UnixMilli(), b.At.UnixMilli()), cmp.Compare(a.rank(), b.rank()))
@@ -46,7 +46,7 @@ func (t Turns) left() int {
 	return left
 }
 
-// rank orders the turns of one millisecond: so many are left whatever their order was.
+// rank orders the turns of one millisecond; their true order makes no difference.
 func (t Turn) rank() int {
 	if t.Complete {
 		return 1
@@ -54,7 +54,7 @@ func (t Turn) rank() int {
 	return 0
 }
 
-// with returns all of the turns, in a slice of its own.
+// with returns t and more in a new slice.
 func (t Turns) with(more ...Turn) Turns { return slices.Concat(t, more) }
 
 // Has reports whether the message is remembered.
@@ -62,9 +62,9 @@ func (t Turns) Has(m Sent) bool {
 	return slices.ContainsFunc(t, func(turn Turn) bool { return turn.ID == m.ID && m.ID != "" })
 }
 
-// Begin decides what becomes of a subscribe, given the operations that run with
-// its id, of which there is one at most: it begins, unless there is an error, and
-// what is to be remembered. Errors: ErrCompleted; ErrSubscriberExists; ErrReused.
+// Begin decides whether a subscribe begins, given the operations that run with its id,
+// at most one. It begins unless there is an error. Errors: ErrCompleted;
+// ErrSubscriberExists; ErrReused. remember is what the store keeps.
 func (t Turns) Begin(running Turns, subscribe Turn) (remember Turns, err error) {
 	known := t.with(running...)
 	switch {
@@ -80,15 +80,15 @@ func (t Turns) Begin(running Turns, subscribe Turn) (remember Turns, err error) 
 	return nil, nil
 }
 
-// mayPrecede reports whether the other turn is a subscribe for something else
-// that the client may have sent later.
+// mayPrecede reports whether other is a subscribe for something else that the client
+// may have sent later.
 func (t Turn) mayPrecede(other Turn) bool {
 	differs := t.Key != other.Key && t.Key != "" && other.Key != ""
 	return !other.Complete && differs && other.At.UnixMilli() >= t.At.UnixMilli()
 }
 
-// Complete decides what becomes of a complete, given the operations that run with
-// its id: whether it ends one, and what is to be remembered.
+// Complete decides whether a complete ends one of the operations that run with its id.
+// remember is what the store keeps.
 func (t Turns) Complete(running Turns, complete Turn) (ends bool, remember Turns) {
 	known := t.with(running...)
 	switch {

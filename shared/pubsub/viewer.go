@@ -5,11 +5,11 @@ import (
 	"sync/atomic"
 )
 
-// Viewer is who an operation is run for. The zero Viewer is anonymous. It is
-// comparable: equal viewers get equal results.
+// Viewer is who an operation runs for. The zero Viewer is anonymous. Viewers are
+// comparable: equal ones get equal results.
 type Viewer struct {
 	ID     string `json:"id"`               // subject of the token
-	Claims string `json:"claims,omitempty"` // of the token, those that are allowed to be kept: a JSON object, or "" for none
+	Claims string `json:"claims,omitempty"` // those claims of the token that may be kept: a JSON object, or "" for none
 }
 
 type viewerKey struct{}
@@ -25,8 +25,8 @@ func WithViewer(ctx context.Context, v Viewer) context.Context {
 	return context.WithValue(ctx, viewerKey{}, &viewing{viewer: v})
 }
 
-// ViewerOf returns the viewer that ctx was made for, the zero Viewer without
-// one, and notes that the result of the execution may depend on it.
+// ViewerOf returns the viewer of ctx, or the zero Viewer. It notes that the result of
+// the execution may depend on the viewer.
 func ViewerOf(ctx context.Context) Viewer {
 	v, ok := ctx.Value(viewerKey{}).(*viewing)
 	if !ok {
@@ -36,8 +36,8 @@ func ViewerOf(ctx context.Context) Viewer {
 	return v.viewer
 }
 
-// ViewerRead reports whether ViewerOf was asked, since WithViewer. If not, what
-// was executed with ctx would be the same for every viewer.
+// ViewerRead reports whether ViewerOf was called since WithViewer. If not, what was
+// executed with ctx is the same for every viewer.
 func ViewerRead(ctx context.Context) bool {
 	v, ok := ctx.Value(viewerKey{}).(*viewing)
 	return ok && v.read.Load()

@@ -1,6 +1,5 @@
-// Package queue sends messages to one SQS queue, many per request and each of
-// them until SQS has taken it. It knows nothing of what is in a message, and
-// it does not receive.
+// Package queue sends messages to one SQS queue, many per request, and each until SQS
+// has taken it. It knows nothing of what is in a message, and it does not receive.
 package queue
 
 import (
@@ -31,26 +30,26 @@ const (
 	requestBytes    = topology.QueueMessageBytes
 )
 
-// A message that SQS refused, and a request that failed for a reason that passes,
-// are sent again after a random pause of up to firstPause, which doubles up to
-// maxPause. Requests were retried by the SDK already, which lasts a second or
-// two; an incident lasts longer.
+// A message that SQS refused, and a request that failed for a passing reason, are sent
+// again after a random pause of up to firstPause, which doubles up to maxPause. The SDK
+// has already retried requests by then, but only for a second or two; an incident lasts
+// longer.
 const (
 	patience   = 20 * time.Second
 	firstPause = 100 * time.Millisecond
 	maxPause   = 3200 * time.Millisecond
 
-	// tryTime is how long one request may take, with the SDK's retries. One that is
-	// never answered, such as on a connection that was lost while the process was
-	// frozen, must leave time for another. The SDK sets no bound.
+	// tryTime bounds one request, with the SDK's retries. A request that is never
+	// answered, such as on a connection lost while the process was frozen, must leave
+	// time for another. The SDK sets no bound.
 	tryTime = 2 * time.Second
 )
 
-// ErrRefused is returned for a message whose content SQS refuses. Trying again
-// cannot help.
+// ErrRefused is returned for a message with content that SQS refuses. A retry cannot
+// help.
 var ErrRefused = errors.New("message is refused")
 
-// errNoAnswer is why a message is sent again that the answer does not name.
+// errNoAnswer is why a message is sent again if the answer does not name it.
 var errNoAnswer = errors.New("missing in the answer")
 
 // Client is the part of *sqs.Client that is used.
@@ -68,7 +67,7 @@ type Message struct {
 	Reason          string        // why it is a dead letter, if it is one; see ReasonAttribute
 }
 
-// ReasonAttribute is the message attribute that tells why a message was parked.
+// ReasonAttribute is the message attribute that says why a message was parked.
 const ReasonAttribute = "reason"
 
 // maxReason keeps a reason readable, in bytes.
@@ -80,28 +79,28 @@ type Publisher struct {
 	url    string
 }
 
-// New returns a Publisher for the queue with the given URL.
+// New returns a Publisher for the queue at the given URL.
 func New(client Client, url string) *Publisher { return &Publisher{client, url} }
 
-// Send sends the messages as they come: a request leaves as soon as it is
-// full, before the next message is asked for. It ends at the first error: one
-// that msgs yields, or one that says how many messages of a request SQS did not
-// take, though that was tried for 20 seconds, or for half the time that ctx had
-// left. Earlier requests have been sent by then, and the one that failed may have
-// been, so callers send all again with the same deduplication ids.
+// Send sends the messages as they come: a request leaves as soon as it is full, before
+// the next message is asked for. It ends at the first error: one from msgs, or one that
+// says how many messages of a request SQS did not take after 20 seconds of tries, or
+// after half the time that ctx had left. Earlier requests have been sent by then, and
+// the failed one may have been, so callers send all again with the same deduplication
+// ids.
 //
-// No message overtakes one of an earlier request. Within a request SQS may take
-// a message and refuse one before it: messages of a group whose order matters
-// belong in different calls.
+// No message overtakes one of an earlier request. Within a request SQS may take a
+// message and refuse one before it, so messages of a group whose order matters belong
+// in different calls.
 func (p *Publisher) Send(ctx context.Context, msgs iter.Seq2[Message, error]) error {
 	return requests(msgs, func(full []Message) error { return p.send(ctx, full) })
 }
 
-// parallel is how many requests SendUnordered has under way at most.
+// parallel is how many requests SendUnordered has under way at once.
 const parallel = 4
 
-// SendUnordered is Send for messages that may overtake each other: several
-// requests are under way at once. All have ended when it returns.
+// SendUnordered is Send for messages that may overtake each other: several requests are
+// under way at once. All have ended when it returns.
 func (p *Publisher) SendUnordered(ctx context.Context, msgs iter.Seq2[Message, error]) error {
 	sending, ctx := errgroup.WithContext(ctx)
 	sending.SetLimit(parallel)
@@ -112,8 +111,7 @@ func (p *Publisher) SendUnordered(ctx context.Context, msgs iter.Seq2[Message, e
 	return cmp.Or(sending.Wait(), err)
 }
 
-// requests parts the messages into requests, and hands over each when it is
-// full.
+// requests divides the messages into requests, and hands each over when it is full.
 func requests(msgs iter.Seq2[Message, error], send func([]Message) error) error {
 	var next []Message
 	size := 0
@@ -145,20 +143,19 @@ func requests(msgs iter.Seq2[Message, error], send func([]Message) error) error 
 	return flush()
 }
 
-// SendLater sends one message to a standard queue, to be received after the
-// delay: at most 15 minutes, rounded up to seconds.
+// SendLater sends one message to a standard queue, to be received after the delay: at
+// most 15 minutes, rounded up to seconds.
 func (p *Publisher) SendLater(ctx context.Context, body []byte, delay time.Duration) error {
 	return p.Send(ctx, func(yield func(Message, error) bool) { yield(Message{Body: body, Delay: delay}, nil) })
 }
 
-// Park sends one message to a standard queue of dead letters, with the reason
-// why it is one.
+// Park sends one message to a standard queue of dead letters, with the reason why.
 func (p *Publisher) Park(ctx context.Context, body []byte, reason string) error {
 	return p.Send(ctx, func(yield func(Message, error) bool) { yield(Message{Body: body, Reason: reason}, nil) })
 }
 
-// send sends one request, and again what SQS refused of it, as long as that may
-// help and there is time.
+// send sends one request, and repeats what SQS refused of it, while that may help and
+// there is time.
 func (p *Publisher) send(ctx context.Context, msgs []Message) error {
 	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
 	for i, m := range msgs {
@@ -183,7 +180,7 @@ func (p *Publisher) send(ctx context.Context, msgs []Message) error {
 	}
 }
 
-// giveUp is until when a request is sent again. It leaves the caller half of its
+// giveUp is when a request is no longer sent again. It leaves the caller half of its
 // time to deal with the failure.
 func giveUp(ctx context.Context) time.Time {
 	wait := patience
@@ -193,12 +190,12 @@ func giveUp(ctx context.Context) time.Time {
 	return time.Now().Add(wait)
 }
 
-// sendEach sends each of the entries in a request of its own, for one of them is
-// refused and must not keep the others back.
+// sendEach sends each entry in its own request, as one of them is refused and must not
+// keep the others back.
 func (p *Publisher) sendEach(ctx context.Context, msgs []Message, entries []types.SendMessageBatchRequestEntry) error {
 	var errs []error
 	for _, e := range entries {
-		i, _ := strconv.Atoi(*e.Id) // entry ids are places in msgs
+		i, _ := strconv.Atoi(*e.Id) // entry ids are indexes into msgs
 		if err := p.send(ctx, msgs[i:i+1]); err != nil {
 			errs = append(errs, err)
 		}
@@ -206,8 +203,8 @@ func (p *Publisher) sendEach(ctx context.Context, msgs []Message, entries []type
 	return errors.Join(errs...)
 }
 
-// try sends the entries once. It returns those that SQS did not take, with the
-// reason of one of them, and whether it may help to try again.
+// try sends the entries once. It returns those that SQS did not take, with the reason
+// of one of them, and whether a retry may help.
 func (p *Publisher) try(ctx context.Context, entries []types.SendMessageBatchRequestEntry) (rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
 	once, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
@@ -222,19 +219,19 @@ func (p *Publisher) try(ctx context.Context, entries []types.SendMessageBatchReq
 	return entries, ctx.Err() == nil && (late || transient(err)), fmt.Errorf("send %d messages: %w", len(entries), err)
 }
 
-// transient reports whether the SDK would have tried again, had it not already.
+// transient reports whether the SDK would try again, had it not already.
 func transient(err error) bool { return retry.NewStandard().IsErrorRetryable(err) }
 
-// isRefusal reports whether a request failed for what its messages hold. The
+// isRefusal reports whether a request failed because of what its messages hold. The
 // answer does not say which of them.
 func isRefusal(err error) bool {
 	var refusal smithy.APIError
 	return errors.As(err, &refusal) && aboutContent(refusal.ErrorCode())
 }
 
-// aboutContent reports whether the code says that a message can never be taken.
-// Other codes of the sender's fault may be those of a queue or a permission that
-// is not as it should be, and will be again.
+// aboutContent reports whether the code says that a message can never be taken. Other
+// codes of the sender's fault may come from a queue or a permission that is wrong now
+// and will be right again.
 func aboutContent(code string) bool {
 	switch code[strings.LastIndexByte(code, '.')+1:] { // some are AWS.SimpleQueueService.NAME
 	case "InvalidMessageContents", "BatchRequestTooLong", "MessageTooLong":
@@ -243,7 +240,6 @@ func aboutContent(code string) bool {
 	return false
 }
 
-// entry is m as SQS wants it.
 func entry(id string, m Message) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{
 		Id:           &id,
@@ -264,9 +260,9 @@ func entry(id string, m Message) types.SendMessageBatchRequestEntry {
 	return e
 }
 
-// refused returns the entries that SQS did not take, in their order, with the
-// reason of one of them, and whether it may help to try again: unless one is
-// refused for its content, which is an ErrRefused.
+// refused returns the entries that SQS did not take, in order, with the reason of one
+// of them, and whether a retry may help. It cannot if one is refused for its content,
+// which is an ErrRefused.
 func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBatchOutput) (rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
 	taken := make(map[string]bool, len(out.Successful))
 	for _, s := range out.Successful {
@@ -280,7 +276,7 @@ func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageB
 	again, reason = true, errNoAnswer
 	for _, f := range out.Failed {
 		switch {
-		case aboutContent(aws.ToString(f.Code)): // the reason that ends it all is the one to tell
+		case aboutContent(aws.ToString(f.Code)): // the reason that ends it all is the one to report
 			return rest, false, fmt.Errorf("%w: %s: %s", ErrRefused, aws.ToString(f.Code), aws.ToString(f.Message))
 		default:
 			reason = fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
@@ -289,7 +285,7 @@ func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageB
 	return rest, again, reason
 }
 
-// pause waits before the attempt after the given one; false if ctx ended.
+// pause waits before the attempt after the given one. It returns false if ctx ended.
 func pause(ctx context.Context, attempt int) bool {
 	timer := time.NewTimer(rand.N(min(maxPause, firstPause<<min(attempt-1, 10))))
 	defer timer.Stop()
@@ -301,8 +297,8 @@ func pause(ctx context.Context, attempt int) bool {
 	}
 }
 
-// escape replaces the two characters that JSON allows in a string and SQS
-// does not in a body ("SendMessageBatch" in the SQS API Reference).
+// escape replaces the two characters that JSON allows in a string but SQS does not in a
+// body ("SendMessageBatch" in the SQS API Reference).
 func escape(json []byte) []byte {
 	json = bytes.ReplaceAll(json, []byte("\uFFFE"), []byte(`\ufffe`))
 	return bytes.ReplaceAll(json, []byte("\uFFFF"), []byte(`\uffff`))

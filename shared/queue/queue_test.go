@@ -22,8 +22,8 @@ import (
 	"subwire/shared/queue"
 )
 
-// fakeSQS is a FIFO queue that drops what it has seen. Its faults say, by
-// number of the request and body, what goes wrong.
+// fakeSQS is a FIFO queue that drops duplicates. Its faults say what goes wrong, by
+// number of the request and body.
 type fakeSQS struct {
 	requests [][]types.SendMessageBatchRequestEntry
 	held     []string // bodies, in the order taken
@@ -42,7 +42,7 @@ const (
 	unanswered           // taken, but missing in the answer
 	senderFault          // refused as the sender's fault, which a permission may be
 	badContent           // refused for good
-	badContentLong       // likewise, with the code in its long form
+	badContentLong       // the same, with the code in its long form
 )
 
 func (f *fakeSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
@@ -316,7 +316,7 @@ func TestSendGivesUp(t *testing.T) {
 				if tt.atOnce && took > 0 || !tt.atOnce && (took < left/2 || took >= left) {
 					t.Errorf("gave up after %s, of %s", took, left)
 				}
-				for i := range 10 { // the two keep none of their request back
+				for i := range 10 { // the two do not hold back the rest of their request
 					if n := strconv.Itoa(i); n != "3" && n != "5" && !slices.Contains(fake.held, n) {
 						t.Errorf("%s was not sent", n)
 					}
@@ -326,8 +326,8 @@ func TestSendGivesUp(t *testing.T) {
 	}
 }
 
-// An outage that ends in time is not seen by the caller. The answer does not say
-// which message of a request is refused, so each is sent alone then.
+// The caller does not see an outage that ends in time. The answer does not say which
+// message of a request is refused, so each is then sent alone.
 func TestSendOutlastsARequestThatFails(t *testing.T) {
 	t.Parallel()
 	throttled := &smithy.GenericAPIError{Code: "ThrottlingException"}

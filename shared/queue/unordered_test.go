@@ -14,8 +14,7 @@ import (
 	"subwire/shared/queue"
 )
 
-// slowSQS takes 10 ms for a request; the one with the number in failing fails
-// at once.
+// slowSQS takes 10 ms for a request; request number failing fails at once.
 type slowSQS struct {
 	requests chan []types.SendMessageBatchRequestEntry // those that began
 	failing  int

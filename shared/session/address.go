@@ -14,13 +14,12 @@ type openers struct {
 	known map[string]string
 }
 
-// maxOpeners is how many are remembered. Beyond, all are forgotten.
+// maxOpeners is how many are remembered. Beyond that, all are forgotten.
 const maxOpeners = 10_000
 
-// address is the address that pays for a message. Behind CloudFront the gateway
-// tells that of an edge, which many clients share; so a process asks the store
-// once who opened the connection. While the store does not say, the connection
-// pays for itself.
+// address is the address that pays for a message. Behind CloudFront the gateway names
+// an edge, which many clients share, so a process asks the store once who opened the
+// connection. Until the store says, the connection pays for itself.
 func (s *Session) address(ctx context.Context, m Message) string {
 	if s.Allowance == nil || !s.BehindEdge {
 		return m.Address

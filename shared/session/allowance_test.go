@@ -23,8 +23,8 @@ func (b bill) Spend(_ context.Context, payer string, _ time.Time, units int) (in
 	return b[payer], nil
 }
 
-// allowing has the bench draw from an allowance that counts every draw, as if a
-// unit were a sample.
+// allowing makes the bench draw from an allowance that counts every draw, as if a unit
+// were a sample.
 func (b *bench) allowing(perMinute int) bill {
 	paid := bill{}
 	b.Allowance = &allowance.Allowance{Store: paid, PerMinute: perMinute, Chance: func() float64 { return 0 },
@@ -34,8 +34,8 @@ func (b *bench) allowing(perMinute int) bill {
 
 const spentError = `","type":"error","payload":[{"message":"What may be asked for in a minute is spent; try again in 42 seconds.","extensions":{"code":"LIMIT_EXCEEDED"}}]}`
 
-// With every draw counted as 60 units at first, four draws are within the allowance:
-// a subscribe, which is two, is refused beyond, and then the connection.
+// Every draw counts as 60 units at first, so four draws are within the allowance.
+// Beyond it a subscribe, which is two draws, is refused, and then the connection.
 func TestAnAddressThatSpendsTooMuchIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -101,7 +101,7 @@ type laden struct {
 	*memory.Store
 	bytes int
 	late  time.Time
-	looks []string // ids of operations whose subscribes were put with LookFirst
+	looks []string // ids of operations that were subscribed with LookFirst
 }
 
 func (l *laden) Connection(ctx context.Context, id string) (pubsub.Connection, error) {
@@ -123,7 +123,7 @@ func TestALargeConnectionIsPaidFor(t *testing.T) {
 	for name, tc := range map[string]struct {
 		bytes, subscribe, complete int
 	}{
-		// Each draw counts as 60 units at least.
+		// Each draw counts as at least 60 units.
 		"Small": {1000, 60 + 60, 60},
 		"Large": {200 << 10, 60 + 60 + 269, 60 + 60 + 132}, // a look is 6.25, a write with its look 131.25
 	} {
@@ -155,7 +155,7 @@ func TestALargeConnectionIsPaidFor(t *testing.T) {
 	}
 }
 
-// What is replayed is drawn before it is posted.
+// A replay is drawn before it is posted.
 func TestAReplayIsPaidFor(t *testing.T) {
 	t.Parallel()
 	large := pubsub.Event{ID: "1", Root: json.RawMessage(`"` + string(make([]byte, 100<<10)) + `"`)}
@@ -179,8 +179,8 @@ func TestAReplayIsPaidFor(t *testing.T) {
 	}
 }
 
-// Every page that is read is drawn, also one of nothing new, and every frame before
-// the first is posted; no page is read after the allowance is spent.
+// Every page is drawn, even one with nothing new, and every frame before the first is
+// posted. Once the allowance is spent, no page is read.
 func TestAReplayIsPaidForPageByPage(t *testing.T) {
 	t.Parallel()
 	const page = 1000 // units
@@ -203,8 +203,8 @@ func TestAReplayIsPaidForPageByPage(t *testing.T) {
 			if h.pages != tc.pages || len(ids) != tc.frames {
 				t.Errorf("%d pages were read, %d frames were posted", h.pages, len(ids))
 			}
-			// The frame of the subscribe and its operation are counted as 60 units each, a
-			// page as at least its units and the frames that it makes.
+			// The subscribe's frame and its operation count as 60 units each, a page as
+			// at least its units and its frames.
 			least := 2*60 + tc.pages*page + tc.frames
 			if got := paid["address/"]; got < least || got > least+100 {
 				t.Errorf("paid %d, want %d", got, least)
@@ -213,9 +213,8 @@ func TestAReplayIsPaidForPageByPage(t *testing.T) {
 	}
 }
 
-// Behind CloudFront the address that opened the socket pays, which is asked for
-// once, also by what reads nothing else. While the store does not say, the
-// connection pays.
+// Behind CloudFront the address that opened the socket pays. It is looked up once, even
+// for what reads nothing else. Until the store says, the connection pays.
 func TestBehindTheEdgeWhoOpenedTheSocketPays(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -282,7 +281,7 @@ func TestAnAddressThatSpendsTooMuchOpensNoSocket(t *testing.T) {
 	}
 }
 
-// What a bound on connections costs is drawn where there is one.
+// A bound on connections is paid for where there is one.
 func TestToBeCountedHasItsPrice(t *testing.T) {
 	t.Parallel()
 	for max, draws := range map[int]int{0: 0, 5: 1} {
@@ -308,8 +307,8 @@ func TestToBeCountedHasItsPrice(t *testing.T) {
 	}
 }
 
-// A draw is counted when it is above chance × 60 units: so which frames are
-// counted tells what they cost.
+// A draw is counted when it is above chance × 60 units, so the counted frames tell what
+// they cost.
 func TestFramesHaveTheirPrices(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

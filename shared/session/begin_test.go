@@ -10,8 +10,8 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// halves is a store whose first PutSubscriptions take the id, list nothing, and
-// fail for a reason that nobody planned for.
+// halves is a store whose first PutSubscriptions take the id, list nothing, and fail
+// for an unknown reason.
 type halves struct {
 	*memory.Store
 	fail int
@@ -26,8 +26,8 @@ func (h *halves) PutSubscription(ctx context.Context, s pubsub.Subscription, op 
 	return errors.Join(h.Unlist(ctx, s), errors.New("status 407"))
 }
 
-// An operation that has its id and no row would be silent for ever, and its
-// client would never know.
+// An operation with an id but no row would be silent for ever, and its client would
+// never know.
 func TestASubscriptionThatBeganInHalfIsListed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -44,11 +44,11 @@ func (b *bench) checkLast(t *testing.T, code string) {
 	}
 }
 
-// A subscribe that is refused costs reads of the connection alone.
+// A refused subscribe only reads the connection.
 func TestWhatIsRefusedWritesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(30 * time.Second) // amid a minute
+		time.Sleep(30 * time.Second) // in mid-minute
 		for name, tc := range map[string]struct {
 			before func(b *bench)
 			reads  int // five where it is looked at again
@@ -87,7 +87,7 @@ func TestWhatIsRefusedWritesNothing(t *testing.T) {
 	})
 }
 
-// replaying makes the connection one whose subscriptions are being caught up.
+// replaying makes the connection one with subscriptions that are catching up.
 func (b *bench) replaying(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
@@ -113,7 +113,7 @@ func TestSubscriptionsOfOneTopicAreBounded(t *testing.T) {
 			`"extensions":{"code":"LIMIT_EXCEEDED"}}]}`}, false)
 }
 
-// What is being caught up has no row yet, and counts.
+// A subscription that is catching up has no row yet, but counts.
 func TestASubscriptionThatIsCaughtUpCountsForItsTopic(t *testing.T) {
 	t.Parallel()
 	h := &history{log: events(1, 3)}
@@ -134,7 +134,7 @@ func TestASubscriptionThatIsCaughtUpCountsForItsTopic(t *testing.T) {
 	}
 }
 
-// raced is a store whose connection another subscribe has filled after it was read.
+// raced is a store whose connection is filled by another subscribe after it was read.
 type raced struct {
 	*memory.Store
 	times int
@@ -148,7 +148,7 @@ func (r *raced) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 	return r.Store.PutSubscription(ctx, sub, op, by, max)
 }
 
-// A client that has as many operations as it may completes one and begins another at
+// A client that has all the operations it may have completes one and begins another at
 // once. The two messages may be handled in either order.
 func TestARoomThatIsBeingLeftIsWaitedFor(t *testing.T) {
 	t.Parallel()
@@ -189,8 +189,8 @@ func TestARoomThatIsBeingLeftIsWaitedFor(t *testing.T) {
 	}
 }
 
-// A third replay waits for one of two to end. What a process has left behind does
-// not count for longer than it can have run.
+// A third replay waits for one of two to end. One that a process left behind counts no
+// longer than it can have run.
 func TestAThirdReplayWaits(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(t *testing.T, b *bench){
@@ -228,7 +228,7 @@ func TestAThirdReplayWaits(t *testing.T) {
 	}
 }
 
-// large are events whose root has so many bytes.
+// large returns n events with a root of that many bytes.
 func large(n, bytes int) []pubsub.Event {
 	all := events(1, n)
 	for i := range all {
@@ -279,12 +279,12 @@ func TestAReplayIsCountedPageByPage(t *testing.T) {
 	}
 }
 
-// Whatever its replays ask for, and however many it has at once, a connection gets
-// no more than 2,000 bytes a minute for each that it has sent.
+// Whatever its replays ask for, and however many run at once, a connection gets at most
+// 2,000 bytes a minute for each byte that it has sent.
 func TestWhatAReplayMultiplies(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(30 * time.Second) // amid a minute
+		time.Sleep(30 * time.Second) // in mid-minute
 		h := &history{log: large(500, 8000)}
 		b := resumable(t, h)
 		b.Executor = wide{h}
@@ -324,12 +324,12 @@ func (w wide) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	return x, err
 }
 
-// What a refused replay has read counts as well: however often a client asks, the
-// pages that are read for it in a minute are bounded.
+// What a refused replay has read counts too: however often a client asks, the pages
+// that are read for it in a minute are bounded.
 func TestRefusedReplaysCountForWhatTheyRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(30 * time.Second) // amid a minute
+		time.Sleep(30 * time.Second) // in mid-minute
 		h := &history{log: large(500, 8000)}
 		b := resumable(t, h)
 		for range 50 {
@@ -344,7 +344,7 @@ func TestRefusedReplaysCountForWhatTheyRead(t *testing.T) {
 	})
 }
 
-// The pages of one read are of one moment, as far as the overlap of the next
+// The pages of one read are of one moment, as far as the overlap of the next read
 // allows. A read that takes longer ends the operation before it posts.
 func TestAReadThatTakesTooLongEndsTheReplay(t *testing.T) {
 	t.Parallel()

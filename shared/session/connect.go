@@ -29,18 +29,18 @@ type Connector struct {
 		Holders
 	}
 	Checks        Checks
-	Origins       []string      // that may connect, exact; "*" for any
-	RequireOrigin bool          // refuse clients that name none: whatever is no browser
-	MaxPerAddress int           // connections at once that are no viewer's; 0 for any number
+	Origins       []string      // allowed ones, exact; "*" for any
+	RequireOrigin bool          // refuse clients that name none: all but browsers
+	MaxPerAddress int           // connections at once without a viewer; 0 for no limit
 	InitTimeout   time.Duration // for connection_init to come
-	TTL           time.Duration // of a connection: beyond the gateway's limit
+	TTL           time.Duration // of a connection: longer than the gateway's limit
 	Allowance     *allowance.Allowance
-	KeepAddress   bool // as the gateway will not tell it with messages
+	KeepAddress   bool // because the gateway does not send it with messages
 }
 
-// Connect stores the connection and returns the status of the answer: 200, or
-// why the socket is refused. This is the only place where a client can be
-// refused with a status; the error is for the log.
+// Connect stores the connection and returns the status of the answer: 200, or why the
+// socket is refused. Only here can a client be refused with a status. The error is for
+// the log.
 func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err error) {
 	if !c.welcomes(h.Origin) {
 		return http.StatusForbidden, nil
@@ -65,7 +65,7 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 	if c.MaxPerAddress > 0 {
 		conn.Holder = allowance.Address(h.Address)
 		defer func() {
-			if status != http.StatusOK && status != http.StatusTooManyRequests { // nothing else would end the counting
+			if status != http.StatusOK && status != http.StatusTooManyRequests { // nothing else would stop the counting
 				err = errors.Join(err, release(ctx, c.Connections, c.Checks, conn))
 			}
 		}()
@@ -83,9 +83,8 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 	return http.StatusOK, nil
 }
 
-// store stores a connection. The check comes first: a check of a connection
-// that is not there does nothing, but a connection without a check may stay
-// silent for minutes.
+// store stores a connection. The check comes first: a check without its connection does
+// nothing, but a connection without a check may stay silent for minutes.
 func (c Connector) store(ctx context.Context, conn pubsub.Connection) error {
 	err := again(ctx, closeReserve, func(ctx context.Context) error {
 		return sendCheck(ctx, c.Checks, check{ConnectionID: conn.ID}, c.InitTimeout+checkMargin)
@@ -100,19 +99,19 @@ func (c Connector) store(ctx context.Context, conn pubsub.Connection) error {
 	return nil
 }
 
-// Who may have more connections than partSize has them counted in parts, as each that
-// comes or goes rewrites all of its item: 2 KB with so many of 28 bytes, and the
+// A holder that may have more than partSize connections has them counted in parts, as
+// each that comes or goes rewrites the whole item: 2 KB when full of 28-byte ids and the
 // longest name of a viewer.
 const partSize = 60
 
-// partLooks is in how many parts room is looked for before a connection is refused.
-// Of a bound of up to four parts that is all; of 1,000, refusals begin at 900 or so.
+// partLooks is how many parts are searched for room before a connection is refused.
+// With up to four parts that is all of them; of 1,000, refusals begin at about 900.
 const partLooks = 4
 
-// count counts the connection for its holder, in parts that may have max together. A
-// part is a holder to the store, and c's from then on: it is stored with the
-// connection, so whoever deletes that, in an older release too, finds its count.
-// Errors: pubsub.ErrTooManyConnections; after any other, c may be counted.
+// count counts the connection for its holder, in parts that hold max together. To the
+// store a part is a holder, and it becomes c's: it is stored with the connection, so
+// whoever deletes that, even an older release, finds its count. Errors:
+// pubsub.ErrTooManyConnections; after any other, c may be counted.
 func count(ctx context.Context, reserve time.Duration, h Holders, c *pubsub.Connection, max int) (err error) {
 	holder, parts := c.Holder, (max+partSize-1)/partSize
 	for look := range min(parts, partLooks) {
@@ -128,16 +127,16 @@ func count(ctx context.Context, reserve time.Duration, h Holders, c *pubsub.Conn
 	return err
 }
 
-// releaseTime bounds each of a release and the queueing of its check. They happen
-// even when ctx has ended; closeReserve and returnReserve have room for both.
+// releaseTime bounds a release, and the queueing of its check. They happen even after
+// ctx has ended; closeReserve and returnReserve have room for both.
 const releaseTime = 400 * time.Millisecond
 
-// releaseCheck is after which a release is looked at again: a count whose outcome
-// was not known may be applied after it.
+// releaseCheck is when a release is looked at again: a count with an unknown outcome
+// may be applied after it.
 const releaseCheck = 15 * time.Second
 
-// release ends the counting of a connection that came to nothing, at once and
-// again by a check. Only when both fail is it counted until its time is up.
+// release stops counting a connection that came to nothing, at once and again by a
+// check. Only if both fail is it counted until its time is up.
 func release(ctx context.Context, h Holders, checks Checks, c pubsub.Connection) error {
 	ctx = context.WithoutCancel(ctx)
 	released := briefly(ctx, func(ctx context.Context) error { return h.Release(ctx, c) })
@@ -157,8 +156,8 @@ func briefly(ctx context.Context, do func(ctx context.Context) error) error {
 	return again(ctx, 0, do)
 }
 
-// welcomes reports whether a page of the origin may connect. A browser cannot
-// leave its origin out, so "" is no page.
+// welcomes reports whether a page of the origin may connect. A browser cannot leave its
+// origin out, so "" is not a page.
 func (c Connector) welcomes(origin string) bool {
 	if origin == "" {
 		return !c.RequireOrigin

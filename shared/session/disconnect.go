@@ -16,9 +16,9 @@ type Checks interface {
 	SendLater(ctx context.Context, body []byte, delay time.Duration) error
 }
 
-// check is a queued question about a connection: whether its time is up, or,
-// without a time, whether it was initialised; with a holder, whether it is
-// counted for that one and should not be.
+// check is a queued question about a connection: whether its time is up; without a
+// time, whether it was initialised; with a holder, whether it is counted for that
+// holder and should not be.
 type check struct {
 	ConnectionID string `json:"connectionId"`
 	Expires      int64  `json:"expires,omitempty"` // Unix seconds
@@ -26,12 +26,12 @@ type check struct {
 }
 
 const (
-	// checkMargin is how much later than its time a connection is looked at, so
-	// that what happens in the last moment is on neither side.
+	// checkMargin is how long after its time a connection is looked at, so that the
+	// last moment is safely over.
 	checkMargin = time.Second
 
-	// longestDelay is how long SQS can delay a message. What expires later is
-	// looked at in between.
+	// longestDelay is how long SQS can delay a message. What expires later is looked at
+	// in between.
 	longestDelay = 15 * time.Minute
 )
 
@@ -46,7 +46,7 @@ func sendCheck(ctx context.Context, queue Checks, c check, delay time.Duration) 
 	return nil
 }
 
-// sendExpiryCheck has the connection looked at when its time is up.
+// sendExpiryCheck queues a look at the connection for when its time is up.
 func sendExpiryCheck(ctx context.Context, queue Checks, connectionID string, expires time.Time) error {
 	return sendCheck(ctx, queue, check{ConnectionID: connectionID, Expires: expires.Unix()}, time.Until(expires)+checkMargin)
 }
@@ -63,20 +63,19 @@ type Disconnector struct {
 	Checks  Checks
 }
 
-// Disconnect deletes what is stored of a connection that has ended, within the
-// time of ctx: API Gateway does not try $disconnect again. What it leaves is
-// deleted by the next event or by its TTL.
+// Disconnect deletes what is stored of a connection that has ended, before ctx ends:
+// API Gateway does not retry $disconnect. What it leaves is deleted by the next event
+// or by its TTL.
 func (d Disconnector) Disconnect(ctx context.Context, connectionID string) error {
 	ctx, cancel := within(ctx, returnReserve)
 	defer cancel()
 	return deleteRows(ctx, d.Connections, connectionID)
 }
 
-// Check ends the connection of a queued check if it is still not initialised,
-// or if its time is up. One whose time is to come is queued again. With a holder
-// it ends the counting for that one, unless the connection is there and is
-// counted rightly. After an error the check must be done again; it goes on
-// trying until ctx ends.
+// Check ends the connection of a queued check if it is still not initialised or its
+// time is up. If its time is yet to come, it is queued again. With a holder, Check
+// stops the counting for it, unless the connection exists and is counted rightly. It
+// tries until ctx ends; after an error the check must be done again.
 func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	var c check
 	if err := json.Unmarshal(body, &c); err != nil {
@@ -101,13 +100,13 @@ func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	if !absent {
 		return nil
 	}
-	// The socket is closed also when the connection was absent before: this may
-	// be the second try of a check whose first could not reach the gateway.
+	// Close the socket even if the connection was absent before: the first try of this
+	// check may have failed to reach the gateway.
 	return Refuse(ctx, d.Gateway, c.ConnectionID, transportws.ConnectionInitialisationTimeout())
 }
 
-// checkCounted ends the counting of a connection that came to nothing. One that
-// is stored with its holder is released when it is deleted.
+// checkCounted stops counting a connection that came to nothing. One that is stored
+// with its holder is released when it is deleted.
 func (d Disconnector) checkCounted(ctx context.Context, c check) error {
 	return again(ctx, reserve, func(ctx context.Context) error {
 		stored, err := d.Connections.Connection(ctx, c.ConnectionID)
@@ -135,7 +134,7 @@ func (d Disconnector) checkExpiry(ctx context.Context, c check) error {
 	return deleteRows(ctx, d.Connections, c.ConnectionID)
 }
 
-// checkLater queues the check again, as long as the connection is there.
+// checkLater queues the check again, if the connection still exists.
 func (d Disconnector) checkLater(ctx context.Context, connectionID string, expires time.Time) error {
 	err := again(ctx, reserve, func(ctx context.Context) error {
 		_, err := d.Connections.Connection(ctx, connectionID)

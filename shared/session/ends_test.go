@@ -21,7 +21,7 @@ type stuck struct{ *memory.Gateway }
 
 func (stuck) Delete(context.Context, string) error { return pubsub.ErrBusy }
 
-// order notes in which order a connection is ended.
+// order notes the order in which a connection is ended.
 type order struct {
 	*memory.Gateway
 	*memory.Store
@@ -38,8 +38,8 @@ func (o order) DeleteConnection(ctx context.Context, id string) error {
 	return o.Store.DeleteConnection(ctx, id)
 }
 
-// The gateway may call a live connection gone. It is asked twice, and then the
-// socket is closed first: a client that lives connects again.
+// The gateway may call a live connection gone. It is asked twice, and then the socket
+// is closed first: a live client connects again.
 func TestAConnectionThatIsCalledGone(t *testing.T) {
 	t.Parallel()
 	query := subscribe("1", "query")
@@ -86,8 +86,8 @@ func TestAConnectionThatIsCalledGone(t *testing.T) {
 	}
 }
 
-// What is stored of a client stays as long as its socket is not closed, or it
-// would wait for ever.
+// What is stored of a client stays until its socket is closed, or it would wait for
+// ever.
 func TestWithItsSocketOpenAConnectionStaysStored(t *testing.T) {
 	t.Parallel()
 	gone := func(string, []byte) (bool, error) { return false, pubsub.ErrGone }
@@ -120,8 +120,8 @@ func TestWithItsSocketOpenAConnectionStaysStored(t *testing.T) {
 	}
 }
 
-// Rows may have gone between two looks at a connection whose client is there:
-// that hears that it must connect again.
+// Rows may vanish between two looks at a connection while its client is there. The
+// client hears that it must connect again.
 func TestAClientWhoseRowsAreGoneIsTold(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"Acknowledge", "PutSubscription", "CountReplayed", "ActivateSubscription"} {
@@ -155,7 +155,7 @@ func TestAClientWhoseRowsAreGoneIsTold(t *testing.T) {
 	}
 }
 
-// An id in use is not a breach while its complete may only be as slow as all else.
+// An id in use is not a breach while its complete may be as slow as all else.
 func TestAnIDInUseWithoutTimeToLookAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -178,8 +178,8 @@ func TestAnIDInUseWithoutTimeToLookAgain(t *testing.T) {
 	})
 }
 
-// The check of a silent connection deletes it, and cannot close its socket; done
-// again, it must still close it.
+// The check of a silent connection deletes it but cannot close its socket. Done again,
+// it must still close it.
 func TestACheckIsDoneAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -199,8 +199,8 @@ func TestACheckIsDoneAgain(t *testing.T) {
 	})
 }
 
-// Neither kind of check ends a connection that is fine because something fails,
-// and each says that it must be done again.
+// A fault makes neither kind of check end a healthy connection, and each says that it
+// must be done again.
 func TestAFaultInACheckEndsNothing(t *testing.T) {
 	t.Parallel()
 	later := fmt.Sprintf(`{"connectionId":"c","expires":%d}`, time.Date(2000, 1, 1, 0, 30, 0, 0, time.UTC).Unix()) // as synctest begins in 2000

@@ -18,8 +18,8 @@ import (
 // limit is the time that an invocation has.
 const limit = 25 * time.Second
 
-// invoke hands the session one frame, as an invocation of its own, and fails the
-// test unless that returns in time.
+// invoke hands the session one frame, as an invocation of its own, and fails the test
+// unless it returns in time.
 func (b *bench) invoke(t *testing.T, frame string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -47,7 +47,7 @@ const forEver = 1 << 30
 
 var faults = map[string]memory.Fault{"NotApplied": memory.NotApplied, "Applied": memory.Applied}
 
-// A client never sees a fault that passes while its invocation lasts.
+// A client never sees a fault that passes within its invocation.
 func TestAFaultThatPassesIsNotSeen(t *testing.T) {
 	t.Parallel()
 	next, complete := `{"id":"1","type":"next","payload":{"data":{}}}`, `{"id":"1","type":"complete"}`
@@ -82,8 +82,8 @@ func TestAFaultThatPassesIsNotSeen(t *testing.T) {
 	}
 }
 
-// A fault that lasts ends one operation, or an init that could not be decided.
-// The connection and its other subscription stay.
+// A lasting fault ends one operation, or an init that could not be decided. The
+// connection and its other subscription stay.
 func TestAFaultThatLastsEndsTheLeast(t *testing.T) {
 	t.Parallel()
 	unavailable := `{"id":"1","type":"error","payload":[{"message":"The operation could not be started; try again.","extensions":{"code":"UNAVAILABLE"}}]}`
@@ -138,8 +138,8 @@ func TestAFaultThatLastsEndsTheLeast(t *testing.T) {
 	}
 }
 
-// A second init is refused also when the first answer of the store was lost: the
-// connection is another viewer's.
+// A second init is refused even if the store's first answer was lost: the connection is
+// another viewer's.
 func TestALostAnswerDoesNotHideASecondInit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -217,8 +217,8 @@ func TestAPanicEndsItsOperationAlone(t *testing.T) {
 	}
 }
 
-// What answers a client is posted again while the gateway is busy, or answers
-// what nobody planned for.
+// What answers a client is posted again while the gateway is busy or answers something
+// unknown.
 func TestAnswersWaitForABusyClient(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -261,15 +261,15 @@ func TestAnswersWaitForABusyClient(t *testing.T) {
 	}
 }
 
-// The gateway took a frame and did not say so. The client has begun another
-// operation with the id when the frame would be posted again.
+// The gateway took a frame and did not say so. By the time it would be posted again,
+// the client has begun another operation with the id.
 func TestAnIDUsedAgainIsNotEndedByItsPredecessor(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ document, last string }{
 		"Complete": {"query", `"complete"`},
 		"Error":    {"fail", `"error"`},
 		"Next":     {"stop", `"next"`}, // which its client completes meanwhile
-		"Replayed": {"x", `"0002"`},    // likewise
+		"Replayed": {"x", `"0002"`},    // the same
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -313,8 +313,8 @@ func TestAnIDUsedAgainIsNotEndedByItsPredecessor(t *testing.T) {
 	}
 }
 
-// A client that cannot be told while an invocation lasts must not wait
-// for ever: its socket is closed, and it connects again. A pong is not a reason.
+// A client that cannot be told within an invocation must not wait for ever: its socket
+// is closed, and it connects again. A pong is not a reason.
 func TestAClientThatCannotBeToldIsClosed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

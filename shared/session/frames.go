@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// burst is how many seconds' frames a connection may send at once: a client
-// that connects again starts all its operations.
+// burst is how many seconds' frames a connection may send at once: a client that
+// connects again starts all its operations.
 const burst = 4
 
-// maxBuckets is how many connections a Frames remembers. Beyond, it forgets all.
+// maxBuckets is how many connections a Frames remembers. Beyond that it forgets all.
 const maxBuckets = 10_000
 
-// Frames bounds how many messages per second are taken of one connection. It
-// knows only what its own process was handed, so n processes take up to n times
-// as many; to count them all would cost a write per message. Nil bounds nothing.
+// Frames bounds how many messages per second a connection may send. It knows only what
+// its own process was handed, so n processes take up to n times as many; counting them
+// all would cost a write per message. A nil Frames has no limit.
 type Frames struct {
 	perSecond float64
 	mu        sync.Mutex
@@ -27,7 +27,7 @@ type bucket struct {
 	at   time.Time
 }
 
-// NewFrames returns a bound of so many messages per second.
+// NewFrames returns a limit of perSecond messages per connection.
 func NewFrames(perSecond int) *Frames {
 	return &Frames{perSecond: float64(perSecond), buckets: map[string]bucket{}}
 }
@@ -47,7 +47,7 @@ func (f *Frames) take(connectionID string, at time.Time) bool {
 		}
 		b = bucket{left: full, at: at}
 	}
-	// Messages may be handled in another order than they were received.
+	// Messages may be handled out of order.
 	if later := at.Sub(b.at); later > 0 {
 		b = bucket{left: min(full, b.left+later.Seconds()*f.perSecond), at: at}
 	}

@@ -23,8 +23,8 @@ func (o *once) Post(ctx context.Context, id string, frame []byte) error {
 	return o.Gateway.Post(ctx, id, frame)
 }
 
-// A connection that is called gone is looked at again. A second look that time
-// did not allow does not count as one.
+// A connection that is called gone is looked at again. A second look that ran out of
+// time does not count.
 func TestNoTimeToLookAgainEndsNoConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -40,8 +40,7 @@ func TestNoTimeToLookAgainEndsNoConnection(t *testing.T) {
 	})
 }
 
-// throttledReads is a store that refuses reads while it is asked, as
-// shared/dynamo does: until ctx ends.
+// throttledReads is a store that refuses reads until ctx ends, as shared/dynamo does.
 type throttledReads struct {
 	session.Connections
 	reads int // that succeed
@@ -55,8 +54,8 @@ func (s *throttledReads) Connection(ctx context.Context, id string) (pubsub.Conn
 	return s.Connections.Connection(ctx, id)
 }
 
-// Whether an answer is still wanted is looked at before it is posted again. A
-// look that takes too long does not keep it from being posted.
+// Before an answer is posted again, the session looks whether it is still wanted. A
+// slow look does not keep it from being posted.
 func TestAThrottledReadHoldsBackNoAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

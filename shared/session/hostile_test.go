@@ -27,7 +27,7 @@ func (l *longest) Post(_ context.Context, _ string, frame []byte) error {
 	return nil
 }
 
-// hostileSession has a connection and a chat 1 that is as large as it may be.
+// hostileSession has a connection and a chat 1 of the largest size.
 func hostileSession(t testing.TB, gateway session.Gateway) (s *session.Session, start time.Time) {
 	t.Helper()
 	store, start := memory.New(), time.Now()
@@ -50,13 +50,13 @@ func hostileSession(t testing.TB, gateway session.Gateway) (s *session.Session, 
 	return s, start
 }
 
-// subscribeFrame is the frame that starts an operation, if it is one that API
-// Gateway takes.
+// subscribeFrame is the frame that starts an operation, if API Gateway takes one so
+// large.
 func subscribeFrame(t testing.TB, id string, op pubsub.Operation) (frame []byte, fits bool) {
 	t.Helper()
 	frame, err := json.Marshal(map[string]any{"id": id, "type": "subscribe",
 		"payload": map[string]any{"query": op.Document, "variables": op.Variables}})
-	if err != nil { // variables that are no JSON come in no frame
+	if err != nil { // variables that are not JSON come in no frame
 		return nil, false
 	}
 	return frame, len(frame) <= topology.MaxFrameBytes
@@ -86,8 +86,7 @@ func TestNoFrameIsAnsweredWithTooMuch(t *testing.T) { // not parallel: it measur
 	}
 }
 
-// BenchmarkHostile prints what the hostile documents cost that are answered with
-// the most.
+// BenchmarkHostile prints the cost of the hostile documents with the largest answers.
 func BenchmarkHostile(b *testing.B) {
 	for _, name := range []string{"LargeAliases", "LargeContents", "LargeKeys", "LargePages", "ResponseAllowed"} {
 		b.Run(name, func(b *testing.B) {

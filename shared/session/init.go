@@ -12,17 +12,16 @@ import (
 	"subwire/shared/transportws"
 )
 
-// Authenticator says whom the value of an Authorization header names, "" when
-// the client sent none, and until when (zero for ever). Errors: pubsub.ErrTokenMissing,
-// ErrTokenExpired, ErrTokenRefused; any other means that it could not be
-// decided now. It is asked once, so it tries again what is worth that.
+// Authenticator returns the viewer that the value of an Authorization header names (""
+// when the client sent none), and until when (zero for ever). Errors:
+// pubsub.ErrTokenMissing, ErrTokenExpired, ErrTokenRefused; any other means that it
+// cannot be decided now. It is asked once, so it retries what is worth retrying.
 type Authenticator interface {
 	Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error)
 }
 
-// acknowledge makes a viewer's connection of a socket, or refuses it. The check
-// of its expiry is queued first: of a connection that was refused, it does
-// nothing.
+// acknowledge turns a socket into a viewer's connection, or refuses it. The check of
+// its expiry is queued first: for a refused connection it does nothing.
 func (s *Session) acknowledge(ctx context.Context, m Message, c pubsub.Connection, payload json.RawMessage) error {
 	a, err := s.admit(ctx, m, payload)
 	if err != nil {
@@ -39,7 +38,7 @@ func (s *Session) acknowledge(ctx context.Context, m Message, c pubsub.Connectio
 	a.Expires, a.Holder = c.Expires, c.Holder
 	if s.MaxConnections > 0 && a.Viewer.ID != "" {
 		a.Holder = "viewer/" + a.Viewer.ID
-		defer s.releaseAddress(ctx, opened) // at last: the client need not wait for it
+		defer s.releaseAddress(ctx, opened) // last: the client need not wait for it
 	}
 	if err := s.accept(ctx, m, c, a); err != nil {
 		return err
@@ -54,9 +53,9 @@ func (s *Session) acknowledge(ctx context.Context, m Message, c pubsub.Connectio
 	return nil
 }
 
-// accept counts the connection for its holder, and then stores that it is
-// acknowledged. In that order one that leaves in between is found gone by the
-// second step, and the counting ends: its deletion did not know the holder yet.
+// accept counts the connection for its holder, and then stores that it is acknowledged.
+// So if the connection leaves in between, the second step finds it gone and stops the
+// counting: its deletion did not know the holder yet.
 func (s *Session) accept(ctx context.Context, m Message, c pubsub.Connection, a pubsub.Acknowledgement) error {
 	if a.Holder == c.Holder {
 		return s.storeAcknowledgement(ctx, m, a)
@@ -118,16 +117,16 @@ func (s *Session) hold(ctx context.Context, c *pubsub.Connection) error {
 	}
 }
 
-// release ends the counting of a connection that was not accepted.
+// release stops counting a connection that was not accepted.
 func (s *Session) release(ctx context.Context, c pubsub.Connection) {
 	if err := release(ctx, s.Connections, s.Checks, c); err != nil {
 		s.Log.Error("connection may still be counted", "connection", c.ID, "error", err)
 	}
 }
 
-// releaseAddress ends the counting of a connection for the address that opened it:
-// it is its viewer's now, or is refused. Tried once, as that seldom fails; then it
-// is left to release, which queues a check.
+// releaseAddress stops counting a connection for the address that opened it: it is its
+// viewer's now, or is refused. It is tried once, as that seldom fails; after that
+// release takes over, which queues a check.
 func (s *Session) releaseAddress(ctx context.Context, c pubsub.Connection) {
 	if c.Holder == "" {
 		return
@@ -138,9 +137,9 @@ func (s *Session) releaseAddress(ctx context.Context, c pubsub.Connection) {
 	}
 }
 
-// authTime is for the decision about a token: one fetch of the issuer's keys. Those
-// are not fetched again within the life of a message, so to try for longer would keep
-// the function busy for nothing, at the wish of anybody who sends a token.
+// authTime bounds the decision about a token: one fetch of the issuer's keys. They are
+// not fetched again within the life of a message, so trying longer would only let
+// anybody who sends a token keep the function busy.
 const authTime = 4 * time.Second
 
 // admit says what an init payload makes of a connection. Expires is the
@@ -171,7 +170,7 @@ func (s *Session) admit(ctx context.Context, m Message, payload json.RawMessage)
 }
 
 // initFields returns the texts in an init payload and in its member headers, by
-// name in lower case: where clients put what would be headers over HTTP.
+// lower-case name: clients put there what would be headers over HTTP.
 func initFields(payload json.RawMessage) map[string][]string {
 	fields := map[string][]string{}
 	for name, value := range object(payload) {
@@ -201,10 +200,11 @@ func add(fields map[string][]string, name string, value json.RawMessage) {
 	}
 }
 
-// maxKeptBytes bounds one kept value, as JSON: what is longer is no name or version.
+// maxKeptBytes bounds one kept value, as JSON: anything longer is not a name or
+// version.
 const maxKeptBytes = 256
 
-// keep returns those of the fields that are to be stored, or nil for none.
+// keep returns the fields to be stored, or nil for none.
 func keep(fields map[string][]string, names []string) (json.RawMessage, error) {
 	kept := map[string]json.RawMessage{}
 	for _, name := range names {

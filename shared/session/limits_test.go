@@ -36,7 +36,7 @@ func TestWhatIsTooLargeIsRefused(t *testing.T) {
 	}
 }
 
-// sendAt hands over so many pings, received at the time.
+// sendAt hands over n pings, received at that time.
 func (b *bench) sendAt(t *testing.T, n int, at time.Duration) {
 	t.Helper()
 	for range n {
@@ -71,8 +71,8 @@ func TestAClientThatSendsTooFastIsRefused(t *testing.T) {
 	}
 }
 
-// One connection's messages are not counted for another, and the memory of a
-// process is bounded.
+// One connection's messages do not count for another, and the memory of a process is
+// bounded.
 func TestFramesAreCountedByConnection(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -11,10 +11,9 @@ import (
 	"subwire/shared/transportws"
 )
 
-// start begins the operation of a subscribe message: a subscription is stored
-// and stays silent until an event; a query or mutation is run and answered.
-// Whatever is wrong with the operation itself ends it alone, not the
-// connection.
+// start begins the operation of a subscribe message: a subscription is stored and stays
+// silent until an event; a query or mutation is run and answered. A fault in the
+// operation itself ends it alone, not the connection.
 func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e transportws.Start) error {
 	units := allowance.Operation + allowance.Stored(len(e.Payload.Query)+len(e.Payload.Variables)) +
 		2*allowance.Touch(c.Bytes) // when it begins and when it ends
@@ -52,9 +51,9 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 }
 
 // room says what keeps the connection from one more operation, as far as its state
-// tells: what is refused here has read and written nothing else. Subscribes that
-// race pass it; then the store's condition bounds them, the planner, or the count
-// of what is replayed.
+// tells. What is refused here has read and written nothing else. Racing subscribes pass
+// it; they are bounded by the store's condition, the planner, or the count of what is
+// replayed.
 func (s *Session) room(m Message, c pubsub.Connection, id string, x pubsub.Executable) error {
 	ofTopic, replays := 0, 0
 	for _, op := range c.Operations {
@@ -80,8 +79,8 @@ func (s *Session) room(m Message, c pubsub.Connection, id string, x pubsub.Execu
 	return nil
 }
 
-// noRoom returns what the client is told when there is no room for its operation
-// before another ends; nil for any other error, and for none.
+// noRoom returns what to tell the client when there is no room for its operation until
+// another ends; nil for any other error, and for none.
 func (s *Session) noRoom(err error) error {
 	switch {
 	case errors.Is(err, pubsub.ErrTooManyOperations):
@@ -105,13 +104,13 @@ func (s *Session) begin(ctx context.Context, m Message, sub pubsub.Subscription,
 	})
 }
 
-// notBegun tells the client why begin failed, but for what may soon be otherwise:
-// that is returned.
+// notBegun tells the client why begin failed. An error that may soon pass is returned
+// instead.
 func (s *Session) notBegun(ctx context.Context, m Message, id string, why error) error {
 	switch {
 	case s.noRoom(why) != nil:
 		return why
-	case errors.Is(why, pubsub.ErrGone): // what is stored of it; its client may be there
+	case errors.Is(why, pubsub.ErrGone): // the stored connection is gone; its client may be there
 		return transportws.ConnectionExpired()
 	case errors.Is(why, pubsub.ErrCompleted):
 		return nil // nobody waits for an answer
@@ -125,17 +124,17 @@ func (s *Session) notBegun(ctx context.Context, m Message, id string, why error)
 	case errors.Is(why, pubsub.ErrReplayLimit):
 		return s.fail(ctx, m, id, s.replayedEnough())
 	default:
-		// It may have been stored all the same, and the client will hear that it
-		// was not: take it back.
+		// It may have been stored nevertheless, and the client will hear that it was
+		// not: take it back.
 		s.end(ctx, m, id)
 		return s.fail(ctx, m, id, fmt.Errorf("put subscription: %w", why))
 	}
 }
 
-// end ends the operation that the message began, and reports whether it was
-// running. A failure is logged and counts as running, also one that another try
-// made good, as it may have been the one that freed the id: the client is better
-// served with an answer too many. What has not ended goes with the connection.
+// end ends the operation that the message began, and reports whether it was running. A
+// failure is logged and counts as running, even if another try succeeded, as the failed
+// one may have freed the id: the client is better served with one answer too many. What
+// has not ended goes with the connection.
 func (s *Session) end(ctx context.Context, m Message, id string) (running, ended bool) {
 	failed := false
 	err := again(ctx, answerReserve, func(ctx context.Context) (err error) {
@@ -162,8 +161,8 @@ func (s *Session) stop(ctx context.Context, m Message, c pubsub.Connection, id s
 	return nil
 }
 
-// run executes a query or mutation and answers with next and complete, unless
-// the client has completed the operation meanwhile.
+// run executes a query or mutation and answers with next and complete, unless the
+// client has completed the operation by then.
 func (s *Session) run(ctx context.Context, m Message, id string, x pubsub.Executable) error {
 	ctx, tally := allowance.WithTally(ctx)
 	payload, err := runWithin(ctx, x)
@@ -195,9 +194,8 @@ func tooLarge() error {
 		"The result is larger than a message may be; ask for less, or over HTTP.")
 }
 
-// fail ends the operation with an error message. A fault of the server is
-// logged, and the client told that it may try again, unless that would only
-// repeat a panic.
+// fail ends the operation with an error message. A fault of the server is logged, and
+// the client is told that it may try again, unless that would only repeat a panic.
 func (s *Session) fail(ctx context.Context, m Message, id string, why error) error {
 	var shown pubsub.Errors
 	if !errors.As(why, &shown) {

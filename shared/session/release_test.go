@@ -75,8 +75,8 @@ func TestARefusedHandshakeIsNotCounted(t *testing.T) {
 	}
 }
 
-// What a handshake cannot release, or what is counted only after the release,
-// is released by its check. A connection that is there stays counted.
+// A check releases what a handshake could not, and what is counted only after the
+// release. A connection that exists stays counted.
 func TestACheckReleasesWhatIsStillCounted(t *testing.T) {
 	t.Parallel()
 	for kind, fault := range faults {
@@ -139,7 +139,7 @@ func TestACheckReleasesWhatIsStillCounted(t *testing.T) {
 	}
 }
 
-// The count is released also when there is no time left for anything.
+// The count is released even when no time is left for anything.
 func TestAHandshakeThatIsCutShortIsNotCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestAHandshakeThatIsCutShortIsNotCounted(t *testing.T) {
 	})
 }
 
-// A fault that passes is not seen by a client that opens a socket either.
+// A client that opens a socket does not see a passing fault either.
 func TestAHandshakeWaits(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"Hold", "PutConnection"} {
@@ -182,14 +182,14 @@ func TestAHandshakeWaits(t *testing.T) {
 	}
 }
 
-// A connection is counted for its viewer only if it is acknowledged in the end.
+// A connection counts for its viewer only if it is acknowledged in the end.
 func TestAnInitThatComesToNothingIsNotCounted(t *testing.T) {
 	t.Parallel()
 	for kind, fault := range faults {
 		for name, tc := range map[string]struct {
 			method string                        // that fails for ever
-			during func(b *bench, method string) // is called before each of the store's
-			late   time.Duration                 // by which the init is late
+			during func(b *bench, method string) // called before each call of the store
+			late   time.Duration                 // how late the init is
 			want   string                        // answer; "" for none
 			free   bool
 		}{
@@ -249,8 +249,8 @@ func TestAnInitThatComesToNothingIsNotCounted(t *testing.T) {
 	}
 }
 
-// A socket whose token is to come is counted for its address, and from then on for
-// its viewer alone: else an address could hold any number that say nothing.
+// A socket without a token yet counts for its address, and later for its viewer alone:
+// otherwise an address could hold any number of silent ones.
 func TestASocketWithoutATokenIsCountedForItsAddress(t *testing.T) {
 	t.Parallel()
 	const holder = "address/192.0.2.1/32"
@@ -308,7 +308,7 @@ func TestASocketWithoutATokenIsCountedForItsAddress(t *testing.T) {
 	}
 }
 
-// patient is a store that says that there is time for an init.
+// patient is a store that says there is still time for an init.
 type patient struct{ *memory.Store }
 
 func (p patient) Connection(ctx context.Context, id string) (pubsub.Connection, error) {
@@ -317,8 +317,8 @@ func (p patient) Connection(ctx context.Context, id string) (pubsub.Connection, 
 	return c, err
 }
 
-// A holder's item is rewritten with each connection that comes or goes, so its size
-// is bounded, whatever MAX_CONNECTIONS is. What was counted in parts is so released.
+// A holder's item is rewritten with each connection that comes or goes, so its size is
+// bounded, whatever MAX_CONNECTIONS is. What was counted in parts is released in parts.
 func TestManyConnectionsAreCountedInParts(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

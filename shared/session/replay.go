@@ -14,30 +14,30 @@ import (
 )
 
 const (
-	// replayLimit is how many events an operation is replayed at most. Posts of
-	// 10 to 20 ms make that 5 to 10 of the 25 s that an invocation has.
+	// replayLimit is the most events that an operation is replayed. At 10 to 20 ms a
+	// post that is 5 to 10 of the 25 s of an invocation.
 	replayLimit = 500
 
-	// minuteLimit is how many events a connection is replayed per minute at most:
-	// all of its operations together, however often it begins them.
+	// minuteLimit is the most events that a connection is replayed per minute: all of
+	// its operations together, however often they begin.
 	minuteLimit = 2000
 
-	// DefaultReplayBytes is how much an operation is replayed at most, and a
-	// connection twice as much per minute. An event counts with its frame or, if that
-	// is more, with what is read for it: a small selection costs the read all the same.
+	// DefaultReplayBytes is the most bytes that an operation is replayed; a connection
+	// gets twice as many per minute. An event counts with its frame or, if that is
+	// more, with what is read for it: a small selection costs the whole read.
 	DefaultReplayBytes = 1 << 20
 
-	// replayFactor bounds what an operation is replayed to so many bytes for each of
-	// its subscribe message: what a client may multiply.
+	// replayFactor is how many bytes an operation is replayed at most for each byte of
+	// its subscribe message: how far a client may multiply.
 	replayFactor = 2000
 
-	// pageEvents is how many events are read before they are counted: what a replay
-	// that is refused has cost.
+	// pageEvents is how many events are read before they are counted: the cost of a
+	// refused replay.
 	pageEvents = 50
 
-	// maxReplays is how many operations of a connection are caught up at once, as far
-	// as its state tells. One that a process has left behind counts for longestReplay,
-	// which is longer than an invocation.
+	// maxReplays is how many operations of a connection catch up at once, as far as its
+	// state tells. One that a process left behind counts for longestReplay, which is
+	// longer than an invocation.
 	maxReplays    = 2
 	longestReplay = 30 * time.Second
 
@@ -46,30 +46,30 @@ const (
 	fewEvents = 50
 
 	// settleTime bounds the last read before a subscription is activated, the
-	// activation, and the posts of what came between. The rest of
-	// pubsub.SettleTime is for taking the subscription back and telling so. It also
-	// bounds the pages of one read: what is committed before a page that was read is
-	// posted after it, and must not be older than what the client's next replay repeats.
+	// activation, and the posts of what came between. The rest of pubsub.SettleTime is
+	// for taking the subscription back and saying so. It also bounds the pages of one
+	// read: what is committed before a page that was read is posted after it, and must
+	// not be older than what the client's next replay repeats.
 	settleTime = pubsub.SettleTime - 3*time.Second
 
-	// postsPerLook is after how many posts the replay looks whether the client
-	// has completed the operation.
+	// postsPerLook is after how many posts the replay looks whether the client has
+	// completed the operation.
 	postsPerLook = 25
 )
 
 // errReplaying says that a subscribe must wait for other replays of its connection.
 var errReplaying = errors.New("connection is being replayed as much as it may be at once")
 
-// minuteMost is how much a connection is replayed per minute at most.
+// minuteMost is the most that a connection is replayed per minute.
 func (s *Session) minuteMost() pubsub.Replayed {
 	return pubsub.Replayed{Events: minuteLimit, Bytes: 2 * s.replayBytes()}
 }
 
 func (s *Session) replayBytes() int { return cmp.Or(s.MaxReplayBytes, DefaultReplayBytes) }
 
-// replayedOut reports whether the connection has had what it may have this minute,
-// or less than a page is left of it: what could not be counted would be read for
-// nothing, however often the client asks.
+// replayedOut reports whether the connection has had what it may have this minute, or
+// less than a page is left: what could not be counted would be read for nothing,
+// however often the client asks.
 func (s *Session) replayedOut(c pubsub.Connection) bool {
 	most := s.minuteMost()
 	return !time.Now().Truncate(time.Minute).After(c.ReplayMinute) &&
@@ -83,12 +83,11 @@ func (s *Session) replayedEnough() error {
 		most.Events, most.Bytes))
 }
 
-// resume begins a subscription whose client has missed events. The operation
-// takes its id and is caught up while it is not listed: were new events posted
-// among old ones, a client that loses its connection again would ask for what
-// follows the newest that it has, and never get the rest. Only then is the
-// subscription activated, and what was committed before that is read once
-// more. What is committed later finds the subscription listed. Any failure
+// resume begins a subscription whose client has missed events. The operation takes its
+// id and catches up before it is listed: if new events were posted among old ones, a
+// client that loses its connection again would ask for what follows its newest event,
+// and never get the rest. Then the subscription is activated, and what was committed
+// before that is read once more. What is committed later finds it listed. Any failure
 // ends the operation with an error, so that the client subscribes again.
 func (s *Session) resume(ctx context.Context, m Message, c pubsub.Connection, sub pubsub.Subscription,
 	x pubsub.Executable) error {
@@ -120,7 +119,7 @@ func (s *Session) resume(ctx context.Context, m Message, c pubsub.Connection, su
 	defer cancel()
 	ended, err := s.takeBack(hole, m, sub.OperationID, err)
 	switch {
-	case err != nil: // the client was not told; its socket may be open, and the invocation has time to close it
+	case err != nil: // the client was not told; its socket may be open, and there is time left to close it
 		return errors.Join(err, s.forget(ctx, m.ConnectionID))
 	case !ended: // the client was told, but its id must not stay taken
 		s.end(ctx, m, sub.OperationID)
@@ -128,8 +127,8 @@ func (s *Session) resume(ctx context.Context, m Message, c pubsub.Connection, su
 	return nil
 }
 
-// takeBack ends a resumed subscription and tells the client why, also when it
-// could not be ended.
+// takeBack ends a resumed subscription and tells the client why, even if it could not
+// be ended.
 func (s *Session) takeBack(ctx context.Context, m Message, id string, why error) (ended bool, err error) {
 	running, ended := s.end(ctx, m, id)
 	if !running {
@@ -146,10 +145,10 @@ type replay struct {
 	id        string
 	operation pubsub.Executable
 	most      int              // bytes, over all reads
-	tally     *allowance.Tally // of what was read and is not drawn yet
+	tally     *allowance.Tally // of what was read and not yet drawn
 
 	readAt time.Time       // when the latest read began; zero before the first
-	listed time.Time       // when the read began that was the last before the activation; zero before
+	listed time.Time       // when the last read before the activation began; zero before
 	bytes  int             // of the events that were read, as they count
 	seen   map[string]bool // events that are posted or about to be, by id
 	posts  int
@@ -196,9 +195,9 @@ func (r *replay) round(ctx context.Context) (int, error) {
 	return len(frames), nil
 }
 
-// read returns the frames of the events that were committed since the read before
-// began, without those that it returned then. Each page is counted, and paid for,
-// before the next is read.
+// read returns the frames of the events committed since the previous read began,
+// without those it returned then. Each page is counted and paid for before the next is
+// read.
 func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 	since, last := r.readAt, ""
 	reading := ctx
@@ -234,8 +233,8 @@ func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 	return frames, nil
 }
 
-// pay draws what was read and counted, and what the frames will cost, with the looks
-// between them.
+// pay draws what was read and counted, and what the frames and the looks between them
+// will cost.
 func (r *replay) pay(ctx context.Context, frames [][]byte) error {
 	units := r.tally.Take()
 	for _, frame := range frames {
@@ -244,8 +243,8 @@ func (r *replay) pay(ctx context.Context, frames [][]byte) error {
 	return r.session.draw(ctx, r.message, pubsub.ViewerOf(ctx), units)
 }
 
-// count executes the operation with the events and counts them. Past a limit of
-// the operation nothing will be posted: the events count for what was read.
+// count executes the operation with the events and counts them. Past a limit of the
+// operation nothing will be posted: the events count for what was read.
 func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]byte, err error) {
 	if len(events) == 0 {
 		return nil, nil
@@ -279,7 +278,7 @@ func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]b
 	return frames, cmp.Or(past, err)
 }
 
-// pastLimit returns the refusal of an operation that has had what it may have.
+// pastLimit returns the refusal of an operation that has had all it may have.
 func (r *replay) pastLimit() error {
 	switch {
 	case len(r.seen) > replayLimit:
@@ -304,7 +303,6 @@ func (r *replay) ask(ctx context.Context, what string, do func(ctx context.Conte
 	return nil
 }
 
-// post posts the frame of one event.
 func (r *replay) post(ctx context.Context, frame []byte) error {
 	if r.posts%postsPerLook == postsPerLook-1 {
 		if err := r.look(ctx); err != nil {
@@ -315,12 +313,12 @@ func (r *replay) post(ctx context.Context, frame []byte) error {
 	return postUnless(ctx, r.session.Gateway, r.message.ConnectionID, 0, frame, r.look)
 }
 
-// look returns ErrCompleted when the operation does not run any more.
+// look returns ErrCompleted when the operation no longer runs.
 func (r *replay) look(ctx context.Context) error {
 	return r.ask(ctx, "load connection", func(ctx context.Context) error {
 		c, err := r.session.Connections.Connection(ctx, r.message.ConnectionID)
 		if err == nil && c.Operations[r.id].By != r.message.sent.ID {
-			return pubsub.ErrCompleted // there may be another with its id
+			return pubsub.ErrCompleted // another may have its id
 		}
 		return err
 	})

@@ -18,7 +18,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// history is an executor whose only operation resumes after what its log has.
+// history is an executor with one operation, which resumes from the log.
 type history struct {
 	log  []pubsub.Event
 	read func(n int) error           // called before read n, from 1; nil for nothing
@@ -95,8 +95,8 @@ func resumable(t *testing.T, h *history) *bench {
 	return b
 }
 
-// replayed returns the ids of the events that the client was sent, and what
-// else it was.
+// replayed returns the ids of the events that the client was sent, and all else it was
+// sent.
 func (b *bench) replayed() (ids, rest []string) {
 	for _, f := range b.gateway.Frames("c")[1:] {
 		if id, ok := strings.CutPrefix(f, `{"id":"1","type":"next","payload":"`); ok {
@@ -108,8 +108,8 @@ func (b *bench) replayed() (ids, rest []string) {
 	return ids, rest
 }
 
-// checkReplay resumes and checks what the client got: events 1 to n, and an
-// error with the code, or "" for a subscription that is listed.
+// checkReplay resumes and checks what the client got: events 1 to n, and an error with
+// the code, or "" for a subscription that is listed.
 func (b *bench) checkReplay(t *testing.T, n int, code string) {
 	t.Helper()
 	if err := b.send(t.Context(), subscribe("1", "x")); err != nil {
@@ -160,8 +160,8 @@ func TestTooMuchToReplayPostsNothing(t *testing.T) {
 	resumable(t, &history{log: events(1, 501)}).checkReplay(t, 0, pubsub.CodeReplayLimit)
 }
 
-// While there is much to catch up with, the subscription is not listed; what is
-// committed meanwhile is read again.
+// While there is much to catch up on, the subscription is not listed. What is committed
+// in that time is read again.
 func TestAReplayIsListedOnlyOnceItHasCaughtUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, testAReplayIsListedOnlyOnceItHasCaughtUp)
@@ -218,8 +218,8 @@ func TestAReplayToABusyClient(t *testing.T) {
 	}
 }
 
-// What the client is sent need not reach it, but it is never left with a
-// subscription that has a hole.
+// What is sent need not reach the client, but it is never left with a subscription that
+// has a hole.
 func TestAClientThatGoesDuringAReplayIsForgotten(t *testing.T) {
 	t.Parallel()
 	h := &history{log: events(1, 5)}
@@ -307,8 +307,8 @@ func TestAReplayWhoseResultsAreRefused(t *testing.T) {
 	}
 }
 
-// Each call that a replay makes fails in either kind. For a moment, that is not
-// seen; for long, the client hears of it and nothing is left.
+// Each call that a replay makes fails, in both ways. A short failure is not seen; after
+// a long one the client hears of it and nothing is left.
 func TestFaultsDuringAReplay(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []memory.Fault{memory.NotApplied, memory.Applied} {
@@ -360,8 +360,8 @@ func TestFaultsDuringAReplay(t *testing.T) {
 	}
 }
 
-// The limit is on the operation, not on each of its reads: what is committed
-// while it is caught up counts as well, and what was posted does not count again.
+// The limit is on the operation, not on each of its reads: what is committed while it
+// catches up counts too, and what was posted does not count again.
 func TestAReplayIsBoundedOverAllItsReads(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -390,11 +390,11 @@ func TestAReplayIsBoundedOverAllItsReads(t *testing.T) {
 }
 
 // However often a client begins its operations, the events that a connection is
-// replayed in a minute are bounded; each round is counted before it is posted.
+// replayed in a minute are bounded. Each round is counted before it is posted.
 func TestReplaysOfAConnectionAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(30 * time.Second) // amid a minute
+		time.Sleep(30 * time.Second) // in mid-minute
 		h := &history{log: events(1, 500)}
 		b := resumable(t, h)
 		frames := 1
@@ -418,9 +418,9 @@ func TestReplaysOfAConnectionAreBounded(t *testing.T) {
 	})
 }
 
-// Once a subscription is listed, what it still misses is a hole before its live
-// events. The client hears of it before the hole is older than what its next
-// replay repeats, although the subscription cannot be ended.
+// Once a subscription is listed, what it still misses is a hole before its live events.
+// The client hears of it before the hole is older than what its next replay repeats,
+// even if the subscription cannot be ended.
 func TestAHoleIsToldInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -456,8 +456,8 @@ func TestAHoleIsToldInTime(t *testing.T) {
 	})
 }
 
-// A replay ends in time for the client to be told, and for its next one to
-// overlap with what it has got meanwhile.
+// A replay ends in time for the client to be told, and for its next one to overlap with
+// what it has received.
 func TestAReplayThatTakesTooLongEndsWithAnError(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -496,8 +496,8 @@ func TestAReplayThatTakesTooLongEndsWithAnError(t *testing.T) {
 	}
 }
 
-// breakInReplay makes the store fail from the first read of the history until it
-// is mended. It returns whether the store is broken now.
+// breakInReplay makes the store fail from the first read of the history until mended.
+// broken reports whether the store is broken now.
 func (b *bench) breakInReplay(h *history, mended time.Time) (broken func() bool) {
 	broken = func() bool { return h.reads > 0 && time.Now().Before(mended) }
 	b.store.Fault = func(method string) memory.Fault {

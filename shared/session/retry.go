@@ -11,13 +11,13 @@ import (
 	"subwire/shared/transportws"
 )
 
-// A fault of the server must not end a client's connection, so what fails is
-// tried again until the invocation is about to end. Each step keeps of its time
-// what the steps after it need.
+// A fault of the server must not end a client's connection, so what fails is tried
+// again until the invocation is about to end. Each step leaves the steps after it the
+// time that they need.
 const (
-	// returnReserve is for the function to return: the gateway turns a time-out
-	// into a frame that ends every operation of the client. What follows comes
-	// on top of it.
+	// returnReserve is for the function to return: the gateway turns a time-out into a
+	// frame that ends every operation of the client. The reserves below come on top of
+	// it.
 	returnReserve = 500 * time.Millisecond
 
 	// closeReserve is for closing the socket, when the client cannot be told.
@@ -30,7 +30,7 @@ const (
 	// a mutation or a replay takes too long. It leaves them 22 of 25 s.
 	reserve = 2500 * time.Millisecond
 
-	// patience is how long a step goes on whose context has no end.
+	// patience is how long a step goes on if its context has no end.
 	patience = 20 * time.Second
 )
 
@@ -41,7 +41,7 @@ const (
 	longestPause = 2 * time.Second
 )
 
-// within returns a context that ends before ctx does, by the reserve.
+// within returns a context that ends the reserve before ctx does.
 func within(ctx context.Context, reserve time.Duration) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		return context.WithDeadline(ctx, deadline.Add(-reserve))
@@ -49,8 +49,8 @@ func within(ctx context.Context, reserve time.Duration) (context.Context, contex
 	return context.WithCancel(ctx)
 }
 
-// again calls do until that succeeds or is decided, or until only the reserve is
-// left of ctx. It returns the last error.
+// again calls do until it succeeds or is decided, or until only the reserve is left of
+// ctx. It returns the last error.
 func again(ctx context.Context, reserve time.Duration, do func(ctx context.Context) error) error {
 	tries, cancel := untilReserve(ctx, reserve)
 	defer cancel()
@@ -62,8 +62,8 @@ func again(ctx context.Context, reserve time.Duration, do func(ctx context.Conte
 	}
 }
 
-// untilReserve returns a context for tries. When the reserve has begun it has
-// half of the time that is left: a late try is better than none.
+// untilReserve returns a context for tries. Once the reserve has begun it gets half of
+// the time that is left: a late try is better than none.
 func untilReserve(ctx context.Context, reserve time.Duration) (context.Context, context.CancelFunc) {
 	deadline, ends := ctx.Deadline()
 	if !ends {
@@ -73,9 +73,9 @@ func untilReserve(ctx context.Context, reserve time.Duration) (context.Context, 
 	return context.WithTimeout(ctx, max(left-reserve, left/2))
 }
 
-// once is again for a write that succeeds once. A try whose effect is not known
-// may have been that one, and then the next fails with done. In that case look
-// decides: without an error, the write was ours.
+// once is again for a write that succeeds once. A try with an unknown effect may have
+// been that one, and then the next fails with done. Then look decides: without an
+// error, the write was ours.
 func once(ctx context.Context, write func(ctx context.Context) error, done error, look func(ctx context.Context) error) error {
 	unknown := false
 	return again(ctx, reserve, func(ctx context.Context) error {
@@ -88,7 +88,7 @@ func once(ctx context.Context, write func(ctx context.Context) error, done error
 	})
 }
 
-// sleep waits for d. It returns false if ctx ended before.
+// sleep waits for d. It returns false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -111,8 +111,8 @@ var decisions = []error{pubsub.ErrGone, pubsub.ErrNotAcknowledged, pubsub.ErrAlr
 	pubsub.ErrTooManyOperations, pubsub.ErrTooManyConnections,
 	pubsub.ErrTokenMissing, pubsub.ErrTokenExpired, pubsub.ErrTokenRefused, pubsub.ErrReplayLimit, pubsub.ErrTooLarge}
 
-// decided reports whether err is an answer, not a fault of the server. What is
-// not known is a fault: one try too many costs little, giving up costs the client.
+// decided reports whether err is an answer, not a fault of the server. An unknown error
+// is a fault: one try too many costs little, giving up costs the client.
 func decided(err error) bool {
 	if _, refused := errors.AsType[pubsub.Errors](err); refused {
 		return true

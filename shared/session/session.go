@@ -54,8 +54,8 @@ type Replays interface {
 }
 
 // Gateway posts to a connection and ends it. Post tells pubsub.ErrGone and
-// pubsub.ErrTooLarge apart, and may be tried again after any other error;
-// deleting what is gone is not an error.
+// pubsub.ErrTooLarge apart, and may be tried again after any other error. Deleting a
+// connection that is gone is not an error.
 type Gateway interface {
 	Post(ctx context.Context, connectionID string, frame []byte) error
 	Delete(ctx context.Context, connectionID string) error
@@ -73,13 +73,13 @@ type Session struct {
 	Documents      *trusted.Documents
 	Frames         *Frames
 	Allowance      *allowance.Allowance
-	BehindEdge     bool // the address that pays is the one kept with the connection
+	BehindEdge     bool // the address kept with the connection pays
 	MaxIDBytes     int  // of an operation id; 0 for transportws.MaxIDBytes
-	MaxInitBytes   int  // of an init payload; 0 for any number
+	MaxInitBytes   int  // of an init payload; 0 for no limit
 	MaxOperations  int  // running at once, per connection
-	MaxOfTopic     int  // of them, subscriptions of one topic; 0 for any number
+	MaxOfTopic     int  // of them, subscriptions of one topic; 0 for no limit
 	MaxReplayBytes int  // of one operation, and half of what a connection gets a minute; 0 for DefaultReplayBytes
-	MaxConnections int  // at once, per viewer with a token; 0 for any number
+	MaxConnections int  // at once, per viewer with a token; 0 for no limit
 	Log            *slog.Logger
 
 	openers openers
@@ -96,17 +96,16 @@ type Message struct {
 	sent pubsub.Sent // what the store keeps of the message, once it is needed
 }
 
-// sentBy returns what the store keeps of a message: of its id a hash, as that is
-// stored for each operation.
+// sentBy returns what the store keeps of a message: a hash of its id, as it is stored
+// for each operation.
 func sentBy(m Message) pubsub.Sent {
 	hash := sha256.Sum256([]byte(m.ID))
 	return pubsub.Sent{At: m.At, ID: base64.RawURLEncoding.EncodeToString(hash[:6])}
 }
 
-// Receive handles one message and answers it, within the time of ctx. Only the
-// client's own fault ends its connection, or a connection_init that cannot be
-// decided. The error is for the log: the client has been answered, as far as it
-// could be reached.
+// Receive handles one message and answers it before ctx ends. Only the client's own
+// fault ends its connection, or a connection_init that cannot be decided. The error is
+// for the log: the client has been answered, as far as it could be reached.
 func (s *Session) Receive(ctx context.Context, m Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -134,7 +133,7 @@ var errPanic = errors.New("panic")
 
 func panicked(p any) error { return fmt.Errorf("%w: %v", errPanic, p) }
 
-// loggable is the reason, unless it holds what the client chose.
+// loggable returns the reason, unless it holds text from the client.
 func loggable(refusal transportws.CloseError) string {
 	if refusal.Code == transportws.CodeSubscriberAlreadyExists {
 		return "operation id in use"
@@ -142,11 +141,11 @@ func loggable(refusal transportws.CloseError) string {
 	return refusal.Reason
 }
 
-// roomPauses are how often and after how long a connection without room is looked
-// at again, before a subscribe is refused: a client may use an id, or the room that
-// an operation took, right after it sent a complete, and that may still be on its
-// way in another invocation, one that waits for the store or is only started. The
-// price is that a client that is at fault hears of it a little later.
+// roomPauses are the pauses before each further look at a connection without room,
+// until a subscribe is refused. A client may use an id, or an operation's room, right
+// after it sent a complete, which may still be on its way in another invocation that
+// waits for the store or is only started. The price is that a client at fault hears of
+// it a little later.
 var roomPauses = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond}
 
 // receive returns a CloseError when the connection must end. Any other error is
@@ -186,8 +185,8 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 	return err
 }
 
-// price is what a frame costs, without the operation that it begins and without
-// the end of a connection that is refused for it.
+// price is what a frame costs, without the operation it begins and without ending a
+// connection that is refused for it.
 func (s *Session) price(bytes int, message transportws.Message) float64 {
 	units := allowance.Frame(bytes)
 	switch message.Type {
@@ -213,7 +212,7 @@ func (s *Session) draw(ctx context.Context, m Message, v pubsub.Viewer, units fl
 		"What may be asked for in a minute is spent; try again in %d seconds.", s.Allowance.Again()))
 }
 
-// checkSize bounds what the store keeps of a client's making.
+// checkSize bounds what a client can make the store keep.
 func (s *Session) checkSize(message transportws.Message) error {
 	if s.MaxIDBytes > 0 && len(message.ID) > s.MaxIDBytes {
 		return transportws.BadRequest(fmt.Sprintf("operation id is longer than %d bytes", s.MaxIDBytes))
@@ -224,8 +223,8 @@ func (s *Session) checkSize(message transportws.Message) error {
 	return nil
 }
 
-// inState does what the message asks for in the connection's present state. It
-// has begun nothing when it returns that an id is in use, or what noRoom knows.
+// inState does what the message asks for in the connection's present state. When it
+// returns that an id is in use, or an error that noRoom knows, it has begun nothing.
 func (s *Session) inState(ctx context.Context, m Message, message transportws.Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -262,9 +261,9 @@ func (s *Session) load(ctx context.Context, id string) (c pubsub.Connection, err
 	return c, nil
 }
 
-// failed says what becomes of a message that a fault of the server kept from
-// being handled: an operation gets an error, an init that could not be decided
-// ends the connection, and everything else only goes to the log.
+// failed says what becomes of a message that a fault of the server kept from being
+// handled: an operation gets an error, an undecided init ends the connection, and
+// everything else only goes to the log.
 func (s *Session) failed(ctx context.Context, m Message, message transportws.Message, err error) error {
 	if _, refused := errors.AsType[transportws.CloseError](err); refused {
 		return err
@@ -282,12 +281,11 @@ func (s *Session) failed(ctx context.Context, m Message, message transportws.Mes
 	}
 }
 
-// undecided is for a connection_init that could be neither accepted nor
-// refused: the only fault of the server that ends a connection, on which no
-// operation can have begun.
+// undecided is for a connection_init that could be neither accepted nor refused. It is
+// the only fault of the server that ends a connection; no operation can have begun on
+// it.
 func undecided(err error) error { return errors.Join(err, transportws.InternalServerError()) }
 
-// perform carries out an effect.
 func (s *Session) perform(ctx context.Context, m Message, c pubsub.Connection, effect transportws.Effect) error {
 	switch e := effect.(type) {
 	case transportws.Acknowledge:

@@ -229,9 +229,9 @@ func TestACompleteThatOvertakesItsSubscribeLeavesNothing(t *testing.T) {
 	b.check(t, []string{ackFrame}, false)
 }
 
-// An id is used again at once, and the new subscribe is handled first: it waits
-// for the complete of the old one, whether the stored connection told it that
-// the id is in use or only the write did.
+// An id is used again at once, and the new subscribe is handled first. It waits for the
+// complete of the old one, whether the stored connection or only the write said that
+// the id is in use.
 func TestASubscribeWaitsForTheCompleteThatItOvertook(t *testing.T) {
 	t.Parallel()
 	for name, delay := range map[string]time.Duration{"InTime": 1400 * time.Millisecond, "TooLate": 1600 * time.Millisecond} {

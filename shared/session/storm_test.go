@@ -14,8 +14,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// storm is a store and a gateway of which anything may be expected, until an
-// end.
+// storm is a store and a gateway that may do anything, until an end.
 type storm struct {
 	*memory.Store
 	*rand.Rand
@@ -101,7 +100,7 @@ func testNoClientWaits(t *testing.T, seed uint64) {
 	}
 	s.end = time.Time{}
 	b.store.Fault = nil
-	if err := b.store.DeleteConnection(t.Context(), "c"); err != nil { // what is left in half must not fail the cleanup
+	if err := b.store.DeleteConnection(t.Context(), "c"); err != nil { // leftovers must not fail the cleanup
 		t.Error(err)
 	}
 }

@@ -15,10 +15,10 @@ import (
 	"subwire/shared/session"
 )
 
-// A client subscribes and completes in turn, with one id and within one
-// millisecond. The messages are handled at once, begun in any order, and one
-// call of the store fails: the operation runs in the end exactly if the last
-// message was a subscribe, and the client hears of nothing.
+// A client subscribes and completes in turn, with one id and within one millisecond.
+// The messages are handled at once, begun in any order, and one call of the store
+// fails. In the end the operation runs exactly if the last message was a subscribe, and
+// the client hears of nothing.
 func TestTurnsWithinOneMillisecond(t *testing.T) {
 	t.Parallel()
 	const calls = 12 // of the store, that may fail
@@ -88,8 +88,8 @@ func testTurns(t *testing.T, word, came string, call int, fault memory.Fault) {
 	}
 }
 
-// The end of a query that its client has completed is not the end of the
-// operation that has its id by then.
+// When a query ends that its client has completed, the operation that now has its id
+// goes on.
 func TestTheEndOfAQueryLeavesTheNextOfItsMillisecond(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -18,8 +18,8 @@ import (
 	"subwire/shared/session"
 )
 
-// tokens knows one good token for each viewer, good for so long, and the names
-// of errors.
+// tokens knows one good token for each viewer, good for its life, and the names of
+// errors.
 type tokens struct{ life time.Duration }
 
 func (a tokens) Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error) {
@@ -58,7 +58,7 @@ func (private) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	}}, nil
 }
 
-// guarded is a bench whose viewers need tokens that are good for so long.
+// guarded is a bench whose viewers need tokens that are good for life.
 func guarded(t *testing.T, life time.Duration) (*bench, *checks) {
 	t.Helper()
 	b, queue := setup(t), &checks{}
@@ -128,7 +128,7 @@ func TestAConnectionKeepsItsViewerAndNoToken(t *testing.T) {
 	}
 }
 
-// What is kept is measured as it is stored, where JSON may make six bytes of one.
+// What is kept is measured as it is stored: JSON may make six bytes of one.
 func TestWhatIsKeptOfAnInitIsShort(t *testing.T) {
 	t.Parallel()
 	for value, isKept := range map[string]bool{
@@ -217,8 +217,8 @@ func TestPastItsTokenAConnectionIsTold(t *testing.T) {
 	}
 }
 
-// SQS delays by 15 minutes at most: a longer wait is passed on, as long as the
-// connection is there.
+// SQS delays by 15 minutes at most: a longer wait is passed on while the connection
+// exists.
 func TestALongWaitIsPassedOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -293,7 +293,7 @@ func TestWhoMayOpenASocket(t *testing.T) {
 		change(&h)
 		return h
 	}
-	// Two connections of each address are open before.
+	// Two connections of each address are open already.
 	open := []string{"192.0.2.9", "192.0.2.9", "2001:db8:1:2::1", "2001:db8:1:2::2"}
 	for name, tc := range map[string]struct {
 		handshake session.Handshake

@@ -193,7 +193,7 @@ var deleteConnectionTests = []test{
 	{"if unacknowledged, once", func(t *testing.T, s Store) {
 		c := newConnection()
 		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
-		for range 2 { // the second finds nothing, and says that it is absent all the same
+		for range 2 { // the second finds nothing, and still says that it is absent
 			absent, err := s.DeleteUnacknowledged(t.Context(), c.ID)
 			check(t, "DeleteUnacknowledged", err, nil)
 			equal(t, "absent", absent, true)

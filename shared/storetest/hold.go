@@ -33,7 +33,7 @@ var holdTests = []test{
 			hold(t, s, c[1], 2, nil)
 		}
 		hold(t, s, c[2], 2, pubsub.ErrTooManyConnections)
-		hold(t, s, c[0], 2, nil) // when full, too
+		hold(t, s, c[0], 2, nil) // even when full
 		hold(t, s, holding(1)[0], 2, nil)
 	}},
 	{"forgets the expired", func(t *testing.T, s Store) {
@@ -75,7 +75,7 @@ var holdTests = []test{
 		for i := range 3 {
 			c[0].Expires = c[0].Expires.Add(time.Duration(i) * time.Minute)
 			hold(t, s, c[0], 2, nil)
-			hold(t, s, c[0], 1, nil) // when full, too
+			hold(t, s, c[0], 1, nil) // even when full
 		}
 		hold(t, s, c[1], 2, nil)
 	}},

@@ -18,7 +18,7 @@ var unlistTests = []test{
 			check(t, "Unlist", s.Unlist(t.Context(), began(one, base)), nil)
 			equal(t, "subscriptions", listed(t, s, topic), []pubsub.Subscription{began(two, base)})
 		}
-		complete(t, s, one, base, true) // a missing row does not keep an operation from its end
+		complete(t, s, one, base, true) // a missing row does not keep an operation from ending
 		complete(t, s, two, base, true)
 		checkNothing(t, s, c, topic)
 	}},
@@ -45,8 +45,8 @@ var unlistTests = []test{
 	}},
 }
 
-// An id may be used again as soon as its operation has ended. What is on its
-// way for the earlier operation then must not touch the later one.
+// An id may be reused as soon as its operation has ended. What is still on its way for
+// the earlier operation must not touch the later one.
 var sameIDTests = []test{
 	{"a late end of the earlier operation leaves the later one and its row", func(t *testing.T, s Store) {
 		c, topic := connected(t, s), unique("topic")
@@ -104,8 +104,8 @@ var sameIDTests = []test{
 	}},
 }
 
-// checkTogether fails the test unless the connection's operations have their
-// rows under the topics, and there are no other rows.
+// checkTogether fails the test unless the connection's operations have their rows under
+// the topics, and there are no other rows.
 func checkTogether(t *testing.T, s Store, c pubsub.Connection, topics []string) {
 	t.Helper()
 	rows := operations{}
@@ -121,7 +121,7 @@ func checkTogether(t *testing.T, s Store, c pubsub.Connection, topics []string) 
 	equal(t, "rows", rows, want)
 }
 
-// events are so many replayed events without bytes.
+// events is n replayed events without bytes.
 func events(n int) pubsub.Replayed { return pubsub.Replayed{Events: n} }
 
 var replayTests = []test{
@@ -185,7 +185,7 @@ var replayTests = []test{
 		c := connected(t, s)
 		calls := make([]func(context.Context) error, crowd)
 		for i := range calls {
-			at := base.Add(time.Duration(i%2) * time.Minute) // the minute turns
+			at := base.Add(time.Duration(i%2) * time.Minute) // a new minute begins
 			calls[i] = func(ctx context.Context) error { return s.CountReplayed(ctx, c.ID, events(1), events(5), at) }
 		}
 		let := 0
@@ -203,8 +203,8 @@ var replayTests = []test{
 	}},
 }
 
-// checkReplayed checks what the connection says of the minute of a time; nothing
-// when no minute has begun.
+// checkReplayed checks what the connection says of the minute of a time; nothing if no
+// minute has begun.
 func checkReplayed(t *testing.T, s Store, c pubsub.Connection, at time.Time, want pubsub.Replayed) {
 	t.Helper()
 	found, err := s.Connection(t.Context(), c.ID)

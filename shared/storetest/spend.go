@@ -66,7 +66,7 @@ var audienceTests = []test{
 	}},
 }
 
-// atLeast allows for calls that were counted twice, as their answer was lost.
+// atLeast allows for calls that were counted twice because they lost their answer.
 func atLeast(t *testing.T, sum, want int) {
 	t.Helper()
 	if sum < want || sum > 4*want {

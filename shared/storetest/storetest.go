@@ -1,7 +1,6 @@
 // Package storetest is the conformance suite of the store: what pubsub.Store,
-// chat.Store and allowance.Store promise, each promise a subtest. It sees a store only through
-// those contracts, so every implementation runs the same suite. It is for
-// tests.
+// chat.Store and allowance.Store promise, each promise a subtest. It uses only those
+// contracts, so every implementation runs the same suite.
 package storetest
 
 import (
@@ -21,7 +20,6 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Store is what the suite tests.
 type Store interface {
 	pubsub.Store
 	chat.Store
@@ -40,8 +38,8 @@ type test struct {
 	run  func(t *testing.T, s Store)
 }
 
-// Run tests s. The subtests run in parallel on it, under ids of their own, and
-// leave things behind.
+// Run tests s. The subtests run in parallel on it, under their own ids, and leave
+// things behind.
 func Run(t *testing.T, s Store) {
 	for _, group := range []struct {
 		name  string
@@ -66,14 +64,14 @@ func Run(t *testing.T, s Store) {
 	}
 }
 
-// base is when most operations begin: any time, but whole milliseconds, which
-// every store keeps.
+// base is when most operations begin: any time in whole milliseconds, which every store
+// keeps.
 var base = time.UnixMilli(1_790_000_000_123)
 
-// after is d milliseconds after base, or before it.
+// after is d milliseconds after base; d may be negative.
 func after(d int) time.Time { return base.Add(time.Duration(d) * time.Millisecond) }
 
-// sent is a message of the given time that is unlike any other.
+// sent is a message of the given time, unlike any other.
 func sent(at time.Time) pubsub.Sent { return pubsub.Sent{At: at, ID: rand.Text()[:8]} }
 
 // unique returns an id that no other test uses.
@@ -163,11 +161,11 @@ func began(sub pubsub.Subscription, at time.Time) pubsub.Subscription {
 	return sub
 }
 
-// operations are running ones, by id.
+// operations are the running ones, by id.
 type operations = map[string]pubsub.Running
 
-// running returns the connection's running operations, without the messages that
-// began them.
+// running returns the connection's running operations, without the messages that began
+// them.
 func running(t *testing.T, s Store, c pubsub.Connection) operations {
 	t.Helper()
 	found, err := s.Connection(t.Context(), c.ID)
@@ -179,8 +177,8 @@ func running(t *testing.T, s Store, c pubsub.Connection) operations {
 	return found.Operations
 }
 
-// checkNothing fails the test unless the connection runs nothing and nothing
-// is listed under the topic.
+// checkNothing fails the test unless the connection runs nothing and nothing is listed
+// under the topic.
 func checkNothing(t *testing.T, s Store, c pubsub.Connection, topic string) {
 	t.Helper()
 	equal(t, "listed subscriptions", listed(t, s, topic), []pubsub.Subscription(nil))
@@ -203,8 +201,8 @@ func race(ctx context.Context, calls ...func(context.Context) error) []error {
 	return errs
 }
 
-// oneWins races n calls and checks that one succeeds and the others fail with
-// the sentinel.
+// oneWins races n calls and checks that one succeeds and the others fail with the
+// sentinel.
 func oneWins(t *testing.T, lost error, n int, call func(i int) error) {
 	t.Helper()
 	calls := make([]func(context.Context) error, n)
@@ -224,5 +222,5 @@ func oneWins(t *testing.T, lost error, n int, call func(i int) error) {
 	}
 }
 
-// number formats an id that sorts as i does.
+// number formats i so that ids sort in its order.
 func number(i int) string { return fmt.Sprintf("%04d", i) }

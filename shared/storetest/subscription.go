@@ -11,7 +11,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// oddIDs are operation ids that a client may choose, to the store's harm.
+// oddIDs are operation ids that a client may choose to harm the store.
 var oddIDs = []string{
 	"__proto__", "constructor", "a.b", "a#b", "#", "##", "a/b", "a b", " ", ".", "[0]", ":at", "#id", `"`, `\`,
 	"operations", "ünï-códe-✓-😀", "\u0000", "size(operations)", strings.Repeat("x", 127), strings.Repeat("x", 128),
@@ -196,14 +196,14 @@ var putTests = []test{
 	}},
 }
 
-// hundred is how many operations may run where the room for them is tested.
+// hundred is how many operations may run in tests of the room for them.
 const hundred = 100
 
 // longID is an id of 128 bytes.
 func longID(i int) string { return strings.Repeat("i", 124) + number(i) }
 
-// fill begins long subscriptions, more at once than there is room for, and returns
-// the ids of those that run: as many as there is room for.
+// fill begins long subscriptions, more at once than there is room for, and returns the
+// ids of those that run: as many as there is room for.
 func fill(t *testing.T, s Store, c pubsub.Connection, topic string) []string {
 	t.Helper()
 	calls := make([]func(context.Context) error, hundred)
@@ -363,7 +363,7 @@ var deleteTests = []test{
 		c, topic := connected(t, s), unique("topic")
 		one := sub(c, "1", topic)
 		for i := range 20 {
-			_ = subscribe(t, s, one, after(10*i)) // runs already after a round that the subscribe won
+			_ = subscribe(t, s, one, after(10*i)) // already runs after a round that the subscribe won
 			_ = race(t.Context(),
 				func(ctx context.Context) error {
 					_, err := s.DeleteSubscription(ctx, c.ID, "1", sent(after(10*i+1)))

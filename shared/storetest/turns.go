@@ -10,16 +10,16 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// turns are messages with one operation id, of a client that keeps to the
-// protocol: a subscribe, its complete, a subscribe, and so on. An operation must
-// run in the end exactly if the last is a subscribe.
+// turns are messages with one operation id from a client that follows the protocol: a
+// subscribe, its complete, a subscribe, and so on. In the end an operation must run
+// exactly if the last one is a subscribe.
 type turns struct {
 	at    []int // of each message, in milliseconds after base
-	order []int // in which they are handled
+	order []int // how they are handled
 }
 
-// allTurns returns n messages in every order, as they fall into milliseconds that
-// follow each other in every way.
+// allTurns returns n messages in every order, spread over consecutive milliseconds in
+// every way.
 func allTurns(n int) (all []turns) {
 	for _, order := range orders(n) {
 		for ends := range 1 << (n - 1) { // a bit for each message that is the last of its millisecond
@@ -52,7 +52,7 @@ func together(n int) []turns {
 	return slices.DeleteFunc(allTurns(n), func(all turns) bool { return all.at[n-1] > 0 })
 }
 
-// inTurn returns n messages in the order in which they were sent.
+// inTurn returns n messages in the order they were sent.
 func inTurn(n int) []turns {
 	return slices.DeleteFunc(allTurns(n), func(all turns) bool { return !slices.IsSorted(all.order) })
 }
@@ -68,7 +68,8 @@ type player struct {
 	refused []int // subscribes of an id that another operation has used
 }
 
-// newPlayer returns one whose subscribes ask for the same, or for different things.
+// newPlayer returns a player with subscribes that ask for the same, or for different
+// things.
 func newPlayer(t *testing.T, s Store, all turns, differ bool) *player {
 	t.Helper()
 	p := &player{s: s, sub: sub(connected(t, s), "1", unique("topic"))}
@@ -82,21 +83,21 @@ func newPlayer(t *testing.T, s Store, all turns, differ bool) *player {
 	return p
 }
 
-// complete hands over the complete with the number.
+// complete hands over complete number i.
 func (p *player) complete(ctx context.Context, i int) error {
 	_, err := p.s.DeleteSubscription(ctx, p.sub.ConnectionID, p.sub.OperationID, p.messages[i])
 	return err
 }
 
-// subscribe hands over the subscribe with the number.
+// subscribe hands over subscribe number i.
 func (p *player) subscribe(ctx context.Context, i int) error {
 	one := p.sub
 	one.OperationKey = p.asks[i].Key()
 	return p.s.PutSubscription(ctx, one, p.asks[i], p.messages[i], limit)
 }
 
-// handle handles a message as a session does: a subscribe that finds the id in
-// use is tried again when something else has been handled.
+// handle handles a message like a session: a subscribe that finds the id in use is
+// tried again after something else was handled.
 func (p *player) handle(t *testing.T, i int) {
 	t.Helper()
 	if i%2 == 1 {
@@ -119,9 +120,8 @@ func (p *player) handle(t *testing.T, i int) {
 	}
 }
 
-// check fails the test unless what runs is what the last message says: one that
-// was refused instead must have been told so. Then a complete and a subscribe of
-// later must have their effect.
+// check fails the test unless what runs is what the last message says, or that message
+// was told it was refused. Later, a complete and a subscribe must have their effect.
 func (p *player) check(t *testing.T) {
 	t.Helper()
 	c, last := pubsub.Connection{ID: p.sub.ConnectionID}, len(p.messages)-1
@@ -142,8 +142,8 @@ func (p *player) check(t *testing.T) {
 	checkNothing(t, p.s, c, p.sub.Topic)
 }
 
-// Turns tests that n messages end as the last one says, in every order and over
-// every millisecond. Run does with fewer, as a slow store takes long for many.
+// Turns tests that n messages end as the last one says, in every order and over every
+// millisecond. Run uses fewer, as a slow store takes long for many.
 func Turns(t *testing.T, s Store, n int) {
 	for _, all := range allTurns(n) {
 		play(t, s, all)
@@ -291,7 +291,7 @@ func end(t *testing.T, s Store, one pubsub.Subscription, m pubsub.Sent, want boo
 	equal(t, "ended", ended, want)
 }
 
-// A call may be made again after an error that left its effect unknown.
+// A call may be repeated after an error that left its effect unknown.
 var repeatTests = []test{
 	{"a subscribe begins one operation", func(t *testing.T, s Store) {
 		c, topic := connected(t, s), unique("topic")

@@ -12,15 +12,15 @@ const (
 	OnSockets Resource = "sockets"     // HTTP method of the management API, for any connection of our stage
 )
 
-// Permission lets a function take IAM actions on one resource.
+// Permission allows a function IAM actions on one resource.
 type Permission struct {
 	On      Resource
 	Name    string
 	Actions []string
 }
 
-// What an event source mapping does in its function's name ("Using Lambda
-// with Amazon SQS", "Using Lambda with DynamoDB": execution role permissions).
+// What an event source mapping does in its function's name ("Using Lambda with Amazon
+// SQS", "Using Lambda with DynamoDB": execution role permissions).
 var (
 	receive    = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 	readStream = []string{"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"}
@@ -28,9 +28,9 @@ var (
 
 const manageConnections = "execute-api:ManageConnections"
 
-// Access says what each function may do, by its name: what its code and its
-// event source mappings do, and nothing else. To write to its own log group
-// is allowed to every function beside this. A batch needs an action of its own.
+// Access says what each function may do, by its name: what its code and its event
+// source mappings do, and nothing else. Besides, every function may write to its own
+// log group. A batch needs its own action.
 var Access = map[string][]Permission{
 	Connect.Name: {
 		{OnTable, Connections.Name, []string{"dynamodb:PutItem", "dynamodb:UpdateItem"}},

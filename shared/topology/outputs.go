@@ -1,6 +1,6 @@
 package topology
 
-// Outputs of a deployed stack: what other programs look up by these keys.
+// Outputs of a deployed stack, which other programs look up by these keys.
 const (
 	OutputHTTPURL = "HttpUrl" // of GraphQL over HTTP
 	OutputWSURL   = "WsUrl"   // of the WebSocket API

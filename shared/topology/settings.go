@@ -10,20 +10,20 @@ import (
 
 // The modes of Auth.
 const (
-	Anonymous = "anonymous" // everybody is the zero Viewer, and no token is looked at
+	Anonymous = "anonymous" // everybody is the zero Viewer; tokens are not looked at
 	JWT       = "jwt"       // everybody needs a token
 )
 
-// Functions that have settings in common, as the table names them.
+// Groups of functions that share settings, as the table names them.
 const (
-	serve   = "message graphql"        // operations of clients, whose tokens they check
-	prepare = "message graphql sender" // operations
+	serve   = "message graphql"        // run clients' operations and check their tokens
+	prepare = "message graphql sender" // prepare operations
 )
 
-// The settings: all there is to say of each, but its use, which is
-// topology.MaxTokens.In(values). A row has the environment variable, the default,
-// what it may be, the functions that are given it, and what it means, for
-// docs/settings.md, which go run ./scripts/docs/settings writes.
+// The settings, with all there is to say of each but its use, which is
+// topology.MaxTokens.In(values). A row has the environment variable, the default, the
+// allowed values, the functions that get it, and its meaning for docs/settings.md,
+// which go run ./scripts/docs/settings writes.
 var (
 	Auth         = setting("AUTH", Anonymous, oneOf(Anonymous, JWT), prepare, "or `jwt`: everybody needs a token")
 	JWTIssuer    = setting("JWT_ISSUER", "", anyText(), serve, "claim `iss`; required with `jwt`")
@@ -36,7 +36,7 @@ var (
 		"public key in PEM, secret for `HS256`, or `ssm:NAME` of a parameter with either")
 	JWTLeeway = setting("JWT_LEEWAY", "30s", duration(0, 5*time.Minute), serve,
 		"by which the issuer's clock may differ")
-	// The names of the default are those that Apollo's clients use.
+	// The default has the names that Apollo's clients use.
 	InitMembers = setting("INIT_MEMBERS", "apollographql-client-name,apollographql-client-version",
 		by(members), "message",
 		"what is stored of an init payload and its headers, for operators to see; a name that is a secret's, such"+
@@ -115,7 +115,7 @@ var (
 	GraphiQL = setting("GRAPHIQL", "true", boolean(), "graphql",
 		"whether a browser that opens `/graphql` gets GraphiQL").inProduction("false")
 
-	// While fanout.fifo has batches, order may break once by a change.
+	// While fanout.fifo has batches, a change may break the order once.
 	FanoutGroups = setting("FANOUT_GROUPS", "4", powerOfTwo(1, 256), "stream",
 		"message groups per topic: a power of two; change it while `fanout.fifo` is empty")
 	// Twice as many sockets; a Lambda environment has 1,024 file descriptors.

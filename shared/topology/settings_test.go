@@ -61,7 +61,7 @@ func TestWhatIsReadIsTyped(t *testing.T) {
 	}
 }
 
-// A secret that is set where its digest belongs must not be logged.
+// A secret that is set instead of its digest must not be logged.
 func TestASecretStaysOutOfTheError(t *testing.T) {
 	t.Parallel()
 	_, err := read(t, EdgeSecret, "hunter2")
@@ -72,7 +72,7 @@ func TestASecretStaysOutOfTheError(t *testing.T) {
 
 func TestTheTable(t *testing.T) {
 	t.Parallel()
-	Defaults() // panics for one that is refused
+	Defaults() // panics for a refused one
 	var functions []string
 	for _, f := range Functions() {
 		functions = append(functions, f.Name)

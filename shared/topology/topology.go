@@ -1,8 +1,7 @@
-// Package topology says once what Subwire is made of: tables, queues,
-// functions and the event source mappings between them. The infrastructure
-// and the local cloud are both built from these values, so that they cannot
-// drift apart. It is data, with the settings and what each may be; it does
-// nothing.
+// Package topology is the one list of what Subwire is made of: tables, queues,
+// functions and the event source mappings between them, and the settings with their
+// allowed values. The infrastructure and the local cloud are both built from it, so
+// they cannot drift apart. It is data and does nothing.
 package topology
 
 import "time"
@@ -13,12 +12,12 @@ type Table struct {
 	Env    string // environment variable that carries the physical name
 	Key    string // partition key attribute
 	Sort   string // sort key attribute, or "" for none
-	TTL    string // attribute with the expiry in Unix seconds, or "" for none
+	TTL    string // attribute with the expiry in Unix seconds, or "" for no expiry
 	Stream bool   // whether inserts are streamed, as NEW_IMAGE
-	Kept   bool   // whether it is backed up, and in production stays when the deployment goes
+	Kept   bool   // whether it is backed up, and in production outlives the deployment
 }
 
-// The tables. What they hold is described in ARCHITECTURE.md, "Data".
+// The tables. ARCHITECTURE.md, "Data", says what they hold.
 var (
 	Connections   = Table{Name: "connections", Env: "CONNECTIONS_TABLE", Key: "id", TTL: "ttl"}
 	Subscriptions = Table{Name: "subscriptions", Env: "SUBSCRIPTIONS_TABLE", Key: "topic", Sort: "subscriber", TTL: "ttl"}
@@ -32,21 +31,21 @@ func Tables() []Table { return []Table{Connections, Subscriptions, Operations, M
 // Queue is one SQS queue.
 type Queue struct {
 	Name        string // logical name; a FIFO queue's ends in ".fifo"
-	Env         string // environment variable that carries its URL, or "" when no function sends to it
+	Env         string // environment variable that carries its URL, or "" if no function sends to it
 	FIFO        bool
-	Visibility  time.Duration // at least six times the time-out of the function that receives from it
+	Visibility  time.Duration // at least six times the time-out of the receiving function
 	Retention   time.Duration
-	DeadLetters string // logical name of the queue that takes what was received MaxReceives times, or ""
+	DeadLetters string // logical name of the queue for what was received MaxReceives times, or ""
 	MaxReceives int
 }
 
 const (
 	fourteenDays = 14 * 24 * time.Hour // the longest that SQS keeps a message
 
-	// maxReceives lets a batch wait for an hour, 20 times 3 minutes: for a newer
-	// sender that reads it, and while invocations are throttled, which counts as
-	// receives ("Handling errors for an SQS event source in Lambda"). What can
-	// never be handled is parked by the sender at once.
+	// maxReceives lets a batch wait for an hour, 20 times 3 minutes: for a newer sender
+	// that reads it, and while invocations are throttled, which counts as receives
+	// ("Handling errors for an SQS event source in Lambda"). The sender parks at once
+	// what can never be handled.
 	maxReceives = 20
 )
 
@@ -58,18 +57,18 @@ var (
 
 	Retries = Queue{Name: "retries", Env: "RETRIES_QUEUE", Visibility: 6 * senderTimeout,
 		Retention: 4 * 24 * time.Hour, DeadLetters: RetriesDead.Name, MaxReceives: maxReceives}
-	// RetriesDead also takes what the sender itself gives up: batches that it
-	// cannot decode, and targets that were tried too often.
+	// RetriesDead also takes what the sender gives up: batches that it cannot decode,
+	// and targets that were tried too often.
 	RetriesDead = Queue{Name: "retries-dead", Env: "RETRIES_DEAD_QUEUE", Visibility: 30 * time.Second, Retention: fourteenDays}
 
 	// ConnectionChecks holds one delayed message per new connection, and one per
-	// connection whose token expires. A check that keeps failing is let go when
+	// connection with a token that expires. A check that keeps failing is dropped when
 	// its retention ends: the connection's TTL and the gateway's limits remain.
 	ConnectionChecks = Queue{Name: "connection-checks", Env: "CONNECTION_CHECKS_QUEUE", Visibility: 6 * 10 * time.Second,
 		Retention: 30 * time.Minute} // a delay counts, and lasts up to 15
 
-	// StreamDead holds the records that the stream function gave up, and Lambda's
-	// notes of those that Lambda gave up itself.
+	// StreamDead holds the records that the stream function gave up, and Lambda's notes
+	// of those that Lambda gave up.
 	StreamDead = Queue{Name: "stream-dead", Env: "STREAM_DEAD_QUEUE", Visibility: 30 * time.Second, Retention: fourteenDays}
 )
 
@@ -82,9 +81,8 @@ func Queues() []Queue {
 // https://{api}.execute-api.{region}.amazonaws.com/{stage}.
 const CallbackEnv = "CALLBACK_URL"
 
-// WebSocketEnv is the environment variable with the URL at which clients open
-// sockets: wss://{api}.execute-api.{region}.amazonaws.com/{stage}, or that of a
-// custom domain.
+// WebSocketEnv is the environment variable with the URL where clients open sockets:
+// wss://{api}.execute-api.{region}.amazonaws.com/{stage}, or a custom domain's.
 const WebSocketEnv = "WEBSOCKET_URL"
 
 // Function is one Lambda function.
@@ -92,17 +90,17 @@ type Function struct {
 	Name      string
 	Timeout   time.Duration
 	MemoryMB  int
-	Tables    []Table // whose names it is given
-	Queues    []Queue // whose URLs it is given
-	Callback  bool    // whether it is given the management API's endpoint
-	WebSocket bool    // whether it is given the clients' WebSocket URL
+	Tables    []Table // it gets their names
+	Queues    []Queue // it gets their URLs
+	Callback  bool    // whether it gets the management API's endpoint
+	WebSocket bool    // whether it gets the clients' WebSocket URL
 
-	// Reserved is how many concurrent invocations of the account are kept for
-	// it; 0 for none.
+	// Reserved is how many of the account's concurrent invocations are kept for it; 0
+	// for none.
 	Reserved int
-	// AllowLoops says that a message may come back to it through a queue more
-	// than 16 times, where Lambda would stop it ("Use Lambda recursive loop
-	// detection to prevent infinite loops").
+	// AllowLoops says that a message may come back to it through a queue more than 16
+	// times, where Lambda would stop it ("Use Lambda recursive loop detection to
+	// prevent infinite loops").
 	AllowLoops bool
 }
 
@@ -118,7 +116,7 @@ var (
 		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks}}
 	Disconnect = Function{Name: "disconnect", Timeout: 10 * time.Second, MemoryMB: 256, Callback: true,
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{ConnectionChecks},
-		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives: two hours bound it
+		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives, at most two hours
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
 		Tables: []Table{Connections, Messages}}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 1769, // one vCPU: a shard has one invocation at a time
@@ -126,7 +124,7 @@ var (
 		Reserved: 20} // one per shard at a time, whatever floods the account's other functions
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
-		Reserved: 110, AllowLoops: true} // a target that stays busy is queued again: its attempts bound it
+		Reserved: 110, AllowLoops: true} // a target that stays busy is queued again, up to its attempts
 )
 
 // Functions lists every function.
@@ -137,7 +135,7 @@ func Functions() []Function {
 // Routes of the WebSocket API, by route key.
 var Routes = map[string]Function{"$connect": Connect, "$default": Message, "$disconnect": Disconnect}
 
-// Paths of the HTTP API that others are told of.
+// Paths of the HTTP API that others need.
 const (
 	GraphQLPath = "/graphql"
 	ConfigPath  = "/config.json" // what a page must know of the deployment
@@ -146,25 +144,25 @@ const (
 // AnyMethod stands for all methods in a route of the HTTP API.
 const AnyMethod = "ANY"
 
-// HTTPRoutes lists the paths that the HTTP API sends to the graphql function, as
-// "Create routes for HTTP APIs" writes them: {name} is one segment, {name+} all
-// that follow. It answers any other with 404 itself. Their method is AnyMethod:
-// the function knows HEAD, and which methods to name to a client that uses another.
+// HTTPRoutes lists the paths that the HTTP API sends to the graphql function, in the
+// syntax of "Create routes for HTTP APIs": {name} is one segment, {name+} all that
+// follow. The API itself answers any other with 404. Their method is AnyMethod: the
+// function handles HEAD, and names the allowed methods to a client that uses another.
 func HTTPRoutes() []string {
 	return []string{GraphQLPath, ConfigPath, "/", "/c/{chat+}", "/assets/{file}"}
 }
 
-// StreamMapping moves a table's stream records to a function. Batch item
-// failures are always reported.
+// StreamMapping moves a table's stream records to a function. Batch item failures are
+// always reported.
 type StreamMapping struct {
 	Table           Table
 	Function        Function
-	Event           string // the name of the records that it moves; others are filtered out
+	Event           string // the name of the records to move; others are filtered out
 	BatchSize       int
 	Parallelization int           // concurrent batches per shard; above 1, order is kept per item only
 	Bisect          bool          // halve a batch whose invocation failed, to isolate the bad record
 	MaxRetries      int           // of one record, before it goes to OnFailure; -1 for no limit
-	MaxAge          time.Duration // of one record, likewise
+	MaxAge          time.Duration // of one record, before it goes to OnFailure
 	OnFailure       Queue
 }
 
@@ -174,23 +172,23 @@ type QueueMapping struct {
 	Queue          Queue
 	Function       Function
 	BatchSize      int
-	MaxConcurrency int // at most so many invocations at once
+	MaxConcurrency int // the most invocations at once
 }
 
 // MessageStream feeds new chat messages to the stream function.
 //
-// One invocation per shard at a time keeps the order: with more, Lambda keeps
-// it "at the item (partition and sort key) level" only, and each message is an
-// item of its own ("Using AWS Lambda with Amazon DynamoDB"). The concurrency is
-// in the function. A batch is twice what a poll brings of a shard at its limit
-// of 1,000 writes a second, as Lambda polls four times a second, and takes 5 s
-// when all of it is of one topic with listeners, at 10 ms for each to be queued.
-// Lambda ends it at 6 MB anyway.
+// One invocation per shard at a time keeps the order. With more, Lambda keeps it only
+// "at the item (partition and sort key) level", and each message is an item of its own
+// ("Using AWS Lambda with Amazon DynamoDB"). So the concurrency is inside the function.
+// A batch is twice what a poll brings from a shard at its limit of 1,000 writes a
+// second, as Lambda polls four times a second. It takes 5 s if all of it is of one
+// topic with listeners, at 10 ms for each to be queued. Lambda ends a batch at 6 MB
+// anyway.
 //
-// Retries have no limit but age: what can never succeed is parked by the
-// function itself, so what fails has met an incident. After six hours somebody
-// must look, and has 18 more until the stream forgets the record. The age counts
-// for a new mapping as well: records that are older are discarded.
+// Retries have no limit but age: the function parks what can never succeed, so what
+// fails has met an incident. After six hours somebody must look, and has 18 more until
+// the stream drops the record. The age also counts for a new mapping: older records are
+// discarded.
 var MessageStream = StreamMapping{Table: Messages, Function: Stream, Event: "INSERT", BatchSize: 500,
 	Parallelization: 1, Bisect: true, MaxRetries: -1, MaxAge: 6 * time.Hour, OnFailure: StreamDead}
 
@@ -210,63 +208,61 @@ const (
 	MaxMessageBytes = 128 << 10
 )
 
-// LargestResult is the most that a result of an operation may have, in bytes: an
-// answer of a function has 6 MB as JSON in which each byte may take six, as "<"
-// does ("Lambda quotas").
+// LargestResult is the largest result of an operation, in bytes. A function's answer
+// has 6 MB as JSON, in which each byte may take six, as "<" does ("Lambda quotas").
 const LargestResult = 1_000_000
 
-// MaxBodyBytes is the largest body of a request to the HTTP API that is read.
+// MaxBodyBytes is the largest body of an HTTP request that is read.
 const MaxBodyBytes = 1 << 20
 
-// Production is the deployment whose kept tables stay, and whose settings are those
-// of Setting.Production.
+// Production is the deployment that keeps its kept tables and has the settings of
+// Setting.Production.
 const Production = "prod"
 
 // Stages of the APIs.
 const (
 	SocketStage = "live"     // of the WebSocket API
-	LocalStage  = "local"    // likewise, in the local cloud
-	HTTPStage   = "$default" // of the HTTP API, which is not in its URL
+	LocalStage  = "local"    // the same, in the local cloud
+	HTTPStage   = "$default" // of the HTTP API, not part of its URL
 )
 
-// Throttles of the stages, in requests a second with their bursts. The account's
-// quota of 10,000 a second is shared by all APIs of a region and by the posts to
-// clients, so clients get only a part of it.
+// Throttles of the stages, in requests a second, with their bursts. All APIs of a
+// region share the account's quota of 10,000 a second with the posts to clients, so
+// clients get only a part of it.
 const (
 	SocketRate, SocketBurst = 3000, 1500
 	HTTPRate, HTTPBurst     = 500, 500
 )
 
-// Life of a socket and of what is stored for it.
+// Life of a socket, and of what is stored for it.
 const (
 	IdleLimit       = 10 * time.Minute // the gateway closes a silent socket
 	ConnectionLimit = 2 * time.Hour    // the gateway closes every socket
 	ConnectionTTL   = ConnectionLimit + 15*time.Minute
 )
 
-// Limits of one fan-out batch: a message of up to 64 KB is one SQS request,
-// and the rest of it is room for the envelope.
+// Limits of one fan-out batch: a message of up to 64 KB is one SQS request, and the
+// rest of that is for the envelope.
 const (
 	BatchTargets = 1000
 	BatchBytes   = 60_000
 )
 
-// StreamTopics is how many topics of a batch the stream function fans out at
-// once.
+// StreamTopics is how many topics of a batch the stream function fans out at once.
 const StreamTopics = 32
 
-// QueueMessageBytes is the largest message that is sent to a queue, in bytes:
-// below the 256 KiB of queues made before August 2025 ("SendMessageBatch" in the
-// SQS API Reference), and of the local cloud's.
+// QueueMessageBytes is the largest message sent to a queue, in bytes: below the 256 KiB
+// of queues made before August 2025 ("SendMessageBatch" in the SQS API Reference), and
+// of the local cloud's.
 const QueueMessageBytes = 240_000
 
-// Bounds that Lambda sets for concurrency.
+// Lambda's bounds for concurrency.
 const (
-	// LeastUnreserved is what must be left of an account's concurrency for the
-	// functions that reserve none ("Configuring reserved concurrency for a function").
+	// LeastUnreserved is what must be left of an account's concurrency for functions
+	// that reserve none ("Configuring reserved concurrency for a function").
 	LeastUnreserved = 100
 
-	// LeastMaxConcurrency is the least that the mapping of a queue takes as its
-	// MaxConcurrency ("ScalingConfig").
+	// LeastMaxConcurrency is the smallest MaxConcurrency for a queue's mapping
+	// ("ScalingConfig").
 	LeastMaxConcurrency = 2
 )

@@ -69,9 +69,8 @@ func TestASubscriptionOutlivesItsSocket(t *testing.T) {
 	}
 }
 
-// With more than one invocation per shard at a time, Lambda keeps the order of
-// an item only, and each message is one ("Using AWS Lambda with Amazon
-// DynamoDB").
+// With more than one invocation per shard at a time, Lambda keeps only the order of an
+// item, and each message is one ("Using AWS Lambda with Amazon DynamoDB").
 func TestTheStreamKeepsItsOrderAndOutlastsAnIncident(t *testing.T) {
 	t.Parallel()
 	m := MessageStream

@@ -15,12 +15,12 @@ import (
 type Setting struct {
 	Env        string
 	Default    string
-	Production string // in place of the default where that is deployed; "" for the same
+	Production string // instead of the default in production; "" for the same
 	Bounds     string // of a number or time, as "1 to 1000"; "" for other kinds
-	Meaning    string // Markdown, of a document in docs
+	Meaning    string // Markdown, for a document in docs
 
 	readBy string // names of functions
-	hidden bool   // whether errors leave the value out, as somebody may have set the secret itself
+	hidden bool   // whether errors leave the value out, in case it is the secret itself
 	parse  func(value string) (any, error)
 }
 
@@ -33,7 +33,7 @@ var table []*Setting
 // Settings lists every setting.
 func Settings() []*Setting { return slices.Clone(table) }
 
-// setting adds a row to the table, as package flag does.
+// setting adds a row to the table, like package flag.
 func setting[T any](env, value string, k kind[T], readBy, meaning string) SettingOf[T] {
 	s := &Setting{Env: env, Default: value, Bounds: k.bounds, Meaning: meaning, readBy: readBy}
 	s.parse = func(value string) (any, error) { return k.parse(value) }
@@ -41,7 +41,7 @@ func setting[T any](env, value string, k kind[T], readBy, meaning string) Settin
 	return SettingOf[T]{s}
 }
 
-// inProduction sets what is deployed to production unless it is set.
+// inProduction sets the default in production.
 func (s SettingOf[T]) inProduction(value string) SettingOf[T] {
 	s.Production = value
 	return s
@@ -53,20 +53,19 @@ func (s SettingOf[T]) hide() SettingOf[T] {
 	return s
 }
 
-// Settings are those that the function is given.
+// Settings are those that the function gets.
 func (f Function) Settings() []*Setting {
 	return slices.DeleteFunc(Settings(), func(s *Setting) bool { return !slices.Contains(s.ReadBy(), f.Name) })
 }
 
-// ReadBy are the names of the functions that are given the setting.
+// ReadBy names the functions that get the setting.
 func (s *Setting) ReadBy() []string { return strings.Fields(s.readBy) }
 
 // Values are settings as they were read.
 type Values map[*Setting]any
 
-// Read reads the settings by their environment variables; "" stands for the
-// default. Each error names a variable and is one line; the values have the
-// default then.
+// Read reads the settings from their environment variables; "" stands for the default.
+// Each error is one line that names a variable, whose value is then the default.
 func Read(settings []*Setting, get func(env string) string) (Values, []error) {
 	v := Values{}
 	var errs []error
@@ -81,7 +80,7 @@ func Read(settings []*Setting, get func(env string) string) (Values, []error) {
 	return v, errs
 }
 
-// Defaults are the values of an environment without any.
+// Defaults are the values of an empty environment.
 func Defaults() Values {
 	v, errs := Read(table, func(string) string { return "" })
 	if errs != nil {
@@ -104,8 +103,8 @@ func (s *Setting) read(text string) (any, error) {
 	return value, nil
 }
 
-// In is the setting's value. It panics when the values are of a function that is
-// not given it.
+// In is the setting's value. It panics if the values are of a function that does not
+// get it.
 func (s SettingOf[T]) In(v Values) T {
 	value, given := v[s.Setting]
 	if !given {
@@ -114,7 +113,7 @@ func (s SettingOf[T]) In(v Values) T {
 	return value.(T)
 }
 
-// kind is what the values of a setting may be.
+// kind says what the values of a setting may be.
 type kind[T any] struct {
 	bounds string
 	parse  func(text string) (T, error) // its error follows "NAME is VALUE: "
@@ -181,17 +180,16 @@ func level() kind[slog.Level] {
 	}}
 }
 
-// by is for a parser whose error needs no more words.
+// by is for a parser whose error says enough.
 func by[T any](parse func(string) (T, error)) kind[T] { return kind[T]{parse: parse} }
 
-// anyText is for whoever uses it to check.
+// anyText leaves the check to the user of the setting.
 func anyText() kind[string] {
 	return kind[string]{parse: func(text string) (string, error) { return text, nil }}
 }
 
-// members reads names of init payload members, in lower case. The error names one
-// by whose name a client would send a secret: what is listed is stored, and shown
-// to operators.
+// members reads names of init payload members, in lower case. It refuses a name under
+// which a client would send a secret: what is listed is stored and shown to operators.
 func members(text string) (names []string, err error) {
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)
@@ -207,8 +205,7 @@ func members(text string) (names []string, err error) {
 	return names, nil
 }
 
-// secrets are what the names of secrets have in them, in lower case and without
-// punctuation.
+// secrets are words in the names of secrets, in lower case and without punctuation.
 const secrets = "auth bearer cookie credential jwt key pass pwd secret session signature token"
 
 func letterOrNone(r rune) rune {

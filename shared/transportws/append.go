@@ -2,22 +2,21 @@ package transportws
 
 import "encoding/json"
 
-// Append appends m to dst as the frame that Decode reads. The payload must be
-// valid JSON, and ID valid UTF-8; both are what Decode returns.
+// Append appends m to dst as a frame that Decode reads. The payload must be valid JSON,
+// and ID valid UTF-8, as Decode returns them.
 func (m Message) Append(dst []byte) []byte {
 	return appendMessage(dst, m.Type, m.ID, m.Payload)
 }
 
-// AppendNext appends a next message. The payload, an execution result, is
-// copied verbatim and comes last, so that the frames of one result for many
-// subscribers differ only in their beginning. It allocates nothing when dst
-// has room.
+// AppendNext appends a next message. The payload, an execution result, is copied
+// verbatim and comes last, so the frames of one result for many subscribers differ only
+// at the beginning. It allocates nothing if dst has room.
 func AppendNext(dst []byte, id string, payload []byte) []byte {
 	return appendMessage(dst, TypeNext, id, payload)
 }
 
-// AppendError appends an error message, which ends the operation. The
-// payload is a JSON array of one GraphQL error at least.
+// AppendError appends an error message, which ends the operation. The payload is a JSON
+// array of at least one GraphQL error.
 func AppendError(dst []byte, id string, payload []byte) []byte {
 	return appendMessage(dst, TypeError, id, payload)
 }
@@ -43,8 +42,8 @@ func appendMessage(dst []byte, t Type, id string, payload json.RawMessage) []byt
 	return append(dst, '}')
 }
 
-// appendString appends s, which is valid UTF-8, as a JSON string. It escapes
-// what RFC 8259 section 7 says must be, where json.Marshal would allocate.
+// appendString appends s, which is valid UTF-8, as a JSON string. It escapes what RFC
+// 8259 section 7 requires; json.Marshal would allocate.
 func appendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')

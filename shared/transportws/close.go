@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// Close codes of the protocol, by the names of the graphql-ws library.
+// Close codes of the protocol, named as in the graphql-ws library.
 const (
 	CodeBadRequest                      = 4400
 	CodeUnauthorized                    = 4401
@@ -17,8 +17,8 @@ const (
 	CodeInternalServerError             = 4500
 )
 
-// maxReasonBytes is the room that a close frame has for its reason (RFC 6455
-// section 5.5: 125 bytes less the two of the code).
+// maxReasonBytes is the room for the reason in a close frame (RFC 6455 section 5.5: 125
+// bytes less two for the code).
 const maxReasonBytes = 123
 
 // CloseError says that the connection must end, and why. It ends at once:
@@ -32,7 +32,7 @@ func (c CloseError) Error() string {
 	return "close " + strconv.Itoa(c.Code) + ": " + c.Reason
 }
 
-// BadRequest is for a message of the wrong form. A reason that is too long is cut.
+// BadRequest is for a malformed message. A reason that is too long is cut.
 func BadRequest(reason string) CloseError {
 	return CloseError{CodeBadRequest, truncate(reason, maxReasonBytes)}
 }
@@ -52,12 +52,11 @@ func Forbidden(reason string) CloseError {
 	return CloseError{CodeForbidden, truncate(reason, maxReasonBytes)}
 }
 
-// TooManyConnections is for a connection_init whose viewer has as many
-// connections as it may have.
+// TooManyConnections is for a connection_init of a viewer that may have no more
+// connections.
 func TooManyConnections() CloseError { return CloseError{CodeForbidden, "Too many connections"} }
 
-// ConnectionExpired is for a connection whose time is up, or that is not known
-// any more.
+// ConnectionExpired is for a connection whose time is up, or that is no longer known.
 func ConnectionExpired() CloseError { return CloseError{CodeUnauthorized, "Connection expired"} }
 
 // ConnectionInitialisationTimeout is for a connection_init that came late or never.
@@ -78,25 +77,24 @@ func TooManyInitialisationRequests() CloseError {
 	return CloseError{CodeTooManyInitialisationRequests, "Too many initialisation requests"}
 }
 
-// TooManyMessages is for a client that sends faster than the server takes. The
-// protocol has no code of its own for it.
+// TooManyMessages is for a client that sends faster than the server accepts. The
+// protocol has no code for it.
 func TooManyMessages() CloseError {
 	return CloseError{CodeTooManyInitialisationRequests, "Too many messages"}
 }
 
-// AllowanceSpent is for a client that goes on after its operations were refused
-// for what they cost. Others may share its address, so it may connect again when
-// a minute has passed.
+// AllowanceSpent is for a client that goes on after its operations were refused because
+// of their cost. Others may share its address, so it may connect again after a minute.
 func AllowanceSpent() CloseError {
 	return CloseError{CodeTooManyInitialisationRequests, "Allowance spent"}
 }
 
-// InternalServerError is for a fault of the server. It tells no more than that.
+// InternalServerError is for a fault of the server. It says no more than that.
 func InternalServerError() CloseError {
 	return CloseError{CodeInternalServerError, "Internal server error"}
 }
 
-// truncate cuts s to max bytes at most, between two characters.
+// truncate cuts s to at most max bytes, between two characters.
 func truncate(s string, max int) string {
 	if len(s) <= max {
 		return s
@@ -107,13 +105,13 @@ func truncate(s string, max int) string {
 	return s[:max]
 }
 
-// Retry reports whether the client should connect again, after a pause: whether
-// the reason lies outside of it and may have passed by then. This is the one
-// place where that is decided; the protocol says nothing of it.
+// Retry reports whether the client should connect again after a pause: the reason lies
+// outside of it and may have passed by then. This is the only place that decides it;
+// the protocol says nothing about it.
 //
-// A late connection_init counts as such, since a slow network is not the
-// client's fault. So do too many connections: those that a lost network left
-// behind are counted until the server hears of their end.
+// A late connection_init counts, since a slow network is not the client's fault. So do
+// too many connections: those that a lost network left behind are counted until the
+// server hears that they ended.
 func (c CloseError) Retry() bool {
 	switch c {
 	case TokenExpired(), ConnectionExpired(), TooManyConnections(), AllowanceSpent():
@@ -122,22 +120,21 @@ func (c CloseError) Retry() bool {
 	switch c.Code {
 	case CodeConnectionInitialisationTimeout, CodeInternalServerError:
 		return true
-	default: // a breach, or a refusal, that the next connection would only repeat
+	default: // a breach or a refusal that the next connection would only repeat
 		return false
 	}
 }
 
-// AppendConnectionError appends the frame that stands in for a close code,
-// to be sent right before the socket is closed:
+// AppendConnectionError appends the frame that stands in for a close code. It is sent
+// right before the socket is closed:
 //
 //	{"type":"connection_error: 4401 Unauthorized","payload":{"code":4401,"message":"Unauthorized","retry":false}}
 //
-// API Gateway cannot close with a code: every socket that it closes for its
-// back end ends with 1000, and on 1000 the graphql-ws client reconnects at
-// once and for ever. The type is none of the protocol, and on an unknown type
-// that client stops and shows its application an error. So do the mobile
-// clients that look at it. The type is all of the frame that the error of the
-// graphql-ws client tells, which is why the reason is in it, too. Clients that
+// API Gateway cannot close with a code. Every socket that it closes for its back end
+// ends with 1000, and on 1000 the graphql-ws client reconnects at once and for ever.
+// The type is not one of the protocol's: on an unknown type that client stops and shows
+// its application an error. So do the mobile clients that look at it. The error of the
+// graphql-ws client tells only the type, so the reason is in the type too. Clients that
 // read the payload need no list of reasons: it says whether to try again.
 func AppendConnectionError(dst []byte, c CloseError) []byte {
 	dst = append(dst, `{"type":`...)

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// What a client does after each reason is decided here, and docs/clients.md
-// says the same.
+// What a client does after each reason is decided here; docs/clients.md says the same.
 func TestWhatIsWorthTryingAgain(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -42,8 +41,7 @@ func TestWhatIsWorthTryingAgain(t *testing.T) {
 	}
 }
 
-// What is answered without looking at the connection must be the same in every
-// state that it can be in.
+// What is answered without a look at the connection must be the same in every state.
 func TestMessagesThatNeedNoState(t *testing.T) {
 	t.Parallel()
 	states := []State{{}, {Acknowledged: true}, {Acknowledged: true, Running: func(string) bool { return true }}}

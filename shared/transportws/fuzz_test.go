@@ -46,13 +46,13 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// moves is what a client may do in FuzzReceive; a step names one by its index.
+// moves are what a client may do in FuzzReceive; a step names one by its index.
 var moves = []string{
 	"init", "ping", "pong", "subscribe a", "subscribe b", "complete a", "complete b", "next a", "malformed a", "wait",
 }
 
-// model answers a move by looking at everything that has happened so far; it
-// shares no code with Receive, which looks at a State.
+// model answers a move from everything that has happened so far. It shares no code with
+// Receive, which looks at a State.
 func model(history []string, move string) string {
 	var acknowledged, late bool
 	running := map[string]bool{}
@@ -90,7 +90,6 @@ func model(history []string, move string) string {
 	return "ignore"
 }
 
-// frameOf is the frame that a move sends.
 func frameOf(move string) []byte {
 	switch verb, id, _ := strings.Cut(move, " "); verb {
 	case "init":
@@ -107,7 +106,7 @@ func frameOf(move string) []byte {
 	return Message{Type: Type(move)}.Append(nil)
 }
 
-// verdict is the part of an effect's description that the model foretells.
+// verdict is the part of an effect's description that the model predicts.
 var verdict = regexp.MustCompile(`^(close \d+|(start|stop) \S+|\w+)`)
 
 func FuzzReceive(f *testing.F) {
@@ -152,7 +151,7 @@ func FuzzSubprotocol(f *testing.F) {
 	})
 }
 
-// hostile is a ping with as many members as a frame of 128 KB holds.
+// hostile is a ping with as many members as fit into a frame of 128 KB.
 func hostile() []byte {
 	frame := []byte(`{"type":"ping"`)
 	for i := 0; len(frame) < 128<<10-20; i++ {

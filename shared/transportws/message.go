@@ -1,9 +1,8 @@
-// Package transportws is the graphql-transport-ws subprotocol as pure
-// functions: a codec for its messages, its close codes, and the rules of what
-// to do about a message (State.Receive). It opens no socket, keeps no state
-// and reads no clock; it knows no GraphQL beyond the form of a subscribe
-// payload. The rules are those of PROTOCOL.md in the graphql-ws repository,
-// "GraphQL over WebSocket Protocol".
+// Package transportws is the graphql-transport-ws subprotocol as pure functions: a
+// codec for its messages, its close codes, and the rules for what to do about a message
+// (State.Receive). It opens no socket, keeps no state and reads no clock. It knows no
+// GraphQL beyond the form of a subscribe payload. The rules are those of PROTOCOL.md in
+// the graphql-ws repository, "GraphQL over WebSocket Protocol".
 package transportws
 
 import (
@@ -17,8 +16,8 @@ import (
 // Name of the subprotocol. "graphql-ws" is another, older one.
 const Name = "graphql-transport-ws"
 
-// MaxIDBytes is the longest operation id that is taken. The protocol sets no
-// limit; this one lets an id be part of a key in any store.
+// MaxIDBytes is the longest operation id that is accepted. The protocol sets no limit;
+// with this one an id can be part of a key in any store.
 const MaxIDBytes = 1024
 
 // Type is what a message is about.
@@ -36,24 +35,22 @@ const (
 	TypeComplete       Type = "complete"        // both
 )
 
-// Message is one message of the protocol, which is one text frame.
+// Message is one message of the protocol: one text frame.
 type Message struct {
 	Type    Type
 	ID      string          // operation id; "" for the four types about the connection
-	Payload json.RawMessage // as it was sent; nil when absent or null, and of a complete
+	Payload json.RawMessage // as sent; nil when absent or null, and for a complete
 }
 
-// Decode reads one frame. Members that the protocol does not know are
-// ignored; names are compared case-sensitively; of a repeated name the last
-// counts, as with JSON.parse. An id with half of a surrogate pair is refused, as
-// it is no text, and so is the payload of a connection_init with one. The content
-// of a subscribe payload is left to State.Receive. The message keeps no reference
-// to the frame.
+// Decode reads one frame. Members that the protocol does not know are ignored; names
+// are case-sensitive; of a repeated name the last counts, as with JSON.parse. An id
+// with half a surrogate pair is refused, as it is not text, and so is such a
+// connection_init payload. The content of a subscribe payload is left to State.Receive.
+// The message keeps no reference to the frame.
 //
-// The error is always a CloseError with CodeBadRequest, whose reason holds
-// nothing of the frame. Time and memory grow linearly with the frame, to some
-// 10 ms and 3 MB for 128 KB of tiny members; encoding/json refuses what is
-// nested deeper than 10,000 levels.
+// The error is always a CloseError with CodeBadRequest; its reason holds nothing of the
+// frame. Time and memory grow linearly with the frame, to about 10 ms and 3 MB for 128
+// KB of tiny members. encoding/json refuses more than 10,000 levels of nesting.
 func Decode(frame []byte) (Message, error) {
 	if !utf8.Valid(frame) {
 		return Message{}, BadRequest("message is not valid UTF-8")
@@ -123,8 +120,7 @@ func payload(t Type, raw json.RawMessage) (json.RawMessage, error) {
 	return raw, nil
 }
 
-// object splits a JSON object into its members. A struct would match their
-// names whatever the case.
+// object splits a JSON object into its members. A struct would match names in any case.
 func object(raw []byte) (map[string]json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	err := json.Unmarshal(raw, &members)
@@ -137,7 +133,7 @@ func object(raw []byte) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
-// present turns null into nil, which an absent member is.
+// present turns null into nil, like an absent member.
 func present(raw json.RawMessage) json.RawMessage {
 	if string(raw) == "null" {
 		return nil
@@ -147,7 +143,7 @@ func present(raw json.RawMessage) json.RawMessage {
 
 func isObject(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '{' }
 
-// text returns the string that raw is, if it is one.
+// text returns raw as a string, if it is one.
 func text(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false

@@ -8,45 +8,45 @@ import (
 	"subwire/shared/jsontext"
 )
 
-// State is what the stored connection says when a message arrives. It is
-// built anew for each message, and two messages of one connection may be
-// looked at by two processes at once. Receive therefore refuses what is
-// certainly wrong; the caller carries out the effect with a conditional write
-// and maps its failure to the CloseError that Receive would have returned.
+// State is what the stored connection says when a message arrives. It is built for each
+// message, and two processes may look at two messages of one connection at once. So
+// Receive refuses what is certainly wrong; the caller carries out the effect with a
+// conditional write, and maps its failure to the CloseError that Receive would have
+// returned.
 type State struct {
 	Acknowledged bool
-	InitDeadline time.Time            // connection_init must have come by then
+	InitDeadline time.Time            // connection_init must arrive by then
 	Running      func(id string) bool // reports whether the operation id is in use; nil for none
 }
 
-// Effect is what to do about a message: Acknowledge, Pong, Start, Stop, Close
-// or Ignore. How it changes the stored connection is said at each of them.
+// Effect is what to do about a message: Acknowledge, Pong, Start, Stop, Close or
+// Ignore. Each says how it changes the stored connection.
 type Effect interface{ effect() }
 
-// Acknowledge asks to store the payload of connection_init, mark the
-// connection acknowledged, and answer with a connection_ack. That order
-// keeps a client that has the acknowledgement from being refused its first
-// subscribe. A server may refuse with CodeForbidden instead.
+// Acknowledge asks to store the payload of connection_init, mark the connection
+// acknowledged, and answer with a connection_ack. In that order, a client that has the
+// acknowledgement is not refused its first subscribe. A server may refuse with
+// CodeForbidden instead.
 type Acknowledge struct {
 	Payload json.RawMessage // of connection_init; nil without
 }
 
-// Pong asks to answer with a pong that echoes the payload. Nothing changes.
+// Pong asks for a pong that echoes the payload. Nothing changes.
 type Pong struct {
 	Payload json.RawMessage // of the ping; nil without
 }
 
-// Start asks to run an operation under the id, which is in use from now on
-// until the operation ends.
+// Start asks to run an operation under the id, which is in use until the operation
+// ends.
 type Start struct {
 	ID      string
 	Payload SubscribePayload
 }
 
-// Stop asks to end the operation with the id, which is then free again, and
-// to send nothing more for it. When no such operation runs, the store must
-// remember the id all the same: two messages of one connection may be handled
-// in either order, and this one may have overtaken its subscribe.
+// Stop asks to end the operation with the id, which is then free again, and to send
+// nothing more for it. If no such operation runs, the store must still remember the id:
+// two messages of one connection may be handled in either order, and this one may have
+// overtaken its subscribe.
 type Stop struct {
 	ID string
 }
@@ -67,8 +67,8 @@ func (Stop) effect()        {}
 func (Close) effect()       {}
 func (Ignore) effect()      {}
 
-// NeedsState reports whether Receive's answer depends on the connection. All
-// other messages get theirs from the zero State, so that a ping costs no read.
+// NeedsState reports whether Receive's answer depends on the connection. All other
+// messages are answered from the zero State, so a ping costs no read.
 func (m Message) NeedsState() bool {
 	switch m.Type {
 	case TypeConnectionInit, TypeSubscribe, TypeComplete:
@@ -125,20 +125,20 @@ func (s State) receiveSubscribe(m Message) Effect {
 
 // SubscribePayload is the operation that a subscribe message asks for.
 type SubscribePayload struct {
-	Query         string          // the document; may be "", which is no valid document
+	Query         string          // the document; may be "", which is invalid
 	OperationName string          // "" without
 	Variables     json.RawMessage // a JSON object, or nil without
 	Extensions    json.RawMessage // a JSON object, or nil without
 }
 
-// decodeSubscribe checks the form of a payload. An error says what is wrong
-// with it, and holds nothing of it.
+// decodeSubscribe checks the form of a payload. Its error says what is wrong, and holds
+// nothing of the payload.
 func decodeSubscribe(raw json.RawMessage) (SubscribePayload, error) {
 	members, err := object(raw)
 	if err != nil {
 		return SubscribePayload{}, err
 	}
-	for _, name := range []string{"query", "operationName", "extensions"} { // the values of variables are the executor's
+	for _, name := range []string{"query", "operationName", "extensions"} { // the executor checks variables
 		if !jsontext.IsText(members[name]) {
 			return SubscribePayload{}, errors.New("has half of a surrogate pair in its " + name)
 		}

@@ -12,7 +12,7 @@ import (
 
 var deadline = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// section is a part of a file in testdata: what follows "-- name --".
+// section is part of a file in testdata: what follows "-- name --".
 type section struct{ name, body string }
 
 func sections(t testing.TB, file string) []section {
@@ -34,7 +34,7 @@ func sections(t testing.TB, file string) []section {
 	return list
 }
 
-// vector is one frame, the state that it meets and the effect to expect.
+// vector is one frame, the state it meets and the expected effect.
 type vector struct {
 	state  State
 	at     time.Time

@@ -1,6 +1,6 @@
-// Package trusted is the list of documents that may run, when an owner of a
-// schema lets no others run: those of its own clients, registered with the
-// deployment. It reads them and looks them up; it parses and runs nothing.
+// Package trusted is the list of documents that may run, if a schema's owner allows
+// only those of its own clients, registered with the deployment. It reads them and
+// looks them up; it parses and runs nothing.
 package trusted
 
 import (
@@ -14,11 +14,11 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Documents are the documents by id. Nil trusts every document and knows none
-// by its id.
+// Documents are the documents by id. A nil Documents trusts every document and knows
+// none by its id.
 type Documents struct{ byID map[string]string }
 
-// Codes and messages that Apollo's clients know: on the first two they send the
+// Codes and messages that Apollo's clients know. On the first two they send the
 // document itself.
 const (
 	codeNotFound     = "PERSISTED_QUERY_NOT_FOUND"
@@ -26,14 +26,14 @@ const (
 	codeNotTrusted   = "DOCUMENT_NOT_TRUSTED"
 )
 
-// ID is what a document is registered under: its SHA-256 in hex digits.
+// ID is a document's registered id: its SHA-256 in hex digits.
 func ID(document string) string {
 	sum := sha256.Sum256([]byte(document))
 	return hex.EncodeToString(sum[:])
 }
 
-// Read reads the documents of a file, as Decode does. For the path "" it
-// returns nil: every document is trusted.
+// Read reads the documents from a file, like Decode. For the path "" it returns nil:
+// every document is trusted.
 func Read(path string) (*Documents, error) {
 	if path == "" {
 		return nil, nil
@@ -45,8 +45,8 @@ func Read(path string) (*Documents, error) {
 	return Decode(raw)
 }
 
-// Decode reads a JSON object of documents by id, as the Relay compiler writes
-// it. Whatever the ids are, each document is also known by its ID.
+// Decode reads a JSON object of documents by id, as the Relay compiler writes it.
+// Whatever the ids are, each document is also known by its ID.
 func Decode(raw []byte) (*Documents, error) {
 	var given map[string]string
 	if err := json.Unmarshal(raw, &given); err != nil {
@@ -62,8 +62,8 @@ func Decode(raw []byte) (*Documents, error) {
 	return d, nil
 }
 
-// Resolve returns the operation with its document, for one that names it by
-// its id, and refuses what is not trusted with a pubsub.Errors.
+// Resolve returns the operation with its document if it names that by its id, and
+// refuses what is not trusted with a pubsub.Errors.
 func (d *Documents) Resolve(op pubsub.Operation) (pubsub.Operation, error) {
 	id := strings.TrimPrefix(op.DocumentID, "sha256:")
 	op.DocumentID = ""

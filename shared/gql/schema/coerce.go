@@ -10,13 +10,13 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// errMissing is that of a value which is needed and not given.
+// errMissing is the error for a required value that is not given.
 var errMissing = errors.New("it is required and was not given")
 
 // JSON coerces a variable's value to the type (GraphQL specification, "Coercing
 // Variable Values" and the "Input Coercion" of each type). v is as encoding/json
-// decodes it, with Numbers. Each fault is reported with its place in the value,
-// such as ".a[0]".
+// decodes it, with Numbers. Each fault is reported with its place in the value, such as
+// ".a[0]".
 func (s *Schema) JSON(t *ast.Type, v any, report func(place string, fault error)) any {
 	return s.fromJSON(t, v, "", report)
 }
@@ -64,7 +64,7 @@ func (s *Schema) objectFromJSON(def *ast.Definition, v any, place string, report
 		case ok:
 			object[f.Name] = s.fromJSON(f.Type, member, at, report)
 		case f.DefaultValue != nil:
-			object[f.Name], _ = s.byDefault(f.Type, f.DefaultValue) // it fits, or there would be no schema
+			object[f.Name], _ = s.byDefault(f.Type, f.DefaultValue) // it fits, or the schema would be invalid
 		case f.Type.NonNull:
 			report(at, errMissing)
 		}
@@ -85,8 +85,8 @@ func (s *Schema) byDefault(t *ast.Type, v *ast.Value) (any, error) {
 	return s.Literal(t, v, nil)
 }
 
-// Literal coerces a literal to the type, with the variables' coerced values in
-// their places. It is an error when one is missing or null where it may not be.
+// Literal coerces a literal to the type, with the variables' coerced values put in. It
+// is an error if one is missing, or null where it may not be.
 func (s *Schema) Literal(t *ast.Type, v *ast.Value, variables map[string]any) (any, error) {
 	if v.Kind == ast.Variable {
 		value := variables[v.Raw] // of the right type, as was validated
@@ -143,9 +143,9 @@ func (s *Schema) objectLiteral(def *ast.Definition, v *ast.Value, variables map[
 	return object, nil
 }
 
-// Given is the value of an argument or input field: the literal's or the
-// default, or none (GraphQL specification, "Coercing Field Arguments"). A
-// variable without a value is as good as no literal.
+// Given is the value of an argument or input field: the literal's, the default, or none
+// (GraphQL specification, "Coercing Field Arguments"). A variable without a value
+// counts as no literal.
 func (s *Schema) Given(
 	t *ast.Type, byDefault, v *ast.Value, variables map[string]any,
 ) (value any, given bool, err error) {
@@ -171,7 +171,7 @@ func (s *Schema) IsAbsent(v *ast.Value, variables map[string]any) bool {
 	return !ok
 }
 
-// Defaults are the arguments that have one.
+// Defaults returns the default values of the arguments that have one.
 func (s *Schema) Defaults(all ast.ArgumentDefinitionList) map[string]any {
 	var defaults map[string]any
 	for _, a := range all {
@@ -186,7 +186,7 @@ func (s *Schema) Defaults(all ast.ArgumentDefinitionList) map[string]any {
 	return defaults
 }
 
-// CheckLeaf tells why a literal is none of a leaf type.
+// CheckLeaf says why a literal does not fit a leaf type.
 func (s *Schema) CheckLeaf(name string, v *ast.Value) error {
 	_, err := s.leaves[name].literal(v, nil)
 	return err

@@ -9,10 +9,10 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Introspect is the value of a field of the schema's own types, such as
-// __Type.fields (GraphQL specification, edition of September 2025,
-// "Introspection"). Lists of objects are []any. of is the value that another field gave, or nil for the
-// query's __schema and __type.
+// Introspect is the value of a field of the schema's own types, such as __Type.fields
+// (GraphQL specification, edition of September 2025, "Introspection"). Lists of objects
+// are []any. of is the value of another field, or nil for the query's __schema and
+// __type.
 func (s *Schema) Introspect(parent, field string, of any, arguments map[string]any) any {
 	deprecated := arguments["includeDeprecated"] == true
 	switch of := of.(type) {
@@ -110,7 +110,7 @@ func (s *Schema) aboutType(t *ast.Type, field string, deprecated bool) any {
 	return nil
 }
 
-// aboutWrapper tells of a list or non-null.
+// aboutWrapper describes a list or non-null.
 func aboutWrapper(t *ast.Type, field string) any {
 	kind, inner := "LIST", t.Elem
 	if t.NonNull {
@@ -135,8 +135,8 @@ func (s *Schema) named(names []string) []any {
 	return types
 }
 
-// without returns the elements, without deprecated ones unless they are asked
-// for, and without the fields that every query has.
+// without returns the elements, but deprecated ones only if asked for, and not the
+// fields that every query has.
 func without[T any](deprecated bool, all []T, element func(T) (any, ast.DirectiveList)) []any {
 	elements := []any{}
 	for _, e := range all {
@@ -200,7 +200,7 @@ func (v inputValue) about(field string) any {
 	return aboutElement(field, v.name, v.description, v.directives)
 }
 
-// aboutElement tells what all elements of a schema have.
+// aboutElement describes what all elements of a schema have.
 func aboutElement(field, name, description string, directives ast.DirectiveList) any {
 	switch field {
 	case "name":
@@ -215,7 +215,7 @@ func aboutElement(field, name, description string, directives ast.DirectiveList)
 	return nil
 }
 
-// argumentOf is the text that a directive says, or nil without the directive.
+// argumentOf is the text in a directive, or nil without the directive.
 func argumentOf(directives ast.DirectiveList, directive, argument string) any {
 	if d := directives.ForName(directive); d != nil {
 		if a := d.Arguments.ForName(argument); a != nil {
@@ -225,7 +225,7 @@ func argumentOf(directives ast.DirectiveList, directive, argument string) any {
 	return nil
 }
 
-// text is null when there is none.
+// text returns null for "".
 func text(s string) any {
 	if s == "" {
 		return nil
@@ -233,7 +233,7 @@ func text(s string) any {
 	return s
 }
 
-// literalText writes a literal as graphql-js prints it.
+// literalText writes a literal like graphql-js.
 func literalText(v *ast.Value) string {
 	var parts []string
 	for _, child := range v.Children {

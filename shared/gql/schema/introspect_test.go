@@ -8,9 +8,8 @@ import (
 	parsed "github.com/vektah/gqlparser/v2/ast"
 )
 
-// Every field of the types of introspection has a value of its type, whatever
-// part of the schema it is asked of. scripts/langdiff compares the fields and
-// their values with those of graphql-js.
+// Every introspection field has a value of its type, for every part of the schema.
+// scripts/langdiff compares the fields and their values with those of graphql-js.
 func TestEveryFieldOfIntrospectionIsAnswered(t *testing.T) {
 	t.Parallel()
 	s := newKinds(t)

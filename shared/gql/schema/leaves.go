@@ -15,12 +15,12 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// leaf is a scalar or enum: what it takes as input and what it makes of a
-// resolver's value (GraphQL specification, "Scalars", "Enums").
+// leaf is a scalar or enum: what it accepts as input and what it makes of a resolver's
+// value (GraphQL specification, "Scalars", "Enums").
 type leaf struct {
 	json    func(v any) (any, error) // v as encoding/json decodes it, with Numbers
 	literal func(v *ast.Value, variables map[string]any) (any, error)
-	result  func(v any) (any, error) // a value for encoding/json; v is no nil
+	result  func(v any) (any, error) // a value for encoding/json; v is not nil
 }
 
 // Result is what a leaf type makes of a resolver's value.
@@ -34,13 +34,13 @@ func (s *Schema) Result(name string, v any) (any, error) {
 	return s.leaves[name].result(v)
 }
 
-// nan is what the library, which takes NaN for null, gets in its place.
+// nan is what the library gets instead of NaN, which it takes for null.
 type nan struct{}
 
 var notANumber any = nan{}
 
-// Visible returns a resolver's value for a field of a leaf type or of lists of
-// one, with what Result refuses in the place of NaN.
+// Visible returns a resolver's value for a field of a leaf type, or of lists of one,
+// with NaN replaced by what Result refuses.
 func Visible(t *ast.Type, v any) any {
 	r := reflect.ValueOf(v)
 	switch {
@@ -155,8 +155,8 @@ func booleanLiteral(v *ast.Value, _ map[string]any) (any, error) {
 	return v.Raw == "true", nil
 }
 
-// idInput takes strings and whole numbers of any length: ids are text, so no
-// digit may be lost.
+// idInput accepts strings and whole numbers of any length: ids are text, so no digit
+// may be lost.
 func idInput(v any) (any, error) {
 	switch v := v.(type) {
 	case string:
@@ -176,7 +176,7 @@ func idInput(v any) (any, error) {
 	return nil, errKind("a string or whole number")
 }
 
-// number is the number that a Go value is or, as in graphql-js, says.
+// number is the number that a Go value is or, as in graphql-js, spells.
 func number(v any) (float64, bool) {
 	r := reflect.ValueOf(v)
 	switch {
@@ -254,8 +254,8 @@ func idResult(v any) (any, error) {
 	return stringResult(v)
 }
 
-// enumLeaf has maps of its own: the library makes its maps when they are first
-// used, which is a race.
+// enumLeaf has its own maps: the library makes its maps when they are first used, which
+// is a race.
 func enumLeaf(t *graphql.Enum) leaf {
 	byName, byValue := map[string]any{}, map[any]string{}
 	for _, v := range t.Values() {
@@ -282,8 +282,7 @@ func enumLeaf(t *graphql.Enum) leaf {
 	}
 }
 
-// scalarLeaf is a scalar of the schema's own. The library has nil for a value
-// that does not fit.
+// scalarLeaf is a custom scalar. The library returns nil for a value that does not fit.
 func scalarLeaf(t *graphql.Scalar) leaf {
 	fits := func(v any) (any, error) {
 		if v == nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 )
 
-// typeOfText is the type that a schema writes so.
+// typeOfText is the type that a schema writes that way.
 func typeOfText(t testing.TB, text string) *parsed.Type {
 	t.Helper()
 	doc, err := parser.ParseQuery(&parsed.Source{Input: "query($v:" + text + "){a}"})
@@ -33,8 +33,8 @@ func literalOf(t testing.TB, text string) *parsed.Value {
 	return doc.Operations[0].SelectionSet[0].(*parsed.Field).Arguments[0].Value
 }
 
-// scripts/langdiff has every type with many more values, and graphql-js for a
-// reference; here is what becomes of a few of each kind.
+// scripts/langdiff has every type with many more values, and graphql-js as reference.
+// Here is what becomes of a few of each kind.
 func TestInput(t *testing.T) {
 	t.Parallel()
 	s := newKinds(t)
@@ -42,7 +42,7 @@ func TestInput(t *testing.T) {
 	for _, tc := range []struct {
 		of, json string // a value in the variables
 		want     any    // or refused
-		literal  string // that is as good; empty for none
+		literal  string // an equivalent one; empty for none
 	}{
 		{"Int", `7`, 7, `7`},
 		{"Int", `2147483648`, refused, `2147483648`},
@@ -95,7 +95,7 @@ func TestInput(t *testing.T) {
 	}
 }
 
-// check compares a coerced value; an error is wanted for one.
+// check compares a coerced value, or wants an error.
 func check(t *testing.T, name string, got any, fault error, want any) {
 	t.Helper()
 	if _, refused := want.(error); refused != (fault != nil) {
@@ -115,7 +115,7 @@ func TestPlacesOfFaults(t *testing.T) {
 	newKinds(t).JSON(typeOfText(t, "[Point!]"), value, func(place string, fault error) {
 		places = append(places, place)
 	})
-	want := []string{"[0].x", "[0]", "[1].color", "[1].x", "[2]"} // x is no json.Number here
+	want := []string{"[0].x", "[0]", "[1].color", "[1].x", "[2]"} // here x is not a json.Number
 	if diff := cmp.Diff(want, places); diff != "" {
 		t.Error(diff)
 	}
@@ -130,8 +130,8 @@ type (
 
 func pointerTo[T any](v T) *T { return &v }
 
-// What resolvers in Go may return beside the values of JSON, which
-// scripts/langdiff compares with graphql-js.
+// What resolvers in Go may return besides the values of JSON, which scripts/langdiff
+// compares with graphql-js.
 func TestResult(t *testing.T) {
 	t.Parallel()
 	s := newKinds(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// plain has int or float64 for each json.Number in the value, as custom scalars
-// of the library expect.
+// plain returns the value with int or float64 for each json.Number, as the library's
+// custom scalars expect.
 func plain(v any) any {
 	switch v := v.(type) {
 	case json.Number:
@@ -39,8 +39,8 @@ func plain(v any) any {
 	return v
 }
 
-// libraryLiteral is a literal as custom scalars of the library expect it, with
-// the variables' values in their places.
+// libraryLiteral is a literal as the library's custom scalars expect it, with the
+// variables' values put in.
 func libraryLiteral(v *ast.Value, variables map[string]any) library.Value {
 	switch v.Kind {
 	case ast.Variable:
@@ -74,8 +74,8 @@ func libraryLiteral(v *ast.Value, variables map[string]any) library.Value {
 	return null{}
 }
 
-// null is what the library's syntax does not have: scalars take it for a value
-// that they do not know, which is nil.
+// null is what the library's syntax lacks. Scalars take it for an unknown value, which
+// is nil.
 type null struct{}
 
 func (null) GetValue() any             { return nil }

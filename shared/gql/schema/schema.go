@@ -1,7 +1,6 @@
-// Package schema knows the types of one schema as the specification sees them:
-// its text, the values that fit its types, and what introspection tells of it.
-// All of it comes from types of the GraphQL library (graphql-go), which stays
-// the executor.
+// Package schema knows the types of one schema as the specification sees them: its
+// text, the values that fit its types, and its introspection. All of it comes from
+// types of the GraphQL library (graphql-go), which remains the executor.
 package schema
 
 import (
@@ -15,10 +14,9 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Schema is the types of one schema.
 type Schema struct {
 	*ast.Schema
-	SDL string // the types that are the schema's own, as text
+	SDL string // the schema's own types, as text
 
 	leaves   map[string]leaf    // scalars and enums
 	defaults map[*ast.Value]any // of arguments and input fields
@@ -46,8 +44,8 @@ func New(types graphql.Schema) (*Schema, error) {
 	return s, s.coerceDefaults()
 }
 
-// adjust makes what every schema has that of graphql-js 16: the specification's
-// edition of September 2025 and deprecated directives, which tools may ask for.
+// adjust replaces what every schema has with graphql-js 16's: the specification's
+// edition of September 2025, and deprecated directives, which tools may ask for.
 func (s *Schema) adjust() {
 	delete(s.Directives, "defer")
 	boolean := ast.NonNullNamedType("Boolean", nil)
@@ -74,7 +72,7 @@ func (s *Schema) adjust() {
 	}
 }
 
-// used are the names of the types that fields, arguments and directives have.
+// used are the names of the types of fields, arguments and directives.
 func (s *Schema) used() map[string]bool {
 	used := map[string]bool{}
 	arguments := func(all ast.ArgumentDefinitionList) {
@@ -131,7 +129,7 @@ func (s *Schema) coerceDefaults() error {
 	return nil
 }
 
-// Root is the type that an operation's selection set is on, or nil.
+// Root is the type of an operation's selection set, or nil.
 func (s *Schema) Root(operation ast.Operation) *ast.Definition {
 	switch operation {
 	case ast.Mutation:

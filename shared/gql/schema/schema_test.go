@@ -13,14 +13,14 @@ import (
 	"github.com/vektah/gqlparser/v2/formatter"
 )
 
-// kindsFile is the schema of newKinds as printSchema of graphql-js prints it;
-// scripts/langdiff holds it to that.
+// kindsFile is the schema of newKinds as printSchema of graphql-js prints it.
+// scripts/langdiff checks that.
 const kindsFile = "testdata/kinds.graphql"
 
 // odd is text that is hard to quote.
 const odd = "é 😀 \"quoted\" \\ \"\"\" \t\x07\x7f\u0085\u2028 end"
 
-// point is what resolvers know the input object Point as.
+// point is how resolvers see the input object Point.
 type point = map[string]any
 
 // newKinds has every kind of type, with each kind of default value.
@@ -101,7 +101,7 @@ func newKinds(t testing.TB) *Schema {
 	return s
 }
 
-// The printed schema is that of graphql-js, but for how descriptions are quoted.
+// The printed schema is that of graphql-js, except for how descriptions are quoted.
 func TestSDL(t *testing.T) {
 	t.Parallel()
 	reference, err := os.ReadFile(kindsFile)

@@ -13,8 +13,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// print writes the library's types in the schema definition language, in order
-// of their names: the library keeps none. What every schema has is left out.
+// print writes the library's types in the schema definition language, sorted by name,
+// as the library keeps no order. It leaves out what every schema has.
 func print(types graphql.Schema) string {
 	var p printer
 	p.roots(types)
@@ -44,7 +44,7 @@ func print(types graphql.Schema) string {
 
 type printer struct{ strings.Builder }
 
-// line writes one definition, with what describes it before.
+// line writes one definition, after its description.
 func (p *printer) line(indent int, description, text, deprecation string) {
 	margin := strings.Repeat("  ", indent)
 	if description != "" {
@@ -57,7 +57,7 @@ func (p *printer) line(indent int, description, text, deprecation string) {
 	p.WriteByte('\n')
 }
 
-// roots says which types operations begin with, when their names do not.
+// roots says which types operations begin with, if their names do not.
 func (p *printer) roots(types graphql.Schema) {
 	var lines []string
 	usual := true
@@ -152,7 +152,7 @@ func inputText(name string, t graphql.Type, value any) string {
 
 func quote(text string) string { return (&ast.Value{Kind: ast.StringValue, Raw: text}).String() }
 
-// literal writes a default value, which is in the form that resolvers get.
+// literal writes a default value, given in the form that resolvers get.
 func literal(t graphql.Type, value any) string {
 	switch t := t.(type) {
 	case *graphql.NonNull:
@@ -184,7 +184,7 @@ func literal(t graphql.Type, value any) string {
 	return "null"
 }
 
-// untyped writes a value of JSON as a literal.
+// untyped writes a JSON value as a literal.
 func untyped(value any) string {
 	v := reflect.ValueOf(value)
 	switch v.Kind() {

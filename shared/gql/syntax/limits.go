@@ -5,15 +5,15 @@ import "subwire/shared/topology"
 // Limits bound a document.
 type Limits struct {
 	DocumentBytes int
-	Tokens        int // comments not counted
+	Tokens        int // without comments
 	Depth         int // of fields in fields, through fragments; ofType does not count
-	Fields        int // selections, with every fragment counted where it is spread
-	Aliases       int // fields with an alias, likewise
-	Directives    int // likewise
+	Fields        int // selections; a fragment counts wherever it is spread
+	Aliases       int // fields with an alias, counted the same way
+	Directives    int // counted the same way
 	ListItems     int // of all lists and objects together
 }
 
-// LimitsOf are the limits that a function was given.
+// LimitsOf returns the limits that a function was given.
 func LimitsOf(v topology.Values) Limits {
 	return Limits{
 		DocumentBytes: topology.MaxDocumentBytes.In(v),

@@ -12,12 +12,12 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Document is a document that keeps the limits which need no schema. Its
-// fragments do not spread themselves.
+// Document is a document within the limits that need no schema. Its fragments do not
+// spread themselves.
 type Document struct {
 	*ast.QueryDocument
 	Introspects bool // whether it asks for __schema or __type
-	Selections  int  // with every fragment counted where it is spread
+	Selections  int  // a fragment counts wherever it is spread
 
 	tokens tokens
 }
@@ -30,7 +30,7 @@ func Parse(text string, limits Limits) (*Document, error) {
 	}
 	parsed, err := parser.ParseQuery(&ast.Source{Input: string(t.lines)})
 	if at := errorLine(err); unread != nil && (at == 0 || at >= len(t.starts)) {
-		return nil, unread // or the parser stopped before it came to that
+		return nil, unread // or the parser stopped before it got there
 	}
 	if err != nil {
 		return nil, t.parseError(err)
@@ -54,8 +54,8 @@ func Parse(text string, limits Limits) (*Document, error) {
 	return d, d.checkShape(limits)
 }
 
-// variableIn is where a directive's arguments have a variable, or nil.
-// gqlparser lets those of variable definitions have some.
+// variableIn is where a directive's arguments have a variable, or nil. gqlparser allows
+// them in directives of variable definitions.
 func variableIn(directives ast.DirectiveList) *ast.Position {
 	for _, d := range directives {
 		for _, a := range d.Arguments {
@@ -79,7 +79,7 @@ func firstVariable(v *ast.Value) *ast.Position {
 	return nil
 }
 
-// typeSystem are the words that begin a definition which cannot be executed.
+// typeSystem are the words that begin a definition that cannot be executed.
 var typeSystem = []string{"schema", "scalar", "type", "interface", "union", "enum", "input", "directive", "extend"}
 
 func isSyntaxError(err error) bool {
@@ -87,7 +87,7 @@ func isSyntaxError(err error) bool {
 	return ok && refused[0].Extensions["code"] == pubsub.CodeParse
 }
 
-// errorLine is the line of an error of gqlparser, or 0.
+// errorLine is the line of one of gqlparser's errors, or 0.
 func errorLine(err error) int {
 	if found, ok := errors.AsType[*gqlerror.Error](err); ok && len(found.Locations) > 0 {
 		return found.Locations[0].Line
@@ -95,7 +95,7 @@ func errorLine(err error) int {
 	return 0
 }
 
-// parseError turns an error of gqlparser into a refusal with its place in the
+// parseError turns one of gqlparser's errors into a refusal with its place in the
 // document.
 func (t tokens) parseError(err error) error {
 	found, ok := errors.AsType[*gqlerror.Error](err)
@@ -113,9 +113,8 @@ func (t tokens) parseError(err error) error {
 	return t.syntaxError(at, "%s", found.Message)
 }
 
-// Place is where a node begins in the document. before is how many tokens
-// before gqlparser's position it is: one for a fragment ("...") and a directive
-// ("@").
+// Place is where a node begins in the document, before tokens ahead of gqlparser's
+// position: one for a fragment ("...") and a directive ("@").
 func (d *Document) Place(of *ast.Position, before int) pubsub.Location {
 	if of == nil {
 		return pubsub.Location{Line: 1, Column: 1}
@@ -124,7 +123,7 @@ func (d *Document) Place(of *ast.Position, before int) pubsub.Location {
 	return d.tokens.locate(d.tokens.starts[n-1])
 }
 
-// Uses is how often the document names a variable, its definitions included.
+// Uses is how often the document names a variable, including its definitions.
 func (d *Document) Uses(variable string) (n int) {
 	for i, at := range d.tokens.starts[:len(d.tokens.starts)-1] {
 		if d.tokens.document[at] != '$' {

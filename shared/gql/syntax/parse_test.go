@@ -10,7 +10,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// A document that is read and printed is read again, and prints the same.
+// What is read and printed can be read again, and prints the same.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{`query Q($a:Int!=1 @d(b:[1,{c:"\u{1f600}"}])) @e{a:b(c:$a,d:"""x` + "\n  y" + `"""){...F ...on T@f{g}}} fragment F on T{h}`,
 		`"text" mutation{a}`, `subscription S{a(b:null,c:-1.5e3,d:E)}`, `{a(b:"\"\\\n")}`} {
@@ -33,8 +33,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// printDocument leaves descriptions out, as gqlparser prints them as block strings
-// whatever they begin with.
+// printDocument leaves descriptions out, as gqlparser always prints them as block
+// strings.
 func printDocument(d *Document) string {
 	var b bytes.Buffer
 	for _, o := range d.Operations {

@@ -9,14 +9,13 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// shape is what a selection set amounts to when the fragments are put in where
-// they are spread.
+// shape is the size of a selection set with the fragments put in where they are spread.
 type shape struct {
 	selections, aliases, directives, depth int
 }
 
-// Countless is more than any limit. Counts stop there: n fragments that each
-// spread the next one twice stand for 2^n fields.
+// Countless is more than any limit. Counts stop there: n fragments that each spread the
+// next one twice stand for 2^n fields.
 const Countless = 1 << 30
 
 func (s *shape) add(o shape) {
@@ -26,17 +25,17 @@ func (s *shape) add(o shape) {
 	s.depth = max(s.depth, o.depth)
 }
 
-// shapes measures selection sets, each fragment once.
+// shapes measures selection sets, and each fragment once.
 type shapes struct {
 	document  *Document
 	fragments map[string]*ast.FragmentDefinition
 	known     map[string]shape
-	open      []*ast.FragmentSpread // those whose fragments are being measured
+	open      []*ast.FragmentSpread // those with fragments that are being measured
 	items     int                   // of lists and objects
 }
 
-// checkShape refuses a document that is too large, or whose fragments spread
-// themselves, before anything works on it whose cost is more than linear.
+// checkShape refuses a document that is too large, or with fragments that spread
+// themselves, before any work that costs more than linear time.
 func (d *Document) checkShape(limits Limits) error {
 	s := shapes{document: d, fragments: map[string]*ast.FragmentDefinition{}, known: map[string]shape{}}
 	for _, f := range d.Fragments {
@@ -82,7 +81,7 @@ func (s shape) check(limits Limits) error {
 	return nil
 }
 
-// Count is a number for a message.
+// Count formats a number for a message.
 func Count(n int) string {
 	if n >= Countless {
 		return "more than a billion"
@@ -123,9 +122,9 @@ func (s *shapes) selection(selection ast.Selection) (found shape, err error) {
 	return found, err
 }
 
-// enter turns the shape of a field's selection set into that of the field. Tools
-// ask for what is in a type's lists and non-nulls with more ofType in each other
-// than any type has; the answer is no deeper than the type.
+// enter turns the shape of a field's selection set into the field's. Tools ask for what
+// is in a type's lists and non-nulls with more nested ofType than any type has; the
+// answer is no deeper than the type.
 func (s *shape) enter(f *ast.Field) {
 	if f.Name != "ofType" {
 		s.depth++
@@ -138,7 +137,7 @@ func (s *shape) enter(f *ast.Field) {
 
 func (s *shapes) fragment(spread *ast.FragmentSpread) (shape, error) {
 	f := s.fragments[spread.Name]
-	if found, ok := s.known[spread.Name]; ok || f == nil { // a rule tells what is unknown
+	if found, ok := s.known[spread.Name]; ok || f == nil { // a rule reports unknown ones
 		return found, nil
 	}
 	if i := slices.IndexFunc(s.open, func(o *ast.FragmentSpread) bool { return o.Name == spread.Name }); i >= 0 {
@@ -151,7 +150,7 @@ func (s *shapes) fragment(spread *ast.FragmentSpread) (shape, error) {
 	return found, err
 }
 
-// cycle is the error of fragments that spread each other.
+// cycle is the error for fragments that spread each other.
 func (s *shapes) cycle(spreads []*ast.FragmentSpread) error {
 	name := spreads[len(spreads)-1].Name
 	e := pubsub.NewError(pubsub.CodeValidation, fmt.Sprintf("Cannot spread fragment %q within itself.", name))

@@ -33,11 +33,11 @@ func (t tokens) string(begin int) (token, error) {
 	return token{}, t.syntaxError(len(s), "Unterminated string.")
 }
 
-// escaped are the characters that stand for another after a backslash.
+// escaped maps the character after a backslash to the one it stands for.
 var escaped = map[byte]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// unescape returns the character of the escape sequence that s begins with, and
-// the length of that, or 0 when it is none. Half of a surrogate pair is none.
+// unescape returns the character of the escape sequence at the start of s, and the
+// sequence's length, or 0 if it is invalid. Half a surrogate pair is invalid.
 func unescape(s string) (rune, int) {
 	if len(s) < 2 {
 		return 0, 0
@@ -105,11 +105,11 @@ func (t tokens) blockString(begin int) (token, error) {
 	return token{}, t.syntaxError(len(s), "Unterminated string.")
 }
 
-// lineEnds makes every line end with one character.
+// lineEnds turns every line end into one character.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// blockStringValue removes the indentation that all lines but the first have in
-// common, and blank lines at both ends (GraphQL specification, "Block Strings").
+// blockStringValue removes the common indentation of all lines but the first, and blank
+// lines at both ends (GraphQL specification, "Block Strings").
 func blockStringValue(raw string) string {
 	lines := strings.Split(lineEnds.Replace(raw), "\n")
 	common := -1
@@ -137,8 +137,8 @@ func indentation(line string) int { return len(line) - len(strings.TrimLeft(line
 
 func isBlank(line string) bool { return indentation(line) == len(line) }
 
-// quote writes a string in the form that gqlparser reads as its value, on one
-// line. What is not UTF-8 becomes U+FFFD.
+// quote writes a string on one line, so that gqlparser reads its value. What is not
+// UTF-8 becomes U+FFFD.
 func quote(value string) string {
 	var b strings.Builder
 	b.Grow(len(value) + 2)

@@ -1,8 +1,8 @@
-// Package syntax reads GraphQL documents within limits: text to tokens, tokens
-// to a document, and how much a document amounts to. It knows no schema.
+// Package syntax reads GraphQL documents within limits: text to tokens, tokens to a
+// document, and the size of a document. It knows no schema.
 //
-// Tokens are split here, by the specification's edition of September 2025 and
-// as graphql-js 16 does; what they mean together is left to gqlparser.
+// Tokens are split here, by the specification's edition of September 2025 and as in
+// graphql-js 16. What they mean together is left to gqlparser.
 package syntax
 
 import (
@@ -17,24 +17,23 @@ import (
 const (
 	maxNameBytes = 255 // of a name or number
 
-	// MaxNesting is how many brackets may be open at once: the parser recurses
-	// for each. It holds for the variables' JSON, too.
+	// MaxNesting is how many brackets may be open at once: the parser recurses for
+	// each. It also holds for the variables' JSON.
 	MaxNesting = 100
 )
 
-// tokens is a document as its tokens, each on a line of its own and without
-// comments: what gqlparser gets. So the line of a node is the number of its
-// token, whatever the document's own lines are. Strings are written as their
-// value, since gqlparser's lexer reads some of them otherwise than the
-// specification says.
+// tokens is a document as its tokens, each on its own line and without comments: what
+// gqlparser gets. So the line of a node is the number of its token, whatever the lines
+// of the document. Strings are written as their value, since gqlparser's lexer reads
+// some of them differently from the specification.
 type tokens struct {
 	document string
 	lines    []byte
-	starts   []int // of each token in the document, and then the document's end
+	starts   []int // of each token in the document, then the document's end
 }
 
-// split splits the document into tokens (GraphQL specification, "Lexical
-// Tokens") within the limits. With an error it returns those before it.
+// split splits the document into tokens (GraphQL specification, "Lexical Tokens")
+// within the limits. With an error it returns the tokens before it.
 func split(document string, limits Limits) (tokens, error) {
 	if n := len(document); n > limits.DocumentBytes {
 		return tokens{}, Exceeded("The document has %d bytes; %d are allowed.", n, limits.DocumentBytes)
@@ -73,7 +72,7 @@ type token struct {
 	text string
 }
 
-// Exceeded refuses what is beyond a limit.
+// Exceeded returns the refusal of what is beyond a limit.
 func Exceeded(format string, args ...any) error {
 	return pubsub.Refusal(pubsub.CodeLimit, fmt.Sprintf(format, args...))
 }
@@ -92,8 +91,8 @@ func (t tokens) syntaxError(at int, format string, args ...any) error {
 	return pubsub.Errors{e}
 }
 
-// skipIgnored is where the next token begins: behind blanks, commas, comments
-// and byte order marks.
+// skipIgnored is where the next token begins, after blanks, commas, comments and byte
+// order marks.
 func skipIgnored(s string, at int) int {
 	for at < len(s) {
 		switch {
@@ -150,8 +149,8 @@ func isNameStart(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// number is where a number ends. No name or point may follow it at once
-// (GraphQL specification, "Int Value").
+// number is where a number ends. A name or point may not follow directly (GraphQL
+// specification, "Int Value").
 func (t tokens) number(at int) (end int, err error) {
 	s := t.document
 	digits := func() error {

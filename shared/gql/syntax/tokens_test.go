@@ -73,8 +73,7 @@ func TestSplitTellsThePlaceOfAnError(t *testing.T) {
 	}
 }
 
-// The parser must read the tokens that were counted, or some would escape the
-// limits.
+// The parser must read the tokens that were counted, or some would escape the limits.
 func FuzzSplit(f *testing.F) {
 	for _, seed := range []string{`{a(b:"c\"",d:"""e\"""f""",g:-1.2e3)...on H{i}}`, "#é\n{a}", "1.2.3", `"""`, `""""`, "..", "-", "00", "\"\\u12\"", "\xff\xfea"} {
 		f.Add(seed)
