@@ -64,7 +64,7 @@ func (m *mute) Post(context.Context, string, []byte) error { m.posts++; return n
 // Delete implements session.Gateway.
 func (m *mute) Delete(context.Context, string) error { return nil }
 
-// conversation is a session whose frames are all of one client.
+// conversation is a session whose frames all come from one client.
 type conversation struct {
 	*session.Session
 	store *memory.Store
@@ -144,7 +144,7 @@ func sessionTable(ctx context.Context) (report.Table, error) {
 	return t, nil
 }
 
-// cloudTable sends frames that are answered, each when the one before was.
+// cloudTable measures frames that are answered, each sent after the previous answer.
 func cloudTable(ctx context.Context, root string, sockets int, duration time.Duration) (report.Table, error) {
 	t := report.Table{Title: cloudTitle, Key: "frames", Columns: []string{"frames/s", "mean ms"}}
 	local, err := cloud.Start(ctx, cloud.Config{Root: root})
@@ -166,9 +166,8 @@ func cloudTable(ctx context.Context, root string, sockets int, duration time.Dur
 	return t, nil
 }
 
-// exchange lets each socket send the frame and wait for the last of its
-// answers, again and again, and returns how often that was, and how long it
-// took.
+// exchange lets each socket send the frame and wait for the last of its answers,
+// again and again. It returns how often that was, and how long it took.
 func exchange(ctx context.Context, url string, sockets int, duration time.Duration, frame, last string) (n int, took time.Duration, err error) {
 	open := make([]*wsclient.Raw, sockets)
 	defer func() {

@@ -18,8 +18,9 @@ import (
 	"subwire/shared/transportws"
 )
 
-// largest is a connection that its client has made as large as the protocol lets it:
-// no further operation begins, and completes of nothing wait for their subscribes.
+// largest is a connection that its client has made as large as the protocol allows:
+// no further operation begins, and completes without an operation wait for their
+// subscribes.
 type largest struct {
 	*wsclient.Raw
 	id    string
@@ -67,7 +68,7 @@ func (c largest) subscribers(t *testing.T) (n int) {
 	return n
 }
 
-// isStored reports whether anything is stored of the connection.
+// isStored reports whether anything of the connection is stored.
 func (c largest) isStored(t *testing.T) bool {
 	t.Helper()
 	table := local.Tables["connections"]

@@ -144,8 +144,8 @@ func (b *builder) typeOf(t ast.Type) graphql.Type {
 	panic("no type")
 }
 
-// defaultValue is the coerced value of a literal, with the default values of
-// an input object's own fields.
+// defaultValue is the coerced value of a literal, including the default values of an
+// input object's fields.
 func (b *builder) defaultValue(literal ast.Value, t ast.Type) any {
 	if nonNull, ok := t.(*ast.NonNull); ok {
 		return b.defaultValue(literal, nonNull.Type)
@@ -211,7 +211,7 @@ func (b *builder) resolveType(p graphql.ResolveTypeParams) *graphql.Object {
 	return found
 }
 
-// printed is a schema as graphql-js prints it, in order of names.
+// printed is a schema as graphql-js prints it, sorted by name.
 func printed(t testing.TB, sdl string) string {
 	t.Helper()
 	var answer struct{ Printed string }
@@ -219,7 +219,7 @@ func printed(t testing.TB, sdl string) string {
 	return answer.Printed
 }
 
-// What the library has been handed is the schema that graphql-js reads.
+// The library gets the same schema that graphql-js reads.
 func TestBothSchemasAreOne(t *testing.T) {
 	t.Parallel()
 	reference, err := os.ReadFile(schemaFile)
@@ -231,7 +231,7 @@ func TestBothSchemasAreOne(t *testing.T) {
 	}
 }
 
-// The reference of shared/gql/schema is as graphql-js prints it.
+// The reference of shared/gql/schema is what graphql-js prints.
 func TestTheKindsOfTypesAreAsGraphQLJSPrintsThem(t *testing.T) {
 	t.Parallel()
 	kinds, err := os.ReadFile("../../shared/gql/schema/testdata/kinds.graphql")

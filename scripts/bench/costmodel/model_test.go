@@ -28,7 +28,8 @@ func event(text int) pubsub.Event {
 		fmt.Sprintf(`{"id":"01J","chatId":"x","content":%q,"senderName":"Ada","createdAt":"2026-11-24T04:25:15.041Z"}`, strings.Repeat("x", text)))}
 }
 
-// topic is n subscriptions by ascending bucket, of so many operations.
+// topic returns n subscriptions of that many operations, in ascending order of
+// bucket.
 func topic(n, operations int) []pubsub.Subscription {
 	subs := make([]pubsub.Subscription, n)
 	for i := range subs {
@@ -74,7 +75,7 @@ func TestTopicsAreReadInPagesAndParts(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]float64{1: 1, 999: 1, 1000: 2, 5000: 1 + 4*2, 20_000: 1 + 4*5} {
 		got := query(topic(n, 10))
-		if got.Requests > want || got.Requests < want-1 { // how the rows fall into the parts is chance
+		if got.Requests > want || got.Requests < want-1 { // it depends on chance how the rows fall into the parts
 			t.Errorf("%d rows are read by %v requests, want %v", n, got.Requests, want)
 		}
 		if least := float64(n*133) / readUnit; got.Reads < least || got.Reads > least+got.Requests {
@@ -100,8 +101,8 @@ func TestOneEventByHand(t *testing.T) {
 	if len(got.Batches) != 1 {
 		t.Fatalf("%d batches", len(got.Batches))
 	}
-	// 100 posts are two rounds of 64 workers: 5 + 20 ms. 100 rows are read in 1 ms.
-	// A row has 133 bytes: 100 of them are four units of 4 KB.
+	// 100 posts are two rounds of 64 workers: 5 + 20 ms. 100 rows are read in 1 ms. A
+	// row has 133 bytes: 100 of them are four units of 4 KB.
 	want := billing.Usage{
 		Gateway: billing.Gateway{Requests: 1, Sent: 100, SentBytes: float64(100 * Frame(event(100)))},
 		Functions: map[string]billing.Function{

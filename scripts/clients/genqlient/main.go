@@ -1,10 +1,10 @@
-// Genqlient listens to a chat with Khan's genqlient, resuming after each loss of
+// Genqlient listens to a chat with Khan's genqlient, and resumes after each loss of
 // the connection:
 //
 //	genqlient HTTP_URL WS_URL CHAT_ID
 //
 // It prints {"next": message} for each message. A line of input completes the
-// subscription, the end of the input ends the program.
+// subscription; the end of the input ends the program.
 package main
 
 import (
@@ -26,7 +26,8 @@ import (
 
 //go:generate go tool genqlient
 
-// dialer opens sockets with gorilla/websocket, and keeps the last for closing.
+// dialer opens sockets with gorilla/websocket, and keeps the last so that it can be
+// closed.
 type dialer struct{ conn *websocket.Conn }
 
 func (d *dialer) DialContext(ctx context.Context, url string, header http.Header) (graphql.WSConn, error) {
@@ -35,7 +36,7 @@ func (d *dialer) DialContext(ctx context.Context, url string, header http.Header
 	return d.conn, err
 }
 
-// listener follows a chat, and has each message once.
+// listener follows a chat, and passes on each message once.
 type listener struct {
 	url, chatID string
 	newest      string
@@ -69,7 +70,7 @@ func (l *listener) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer d.conn.Close() // which client.Close leaves open
+	defer d.conn.Close() // client.Close leaves it open
 	events, id, err := NewMessage(ctx, client, l.chatID, l.newest)
 	if err != nil {
 		return err

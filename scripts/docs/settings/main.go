@@ -1,4 +1,4 @@
-// Settings writes the table of docs/settings.md anew, from topology's.
+// Settings regenerates the table of docs/settings.md from topology.
 package main
 
 import (

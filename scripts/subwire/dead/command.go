@@ -21,10 +21,9 @@ import (
 	"subwire/shared/topology"
 )
 
-// errRemain says that not all was sent that was asked for.
+// errRemain says that not everything asked for was sent.
 var errRemain = errors.New("some dead letters remain")
 
-// Command is subwire dead.
 func Command() *cobra.Command {
 	dead := &cobra.Command{Use: "dead", Short: "Show what could not be delivered, and send it again"}
 	where, o := cli.Deployment(dead), options{}
@@ -95,10 +94,10 @@ func (o options) check() error {
 	return nil
 }
 
-// minRate keeps a page of messages from being out of sight for hours.
+// minRate keeps a page of messages from being hidden for hours.
 const minRate = 0.01
 
-// tool is the commands' way to a deployment.
+// tool gives the commands access to a deployment.
 type tool struct {
 	queues interface {
 		receiver
@@ -122,7 +121,7 @@ func newTool(d deployment.Deployment, out, errs io.Writer) *tool {
 	}}
 }
 
-// walk is one through a queue of n letters, of which each page takes so long.
+// walk walks through a queue of n letters; page is the time each page takes.
 func (t *tool) walk(q deadQueue, n int, page time.Duration) *walk {
 	return &walk{client: t.queues, queue: q, url: t.urls[q.name],
 		hidden: min(hidden+time.Duration(n)*hiddenPerLetter+page, hiddenMost)}
@@ -194,7 +193,7 @@ func (t *tool) send(ctx context.Context, o options) error {
 	}
 	bar := t.bar(min(all, cmp.Or(o.max, all)), q.name)
 	s := &sending{client: t.queues, urls: t.urls, packer: t.packer, max: o.max, really: o.yes,
-		out: aboveBar{bar, t.out}, done: func() { _ = bar.Add(1) }} // it fails past the total, which is about right
+		out: aboveBar{bar, t.out}, done: func() { _ = bar.Add(1) }} // it fails past the total, which is approximate
 	s.packer.topic = o.topic
 	if o.rate > 0 {
 		s.pause = time.Duration(float64(time.Second) / o.rate)
@@ -202,11 +201,11 @@ func (t *tool) send(ctx context.Context, o options) error {
 	w := t.walk(q, all, pageSize*s.pause)
 	err = w.each(ctx, func(l letter) (verdict, error) { return s.visit(ctx, l) })
 	_ = bar.Exit()
-	stopped := errors.Is(err, context.Canceled) // by Ctrl-C: a further run goes on
+	stopped := errors.Is(err, context.Canceled) // by Ctrl-C: another run continues
 	if stopped {
 		s.tally.more, err = true, nil
 	}
-	if !o.yes && q.fifo && len(w.seen) < all { // behind the first ten of a group
+	if !o.yes && q.fifo && len(w.seen) < all { // the rest is behind the first ten of a group
 		s.tally.more = true
 	}
 	s.summary(q)
