@@ -50,11 +50,11 @@ test('a forged token says so, and the client does not try again', async () => {
 });
 
 test('a token that runs out ends the socket, says why and does not loop', async () => {
-  const bob = await enter('lobby', await cloud.token('u2', 'Bob', 'lobby', '1s')); // and 30 s, by which clocks may differ
+  const bob = await enter('lobby', await cloud.token('u2', 'Bob', 'lobby', '1s')); // plus 30 s, by which clocks may differ
   await bob.isLive();
   await bob.hasStatus('Refused');
   await bob.page.getByRole('alert').getByText(/44\d\d/).waitFor();
   await bob.page.screenshot({ path: `${artefacts}refused.png` });
-  assert.equal(bob.connects, 2); // once more, as the server may have lost the connection for another reason
+  assert.equal(bob.connects, 2); // once more, as the connection may have been lost for another reason
   await bob.close();
 });

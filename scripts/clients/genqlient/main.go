@@ -26,8 +26,7 @@ import (
 
 //go:generate go tool genqlient
 
-// dialer opens sockets with gorilla/websocket, and keeps the last so that it can be
-// closed.
+// dialer opens sockets with gorilla/websocket, and keeps the last for closing.
 type dialer struct{ conn *websocket.Conn }
 
 func (d *dialer) DialContext(ctx context.Context, url string, header http.Header) (graphql.WSConn, error) {
@@ -70,7 +69,7 @@ func (l *listener) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer d.conn.Close() // client.Close leaves it open
+	defer d.conn.Close() // which client.Close leaves open
 	events, id, err := NewMessage(ctx, client, l.chatID, l.newest)
 	if err != nil {
 		return err

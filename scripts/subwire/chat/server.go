@@ -63,8 +63,8 @@ func (s server) authorization() map[string]string {
 
 // listen prints each execution result as it arrives, one per line, until ctx ends. It
 // says on errs when it listens: whatever is posted from then on arrives. As a
-// subscribe is not acknowledged, it subscribes to what follows the newest message;
-// the messages it knows come again.
+// subscribe is not acknowledged, it subscribes to what follows the newest message,
+// and drops the known messages that come again.
 func (s server) listen(ctx context.Context, chat string, out, errs io.Writer) error {
 	known, newest, err := s.recent(ctx, chat)
 	if err != nil {
