@@ -43,7 +43,6 @@ var (
 	booleans   = []string{"false", "true"}
 )
 
-// defaults lists every switch.
 var defaults = map[string]string{
 	"env": "dev", "arch": "arm64", "allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
 	"reserve": "true", "small": "false", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",

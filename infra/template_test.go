@@ -17,7 +17,6 @@ import (
 
 type object = map[string]any
 
-// template is a synthesized template.
 type template struct {
 	Resources map[string]resource
 	Outputs   map[string]object
@@ -30,7 +29,6 @@ type resource struct {
 	UpdateReplacePolicy string
 }
 
-// The templates under test.
 var dev, everySwitch, small, emulated template
 
 func TestMain(m *testing.M) {

@@ -20,6 +20,6 @@ for switches in "env=dev" "env=test small=true" "env=prod public=true reserve=fa
 	done
 	out=../.cache/cdk.out/${switches%% *}
 	CI=true "$cdk" synth --quiet --app ../bin/infra --output "$out" "$@"
-	"$venv/bin/cfn-lint" --ignore-checks W3005 -- "$out"/*.template.json # W3005: the CDK writes DependsOn even where a reference implies it
+	"$venv/bin/cfn-lint" --ignore-checks W3005 -- "$out"/*.template.json # W3005: the CDK writes DependsOn that references imply
 done
 echo "cfn-lint: no complaint"

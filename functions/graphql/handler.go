@@ -161,7 +161,7 @@ func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 	}
 	ctx, tally := allowance.WithTally(ctx)
 	result, err := x.Run(pubsub.WithViewer(ctx, viewer), nil)
-	h.draw(ctx, tally.Take()+allowance.Transferred(len(result)), h.payer(e), allowance.Viewer(viewer.ID)) // it is already spent
+	h.draw(ctx, tally.Take()+allowance.Transferred(len(result)), h.payer(e), allowance.Viewer(viewer.ID)) // it is spent
 	return result, err
 }
 

@@ -66,7 +66,6 @@ func recovered(err *error) {
 	}
 }
 
-// isHopeless reports whether a retry cannot help.
 func isHopeless(err error) bool {
 	for _, hopeless := range []error{dynamo.ErrUndecodable, fanout.ErrEventTooLarge, queue.ErrRefused, errPanic} {
 		if errors.Is(err, hopeless) {

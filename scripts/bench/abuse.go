@@ -378,7 +378,6 @@ func (a *abuse) transferred(in, out int) {
 	a.out += out
 }
 
-// count counts one event of an attack.
 func (a *abuse) count(what string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

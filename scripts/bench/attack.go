@@ -53,14 +53,12 @@ func (a *attack) run(ctx context.Context, way string) {
 	attacking.Wait()
 }
 
-// counted returns the counts so far.
 func (a *attack) counted() map[string]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.counts)
 }
 
-// stop closes the sockets.
 func (a *attack) stop() {
 	for _, raw := range a.held {
 		if raw != nil {

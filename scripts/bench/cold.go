@@ -19,7 +19,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// coldTitle is the table of bench cold.
 const coldTitle = "Start of a function's process"
 
 func coldCommand() command {
@@ -86,7 +85,6 @@ type runtimeAPI struct {
 	answered chan struct{} // closed by the first answer
 }
 
-// ServeHTTP implements http.Handler.
 func (a *runtimeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		w.WriteHeader(http.StatusAccepted)

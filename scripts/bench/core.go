@@ -76,10 +76,8 @@ func (c *core) sender(g session.Gateway, workers int) *delivery.Sender {
 // later discards what is to be sent later.
 type later struct{}
 
-// SendLater implements delivery.Retries.
 func (later) SendLater(context.Context, []byte, time.Duration) error { return nil }
 
-// Park implements delivery.DeadLetters.
 func (later) Park(context.Context, []byte, string) error { return nil }
 
 // message is one batch as it waits in the queue.
@@ -153,7 +151,6 @@ type counter struct {
 	well atomic.Int64
 }
 
-// Post implements session.Gateway.
 func (c *counter) Post(ctx context.Context, connectionID string, frame []byte) error {
 	err := c.Gateway.Post(ctx, connectionID, frame)
 	if err == nil && isWell(connectionID) {

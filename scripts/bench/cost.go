@@ -70,7 +70,6 @@ func defaultOf(s topology.SettingOf[int]) int {
 	return n
 }
 
-// Titles of the tables.
 const (
 	serviceTitle = "USD per million pushes, by service"
 	topicTitle   = "USD per million pushes, by subscribers of a topic"

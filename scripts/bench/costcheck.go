@@ -107,7 +107,6 @@ func (c *costing) try(ctx context.Context, size int) (comparison, error) {
 	return out, err
 }
 
-// predict is the usage of a trial's messages.
 func predict(m costmodel.Model, size int, subs []pubsub.Subscription) (billing.Usage, error) {
 	e := chatEvent(eventID, strings.Repeat("x", size))
 	e.Topic = chat.Topic(trialChat)

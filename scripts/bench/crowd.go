@@ -141,7 +141,6 @@ func (c *crowd) read(ctx context.Context, member int, s *wsclient.Subscription) 
 	}
 }
 
-// Kinds of messages.
 const (
 	warmUp = "warm-up"
 	counts = "message"

@@ -35,7 +35,6 @@ const (
 	slow       = time.Second
 )
 
-// gateway is a running gateway process.
 type gateway struct {
 	URL         string // of its stage
 	Certificate []byte // its certificate, DER

@@ -107,13 +107,10 @@ type invocations struct {
 	function string
 }
 
-// Enabled implements slog.Handler.
 func (i invocations) Enabled(context.Context, slog.Level) bool { return true }
 
-// WithGroup implements slog.Handler.
 func (i invocations) WithGroup(string) slog.Handler { return i }
 
-// WithAttrs implements slog.Handler.
 func (i invocations) WithAttrs(attrs []slog.Attr) slog.Handler {
 	for _, a := range attrs {
 		if a.Key == "function" {
@@ -123,7 +120,6 @@ func (i invocations) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return i
 }
 
-// Handle implements slog.Handler.
 func (i invocations) Handle(_ context.Context, r slog.Record) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()

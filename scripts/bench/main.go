@@ -15,7 +15,6 @@ import (
 	"subwire/scripts/bench/report"
 )
 
-// command is one kind of measurement.
 type command struct {
 	name, about string
 	// register declares the command's own flags and returns the function that
@@ -46,7 +45,6 @@ func main() {
 	}
 }
 
-// errUsage is returned when no command is named.
 var errUsage = errors.New("say which command")
 
 func run(ctx context.Context, args []string, out io.Writer) error {

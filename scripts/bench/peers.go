@@ -47,7 +47,6 @@ func peersCommand() command {
 	}}
 }
 
-// peersTitle is the table of bench peers.
 const peersTitle = "One event, published by Subwire and by graphql-lambda-subscriptions 6.0.0"
 
 // peerSetup is the first line that a peer reads.

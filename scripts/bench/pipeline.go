@@ -56,7 +56,6 @@ type outcome struct {
 	counted  bool // whether stages is filled
 }
 
-// Titles of the tables.
 const (
 	latencyTitle = "Latency from publish to receive, ms"
 	countsTitle  = "Counts"

@@ -20,7 +20,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// planTitle is the table of bench plan.
 const planTitle = "Planning and encoding one event"
 
 func planCommand() command {

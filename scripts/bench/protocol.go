@@ -21,7 +21,6 @@ import (
 	"subwire/shared/session"
 )
 
-// Titles of the tables of bench protocol.
 const (
 	sessionTitle = "Frames through the session, with the store in memory"
 	cloudTitle   = "Frames through the local cloud"
@@ -58,10 +57,8 @@ func protocolCommand() command {
 // mute is a gateway that takes every frame.
 type mute struct{ posts int }
 
-// Post implements session.Gateway.
 func (m *mute) Post(context.Context, string, []byte) error { m.posts++; return nil }
 
-// Delete implements session.Gateway.
 func (m *mute) Delete(context.Context, string) error { return nil }
 
 // conversation is a session whose frames all come from one client.
@@ -96,7 +93,6 @@ func (c conversation) open(ctx context.Context, id string) error {
 	return c.send(ctx, id, `{"type":"connection_init"}`)
 }
 
-// subscribeFrame subscribes to the chat.
 func subscribeFrame() (string, error) {
 	frame, err := json.Marshal(map[string]any{"id": "1", "type": "subscribe", "payload": operation(0, benchChat)})
 	return string(frame), err

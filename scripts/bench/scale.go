@@ -47,7 +47,6 @@ func scaleCommand() command {
 	}}
 }
 
-// scenario is something to simulate.
 type scenario struct {
 	title string
 	run   func(sim.Quotas) sim.Result
@@ -146,7 +145,6 @@ type raised struct {
 	result sim.Result
 }
 
-// with raises one more limit.
 func (v raised) with(one scenario, r raise) raised {
 	next := v
 	next.what = "+ " + r.do(&next.quotas)

@@ -12,7 +12,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// scaleTitle is the table of the simulation's check.
 const scaleTitle = "Simulation and local cloud: ms from the mutation to the last subscriber"
 
 // observed is what one size of topic took in the local cloud.

@@ -71,7 +71,6 @@ func (b *senderBench) measure(ctx context.Context, seed uint64) (report.Report, 
 	return b.measureTransports(ctx, core, transports, r)
 }
 
-// Titles of the tables.
 const (
 	transportsTitle = "Pushes per CPU second, over TLS to a gateway that answers after 10 ms"
 	slowTitle       = "What targets that are busy or late cost the others"

@@ -25,7 +25,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// subscribeTitle is the table of bench subscribe.
 const subscribeTitle = "One subscribe and its complete, by rows of the topic"
 
 // subscribeBench measures the store as its tables grow.

@@ -93,7 +93,6 @@ func settledUsage(ctx context.Context, c *cloud.Cloud) billing.Usage {
 	}
 }
 
-// subscriptionsOf reads the subscriptions of the trial's chat.
 func subscriptionsOf(ctx context.Context, c *cloud.Cloud) (subs []pubsub.Subscription, err error) {
 	store := dynamo.New(dynamo.NewClient(c.Backend.AWS()), dynamo.Tables{Subscriptions: c.Tables[topology.Subscriptions.Name]})
 	for s, err := range store.Subscriptions(ctx, chat.Topic(trialChat), time.Now()) {

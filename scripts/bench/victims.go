@@ -172,7 +172,6 @@ func (v *victims) attack(ctx context.Context, way string, turn int) map[string]i
 	return counts
 }
 
-// outcomes are the results of messages.
 type outcomes struct {
 	took []time.Duration // until the last member had it
 	lost int

@@ -50,7 +50,6 @@ func (n *numbers) String() string {
 	return strings.Join(out, ",")
 }
 
-// Set implements flag.Value.
 func (n *numbers) Set(list string) error {
 	*n = nil
 	for item := range strings.SplitSeq(list, ",") {

@@ -32,7 +32,6 @@ func messageIDs(result []byte) (ids []string) {
 	return ids
 }
 
-// errorCode is the code of the first error.
 func errorCode(e *wsclient.OperationError) string {
 	var list []struct{ Extensions struct{ Code string } }
 	if json.Unmarshal(e.Errors, &list) == nil && len(list) > 0 && list[0].Extensions.Code != "" {

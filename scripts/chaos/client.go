@@ -164,7 +164,6 @@ func (c *client) reason(socket *wsclient.Client) end {
 	return end{err.Error(), true}
 }
 
-// ended notes how a connection ended.
 func (c *client) ended(ctx context.Context, name string, e end) {
 	if ctx.Err() != nil {
 		e = end{what: endOver}
@@ -194,7 +193,6 @@ func (c *client) subscribed() bool {
 	return !slices.ContainsFunc(c.listeners, func(l *listener) bool { return l.connection() == "" })
 }
 
-// listener is a client's subscription to one chat.
 type listener struct {
 	client *client
 	name   string

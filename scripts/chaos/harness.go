@@ -24,29 +24,28 @@ import (
 	"subwire/shared/topology"
 )
 
-// Setup says what to run.
 type Setup struct {
 	Root     string            // of the repository
-	Plan     string            // of the faults
-	Seed     uint64            // folder of the servers' data; "" for memory
-	Data     string            // of the functions, in addition to the harness's own
-	Settings map[string]string // of the gateway; zero fields mean AWS's
-	Limits   apigwemu.Limits   // each listens to Listens chats and stays
+	Plan     string            // of the faults, in the form of faults.Parse
+	Seed     uint64            // of the faults
+	Data     string            // folder of the servers' data; "" for memory
+	Settings map[string]string // of the functions, in addition to the harness's own
+	Limits   apigwemu.Limits   // of the gateway; zero fields mean AWS's
 	Chats    int
-	Clients  int // clients that leave after a few events and come back
-	Guests   int // clients that leave after a few events, and come back
-	Listens  int // gets the cloud's output; nil discards it
+	Clients  int // each listens to Listens chats and stays
+	Guests   int // clients that leave after a few events and come back
+	Listens  int // chats per client; default 1
 
-	Log io.Writer // Redelivery is how long after a function failed on something it is received again.
+	Log io.Writer // gets the cloud's output; nil discards it
 
-	// Redelivery is after which what a function failed on is received again.
+	// Redelivery is how long after a failure something is received again.
 	Redelivery time.Duration
 }
 
-// these three bypass the faults
+// Harness is a cloud with clients.
 type Harness struct {
 	cloud   *cloud.Cloud
-	dynamo  *dynamodb.Client // ends the clients
+	dynamo  *dynamodb.Client // these three bypass the faults
 	streams *dynamodbstreams.Client
 	sqs     *sqs.Client
 	clients []*client
@@ -124,7 +123,6 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	return h, nil
 }
 
-// client makes the i-th client.
 func (h *Harness) client(i int, s Setup) *client {
 	c := &client{h: h, name: fmt.Sprint("client-", i), ends: map[string]int{}}
 	if i >= s.Clients {
@@ -192,7 +190,6 @@ func (h *Harness) Findings() []string {
 
 func chatID(i int) string { return fmt.Sprint("chat-", i) }
 
-// Stop ends the clients and the cloud.
 func (h *Harness) Stop() {
 	h.leave()
 	h.running.Wait()
@@ -290,7 +287,6 @@ func (h *Harness) follow(ctx context.Context) {
 	}
 }
 
-// look notes which subscriptions are stored.
 func (h *Harness) look(ctx context.Context) {
 	s, err := h.snapshot(ctx)
 	if err != nil {
@@ -304,12 +300,10 @@ func (h *Harness) look(ctx context.Context) {
 	}
 }
 
-// subscribed reports whether all listeners are subscribed now.
 func (h *Harness) subscribed() bool {
 	return !slices.ContainsFunc(h.clients, func(c *client) bool { return !c.subscribed() })
 }
 
-// moved notes that something has happened.
 func (h *Harness) moved() { h.moves.Add(1) }
 
 // await polls until the condition holds or fails, ctx ends, or nothing has moved for
@@ -498,8 +492,6 @@ func (h *Harness) Outage(ctx context.Context, length time.Duration) error {
 	return err
 }
 
-// Heal ends all faults.
 func (h *Harness) Heal() { h.cloud.Injector.Heal() }
 
-// Met counts the faults that were met.
 func (h *Harness) Met() map[string]int { return h.cloud.Injector.Met() }

@@ -14,7 +14,6 @@ import (
 	"time"
 )
 
-// Event is a stored chat message.
 type Event struct {
 	ID, Chat string
 	Posted   time.Time // when its post began

@@ -16,7 +16,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// connection is an item of the connections table.
 type connection struct {
 	name       string            // its name in the client's connection_init
 	holder     string            // the holder it is counted for, or ""

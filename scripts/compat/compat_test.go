@@ -126,7 +126,6 @@ func (s *site) leave(t *testing.T, l *listener) {
 	s.awaitRows(t, len(s.listeners))
 }
 
-// post writes messages over HTTP.
 func (s *site) post(t *testing.T, n int) {
 	t.Helper()
 	for range n {
@@ -265,7 +264,6 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// await polls until the condition holds.
 func await(t *testing.T, s *site, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -189,7 +189,6 @@ func (c *cloud) takeAssets(t *testing.T) {
 	}
 }
 
-// await polls until the condition holds.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)

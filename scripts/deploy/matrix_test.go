@@ -100,7 +100,6 @@ func denied(status int, body []byte) bool {
 
 type object = map[string]any
 
-// probeRequest is the call that the probe makes.
 func (c *cloud) probeRequest(t *testing.T, p probe) request {
 	t.Helper()
 	_, operation, _ := strings.Cut(p.action, ":")

@@ -63,7 +63,6 @@ func secure(t *testing.T) *cloud.Cloud {
 	return c
 }
 
-// awaitSecuredSubscribers waits until the chat has n subscribers.
 func awaitSecuredSubscribers(t *testing.T, c *cloud.Cloud, chatID string, n int) {
 	t.Helper()
 	store := dynamo.New(dynamo.NewClient(c.Backend.AWS()), dynamo.Tables{Subscriptions: c.Tables[topology.Subscriptions.Name]})

@@ -68,7 +68,6 @@ func (c largest) subscribers(t *testing.T) (n int) {
 	return n
 }
 
-// isStored reports whether anything of the connection is stored.
 func (c largest) isStored(t *testing.T) bool {
 	t.Helper()
 	table := local.Tables["connections"]

@@ -173,7 +173,6 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// await polls until the condition holds.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -360,7 +359,6 @@ func startClient(t *testing.T, command ...string) *client {
 	return c
 }
 
-// line returns the program's next line.
 func (c *client) line(t *testing.T) string {
 	t.Helper()
 	select {

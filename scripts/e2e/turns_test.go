@@ -33,7 +33,6 @@ func (g *gathered) Write(p []byte) (int, error) {
 	return g.Conn.Write(p)
 }
 
-// sendAtOnce sends the frames in one write.
 func (g *gathered) sendAtOnce(t *testing.T, raw *wsclient.Raw, frames ...string) {
 	t.Helper()
 	g.hold(true)

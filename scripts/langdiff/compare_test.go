@@ -185,7 +185,6 @@ func intended(rows []difference, name string, q question, found aspect, theirs, 
 	})
 }
 
-// report describes a difference to people.
 func report(name string, found aspect, q question, theirs, ours verdict) string {
 	theirs.Data, ours.Data = around(theirs.Data, ours.Data)
 	return fmt.Sprintf("%s: another %s\ndocument:   %s\noperation:  %s\nvariables:  %s\ngraphql-js: %s\nours:       %s",

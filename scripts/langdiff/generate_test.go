@@ -101,7 +101,6 @@ func (g *generator) layout() []string {
 	return blanks
 }
 
-// define adds the definitions of the variables.
 func (g *generator) define() {
 	if len(g.variables) == 0 {
 		return
@@ -116,7 +115,6 @@ func (g *generator) define() {
 	g.add(")")
 }
 
-// json is the text of the variables.
 func (g *generator) json() string {
 	var members []string
 	for _, v := range g.variables {
@@ -260,7 +258,6 @@ func (g *generator) directive() {
 	}
 }
 
-// texts are strings as literals.
 var texts = []string{`""`, `"a"`, `"é 😀"`, `"\u00e9\ud83d\ude00"`, `"\u{1F600}"`, `"\n\t\"\\"`, `"""a"""`, "\"\"\"\n  a\n    b\n\"\"\"",
 	`"""say \""" """`, `"12"`, `"true"`, `"2026-11-28"`}
 
@@ -320,7 +317,6 @@ func (g *generator) nonNull(t graphql.Type, depth int, mayVary bool) string {
 	return g.pick(literals...)
 }
 
-// object is an input object as a literal.
 func (g *generator) object(t *graphql.InputObject, depth int, mayVary bool) string {
 	var members []string
 	for _, name := range slices.Sorted(maps.Keys(t.Fields())) {
@@ -363,7 +359,6 @@ func (g *generator) variable(t graphql.Type) string {
 	return v.name
 }
 
-// value is the JSON of a variable.
 func (g *generator) value(t graphql.Type, depth int) string {
 	if g.chance(wrong) {
 		return g.pick(variableTexts...)

@@ -88,7 +88,6 @@ func askAll[Q any](t testing.TB, requests []Q, read func(i int, answer []byte)) 
 	}
 }
 
-// ask is askAll for one request.
 func ask(t testing.TB, request, answer any) {
 	t.Helper()
 	askAll(t, []any{request}, func(_ int, line []byte) {
@@ -98,7 +97,6 @@ func ask(t testing.TB, request, answer any) {
 	})
 }
 
-// theirs are the verdicts of graphql-js.
 func theirs(t testing.TB, questions []question) []verdict {
 	t.Helper()
 	verdicts := make([]verdict, len(questions))

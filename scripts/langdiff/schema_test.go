@@ -69,7 +69,6 @@ func newConfig(t testing.TB) gql.Config {
 	return config
 }
 
-// define adds a named type.
 func (b *builder) define(definition ast.Node) {
 	switch d := definition.(type) {
 	case *ast.ScalarDefinition:
@@ -181,7 +180,6 @@ func (b *builder) defaultValue(literal ast.Value, t ast.Type) any {
 	return untyped(literal)
 }
 
-// text is a description.
 func text(s *ast.StringValue) string {
 	if s == nil {
 		return ""

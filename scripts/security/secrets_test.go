@@ -32,7 +32,6 @@ const mark = "S3CR3T"
 
 const key = mark + "-key-of-thirty-two-bytes-or-more"
 
-// output collects what all processes print.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -138,7 +137,6 @@ func (r *run) subscribeAndPost(t *testing.T) {
 	r.putNonsense(t)
 }
 
-// post writes a message over HTTP.
 func (r *run) post(t *testing.T, bearer, content string) {
 	t.Helper()
 	body := fmt.Sprintf(`{"query":"mutation { postMessage(chatId: \"%s-chat\", content: \"%s\", senderName: \"%s-sender\") { id } }"}`, mark, content, mark)

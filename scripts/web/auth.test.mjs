@@ -50,7 +50,7 @@ test('a forged token says so, and the client does not try again', async () => {
 });
 
 test('a token that runs out ends the socket, says why and does not loop', async () => {
-  const bob = await enter('lobby', await cloud.token('u2', 'Bob', 'lobby', '1s')); // plus 30 s, by which clocks may differ
+  const bob = await enter('lobby', await cloud.token('u2', 'Bob', 'lobby', '1s')); // and 30 s, by which clocks may differ
   await bob.isLive();
   await bob.hasStatus('Refused');
   await bob.page.getByRole('alert').getByText(/44\d\d/).waitFor();

@@ -12,7 +12,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// Site holds the pages of one deployment.
 type Site struct {
 	Files        fs.FS  // as Built returns them
 	WebSocketURL string // where the pages open their sockets

@@ -52,7 +52,6 @@ func Deployed(t Times, groups, workers int) Model {
 		Receive: 1, Records: 1, Workers: workers, Times: t}
 }
 
-// Batch is one planned batch.
 type Batch struct{ Targets, Operations, Bytes int }
 
 // Event is what one event costs on its way from the mutation to its last subscriber.

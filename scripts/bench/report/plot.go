@@ -36,7 +36,6 @@ const (
 	barWidth = 28
 )
 
-// WriteSVG draws the report's plot.
 func (r Report) WriteSVG(w io.Writer) error {
 	if r.Plot == nil || len(r.Find(r.Plot.Table).Rows) == 0 {
 		return fmt.Errorf("plot %s: %w", r.Command, ErrNoPlot)

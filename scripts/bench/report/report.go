@@ -19,13 +19,11 @@ type Report struct {
 	Plot     *Plot     `json:"plot,omitempty"`
 }
 
-// Setting is one parameter of a measurement.
 type Setting struct {
 	Name  string `json:"name"`
 	Value any    `json:"value"`
 }
 
-// Table is some rows of figures.
 type Table struct {
 	Title   string   `json:"title"`
 	Key     string   `json:"key"`     // what the rows' labels are, such as "subscribers"

@@ -9,14 +9,12 @@ import (
 	"subwire/shared/dynamo"
 )
 
-// Message is one mutation.
 type Message struct {
 	At          time.Duration
 	Topic       int
 	Subscribers int
 }
 
-// Names of the limits.
 const (
 	RequestLimit = "API Gateway requests"
 	ConnectLimit = "API Gateway connects"

@@ -87,7 +87,6 @@ func (r *storm) connect(client, retries int) {
 	})
 }
 
-// function is one invocation.
 func (r *storm) function(client, retries int, done func()) {
 	if !r.lambdas.free() {
 		r.again(client, retries, &r.lambdas.Use)

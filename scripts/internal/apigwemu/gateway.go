@@ -25,7 +25,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// Invoker runs one Lambda function.
 type Invoker interface {
 	// Invoke runs the function once with the JSON of an event and returns its JSON
 	// answer. The error is lambdart.ErrThrottled if Lambda refuses, a function error,
@@ -34,7 +33,6 @@ type Invoker interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// Config describes the two APIs.
 type Config struct {
 	Connect, Message, Disconnect Invoker // integrations of $connect, $default and $disconnect
 	HTTP                         Invoker // integration of every route of the HTTP API
@@ -209,10 +207,8 @@ func (g *Gateway) WebSocket() http.Handler {
 	})
 }
 
-// HTTP returns the handler of the HTTP API.
 func (g *Gateway) HTTP() http.Handler { return http.HandlerFunc(g.serveHTTP) }
 
-// SetFaults replaces all faults.
 func (g *Gateway) SetFaults(f Faults) { g.faults.Store(&f) }
 
 // Connections returns the ids of the open sockets, sorted.
@@ -245,7 +241,6 @@ func (g *Gateway) SetDown(down bool) {
 	}
 }
 
-// CutAll cuts every open socket.
 func (g *Gateway) CutAll() {
 	for _, id := range g.Connections() {
 		g.Cut(id)
@@ -274,7 +269,6 @@ func (g *Gateway) Close(ctx context.Context) error {
 	}
 }
 
-// isDown reports what SetDown has set.
 func (g *Gateway) isDown() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

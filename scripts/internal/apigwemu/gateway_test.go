@@ -164,7 +164,6 @@ func next(t *testing.T, c *wsclient.Raw) string {
 	return text
 }
 
-// closedWith checks the close frame that the client received.
 func closedWith(t *testing.T, c *wsclient.Raw, code int, reason string) {
 	t.Helper()
 	_, err := c.Next(t.Context())

@@ -27,7 +27,6 @@ func serve(t *testing.T, f Invoker, limits Limits, r *http.Request) *http.Respon
 	return w.Result()
 }
 
-// eventOf returns the event that a request becomes.
 func eventOf(t *testing.T, r *http.Request) (e events.APIGatewayV2HTTPRequest) {
 	t.Helper()
 	serve(t, function(func(_ context.Context, payload []byte) ([]byte, error) {

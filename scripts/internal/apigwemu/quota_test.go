@@ -64,7 +64,6 @@ func TestOneQuotaIsSharedByAllThatComesIn(t *testing.T) {
 	}
 }
 
-// http makes a request to the HTTP API.
 func (a *api) http() (status int, body string) {
 	w := httptest.NewRecorder()
 	a.HTTP().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))

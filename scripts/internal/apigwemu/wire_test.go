@@ -35,7 +35,6 @@ func (c conn) post(id string) {
 	}
 }
 
-// status reads one answer.
 func (c conn) status() int {
 	c.t.Helper()
 	resp, err := http.ReadResponse(c.r, nil)

@@ -92,7 +92,6 @@ func (c *child) read(output io.Reader, line func(string)) {
 	}
 }
 
-// lastWords returns the last lines of output.
 func (c *child) lastWords() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -31,7 +31,6 @@ func writeCommands(t *testing.T, scripts map[string]string) string {
 	return dir
 }
 
-// mavenRuns counts the fake's runs.
 func mavenRuns(t *testing.T, dir string) int {
 	t.Helper()
 	log, err := os.ReadFile(filepath.Join(dir, "log"))

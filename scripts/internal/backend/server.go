@@ -72,7 +72,6 @@ func (s *Server) startOn(ctx context.Context, port int) error {
 	return nil
 }
 
-// await polls until the server answers.
 func (s *Server) await(ctx context.Context, c *child, taken *atomic.Bool) error {
 	for {
 		select {

@@ -9,7 +9,6 @@ import (
 	"text/tabwriter"
 )
 
-// Line is one line of a bill.
 type Line struct {
 	Service  string
 	What     string
@@ -21,7 +20,6 @@ type Line struct {
 // USD is what the line costs.
 func (l Line) USD() float64 { return l.Price.Of(l.Quantity) }
 
-// Bill is a list of lines.
 type Bill []Line
 
 // Of makes out the bill of the usage. Lines without usage are left out. What streams

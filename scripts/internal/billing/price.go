@@ -24,7 +24,6 @@ type Prices struct {
 
 const million = 1e6
 
-// Titles of the pages.
 const (
 	gatewayPage  = "Amazon API Gateway pricing"
 	lambdaPage   = "AWS Lambda pricing"

@@ -25,7 +25,6 @@ type Usage struct {
 	Tables    map[string]Table    // by table and call, such as "messages.PutItem"
 }
 
-// Gateway is the usage of API Gateway.
 type Gateway struct {
 	Sent              float64 // messages to clients, in units of 32 KB
 	Received          float64 // messages from clients, in units of 32 KB
@@ -34,7 +33,6 @@ type Gateway struct {
 	Requests          float64 // to the HTTP API, in units of 512 KB
 }
 
-// Function is the usage of one Lambda function.
 type Function struct {
 	Invocations float64
 	Seconds     float64 // of all invocations together, each rounded up to milliseconds
@@ -51,7 +49,6 @@ type Queue struct {
 	Deletes  float64 // and changes of visibility
 }
 
-// Requests is the sum of all requests.
 func (q Queue) Requests() float64 { return q.Sends + q.Receives + q.Empty + q.Deletes }
 
 // Table is the usage of one table by one call.
@@ -61,13 +58,11 @@ type Table struct {
 	Reads    float64 // read request units
 }
 
-// Plus returns the sum.
 func (u Usage) Plus(v Usage) Usage { return u.add(v, 1) }
 
 // Minus returns how much u exceeds v, as for a meter read twice.
 func (u Usage) Minus(v Usage) Usage { return u.add(v, -1) }
 
-// Times returns the usage multiplied.
 func (u Usage) Times(n float64) Usage { return Usage{}.add(u, n) }
 
 func (u Usage) add(v Usage, n float64) Usage {

@@ -18,7 +18,6 @@ type Deployment struct {
 	FanoutGroups   int               // message groups per topic
 }
 
-// Flags are the flags that choose a deployment.
 type Flags struct {
 	local  bool
 	stack  string
@@ -33,7 +32,6 @@ func Register(flags *flag.FlagSet) *Flags {
 	return f
 }
 
-// Given reports whether the flags choose a deployment.
 func (f *Flags) Given() bool { return f.local || f.stack != "" }
 
 // Check returns an error unless the flags choose one deployment.
@@ -59,5 +57,4 @@ func (f *Flags) Resolve(ctx context.Context) (Deployment, error) {
 	return findStack(ctx, f.stack)
 }
 
-// Local reports whether the flags choose the local cloud.
 func (f *Flags) Local() bool { return f.local }

@@ -26,7 +26,6 @@ const answerLimit = 2 * time.Second
 // errNoLocal says what to do if no local cloud is running.
 var errNoLocal = errors.New("no local cloud runs here; start one with make run")
 
-// state is the content of the state file.
 type state struct {
 	DynamoDB string            `json:"dynamodb"` // endpoint, also for the streams
 	SQS      string            `json:"sqs"`      // endpoint

@@ -76,7 +76,6 @@ func (l lane) run(ctx context.Context) {
 	}
 }
 
-// checkpoint notes that the records were handled.
 func (l lane) checkpoint(records []record) {
 	upTo := l.progress.finish(records)
 	if upTo == "" {

@@ -230,7 +230,6 @@ func (q *Queue) delete(ctx context.Context, msgs []types.Message) error {
 	return nil
 }
 
-// event is the function's input.
 func (q *Queue) event(msgs []types.Message) ([]byte, error) {
 	var e events.SQSEvent
 	for _, m := range msgs {

@@ -60,7 +60,6 @@ func hashOf(key map[string]events.DynamoDBAttributeValue) (uint32, error) {
 	return h.Sum32(), nil
 }
 
-// event is the function's input.
 func event(records []record) []byte {
 	payload := []byte(eventHead)
 	for i, r := range records {

@@ -34,7 +34,6 @@ type Shards struct {
 	served map[string]int
 }
 
-// ShardsConfig says how many shards there are.
 type ShardsConfig struct {
 	Key   string // name of the table's partition key
 	Count int    // shards at first

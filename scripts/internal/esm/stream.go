@@ -112,7 +112,6 @@ func (s *Stream) Run(ctx context.Context) {
 	}
 }
 
-// shards lists the stream's current shards.
 func (s *Stream) shards(ctx context.Context) ([]types.Shard, error) {
 	var shards []types.Shard
 	in := &dynamodbstreams.DescribeStreamInput{StreamArn: &s.ARN}

@@ -23,13 +23,11 @@ type Injector struct {
 	healed bool
 }
 
-// roller decides for one fault.
 type roller struct {
 	Fault
 	random *rand.Rand
 }
 
-// roll is what one call meets.
 type roll struct {
 	fault   *Fault  // nil for none
 	applied bool    // whether the call has its effect anyway, as half of those answered with an error do
@@ -65,7 +63,6 @@ func (i *Injector) roll(point string) (r roll) {
 	return r
 }
 
-// Heal ends all faults for good.
 func (i *Injector) Heal() {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -14,7 +14,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// Fault is one thing that goes wrong.
 type Fault struct {
 	Point  string  // where: post, delete, sqs.send, dynamodb, lambda.FUNCTION, stream, disconnect or sender
 	Kind   string  // what: a status, timeout, 408idle, cutidle, throttle, kill, duplicate, drop or fail
@@ -25,7 +24,6 @@ type Fault struct {
 // Plan is what goes wrong. The empty plan has no faults.
 type Plan []Fault
 
-// The points and kinds.
 const (
 	pointPost       = "post"       // a post to a client through the management API
 	pointDelete     = "delete"     // a DELETE of a connection through it
@@ -59,7 +57,6 @@ const Full = Known + ",post:400@0.003,post:401@0.003,post:403@0.005,post:404@0.0
 const Known = "post:429@0.05,post:500@0.01,post:timeout@0.01,sqs.send:500@0.02,dynamodb:throttle@0.02," +
 	"lambda.sender:kill@0.01,stream:duplicate@0.05,disconnect:drop@0.2"
 
-// kinds are the kinds of each point.
 func kinds() map[string][]string {
 	all := map[string][]string{
 		pointPost:   {kindStatus, kindTimeout, kind408Idle, kindCutIdle},

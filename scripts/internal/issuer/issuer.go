@@ -61,7 +61,6 @@ type Claims struct {
 	Life   time.Duration // 0 for an hour; may be negative
 }
 
-// Token returns a signed token.
 func (i *Issuer) Token(c Claims) (string, error) {
 	if c.Life == 0 {
 		c.Life = defaultLife

@@ -266,7 +266,6 @@ func (f *Function) take() (p *process, cold bool, err error) {
 	return p, true, err
 }
 
-// takeIdle returns nil if no process is idle.
 func (f *Function) takeIdle() (*process, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -69,7 +69,6 @@ type response struct {
 	Env       []string
 }
 
-// start runs the test function until the test ends.
 func start(t *testing.T, cfg Config) *Function {
 	t.Helper()
 	cfg.Name, cfg.Binary = "fn", binary

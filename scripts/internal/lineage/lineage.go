@@ -74,7 +74,6 @@ func Highest(hops []int) (most int) {
 	return most
 }
 
-// First takes the first message's chain.
 func First(hops []int) int {
 	if len(hops) == 0 {
 		return 0

@@ -63,7 +63,6 @@ func (m *Meter) gateway(add func(*billing.Gateway)) {
 	add(&m.usage.Gateway)
 }
 
-// count adds to the open sockets.
 func (m *Meter) count(sockets int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -81,7 +81,6 @@ func (l locks) acquire(c call, over []bool) (busy []bool) {
 	return busy
 }
 
-// release gives back what acquire took.
 func (l locks) release(c call, over, busy []bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

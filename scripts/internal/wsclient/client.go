@@ -69,7 +69,6 @@ type OperationError struct{ Errors json.RawMessage }
 
 func (e *OperationError) Error() string { return "operation failed: " + string(e.Errors) }
 
-// Operation is a GraphQL request.
 type Operation struct {
 	Query     string `json:"query"`
 	Name      string `json:"operationName,omitempty"`
@@ -209,14 +208,12 @@ func (c *Client) Unknown() int {
 	return c.unknown
 }
 
-// Pongs is how many pongs arrived.
 func (c *Client) Pongs() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.pongs
 }
 
-// Done is closed when the connection has ended.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Err says why the connection has ended, or nil if it has not. It is a *ClosedError,

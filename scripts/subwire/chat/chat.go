@@ -11,7 +11,6 @@ import (
 	"subwire/scripts/subwire/cli"
 )
 
-// options are the flags of all commands.
 type options struct {
 	where            *deployment.Flags
 	url, token, name string

@@ -28,7 +28,6 @@ import (
 	"subwire/shared/transportws"
 )
 
-// options are the flags and the argument of all commands.
 type options struct {
 	viewer         string
 	all, yes, json bool

@@ -18,7 +18,6 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// store lists what the memory store has.
 type store struct{ *memory.Store }
 
 func (s store) Connections(context.Context) iter.Seq2[pubsub.Connection, error] {

@@ -64,7 +64,6 @@ func Command() *cobra.Command {
 	return dead
 }
 
-// options are the flags and the argument of all commands.
 type options struct {
 	queue, topic   string // "" for all
 	json, all, yes bool
@@ -81,7 +80,6 @@ func (o *options) choose(cmd *cobra.Command, args []string) error {
 	return cmp.Or(cobra.MaximumNArgs(1)(cmd, args), err)
 }
 
-// check checks the flags of send.
 func (o options) check() error {
 	switch {
 	case o.max < 0 || o.rate < 0 || o.rate > 0 && o.rate < minRate:
@@ -218,7 +216,6 @@ func (t *tool) send(ctx context.Context, o options) error {
 	return nil
 }
 
-// summary prints the tally in one line.
 func (s *sending) summary(q deadQueue) {
 	sent, deleted := "sent", "deleted"
 	if !s.really {

@@ -27,7 +27,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errBroken = errors.New("access denied") // not retried
 
-// held is a message in a fake queue.
 type held struct {
 	id, body, group, dedup string
 	reason                 string
@@ -178,7 +177,6 @@ func (f *fakeSQS) ListMessageMoveTasks(context.Context, *sqs.ListMessageMoveTask
 	return out, nil
 }
 
-// bodies lists a queue's messages.
 func (f *fakeSQS) bodies(name string) []string {
 	var out []string
 	for _, h := range f.queues[name] {
@@ -253,7 +251,6 @@ func (f *fakeTable) BatchGetItem(_ context.Context, in *dynamodb.BatchGetItemInp
 	return out, nil
 }
 
-// topics lists subscriptions by topic.
 type topics map[string][]pubsub.Subscription
 
 func (s topics) Subscriptions(_ context.Context, topic string, _ time.Time) iter.Seq2[pubsub.Subscription, error] {

@@ -62,7 +62,6 @@ func start(t *testing.T) *rig {
 	return r
 }
 
-// connect stores an acknowledged connection.
 func (r *rig) connect(t *testing.T, id string) {
 	t.Helper()
 	now := time.Now()

@@ -28,7 +28,6 @@ type deadQueue struct {
 	fifo   bool
 }
 
-// deadQueues lists every dead-letter queue.
 func deadQueues() []deadQueue {
 	var all []deadQueue
 	for _, q := range topology.Queues() {

@@ -33,7 +33,6 @@ type moving struct {
 // taskPause is between two looks at a task.
 const taskPause = time.Second
 
-// errTask is a task that did not complete.
 var errTask = errors.New("the task did not complete")
 
 // move moves one queue and reports whether something remains. The task goes on when

@@ -55,7 +55,6 @@ func (o *overview) add(l letter) {
 	}
 }
 
-// printOverviews prints a table.
 func printOverviews(out io.Writer, all []overview, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "QUEUE\tMESSAGES\tOLDEST\tREASONS")
@@ -123,7 +122,6 @@ func newLine(l letter, now time.Time) line {
 	return out
 }
 
-// print writes the line for people or as JSON.
 func (i line) print(out io.Writer, l letter, asJSON bool) error {
 	if asJSON {
 		return cli.PrintJSON(out, i)

@@ -35,7 +35,6 @@ type sending struct {
 	tally tally
 }
 
-// tally counts letters.
 type tally struct {
 	sent     int
 	obsolete int  // deleted, as nobody who could get them is connected
@@ -152,7 +151,6 @@ func (s *sending) tell(l letter, p parcel) {
 	fmt.Fprintln(s.out, line)
 }
 
-// keep prints why a letter stays.
 func (s *sending) keep(l letter, why string) verdict {
 	s.tally.kept++
 	fmt.Fprintf(s.out, "stays in %s, %s: %s\n", l.queue.name, l.what(), plain.Text(why))

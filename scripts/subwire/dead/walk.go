@@ -115,7 +115,6 @@ func (w *walk) round(ctx context.Context, visit func(letter) (verdict, error)) (
 	}
 }
 
-// receive returns a page of messages.
 func (w *walk) receive(ctx context.Context) ([]types.Message, error) {
 	out, err := w.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &w.url,

@@ -62,7 +62,6 @@ until Ctrl-C. make run builds them before.`,
 	return cmd
 }
 
-// set completes the cloud's settings.
 func (o options) set(cfg *cloud.Config) error {
 	if o.verbose {
 		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
@@ -93,7 +92,6 @@ func setFaults(cfg *cloud.Config, plan string) (err error) {
 	return nil
 }
 
-// setTiming reads the profile's name.
 func setTiming(cfg *cloud.Config, name string) error {
 	switch name {
 	case "local":

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// claims are the claims of a token.
 type claims struct {
 	viewer, name string
 	chats, read  string // ids, separated by commas
