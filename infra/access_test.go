@@ -109,7 +109,7 @@ func TestTheKeyOfTokens(t *testing.T) {
 func TestWildcardsAreKnown(t *testing.T) {
 	t.Parallel()
 	sockets := "execute-api:ManageConnections on arn:Partition:execute-api:Region:AccountId:<subwire-dev-sockets>/live/"
-	known := []string{ // a connection's id is not known beforehand, and IAM has no narrower resource for listing streams
+	known := []string{ // a connection's id is not known beforehand, and IAM has nothing narrower for listing streams
 		sockets + "POST/@connections/*", sockets + "DELETE/@connections/*", "dynamodb:ListStreams on *",
 	}
 	for name, role := range roles(dev) {
@@ -135,8 +135,7 @@ func TestOnlyOurAPIsInvokeFunctions(t *testing.T) {
 	}
 }
 
-// A function's code uses everything it is configured with, and is configured with
-// everything it uses.
+// A function uses everything that it is told of, and is told of everything it uses.
 func TestAccessFitsTheFunctions(t *testing.T) {
 	t.Parallel()
 	for _, f := range topology.Functions() {

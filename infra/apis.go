@@ -16,8 +16,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// executeAPI returns the address of an API: by id and region, or by path in an
-// emulator.
+// executeAPI returns the address of an API: by id and region, or by path in an emulator.
 func (s *stack) executeAPI(scheme, id string) string {
 	if s.local != "" {
 		return scheme + s.local[len("https"):] + "/_aws/execute-api/" + id

@@ -89,8 +89,7 @@ func (s *stack) role(f topology.Function, logs awslogs.LogGroup) awsiam.Role {
 	for _, p := range topology.Access[f.Name] {
 		actions := p.Actions
 		if s.local != "" && slices.Contains(actions, "sqs:SendMessage") {
-			// AWS checks sqs:SendMessage for a batch too; MiniStack checks this
-			// action.
+			// For a batch AWS checks sqs:SendMessage, too; MiniStack checks this.
 			actions = append(slices.Clone(actions), "sqs:SendMessageBatch")
 		}
 		statements = append(statements, allow(s.resource(p), actions...))

@@ -40,9 +40,8 @@ func context(app awscdk.App) map[string]string {
 	return values
 }
 
-// checkBinaries makes sure that every function was built for the processor it is
-// deployed on, and has the files it needs. Otherwise the first invocation would find
-// out.
+// checkBinaries makes sure that every function was built for the processor it is deployed
+// on, and has the files it needs. Otherwise the first invocation would find out.
 func checkBinaries(o options) error {
 	for _, f := range topology.Functions() {
 		if err := checkBinary(o.binary(f), o.arch); err != nil {

@@ -64,9 +64,8 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 }
 
 // always returns the headers that every answer has. No browser may guess another type
-// (Fetch Standard, "X-Content-Type-Options header"), and a browser that came by https
-// stays with it for a year. Over http nothing may be said about that (RFC 6797 section
-// 7.2).
+// (Fetch Standard, "X-Content-Type-Options header"), and a browser that came by https stays
+// with it for a year. Over http nothing may be said about that (RFC 6797 section 7.2).
 func always(protocol string) map[string]string {
 	header := map[string]string{"X-Content-Type-Options": "nosniff"}
 	if protocol == "https" {

@@ -16,8 +16,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// answerBytes is the size limit of a function's answer, as JSON ("Lambda quotas": 6
-// MB).
+// answerBytes limits the size of a function's answer, as JSON ("Lambda quotas": 6 MB).
 const answerBytes = 6 << 20
 
 // hostileHandler has a chat 1 of the largest size allowed.

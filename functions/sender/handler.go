@@ -22,8 +22,7 @@ type handler struct {
 }
 
 // handle delivers the message groups of the event. In each group, the first message
-// that failed or ran out of time, and all after it, are returned to be received
-// again.
+// that failed or ran out of time, and all after it, are returned to be received again.
 func (h handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc

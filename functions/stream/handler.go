@@ -33,8 +33,7 @@ type handler struct {
 }
 
 const (
-	// reserve is the part of the invocation's time that is kept for reporting
-	// progress.
+	// reserve is the part of the invocation's time that is kept for the report.
 	reserve = 5 * time.Second
 
 	// parallel is how many topics of a batch are fanned out at once.
@@ -69,8 +68,7 @@ func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventRespo
 	return r, nil
 }
 
-// fanOutAll returns the place of the first record that failed, or the number of
-// records.
+// fanOutAll returns the place of the first record that failed, or the number of records.
 func (h handler) fanOutAll(ctx context.Context, records []record) (first int) {
 	var mu sync.Mutex
 	first = len(records)

@@ -7,8 +7,7 @@ import (
 
 // TestNoWayInCostsMuch checks three things: a client is charged at least what its
 // frame costs; no frame outside the list costs more than ten ordinary subscribes, or
-// brings 1,000 times its bytes; and an address costs at most $5 an hour by any way
-// in.
+// brings 1,000 times its bytes; and an address costs at most $5 an hour by any way in.
 func TestNoWayInCostsMuch(t *testing.T) {
 	t.Parallel()
 	above := []string{replayed, resumed, queried, requested, asset}

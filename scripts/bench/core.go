@@ -88,8 +88,7 @@ type message struct {
 }
 
 // event plans an event for n targets and returns its messages, alternating between
-// the groups. If prefix is not "", percent of the targets have ids that begin with
-// it.
+// the groups. Unless prefix is "", percent of the targets have ids that begin with it.
 func (c *core) event(n, percent int, prefix string) ([]message, error) {
 	subs := subscribers(n, c.operations, c.seed)
 	if prefix != "" {

@@ -121,8 +121,7 @@ func costNotes() []string {
 
 func (c *costing) model() costmodel.Model { return costmodel.Deployed(c.times, c.groups, c.workers) }
 
-// onePush is the model with one push per invocation: the cost of a queue message per
-// subscriber.
+// onePush is the model with one push per invocation: the cost of a queue message per subscriber.
 func (c *costing) onePush() costmodel.Model {
 	m := c.model()
 	m.Limits.Targets = 1
@@ -150,8 +149,7 @@ func newTopics(c *costing, seed uint64) topics {
 	return topics{c, seed, map[int][]pubsub.Subscription{}}
 }
 
-// of returns a topic's subscriptions. Their operation ids are UUIDs, like those of
-// graphql-ws.
+// of returns a topic's subscriptions. Their operation ids are UUIDs, like those of graphql-ws.
 func (t topics) of(size int) []pubsub.Subscription {
 	if t.known[size] == nil {
 		subs := subscribers(size, t.operations, t.seed)

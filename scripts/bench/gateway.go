@@ -90,8 +90,7 @@ func (g *gateway) posts() (float64, error) {
 	return n, err
 }
 
-// aws is a configuration for clients that trust the gateway, with credentials like a
-// function's.
+// aws is a configuration for clients that trust the gateway, with credentials like a function's.
 func (g *gateway) aws() (aws.Config, error) {
 	certificate, err := x509.ParseCertificate(g.Certificate)
 	if err != nil {

@@ -17,9 +17,8 @@ import (
 
 type command struct {
 	name, about string
-	// register declares the command's own flags and returns the function that
-	// measures once with their values. The caller fills in Machine and Command of the
-	// report.
+	// register declares the command's own flags and returns the function that measures
+	// once with their values. The caller fills in Machine and Command of the report.
 	register func(flags *flag.FlagSet) measure
 }
 

@@ -177,7 +177,7 @@ func (p *pipeline) run(ctx context.Context, connections int, seed uint64) (outco
 	}
 	var chats []string
 	for i := range p.chats {
-		chats = append(chats, fmt.Sprintf("bench-%x-%d", time.Now().UnixNano(), i)) // a deployment may still have older ones
+		chats = append(chats, fmt.Sprintf("bench-%x-%d", time.Now().UnixNano(), i)) // a deployment may have others
 	}
 	members, err := gather(ctx, wsURL, connections, p.operations, chats)
 	if err != nil {

@@ -110,8 +110,7 @@ type planned struct {
 	first          int // rows read when the first batch was sent
 }
 
-// plan plans and encodes as the stream function does. It calls left as each batch is
-// sent.
+// plan plans and encodes as the stream function does. It calls left as each batch is sent.
 func plan(subs []pubsub.Subscription, limits fanout.Limits, left func()) (planned, error) {
 	var out planned
 	event := chatEvent(eventID, text(counts, 0, 100))

@@ -141,10 +141,9 @@ func (v *victims) stop() {
 	v.cloud.Stop()
 }
 
-// ways names the ways in to use. It leaves out those into a cloud that asks for
-// tokens: there a frame without one ends its connection, as an invalid one does. It
-// also leaves out those on the largest connection: its item belongs to its owner
-// alone.
+// ways names the ways in to use. It leaves out those into a cloud that asks for tokens:
+// there a frame without one ends its connection, as an invalid one does. It also leaves
+// out those on the largest connection: its item belongs to its owner alone.
 func (v *victims) ways() (names []string) {
 	for _, w := range (&abuse{root: v.root}).ways() {
 		if !w.guarded && !w.large && strings.Contains(w.name, v.only) {

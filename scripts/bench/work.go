@@ -16,8 +16,7 @@ type cost struct{ ns, allocs, bytes float64 }
 // longEnough is how much CPU time a measurement takes.
 const longEnough = 300 * time.Millisecond
 
-// perRun warms up with one run, then repeats work until the measurement is long
-// enough.
+// perRun warms up with one run, then repeats work until the measurement is long enough.
 func perRun(work func() error) (cost, error) {
 	if err := work(); err != nil {
 		return cost{}, err

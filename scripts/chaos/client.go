@@ -31,12 +31,10 @@ type client struct {
 }
 
 const (
-	// ackWait is how long a client waits before it takes its connection_init for
-	// lost.
+	// ackWait is how long a client waits before it takes its connection_init for lost.
 	ackWait = 30 * time.Second
 
-	// pingEvery is far below what docs/clients.md says, so that pongs meet faults
-	// too.
+	// pingEvery is far below what docs/clients.md says, so that pongs meet faults too.
 	pingEvery = 5 * time.Second
 
 	firstPause = 100 * time.Millisecond // before a client reconnects; doubled each time
@@ -176,8 +174,7 @@ func (c *client) ended(ctx context.Context, name string, e end) {
 	c.ends[e.what]++
 }
 
-// saw counts an event that is new to a listener. It reports whether the client leaves
-// now.
+// saw counts an event that is new to a listener. It reports whether the client leaves now.
 func (c *client) saw() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

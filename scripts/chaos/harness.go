@@ -82,9 +82,8 @@ const (
 	// sweepLooks is how many looks in a row may find the same wrong with the store.
 	sweepLooks = 15
 
-	// initTimeout is no longer than the default, although the machine may be busy:
-	// the check of the last connection delays the end. Clients that were too slow
-	// retry.
+	// initTimeout is no longer than the default, although the machine may be busy: the
+	// check of the last connection delays the end. Clients that were too slow retry.
 	initTimeout = "10s"
 )
 

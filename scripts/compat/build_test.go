@@ -87,8 +87,7 @@ type installed struct {
 	releases map[string]string // folder by release
 }
 
-// install puts a release of the function in place, for processes that start from now
-// on.
+// install puts a release of the function in place, for processes that start from now on.
 func (i installed) install(function, release string) error {
 	at := filepath.Join(i.root, "bin", "local", function, "bootstrap")
 	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {

@@ -50,8 +50,7 @@ type cloud struct {
 // functions that it runs.
 const lifeline = `"$@" </dev/null & read -r never; kill -9 0`
 
-// startCloud starts MiniStack on a free loopback port, with additional environment
-// variables.
+// startCloud starts MiniStack on a free loopback port, with additional environment variables.
 func startCloud(t *testing.T, more ...string) *cloud {
 	t.Helper()
 	dir := t.TempDir()

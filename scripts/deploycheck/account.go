@@ -43,9 +43,8 @@ func ask(ctx context.Context, client *lambda.Client, t template) (account, error
 	return a, nil
 }
 
-// judge returns what is wrong with deploying the template to the account, in one line
-// that says which switch helps. It returns a doubtError if the deployment would work
-// badly, and nil if it is fine.
+// judge returns why the template should not be deployed to the account, in one line that
+// says which switch helps: a doubtError if it would work, but badly. nil means fine.
 func (t template) judge(a account) error {
 	reserve := 0
 	for _, n := range t.reserved {

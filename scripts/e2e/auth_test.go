@@ -327,8 +327,7 @@ func TestNoCraftedOperationReachesAnotherChat(t *testing.T) {
 	}
 }
 
-// Viewers with the same document share its execution only while it does not look at
-// them.
+// Viewers with the same document share its execution only while it does not look at them.
 func TestViewersWithTheSameDocumentSeeTheirOwn(t *testing.T) {
 	t.Parallel()
 	const prefix = "shared-"
@@ -399,8 +398,7 @@ func TestTokensThatTheFunctionsRefuse(t *testing.T) {
 	}
 }
 
-// A connection ends with its token, even if its client sends nothing and no event
-// comes.
+// A connection ends with its token, even if its client sends nothing and no event comes.
 func TestAConnectionEndsWithItsToken(t *testing.T) {
 	t.Parallel()
 	const prefix = "expiry-"

@@ -18,9 +18,8 @@ import (
 	"subwire/shared/transportws"
 )
 
-// largest is a connection that its client has made as large as the protocol allows:
-// no further operation begins, and completes without an operation wait for their
-// subscribes.
+// largest is a connection that its client has made as large as the protocol allows: no
+// further operation begins, and completes without an operation wait for their subscribes.
 type largest struct {
 	*wsclient.Raw
 	id    string

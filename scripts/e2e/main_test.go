@@ -57,8 +57,7 @@ func TestMain(m *testing.M) {
 	var code int
 	err := func() (err error) {
 		if local, err = cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs,
-			// However busy the machine is, a client that keeps to the protocol is not
-			// late.
+			// However busy the machine is, a client that keeps to the protocol is not late.
 			Settings: map[string]string{topology.InitTimeout.Env: "5m"}}); err != nil {
 			return err
 		}

@@ -46,11 +46,10 @@ func running(t *testing.T) (ids []string) {
 	return ids
 }
 
-// Both messages of a round are in flight at once, and so are the rounds of a wave.
-// The pings queue behind them for the same function, so all have been handled when
-// the last operation begins, which must then be alone. All writes go to one item and
-// wait for each other, which occupies the function's few processes, so this test runs
-// alone.
+// Both messages of a round are in flight at once, and so are the rounds of a wave. The
+// pings queue behind them for the same function, so all have been handled when the last
+// operation begins, which must then be alone. All writes go to one item and wait for
+// each other, which occupies the function's few processes, so this test runs alone.
 func TestACompleteRightBehindItsSubscribeLeavesNothing(t *testing.T) {
 	const waves, rounds = 8, 25
 	// A connection may have ten subscriptions of each.
@@ -126,8 +125,7 @@ func TestACompleteWhileItsQueryRunsStopsTheAnswer(t *testing.T) {
 		id := fmt.Sprint("race", i)
 		send(t, raw, operation(id, "{ __typename }"), complete(id))
 	}
-	// A query that was faster than its complete was answered in full; the others got
-	// nothing.
+	// A query that was faster than its complete was answered in full; the others got nothing.
 	await(t, "end of all queries", func() bool { return len(running(t)) == 0 })
 	answers := map[string]string{}
 	for _, frame := range answersToPings(t, raw, 20) {

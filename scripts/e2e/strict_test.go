@@ -21,8 +21,7 @@ import (
 	"subwire/shared/chat"
 )
 
-// What holds on AWS, where transactions conflict, answers are wrong and calls are
-// refused.
+// What holds on AWS, where transactions conflict, answers are wrong and calls are refused.
 
 // postFaults are the faults of posts to single connections, by connection id.
 var postFaults sync.Map
@@ -181,8 +180,7 @@ func TestALiveClientThatIsCalledGoneGetsWhatFollows(t *testing.T) {
 	}
 }
 
-// If the gateway refuses a pong, no subscription ends, neither this client's nor
-// another's.
+// If the gateway refuses a pong, no subscription ends, neither this client's nor another's.
 func TestAPongThatIsRefusedEndsNothing(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{429, 500, 503, 403} {

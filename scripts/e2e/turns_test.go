@@ -15,8 +15,7 @@ import (
 	"subwire/scripts/internal/wsclient"
 )
 
-// gathered is a connection that can hold back writes and then send all of them at
-// once.
+// gathered is a connection that can hold back writes and then send all of them at once.
 type gathered struct {
 	net.Conn
 	mu    sync.Mutex

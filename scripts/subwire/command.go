@@ -53,8 +53,7 @@ wrong command line.`}
 	return exitUsage
 }
 
-// prepare marks the failures of the commands below cmd, and makes them refuse unknown
-// names.
+// prepare marks the failures of the commands below cmd, and makes them refuse unknown names.
 func prepare(cmd *cobra.Command) {
 	if !cmd.HasSubCommands() {
 		do := cmd.RunE

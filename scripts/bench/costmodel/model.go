@@ -45,8 +45,7 @@ type Times struct {
 }
 
 // Deployed is the model of topology's deployment at its most expensive: every queue
-// message and every stream record gets its own invocation, and no operation is
-// cached.
+// message and every stream record gets its own invocation, and no operation is cached.
 func Deployed(t Times, groups, workers int) Model {
 	return Model{Limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: groups},
 		Receive: 1, Records: 1, Workers: workers, Times: t}

@@ -28,8 +28,7 @@ func event(text int) pubsub.Event {
 		fmt.Sprintf(`{"id":"01J","chatId":"x","content":%q,"senderName":"Ada","createdAt":"2026-11-24T04:25:15.041Z"}`, strings.Repeat("x", text)))}
 }
 
-// topic returns n subscriptions of that many operations, in ascending order of
-// bucket.
+// topic returns n subscriptions of that many operations, in order of bucket.
 func topic(n, operations int) []pubsub.Subscription {
 	subs := make([]pubsub.Subscription, n)
 	for i := range subs {
@@ -75,7 +74,7 @@ func TestTopicsAreReadInPagesAndParts(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]float64{1: 1, 999: 1, 1000: 2, 5000: 1 + 4*2, 20_000: 1 + 4*5} {
 		got := query(topic(n, 10))
-		if got.Requests > want || got.Requests < want-1 { // it depends on chance how the rows fall into the parts
+		if got.Requests > want || got.Requests < want-1 { // how the rows fall into the parts is chance
 			t.Errorf("%d rows are read by %v requests, want %v", n, got.Requests, want)
 		}
 		if least := float64(n*133) / readUnit; got.Reads < least || got.Reads > least+got.Requests {

@@ -31,8 +31,7 @@ type Table struct {
 	Rows    []Row    `json:"rows"`
 }
 
-// Row is one row of a table. Rows with equal labels in one table are not
-// distinguished.
+// Row is one row of a table. Rows with equal labels in one table are not distinguished.
 type Row struct {
 	Label string      `json:"label"`
 	Cells [][]float64 `json:"cells"` // by column: one sample per repetition; none if there is nothing to report

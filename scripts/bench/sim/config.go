@@ -37,11 +37,10 @@ type Quotas struct {
 	SenderTimeout time.Duration
 }
 
-// Defaults are the quotas of a new account ("Quotas for configuring and running a
-// WebSocket API in API Gateway", "Amazon SQS message quotas", "Lambda quotas", "Best
-// practices for designing and using partition keys") and the settings of topology. A
-// batch's targets have operation ids as long as UUIDs and the start time of each
-// operation.
+// Defaults are the quotas of a new account ("Quotas for configuring and running a WebSocket
+// API in API Gateway", "Amazon SQS message quotas", "Lambda quotas", "Best practices for
+// designing and using partition keys") and the settings of topology. A batch's targets have
+// operation ids as long as UUIDs and the start time of each operation.
 func Defaults() Quotas {
 	fanout, retries := topology.QueueMappings()[0], topology.QueueMappings()[1]
 	return Quotas{

@@ -18,8 +18,7 @@ type Result struct {
 	times []time.Duration // of the deliveries, sorted
 }
 
-// Percentile is the time within which p percent of the deliveries arrived; 100 is the
-// latest.
+// Percentile is the time within which p percent of the deliveries arrived; 100 is the latest.
 func (r Result) Percentile(p float64) time.Duration {
 	if len(r.times) == 0 {
 		return 0

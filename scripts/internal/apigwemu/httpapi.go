@@ -18,9 +18,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// serveHTTP is the HTTP API: every route's integration is the HTTP function, with
-// payload format 2.0 ("Create AWS Lambda proxy integrations for HTTP APIs in API
-// Gateway").
+// serveHTTP is the HTTP API: every route's integration is the HTTP function, with payload
+// format 2.0 ("Create AWS Lambda proxy integrations for HTTP APIs in API Gateway").
 func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if !g.begin() {
 		answer(w, http.StatusServiceUnavailable, "", "Service Unavailable")
@@ -137,8 +136,7 @@ func matchPath(route, path string) (parameters map[string]string, greedy, ok boo
 // httpEvent is the event of a request. In spite of its name, rawPath is decoded, like
 // the other paths, and they end at an encoded question mark. People who met this have
 // reported it (fastify/aws-lambda-fastify issue 169, honojs/hono issue 2156,
-// middleapi/standard-server pull request 93). The query string is passed as it was
-// sent.
+// middleapi/standard-server pull request 93). The query string is passed as it was sent.
 func httpEvent(r *http.Request, route routeMatch, body []byte, at time.Time) events.APIGatewayV2HTTPRequest {
 	domain, _, _ := strings.Cut(r.Host, ".")
 	path, _, _ := strings.Cut(r.URL.Path, "?")

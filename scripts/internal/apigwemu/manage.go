@@ -156,8 +156,7 @@ func fail(w http.ResponseWriter, status int) {
 	answer(w, status, errorTypes[status], message)
 }
 
-// tooMany answers a request over a quota ("Protect your WebSocket APIs in API
-// Gateway").
+// tooMany answers a request over a quota ("Protect your WebSocket APIs in API Gateway").
 func tooMany(w http.ResponseWriter) {
 	answer(w, http.StatusTooManyRequests, "", "Too Many Requests")
 }

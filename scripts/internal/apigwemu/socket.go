@@ -92,9 +92,8 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
 }
 
 // connect invokes $connect. It returns the subprotocol that the function answered,
-// unchecked as in the real gateway, or the status that refuses the upgrade. The
-// mapping from errors to statuses is in "Handling Lambda errors with an API Gateway
-// API".
+// unchecked as in the real gateway, or the status that refuses the upgrade. The mapping
+// from errors to statuses is in "Handling Lambda errors with an API Gateway API".
 func (g *Gateway) connect(e wsRequest) (protocol string, status int) {
 	resp, err := g.invoke(g.cfg.Connect, e)
 	switch {

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Idle is what happens to a caller's connection between two calls of the management
-// API.
+// Idle is what happens to a caller's connection between two calls of the management API.
 type Idle struct {
 	Answer bool          // an unsolicited answer is written on it: 408
 	Cut    bool          // it is closed silently; Answer closes it too

@@ -33,9 +33,8 @@ func New(endpoint string) (*httputil.ReverseProxy, error) {
 	}, nil
 }
 
-// Operation returns the service and the operation of a request, from the header of
-// the AWS JSON protocol: "AmazonSQS" and "SendMessage". Both are "" for other
-// requests.
+// Operation returns the service and the operation of a request, from the header of the
+// AWS JSON protocol: "AmazonSQS" and "SendMessage". Both are "" for other requests.
 func Operation(r *http.Request) (service, operation string) {
 	service, operation, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	return service, operation

@@ -1,7 +1,6 @@
-// Package backend runs DynamoDB Local and ElasticMQ as child processes: the database
-// and the queues of the local cloud and of integration tests. It fetches, starts and
-// stops them and creates what topology lists. It knows nothing of functions or
-// gateways.
+// Package backend runs DynamoDB Local and ElasticMQ as child processes: the database and
+// the queues of the local cloud and of integration tests. It fetches, starts and stops
+// them and creates what topology lists. It knows nothing of functions or gateways.
 package backend
 
 import (

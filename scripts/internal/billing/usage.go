@@ -5,8 +5,7 @@ package billing
 
 import "maps"
 
-// Sizes of billing units, in bytes ("Amazon API Gateway pricing", "Amazon SQS
-// pricing").
+// Sizes of billing units, in bytes ("Amazon API Gateway pricing", "Amazon SQS pricing").
 const (
 	MessageUnit = 32 << 10  // a WebSocket message; a larger one counts as several
 	RequestUnit = 512 << 10 // a request to an HTTP API; a larger one counts as several

@@ -9,9 +9,8 @@ import (
 	"sync"
 )
 
-// Checkpoints remembers in a file how far each shard was handled, as AWS does for a
-// mapping, so that a stream that outlives the process is not handled again from its
-// beginning.
+// Checkpoints remembers in a file how far each shard was handled, as AWS does for a mapping,
+// so that a stream that outlives the process is not handled again from its beginning.
 type Checkpoints struct {
 	path string
 

@@ -2,8 +2,7 @@
 // semantics of Lambda's event source mappings ("Using AWS Lambda with Amazon
 // DynamoDB" and "Using Lambda with Amazon SQS" in the Lambda Developer Guide). It
 // supports what package topology can express, always with batch item failures. It has
-// no batching window and no tumbling window. Its only filter lets just the inserts of
-// a stream through.
+// no batching window, no tumbling window and one filter: only inserts of a stream.
 package esm
 
 import (
@@ -71,8 +70,7 @@ func failures(response []byte) ([]string, error) {
 // pause waits for d. It returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool { return pauseUntil(ctx, d, nil) }
 
-// pauseUntil waits for d, or until something arrives. It returns false if ctx ended
-// first.
+// pauseUntil waits for d, or until something arrives. It returns false if ctx ended first.
 func pauseUntil(ctx context.Context, d time.Duration, something <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

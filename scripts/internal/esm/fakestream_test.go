@@ -120,8 +120,7 @@ func iterator(shard string, position int) *string {
 	return aws.String(fmt.Sprintf("%s@%d", shard, position))
 }
 
-// fakeDestination remembers what it received. fault may fail a call, with or without
-// effect.
+// fakeDestination remembers what it received. fault may fail a call, with or without effect.
 type fakeDestination struct {
 	told  []string
 	calls int

@@ -103,9 +103,8 @@ func (l lane) gather(waiting []record) []record {
 }
 
 // handle brings every record of b to the function or to the destination, or returns
-// because ctx ended. Throttling is not a retry: before an invocation only the
-// records' age counts ("Retaining discarded records for a DynamoDB event source in
-// Lambda").
+// because ctx ended. Throttling is not a retry: before an invocation only the records'
+// age counts ("Retaining discarded records for a DynamoDB event source in Lambda").
 func (l lane) handle(ctx context.Context, b batch) {
 	todo, throttled := []batch{b}, 0
 	for len(todo) > 0 && ctx.Err() == nil {

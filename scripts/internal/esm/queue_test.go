@@ -325,8 +325,7 @@ func TestQueueKeepsOrderWithinGroups(t *testing.T) {
 					t.Errorf("group %s is in two invocations at once", group)
 				}
 				groups[group] = true
-				// The first message of g1 fails once, and so does the rest of its
-				// group.
+				// The first message of g1 fails once, and so does what follows it there.
 				if group == "g1" && !failed || len(retry) > 0 && group == "g1" {
 					failed = true
 					retry = append(retry, "id-"+b)

@@ -62,8 +62,7 @@ func RealShard(id string) string {
 	return real
 }
 
-// NewShards returns the client with more shards. The error says that File cannot be
-// read.
+// NewShards returns the client with more shards. The error says that File cannot be read.
 func NewShards(client StreamClient, cfg ShardsConfig) (*Shards, error) {
 	cfg.Count, cfg.Life = cmp.Or(cfg.Count, 1), cmp.Or(cfg.Life, 300)
 	cfg.Most = max(cfg.Most, cfg.Count)

@@ -25,8 +25,7 @@ const (
 	// latency here.
 	idlePause = 25 * time.Millisecond
 
-	// A failing batch is retried after firstPause, which doubles each time up to
-	// maxPause.
+	// A failing batch is retried after firstPause, which doubles each time up to maxPause.
 	firstPause = 100 * time.Millisecond
 	maxPause   = 10 * time.Second
 
@@ -54,9 +53,8 @@ type Destination interface {
 // partition key for Kinesis.
 //
 // A batch that fails is invoked again from the first record that the report names, or
-// whole. With Bisect, a batch that fails from its first record is halved instead, so
-// that only one record is given up after MaxRetries; otherwise it is the rest of the
-// batch.
+// whole. With Bisect, a batch that fails from its first record is halved instead, so that
+// only one record is given up after MaxRetries; otherwise it is the rest of the batch.
 type Stream struct {
 	Mapping      topology.StreamMapping
 	ARN          string // of the stream

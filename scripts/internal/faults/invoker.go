@@ -26,8 +26,7 @@ type Function interface {
 	Kill() bool
 }
 
-// Wrap returns the function with the plan's faults; f itself if there are none for
-// it.
+// Wrap returns the function with the plan's faults; f itself if there are none for it.
 func (i *Injector) Wrap(name string, f Function) Invoker {
 	var wrapped Invoker = f
 	if i.has(pointLambda + name) {

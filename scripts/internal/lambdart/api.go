@@ -21,9 +21,8 @@ type errorBody struct {
 }
 
 // api serves the Lambda Runtime API ("Using the Lambda runtime API for custom
-// runtimes" in the Lambda Developer Guide). The first part of each path is the
-// calling process: runtimes put their paths after whatever AWS_LAMBDA_RUNTIME_API
-// holds.
+// runtimes" in the Lambda Developer Guide). The first part of each path is the calling
+// process: runtimes put their paths after whatever AWS_LAMBDA_RUNTIME_API holds.
 func (f *Function) api() http.Handler {
 	const base = "/{process}/2018-06-01/runtime/"
 	mux := http.NewServeMux()
@@ -61,9 +60,8 @@ func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 }
 
 // await returns the next event for p, or nil if ctx ends first. A process without an
-// event is frozen, as on AWS: its goroutines stop, and others may close its
-// connections without its knowledge ("Understanding the Lambda execution environment
-// lifecycle").
+// event is frozen, as on AWS: its goroutines stop, and others may close its connections
+// without its knowledge ("Understanding the Lambda execution environment lifecycle").
 func (f *Function) await(ctx context.Context, p *process) *invocation {
 	var inv *invocation
 	select {

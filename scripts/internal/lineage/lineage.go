@@ -33,8 +33,7 @@ type hopsKey struct{}
 // With returns a context for the n-th invocation of its chain.
 func With(ctx context.Context, n int) context.Context { return context.WithValue(ctx, hopsKey{}, n) }
 
-// Of returns the context's place in its chain of invocations: 1, unless With says
-// otherwise.
+// Of returns the context's place in its chain of invocations: 1, unless With says otherwise.
 func Of(ctx context.Context) int {
 	if n, ok := ctx.Value(hopsKey{}).(int); ok {
 		return n

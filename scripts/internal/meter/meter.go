@@ -77,9 +77,8 @@ func (m *Meter) countMinutes() {
 	m.since = now
 }
 
-// Invoked counts an invocation. It took that long on this machine, not on Lambda,
-// from its event to its answer, including a cold start. Lambda charges by the
-// millisecond.
+// Invoked counts an invocation. It took that long on this machine, not on Lambda, from
+// its event to its answer, including a cold start. Lambda charges by the millisecond.
 func (m *Meter) Invoked(function string, memoryMB int, took time.Duration) {
 	seconds := ((took + time.Millisecond - 1) / time.Millisecond * time.Millisecond).Seconds()
 	m.function(function, func(f *billing.Function) {
@@ -97,8 +96,7 @@ const platformLog = 350
 // eventBytes is what CloudWatch counts for an event in addition to its text.
 const eventBytes = 26
 
-// Log returns a writer that counts the lines that a function logs, and passes them
-// on.
+// Log returns a writer that counts the lines that a function logs, and passes them on.
 func (m *Meter) Log(function string, to io.Writer) io.Writer { return logWriter{m, function, to} }
 
 type logWriter struct {

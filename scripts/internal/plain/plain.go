@@ -1,7 +1,6 @@
-// Package plain makes text from strangers safe to print. A chat's name may hold
-// escape sequences, which would clear an operator's terminal, set its title or hide a
-// line, or marks that reverse the text. The package knows nothing of what the text
-// means.
+// Package plain makes text from strangers safe to print. A chat's name may hold escape
+// sequences, which would clear an operator's terminal, set its title or hide a line,
+// or marks that reverse the text. The package knows nothing of what the text means.
 package plain
 
 import (
@@ -14,8 +13,7 @@ import (
 )
 
 // Text returns a value unchanged, or as a quoted Go string if it contains anything
-// unprintable: control characters, line ends, direction marks, or bytes that are not
-// UTF-8.
+// unprintable: control characters, line ends, direction marks, or bytes that are not UTF-8.
 func Text(value string) string {
 	if utf8.ValidString(value) && strings.IndexFunc(value, unprintable) < 0 {
 		return value

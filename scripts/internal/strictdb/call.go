@@ -140,8 +140,7 @@ func (d *DB) batchOf(c *call) error {
 	return nil
 }
 
-// access returns the item that the request is about. It reports whether its table is
-// watched.
+// access returns the item that the request is about. It reports whether its table is watched.
 func (d *DB) access(r reference, read bool, least float64) (access, bool) {
 	t, ok := d.tables[r.TableName]
 	if !ok {

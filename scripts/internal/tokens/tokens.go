@@ -1,6 +1,5 @@
 // Package tokens is the token bucket that AWS throttles with: requests to API Gateway
-// ("Protect your WebSocket APIs in API Gateway") and the units of a DynamoDB
-// partition.
+// ("Protect your WebSocket APIs in API Gateway") and the units of a DynamoDB partition.
 package tokens
 
 import (

@@ -47,8 +47,7 @@ func (p packer) pack(ctx context.Context, l letter) (parcel, error) {
 	return p.packBatch(ctx, l)
 }
 
-// packBatch makes a batch with all its attempts left, for the targets that are still
-// connected.
+// packBatch makes a batch with all its attempts left, for the targets that are still connected.
 func (p packer) packBatch(ctx context.Context, l letter) (parcel, error) {
 	b, err := p.connections.connected(ctx, l.batch)
 	if err != nil {

@@ -77,8 +77,7 @@ func (w *walk) each(ctx context.Context, visit func(letter) (verdict, error)) er
 	}
 }
 
-// round receives until nothing new arrives, and reports whether it visited any
-// letter.
+// round receives until nothing new arrives, and reports whether it visited any letter.
 func (w *walk) round(ctx context.Context, visit func(letter) (verdict, error)) (found bool, err error) {
 	var staying []types.Message
 	defer func() { w.release(ctx, staying) }()
