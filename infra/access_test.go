@@ -35,7 +35,7 @@ func granted(t *testing.T, tmpl template, role object) []string {
 	return all
 }
 
-// list is a policy's one or many.
+// list returns a policy's value, one or many, as a list.
 func list(v any) []any {
 	if many, ok := v.([]any); ok {
 		return many
@@ -77,7 +77,7 @@ func TestRolesAllowWhatTopologySaysAndNothingElse(t *testing.T) {
 	}
 }
 
-// Only who checks tokens may read the key, and nobody any other.
+// Only functions that check tokens may read the key, and no other key.
 func TestTheKeyOfTokens(t *testing.T) {
 	t.Parallel()
 	const where = " on arn:Partition:"
@@ -109,7 +109,7 @@ func TestTheKeyOfTokens(t *testing.T) {
 func TestWildcardsAreKnown(t *testing.T) {
 	t.Parallel()
 	sockets := "execute-api:ManageConnections on arn:Partition:execute-api:Region:AccountId:<subwire-dev-sockets>/live/"
-	known := []string{ // a connection's id is not known beforehand, and IAM knows no narrower resource to list streams
+	known := []string{ // a connection's id is not known beforehand, and IAM has nothing narrower for listing streams
 		sockets + "POST/@connections/*", sockets + "DELETE/@connections/*", "dynamodb:ListStreams on *",
 	}
 	for name, role := range roles(dev) {
@@ -135,7 +135,7 @@ func TestOnlyOurAPIsInvokeFunctions(t *testing.T) {
 	}
 }
 
-// What the code of a function is told of, it uses; what it uses, it is told of.
+// A function uses everything that it is told of, and is told of everything it uses.
 func TestAccessFitsTheFunctions(t *testing.T) {
 	t.Parallel()
 	for _, f := range topology.Functions() {
@@ -168,7 +168,7 @@ func TestAccessFitsTheFunctions(t *testing.T) {
 	}
 }
 
-// accessTable is topology.Access as ARCHITECTURE.md shows it.
+// accessTable is topology.Access in the form of ARCHITECTURE.md.
 func accessTable() string {
 	var b strings.Builder
 	b.WriteString("| function | may |\n|---|---|\n")

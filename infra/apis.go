@@ -16,8 +16,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// executeAPI is the address of an API: by its id and region, or by its path
-// in an emulator.
+// executeAPI returns the address of an API: by id and region, or by path in an emulator.
 func (s *stack) executeAPI(scheme, id string) string {
 	if s.local != "" {
 		return scheme + s.local[len("https"):] + "/_aws/execute-api/" + id
@@ -29,7 +28,7 @@ func (s *stack) executeAPI(scheme, id string) string {
 func (s *stack) addSocketAPI() awsapigatewayv2.WebSocketApi {
 	api := awsapigatewayv2.NewWebSocketApi(s.cdk, jsii.String("sockets"), &awsapigatewayv2.WebSocketApiProps{
 		ApiName: jsii.String(s.prefix() + "sockets"), Description: jsii.String("graphql-transport-ws"),
-		// Every message goes to $default: there is no route of another name.
+		// Every message goes to $default, as no other route exists.
 		RouteSelectionExpression: jsii.String("$request.body.type"),
 	})
 	s.socketAPI = *api.ApiId()
@@ -47,8 +46,8 @@ func (s *stack) webSocketURL() string {
 	return s.executeAPI("wss", s.socketAPI) + "/" + topology.SocketStage
 }
 
-// addRoutes connects the routes to their functions. A function's answer does
-// not reach the client: there are no route responses.
+// addRoutes connects the routes to their functions. There are no route responses, so
+// a function's answer does not reach the client.
 func (s *stack) addRoutes(api awsapigatewayv2.WebSocketApi) {
 	for _, key := range slices.Sorted(maps.Keys(topology.Routes)) {
 		f := topology.Routes[key]
@@ -59,7 +58,7 @@ func (s *stack) addRoutes(api awsapigatewayv2.WebSocketApi) {
 }
 
 // addHTTPAPI adds GraphQL over HTTP and the pages. The function answers preflights itself:
-// API Gateway's own CORS would answer otherwise than the local cloud.
+// API Gateway's own CORS would differ from the local cloud.
 func (s *stack) addHTTPAPI() {
 	api := awsapigatewayv2.NewHttpApi(s.cdk, jsii.String("http"), &awsapigatewayv2.HttpApiProps{
 		ApiName: jsii.String(s.prefix() + "http"), Description: jsii.String("GraphQL over HTTP"),
@@ -80,7 +79,7 @@ func (s *stack) addHTTPAPI() {
 	s.output(topology.OutputHTTPURL, jsii.String(url+topology.GraphQLPath))
 }
 
-// addStage adds a stage that follows every change of its API.
+// addStage adds a stage that redeploys on every change of its API.
 func (s *stack) addStage(id, api, name string, rate, burst int) awsapigatewayv2.CfnStage {
 	props := &awsapigatewayv2.CfnStageProps{
 		ApiId: &api, StageName: &name, AutoDeploy: true,
@@ -102,9 +101,9 @@ const accessFormat = `{"requestId":"$context.requestId","time":"$context.request
 	`"connectionId":"$context.connectionId","status":"$context.status","error":"$context.error.message",` +
 	`"integrationError":"$context.integrationErrorMessage"}`
 
-// accessLog adds the log group of a stage. It has no name of ours: the role by
-// which API Gateway logs may create groups, and lines that come late could bring
-// a deleted one back, which would take its name from the next deployment. Whether
+// accessLog adds the log group of a stage. The group gets a generated name. The role
+// that API Gateway logs with may create groups, so late lines could recreate a
+// deleted group, and a fixed name would then be taken at the next deployment. Whether
 // they do is a guess. A function's role may not create its group.
 func (s *stack) accessLog(id string) *awsapigatewayv2.CfnStage_AccessLogSettingsProperty {
 	logs := awslogs.NewLogGroup(s.cdk, jsii.String("access-logs-"+id), &awslogs.LogGroupProps{
@@ -115,10 +114,10 @@ func (s *stack) accessLog(id string) *awsapigatewayv2.CfnStage_AccessLogSettings
 		DestinationArn: logs.LogGroupArn(), Format: jsii.String(accessFormat)}
 }
 
-// loggingAccount gives API Gateway the role that WebSocket access logs need.
-// It is one per account and region, and whoever deploys last sets it: all APIs
-// log by it, so it outlives the stack, and with it the role that it names, which
-// alone would be as good as none ("AWS::ApiGateway::Account").
+// loggingAccount gives API Gateway the role that WebSocket access logs need. There is
+// one per account and region, and the last deployment sets it. All APIs log through
+// it, so the setting outlives the stack, and so must the role that it names: without
+// the role it would be useless ("AWS::ApiGateway::Account").
 func (s *stack) loggingAccount() constructs.IDependable {
 	const id = "logging-account"
 	if made := s.cdk.Node().TryFindChild(jsii.String(id)); made != nil {
@@ -135,8 +134,8 @@ func (s *stack) loggingAccount() constructs.IDependable {
 	return account
 }
 
-// addDomain maps a custom domain, unless it is "", to the stage, and outputs
-// what its CNAME record must name. Posts to clients keep the API's own address.
+// addDomain maps a custom domain, unless it is "", to the stage, and outputs the
+// target for its CNAME record. Posts to clients keep the API's own address.
 func (s *stack) addDomain(id, name, api string, deployed awsapigatewayv2.CfnStage) {
 	if name == "" {
 		return

@@ -10,16 +10,16 @@ import (
 	"subwire/shared/topology"
 )
 
-// parameterPrefix begins a JWT_KEY that names a parameter, and secretPrefix a
-// parameter that stands for a secret of Secrets Manager ("Referencing AWS
-// Secrets Manager secrets from Parameter Store parameters").
+// parameterPrefix marks a JWT_KEY that names a parameter. secretPrefix marks a
+// parameter that stands for a secret of Secrets Manager ("Referencing AWS Secrets
+// Manager secrets from Parameter Store parameters").
 const (
 	parameterPrefix = "ssm:"
 	secretPrefix    = "/aws/reference/secretsmanager/"
 )
 
-// checkAuth refuses settings with which no function that checks tokens would
-// start, and a key that everybody could read who may see a function.
+// checkAuth refuses settings with which functions that check tokens would not start,
+// and a key that anybody who may see a function could read.
 func checkAuth(v topology.Values) error {
 	if topology.Auth.In(v) == topology.Anonymous {
 		return nil
@@ -36,8 +36,8 @@ func checkAuth(v topology.Values) error {
 	return nil
 }
 
-// keyAccess lets a function that checks tokens read the parameter with the key,
-// if there is one.
+// keyAccess lets a function that checks tokens read the parameter with the key, if
+// there is one.
 func (s *stack) keyAccess(f topology.Function) []awsiam.PolicyStatement {
 	name, isParameter := strings.CutPrefix(topology.JWTKey.In(s.values), parameterPrefix)
 	if !isParameter || !slices.Contains(f.Settings(), topology.JWTKey.Setting) {

@@ -13,7 +13,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// addFunction adds a function with a role and a log group of its own.
+// addFunction adds a function with its own role and log group.
 func (s *stack) addFunction(f topology.Function) {
 	name := s.prefix() + f.Name
 	logs := awslogs.NewLogGroup(s.cdk, jsii.String("logs-"+f.Name), &awslogs.LogGroupProps{
@@ -44,7 +44,7 @@ func (s *stack) architecture() awslambda.Architecture {
 	return awslambda.Architecture_ARM_64()
 }
 
-// concurrency is what the function reserves, which is also its bound, or nil.
+// concurrency is what the function reserves, or nil. It is also the function's limit.
 func (s *stack) concurrency(f topology.Function) *float64 {
 	if !s.reserve || f.Reserved == 0 {
 		return nil
@@ -52,9 +52,9 @@ func (s *stack) concurrency(f topology.Function) *float64 {
 	return jsii.Number(f.Reserved)
 }
 
-// recursion says whether Lambda ends a chain of about 16 invocations through a
+// recursion says whether Lambda stops a chain of about 16 invocations through a
 // queue, as it does by default ("Use Lambda recursive loop detection to prevent
-// infinite loops"). How it counts through a batch of messages, AWS does not say.
+// infinite loops"). AWS does not say how it counts through a batch of messages.
 func recursion(f topology.Function) awslambda.RecursiveLoop {
 	if f.AllowLoops {
 		return awslambda.RecursiveLoop_ALLOW
@@ -83,13 +83,13 @@ func (s *stack) environment(f topology.Function) *map[string]*string {
 	return &env
 }
 
-// role lets the function do what topology.Access says, and write its log.
+// role lets the function do what topology.Access says and write its log.
 func (s *stack) role(f topology.Function, logs awslogs.LogGroup) awsiam.Role {
 	statements := []awsiam.PolicyStatement{allow(logs.LogGroupArn(), "logs:CreateLogStream", "logs:PutLogEvents")}
 	for _, p := range topology.Access[f.Name] {
 		actions := p.Actions
 		if s.local != "" && slices.Contains(actions, "sqs:SendMessage") {
-			// AWS asks for sqs:SendMessage for a batch too, MiniStack for this.
+			// For a batch AWS checks sqs:SendMessage, too; MiniStack checks this.
 			actions = append(slices.Clone(actions), "sqs:SendMessageBatch")
 		}
 		statements = append(statements, allow(s.resource(p), actions...))
@@ -108,7 +108,7 @@ func allow(resource *string, actions ...string) awsiam.PolicyStatement {
 		Actions: jsii.Strings(actions...), Resources: &[]*string{resource}})
 }
 
-// resource is the ARN that a permission is for.
+// resource returns the ARN that a permission applies to.
 func (s *stack) resource(p topology.Permission) *string {
 	switch p.On {
 	case topology.OnTable:
@@ -125,7 +125,7 @@ func (s *stack) resource(p topology.Permission) *string {
 	panic("topology.Access: infra does not know " + string(p.On))
 }
 
-// retention is the member of CloudWatch's list for the days.
+// retention returns CloudWatch's constant for the days.
 func (s *stack) retention() string {
 	return map[int]string{
 		1: "ONE_DAY", 3: "THREE_DAYS", 5: "FIVE_DAYS", 7: "ONE_WEEK", 14: "TWO_WEEKS", 30: "ONE_MONTH",

@@ -1,6 +1,6 @@
-// Command infra is the CDK app that deploys Subwire: one stack, built from
-// topology. The CDK command line runs it, see cdk.json. It decides nothing
-// about what a function does.
+// Command infra is the CDK app that deploys Subwire: one stack, built from topology.
+// The CDK command line runs it (see cdk.json). It decides nothing about what a
+// function does.
 package main
 
 import (
@@ -30,19 +30,18 @@ func main() {
 	jsii.Close()
 }
 
-// context is what -c and cdk.json say, as text by key.
+// context returns the context from -c and cdk.json, as text by key.
 func context(app awscdk.App) map[string]string {
 	values := map[string]string{}
-	all, _ := app.Node().GetAllContext(nil).(map[string]any) // it is always one
+	all, _ := app.Node().GetAllContext(nil).(map[string]any) // it is always a map
 	for key, value := range all {
 		values[key] = fmt.Sprint(value)
 	}
 	return values
 }
 
-// checkBinaries makes sure that every function was built for the processor
-// that it is to be deployed on, and has what it needs beside: Lambda would find
-// out at the first invocation.
+// checkBinaries makes sure that every function was built for the processor it is deployed
+// on, and has the files it needs. Otherwise the first invocation would find out.
 func checkBinaries(o options) error {
 	for _, f := range topology.Functions() {
 		if err := checkBinary(o.binary(f), o.arch); err != nil {

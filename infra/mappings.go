@@ -7,8 +7,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// addMappings adds the event source mappings. They are described whole, as
-// the CDK's event sources would give the roles more than they use.
+// addMappings adds the event source mappings. They are spelled out, as the CDK's
+// event sources would give the roles more permissions than they use.
 func (s *stack) addMappings() {
 	s.addStreamMapping(topology.MessageStream)
 	for _, m := range topology.QueueMappings() {
@@ -16,19 +16,19 @@ func (s *stack) addMappings() {
 	}
 }
 
-// Both kinds of mapping take a list of what failed; without this the list is
-// ignored and what failed is lost.
+// Both kinds of mapping take a list of failures. Without this setting the list is
+// ignored and the failures are lost.
 var reportFailures = jsii.Strings("ReportBatchItemFailures")
 
 func (s *stack) addStreamMapping(m topology.StreamMapping) {
 	awslambda.NewCfnEventSourceMapping(s.cdk, jsii.String("mapping-"+m.Table.Name), &awslambda.CfnEventSourceMappingProps{
 		FunctionName:   s.functions[m.Function.Name].FunctionName(),
 		EventSourceArn: s.tables[m.Table.Name].TableStreamArn(),
-		// From the beginning: a mapping that is made anew sends a day's
-		// messages twice rather than lose those of a minute.
+		// From the beginning: a recreated mapping sends a day's messages twice rather
+		// than lose those of a minute.
 		StartingPosition:               jsii.String("TRIM_HORIZON"),
 		BatchSize:                      jsii.Number(m.BatchSize),
-		MaximumBatchingWindowInSeconds: jsii.Number(0), // latency counts for more than invocations
+		MaximumBatchingWindowInSeconds: jsii.Number(0), // latency matters more than the number of invocations
 		ParallelizationFactor:          jsii.Number(m.Parallelization),
 		BisectBatchOnFunctionError:     m.Bisect,
 		MaximumRetryAttempts:           jsii.Number(m.MaxRetries),
@@ -45,9 +45,9 @@ func (s *stack) addStreamMapping(m topology.StreamMapping) {
 	})
 }
 
-// maxConcurrency is how many invocations at once the mapping may use. In an
-// account that may run ten, three mappings take six at most, so that sockets are
-// opened and answered meanwhile.
+// maxConcurrency is how many concurrent invocations the mapping may use. In an
+// account limited to ten, three mappings take six at most, so that sockets can still
+// be opened and answered.
 func (s *stack) maxConcurrency(m topology.QueueMapping) *float64 {
 	if s.small {
 		return jsii.Number(topology.LeastMaxConcurrency)
@@ -64,7 +64,7 @@ func (s *stack) addQueueMapping(m topology.QueueMapping) {
 		ScalingConfig: &awslambda.CfnEventSourceMapping_ScalingConfigProperty{
 			MaximumConcurrency: s.maxConcurrency(m)},
 	}
-	if !m.Queue.FIFO { // which knows no window
+	if !m.Queue.FIFO { // FIFO queues have no window
 		props.MaximumBatchingWindowInSeconds = jsii.Number(0)
 	}
 	awslambda.NewCfnEventSourceMapping(s.cdk, jsii.String("mapping-"+m.Queue.Name), props)

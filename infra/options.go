@@ -18,20 +18,20 @@ import (
 
 // options are the context switches (cdk deploy -c KEY=VALUE).
 type options struct {
-	env            string // deployment: part of every name; topology.Production keeps its messages
-	arch           string // of the functions, as in make build
+	env            string // deployment; part of every name; topology.Production keeps its messages
+	arch           string // architecture of the functions, as in make build
 	allowedOrigins string // a value of topology.AllowedOrigins, as browsers write origins
 	logRetention   int    // days
 	reserve        bool   // whether functions reserve concurrency; a new account has none to spare
-	small          bool   // whether it is to fit into an account that may run ten functions at once
-	accessLogs     bool   // of both APIs; sets the account's role for API Gateway's logs
-	wsDomain       string // custom domains, which CNAME records must point at the outputs
+	small          bool   // whether to fit into an account limited to ten concurrent functions
+	accessLogs     bool   // for both APIs; sets the account's role for API Gateway's logs
+	wsDomain       string // custom domains; their CNAME records must point at the outputs
 	httpDomain     string
 	certificate    string            // ARN in the stack's region, for both domains
 	assets         string            // folder with FUNCTION/bootstrap
 	trusted        bool              // whether only the documents in operations.json run
 	overrides      map[string]string // settings of topology, by environment variable
-	values         topology.Values   // of all settings
+	values         topology.Values   // values of all settings
 	local          string            // URL of an emulator that stands in for AWS, or ""
 	public         bool              // whether production may be open to anybody
 }
@@ -39,19 +39,18 @@ type options struct {
 var (
 	envs       = []string{"dev", "test", topology.Production}
 	archs      = map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64}
-	retentions = []string{"1", "3", "5", "7", "14", "30", "60", "90", "180", "365"} // of those that CloudWatch knows
+	retentions = []string{"1", "3", "5", "7", "14", "30", "60", "90", "180", "365"} // those that CloudWatch accepts
 	booleans   = []string{"false", "true"}
 )
 
-// defaults lists every switch.
 var defaults = map[string]string{
 	"env": "dev", "arch": "arm64", "allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
 	"reserve": "true", "small": "false", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",
 	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false", "public": "false",
 }
 
-// parse reads the switches. Its error says in one line what is wrong and what
-// is allowed. Keys of the CDK itself, which are not one plain word, are passed over.
+// parse reads the switches. Its error says in one line what is wrong and what is
+// allowed. It skips the CDK's own keys, which are not one plain word.
 func parse(context map[string]string) (options, error) {
 	value := maps.Clone(defaults)
 	var errs []string
@@ -100,7 +99,7 @@ func parse(context map[string]string) (options, error) {
 	if len(errs) > 0 {
 		return options{}, errors.New(strings.Join(errs, "; "))
 	}
-	days, _ := strconv.Atoi(value["logRetention"]) // one of retentions
+	days, _ := strconv.Atoi(value["logRetention"]) // it is one of retentions
 	o := options{env: value["env"], arch: value["arch"], allowedOrigins: strings.Join(allowed, ","), logRetention: days,
 		reserve: value["reserve"] == "true" && value["small"] == "false", small: value["small"] == "true", accessLogs: value["accessLogs"] == "true",
 		wsDomain: value["wsDomain"], httpDomain: value["httpDomain"], certificate: value["certificate"],
@@ -110,8 +109,8 @@ func parse(context map[string]string) (options, error) {
 	return o, o.checkOpen()
 }
 
-// checkOpen refuses a production that is open because nobody thought of it: to
-// callers without a token, to the pages of any site, to any number of connections.
+// checkOpen refuses a production that is open by oversight: to callers without a
+// token, to pages of any site, to any number of connections.
 func (o options) checkOpen() error {
 	if o.env != topology.Production || o.public {
 		return nil
@@ -133,8 +132,8 @@ func (o options) checkOpen() error {
 	return fmt.Errorf(text, strings.Join(missing, ", "))
 }
 
-// parseSettings reads NAME=VALUE;NAME=VALUE, with names of topology's settings and
-// values with which the functions will start.
+// parseSettings reads NAME=VALUE;NAME=VALUE. The names must be topology's settings,
+// and the functions must start with the values.
 func parseSettings(text string) (map[string]string, []error) {
 	known := map[string]bool{}
 	for _, s := range topology.Settings() {
@@ -162,13 +161,13 @@ var (
 	domain    = regexp.MustCompile(`^([a-z0-9-]+\.)+[a-z]{2,}$`)
 )
 
-// isHTTPS reports whether the text is an https URL of host and port alone.
+// isHTTPS reports whether the text is an https URL with only a host and a port.
 func isHTTPS(text string) bool {
 	origin, err := origins.Parse(text)
 	return err == nil && origin == text && strings.HasPrefix(origin, "https:")
 }
 
-// prefix is what every physical name begins with.
+// prefix begins every physical name.
 func (o options) prefix() string { return "subwire-" + o.env + "-" }
 
 // binary is the function's executable.
@@ -179,8 +178,7 @@ func (o options) binary(f topology.Function) string {
 // trustedFile is where make build puts operations.json in a function's package.
 const trustedFile = "operations.json"
 
-// settings are the environment variables that the deployment sets otherwise
-// than topology's defaults.
+// settings are the environment variables that override topology's defaults.
 func (o options) settings() map[string]string {
 	s := map[string]string{topology.AllowedOrigins.Env: o.allowedOrigins}
 	for _, setting := range topology.Settings() {
@@ -198,8 +196,8 @@ func (o options) settings() map[string]string {
 // value is what the functions get for a setting.
 func (o options) value(s *topology.Setting) string { return cmp.Or(o.settings()[s.Env], s.Default) }
 
-// checkBinary returns an error that says what to do unless the file is an
-// executable for the architecture.
+// checkBinary returns an error that says what to do, unless the file is an executable
+// for the architecture.
 func checkBinary(path, arch string) error {
 	f, err := elf.Open(path)
 	if err != nil {

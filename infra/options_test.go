@@ -14,7 +14,7 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		key, value string
-		want       string // part of the error; "" when it is good
+		want       string // part of the error; "" if it is valid
 	}{
 		"DefaultsAreGood":           {"env", "dev", ""},
 		"AnUnknownDeployment":       {"env", "production", "-c env=production: it must be one of dev, test, prod"},
@@ -66,8 +66,8 @@ func TestProductionIsNotOpenBySilence(t *testing.T) {
 	t.Parallel()
 	const jwt, bound = "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_JWKS_URL=https://i.example/jwks", "MAX_CONNECTIONS=20"
 	for name, tc := range map[string]struct {
-		context map[string]string // beside env=prod
-		missing string            // "" when it is good
+		context map[string]string // in addition to env=prod
+		missing string            // "" if it is valid
 	}{
 		"Nothing":               {nil, "AUTH=jwt, -c allowedOrigins, MAX_CONNECTIONS"},
 		"All":                   {map[string]string{"allowedOrigins": "https://a.example", "settings": jwt + ";" + bound}, ""},
@@ -99,7 +99,7 @@ func TestProductionIsNotOpenBySilence(t *testing.T) {
 
 func TestABinaryOfAnotherProcessorIsRefused(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable() // built for this machine, which is one of the two
+	self, err := os.Executable() // built for this machine, whose architecture is one of the two
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,8 +154,8 @@ func TestEverySwitch(t *testing.T) {
 	check(t, "mapped domains", float64(len(tmpl.all("AWS::ApiGatewayV2::ApiMapping"))), 2)
 }
 
-// An account that may run ten functions at once can reserve none of them, and
-// must not have all ten taken by its queues.
+// An account limited to ten concurrent functions can reserve none of them, and its
+// queues must not take all ten.
 func TestASmallAccount(t *testing.T) {
 	t.Parallel()
 	for id, p := range small.all("AWS::Lambda::Function") {

@@ -15,18 +15,18 @@ import (
 	"subwire/shared/topology"
 )
 
-// stack is the deployment while it is put together.
+// stack is the deployment while it is being built.
 type stack struct {
 	options
 	cdk       awscdk.Stack
-	tables    map[string]awsdynamodb.Table  // by logical name, as are the next two
+	tables    map[string]awsdynamodb.Table  // these three by logical name
 	queues    map[string]awssqs.Queue       //
 	functions map[string]awslambda.Function //
 	socketAPI string                        // id of the WebSocket API
 }
 
-// newStack builds the stack subwire-ENV, in the account and region that the
-// command line is logged in to.
+// newStack builds the stack subwire-ENV, in the account and region that the command
+// line is logged in to.
 func newStack(scope constructs.Construct, o options) awscdk.Stack {
 	name := "subwire-" + o.env
 	s := &stack{
@@ -43,7 +43,7 @@ func newStack(scope constructs.Construct, o options) awscdk.Stack {
 	for _, q := range topology.Queues() {
 		s.addQueue(q)
 	}
-	sockets := s.addSocketAPI() // before the functions, which are told its URL
+	sockets := s.addSocketAPI() // before the functions, which get its URL
 	for _, f := range topology.Functions() {
 		s.addFunction(f)
 	}
@@ -54,12 +54,12 @@ func newStack(scope constructs.Construct, o options) awscdk.Stack {
 	return s.cdk
 }
 
-// addTable adds a table that is paid by request. Only messages are worth
-// keeping: everything else is gone with its sockets. They are kept, except when
-// the table's own creation is rolled back: one that stayed would take the name
-// from the next try. Nor may it be protected from deletion then ("DeletionPolicy
-// attribute", "Using deletion protection"): scripts/deploy.sh turns that on when
-// the stack stands.
+// addTable adds a table that is billed per request. Only messages are worth keeping:
+// everything else is gone with its sockets. They are kept, except when the table's
+// own creation is rolled back: a leftover table would hold the name at the next
+// attempt. So the table cannot be protected from deletion yet ("DeletionPolicy
+// attribute", "Using deletion protection"); scripts/deploy.sh turns that on once the
+// stack is complete.
 func (s *stack) addTable(t topology.Table) {
 	props := &awsdynamodb.TableProps{
 		TableName:    jsii.String(s.prefix() + t.Name),
@@ -84,8 +84,8 @@ func (s *stack) addTable(t topology.Table) {
 	s.tables[t.Name] = awsdynamodb.NewTable(s.cdk, jsii.String("table-"+t.Name), props)
 }
 
-// addQueue adds a queue after its dead letters. Every message is encrypted
-// where it lies and on its way.
+// addQueue adds a queue after its dead letters. Every message is encrypted at rest
+// and in transit.
 func (s *stack) addQueue(q topology.Queue) {
 	props := &awssqs.QueueProps{
 		QueueName:         jsii.String(s.prefix() + q.Name),
@@ -95,7 +95,7 @@ func (s *stack) addQueue(q topology.Queue) {
 		RetentionPeriod:   duration(q.Retention),
 		RemovalPolicy:     awscdk.RemovalPolicy_DESTROY,
 	}
-	if q.FIFO { // high throughput: each message group has limits of its own
+	if q.FIFO { // high throughput: each message group has its own limits
 		props.Fifo = jsii.Bool(true)
 		props.DeduplicationScope = awssqs.DeduplicationScope_MESSAGE_GROUP
 		props.FifoThroughputLimit = awssqs.FifoThroughputLimit_PER_MESSAGE_GROUP_ID
@@ -108,8 +108,8 @@ func (s *stack) addQueue(q topology.Queue) {
 	s.queues[q.Name] = awssqs.NewQueue(s.cdk, jsii.String("queue-"+q.Name), props)
 }
 
-// redriveAllowPolicy lets only the queue whose dead letters q takes use it.
-// The source is named by hand, as it refers to q itself.
+// redriveAllowPolicy lets only q's source queue use it for dead letters. The source
+// is named by hand, as it refers to q itself.
 func (s *stack) redriveAllowPolicy(q topology.Queue) *awssqs.RedriveAllowPolicy {
 	var sources []awssqs.IQueue
 	for _, source := range topology.Queues() {
@@ -121,7 +121,7 @@ func (s *stack) redriveAllowPolicy(q topology.Queue) *awssqs.RedriveAllowPolicy 
 	if len(sources) == 0 {
 		return &awssqs.RedriveAllowPolicy{RedrivePermission: awssqs.RedrivePermission_DENY_ALL}
 	}
-	return &awssqs.RedriveAllowPolicy{SourceQueues: &sources} // which means by queue
+	return &awssqs.RedriveAllowPolicy{SourceQueues: &sources} // only the listed queues may
 }
 
 // arn names a resource of this account and region.

@@ -13,8 +13,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// check compares a value of the template with what is wanted, as JSON, so
-// that numbers compare as such.
+// check compares a value of the template with the wanted one, as JSON, so that
+// numbers compare as numbers.
 func check(t *testing.T, what string, got, want any) {
 	t.Helper()
 	var w any
@@ -151,7 +151,7 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
-// What a function reserves is its bound as well: a mapping that may use more is
+// A function's reserved concurrency is also its limit: a mapping that may use more is
 // throttled, and each throttled batch counts as a receive ("Configuring maximum
 // concurrency for Amazon SQS event sources").
 func TestReservedConcurrencyFitsTheMappings(t *testing.T) {
@@ -167,8 +167,8 @@ func TestReservedConcurrencyFitsTheMappings(t *testing.T) {
 	}
 }
 
-// A function that sends to a queue that invokes it, at once or through others, is
-// ended by Lambda's guard against loops unless it is allowed to.
+// Lambda's loop guard stops a function that sends to a queue that invokes it,
+// directly or through others, unless the function is exempt.
 func TestLoopsAreAllowedWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	for _, f := range topology.Functions() {
@@ -335,9 +335,9 @@ func TestOnlyProductionKeepsItsMessages(t *testing.T) {
 	}
 }
 
-// A first deployment that fails is rolled back, and must leave nothing whose name
-// the next one needs: what is kept whatever happens has no name of ours, and what
-// is protected from deletion would stop the roll-back.
+// A first deployment that fails is rolled back. It must leave nothing that holds a
+// name the next one needs: resources that are always kept have generated names, and
+// nothing may be protected from deletion, which would stop the roll-back.
 func TestAFirstDeploymentThatFailedCanBeRepeated(t *testing.T) {
 	t.Parallel()
 	for _, tmpl := range []template{dev, everySwitch, small} {
@@ -352,7 +352,7 @@ func TestAFirstDeploymentThatFailedCanBeRepeated(t *testing.T) {
 	}
 }
 
-// The account's logging is that of all its APIs, and goes by our role.
+// The account's logging serves all its APIs and depends on our role.
 func TestTheAccountsLoggingOutlivesTheStack(t *testing.T) {
 	t.Parallel()
 	for id, p := range everySwitch.all("AWS::ApiGateway::Account") {
@@ -367,7 +367,7 @@ func TestTheAccountsLoggingOutlivesTheStack(t *testing.T) {
 	t.Error("no account has its logging set")
 }
 
-// API Gateway's role may create log groups, also after the stack is gone.
+// API Gateway's role may create log groups, even after the stack is gone.
 func TestAccessLogsHaveNoNameOfOurs(t *testing.T) {
 	t.Parallel()
 	for id, p := range everySwitch.all("AWS::Logs::LogGroup") {

@@ -15,10 +15,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// object is a JSON object.
 type object = map[string]any
 
-// template is a synthesized template.
 type template struct {
 	Resources map[string]resource
 	Outputs   map[string]object
@@ -31,7 +29,6 @@ type resource struct {
 	UpdateReplacePolicy string
 }
 
-// The templates that the tests look at.
 var dev, everySwitch, small, emulated template
 
 func TestMain(m *testing.M) {
@@ -46,8 +43,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// synthesize makes the template of a stack whose binaries are stand-ins. It
-// panics, as it has no test to fail.
+// synthesize makes the template of a stack with stand-in binaries. It panics, as it
+// has no test to fail.
 func synthesize(context map[string]string) template {
 	assets, err := os.MkdirTemp("", "subwire-infra")
 	must(err)
@@ -73,7 +70,7 @@ func must(err error) {
 	}
 }
 
-// all returns the properties of the resources of a type by logical id.
+// all returns the properties of all resources of a type by logical id.
 func (t template) all(kind string) map[string]object {
 	found := map[string]object{}
 	for id, r := range t.Resources {
@@ -84,8 +81,8 @@ func (t template) all(kind string) map[string]object {
 	return found
 }
 
-// named returns the properties of the resource of a type with the physical
-// name "subwire-dev-"+name, or an empty object.
+// named returns the properties of the resource of a type with the physical name
+// "subwire-dev-"+name, or an empty object.
 func (t template) named(kind, name string) object {
 	for _, p := range t.all(kind) {
 		if p[nameProperty[kind]] == "subwire-dev-"+name {
@@ -100,8 +97,8 @@ var nameProperty = map[string]string{
 	"AWS::Logs::LogGroup": "LogGroupName", "AWS::ApiGatewayV2::Api": "Name",
 }
 
-// text writes a value without intrinsic functions: what is referred to as
-// <attribute of name>, pseudo parameters as they are.
+// text renders a value without intrinsic functions: references as <attribute of
+// name>, pseudo parameters by their names.
 func (t template) text(value any) string {
 	o, ok := value.(object)
 	if !ok {
@@ -127,7 +124,7 @@ func (t template) text(value any) string {
 	return string(raw)
 }
 
-// name is the physical name of a resource, or its logical id.
+// name returns the physical name of a resource, or its logical id.
 func (t template) name(id string) string {
 	r := t.Resources[id]
 	if name, ok := r.Properties[nameProperty[r.Type]].(string); ok {

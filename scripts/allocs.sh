@@ -1,7 +1,7 @@
 #!/bin/sh
-# Compares the allocations of the micro-benchmarks with scripts/allocs.txt, and
-# fails when they have grown, or when a benchmark is in one of both only. Times
-# are not looked at. With -update it writes the file anew.
+# Compares the allocations of the micro-benchmarks with scripts/allocs.txt. It
+# fails if they have grown, or if a benchmark is missing on either side. Times
+# are ignored. With -update it rewrites the file.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -9,8 +9,8 @@ need go
 
 counts=$(mktemp)
 trap 'rm -f "$counts"' EXIT
-# One processor and few rounds give the same counts each time, but for goroutines
-# and pools: they may take 1 % more.
+# With one processor and few rounds the counts repeat, except for goroutines and
+# pools: they may take 1 % more.
 (cd shared && go test -run '^$' -bench . -skip 'BenchmarkSubscriptions$|BenchmarkHostile' -benchtime 100x -cpu 1 -benchmem \
 	./transportws ./session ./gql ./fanout ./delivery ./apigw ./queue ./dynamo) |
 	awk '/^pkg: /{sub(".*/", "", $2); package = $2}

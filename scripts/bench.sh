@@ -2,7 +2,7 @@
 # Measures. See docs/performance.md.
 #   bench.sh                       the short form of every command, in five minutes at most
 #   bench.sh COMMAND [flags]       one command; bench.sh COMMAND -help lists its flags
-#   bench.sh figures [-count N]    the long form: docs/performance/*.json, *.svg and the page's tables, all anew
+#   bench.sh figures [-count N]    the long form: rewrites docs/performance/*.json, *.svg and the page's tables
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -41,7 +41,7 @@ figures)
 	figure plan plan "$@"
 	figure protocol protocol -sockets 16 "$@"
 	figure cold cold "$@"
-	figure subscribe subscribe -rows 1,1000,1000000 # takes minutes, and its counts never differ
+	figure subscribe subscribe -rows 1,1000,1000000 # takes minutes, and its counts never vary
 	figure pipeline pipeline -connections 100,500,2000 -rate 2 -duration 20s "$@"
 	figure forecast pipeline -connections 100 -rate 2 -duration 60s -aws
 	figure cost cost -check 1,10,100,1000

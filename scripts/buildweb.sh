@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds the pages of the graphql function, which embeds them, unless nothing
-# has changed since they were built. Without Node.js it builds nothing: the
-# function then serves a page that says so.
+# Builds the pages that the graphql function embeds, if anything has changed
+# since the last build. Without Node.js it builds nothing: the function then
+# serves a page that says so.
 set -eu
 cd "$(dirname "$0")/../functions/graphql/web"
 

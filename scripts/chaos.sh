@@ -1,10 +1,10 @@
 #!/bin/sh
-# The long form of the chaos tests: every scenario in full size, for ten
-# minutes together, with seeds that are printed.
+# The long form of the chaos tests: every scenario in full size, ten minutes in
+# total. The seeds are printed.
 #   chaos.sh                                        all
 #   chaos.sh -run Killed -chaos.seed 7              one round again
 #   chaos.sh -busy                                  all, while another process keeps a core busy
-#   chaos.sh -chaos.log FOLDER                      and what the functions log, a file for each round
+#   chaos.sh -chaos.log FOLDER                      also keep the functions' logs, one file per round
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the clients of scripts/clients: npm packages there, all others into
-# .cache/clients, side by side. What is there already is not made again.
+# .cache/clients, side by side. It keeps what is already there.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh

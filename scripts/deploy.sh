@@ -20,7 +20,7 @@ errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 cd infra
 
-# run runs the CDK and says in one line what went wrong, if that is known. With
+# run runs the CDK and explains an error in one line, if its cause is known. With
 # CI set, the CDK writes only errors to its error output.
 run() {
 	CI=true "$cdk" "$@" 2>"$errors" && return
@@ -33,7 +33,7 @@ bootstrap | destroy) run "$command" -c "arch=${ARCH:-arm64}" -c public=true "$@"
 diff) run diff -c "arch=${ARCH:-arm64}" "$@"; exit ;;
 esac
 
-# The profile is the CDK's option, and deploycheck's environment.
+# The profile is an option of the CDK; deploycheck takes it from the environment.
 previous=
 for argument; do
 	[ "$previous" != --profile ] || export AWS_PROFILE="$argument"
@@ -41,7 +41,7 @@ for argument; do
 	previous=$argument
 done
 
-# What is deployed is what was checked: the template is made once, before.
+# The template is made once, so what was checked is what is deployed.
 out=../.cache/cdk.out/deploy
 rm -rf "$out"
 run synth --quiet --output "$out" -c "arch=${ARCH:-arm64}" "$@"

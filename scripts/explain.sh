@@ -1,7 +1,7 @@
 #!/bin/sh
-# Says in one line what went wrong with a command of the CDK, if that is known,
-# or else prints the CDK's own words. For deploy.sh.
-#   explain.sh COMMAND FILE    FILE has what COMMAND of the CDK wrote to its error output
+# Explains in one line why a command of the CDK failed, if the cause is known, or
+# else prints the CDK's own words. For deploy.sh.
+#   explain.sh COMMAND FILE    FILE has the error output of the CDK's COMMAND
 set -eu
 case $(cat "$2") in
 *"subwire:"*) sed -n 's/.*\(subwire: .*\)/\1/p' "$2" ;;
@@ -11,7 +11,7 @@ case $(cat "$2") in
 	echo "subwire: the account may run too few functions at once to reserve any; deploy with -c small=true, or ask AWS for a higher quota of concurrent executions" ;;
 *"QueueDeletedRecently"* | *"60 seconds after deleting a queue"*)
 	echo "subwire: SQS gives a deleted queue's name away after 60 seconds; deploy again in a minute" ;;
-*"AccessDenied"* | *"not authorized"*) # which the CDK also meets when it asks whether it was set up
+*"AccessDenied"* | *"not authorized"*) # also when the CDK checks whether it was set up
 	cat "$2" ;;
 *"bootstrap"*)
 	if [ "$1" = bootstrap ]; then

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs every fuzz target of all modules, one after the other.
-#   fuzz.sh [SECONDS]   for so many seconds each; default 10
-# A finding is written to the package's testdata/fuzz: keep it, it is a test.
+#   fuzz.sh [SECONDS]   seconds for each; default 10
+# A finding is written to the package's testdata/fuzz. Keep it: it is a test.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -12,8 +12,8 @@ case $seconds in
 '' | *[!0-9]*) echo "usage: fuzz.sh [SECONDS]" >&2; exit 2 ;;
 esac
 
-# fuzz PACKAGE TARGET. A run may fail for nothing but its time being up while the
-# fuzzer was at work (no failing input is written then): it is done once more.
+# fuzz PACKAGE TARGET. A run may fail only because its time was up while the fuzzer
+# was busy (then no failing input is written): it is repeated once.
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 fuzz() {
@@ -28,7 +28,7 @@ fuzz() {
 	return 1
 }
 
-# grep comes first: go test -list would also start what other packages' tests need.
+# grep comes first: go test -list would start what other packages' tests need.
 for package in $(grep -rl --include='*_test.go' '^func Fuzz' shared functions scripts infra | xargs -n 1 dirname | sort -u); do
 	for target in $(cd "$package" && go test -list '^Fuzz' .); do
 		case $target in

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks who imports whom against scripts/imports.txt, in code and not in tests.
+# Checks the imports of code, not of tests, against scripts/imports.txt.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh

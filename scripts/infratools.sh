@@ -1,6 +1,6 @@
-# Sourced by the scripts that deploy: installs the CDK command line and, with
-# the argument "python", cfn-lint and MiniStack, pinned, into .cache. It does
-# nothing when they are there. Sets $cdk and $venv.
+# Sourced by the scripts that deploy: installs pinned versions of the CDK command
+# line and, with the argument "python", of cfn-lint and MiniStack into .cache,
+# unless they are there. Sets $cdk and $venv.
 cdk=$PWD/.cache/cdk/node_modules/.bin/cdk
 venv=$PWD/.cache/venv
 

@@ -1,5 +1,5 @@
-# Sourced by the other scripts: need TOOL... ends the script with one line
-# that says what to install when a tool is not there.
+# Sourced by the other scripts. need TOOL... ends the script if a tool is missing,
+# with one line that says what to install.
 need() {
 	for tool in "$@"; do
 		command -v "$tool" >/dev/null 2>&1 && continue

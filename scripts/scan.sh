@@ -1,7 +1,7 @@
 #!/bin/sh
 # Looks for secrets in the whole history, and for known vulnerabilities in what
-# the code calls. The database of the latter is on a host of its own: without it
-# that half is left out, and said so. Both tools come as Go modules.
+# the code calls. The vulnerability database is on a separate host: without it the
+# script skips that half and says so. Both tools come as Go modules.
 set -eu
 gitleaks=github.com/zricethezav/gitleaks/v8@v8.30.1
 govulncheck=golang.org/x/vuln/cmd/govulncheck@v1.9.0

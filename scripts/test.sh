@@ -20,7 +20,7 @@ step "clients"
 scripts/clients.sh
 (cd scripts/bench/peers && npm ci --no-audit --no-fund --loglevel=error)
 
-# graphql-js, from the packages of the clients, is the reference.
+# The reference is graphql-js, from the packages of the clients.
 step "the language, compared with graphql-js"
 (cd scripts && GOWORK=off go test ./langdiff)
 
@@ -38,7 +38,7 @@ step "race detector, with DynamoDB Local and ElasticMQ"
 (cd shared && go run ../scripts/withbackend go test -race ./...)
 (cd scripts && GOWORK=off go test -race -timeout 20m $(GOWORK=off go list ./... | grep -v -e /chaos -e /langdiff))
 
-# By itself and without the race detector: the emulators are in its process, and
-# ten times slower they would be what is tested.
+# Alone and without the race detector: the emulators are in its process, and ten
+# times slower they would dominate the test.
 step "faults at random"
 (cd scripts && GOWORK=off go test -timeout 20m ./chaos)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks the template: the app's own tests, then cfn-lint on what the CDK
-# command line makes of it.
+# Checks the template: the app's own tests, then cfn-lint on the output of the
+# CDK command line.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -20,6 +20,6 @@ for switches in "env=dev" "env=test small=true" "env=prod public=true reserve=fa
 	done
 	out=../.cache/cdk.out/${switches%% *}
 	CI=true "$cdk" synth --quiet --app ../bin/infra --output "$out" "$@"
-	"$venv/bin/cfn-lint" --ignore-checks W3005 -- "$out"/*.template.json # W3005: DependsOn that a reference implies, which the CDK writes
+	"$venv/bin/cfn-lint" --ignore-checks W3005 -- "$out"/*.template.json # W3005: the CDK writes DependsOn that references imply
 done
 echo "cfn-lint: no complaint"

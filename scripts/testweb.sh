@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests the pages in Debian's Chromium against a local cloud of their own.
-# Screenshots are left in .cache/web.
+# Tests the pages in Debian's Chromium against their own local cloud. Screenshots
+# are left in .cache/web.
 #   testweb.sh [TEST.mjs ...]   default all
 set -eu
 cd "$(dirname "$0")/.."

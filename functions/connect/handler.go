@@ -17,8 +17,8 @@ type handler struct {
 	connector session.Connector
 }
 
-// handle answers with the status of the upgrade. The subprotocol is echoed
-// only to a client that offered it: every client aborts on any other.
+// handle answers with the status of the upgrade. It echoes the subprotocol only to a
+// client that offered it: every client aborts on any other.
 func (h handler) handle(ctx context.Context, e wsevent.Event) (wsevent.Response, error) {
 	if !h.edge.Admits(wsevent.Header(e, edge.SecretHeader)) {
 		return wsevent.Response{StatusCode: http.StatusForbidden}, nil

@@ -43,8 +43,8 @@ func TestTheSubprotocolIsEchoedOnlyWhenOffered(t *testing.T) {
 	}
 }
 
-// Behind CloudFront nobody else opens a socket, and the viewer's own address is
-// counted, not that of the edge, which many share.
+// Behind CloudFront nobody else opens a socket. The viewer's own address is counted,
+// not the edge's, which many viewers share.
 func TestBehindTheEdge(t *testing.T) {
 	t.Parallel()
 	sum := sha256.Sum256([]byte("secret"))

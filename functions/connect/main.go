@@ -1,5 +1,4 @@
-// Command connect answers $connect: it refuses a socket or stores a new
-// connection.
+// Command connect answers $connect: it refuses a socket or stores a new connection.
 package main
 
 import (

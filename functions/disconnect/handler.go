@@ -18,26 +18,26 @@ type handler struct {
 	disconnector session.Disconnector
 }
 
-// trigger is either a $disconnect or a batch of queued checks: one has no
-// records, the other no connection.
+// trigger is either a $disconnect or a batch of queued checks. A $disconnect has no
+// records; a batch has no connection.
 type trigger struct {
 	wsevent.Event
 	Records []events.SQSMessage `json:"Records"`
 }
 
-// answer serves both: the gateway reads the status, the queue's mapping the
-// checks that must be tried again.
+// answer serves both: the gateway reads the status, and the queue's mapping reads
+// which checks to retry.
 type answer struct {
 	events.SQSEventResponse
 	StatusCode int `json:"statusCode"`
 }
 
-// handle reports an error of a $disconnect for the metrics only: Disconnect has
-// tried for as long as it could, the gateway does not try again, and the next
-// event finds the connection gone.
+// handle reports an error of a $disconnect for the metrics only. Disconnect has
+// retried for as long as it could, the gateway does not retry, and the next event
+// finds the connection gone.
 func (h handler) handle(ctx context.Context, e trigger) (answer, error) {
 	r := answer{StatusCode: http.StatusOK}
-	r.BatchItemFailures = []events.SQSBatchItemFailure{} // not null: AWS takes it for success, its emulators do not
+	r.BatchItemFailures = []events.SQSBatchItemFailure{} // not null: AWS takes null for success, its emulators do not
 	if id := e.RequestContext.ConnectionID; id != "" {
 		if err := h.disconnector.Disconnect(ctx, id); err != nil {
 			return r, fmt.Errorf("disconnect %s: %w", id, err)
@@ -47,8 +47,8 @@ func (h handler) handle(ctx context.Context, e trigger) (answer, error) {
 	return r, nil
 }
 
-// check does the checks side by side: one that must wait leaves the others their
-// time. It returns those that must be done again.
+// check runs the checks side by side, so that one that waits does not hold up the
+// others. It returns those to retry.
 func (h handler) check(ctx context.Context, records []events.SQSMessage) (failed []events.SQSBatchItemFailure) {
 	errs := make([]error, len(records))
 	var checks sync.WaitGroup

@@ -24,7 +24,7 @@ func setup(t *testing.T) (handler, *memory.Store, *memory.Gateway) {
 	return handler{slog.New(slog.DiscardHandler), session.Disconnector{Connections: store, Gateway: gateway}}, store, gateway
 }
 
-// invoke gives the handler the JSON that Lambda would.
+// invoke gives the handler the JSON that Lambda would send.
 func invoke(ctx context.Context, t *testing.T, h handler, event string) (failed []string, err error) {
 	t.Helper()
 	var e trigger
@@ -43,7 +43,7 @@ const disconnected = `{"requestContext":{"routeKey":"$disconnect","eventType":"D
 func TestDisconnectDeletesTheConnection(t *testing.T) {
 	t.Parallel()
 	h, store, _ := setup(t)
-	for range 2 { // what is gone already is not an error
+	for range 2 { // a connection that is already gone is not an error
 		if _, err := invoke(t.Context(), t, h, disconnected); err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestADisconnectThatFailsIsReported(t *testing.T) {
 	})
 }
 
-// A check that waits for a busy client leaves the others their time.
+// A check that waits for a busy client does not hold up the others.
 func TestChecksDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Command disconnect answers $disconnect, and the delayed checks that end
-// connections which were never initialised, or whose token has expired.
+// Command disconnect answers $disconnect. It also runs the delayed checks, which end
+// connections that were never initialised or whose token has expired.
 package main
 
 import (

@@ -31,9 +31,9 @@ type handler struct {
 	auth     interface {
 		Authenticate(ctx context.Context, authorization string) (pubsub.Viewer, time.Time, error)
 	}
-	origins   []string // whose pages may read the answers
+	origins   []string // sites whose pages may read the answers
 	site      web.Site
-	documents *trusted.Documents // that may run; nil for any
+	documents *trusted.Documents // the documents that may run; nil allows any
 	maxBody   int                // bytes
 	edge      edge.Guard
 	allowance *allowance.Allowance
@@ -63,9 +63,9 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 	return r, nil
 }
 
-// always returns the headers of every answer: no browser may guess another type
-// (Fetch Standard, "X-Content-Type-Options header"), and one that came by https
-// stays with it for a year. By http nothing may be said of that (RFC 6797 section 7.2).
+// always returns the headers that every answer has. No browser may guess another type
+// (Fetch Standard, "X-Content-Type-Options header"), and a browser that came by https stays
+// with it for a year. Over http nothing may be said about that (RFC 6797 section 7.2).
 func always(protocol string) map[string]string {
 	header := map[string]string{"X-Content-Type-Options": "nosniff"}
 	if protocol == "https" {
@@ -74,7 +74,7 @@ func always(protocol string) map[string]string {
 	return header
 }
 
-// methods are those of a path, for an Allow header.
+// methods returns the methods of a path, for an Allow header.
 func methods(path string) string {
 	if path == topology.GraphQLPath {
 		return graphqlhttp.Methods
@@ -82,8 +82,7 @@ func methods(path string) string {
 	return web.Methods
 }
 
-// merge returns all headers of both. What the answer varies with is a list, to
-// which both may add.
+// merge returns the headers of both. Vary is a list that both may add to.
 func merge(header, more map[string]string) map[string]string {
 	merged := maps.Clone(header)
 	maps.Copy(merged, more)
@@ -93,7 +92,7 @@ func merge(header, more map[string]string) map[string]string {
 	return merged
 }
 
-// answer is a page or the result of an operation, without what CORS adds.
+// answer returns a page or the result of an operation, without the CORS headers.
 func (h handler) answer(ctx context.Context, e events.APIGatewayV2HTTPRequest) events.APIGatewayV2HTTPResponse {
 	page, isPage, err := h.site.Serve(pageRequest(e))
 	if isPage {
@@ -116,17 +115,17 @@ func respond(e events.APIGatewayV2HTTPRequest, result json.RawMessage, err error
 	return events.APIGatewayV2HTTPResponse{StatusCode: r.Status, Headers: r.Header, Body: string(r.Body)}
 }
 
-// payer is the address of an admitted request's client.
+// payer returns the address of the client whose request was admitted.
 func (h handler) payer(e events.APIGatewayV2HTTPRequest) string {
 	return allowance.Address(h.edge.Address(e.RequestContext.HTTP.SourceIP, e.Headers[strings.ToLower(edge.AddressHeader)]))
 }
 
-// draw reports whether the payers may have what they pay for.
+// draw reports whether the payers can afford the units.
 func (h handler) draw(ctx context.Context, units float64, payers ...string) bool {
 	return h.allowance.Draw(ctx, units, payers...) == allowance.Within
 }
 
-// spent refuses who may not.
+// spent is the refusal for a payer who cannot.
 func (h handler) spent() error {
 	return graphqlhttp.Refusal{Status: http.StatusTooManyRequests, Code: pubsub.CodeLimit,
 		Header:  map[string]string{"Retry-After": strconv.Itoa(h.allowance.Again())},
@@ -166,7 +165,7 @@ func (h handler) execute(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 }
 
 func pageRequest(e events.APIGatewayV2HTTPRequest) web.Request {
-	asks := false // for a document, by itself or by its hash
+	asks := false // whether a document is asked for, by its text or by its hash
 	for _, name := range []string{"query", "documentId", "extensions"} {
 		if _, ok := e.QueryStringParameters[name]; ok {
 			asks = true
@@ -180,7 +179,7 @@ func pageRequest(e events.APIGatewayV2HTTPRequest) web.Request {
 		Accept: e.Headers["accept"], AcceptEncoding: codings}
 }
 
-// request reads the event. Its header names are in lower case.
+// request reads the event, whose header names are in lower case.
 func request(e events.APIGatewayV2HTTPRequest) (graphqlhttp.Request, error) {
 	query, err := url.ParseQuery(e.RawQueryString)
 	if err != nil {
@@ -197,7 +196,7 @@ func request(e events.APIGatewayV2HTTPRequest) (graphqlhttp.Request, error) {
 		Accept: e.Headers["accept"], AcceptEncoding: e.Headers["accept-encoding"], Query: query, Body: body}, nil
 }
 
-// shown reports whether the client is told all of err.
+// shown reports whether the client may see all of err.
 func shown(err error) bool {
 	var refusal graphqlhttp.Refusal
 	var refused pubsub.Errors

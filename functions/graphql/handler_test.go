@@ -36,7 +36,7 @@ func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 	return e
 }
 
-// A page is binary, as most are in gzip form.
+// A page is binary, as most are gzipped.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"},
@@ -68,8 +68,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// tokens knows "", who is anonymous, "ada", and names of errors. All others
-// are refused.
+// tokens accepts "" as anonymous and "ada", and maps names of errors to those errors.
+// It refuses all others.
 type tokens struct{}
 
 func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Viewer, _ time.Time, err error) {
@@ -151,7 +151,7 @@ func TestRequests(t *testing.T) {
 		"MutationOverGet":  {mutation, 405, `mutation`, ""},
 		"BrokenQuery":      {strange, 400, `query string`, ""},
 		"Preflight":        {preflight, 204, ``, "https://chat.example"},
-		"ForeignOrigin":    {foreign, 200, `{"data":`, ""}, // its browser keeps the answer from the page
+		"ForeignOrigin":    {foreign, 200, `{"data":`, ""}, // the browser keeps the answer from the page
 		"SubscriptionPost": {newEvent("POST", `{"query":"subscription { newMessage(chatId: \"1\") { id } }"}`), 200, `WebSocket`, ""},
 		"LargestBody":      {newEvent("POST", `{"query":"{__typename}"}`+strings.Repeat(" ", maxBody-len(`{"query":"{__typename}"}`))), 200, `"Query"`, ""},
 		"BodyTooLarge":     {newEvent("POST", strings.Repeat(" ", maxBody+1)), 413, `PAYLOAD_TOO_LARGE`, ""},
@@ -166,7 +166,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// A fault of the store is the server's, and may have passed by the next try.
+// A fault of the store is the server's fault, and a retry may succeed.
 func TestAFaultOfTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
@@ -190,7 +190,7 @@ func TestAFaultOfTheStoreIsUnavailable(t *testing.T) {
 	}
 }
 
-// With a list of documents only those run, by themselves or by their hash.
+// With a list of documents only those run, by text or by hash.
 func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	t.Parallel()
 	const known = `{__typename}`
@@ -200,7 +200,7 @@ func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	}
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents, maxBody, edge.Guard{}, nil}
 	byHash := newEvent("GET", "")
-	byHash.Headers["accept"] = "text/html, */*" // nor does a browser get GraphiQL for it
+	byHash.Headers["accept"] = "text/html, */*" // a browser does not get GraphiQL for it either
 	byHash.QueryStringParameters = map[string]string{"extensions": ""}
 	byHash.RawQueryString = `extensions={"persistedQuery":{"version":1,"sha256Hash":"` + trusted.ID(known) + `"}}`
 	for name, tc := range map[string]struct {
@@ -224,7 +224,7 @@ func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	}
 }
 
-// A browser asks before a page of another origin may send what is not plain
+// A browser asks before it sends a request of another origin that is not simple
 // (Fetch Standard, "CORS-preflight fetch").
 func TestPreflights(t *testing.T) {
 	t.Parallel()
@@ -274,8 +274,8 @@ func TestPreflights(t *testing.T) {
 	}
 }
 
-// Without Accept-Encoding any form will do, with an empty one the file as it is
-// (RFC 9110 section 12.5.3).
+// Without Accept-Encoding any coding will do; an empty one means the file
+// uncompressed (RFC 9110 section 12.5.3).
 func TestALargeAssetIsSentInGzipForm(t *testing.T) {
 	t.Parallel()
 	var packed bytes.Buffer
@@ -405,7 +405,7 @@ func TestBehindTheEdgeNobodyElseIsAnswered(t *testing.T) {
 	}
 }
 
-// Behind CloudFront the viewer pays, not the edge; and nobody for what is refused.
+// Behind CloudFront the viewer pays, not the edge. Nobody pays for a refused request.
 func TestBehindTheEdgeTheViewerPays(t *testing.T) {
 	t.Parallel()
 	sum := sha256.Sum256([]byte("secret"))
@@ -425,7 +425,7 @@ func TestBehindTheEdgeTheViewerPays(t *testing.T) {
 	}
 }
 
-// Whatever is answered, and to whomever.
+// This holds for every answer and every client.
 func TestEveryAnswerIsHeldToItsTypeAndToHTTPS(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -466,7 +466,7 @@ func TestACompressedBodyIsRefused(t *testing.T) {
 	}
 }
 
-// bill notes who pays what.
+// bill notes how much each payer pays.
 type bill map[string]int
 
 func (b bill) Spend(_ context.Context, payer string, _ time.Time, units int) (int, error) {
@@ -474,8 +474,8 @@ func (b bill) Spend(_ context.Context, payer string, _ time.Time, units int) (in
 	return b[payer], nil
 }
 
-// Every request is paid for by its address, what an operation costs also by its
-// viewer. Who has nothing left is told when to come again.
+// Every request is charged to its address, and an operation's cost to its viewer too.
+// Whoever has nothing left is told when to come back.
 func TestRequestsArePaidFor(t *testing.T) {
 	t.Parallel()
 	post := newEvent("POST", `{"query":"mutation { postMessage(chatId: \"1\", content: \"a\", senderName: \"b\") { id } }"}`)
@@ -484,7 +484,7 @@ func TestRequestsArePaidFor(t *testing.T) {
 	page.RawPath = "/config.json"
 	for name, tc := range map[string]struct {
 		event  events.APIGatewayV2HTTPRequest
-		spent  map[string]int // before
+		spent  map[string]int // spent before
 		status int
 		paid   bill // draws of 60 units
 	}{

@@ -16,11 +16,10 @@ import (
 	"subwire/shared/topology"
 )
 
-// answerBytes is how large the answer of a function may be, as JSON ("Lambda
-// quotas": 6 MB).
+// answerBytes limits the size of a function's answer, as JSON ("Lambda quotas": 6 MB).
 const answerBytes = 6 << 20
 
-// hostileHandler has a chat 1 that is as large as it may be.
+// hostileHandler has a chat 1 of the largest size allowed.
 func hostileHandler(t testing.TB) handler {
 	t.Helper()
 	store := memory.New()
@@ -38,7 +37,7 @@ func TestNoAnswerIsTooLarge(t *testing.T) { // not parallel: it measures
 	h := hostileHandler(t)
 	for name, op := range hostile.Documents() {
 		body, err := json.Marshal(map[string]any{"query": op.Document, "variables": op.Variables})
-		if err != nil { // variables that are no JSON come in no body
+		if err != nil { // variables that are not JSON cannot arrive in a body
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +57,7 @@ func TestNoAnswerIsTooLarge(t *testing.T) { // not parallel: it measures
 	}
 }
 
-// The largest result there may be fits into an answer, whatever its text is.
+// The largest possible result fits into an answer, whatever its text.
 func TestTheLargestResultIsAnswered(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"a", `\"`, "<", "\\u0001", "\u2028"} {
@@ -70,7 +69,7 @@ func TestTheLargestResultIsAnswered(t *testing.T) {
 	}
 }
 
-// However JSON writes a document, one within the limits has room in a body.
+// However JSON escapes a document, one within the limits fits into a body.
 func TestTheLargestOperationHasRoomInABody(t *testing.T) {
 	t.Parallel()
 	limits, document := gql.DefaultLimits, "{__typename}#"
@@ -82,8 +81,8 @@ func TestTheLargestOperationHasRoomInABody(t *testing.T) {
 	}
 }
 
-// BenchmarkHostile prints what the hostile documents cost that are answered with
-// the most, the answer's JSON included.
+// BenchmarkHostile prints the cost of the hostile documents with the largest answers,
+// including the JSON of the answer.
 func BenchmarkHostile(b *testing.B) {
 	for _, name := range []string{"LargeAliases", "LargeContents", "LargeKeys", "LargePages", "ResponseAllowed"} {
 		b.Run(name, func(b *testing.B) {

@@ -8,7 +8,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// As the test of the function message has it.
+// As in the test of the function message.
 func TestASettingThatCannotBeUsedIsAnError(t *testing.T) {
 	t.Parallel()
 	for env, value := range map[string]string{"AUTH": topology.JWT, "TRUSTED_DOCUMENTS": "/nowhere/operations.json"} {

@@ -10,8 +10,8 @@ import (
 
 type handler struct{ session *session.Session }
 
-// handle answers 200 whatever happens: the gateway turns any other answer into
-// a frame that ends every operation of the client.
+// handle always answers 200: the gateway turns any other answer into a frame that
+// ends every operation of the client.
 func (h handler) handle(ctx context.Context, e wsevent.Event) (wsevent.Response, error) {
 	m := wsevent.Message(e)
 	if err := h.session.Receive(ctx, m); err != nil {

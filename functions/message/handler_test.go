@@ -15,8 +15,8 @@ import (
 	"subwire/shared/session"
 )
 
-// Whatever a message does, the answer is 200: any other becomes a frame that
-// ends every operation of the client.
+// Whatever a message does, the answer is 200: any other becomes a frame that ends
+// every operation of the client.
 func TestTheAnswerIsAlways200(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -9,8 +9,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// What only its user can check ends the process by an error too. A run that went
-// on would end the test: it is no process of Lambda's.
+// A setting that only its user can check also ends the process with an error. A run
+// that went on would end the test: it is not a Lambda process.
 func TestASettingThatCannotBeUsedIsAnError(t *testing.T) {
 	t.Parallel()
 	jwt := map[string]string{"AUTH": topology.JWT, "JWT_ISSUER": "i", "JWT_AUDIENCE": "a",

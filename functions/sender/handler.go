@@ -10,8 +10,8 @@ import (
 	"subwire/shared/delivery"
 )
 
-// reserve is what is kept of the invocation's time to let posts end that were
-// begun (2 s), and to queue what could not be delivered (5 s).
+// reserve is the part of the invocation's time that is kept for posts in flight to
+// end (2 s), and for queueing what could not be delivered (5 s).
 const reserve = 8 * time.Second
 
 type handler struct {
@@ -21,9 +21,8 @@ type handler struct {
 	}
 }
 
-// handle delivers the message groups of the event. Of a group, the first
-// message that failed, or that the time did not suffice for, and all after it
-// are to be received again.
+// handle delivers the message groups of the event. In each group, the first message
+// that failed or ran out of time, and all after it, are returned to be received again.
 func (h handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -50,8 +49,8 @@ func (h handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEvent
 	return r, nil
 }
 
-// byGroup parts the messages by message group, in the order of their first
-// ones. A standard queue's have none, and each is a group of its own.
+// byGroup splits the messages by message group, ordered by each group's first
+// message. Messages of a standard queue have no group; each forms its own.
 func byGroup(messages []events.SQSMessage) [][]events.SQSMessage {
 	var groups [][]events.SQSMessage
 	index := map[string]int{}

@@ -13,7 +13,7 @@ import (
 	"subwire/shared/delivery"
 )
 
-// sender remembers what it was given; messages with the body in fails fail.
+// sender remembers what it was given. Messages whose body is in fails fail.
 type sender struct {
 	groups [][]string
 	fails  string
@@ -31,7 +31,7 @@ func (s *sender) DeliverGroups(_ context.Context, groups [][]string) []delivery.
 	return results
 }
 
-// message has its event's id as body, which is all that this sender reads.
+// message has its event's id as body: this sender reads nothing else.
 func message(event, group string) events.SQSMessage {
 	m := events.SQSMessage{MessageId: event, Body: event, Attributes: map[string]string{}}
 	if group != "" {

@@ -8,8 +8,8 @@ import (
 	"subwire/shared/memory"
 )
 
-// Who writes the next message is to know how many get it. That the note fails is
-// no reason to send the event again.
+// The writer of the next message is to know how many get it. If the note fails, that
+// is no reason to send the event again.
 func TestAnAudienceIsNoted(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -18,7 +18,7 @@ func TestAnAudienceIsNoted(t *testing.T) {
 		want   int
 	}{
 		"Noted":     {memory.NoFault, 0, 2},
-		"NotChosen": {memory.NoFault, 0.5, 0}, // a small audience is noted by a sample
+		"NotChosen": {memory.NoFault, 0.5, 0}, // a small audience is noted only sometimes, by a sample
 		"NotKept":   {memory.NotApplied, 0, 0},
 		"Unknown":   {memory.Applied, 0, 2},
 	} {

@@ -28,31 +28,29 @@ type handler struct {
 		Park(ctx context.Context, body []byte, reason string) error
 	}
 	limits    fanout.Limits
-	sent      *recent              // records of which nothing is left to do
-	audiences *allowance.Audiences // are told how many targets an event has, for who writes the next
+	sent      *recent              // records that are finished
+	audiences *allowance.Audiences // learn how many targets an event has, for whoever writes the next
 }
 
 const (
-	// reserve is what is kept of the invocation's time to report how far it came.
+	// reserve is the part of the invocation's time that is kept for the report.
 	reserve = 5 * time.Second
 
 	// parallel is how many topics of a batch are fanned out at once.
 	parallel = topology.StreamTopics
 
-	// tellExpired is how long after its expiry a subscription still gets batches:
-	// the sender delivers nothing to it, but tells the client and ends the
-	// connection, unless the check of it came first. Later, its socket is gone
-	// anyway.
+	// tellExpired is how long after its expiry a subscription still gets batches. The
+	// sender delivers no event to it, but tells the client and ends the connection,
+	// unless the connection's check came first. After that its socket is gone anyway.
 	tellExpired = 5 * time.Minute
 )
 
-// handle fans out the records: topics side by side, those of one topic in order
-// up to the first that fails, or until time is up. The event source mapping
-// delivers the first that failed, and all after it, again. What was sent of
-// these is remembered and passed over: in an incident of one topic they would
-// come for hours, and the queue drops repeated batches for five minutes only.
-// Nobody is owed an event from before its subscription, so it does not matter
-// who came since.
+// handle fans out the records: topics side by side, records of one topic in order, up
+// to the first that fails or until time is up. The event source mapping redelivers
+// the first that failed and all after it. What was sent of these is remembered and
+// skipped: in an incident of one topic they would come back for hours, and the queue
+// drops repeated batches for five minutes only. Nobody is owed an event from before
+// its subscription, so it does not matter who subscribed since.
 func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventResponse, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -70,8 +68,7 @@ func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventRespo
 	return r, nil
 }
 
-// fanOutAll returns the place of the first record that failed, or how many
-// records there are.
+// fanOutAll returns the place of the first record that failed, or the number of records.
 func (h handler) fanOutAll(ctx context.Context, records []record) (first int) {
 	var mu sync.Mutex
 	first = len(records)
@@ -96,8 +93,8 @@ func (h handler) fanOutAll(ctx context.Context, records []record) (first int) {
 	return first
 }
 
-// fanOutLane returns the place of the first record that failed, after which it
-// does not go on, or else a place behind them all.
+// fanOutLane stops at the first record that fails and returns its place, or else a
+// place behind them all.
 func (h handler) fanOutLane(ctx context.Context, lane []record) int {
 	to := &listeners{store: h.store, topic: lane[0].event.Topic}
 	for _, r := range lane {
@@ -109,8 +106,8 @@ func (h handler) fanOutLane(ctx context.Context, lane []record) int {
 	return math.MaxInt
 }
 
-// fanOut sends the record's event, or parks a record that is hopeless. Nothing
-// of it is left to do when it returns nil.
+// fanOut sends the record's event, or parks a hopeless record. When it returns nil,
+// the record is finished.
 func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -133,7 +130,7 @@ func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 
 func (h handler) send(ctx context.Context, r record, to *listeners) (err error) {
 	defer recovered(&err)
-	// Batches of one event have different targets: no order is lost.
+	// Batches of one event have different targets, so no order is lost.
 	targets := 0
 	err = h.fanout.SendUnordered(ctx, messages(counted(h.others(ctx, r, fanout.Plan(r.event, to.all(ctx), h.limits)), &targets)))
 	if err == nil {
@@ -154,7 +151,7 @@ func counted(batches iter.Seq2[fanout.Batch, error], targets *int) iter.Seq2[fan
 	}
 }
 
-// others goes on with the other subscriptions where one cannot get the event.
+// others goes on with the other subscriptions when one cannot get the event.
 func (h handler) others(ctx context.Context, r record, batches iter.Seq2[fanout.Batch, error]) iter.Seq2[fanout.Batch, error] {
 	return func(yield func(fanout.Batch, error) bool) {
 		for b, err := range batches {
@@ -170,9 +167,9 @@ func (h handler) others(ctx context.Context, r record, batches iter.Seq2[fanout.
 	}
 }
 
-// leaveOut parks the event for the one target that cannot get it: once, although
-// the record comes again as long as there is no way to the others. A row that
-// cannot be decoded names none, so that it is only logged.
+// leaveOut parks the event for the one target that cannot get it. It does so once,
+// although the record comes back as long as the other targets cannot be reached. A
+// row that cannot be decoded names no target, so it is only logged.
 func (h handler) leaveOut(ctx context.Context, r record, why error) error {
 	target, ok := errors.AsType[*fanout.TargetError](why)
 	if !ok {
@@ -191,8 +188,8 @@ func (h handler) leaveOut(ctx context.Context, r record, why error) error {
 	return err
 }
 
-// park puts the record into the dead letters, with its content: nobody waits
-// for what cannot be helped. The log has ids only, as a reason may quote.
+// park puts the record into the dead letters, with its content: nobody waits for what
+// cannot be helped. The log has ids only, as a reason may quote content.
 func (h handler) park(ctx context.Context, l fanout.Letter, r record, why error) error {
 	body, err := fanout.EncodeLetter(l, topology.QueueMessageBytes)
 	if err == nil {

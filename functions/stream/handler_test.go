@@ -25,7 +25,7 @@ type sent struct {
 	messages []queue.Message
 	failAt   int // the call that fails, from 1
 	calls    int
-	takes    time.Duration // each call
+	takes    time.Duration // duration of each call
 }
 
 func (s *sent) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, error]) error {
@@ -163,7 +163,7 @@ func TestTheFirstFailureIsReportedAndNothingAfterItIsSent(t *testing.T) {
 func TestWhatIsLeftWhenTimeIsUpIsReported(t *testing.T) {
 	t.Parallel()
 	h, out, _ := setup(t, "a")
-	ctx, cancel := context.WithTimeout(t.Context(), reserve) // nothing is left of it
+	ctx, cancel := context.WithTimeout(t.Context(), reserve) // no time is left
 	defer cancel()
 	r, err := h.handle(ctx, decode(t, insert("1", "lobby")))
 	if err != nil || len(r.BatchItemFailures) != 1 || len(out.messages) != 0 {

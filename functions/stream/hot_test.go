@@ -17,7 +17,7 @@ import (
 	"subwire/shared/queue"
 )
 
-// hotTopic has many subscriptions, and keeps the last back until something was
+// hotTopic has many subscriptions, and holds the last one back until something was
 // sent.
 type hotTopic struct {
 	n    int

@@ -15,21 +15,20 @@ import (
 	"subwire/shared/topology"
 )
 
-// What clients choose may be as long as their limits allow, of the characters that
-// JSON makes most of: a batch still holds several targets, and nothing is
-// parked.
+// Values that clients choose may fill their limits with the characters that JSON
+// escapes at most length. A batch still holds several targets, and nothing is parked.
 func TestWhatAClientChoosesFitsIntoABatch(t *testing.T) {
 	t.Parallel()
 	idBytes, err := strconv.Atoi(topology.MaxOperationIDBytes.Default)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const maxViewerBytes, maxClaimsBytes = 256, 2 << 10 // package auth
+	const maxViewerBytes, maxClaimsBytes = 256, 2 << 10 // as in package auth
 	fill := func(text string, bytes int) string { return strings.Repeat(text, bytes/len(text)) }
 	for _, text := range []string{"x", "<", "\"", "\u2028", "\x01"} {
 		m := chat.Message{ID: "01J", ChatID: fill(text, chat.MaxChatIDBytes), Content: fill(text, chat.MaxContentBytes),
 			SenderName: fill(text, chat.MaxNameBytes), SenderID: fill(text, maxViewerBytes), CreatedAt: time.Now()}
-		if text == "\x01" { // a content that arrives as JSON has 2,730 of these
+		if text == "\x01" { // a content that arrives as JSON has room for 2,730 of these
 			m.Content = fill(text, topology.MaxVariablesBytes.In(topology.Defaults())/6)
 		}
 		root, err := m.Root()
@@ -66,8 +65,8 @@ func TestWhatAClientChoosesFitsIntoABatch(t *testing.T) {
 	}
 }
 
-// The client of a target that fits into no batch hears so at once, and nothing is
-// parked: none of the chats in its batch of records waits.
+// The client of a target that fits into no batch is told so at once. Nothing is
+// parked, so none of the chats in its batch of records waits.
 func TestATargetThatDoesNotFitHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	h, out, _ := setup(t)

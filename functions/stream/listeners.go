@@ -8,33 +8,33 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// store is what the handler needs of pubsub.Store.
+// store is the part of pubsub.Store that the handler needs.
 type store interface {
 	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error]
 }
 
 const (
-	// keptRows is how many subscriptions are kept for the topic's next event at
-	// most: a page, as most topics have less.
+	// keptRows is the most subscriptions that are kept for the topic's next event:
+	// one page, as most topics have fewer.
 	keptRows = 1000
 
-	// keptFor is for how long. Who has left may get events for so much longer.
+	// keptFor is how long they are kept. Whoever has left may get events for that
+	// much longer.
 	keptFor = time.Second
 )
 
-// listeners are the subscriptions of one topic, for its events in one batch: one
-// read does for many. All of these were committed before the batch came, so who
-// subscribes after a read is owed none of them. With a read for each, who writes
-// fast to a chat that nobody listens to would hold up all chats of its shard.
+// listeners are the subscriptions of one topic, for its events in one batch: one read
+// serves many. All these events were committed before the batch came, so whoever
+// subscribes after a read is owed none of them. With a read for each, a fast writer
+// to a chat without listeners would hold up all chats of its shard.
 type listeners struct {
 	store store
 	topic string
 
-	rows  []pubsub.Subscription // until then
+	rows  []pubsub.Subscription // valid until the time below
 	until time.Time
 }
 
-// all yields the subscriptions.
 func (l *listeners) all(ctx context.Context) iter.Seq2[pubsub.Subscription, error] {
 	if !time.Now().Before(l.until) {
 		return l.read(ctx)
@@ -48,8 +48,8 @@ func (l *listeners) all(ctx context.Context) iter.Seq2[pubsub.Subscription, erro
 	}
 }
 
-// read yields the subscriptions as they are read. It keeps them if they are few
-// and all could be read.
+// read yields the subscriptions as they are read. It keeps them if they are few and
+// the read was complete.
 func (l *listeners) read(ctx context.Context) iter.Seq2[pubsub.Subscription, error] {
 	return func(yield func(pubsub.Subscription, error) bool) {
 		now, whole := time.Now(), true

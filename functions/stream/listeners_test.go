@@ -14,10 +14,10 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// audience is a store with one topic's subscriptions, which counts its reads.
+// audience is a store with one topic's subscriptions. It counts its reads.
 type audience struct {
 	n     int
-	err   error // after them
+	err   error // returned after them
 	reads int
 }
 
@@ -35,7 +35,7 @@ func (a *audience) Subscriptions(_ context.Context, topic string, _ time.Time) i
 	}
 }
 
-// Who writes a hundred messages at once to one chat must not hold up the others of
+// A hundred messages written at once to one chat must not hold up the other chats of
 // its shard for a hundred reads.
 func TestOneReadDoesForTheEventsOfATopicThatComeTogether(t *testing.T) {
 	t.Parallel()
@@ -62,7 +62,7 @@ func TestOneReadDoesForTheEventsOfATopicThatComeTogether(t *testing.T) {
 				h, out, _ := setup(t)
 				h.store, out.takes = &tc.audience, tc.sending
 				h.limits.Targets, h.limits.Bytes = keptRows+1, 1<<20
-				for batch := range 2 { // each reads anew
+				for batch := range 2 { // each batch reads again
 					h.sent = &recent{}
 					if failed := invoke(t, h, strings.Join(records, ",")); failed != nil {
 						t.Fatalf("failed %v", failed)

@@ -19,7 +19,7 @@ import (
 
 const noMessage = `{"eventID":"2","eventName":"INSERT","dynamodb":{"SequenceNumber":"2","Keys":{"chatId":{"S":"lobby"},"id":{"S":"x"}}}}`
 
-// rows is a store with these rows, or one that panics for "bug".
+// rows is a store with these rows. It panics for "bug".
 type rows []pubsub.Subscription
 
 func (r rows) Subscriptions(_ context.Context, topic string, _ time.Time) iter.Seq2[pubsub.Subscription, error] {
@@ -39,14 +39,14 @@ func (r rows) Subscriptions(_ context.Context, topic string, _ time.Time) iter.S
 	}
 }
 
-// What can never become an event is parked at once, with its content and the
+// A record that can never become an event is parked at once, with its content and the
 // reason, and holds up nobody.
 func TestWhatIsHopelessIsParkedWithItsContent(t *testing.T) {
 	t.Parallel()
 	huge := strings.Replace(insert("2", "lobby"), `"hi"`, `"`+strings.Repeat("x", 30_000)+`"`, 1)
 	for name, tc := range map[string]struct {
 		record string
-		refuse bool // the queue refuses it for its content
+		refuse bool // the queue refuses its content
 		reason string
 	}{
 		"NoMessage":        {noMessage, false, "it has no"},
@@ -67,7 +67,7 @@ func TestWhatIsHopelessIsParkedWithItsContent(t *testing.T) {
 				h.fanout = refusing{out}
 			}
 			batch := insert("1", "lobby") + "," + tc.record + "," + insert("3", "lobby")
-			for range 2 { // as the mapping may give it twice
+			for range 2 { // the mapping may deliver it twice
 				if failed := invoke(t, h, batch); failed != nil {
 					t.Fatalf("failed %v", failed)
 				}
@@ -86,7 +86,7 @@ func TestWhatIsHopelessIsParkedWithItsContent(t *testing.T) {
 	}
 }
 
-// refusing is a queue that takes no message of the chat "refused".
+// refusing is a queue that refuses messages of the chat "refused".
 type refusing struct{ *sent }
 
 func (r refusing) SendUnordered(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error {
@@ -144,7 +144,7 @@ func TestOneSubscriptionCannotFailAnEvent(t *testing.T) {
 	}
 }
 
-// A failure of DynamoDB or SQS is never the record's.
+// A failure of DynamoDB or SQS is never the record's fault.
 func TestAnIncidentParksNothing(t *testing.T) {
 	t.Parallel()
 	h, _, store := setup(t, "a")
@@ -172,8 +172,8 @@ func TestAnIncidentParksNothing(t *testing.T) {
 	}
 }
 
-// A target that is left out is parked once, however often the record comes again
-// for another's sake: redrive would send each letter.
+// A target that is left out is parked once, however often the record comes back for
+// the sake of another: redrive would send each letter.
 func TestALeftOutTargetIsParkedOnce(t *testing.T) {
 	t.Parallel()
 	h, out, _ := setup(t)
@@ -195,7 +195,7 @@ func TestALeftOutTargetIsParkedOnce(t *testing.T) {
 	}
 }
 
-// failing is a queue in an incident: it takes nothing of what is planned.
+// failing is a queue in an incident: it takes none of the planned batches.
 type failing struct{}
 
 func (failing) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, error]) error {

@@ -2,18 +2,18 @@ package main
 
 import "sync"
 
-// recentIDs is how many ids are remembered at least: those of twenty batches,
-// of which a batch that comes again needs one.
+// recentIDs is the least number of ids remembered: those of twenty batches. A batch
+// that comes back needs only its own.
 const recentIDs = 10_000
 
-// recent remembers ids, at least the recentIDs that were asked for last and at
-// most twice as many. Many goroutines may use it at once.
+// recent remembers ids: at least the latest recentIDs that were looked up, at most
+// twice as many. It is safe for concurrent use.
 type recent struct {
 	mu         sync.Mutex
-	young, old map[string]bool // old is forgotten when young is full
+	young, old map[string]bool // young replaces old when it is full
 }
 
-// has reports whether the id is remembered, and remembers it for longer.
+// has reports whether the id is remembered, and if so renews it.
 func (r *recent) has(id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -33,7 +33,7 @@ func (r *recent) add(id string) {
 	r.put(id)
 }
 
-// put needs the lock.
+// put must be called with the lock held.
 func (r *recent) put(id string) {
 	if r.young == nil || len(r.young) >= recentIDs && !r.young[id] {
 		r.young, r.old = map[string]bool{}, r.young

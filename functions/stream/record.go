@@ -14,26 +14,25 @@ import (
 	"subwire/shared/queue"
 )
 
-// batch is the function's input. Its records are decoded one by one, so that
-// one that is none does not fail the others.
+// batch is the function's input. Its records are decoded one by one, so that a bad
+// one does not fail the others.
 type batch struct {
 	Records []json.RawMessage `json:"Records"`
 }
 
-// record is one record of a batch.
 type record struct {
-	place    int // in the batch
+	place    int // index in the batch
 	raw      json.RawMessage
-	id       string // the same whenever the record comes; "" when it has none
-	sequence string // by which it is reported; "" reports the whole batch
+	id       string // the same at each delivery; "" if it has none
+	sequence string // the record is reported by it; "" reports the whole batch
 	event    pubsub.Event
-	err      error // why it can become no event
+	err      error // why it cannot become an event
 }
 
-// errPanic is a bug that one record meets: it must not fail the others.
+// errPanic is a bug that one record triggers: it must not fail the others.
 var errPanic = errors.New("panic")
 
-// newRecord decodes the record at a place of the batch.
+// newRecord decodes the record at an index of the batch.
 func newRecord(place int, raw json.RawMessage) (r record) {
 	r = record{place: place, raw: raw}
 	defer recovered(&r.err)
@@ -48,7 +47,7 @@ func newRecord(place int, raw json.RawMessage) (r record) {
 	return r
 }
 
-// identify finds the ids of a record that is otherwise not as it should be.
+// identify finds the ids of a record that is otherwise malformed.
 func (r *record) identify() {
 	var ids struct {
 		EventID string `json:"eventID"`
@@ -56,18 +55,17 @@ func (r *record) identify() {
 			SequenceNumber string
 		} `json:"dynamodb"`
 	}
-	_ = json.Unmarshal(r.raw, &ids) // what it finds before an error is there
+	_ = json.Unmarshal(r.raw, &ids) // fields before an error are filled in
 	r.id, r.sequence = ids.EventID, ids.Change.SequenceNumber
 }
 
-// recovered turns a panic into an errPanic. It is to be deferred.
+// recovered turns a panic into an errPanic. Defer it.
 func recovered(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%w: %v", errPanic, p)
 	}
 }
 
-// isHopeless reports whether trying again cannot help.
 func isHopeless(err error) bool {
 	for _, hopeless := range []error{dynamo.ErrUndecodable, fanout.ErrEventTooLarge, queue.ErrRefused, errPanic} {
 		if errors.Is(err, hopeless) {
@@ -77,8 +75,8 @@ func isHopeless(err error) bool {
 	return false
 }
 
-// lanes parts records by topic, each topic's in their order, the longest first.
-// A record without an event is alone.
+// lanes splits records by topic, keeping their order within each; the longest lane
+// comes first. A record without an event is a lane of its own.
 func lanes(records []record) [][]record {
 	var all [][]record
 	byTopic := map[string]int{}

@@ -20,15 +20,14 @@ import (
 	"subwire/shared/topology"
 )
 
-// slow is a store and a queue that take their time. Every topic has one
-// subscription.
+// slow is a store and a queue that take their time. Every topic has one subscription.
 type slow struct {
 	query, send time.Duration
-	fails       func(topic, event string) error // of a send
+	fails       func(topic, event string) error // decides whether a send fails
 	mu          sync.Mutex
 	running     map[string]bool
-	most        int      // topics at once
-	events      []string // "topic event", as they were taken
+	most        int      // most topics at once
+	events      []string // "topic event", in the order they were taken
 }
 
 func (s *slow) Subscriptions(_ context.Context, topic string, _ time.Time) iter.Seq2[pubsub.Subscription, error] {
@@ -83,7 +82,7 @@ func newSlow(t *testing.T, s *slow) handler {
 	return h
 }
 
-// of returns those events of one chat, in order.
+// of returns the events of one chat, in order.
 func of(chat string, events []string) (found []string) {
 	for _, e := range events {
 		if topic, id, _ := strings.Cut(e, " "); topic == chat {
@@ -116,9 +115,9 @@ func TestTopicsAreFannedOutSideBySideAndEachInOrder(t *testing.T) {
 	})
 }
 
-// One topic's incident: the lowest number is reported, its later events do not
-// overtake the failed one, and what was sent of the others is not sent again,
-// however long it lasts and whatever else passes meanwhile.
+// In an incident of one topic, the lowest number is reported, its later events do not
+// overtake the failed one, and what was sent of the others is not sent again, however
+// long it lasts and whatever else passes in between.
 func TestAnIncidentOfOneTopicRepeatsNothingOfTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -140,9 +139,9 @@ func TestAnIncidentOfOneTopicRepeatsNothingOfTheOthers(t *testing.T) {
 			if broken && gocmp.Diff([]string{"2"}, failed) != "" || !broken && failed != nil {
 				t.Fatalf("try %d: failed %v", try, failed)
 			}
-			from = 1                       // the mapping goes on with what was reported
+			from = 1                       // the mapping continues from what was reported
 			time.Sleep(10 * time.Minute)   // longer than the queue remembers
-			for i := range recentIDs / 2 { // of other shards
+			for i := range recentIDs / 2 { // events of other shards
 				h.sent.add(fmt.Sprint("other", try, "-", i))
 			}
 		}
@@ -177,8 +176,8 @@ func TestARecordThatWasNotTakenWholeIsSentAgain(t *testing.T) {
 }
 
 // Before, ten invocations of a shard ran at once, each with one event after the
-// other: as much as that is fanned out now, by one. Time is virtual, so it is
-// exact. The old way has the best case: topics spread evenly over its lanes.
+// other. One invocation now fans out as many. Time is virtual, so the comparison is
+// exact. The old way gets its best case: topics spread evenly over its lanes.
 func TestOneInvocationIsNotSlowerThanTenWere(t *testing.T) {
 	t.Parallel()
 	const records, oldLanes = 1000, 10

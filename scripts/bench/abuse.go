@@ -24,20 +24,20 @@ import (
 	"subwire/shared/topology"
 )
 
-// abuse meters what one frame or request of a client makes the owner pay, for
-// each way in: an ordinary one, and the dearest that a client can make of it.
+// abuse meters what one frame or request of a client costs the owner, for each way
+// in: an ordinary one, and the most expensive that a client can make of it.
 type abuse struct {
 	root  string
-	times int // each way in is gone
+	times int // how often each way in is used
 
 	cloud   *cloud.Cloud
 	store   *dynamo.Store
 	client  *http.Client    // nil for the usual ones
 	sockets []*wsclient.Raw // not used yet
-	large   *wsclient.Raw   // whose connection is as large as a client can make it
-	stored  int             // bytes of that connection, as its messages are charged for it
+	large   *wsclient.Raw   // its connection is as large as a client can make it
+	stored  int             // bytes of that connection, which its messages are charged for
 
-	mu      sync.Mutex     // guards what follows
+	mu      sync.Mutex     // guards the fields below
 	in, out int            // bytes of HTTP requests and responses
 	counts  map[string]int // of an attack
 }
@@ -57,15 +57,15 @@ type toll struct {
 	in, out int // bytes of the frame or request, and of what came back
 }
 
-// microdollars is the toll in millionths of a dollar: what is counted, without
-// the time of functions, which is this machine's, but with what is transferred.
+// microdollars is the toll in millionths of a dollar. It includes transfer, but not
+// the time of functions, which is this machine's.
 func (t toll) microdollars() float64 {
 	prices := billing.USEast1()
 	prices.GBSecond.USD, prices.ConnectionMinute.USD = 0, 0
 	return 1e6 * (prices.Of(t.usage).Total() + prices.Transfer.Of(float64(t.out)))
 }
 
-// units is how many things were charged for, whatever their price.
+// units is the number of billed units, whatever their price.
 func (t toll) units() float64 {
 	g := t.usage.Gateway
 	n := g.Received + g.Sent + g.Requests
@@ -81,14 +81,14 @@ func (t toll) units() float64 {
 	return n
 }
 
-// What it costs to refuse, in millionths of a dollar a time: an invocation and
-// its log, and over HTTP the request.
+// What a refusal costs, in millionths of a dollar each: an invocation and its log,
+// and over HTTP the request.
 const refusedHandshake, refusedRequest = 0.2 + 0.175, 1 + 0.2 + 0.175
 
-// hourly is what one address can make the owner pay in an hour by this way in
-// alone, in USD, without the allowance and with it.
+// hourly is what one address can cost the owner in an hour by this way in alone, in
+// USD, without and with the allowance.
 func (w wayIn) hourly(t toll) (without, with float64) {
-	const hour, handshakes, account = 3600, 500, 10_000 // quotas of an account, a second
+	const hour, handshakes, account = 3600, 500, 10_000 // quotas of an account, per second
 	rate, refusals := float64(topology.SocketRate), handshakes*refusedHandshake
 	if t.usage.Gateway.Requests > 0 {
 		rate, refusals = topology.HTTPRate, topology.HTTPRate*refusedRequest
@@ -124,11 +124,11 @@ func (a *abuse) measure(ctx context.Context, _ uint64) (report.Report, error) {
 }
 
 const (
-	abuseInit    = 8 * time.Second           // for connection_init: the machine may be busy
-	abuseChecked = abuseInit + 3*time.Second // after it, handshakes have been checked
+	abuseInit    = 8 * time.Second           // for connection_init, as the machine may be busy
+	abuseChecked = abuseInit + 3*time.Second // handshakes have been checked by then
 )
 
-// tolls goes every way in, one after the other.
+// tolls tries every way in, one after the other.
 func (a *abuse) tolls(ctx context.Context) (map[string]toll, error) {
 	tolls := map[string]toll{}
 	for _, guarded := range []bool{false, true} {
@@ -140,7 +140,7 @@ func (a *abuse) tolls(ctx context.Context) (map[string]toll, error) {
 	return tolls, nil
 }
 
-// goIn goes some ways in to a cloud of their own, which asks for tokens or not.
+// goIn tries some ways in on a cloud of their own, with or without tokens.
 func (a *abuse) goIn(ctx context.Context, ways []wayIn, guarded bool, tolls map[string]toll) (err error) {
 	a.cloud, err = cloud.Start(ctx, cloud.Config{Root: a.root, Meter: true, Tokens: guarded, Settings: map[string]string{
 		topology.InitTimeout.Env: abuseInit.String()}})
@@ -179,7 +179,7 @@ func (a *abuse) goIn(ctx context.Context, ways []wayIn, guarded bool, tolls map[
 	return nil
 }
 
-// abuseChat is a chat that is read. It has nearly as much as a replay may have, in
+// abuseChat is a chat to be read. It has nearly as much as a replay may have, in
 // messages or in bytes.
 type abuseChat struct {
 	id              string
@@ -191,7 +191,7 @@ var (
 	shortChat = abuseChat{"short", 490, 20}
 )
 
-// fill writes the chats that are read.
+// fill writes the chats to be read.
 func (a *abuse) fill(ctx context.Context) error {
 	a.store = dynamo.New(dynamo.NewClient(a.cloud.Backend.AWS()), dynamo.Tables{
 		Messages: a.cloud.Tables[topology.Messages.Name], Connections: a.cloud.Tables[topology.Connections.Name]})
@@ -206,9 +206,9 @@ func (a *abuse) fill(ctx context.Context) error {
 	return nil
 }
 
-// enlarge makes one connection as large as it can be, but for a dozen short
-// operations: it runs as many long ones as there is room for, and has as many
-// completes of nothing to remember.
+// enlarge makes one connection as large as it can be, with room left for a dozen
+// short operations. It runs as many long operations as fit, and has as many completes
+// without an operation to remember.
 func (a *abuse) enlarge(ctx context.Context) error {
 	const operations, completes = 36, 24
 	for i := range operations {
@@ -235,14 +235,14 @@ func (a *abuse) enlarge(ctx context.Context) error {
 	return nil
 }
 
-// abuseID is the id of the chat's message i, of long ago.
+// abuseID is the id of the chat's message i, from long ago.
 func abuseID(i int) string {
 	var id ulid.ULID
 	_ = id.SetTime(uint64(1_700_000_000_000 + i)) // it is in range
 	return id.String()
 }
 
-// dial opens sockets, of which nothing that comes is kept.
+// dial opens sockets and discards what they receive.
 func (a *abuse) dial(ctx context.Context, n int) (sockets []*wsclient.Raw, err error) {
 	for range n {
 		raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{})
@@ -268,7 +268,7 @@ func (a *abuse) acknowledged(ctx context.Context) (*wsclient.Raw, error) {
 	return sockets[0], a.send(ctx, sockets[0], `{"type":"connection_init"}`)
 }
 
-// send sends a frame and waits until it was handled, and so was answered.
+// send sends a frame and waits until it was handled, and so answered.
 func (a *abuse) send(ctx context.Context, raw *wsclient.Raw, frame string) error {
 	handled := func() float64 { return a.cloud.Meter.Usage().Functions[topology.Message.Name].Invocations }
 	before := handled()
@@ -287,7 +287,7 @@ func (a *abuse) send(ctx context.Context, raw *wsclient.Raw, frame string) error
 	return nil
 }
 
-// meter goes a way in as often as asked and returns what once costs.
+// meter uses a way in as often as asked and returns the cost of one use.
 func (a *abuse) meter(ctx context.Context, w wayIn) (toll, error) {
 	sockets := a.sockets[:w.sockets]
 	a.sockets = a.sockets[w.sockets:]
@@ -334,7 +334,7 @@ func (a *abuse) meter(ctx context.Context, w wayIn) (toll, error) {
 	return toll{used.Times(1 / float64(a.times)), a.in / a.times, a.out / a.times}, nil
 }
 
-// settle waits until nothing but polling is metered any more.
+// settle waits until only polling is still metered.
 func (a *abuse) settle(ctx context.Context) {
 	quiet, last := 0, -1.0
 	for quiet < 5 && ctx.Err() == nil {
@@ -346,7 +346,7 @@ func (a *abuse) settle(ctx context.Context) {
 	}
 }
 
-// withoutPolling is the usage without what is paid whatever clients do.
+// withoutPolling is the usage less what is charged whatever clients do.
 func withoutPolling(u billing.Usage) billing.Usage {
 	for name, q := range u.Queues {
 		q.Empty = 0
@@ -355,10 +355,10 @@ func withoutPolling(u billing.Usage) billing.Usage {
 	return u
 }
 
-// headBytes is about what the head of a request has, or a handshake.
+// headBytes is the approximate size of a request's head, or of a handshake.
 const headBytes = 150
 
-// open opens a socket and leaves it at once.
+// open opens a socket and closes it at once.
 func (a *abuse) open(ctx context.Context) error {
 	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{HTTPClient: a.client})
 	if err != nil {
@@ -378,7 +378,6 @@ func (a *abuse) transferred(in, out int) {
 	a.out += out
 }
 
-// count adds one to what attacks count.
 func (a *abuse) count(what string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -397,7 +396,6 @@ func (a *abuse) failed(ctx context.Context, err error) {
 	}
 }
 
-// call sends a request and reads the answer.
 func (a *abuse) call(ctx context.Context, method, path, body string, header map[string]string) error {
 	url := strings.TrimSuffix(a.cloud.HTTPURL, topology.GraphQLPath) + path
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))

@@ -5,10 +5,9 @@ import (
 	"testing"
 )
 
-// TestNoWayInCostsMuch holds three things together: what a frame of a client
-// costs is what is drawn for it at least, no frame costs more than ten times an
-// ordinary subscribe, or brings 1,000 times its bytes, but those that are listed,
-// and an address costs at most $5 an hour whichever way it takes.
+// TestNoWayInCostsMuch checks three things: a client is charged at least what its
+// frame costs; no frame outside the list costs more than ten ordinary subscribes, or
+// brings 1,000 times its bytes; and an address costs at most $5 an hour by any way in.
 func TestNoWayInCostsMuch(t *testing.T) {
 	t.Parallel()
 	above := []string{replayed, resumed, queried, requested, asset}

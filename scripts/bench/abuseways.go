@@ -16,19 +16,19 @@ import (
 // wayIn is one kind of frame or request.
 type wayIn struct {
 	name    string
-	sockets int  // acknowledged, that it needs: one, or one for each time
-	silent  int  // likewise, but not acknowledged
-	large   bool // whether it is by the large connection
+	sockets int  // acknowledged sockets that it needs: one, or one for each use
+	silent  int  // the same, but not acknowledged
+	large   bool // whether it uses the large connection
 	before  func(i int) string
-	frame   func(i int) string // to be metered; or
+	frame   func(i int) string // the frame to be metered; or
 	request func(ctx context.Context) error
-	drawn   func(t toll) float64 // from the allowance of its address, in units
-	guarded bool                 // whether it is of a cloud that asks for tokens
-	checked bool                 // whether the check of a handshake belongs to it
+	drawn   func(t toll) float64 // units that the allowance of its address is charged
+	guarded bool                 // whether its cloud asks for tokens
+	checked bool                 // whether the check of a handshake is part of it
 }
 
-// ordinary is what others are compared with. Those that cost more than ten times
-// as much have names.
+// ordinary is the measure for the others. Those that cost more than ten times as much
+// have names.
 const (
 	ordinary  = "subscribe"
 	replayed  = "replay of 490 short messages"
@@ -48,18 +48,18 @@ func listenFrame(id, query, variables string) string {
 
 func stopFrame(id string) string { return fmt.Sprintf(`{"type":"complete","id":%q}`, id) }
 
-// in is the variables of a subscription of the chat.
+// in returns the variables of a subscription to the chat.
 func in(chatID string) string { return fmt.Sprintf(`{"chatId":%q}`, chatID) }
 
-// long is an id of so many bytes, by number.
+// long returns an id of that many bytes, by number.
 func long(n, bytes int) string { return fmt.Sprintf("%0*d", bytes, n) }
 
-// ways lists the ways in. The handshake is the last, as its check comes later.
+// ways lists the ways in. The handshake is last, as its check comes later.
 func (a *abuse) ways() []wayIn {
 	const (
 		listen = listenDocument
 		write  = `mutation($chatId: ID!, $content: String!) { postMessage(chatId: $chatId, content: $content, senderName: \"a\") { id } }`
-		stored = chat.MaxContentBytes + 100 // about, of the chat's messages
+		stored = chat.MaxContentBytes + 100 // roughly, of the chat's messages
 	)
 	name := func(i int) string { return fmt.Sprint("op", i) }
 	subscribe := listenFrame
@@ -95,7 +95,7 @@ func (a *abuse) ways() []wayIn {
 	}
 	replay := func(way string, c abuseChat) wayIn {
 		document := fmt.Sprintf(`subscription { newMessage(chatId: \"%s\", after: \"%s\") { content } }`, c.id, abuseID(-50_000))
-		frame := func(i int) string { // it may be replayed 2,000 times its bytes
+		frame := func(i int) string { // 2,000 times its bytes may be replayed
 			return subscribe(name(i), document, `{}`) + strings.Repeat(" ", 400)
 		}
 		return wayIn{name: way, sockets: a.times, frame: frame, drawn: func(t toll) float64 {
@@ -158,7 +158,7 @@ func (a *abuse) ways() []wayIn {
 	}
 }
 
-// repeated is a selection with the field so many times, each under an alias.
+// repeated returns a selection with the field n times, each under an alias.
 func repeated(n int, field string) string {
 	var b strings.Builder
 	b.WriteString("{")
@@ -168,10 +168,10 @@ func repeated(n int, field string) string {
 	return b.String() + " }"
 }
 
-// largestAsset is the name of the largest file of the built pages.
+// largestAsset returns the name of the largest file of the built pages.
 func largestAsset(root string) string {
 	var largest fs.FileInfo
-	files, _ := filepath.Glob(filepath.Join(root, "functions/graphql/web/dist/assets/*.gz")) // the pattern is a valid one
+	files, _ := filepath.Glob(filepath.Join(root, "functions/graphql/web/dist/assets/*.gz")) // the pattern is valid
 	for _, name := range files {
 		if info, err := os.Stat(name); err == nil && (largest == nil || info.Size() > largest.Size()) {
 			largest = info

@@ -14,17 +14,17 @@ import (
 	"subwire/scripts/internal/wsclient"
 )
 
-// attack is one address that goes ways in again and again.
+// attack is one address that uses ways in again and again.
 type attack struct {
 	abuse
 	pause  time.Duration   // of each socket, between two frames or requests
-	frames int             // of each socket and way; 0 for as many as there is time for
-	held   []*wsclient.Raw // by socket; nil for one that is not open
+	frames int             // of each socket and way; 0 for as many as time allows
+	held   []*wsclient.Raw // by socket; nil if it is not open
 }
 
-// What attacks count, beside what was sent: sockets that were told 4429,
-// handshakes and requests that were refused, sockets that the server closed, and
-// those that were open at the end.
+// What attacks count, besides what was sent: sockets that got 4429, handshakes and
+// requests that were refused, sockets that the server closed, and those still open at
+// the end.
 const (
 	sent    = "sent"
 	spent   = "4429"
@@ -33,8 +33,8 @@ const (
 	open    = "open"
 )
 
-// newAttack returns the n-th attack on the cloud. Each has an address of its own,
-// so that what others have spent is not counted.
+// newAttack returns the n-th attack on the cloud. Each has its own address, so that
+// the spending of others does not count.
 func newAttack(c *cloud.Cloud, root string, n, sockets int) *attack {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(n+1))}}
 	transport := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: sockets}
@@ -42,7 +42,7 @@ func newAttack(c *cloud.Cloud, root string, n, sockets int) *attack {
 		client: &http.Client{Transport: transport}, counts: map[string]int{}}}
 }
 
-// run goes a way in until ctx ends, or all frames were sent.
+// run uses a way in until ctx ends or all frames were sent.
 func (a *attack) run(ctx context.Context, way string) {
 	ways := a.ways()
 	w := ways[slices.IndexFunc(ways, func(w wayIn) bool { return w.name == way })]
@@ -53,14 +53,12 @@ func (a *attack) run(ctx context.Context, way string) {
 	attacking.Wait()
 }
 
-// counted is what was counted so far.
 func (a *attack) counted() map[string]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.counts)
 }
 
-// stop closes the sockets.
 func (a *attack) stop() {
 	for _, raw := range a.held {
 		if raw != nil {
@@ -71,14 +69,14 @@ func (a *attack) stop() {
 	a.client.CloseIdleConnections()
 }
 
-// flood is what one socket sends, or who makes requests in its place.
+// flood is what one socket sends, or the requests made in its place.
 func (a *attack) flood(ctx context.Context, w wayIn, socket int) {
 	tick := time.NewTicker(a.pause)
 	defer tick.Stop()
 	for i := 0; ctx.Err() == nil && (a.frames == 0 || i < a.frames); i++ {
 		if w.frame == nil {
 			a.count(sent)
-			_ = w.request(ctx) // how it went is counted
+			_ = w.request(ctx) // the outcome is counted
 		} else {
 			a.send(ctx, w, socket, i)
 		}
@@ -89,7 +87,7 @@ func (a *attack) flood(ctx context.Context, w wayIn, socket int) {
 	}
 }
 
-// send sends the i-th frame, on a new socket if there is none.
+// send sends the i-th frame, on a new socket if none is open.
 func (a *attack) send(ctx context.Context, w wayIn, socket, i int) {
 	raw := a.held[socket]
 	if raw == nil || w.silent > 0 {
@@ -98,10 +96,10 @@ func (a *attack) send(ctx context.Context, w wayIn, socket, i int) {
 		}
 	}
 	if w.before != nil {
-		_ = raw.Send(ctx, w.before(i)) // the next tells whether it is closed
+		_ = raw.Send(ctx, w.before(i)) // the next one shows whether it is closed
 	}
 	switch err := raw.Send(ctx, w.frame(i)); {
-	case w.silent > 0: // a socket has one such frame
+	case w.silent > 0: // a socket can send one such frame
 		a.count(sent)
 		raw.Close(1000, "")
 	case err != nil:
@@ -113,7 +111,7 @@ func (a *attack) send(ctx context.Context, w wayIn, socket, i int) {
 	}
 }
 
-// enter opens a socket, of which nothing that comes is kept, or returns nil.
+// enter opens a socket and discards what it receives, or returns nil.
 func (a *attack) enter(ctx context.Context, silent bool) *wsclient.Raw {
 	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{HTTPClient: a.client})
 	if err != nil {

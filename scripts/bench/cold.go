@@ -19,7 +19,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// coldTitle is the table of bench cold.
 const coldTitle = "Start of a function's process"
 
 func coldCommand() command {
@@ -43,11 +42,10 @@ func coldCommand() command {
 	}}
 }
 
-// start is one start of a process.
 type start struct {
 	ready, answered time.Duration // since the start
 	cpu             time.Duration
-	early           int // connections before ready
+	early           int // connections before it was ready
 }
 
 func coldRow(ctx context.Context, binary string, f topology.Function, starts int) (report.Row, error) {
@@ -73,21 +71,20 @@ func coldRow(ctx context.Context, binary string, f topology.Function, starts int
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// runtimeAPI gives a process one event ("Using the Lambda runtime API for
-// custom runtimes" in the Lambda Developer Guide), and notes when things
-// happen. It also stands for all that the process may call.
+// runtimeAPI gives a process one event ("Using the Lambda runtime API for custom
+// runtimes" in the Lambda Developer Guide), and notes when things happen. It also
+// stands in for everything that the process may call.
 type runtimeAPI struct {
 	event string
 	calls *atomic.Int64 // connections to what the process may call
 
 	once     sync.Once
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	begin    time.Time
 	start    start
-	answered chan struct{} // closed at the first answer
+	answered chan struct{} // closed by the first answer
 }
 
-// ServeHTTP implements http.Handler.
 func (a *runtimeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		w.WriteHeader(http.StatusAccepted)
@@ -106,7 +103,7 @@ func (a *runtimeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Unlock()
 	if !first {
-		<-r.Context().Done() // there is no second event
+		<-r.Context().Done() // no second event comes
 		return
 	}
 	w.Header().Set("Lambda-Runtime-Aws-Request-Id", "1")
@@ -147,7 +144,7 @@ func coldStart(ctx context.Context, binary string, f topology.Function) (start, 
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
-		_ = cmd.Wait() // it is killed
+		_ = cmd.Wait() // it was killed
 	}()
 	select {
 	case <-api.answered:
@@ -164,7 +161,7 @@ func coldStart(ctx context.Context, binary string, f topology.Function) (start, 
 	return api.start, err
 }
 
-// serveOn serves on a free port of this machine, which is then in Addr.
+// serveOn serves on a free port of this machine and sets Addr to it.
 func serveOn(s *http.Server) (*http.Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -175,7 +172,7 @@ func serveOn(s *http.Server) (*http.Server, error) {
 	return s, nil
 }
 
-// coldEnv is the environment of a function all of whose calls go to outside.
+// coldEnv is the environment of a function that makes all its calls to outside.
 func coldEnv(f topology.Function, inside, outside string) []string {
 	env := []string{"AWS_LAMBDA_RUNTIME_API=" + inside, "AWS_LAMBDA_FUNCTION_NAME=" + f.Name, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + fmt.Sprint(f.MemoryMB),
 		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench", "AWS_ENDPOINT_URL=http://" + outside,
@@ -200,8 +197,8 @@ func coldEnv(f topology.Function, inside, outside string) []string {
 	return env
 }
 
-// firstEvent is one that the function can answer by itself: whatever it calls
-// is tried again for as long as an invocation lasts.
+// firstEvent is one that the function can answer alone: its calls would be retried
+// for as long as an invocation lasts.
 func firstEvent(f topology.Function) string {
 	const socket = `"requestContext":{"connectionId":"R1kQaHxMCFIAJgg=","requestTimeEpoch":1795504304123,"connectedAt":1795504302000}`
 	switch f.Name {

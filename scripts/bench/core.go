@@ -18,13 +18,13 @@ import (
 	"subwire/shared/topology"
 )
 
-// core is what senders are made of, but for the gateway.
+// core is what senders are made of, except for the gateway.
 type core struct {
-	store      *memory.Store // with the operations
+	store      *memory.Store // holds the operations
 	executor   *gql.Executor
 	operations int
 	groups     int
-	text       string // of the message, so that results have the size that was asked for
+	text       string // of the message, so that results have the requested size
 	seed       uint64
 }
 
@@ -48,7 +48,7 @@ func newCore(ctx context.Context, b *senderBench, seed uint64) (*core, error) {
 	return c, c.fill(ctx, b.payload)
 }
 
-// fill makes the text as long as a result of so many bytes needs it.
+// fill makes the text as long as a result of that many bytes requires.
 func (c *core) fill(ctx context.Context, payload int) error {
 	x, err := c.executor.Prepare(operation(0, benchChat))
 	if err != nil {
@@ -67,31 +67,28 @@ func (c *core) fill(ctx context.Context, payload int) error {
 	return nil
 }
 
-// sender is a new sender that posts through g.
+// sender returns a new sender that posts through g.
 func (c *core) sender(g session.Gateway, workers int) *delivery.Sender {
 	return delivery.New(delivery.Config{Store: c.store, Executor: c.executor, Gateway: g, Retries: later{}, Dead: later{},
 		Workers: workers, Log: slog.New(slog.NewJSONHandler(io.Discard, nil))})
 }
 
-// later forgets what is to be sent later.
+// later discards what is to be sent later.
 type later struct{}
 
-// SendLater implements delivery.Retries.
 func (later) SendLater(context.Context, []byte, time.Duration) error { return nil }
 
-// Park implements delivery.DeadLetters.
 func (later) Park(context.Context, []byte, string) error { return nil }
 
 // message is one batch as it waits in the queue.
 type message struct {
 	group int
 	body  string
-	well  int // targets that are
+	well  int // targets that are healthy
 }
 
-// event plans an event for n targets and returns its messages, those of the
-// groups in turn. Of the targets, percent have ids that begin with the prefix,
-// unless that is "".
+// event plans an event for n targets and returns its messages, alternating between
+// the groups. Unless prefix is "", percent of the targets have ids that begin with it.
 func (c *core) event(n, percent int, prefix string) ([]message, error) {
 	subs := subscribers(n, c.operations, c.seed)
 	if prefix != "" {
@@ -117,7 +114,7 @@ func (c *core) event(n, percent int, prefix string) ([]message, error) {
 	return inTurn(groups), nil
 }
 
-// inTurn takes one of each list, then the next.
+// inTurn takes one of each list in turn.
 func inTurn[T any](lists [][]T) []T {
 	var out []T
 	for i, more := 0, true; more; i++ {
@@ -147,13 +144,12 @@ func isWell(connectionID string) bool {
 	return !strings.HasPrefix(connectionID, busyPrefix) && !strings.HasPrefix(connectionID, slowPrefix)
 }
 
-// counter is a gateway that counts the posts to targets that are well.
+// counter is a gateway that counts the posts to healthy targets.
 type counter struct {
 	session.Gateway
 	well atomic.Int64
 }
 
-// Post implements session.Gateway.
 func (c *counter) Post(ctx context.Context, connectionID string, frame []byte) error {
 	err := c.Gateway.Post(ctx, connectionID, frame)
 	if err == nil && isWell(connectionID) {
@@ -167,7 +163,7 @@ type variant struct {
 	counter  *counter
 	sender   *delivery.Sender
 	messages []message
-	next     int // of the messages
+	next     int // index in messages
 }
 
 func (c *core) variant(g session.Gateway, workers int, messages []message) *variant {
@@ -176,8 +172,8 @@ func (c *core) variant(g session.Gateway, workers int, messages []message) *vari
 	return v
 }
 
-// invoke delivers as many messages as one invocation gets at most, and returns
-// to how many targets that are well.
+// invoke delivers as many messages as one invocation gets at most, and returns the
+// number of healthy targets reached.
 func (v *variant) invoke(ctx context.Context, groups int) (int, error) {
 	pushes, bodies := 0, make([][]string, groups)
 	for range topology.QueueMappings()[0].BatchSize {
@@ -196,5 +192,5 @@ func (v *variant) invoke(ctx context.Context, groups int) (int, error) {
 	if got == 0 || got > pushes {
 		return 0, fmt.Errorf("of %d targets that are well, %d got a push", pushes, got)
 	}
-	return got, nil // on a busy machine some posts last so long that the sender queues them
+	return got, nil // on a busy machine some posts take so long that the sender queues them
 }

@@ -18,10 +18,10 @@ import (
 	"subwire/shared/topology"
 )
 
-// goal is what a million pushes may cost, in USD.
+// goal is the most that a million pushes may cost, in USD.
 const goal = 1.05
 
-// costing is what bench cost is asked.
+// costing holds the flags of bench cost.
 type costing struct {
 	root        string
 	subscribers int
@@ -61,7 +61,7 @@ func costCommand() command {
 	}}
 }
 
-// defaultOf is the default of a setting that is a number.
+// defaultOf is the default of a numeric setting.
 func defaultOf(s topology.SettingOf[int]) int {
 	n, err := strconv.Atoi(s.Default)
 	if err != nil {
@@ -70,7 +70,6 @@ func defaultOf(s topology.SettingOf[int]) int {
 	return n
 }
 
-// Titles of the tables.
 const (
 	serviceTitle = "USD per million pushes, by service"
 	topicTitle   = "USD per million pushes, by subscribers of a topic"
@@ -122,8 +121,7 @@ func costNotes() []string {
 
 func (c *costing) model() costmodel.Model { return costmodel.Deployed(c.times, c.groups, c.workers) }
 
-// onePush is the model of one push per invocation: what a queue message per
-// subscriber costs.
+// onePush is the model with one push per invocation: the cost of a queue message per subscriber.
 func (c *costing) onePush() costmodel.Model {
 	m := c.model()
 	m.Limits.Targets = 1
@@ -140,7 +138,7 @@ func (c *costing) prices() (report.Table, error) {
 	return t, nil
 }
 
-// topics makes topics of any size, once each.
+// topics makes topics of any size, each only once.
 type topics struct {
 	*costing
 	seed  uint64
@@ -151,8 +149,7 @@ func newTopics(c *costing, seed uint64) topics {
 	return topics{c, seed, map[int][]pubsub.Subscription{}}
 }
 
-// of returns a topic's subscriptions, whose operation ids are UUIDs as those
-// of graphql-ws are.
+// of returns a topic's subscriptions. Their operation ids are UUIDs, like those of graphql-ws.
 func (t topics) of(size int) []pubsub.Subscription {
 	if t.known[size] == nil {
 		subs := subscribers(size, t.operations, t.seed)
@@ -167,7 +164,7 @@ func (t topics) of(size int) []pubsub.Subscription {
 	return t.known[size]
 }
 
-// event is a message to a topic with a text of so many bytes.
+// event is a message to a topic with a text of that many bytes.
 func (t topics) event(text int) pubsub.Event { return chatEvent(eventID, strings.Repeat("x", text)) }
 
 // perMillion is the bill of a million pushes to topics of one size.
@@ -243,8 +240,8 @@ func (t topics) byGroups() (report.Table, error) {
 	return t.sweep(groupTitle, "groups", []int{1, 2, 4, 8, 16}, t.groups, func(m *costmodel.Model, groups int) { m.Limits.Groups = groups })
 }
 
-// sweep is a table of what a million pushes cost, with a row for each value of
-// a parameter and a column for each size of a topic.
+// sweep is a table of the cost of a million pushes, with a row for each value of a
+// parameter and a column for each size of a topic.
 func (t topics) sweep(title, key string, values []int, now int, set func(*costmodel.Model, int)) (report.Table, error) {
 	table := report.Table{Title: title, Key: key}
 	for _, size := range topicSizes() {
@@ -268,7 +265,7 @@ func (t topics) sweep(title, key string, values []int, now int, set func(*costmo
 	return table, nil
 }
 
-// wholeTime is the bill of the time that the flags describe.
+// wholeTime is the bill for the period that the flags describe.
 func (t topics) wholeTime() (report.Table, error) {
 	long := time.Duration(t.minutes * float64(time.Minute))
 	messages := t.rate * long.Seconds()
@@ -294,8 +291,8 @@ func (t topics) wholeTime() (report.Table, error) {
 	return table, nil
 }
 
-// holds says from how many subscribers on the goal is met, for the message's
-// text and for the largest that makes one frame.
+// holds says from how many subscribers on the goal is met, for the message's text and
+// for the largest that makes one frame.
 func (t topics) holds() ([]string, error) {
 	largest := billing.MessageUnit - costmodel.Frame(t.event(0))
 	var notes []string
@@ -313,15 +310,14 @@ func (t topics) holds() ([]string, error) {
 	return notes, nil
 }
 
-// searched is up to which topic the smallest is looked for.
+// searched is the largest topic tried in the search for the smallest.
 const searched = 20_000
 
-// smallest is the least size of a topic for which a million pushes meet the
-// goal, or 0.
+// smallest is the smallest topic for which a million pushes meet the goal, or 0.
 func (t topics) smallest(text int) (int, error) {
 	all := t.of(searched)
 	dear := func(size int) (bool, error) {
-		// Every so-many-th, so that the buckets stay in order and all are there.
+		// Every n-th, so that the buckets stay in order and all occur.
 		var subs []pubsub.Subscription
 		for i := range size {
 			subs = append(subs, all[i*len(all)/size])
@@ -332,7 +328,7 @@ func (t topics) smallest(text int) (int, error) {
 		}
 		return billing.USEast1().Of(event.Usage).Total()/float64(size)*1e6 > goal, nil
 	}
-	low, high := 0, searched // too dear, and cheap enough
+	low, high := 0, searched // too expensive, and cheap enough
 	if tooDear, err := dear(high); err != nil || tooDear {
 		return 0, err
 	}

@@ -22,8 +22,8 @@ func TestCostShowsItsInputsAndPrices(t *testing.T) {
 	}
 }
 
-// TestModelAndMeterAgree holds the two together: what does not depend on how
-// Lambda packs messages is the same to the unit, the rest is within the bounds.
+// TestModelAndMeterAgree compares the two: what does not depend on how Lambda packs
+// messages is equal to the unit, the rest is within the bounds.
 func TestModelAndMeterAgree(t *testing.T) {
 	t.Parallel()
 	c := &costing{root: "../..", operations: 3, size: 100, groups: defaultOf(topology.FanoutGroups), workers: defaultOf(topology.SenderWorkers)}

@@ -16,19 +16,19 @@ import (
 
 // comparison is what the model predicts for a trial, and what was metered.
 type comparison struct {
-	dearest, best billing.Usage // of the trial's messages
+	dearest, best billing.Usage // for the trial's messages
 	metered       billing.Usage
 }
 
-// figure is one number of a usage. Packing is what the model only bounds: how
-// many messages or records one invocation gets.
+// figure is one number of a usage. For packing, how many messages or records one
+// invocation gets, the model gives only bounds.
 type figure struct {
 	label   string
 	packing bool
 	of      func(billing.Usage) float64
 }
 
-// figures are what model and meter are compared by.
+// figures are what the model and the meter are compared by.
 func figures() []figure {
 	table := func(name string) func(billing.Usage) billing.Table {
 		return func(u billing.Usage) billing.Table { return u.Tables[name] }
@@ -54,8 +54,8 @@ func figures() []figure {
 	}
 }
 
-// errorOf is how far the meter is from the model, in percent of the model. A
-// figure that the model bounds is off only beyond its bounds.
+// errorOf is how far the meter is from the model, in percent of the model. A figure
+// with bounds is off only outside them.
 func (f figure) errorOf(c comparison) float64 {
 	model, metered := f.of(c.dearest), f.of(c.metered)
 	if f.packing {
@@ -68,7 +68,7 @@ func (f figure) errorOf(c comparison) float64 {
 	return 100 * (metered - model) / model
 }
 
-// trialMessages are few, as the counts of each are the same.
+// trialMessages is low, as the counts of each message are the same.
 const trialMessages = 20
 
 // compare runs a trial for each size and sets model and meter side by side.
@@ -107,7 +107,6 @@ func (c *costing) try(ctx context.Context, size int) (comparison, error) {
 	return out, err
 }
 
-// predict is the usage of a trial's messages.
 func predict(m costmodel.Model, size int, subs []pubsub.Subscription) (billing.Usage, error) {
 	e := chatEvent(eventID, strings.Repeat("x", size))
 	e.Topic = chat.Topic(trialChat)

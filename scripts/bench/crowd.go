@@ -17,33 +17,33 @@ import (
 	"subwire/scripts/internal/wsclient"
 )
 
-// crowd is many subscribers in this process, and what they get. Member i
-// listens to chat i%chats.
+// crowd is many subscribers in this process and what they receive. Member i listens
+// to chat i%chats.
 type crowd struct {
 	clients []*wsclient.Client
 	chats   int
 	reading sync.WaitGroup
-	stop    context.CancelFunc // of the reading
+	stop    context.CancelFunc // stops the readers
 	news    chan struct{}      // holds a token when something arrived
 
-	mu     sync.Mutex // guards what follows
-	warm   []int      // by member: the latest warm-up message it has
+	mu     sync.Mutex // guards the fields below
+	warm   []int      // by member: the latest warm-up message received
 	posts  []*posted  // the messages that count
-	left   int        // arrivals that are still to come
+	left   int        // arrivals still to come
 	delays *hdr.Histogram
-	all    int       // arrivals, warm-up and duplicates among them
-	double int       // arrivals of what had arrived
-	last   time.Time // when the latest one that counts arrived
+	all    int       // arrivals, including warm-up and duplicates
+	double int       // repeated arrivals
+	last   time.Time // time of the latest arrival that counts
 	lost   error     // why a member's subscription ended early
 }
 
 // posted is one message that counts.
 type posted struct {
-	at     time.Time // when it was to be posted, be it that it was posted later
-	got    []bool    // by place of the member among those of the chat
-	missed int       // how many of them have not got it
-	last   time.Time // when it arrived the latest
-	failed bool      // the mutation was not answered with success
+	at     time.Time // when it was due, even if it was posted later
+	got    []bool    // by the member's place in the chat
+	missed int       // how many of them are still missing it
+	last   time.Time // its latest arrival
+	failed bool      // the mutation did not succeed
 }
 
 const (
@@ -89,8 +89,8 @@ func gather(ctx context.Context, url string, n, operations int, chats []string) 
 	return c, nil
 }
 
-// needFiles reports when this process may not open n files, as each socket of
-// a local cloud takes two. Go has raised the soft limit to the hard one.
+// needFiles returns an error if this process may not open n files; each socket of a
+// local cloud takes two. Go has raised the soft limit to the hard one.
 func needFiles(n int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -102,7 +102,6 @@ func needFiles(n int) error {
 	return nil
 }
 
-// close ends all connections.
 func (c *crowd) close() {
 	c.stop()
 	var closing errgroup.Group
@@ -112,11 +111,11 @@ func (c *crowd) close() {
 			closing.Go(func() error { client.Close(); return nil })
 		}
 	}
-	_ = closing.Wait() // closing tells no error
+	_ = closing.Wait() // closing returns no error
 	c.reading.Wait()
 }
 
-// read notes what the member gets until ctx ends.
+// read notes what the member receives until ctx ends.
 func (c *crowd) read(ctx context.Context, member int, s *wsclient.Subscription) {
 	for {
 		payload, err := s.Next(ctx)
@@ -142,13 +141,12 @@ func (c *crowd) read(ctx context.Context, member int, s *wsclient.Subscription) 
 	}
 }
 
-// Kinds of messages.
 const (
 	warmUp = "warm-up"
 	counts = "message"
 )
 
-// text is the content of a message, filled up to size bytes.
+// text is the content of a message, padded to size bytes.
 func text(kind string, number, size int) string {
 	s := kind + " " + strconv.Itoa(number) + " "
 	return s + strings.Repeat("x", max(0, size-len(s)))
@@ -209,8 +207,8 @@ func (c *crowd) wake() {
 	}
 }
 
-// await returns nil when done, which is asked under the lock after every
-// arrival, is true; else why it cannot become true, or the error of ctx.
+// await returns nil once done returns true, else why it cannot, or the error of ctx.
+// done is called under the lock after every arrival.
 func (c *crowd) await(ctx context.Context, done func() bool) error {
 	for {
 		c.mu.Lock()

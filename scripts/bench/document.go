@@ -11,8 +11,8 @@ import (
 	"subwire/scripts/bench/report"
 )
 
-// fillDocument, as the first of two arguments, writes reports into the
-// Markdown file that is the other: see fill.
+// fillDocument, as the first of two arguments, writes reports into the Markdown file
+// that the second names: see fill.
 const fillDocument = "document"
 
 // A block of a document begins with its report's name and ends here.
@@ -21,8 +21,8 @@ const (
 	blockEnd   = "<!-- end -->"
 )
 
-// document fills the blocks of a file with the reports in the folder that has
-// its name without the suffix: docs/performance/NAME.json.
+// document fills the blocks of a file with the reports in the folder of the same name
+// without the suffix: docs/performance/NAME.json.
 func document(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -43,8 +43,8 @@ func document(file string) error {
 	return os.WriteFile(file, []byte(filled), 0o644)
 }
 
-// fill replaces what is between "<!-- bench NAME -->" and "<!-- end -->" with
-// the report of that name, as text.
+// fill replaces the text between "<!-- bench NAME -->" and "<!-- end -->" with the
+// report of that name.
 func fill(text string, read func(name string) (report.Report, error)) (string, error) {
 	var out strings.Builder
 	for {

@@ -22,12 +22,12 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// serveGateway, as the only argument, makes this program a gateway for others
-// of its kind: a process of its own, so that its CPU time is not the sender's.
+// serveGateway, as the only argument, turns this program into a gateway for others of
+// its kind: a separate process, so that its CPU time is not the sender's.
 const serveGateway = "serve-gateway"
 
-// prompt is how long the gateway takes for a post. Connections whose ids begin
-// so are busy, or slow by so much.
+// prompt is how long the gateway takes for a post. Connections with these prefixes
+// are busy, or slow by that much.
 const (
 	prompt     = 10 * time.Millisecond
 	busyPrefix = "busy"
@@ -35,16 +35,15 @@ const (
 	slow       = time.Second
 )
 
-// gateway is a running gateway process.
 type gateway struct {
 	URL         string // of its stage
-	Certificate []byte // which it shows, DER
+	Certificate []byte // its certificate, DER
 
 	stdin io.Closer
 	cmd   *exec.Cmd
 }
 
-// startGateway starts this program once more.
+// startGateway starts another process of this program.
 func startGateway(ctx context.Context) (*gateway, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -67,10 +66,10 @@ func startGateway(ctx context.Context) (*gateway, error) {
 
 func (g *gateway) stop() {
 	g.stdin.Close()
-	_ = g.cmd.Wait() // nothing hangs on how it ended
+	_ = g.cmd.Wait() // it does not matter how it ended
 }
 
-// posts is how many posts have come so far.
+// posts is how many posts have arrived so far.
 func (g *gateway) posts() (float64, error) {
 	cfg, err := g.aws()
 	if err != nil {
@@ -80,7 +79,7 @@ func (g *gateway) posts() (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	req.Close = true // nothing is left of a look
+	req.Close = true // keep no connection open
 	resp, err := cfg.HTTPClient.Do(req)
 	if err != nil {
 		return 0, fmt.Errorf("count posts: %w", err)
@@ -91,8 +90,7 @@ func (g *gateway) posts() (float64, error) {
 	return n, err
 }
 
-// aws is a configuration of clients that trust the gateway, with credentials
-// as a function has them.
+// aws is a configuration for clients that trust the gateway, with credentials like a function's.
 func (g *gateway) aws() (aws.Config, error) {
 	certificate, err := x509.ParseCertificate(g.Certificate)
 	if err != nil {
@@ -131,9 +129,9 @@ func runGateway(in io.Reader, out io.Writer) error {
 	return errors.Join(err, readErr)
 }
 
-// answer is that to PostToConnection, with the headers of the real one.
+// answer is the answer to PostToConnection, with the real one's headers.
 func answer(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // the answer tells nothing of it
+	_, _ = io.Copy(io.Discard, r.Body) // an error would change nothing
 	status, wait := http.StatusOK, prompt
 	switch id := path.Base(r.URL.Path); {
 	case strings.HasPrefix(id, busyPrefix):

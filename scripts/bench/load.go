@@ -50,10 +50,9 @@ func (l *load) post(ctx context.Context, chat, content string) error {
 	return nil
 }
 
-// warmUp posts until every member has got a message, as a subscribe is not
-// acknowledged, and then one more to each chat: when that has arrived, nothing
-// from before is on its way any more, since each member gets its messages in
-// order.
+// warmUp posts until every member has received a message, as a subscribe is not
+// acknowledged, and then one more to each chat. Each member gets its messages in
+// order, so once that has arrived, nothing earlier is still on its way.
 func (l *load) warmUp(ctx context.Context, c *crowd) error {
 	for round := 1; ; round++ {
 		for _, chat := range l.chats {
@@ -73,8 +72,8 @@ func (l *load) warmUp(ctx context.Context, c *crowd) error {
 	}
 }
 
-// schedule is when to post, as a Poisson process of that rate per second has
-// it: messages come regardless of how fast earlier ones were served.
+// schedule is when to post: a Poisson process with that rate per second. Messages
+// come regardless of how fast earlier ones were served.
 func schedule(rate float64, duration time.Duration, seed uint64) []time.Duration {
 	random := rand.New(rand.NewPCG(seed, 1))
 	var at []time.Duration
@@ -85,10 +84,9 @@ func schedule(rate float64, duration time.Duration, seed uint64) []time.Duration
 	return at
 }
 
-// run posts the schedule, chat by chat in turn, and returns when every member
-// of each message's chat has it, or when nothing has arrived for patience
-// after the last post. begin is when the schedule began, late how far behind
-// it a post began at most.
+// run posts the schedule, alternating between chats. It returns when every member has
+// each message of its chat, or when nothing has arrived for patience after the last
+// post. begin is when the schedule began, late the largest delay of a post.
 func (l *load) run(ctx context.Context, c *crowd, at []time.Duration, patience time.Duration) (begin time.Time, late time.Duration, err error) {
 	begin = time.Now()
 	c.expect(begin, at)
@@ -111,7 +109,7 @@ func (l *load) run(ctx context.Context, c *crowd, at []time.Duration, patience t
 	return begin, late, c.drain(ctx, patience)
 }
 
-// expect notes who is to get what.
+// expect notes who is to receive what.
 func (c *crowd) expect(begin time.Time, at []time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,8 +120,7 @@ func (c *crowd) expect(begin time.Time, at []time.Duration) {
 	}
 }
 
-// fail notes that a mutation was not answered with success. Its message may
-// arrive all the same, or not.
+// fail notes that a mutation did not succeed. Its message may still arrive.
 func (c *crowd) fail(post int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,8 +129,8 @@ func (c *crowd) fail(post int) {
 	c.left -= c.posts[post].missed
 }
 
-// drain waits until nothing is to come, or nothing has come for so long. What
-// has not come then is lost, which is not an error here.
+// drain waits until nothing more is due, or nothing has arrived for patience. What is
+// missing then is lost, which is not an error here.
 func (c *crowd) drain(ctx context.Context, patience time.Duration) error {
 	for {
 		c.mu.Lock()
@@ -155,7 +152,7 @@ func (c *crowd) drain(ctx context.Context, patience time.Duration) error {
 	}
 }
 
-// expected is how many arrivals there should have been by now.
+// expected is how many arrivals are due by now.
 func (c *crowd) expected() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,7 +165,7 @@ func (c *crowd) expected() int {
 	return n
 }
 
-// failures is how many mutations were not answered with success.
+// failures is how many mutations did not succeed.
 func (c *crowd) failures() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,10 +13,10 @@ import (
 	"subwire/shared/topology"
 )
 
-// tally counts what happens in a local cloud, from what the cloud and its
-// functions log. It is the writer of the functions' output.
+// tally counts what happens in a local cloud, from the logs of the cloud and its
+// functions. It is the writer of the functions' output.
 type tally struct {
-	mu sync.Mutex // guards what follows
+	mu sync.Mutex // guards the fields below
 	stages
 }
 
@@ -24,20 +24,20 @@ type tally struct {
 type stages struct {
 	invocations map[string]int  // by function
 	failures    int             // of invocations
-	events      map[string]bool // that senders had batches of, by id
+	events      map[string]bool // by id, those that senders had batches of
 	batches     int             // that senders delivered
-	delivered   int             // posts of these
-	retried     int             // targets of these that were queued for later
-	refused     int             // of these, in batches of which the last was refused, not late
-	repeated    int             // batches that failed, and so came again
+	delivered   int             // posts of these batches
+	retried     int             // targets of these batches that were queued for later
+	refused     int             // of these, in batches whose last target was refused, not late
+	repeated    int             // batches that failed and so came back
 }
 
 func newTally() *tally {
 	return &tally{stages: stages{invocations: map[string]int{}, events: map[string]bool{}}}
 }
 
-// settled waits until the senders have told of every arrival, as they do so
-// after the last post of a batch, but not for ever, as a sender may be killed.
+// settled waits until the senders have logged every arrival, which they do after the
+// last post of a batch. The wait is bounded, as a sender may be killed.
 func (t *tally) settled(ctx context.Context, c *crowd) *tally {
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
@@ -56,7 +56,7 @@ func (t *tally) settled(ctx context.Context, c *crowd) *tally {
 // settling bounds the wait for log lines.
 const settling = time.Minute
 
-// since is what was counted after before, an earlier result of it.
+// since is what was counted after before, an earlier result.
 func (t *tally) since(before stages) stages {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,7 +77,7 @@ func (t *tally) since(before stages) stages {
 	return now
 }
 
-// Write implements io.Writer: it counts what the senders say of their batches,
+// Write implements io.Writer: it counts what the senders log about their batches,
 // each in one line and one call.
 func (t *tally) Write(line []byte) (int, error) {
 	text, isSender := bytes.CutPrefix(line, []byte(topology.Sender.Name+": "))
@@ -107,13 +107,10 @@ type invocations struct {
 	function string
 }
 
-// Enabled implements slog.Handler.
 func (i invocations) Enabled(context.Context, slog.Level) bool { return true }
 
-// WithGroup implements slog.Handler.
 func (i invocations) WithGroup(string) slog.Handler { return i }
 
-// WithAttrs implements slog.Handler.
 func (i invocations) WithAttrs(attrs []slog.Attr) slog.Handler {
 	for _, a := range attrs {
 		if a.Key == "function" {
@@ -123,7 +120,6 @@ func (i invocations) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return i
 }
 
-// Handle implements slog.Handler.
 func (i invocations) Handle(_ context.Context, r slog.Record) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -1,5 +1,5 @@
-// Bench measures Subwire: go run ./scripts/bench COMMAND [flags]. Without a
-// command it lists them; COMMAND -help lists a command's flags.
+// Bench measures Subwire: go run ./scripts/bench COMMAND [flags]. Without a command
+// it lists them; COMMAND -help lists a command's flags.
 package main
 
 import (
@@ -15,12 +15,10 @@ import (
 	"subwire/scripts/bench/report"
 )
 
-// command is one kind of measurement.
 type command struct {
 	name, about string
-	// register declares the command's own flags and returns what measures once,
-	// with the flags' values. Machine and Command of the report are filled in
-	// by the caller.
+	// register declares the command's own flags and returns the function that measures
+	// once with their values. The caller fills in Machine and Command of the report.
 	register func(flags *flag.FlagSet) measure
 }
 
@@ -46,7 +44,6 @@ func main() {
 	}
 }
 
-// errUsage is returned when no command is named.
 var errUsage = errors.New("say which command")
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -103,7 +100,7 @@ func (c command) run(ctx context.Context, args []string, out io.Writer) error {
 	return show(r, out, *jsonFile, *svgFile)
 }
 
-// show writes the text, and the files that are named.
+// show writes the text and any files that are named.
 func show(r report.Report, out io.Writer, jsonFile, svgFile string) error {
 	return errors.Join(
 		r.WriteText(out),

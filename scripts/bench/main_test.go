@@ -18,7 +18,7 @@ import (
 	"subwire/scripts/bench/report"
 )
 
-// TestMain also is the gateway that bench sender starts.
+// TestMain also serves as the gateway that bench sender starts.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && (os.Args[1] == serveGateway || os.Args[1] == servePeer) { // this program, started by itself
 		if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// bench runs a command and returns its report, as it wrote it into a file.
+// bench runs a command and returns the report that it wrote to a file.
 func bench(t *testing.T, args ...string) report.Report {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.json")

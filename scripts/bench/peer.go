@@ -25,8 +25,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// servePeer, as the only argument, makes this program Subwire's side of bench
-// peers: a process of its own, so that its CPU time is that of one event.
+// servePeer, as the only argument, turns this program into Subwire's side of bench
+// peers: a separate process, so that its CPU time is that of one event.
 const servePeer = "serve-peer"
 
 // peer is what the stream and the sender function are made of.
@@ -37,7 +37,7 @@ type peer struct {
 	limits fanout.Limits
 }
 
-// runPeer reads its set-up and then events, a line each, and answers each.
+// runPeer reads its set-up and then events, one per line, and answers each.
 func runPeer(ctx context.Context, in io.Reader, out io.Writer) error {
 	lines, answers := bufio.NewScanner(in), json.NewEncoder(out)
 	lines.Buffer(nil, 16<<20)
@@ -137,7 +137,7 @@ func (p *peer) publish(ctx context.Context, root []byte) error {
 	return nil
 }
 
-// noting encodes the batches as messages, and keeps them by their groups.
+// noting encodes the batches as messages and keeps them by group.
 func noting(batches iter.Seq2[fanout.Batch, error], groups [][]string) iter.Seq2[queue.Message, error] {
 	return func(yield func(queue.Message, error) bool) {
 		for b, err := range batches {

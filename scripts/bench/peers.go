@@ -47,7 +47,6 @@ func peersCommand() command {
 	}}
 }
 
-// peersTitle is the table of bench peers.
 const peersTitle = "One event, published by Subwire and by graphql-lambda-subscriptions 6.0.0"
 
 // peerSetup is the first line that a peer reads.
@@ -55,7 +54,7 @@ type peerSetup struct {
 	DynamoDB      string             `json:"dynamoDB"` // endpoint
 	SQS           string             `json:"sqs"`
 	Gateway       string             `json:"gateway"`
-	Certificate   []byte             `json:"certificate"` // the gateway's, DER
+	Certificate   []byte             `json:"certificate"` // of the gateway, DER
 	Region        string             `json:"region"`
 	AccessKey     string             `json:"accessKey"`
 	SecretKey     string             `json:"secretKey"`
@@ -65,7 +64,7 @@ type peerSetup struct {
 	Subscriptions []peerSubscription `json:"subscriptions"`
 }
 
-// peerSubscription is one of a connection of its own.
+// peerSubscription is the only one of its connection.
 type peerSubscription struct {
 	ConnectionID string          `json:"connectionId"`
 	OperationID  string          `json:"operationId"`
@@ -73,7 +72,7 @@ type peerSubscription struct {
 	Variables    json.RawMessage `json:"variables"`
 }
 
-// peerAnswer is what a peer says of one event: how long it took, and the CPU
+// peerAnswer is what a peer reports about one event: how long it took, and the CPU
 // time of its process.
 type peerAnswer struct {
 	MS    float64 `json:"ms"`
@@ -104,7 +103,7 @@ func (b *peersBench) measure(ctx context.Context, seed uint64) (report.Report, e
 	}, nil
 }
 
-// row measures one size, with servers of its own.
+// row measures one size, with its own servers.
 func (b *peersBench) row(ctx context.Context, n int, seed uint64) (report.Row, error) {
 	servers, err := backend.Start(ctx, backend.Config{Cache: filepath.Join(b.root, ".cache", "jars")})
 	if err != nil {
@@ -171,13 +170,13 @@ func (b *peersBench) setup(ctx context.Context, servers *backend.Backend, g *gat
 	return s, nil
 }
 
-// peersPrefix is before the names of Subwire's tables and queues.
+// peersPrefix begins the names of Subwire's tables and queues.
 const peersPrefix = "subwire-"
 
 // warmUps are events that are not measured.
 const warmUps = 3
 
-// publish lets the parties publish the same events in turns.
+// publish lets the parties publish the same events in turn.
 func (b *peersBench) publish(parties []*party, g *gateway) error {
 	for i := range warmUps + b.events {
 		e := chatEvent(fmt.Sprintf("01M85WT11137WCG62A%08d", i), text(counts, i, b.size))
@@ -203,8 +202,7 @@ type party struct {
 	used    billing.Usage
 }
 
-// startParty starts the command behind a meter of its own and returns when it
-// is ready.
+// startParty starts the command behind its own meter and returns when it is ready.
 func startParty(ctx context.Context, servers *backend.Backend, setup peerSetup, command []string) (_ *party, err error) {
 	p := &party{meter: meter.New(peersPrefix)}
 	defer func() {
@@ -253,7 +251,7 @@ func (p *party) start(ctx context.Context, setup peerSetup, trusted string, comm
 	return nil
 }
 
-// writeCertificate writes a file that Node reads.
+// writeCertificate writes a file for Node to read.
 func writeCertificate(der []byte) (name string, err error) {
 	f, err := os.CreateTemp("", "subwire-*.pem")
 	if err != nil {
@@ -265,7 +263,7 @@ func writeCertificate(der []byte) (name string, err error) {
 func (p *party) stop() {
 	if p.in != nil {
 		p.in.Close()
-		_ = p.cmd.Wait() // nothing hangs on how it ended
+		_ = p.cmd.Wait() // it does not matter how it ended
 	}
 	for _, done := range p.closes {
 		done()

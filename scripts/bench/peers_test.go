@@ -2,8 +2,8 @@ package main
 
 import "testing"
 
-// TestPeersPublishTheSame needs Node.js and npm ci in peers. That every event
-// is posted once to each subscriber, by both, the command checks itself.
+// TestPeersPublishTheSame needs Node.js and npm ci in peers. The command itself
+// checks that both post every event once to each subscriber.
 func TestPeersPublishTheSame(t *testing.T) {
 	table := bench(t, "peers", "-root", "../..", "-subscribers", "3", "-operations", "2", "-events", "2", "-workers", "8").Find(peersTitle)
 	for column, want := range map[string]float64{"posts, Subwire": 3, "posts, peer": 3, "DynamoDB calls, Subwire": 1, "DynamoDB calls, peer": 1} {

@@ -25,7 +25,7 @@ type pipeline struct {
 	duration    time.Duration
 	size        int // bytes of a message's text
 	patience    time.Duration
-	aws         bool // whether the local cloud takes as long as AWS
+	aws         bool // whether the local cloud has AWS's latencies
 	where       *deployment.Flags
 }
 
@@ -53,10 +53,9 @@ type outcome struct {
 	took     time.Duration // from the first post to the last arrival
 	late     time.Duration
 	stages   stages
-	counted  bool // whether there are stages
+	counted  bool // whether stages is filled
 }
 
-// Titles of the tables.
 const (
 	latencyTitle = "Latency from publish to receive, ms"
 	countsTitle  = "Counts"
@@ -153,8 +152,7 @@ func countsOf() []counted {
 	}...)
 }
 
-// run has one crowd and posts to it, in a cloud of its own unless the flags
-// say where.
+// run posts to one crowd, in its own cloud unless the flags name another.
 func (p *pipeline) run(ctx context.Context, connections int, seed uint64) (outcome, error) {
 	counter, httpURL, wsURL := (*tally)(nil), "", ""
 	if p.where.Given() {
@@ -166,7 +164,7 @@ func (p *pipeline) run(ctx context.Context, connections int, seed uint64) (outco
 	} else {
 		counter = newTally()
 		cfg := cloud.Config{Root: p.root, Output: counter, Log: slog.New(invocations{tally: counter}),
-			Settings: map[string]string{topology.InitTimeout.Env: "5m"}} // however busy the machine is
+			Settings: map[string]string{topology.InitTimeout.Env: "5m"}} // the machine may be busy
 		if p.aws {
 			cfg.Timing = timing.AWS(seed)
 		}
@@ -179,7 +177,7 @@ func (p *pipeline) run(ctx context.Context, connections int, seed uint64) (outco
 	}
 	var chats []string
 	for i := range p.chats {
-		chats = append(chats, fmt.Sprintf("bench-%x-%d", time.Now().UnixNano(), i)) // a deployment may have seen others
+		chats = append(chats, fmt.Sprintf("bench-%x-%d", time.Now().UnixNano(), i)) // a deployment may have others
 	}
 	members, err := gather(ctx, wsURL, connections, p.operations, chats)
 	if err != nil {

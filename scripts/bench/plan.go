@@ -20,7 +20,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// planTitle is the table of bench plan.
 const planTitle = "Planning and encoding one event"
 
 func planCommand() command {
@@ -51,8 +50,8 @@ func planCommand() command {
 	}}
 }
 
-// subscribers are n subscriptions of one topic by different connections, in
-// the order in which the store yields them.
+// subscribers returns n subscriptions of one topic by different connections, in the
+// order in which the store yields them.
 func subscribers(n, operations int, seed uint64) []pubsub.Subscription {
 	random := rand.New(rand.NewPCG(seed, 0))
 	expires := time.Now().Add(time.Hour)
@@ -108,11 +107,10 @@ const eventID = "01M85WT11137WCG62A1WHZ1ZR6"
 // planned is what one pass of the planner gave.
 type planned struct {
 	batches, bytes int
-	first          int // rows read when the first batch left
+	first          int // rows read when the first batch was sent
 }
 
-// plan plans and encodes, as the stream function does, and calls left as each
-// batch leaves.
+// plan plans and encodes as the stream function does. It calls left as each batch is sent.
 func plan(subs []pubsub.Subscription, limits fanout.Limits, left func()) (planned, error) {
 	var out planned
 	event := chatEvent(eventID, text(counts, 0, 100))

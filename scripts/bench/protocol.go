@@ -21,7 +21,6 @@ import (
 	"subwire/shared/session"
 )
 
-// Titles of the tables of bench protocol.
 const (
 	sessionTitle = "Frames through the session, with the store in memory"
 	cloudTitle   = "Frames through the local cloud"
@@ -58,13 +57,11 @@ func protocolCommand() command {
 // mute is a gateway that takes every frame.
 type mute struct{ posts int }
 
-// Post implements session.Gateway.
 func (m *mute) Post(context.Context, string, []byte) error { m.posts++; return nil }
 
-// Delete implements session.Gateway.
 func (m *mute) Delete(context.Context, string) error { return nil }
 
-// conversation is a session whose frames are all of one client.
+// conversation is a session whose frames all come from one client.
 type conversation struct {
 	*session.Session
 	store *memory.Store
@@ -96,7 +93,6 @@ func (c conversation) open(ctx context.Context, id string) error {
 	return c.send(ctx, id, `{"type":"connection_init"}`)
 }
 
-// subscribeFrame subscribes to the chat.
 func subscribeFrame() (string, error) {
 	frame, err := json.Marshal(map[string]any{"id": "1", "type": "subscribe", "payload": operation(0, benchChat)})
 	return string(frame), err
@@ -144,7 +140,7 @@ func sessionTable(ctx context.Context) (report.Table, error) {
 	return t, nil
 }
 
-// cloudTable sends frames that are answered, each when the one before was.
+// cloudTable measures frames that are answered, each sent after the previous answer.
 func cloudTable(ctx context.Context, root string, sockets int, duration time.Duration) (report.Table, error) {
 	t := report.Table{Title: cloudTitle, Key: "frames", Columns: []string{"frames/s", "mean ms"}}
 	local, err := cloud.Start(ctx, cloud.Config{Root: root})
@@ -166,9 +162,8 @@ func cloudTable(ctx context.Context, root string, sockets int, duration time.Dur
 	return t, nil
 }
 
-// exchange lets each socket send the frame and wait for the last of its
-// answers, again and again, and returns how often that was, and how long it
-// took.
+// exchange lets each socket send the frame and wait for the last of its answers,
+// again and again. It returns how often that was, and how long it took.
 func exchange(ctx context.Context, url string, sockets int, duration time.Duration, frame, last string) (n int, took time.Duration, err error) {
 	open := make([]*wsclient.Raw, sockets)
 	defer func() {

@@ -13,7 +13,7 @@ import (
 	"subwire/scripts/bench/sim"
 )
 
-// scaling is what bench scale is asked.
+// scaling holds the flags of bench scale.
 type scaling struct {
 	root        string
 	subscribers int
@@ -47,7 +47,6 @@ func scaleCommand() command {
 	}}
 }
 
-// scenario is something to simulate.
 type scenario struct {
 	title string
 	run   func(sim.Quotas) sim.Result
@@ -79,7 +78,7 @@ func (s *scaling) scenarios(seed uint64) []scenario {
 
 // raise is a limit that somebody can raise.
 type raise struct {
-	limit string // without hits there is no need to
+	limit string // without hits nothing needs raising
 	do    func(*sim.Quotas) (what string)
 }
 
@@ -146,7 +145,6 @@ type raised struct {
 	result sim.Result
 }
 
-// with raises one more limit.
 func (v raised) with(one scenario, r raise) raised {
 	next := v
 	next.what = "+ " + r.do(&next.quotas)
@@ -154,8 +152,8 @@ func (v raised) with(one scenario, r raise) raised {
 	return next
 }
 
-// explore runs a scenario, and again with the limit raised that helps most, as
-// long as one helps.
+// explore runs a scenario, then runs it again with the limit raised that helps most,
+// as long as one helps.
 func explore(one scenario) (tables []report.Table, note string) {
 	now := raised{what: "as it is", quotas: sim.Defaults()}
 	now.result = one.run(now.quotas)
@@ -191,7 +189,7 @@ func rowFor(label string, results []sim.Result, of func(sim.Result) float64) rep
 	return report.NewRow(label, values...)
 }
 
-// worth is by what part a raise must shorten the time, to be named.
+// worth is the fraction by which a raise must shorten the time to be reported.
 const worth = 0.05
 
 // better reports whether more arrives than before, or the same clearly sooner.
@@ -201,8 +199,8 @@ func (v raised) better(before sim.Result) bool {
 		r.Delivered == before.Delivered && r.Percentile(99).Seconds() < (1-worth)*before.Percentile(99).Seconds()
 }
 
-// helps finds the raise that helps most, of those of limits that are met, or
-// two together where one alone does not: the next limit may stand right behind.
+// helps finds the raise that helps most among the limits that were met. If no single
+// one helps, it tries two together: the next limit may be close behind.
 func helps(one scenario, now raised) (best raised, ok bool) {
 	var alone []raised
 	for _, r := range met(now.result) {
@@ -222,12 +220,12 @@ func helps(one scenario, now raised) (best raised, ok bool) {
 	return most(now, pairs)
 }
 
-// met are the raises of limits that were met.
+// met returns the raises of limits that were met.
 func met(r sim.Result) []raise {
 	return slices.DeleteFunc(raises(), func(raise raise) bool { return !r.Met(raise.limit) })
 }
 
-// most is the best of the candidates, if it is better than now.
+// most returns the best candidate, if it is better than now.
 func most(now raised, candidates []raised) (best raised, ok bool) {
 	for _, c := range candidates {
 		if c.better(now.result) && (!ok || c.result.Delivered > best.result.Delivered ||
@@ -238,7 +236,7 @@ func most(now raised, candidates []raised) (best raised, ok bool) {
 	return best, ok
 }
 
-// limits is what became of each limit.
+// limits shows how each limit fared.
 func limits(title string, r sim.Result) report.Table {
 	t := report.Table{Title: title + ": limits, as it is", Key: "limit", Columns: []string{"quota", "peak", "%", "hits", "first after s"}}
 	for _, u := range r.Uses {

@@ -12,13 +12,12 @@ import (
 	"subwire/shared/topology"
 )
 
-// scaleTitle is the table of the simulation's check.
 const scaleTitle = "Simulation and local cloud: ms from the mutation to the last subscriber"
 
 // observed is what one size of topic took in the local cloud.
 type observed struct {
 	subscribers int
-	last        time.Duration // from the mutation to the last subscriber, median of the messages
+	last        time.Duration // from the mutation to the last subscriber, median over the messages
 	graphql     time.Duration // one invocation, mean
 	stream      time.Duration
 	sender      time.Duration
@@ -58,7 +57,7 @@ func (s *scaling) compare(ctx context.Context, seed uint64) (t report.Table, not
 		round(c.Times.GraphQL), round(c.Times.Stream), round(c.Times.Row), round(c.Times.Sender), round(c.Times.PostCPU), round(c.Times.Receive)), nil
 }
 
-// round leaves three digits or so.
+// round leaves about three digits.
 func round(d time.Duration) time.Duration {
 	if d > time.Millisecond {
 		return d.Round(100 * time.Microsecond)
@@ -84,10 +83,10 @@ func observe(n int, done tried) observed {
 	return o
 }
 
-// calibrate makes the simulation of the local cloud from two sizes: what grows
-// with subscribers and what does not. The local cloud has no quotas, and reads
-// an idle stream every 25 ms; what is not accounted for in the first size is
-// the way between the parts.
+// calibrate makes the local cloud's simulation from two sizes: what grows with
+// subscribers and what does not. The local cloud has no quotas, and reads an idle
+// stream every 25 ms. Time that the first size does not account for is the way
+// between the parts.
 func calibrate(a, b observed, seed uint64) sim.Config {
 	c := sim.Config{Quotas: sim.Defaults(), Seed: seed}
 	c.Quotas.Requests, c.Quotas.RequestBurst, c.Quotas.TopicReads = 1e9, 1e9, 1e9
@@ -99,8 +98,8 @@ func calibrate(a, b observed, seed uint64) sim.Config {
 	return c
 }
 
-// line is the line through two points: the time at nought, and what one more
-// takes. Neither is below nought.
+// line is the line through two points: the time at zero, and what each further one
+// takes. Neither is negative.
 func line(x1, x2 float64, t1, t2 time.Duration) (fixed, each time.Duration) {
 	each = max(0, time.Duration(float64(t2-t1)/(x2-x1)))
 	return max(0, t1-time.Duration(x1*float64(each))), each

@@ -21,7 +21,7 @@ type senderBench struct {
 	operations int
 	payload    int // bytes of the execution result
 	workers    int
-	slice      time.Duration // of one transport, before it is the other's turn
+	slice      time.Duration // of one transport, before the other's turn
 	slices     int
 	slow       int // percent
 	groups     int
@@ -71,7 +71,6 @@ func (b *senderBench) measure(ctx context.Context, seed uint64) (report.Report, 
 	return b.measureTransports(ctx, core, transports, r)
 }
 
-// Titles of the tables.
 const (
 	transportsTitle = "Pushes per CPU second, over TLS to a gateway that answers after 10 ms"
 	slowTitle       = "What targets that are busy or late cost the others"
@@ -125,8 +124,8 @@ func valuesOf(usages []usage, of func(usage) float64) []float64 {
 	return values
 }
 
-// measureSlow compares events where all targets are well with events where
-// some are not.
+// measureSlow compares events whose targets are all healthy with events that have
+// some slow or busy targets.
 func (b *senderBench) measureSlow(ctx context.Context, c *core, way transport, r report.Report) (report.Report, error) {
 	t := report.Table{Title: slowTitle, Key: "targets", Columns: []string{"others/s", "% of none", "pushes/CPU-s"}}
 	n := b.targets[0]
@@ -156,7 +155,7 @@ func (b *senderBench) measureSlow(ctx context.Context, c *core, way transport, r
 
 // usage is what deliveries took.
 type usage struct {
-	pushes                 int // to targets that are well
+	pushes                 int // to healthy targets
 	wall, cpu              time.Duration
 	mallocs, allocatedSize uint64
 }
@@ -166,8 +165,8 @@ func (u usage) perSecond() float64 { return float64(u.pushes) / u.wall.Seconds()
 func (u usage) allocs() float64    { return float64(u.mallocs) / float64(u.pushes) }
 func (u usage) bytes() float64     { return float64(u.allocatedSize) / float64(u.pushes) }
 
-// inTurns delivers each variant's messages again and again, a slice of time each
-// in turn, so that what else the machine does meets all alike.
+// inTurns delivers each variant's messages again and again, a slice of time each in
+// turn, so that other load on the machine affects all alike.
 func (b *senderBench) inTurns(ctx context.Context, variants []*variant) ([]usage, error) {
 	usages := make([]usage, len(variants))
 	for slice := range b.slices + 1 {
@@ -176,7 +175,7 @@ func (b *senderBench) inTurns(ctx context.Context, variants []*variant) ([]usage
 			if err != nil {
 				return nil, err
 			}
-			if slice > 0 { // the first opens the connections
+			if slice > 0 { // the first round opens the connections
 				usages[i].add(u)
 			}
 		}
@@ -192,7 +191,7 @@ func (u *usage) add(v usage) {
 	u.allocatedSize += v.allocatedSize
 }
 
-// deliver lets whole invocations follow each other until the slice is over.
+// deliver runs whole invocations one after the other until the slice is over.
 func (b *senderBench) deliver(ctx context.Context, v *variant) (usage, error) {
 	var before, after runtime.MemStats
 	runtime.GC()

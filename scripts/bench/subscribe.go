@@ -25,7 +25,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// subscribeTitle is the table of bench subscribe.
 const subscribeTitle = "One subscribe and its complete, by rows of the topic"
 
 // subscribeBench measures the store as its tables grow.
@@ -45,7 +44,7 @@ func subscribeCommand() command {
 	}}
 }
 
-// prefix of the tables' physical names.
+// prefix begins the tables' physical names.
 const prefix = "bench-"
 
 func (b *subscribeBench) measure(ctx context.Context) (report.Report, error) {
@@ -80,7 +79,7 @@ func (b *subscribeBench) measure(ctx context.Context) (report.Report, error) {
 		Plot:  &report.Plot{Title: subscribeTitle, Table: subscribeTitle, Columns: []string{"calls", "write units", "read units", "ms"}, Y: "per subscribe and complete", LogX: true}}, nil
 }
 
-// metered is a store whose calls the meter counts.
+// metered returns a store whose calls are metered.
 func metered(local *backend.Backend, m *meter.Meter) (*dynamo.Store, func(), error) {
 	proxy, err := m.DynamoDB(local.DynamoDB.Endpoint)
 	if err != nil {
@@ -136,19 +135,19 @@ func total(u billing.Usage) (sum billing.Table) {
 	return sum
 }
 
-// filler puts rows into the topic, without connections, so that a million
-// takes minutes and not hours.
+// filler puts rows into the topic, without connections, so that a million takes
+// minutes, not hours.
 type filler struct {
 	client *dynamodb.Client
-	rows   int // that are there
+	rows   int // rows already there
 }
 
 const (
-	fillers  = 4  // that write at once
-	fillRows = 25 // of one BatchWriteItem: its limit
+	fillers  = 4  // concurrent writers
+	fillRows = 25 // limit of one BatchWriteItem
 )
 
-// fill makes the topic have n rows.
+// fill grows the topic to n rows.
 func (f *filler) fill(ctx context.Context, n int) error {
 	var writing errgroup.Group
 	writing.SetLimit(fillers)

@@ -14,29 +14,28 @@ import (
 	"subwire/shared/topology"
 )
 
-// trial sends messages one after the other through a metered local cloud, to
-// compare what a model says with what happens.
+// trial sends messages one after the other through a metered local cloud, to compare
+// a model with what happens.
 type trial struct {
 	root       string // of the repository
 	operations int    // distinct ones among the subscribers
 	messages   int
-	gap        time.Duration // between two messages: they are not to meet
+	gap        time.Duration // between two messages, so that they do not meet
 	size       int           // bytes of a message's text
 }
 
-// tried is what a trial gave.
 type tried struct {
 	usage         billing.Usage // of the messages alone
-	stages        stages        // likewise
+	stages        stages        // the same
 	crowd         *crowd        // closed
 	subscriptions []pubsub.Subscription
 }
 
-// trialPatience is for how long nothing may arrive.
+// trialPatience is how long nothing may arrive.
 const trialPatience = 30 * time.Second
 
-// run has so many subscribers of one chat. An error tells that a delivery is
-// missing: its figures would be no one's.
+// run has that many subscribers of one chat. If a delivery is missing it returns an
+// error, as the figures would be meaningless.
 func (t trial) run(ctx context.Context, subscribers int) (tried, error) {
 	counter := newTally()
 	local, err := cloud.Start(ctx, cloud.Config{Root: t.root, Output: counter, Log: slog.New(invocations{tally: counter}), Meter: true,
@@ -74,8 +73,8 @@ func (t trial) run(ctx context.Context, subscribers int) (tried, error) {
 
 const trialChat = "trial"
 
-// settledUsage reads the meter when what was received has been deleted, for
-// which nobody waits. It does not wait for long, in case it never is.
+// settledUsage reads the meter once the received messages have been deleted, which
+// nobody else waits for. The wait is short, in case it never happens.
 func settledUsage(ctx context.Context, c *cloud.Cloud) billing.Usage {
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
@@ -94,7 +93,6 @@ func settledUsage(ctx context.Context, c *cloud.Cloud) billing.Usage {
 	}
 }
 
-// subscriptionsOf reads the subscriptions of the trial's chat.
 func subscriptionsOf(ctx context.Context, c *cloud.Cloud) (subs []pubsub.Subscription, err error) {
 	store := dynamo.New(dynamo.NewClient(c.Backend.AWS()), dynamo.Tables{Subscriptions: c.Tables[topology.Subscriptions.Name]})
 	for s, err := range store.Subscriptions(ctx, chat.Topic(trialChat), time.Now()) {

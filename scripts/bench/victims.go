@@ -15,15 +15,15 @@ import (
 	"subwire/shared/topology"
 )
 
-// victims measures what another chat feels of each attack. Its listeners and its
-// writer have an address of their own.
+// victims measures how another chat is affected by each attack. Its listeners and its
+// writer have their own address.
 type victims struct {
 	root    string
-	only    string        // part of the names of the ways in that are gone
+	only    string        // part of the names of the ways in to use
 	turn    time.Duration // without an attack, and as long with one
 	rounds  int           // of all attacks
-	sockets int           // of one address, that attack
-	rate    float64       // of an attack: frames or requests a second, of all sockets together
+	sockets int           // of the one attacking address
+	rate    float64       // of an attack: frames or requests per second, over all sockets
 
 	cloud   *cloud.Cloud
 	counter *tally
@@ -50,7 +50,7 @@ const (
 	victimsChat    = "victims"
 	victimsMembers = 3
 	victimsPause   = 100 * time.Millisecond // between two messages
-	victimsRest    = time.Second            // of a turn without an attack, first: the one before ends in it
+	victimsRest    = time.Second            // at the start of a turn without an attack: the one before ends in it
 )
 
 func (v *victims) measure(ctx context.Context, _ uint64) (report.Report, error) {
@@ -110,9 +110,9 @@ func (v *victims) measure(ctx context.Context, _ uint64) (report.Report, error) 
 		}}, nil
 }
 
-// start starts the cloud as it is by default, but where clients pay, as they do in
-// a deployment, and have time, as the machine may be busy. The chats that attacks
-// read are there, and listeners of another.
+// start starts a cloud with the defaults, except that clients pay, as in a
+// deployment, and have time, as the machine may be busy. It fills the chats that
+// attacks read and starts the listeners of another.
 func (v *victims) start(ctx context.Context, pace timing.Profile) (err error) {
 	v.counter = newTally()
 	settings := map[string]string{topology.MaxCostPerMinute.Env: topology.MaxCostPerMinute.Default, topology.InitTimeout.Env: "5m"}
@@ -141,9 +141,9 @@ func (v *victims) stop() {
 	v.cloud.Stop()
 }
 
-// ways names the ways in that are gone. Those into a cloud that asks for tokens
-// are left out: there, a frame without one ends its connection as an invalid one does.
-// So are those on the largest connection: its item is its owner's alone.
+// ways names the ways in to use. It leaves out those into a cloud that asks for tokens:
+// there a frame without one ends its connection, as an invalid one does. It also leaves
+// out those on the largest connection: its item belongs to its owner alone.
 func (v *victims) ways() (names []string) {
 	for _, w := range (&abuse{root: v.root}).ways() {
 		if !w.guarded && !w.large && strings.Contains(w.name, v.only) {
@@ -156,7 +156,7 @@ func (v *victims) ways() (names []string) {
 // again is how many targets and batches were queued again.
 const again = "again"
 
-// attack has one turn, and counts what was queued again meanwhile, whoever's.
+// attack runs one turn. It counts what was queued again during it, by whomever.
 func (v *victims) attack(ctx context.Context, way string, turn int) map[string]int {
 	ctx, cancel := context.WithTimeout(ctx, v.turn)
 	defer cancel()
@@ -171,13 +171,12 @@ func (v *victims) attack(ctx context.Context, way string, turn int) map[string]i
 	return counts
 }
 
-// outcomes are what became of messages.
 type outcomes struct {
 	took []time.Duration // until the last member had it
 	lost int
 }
 
-// collect adds the messages of a turn, but for those of a rest at its begin.
+// collect adds the messages of a turn, except those of a rest at its start.
 func (v *victims) collect(o *outcomes, turn int, rest time.Duration) {
 	v.members.mu.Lock()
 	defer v.members.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"subwire/scripts/internal/timing"
 )
 
-// TestNoAttackMakesAnotherChatWaitForARetry: whichever way in one address goes
-// from 16 sockets, every event of another chat comes once, and by its first try.
+// TestNoAttackMakesAnotherChatWaitForARetry: whichever way in one address uses from
+// 16 sockets, every event of another chat arrives once, at the first attempt.
 func TestNoAttackMakesAnotherChatWaitForARetry(t *testing.T) {
 	v := &victims{root: "../..", sockets: 16}
 	if err := v.start(t.Context(), timing.Profile{}); err != nil {
@@ -29,7 +29,7 @@ func TestNoAttackMakesAnotherChatWaitForARetry(t *testing.T) {
 		attacking.Go(func() { a.run(t.Context(), way) })
 		for range each {
 			err := errors.New("not tried")
-			for tries := 0; err != nil && tries < 3; tries++ { // a store without time is no fault of an attack
+			for tries := 0; err != nil && tries < 3; tries++ { // a slow store is not the fault of an attack
 				err = v.load.post(t.Context(), victimsChat, text(warmUp, first+posts, 0))
 			}
 			if err != nil {
@@ -43,10 +43,10 @@ func TestNoAttackMakesAnotherChatWaitForARetry(t *testing.T) {
 	if err := v.members.await(t.Context(), func() bool { return slices.Min(v.members.warm) == first+posts-1 }); err != nil {
 		t.Fatal(err)
 	}
-	if counts, most := a.counted(), v.sockets*len(v.ways()); counts[sent] < most*3/4 { // at the end, the allowance may be spent
+	if counts, most := a.counted(), v.sockets*len(v.ways()); counts[sent] < most*3/4 { // near the end, the allowance may be spent
 		t.Errorf("of %d frames and requests there were %v", most, counts)
 	}
-	// On a machine that has no time, posts may be late, which no attack decides.
+	// On an overloaded machine posts may be late, attack or not.
 	got := v.counter.settled(t.Context(), v.members).since(before)
 	if got.refused > 0 || got.repeated > 0 || len(got.events) < posts {
 		t.Errorf("%d targets and %d batches were queued again, of %d events for %d messages", got.refused, got.repeated, len(got.events), posts)

@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// cost is what one run of something costs on the average: CPU time of this
-// process, which other work on the machine hardly changes, and allocations.
+// cost is the average cost of one run: CPU time of this process, which other work on
+// the machine hardly changes, and allocations.
 type cost struct{ ns, allocs, bytes float64 }
 
-// longEnough is for how much CPU time something is run to measure it.
+// longEnough is how much CPU time a measurement takes.
 const longEnough = 300 * time.Millisecond
 
-// perRun runs work again and again until the time suffices to tell its cost,
-// after one run to warm up.
+// perRun warms up with one run, then repeats work until the measurement is long enough.
 func perRun(work func() error) (cost, error) {
 	if err := work(); err != nil {
 		return cost{}, err
@@ -50,7 +49,6 @@ func (n *numbers) String() string {
 	return strings.Join(out, ",")
 }
 
-// Set implements flag.Value.
 func (n *numbers) Set(list string) error {
 	*n = nil
 	for item := range strings.SplitSeq(list, ",") {
@@ -63,8 +61,8 @@ func (n *numbers) Set(list string) error {
 	return nil
 }
 
-// serviceTimes are the flags of what the models of cost and of scale both ask
-// for: what one of each takes.
+// serviceTimes are the flags that the models of cost and of scale share: how long one
+// of each takes.
 func serviceTimes(flags *flag.FlagSet, graphql, row, sender, post, postCPU *time.Duration) {
 	flags.DurationVar(graphql, "graphql", 15*time.Millisecond, "one mutation")
 	flags.DurationVar(row, "row", 15*time.Microsecond, "one subscription, read and planned")

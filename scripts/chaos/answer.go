@@ -6,8 +6,8 @@ import (
 	"subwire/scripts/internal/wsclient"
 )
 
-// eventID is the id of the event in a payload, or the payload with a word
-// before it, which is not an id of anything.
+// eventID is the id of the event in a payload, or the payload after a word that makes
+// it no id.
 func eventID(payload []byte) string {
 	var next struct {
 		Data struct{ NewMessage struct{ ID string } }
@@ -24,7 +24,7 @@ func messageIDs(result []byte) (ids []string) {
 		Data struct{ GetNewMessages []struct{ ID string } }
 	}
 	if json.Unmarshal(result, &page) != nil {
-		return nil // it failed, and is tried again
+		return nil // it failed and is retried
 	}
 	for _, m := range page.Data.GetNewMessages {
 		ids = append(ids, m.ID)
@@ -32,7 +32,6 @@ func messageIDs(result []byte) (ids []string) {
 	return ids
 }
 
-// errorCode is the code of the first error.
 func errorCode(e *wsclient.OperationError) string {
 	var list []struct{ Extensions struct{ Code string } }
 	if json.Unmarshal(e.Errors, &list) == nil && len(list) > 0 && list[0].Extensions.Code != "" {

@@ -26,7 +26,7 @@ var (
 	logs   = flag.String("chaos.log", "", "`folder` for the cloud's output, a file for each round")
 )
 
-// subwire is the operator's tool, built.
+// subwire is the path of the built operator's tool.
 var subwire string
 
 func TestMain(m *testing.M) {
@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 		burn()
 	}
 	flag.Parse()
-	// Tests mostly wait, for queues and for what is checked later. But each has a
-	// whole cloud, and with more at once two cores starve it.
+	// Tests mostly wait, for queues and for later checks. But each has a whole cloud,
+	// and more at once starve on two cores.
 	if err := flag.Set("test.parallel", "2"); err != nil {
 		log.Fatal(err)
 	}
@@ -54,16 +54,16 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	os.RemoveAll(dir)
-	os.Exit(code) // ends the burner's input, and with it the burner
+	os.Exit(code) // ends the burner's input, and so the burner
 }
 
-// patience bounds every wait for the pipeline. It is not an expectation: what does
-// not move is noticed long before, see stall. It ends before the test's own
-// time-out, which would tell nothing of what is awaited.
+// patience bounds every wait for the pipeline. It is not an expectation: a standstill
+// is noticed long before, see stall. It is shorter than the test's own time-out,
+// which would not say what was awaited.
 func patience() time.Duration { return time.Duration(size(20, 8)) * time.Minute }
 
-// postPause is between the posts to one chat that only fill time. In the long
-// form that is much time, and what comes of all posts must be delivered.
+// postPause separates posts to one chat that only fill time. The long form has much
+// time to fill, and everything that results from all posts must be delivered.
 func postPause() time.Duration { return time.Duration(size(250, 50)) * time.Millisecond }
 
 func within(t *testing.T) context.Context {
@@ -73,8 +73,8 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// rounds plays a scenario once, or in the long form with new seeds until its
-// share of the time is over. The seed of a round is its name.
+// rounds plays a scenario once; in the long form it repeats it with new seeds until
+// its share of the time is over. The seed of a round is its name.
 func rounds(t *testing.T, share time.Duration, play func(t *testing.T, seed uint64)) {
 	t.Helper()
 	if !*long {
@@ -92,7 +92,7 @@ func rounds(t *testing.T, share time.Duration, play func(t *testing.T, seed uint
 	}
 }
 
-// size is n in the long form.
+// size is n in the long form, else short.
 func size(n, short int) int {
 	if *long {
 		return n
@@ -122,8 +122,8 @@ func start(t *testing.T, s Setup) *Harness {
 	return h
 }
 
-// postAll posts n messages to each of the chats at once, and more for as long
-// as meanwhile, which may be nil, takes.
+// postAll posts n messages to each of the chats at once, and more until meanwhile,
+// which may be nil, returns.
 func postAll(t *testing.T, h *Harness, chats []string, n int, meanwhile func() error) (failed int) {
 	t.Helper()
 	over := make(chan struct{})
@@ -173,9 +173,9 @@ func chats(n int) (ids []string) {
 	return ids
 }
 
-// settle waits until all has arrived, sends back what is in dead letters, and
-// checks every invariant. Duplicates are at most the given share of all
-// arrivals, but for repeats. It returns how many batches were redriven.
+// settle waits until everything has arrived, redrives the dead letters, and checks
+// every invariant. Duplicates, without repeats, are at most the given share of all
+// arrivals. It returns how many batches were redriven.
 func settle(t *testing.T, h *Harness, failed int, duplicates float64) (redriven int) {
 	t.Helper()
 	ctx := within(t)
@@ -217,7 +217,7 @@ func settle(t *testing.T, h *Harness, failed int, duplicates float64) (redriven 
 	return redriven
 }
 
-// pairs counts the events and the listeners of their chats.
+// pairs counts the events times the listeners of their chats.
 func pairs(r Run) (n int) {
 	for _, e := range r.Events {
 		n += countListeners(r, e.Chat)
@@ -267,8 +267,8 @@ func TestNothingIsLostWhenProcessesAreKilled(t *testing.T) {
 	})
 }
 
-// What failed is received again as often as in an outage of some minutes on
-// AWS, where it is hidden for three.
+// Failures are received again as often as in an outage of some minutes on AWS, where
+// a message is hidden for three minutes.
 func TestNothingIsLostOrParkedInAnOutage(t *testing.T) {
 	rounds(t, time.Minute, func(t *testing.T, seed uint64) {
 		chatCount := size(10, 4)
@@ -291,8 +291,8 @@ func TestNothingIsLostOrParkedInAnOutage(t *testing.T) {
 	})
 }
 
-// All sockets are cut at once, as by a network that is lost, and every client
-// begins all of its subscriptions again at once.
+// All sockets are cut at once, as when a network is lost, and every client starts all
+// its subscriptions again at once.
 func TestAReconnectStormStartsEverySubscription(t *testing.T) {
 	rounds(t, time.Minute, func(t *testing.T, seed uint64) {
 		const chatCount = 30
@@ -319,7 +319,7 @@ func TestABugInOneChatDisturbsNoOtherAndIsRedriven(t *testing.T) {
 	rounds(t, time.Minute, func(t *testing.T, seed uint64) {
 		const bad, badMessages = "chat-0", 10
 		chatCount := size(10, 4)
-		redelivery := time.Duration(size(3, 1)) * time.Second // twenty of them must outlast the other chats' posts
+		redelivery := time.Duration(size(3, 1)) * time.Second // twenty redeliveries must outlast the other chats' posts
 		h := start(t, Setup{Plan: "sender:fail(" + bad + ")", Seed: seed, Chats: chatCount, Clients: size(100, 24), Redelivery: redelivery})
 		good := chats(chatCount)[1:]
 		failed := postAll(t, h, good, 2, nil) // starts the processes

@@ -20,30 +20,29 @@ import (
 type client struct {
 	h         *Harness
 	name      string
-	leaves    int // new events after which it closes its connection by itself; 0 for never
+	leaves    int // new events after which it closes its connection; 0 for never
 	listeners []*listener
 
-	mu          sync.Mutex // guards what follows
+	mu          sync.Mutex // guards the fields below
 	connections int        // so far
-	closed      bool       // the latest was closed by its own will
+	closed      bool       // the client closed the latest one itself
 	fresh       int        // new events on the latest connection
 	ends        map[string]int
 }
 
 const (
-	// ackWait is after which a client takes its connection_init for lost.
+	// ackWait is how long a client waits before it takes its connection_init for lost.
 	ackWait = 30 * time.Second
 
-	// pingEvery is far below what docs/clients.md says, so that pongs meet
-	// faults too.
+	// pingEvery is far below what docs/clients.md says, so that pongs meet faults too.
 	pingEvery = 5 * time.Second
 
-	firstPause = 100 * time.Millisecond // before a client connects again; then twice as long each time
+	firstPause = 100 * time.Millisecond // before a client reconnects; doubled each time
 	mostPause  = 5 * time.Second
 )
 
-// backOff waits before the next attempt, at random between half of the pause
-// and all of it.
+// backOff waits before the next attempt: a random time between half of the pause and
+// all of it.
 func backOff(ctx context.Context, failures int) {
 	pause := min(firstPause<<min(failures, 10), mostPause)
 	select {
@@ -62,7 +61,7 @@ func (c *client) run(ctx context.Context) {
 	}
 }
 
-// connect is one connection from start to end. It reports whether that was
+// connect runs one connection from start to end. It reports whether it was
 // acknowledged.
 func (c *client) connect(ctx context.Context) bool {
 	name := c.begin()
@@ -97,13 +96,13 @@ func (c *client) dial(ctx context.Context, name string) (*wsclient.Client, error
 	return wsclient.Dial(ctx, c.h.cloud.WSURL, wsclient.Options{KeepAlive: pingEvery, Init: map[string]string{"name": name}})
 }
 
-// end is how a connection ended, and whether it should not have ended so.
+// end is how a connection ended, and whether that is a finding.
 type end struct {
 	what    string
 	finding bool
 }
 
-// How connections end that were acknowledged, when that alone is not a finding.
+// How acknowledged connections end when that alone is not a finding.
 const (
 	endLeft   = "left"
 	endOver   = "over"
@@ -111,8 +110,8 @@ const (
 	endCut    = "cut"
 )
 
-// refusal is why a connection was not acknowledged. A fault of the server is
-// worth another try. When the server blames the client, that is a finding.
+// refusal is why a connection was not acknowledged. A server fault is worth a retry.
+// If the server blames the client, that is a finding.
 func refusal(err error) end {
 	var refused *wsclient.RefusedError
 	var closed *wsclient.ClosedError
@@ -130,15 +129,15 @@ func refusal(err error) end {
 	return end{what: "no connection"}
 }
 
-// worthRetrying is what docs/clients.md says of connection_error: the server
-// had a fault, a token or the connection has expired, or all was too slow.
+// worthRetrying is what docs/clients.md says about connection_error: the server had a
+// fault, a token or the connection has expired, or everything was too slow.
 func worthRetrying(e *wsclient.ClosedError) bool {
 	return e.Code == 4500 || e.Code == 4408 || e.Code == 4401 && strings.HasSuffix(e.Reason, "expired")
 }
 
-// reason is how a connection ended that was acknowledged. A connection_error
-// is a finding then: the client has kept to the protocol. Whether the server
-// or the network had cause to close it is for the test to say.
+// reason is how an acknowledged connection ended. A connection_error is a finding
+// here, as the client has kept to the protocol. Whether the server or the network had
+// cause to close it is for the test to judge.
 func (c *client) reason(socket *wsclient.Client) end {
 	c.mu.Lock()
 	left := c.closed
@@ -163,7 +162,6 @@ func (c *client) reason(socket *wsclient.Client) end {
 	return end{err.Error(), true}
 }
 
-// ended notes how a connection ended.
 func (c *client) ended(ctx context.Context, name string, e end) {
 	if ctx.Err() != nil {
 		e = end{what: endOver}
@@ -176,8 +174,7 @@ func (c *client) ended(ctx context.Context, name string, e end) {
 	c.ends[e.what]++
 }
 
-// saw counts an event that is new to a listener, and reports whether the
-// client leaves now.
+// saw counts an event that is new to a listener. It reports whether the client leaves now.
 func (c *client) saw() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,35 +185,34 @@ func (c *client) saw() bool {
 	return c.closed
 }
 
-// subscribed reports whether all of the client's listeners are.
+// subscribed reports whether all of the client's listeners are subscribed.
 func (c *client) subscribed() bool {
 	return !slices.ContainsFunc(c.listeners, func(l *listener) bool { return l.connection() == "" })
 }
 
-// listener is a client's subscription to one chat.
 type listener struct {
 	client *client
 	name   string
 	chat   string
 	fields string
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	spells []*Spell
 	newest string
 	seen   map[string]bool
 }
 
-// lowest is the id to resume after in a chat of which nothing is known.
+// lowest is the id to resume after in a chat without a known message.
 const lowest = "00000000000000000000000000"
 
-// selections are of different operations on the same events.
+// selections make different operations on the same events.
 var selections = []string{
 	`{ id content }`,
 	`{ ...F } } fragment F on Message { senderName id`,
 	`{ id createdAt __typename }`,
 }
 
-// operation is the subscription, resumed after the newest event.
+// operation is the subscription, resuming after the newest event.
 func (l *listener) operation(after string) wsclient.Operation {
 	return wsclient.Operation{
 		Query:     `subscription ($chatId: ID!, $after: ID) { newMessage(chatId: $chatId, after: $after) ` + l.fields + ` }`,
@@ -224,9 +220,9 @@ func (l *listener) operation(after string) wsclient.Operation {
 	}
 }
 
-// listen keeps the listener subscribed until the connection ends. An operation
-// that the server could not begin now is tried again; of one that has missed
-// too much, the rest is read.
+// listen keeps the listener subscribed until the connection ends. If the server could
+// not begin an operation now, it retries; if an operation missed too much, it reads
+// the rest.
 func (l *listener) listen(ctx context.Context, socket *wsclient.Client, connection string) {
 	for failures := 0; ; failures++ {
 		code := l.follow(ctx, socket, connection)
@@ -243,8 +239,8 @@ func (l *listener) listen(ctx context.Context, socket *wsclient.Client, connecti
 	}
 }
 
-// follow is one subscription. It returns the code of the error that ended it,
-// or "" when the connection has ended.
+// follow runs one subscription. It returns the code of the error that ended it, or ""
+// if the connection ended.
 func (l *listener) follow(ctx context.Context, socket *wsclient.Client, connection string) (code string) {
 	s := l.begin(connection)
 	events, err := socket.Subscribe(ctx, l.operation(s.After))
@@ -281,7 +277,6 @@ func (l *listener) query(ctx context.Context, socket *wsclient.Client, connectio
 	}
 }
 
-// begin begins a spell.
 func (l *listener) begin(connection string) *Spell {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -299,7 +294,7 @@ func (l *listener) end(s *Spell, err error) {
 	}
 }
 
-// see notes an event, and reports whether the client leaves now.
+// see notes an event. It reports whether the client leaves now.
 func (l *listener) see(s *Spell, id string) bool {
 	l.mu.Lock()
 	isNew := !l.seen[id]
@@ -311,8 +306,8 @@ func (l *listener) see(s *Spell, id string) bool {
 	return isNew && l.client.saw()
 }
 
-// stored notes that the row of the listener's subscription is in the store, if
-// it is on one of the connections. It reports whether that is news.
+// stored notes that the row of the listener's subscription is in the store, if it is
+// on one of the connections. It reports whether that is news.
 func (l *listener) stored(connections []string, at time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -327,8 +322,8 @@ func (l *listener) stored(connections []string, at time.Time) bool {
 	return true
 }
 
-// connection is the name of the connection on which the listener is known to
-// be subscribed now, or "".
+// connection is the name of the connection on which the listener is known to be
+// subscribed now, or "".
 func (l *listener) connection() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -342,7 +337,7 @@ func (l *listener) connection() string {
 	return s.Name
 }
 
-// record returns a copy of what the listener has written down.
+// record returns a copy of the listener's notes.
 func (l *listener) record() Listener {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -24,41 +24,40 @@ import (
 	"subwire/shared/topology"
 )
 
-// Setup says what to run.
 type Setup struct {
 	Root     string            // of the repository
-	Plan     string            // of the faults, as faults.Parse reads it
-	Seed     uint64            // of these
+	Plan     string            // of the faults, in the form of faults.Parse
+	Seed     uint64            // of the faults
 	Data     string            // folder of the servers' data; "" for memory
-	Settings map[string]string // of the functions, beside the harness's own
-	Limits   apigwemu.Limits   // of the gateway; zero fields as AWS has them
+	Settings map[string]string // of the functions, in addition to the harness's own
+	Limits   apigwemu.Limits   // of the gateway; zero fields mean AWS's
 	Chats    int
 	Clients  int // each listens to Listens chats and stays
-	Guests   int // clients that leave after a few events, and come back
+	Guests   int // clients that leave after a few events and come back
 	Listens  int // chats per client; default 1
 
-	Log io.Writer // gets the output of the cloud; nil for nowhere
+	Log io.Writer // gets the cloud's output; nil discards it
 
-	// Redelivery is after which what a function failed on is received again.
+	// Redelivery is how long after a failure something is received again.
 	Redelivery time.Duration
 }
 
 // Harness is a cloud with clients.
 type Harness struct {
 	cloud   *cloud.Cloud
-	dynamo  *dynamodb.Client // as the other two, not through the faults
+	dynamo  *dynamodb.Client // these three bypass the faults
 	streams *dynamodbstreams.Client
 	sqs     *sqs.Client
 	clients []*client
 	leave   context.CancelFunc // ends the clients
 	running sync.WaitGroup
 	stay    atomic.Bool  // guests no longer leave
-	moves   atomic.Int64 // what has happened so far, see await
+	moves   atomic.Int64 // what has happened so far; see await
 	cuts    atomic.Int64 // sockets that were cut
 	untold  atomic.Int64 // answers that could not be posted within an invocation
-	unended atomic.Int64 // operations that could not be ended within one
+	unended atomic.Int64 // operations that could not be ended within an invocation
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	posts    map[string]attempt
 	retried  map[string]int
 	parked   map[string]bool
@@ -66,7 +65,6 @@ type Harness struct {
 	findings []string // what no client should have met
 }
 
-// attempt is one post.
 type attempt struct {
 	begin    time.Time
 	answered bool
@@ -75,19 +73,17 @@ type attempt struct {
 const (
 	guestStays = 3                      // new events that a guest sees before it leaves
 	lookPause  = 100 * time.Millisecond // between two looks at the store or the queues
-	opening    = 25                     // connections that are opened at once to begin with
+	opening    = 25                     // connections opened at once at the start
 
-	// stall is for how long nothing at all may move while something is awaited.
-	// How long it takes in all does not matter: the machine may be busy.
+	// stall is how long nothing at all may move while something is awaited. The total
+	// time does not matter: the machine may be busy.
 	stall = 2 * time.Minute
 
-	// sweepLooks is how often the same may be wrong with the store, one look after
-	// the other.
+	// sweepLooks is how many looks in a row may find the same wrong with the store.
 	sweepLooks = 15
 
-	// initTimeout is no longer than the default, although the machine may be
-	// busy: the check of the last connection holds up the end. Clients try
-	// again when they were too slow.
+	// initTimeout is no longer than the default, although the machine may be busy: the
+	// check of the last connection delays the end. Clients that were too slow retry.
 	initTimeout = "10s"
 )
 
@@ -126,7 +122,6 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	return h, nil
 }
 
-// client makes the i-th client.
 func (h *Harness) client(i int, s Setup) *client {
 	c := &client{h: h, name: fmt.Sprint("client-", i), ends: map[string]int{}}
 	if i >= s.Clients {
@@ -140,8 +135,8 @@ func (h *Harness) client(i int, s Setup) *client {
 	return c
 }
 
-// AwaitSubscriptions waits until all of the clients are subscribed at once, or
-// have been: guests come and go.
+// AwaitSubscriptions waits until each client is subscribed, or has been: guests come
+// and go.
 func (h *Harness) AwaitSubscriptions(ctx context.Context, clients []*client) error {
 	err := h.await(ctx, "subscriptions", func() (bool, error) {
 		return !slices.ContainsFunc(clients, func(c *client) bool { return !c.subscribed() }), nil
@@ -178,7 +173,7 @@ func (h *Harness) Ends() map[string]int {
 	return ends
 }
 
-// find notes what no client should have met.
+// find notes something that no client should have met.
 func (h *Harness) find(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -194,19 +189,18 @@ func (h *Harness) Findings() []string {
 
 func chatID(i int) string { return fmt.Sprint("chat-", i) }
 
-// Stop ends the clients and the cloud.
 func (h *Harness) Stop() {
 	h.leave()
 	h.running.Wait()
 	h.cloud.Stop()
 }
 
-// Stay stops the guests from leaving. Those that have left come back, and are
-// owed what came meanwhile.
+// Stay stops the guests from leaving. Those that have left come back, and are owed
+// what they missed.
 func (h *Harness) Stay() { h.stay.Store(true) }
 
-// Storm cuts all sockets at once, as a lost network does, and waits until every
-// listener is subscribed on another.
+// Storm cuts all sockets at once, as when a network is lost, and waits until every
+// listener is subscribed on a new one.
 func (h *Harness) Storm(ctx context.Context) error {
 	before := map[string]bool{"": true}
 	for _, l := range h.listeners() {
@@ -219,10 +213,10 @@ func (h *Harness) Storm(ctx context.Context) error {
 	})
 }
 
-// Ended returns what is wrong with how connections have ended. The server
-// closes none for a fault of its own, but for two cases in which the client is
-// made to come back: after a 410 that was false, and when it could not be told
-// the end of an operation. The network cuts none but those that Storm cuts.
+// Ended returns what is wrong with how connections have ended. The server closes none
+// for its own fault, with two exceptions that make the client come back: after a
+// false 410, and when it could not be told that an operation ended. The network cuts
+// only those that Storm cuts.
 func (h *Harness) Ended() []string {
 	problems, ends := h.Findings(), h.Ends()
 	closed, lies, untold := ends[endClosed], h.Met()["post:410"], int(h.untold.Load())
@@ -236,9 +230,9 @@ func (h *Harness) Ended() []string {
 	return problems
 }
 
-// log reads a line of a function's output. The sender tells there which
-// events it queued on retries, and message which answers it could not post and
-// which operations it could not end.
+// log reads a line of a function's output. There the sender logs which events it
+// queued on retries, and message logs which answers it could not post and which
+// operations it could not end.
 func (h *Harness) log(line string) {
 	if strings.HasPrefix(line, topology.Message.Name+": ") &&
 		(strings.Contains(line, `"post answer: `) || strings.Contains(line, `"post acknowledgement: `)) {
@@ -260,11 +254,11 @@ func (h *Harness) log(line string) {
 	h.retried[entry.Event] += entry.Outcome.Retried
 }
 
-// lines calls line with each whole line that is written, and passes it on. The
-// cloud writes whole lines, one at a time.
+// lines passes on what is written, and calls line with each whole line. The cloud
+// writes whole lines, one at a time.
 type lines struct {
 	line func(string)
-	to   io.Writer // nil for nowhere
+	to   io.Writer // nil discards it
 }
 
 func (l *lines) Write(p []byte) (int, error) {
@@ -292,7 +286,6 @@ func (h *Harness) follow(ctx context.Context) {
 	}
 }
 
-// look notes which subscriptions are stored.
 func (h *Harness) look(ctx context.Context) {
 	s, err := h.snapshot(ctx)
 	if err != nil {
@@ -306,16 +299,14 @@ func (h *Harness) look(ctx context.Context) {
 	}
 }
 
-// subscribed reports whether all listeners are subscribed now.
 func (h *Harness) subscribed() bool {
 	return !slices.ContainsFunc(h.clients, func(c *client) bool { return !c.subscribed() })
 }
 
-// moved notes that something has happened.
 func (h *Harness) moved() { h.moves.Add(1) }
 
-// await asks until the condition holds or fails, or ctx ends, or nothing has
-// moved for so long that nothing will.
+// await polls until the condition holds or fails, ctx ends, or nothing has moved for
+// so long that nothing will.
 func (h *Harness) await(ctx context.Context, what string, condition func() (bool, error)) error {
 	tick := time.NewTicker(lookPause)
 	defer tick.Stop()
@@ -338,7 +329,7 @@ func (h *Harness) await(ctx context.Context, what string, condition func() (bool
 	}
 }
 
-// AwaitConnectionChecks waits until the check of every connection has been made.
+// AwaitConnectionChecks waits until every connection has been checked.
 func (h *Harness) AwaitConnectionChecks(ctx context.Context) error {
 	return h.await(ctx, "init checks", func() (bool, error) {
 		n, delayed, err := h.count(ctx, topology.ConnectionChecks)
@@ -346,10 +337,10 @@ func (h *Harness) AwaitConnectionChecks(ctx context.Context) error {
 	})
 }
 
-// Drain waits until every event has come to whom it is owed, or lies in dead
-// letters, and the sender's queues hold nothing but delayed retries: if anybody
-// still lacks an event, these are waited for, however late they come. When
-// nothing moves any more, what is lost is for Run to show.
+// Drain waits until every event has reached everyone it is owed to, or lies in dead
+// letters, and the sender's queues hold only delayed retries. If anybody still lacks
+// an event, it waits for these too, however late they come. When nothing moves any
+// more, Run shows what is lost.
 func (h *Harness) Drain(ctx context.Context) error {
 	before := -1
 	return h.await(ctx, "empty queues", func() (bool, error) {
@@ -377,7 +368,7 @@ func (h *Harness) Drain(ctx context.Context) error {
 	})
 }
 
-// Final is Run with the order of the events, for when nothing happens any more.
+// Final is Run with the order of the events, for when everything has come to rest.
 func (h *Harness) Final(ctx context.Context) (Run, error) {
 	r, err := h.Run(ctx)
 	if err == nil {
@@ -405,11 +396,10 @@ func (h *Harness) Run(ctx context.Context) (Run, error) {
 	return r, nil
 }
 
-// Sweep posts events until the rows of every chat are those of listeners that
-// are there: whoever left unnoticed is found by a post. It posts ever more
-// slowly, or it would itself use up the quota that clients need to come back. It
-// returns what is wrong with the store when that stays the same; posts and their
-// arrivals are no progress here.
+// Sweep posts events until the rows of every chat are those of its present listeners:
+// a post finds whoever left unnoticed. It posts ever more slowly, or it would use up
+// the quota that clients need to come back. When the same stays wrong with the store,
+// it returns that; its own posts and their arrivals are no progress here.
 func (h *Harness) Sweep(ctx context.Context) []string {
 	var problems []string
 	before, same, chats := "", 0, h.byChat()
@@ -448,8 +438,8 @@ func (h *Harness) sweep(ctx context.Context, chats map[string][]*listener) (prob
 		return []string{err.Error()}
 	}
 	problems = s.orphans()
-	// Whoever listens has a row, see below. What has none was answered with an error,
-	// and keeps its id until its connection ends.
+	// Every listener has a row, see below. An operation without one was answered with
+	// an error, and keeps its id until its connection ends.
 	if rowless := s.rowless(); len(rowless) > int(h.unended.Load()) {
 		problems = append(problems, rowless...)
 	}
@@ -483,11 +473,11 @@ func (h *Harness) Counted(ctx context.Context) (int, error) {
 	return len(s.held), err
 }
 
-// Outage stops DynamoDB Local for the given time, and then ElasticMQ.
+// Outage stops DynamoDB Local and then ElasticMQ, for the given time.
 func (h *Harness) Outage(ctx context.Context, length time.Duration) error {
 	dynamoDB, queues := h.cloud.Backend.DynamoDB, h.cloud.Backend.SQS
 	dynamoDB.Stop()
-	time.Sleep(length) // is what an outage is
+	time.Sleep(length) // the length of the outage
 	if err := dynamoDB.Start(ctx); err != nil {
 		return err
 	}
@@ -501,8 +491,6 @@ func (h *Harness) Outage(ctx context.Context, length time.Duration) error {
 	return err
 }
 
-// Heal ends all faults.
 func (h *Harness) Heal() { h.cloud.Injector.Heal() }
 
-// Met counts the faults that were met.
 func (h *Harness) Met() map[string]int { return h.cloud.Injector.Met() }

@@ -18,8 +18,8 @@ const mutation = `mutation ($chatId: ID!, $content: String!) { postMessage(chatI
 // errRefused is a post that was answered, but not with success.
 var errRefused = errors.New("post refused")
 
-// Post writes one message to the chat over HTTP, and returns whether that was
-// answered with success. If not, the message may be stored all the same.
+// Post writes one message to the chat over HTTP and returns an error unless it was
+// answered with success. Even then the message may be stored.
 func (h *Harness) Post(ctx context.Context, chatID string) error {
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
@@ -65,9 +65,8 @@ func (h *Harness) post(ctx context.Context, chatID, content string) error {
 	return nil
 }
 
-// PostMany posts n messages to the chat, one after the other, and returns how
-// many posts failed on the way; a failed one is made up for by another, after
-// a pause.
+// PostMany posts n messages to the chat, one after the other. It replaces each failed
+// post with another, after a pause, and returns how many failed.
 func (h *Harness) PostMany(ctx context.Context, chatID string, n int) (failed int, err error) {
 	for done := 0; done < n; {
 		err := h.Post(ctx, chatID)
@@ -85,8 +84,7 @@ func (h *Harness) PostMany(ctx context.Context, chatID string, n int) (failed in
 	return failed, nil
 }
 
-// Unstored returns how many posts were answered with success and are not
-// stored.
+// Unstored returns how many posts were answered with success but are not stored.
 func (h *Harness) Unstored(r Run) (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// count returns how many messages a queue holds that wait or are being handled,
-// and how many that are delayed.
+// count returns how many messages of a queue wait or are being handled, and how many
+// are delayed.
 func (h *Harness) count(ctx context.Context, q topology.Queue) (n, delayed int, err error) {
 	url := h.cloud.Queues[q.Name]
 	counts := map[types.QueueAttributeName]*int{types.QueueAttributeNameApproximateNumberOfMessages: &n,
@@ -46,8 +46,8 @@ func (h *Harness) DeadLetters(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// waiting returns how many messages are on their way to the sender, and how
-// many come later: retries are delayed for minutes in the end.
+// waiting returns how many messages are on their way to the sender, and how many come
+// later: the last retries are delayed by minutes.
 func (h *Harness) waiting(ctx context.Context) (now, later int, err error) {
 	return h.total(ctx, topology.Fanout, topology.Retries)
 }
@@ -63,9 +63,8 @@ func (h *Harness) total(ctx context.Context, queues ...topology.Queue) (n, delay
 	return n, delayed, nil
 }
 
-// Redrive sends what is in dead letters again with subwire, which was built at
-// the path, and notes what is missing before as parked. It
-// returns how many dead letters there were.
+// Redrive sends the dead letters again with the subwire tool at the path. First it
+// notes what is missing as parked. It returns how many dead letters there were.
 func (h *Harness) Redrive(ctx context.Context, subwire string) (int, error) {
 	n, err := h.DeadLetters(ctx)
 	if err != nil || n == 0 {
@@ -98,8 +97,8 @@ func (h *Harness) Redrive(ctx context.Context, subwire string) (int, error) {
 	return n, nil
 }
 
-// SetVisibility changes how long a message that was received is hidden from
-// others. An answer that is lost in an outage hides its messages so long.
+// SetVisibility changes how long a received message is hidden from other receivers.
+// An answer lost in an outage hides its messages that long.
 func (h *Harness) SetVisibility(ctx context.Context, d time.Duration) error {
 	for _, q := range []topology.Queue{topology.Fanout, topology.Retries, topology.ConnectionChecks} {
 		url := h.cloud.Queues[q.Name]

@@ -1,8 +1,8 @@
-// Package chaos breaks the local cloud on purpose and checks that nothing is
-// lost. Its clients are as docs/clients.md wants them: they connect again and
-// resume whenever their connection ends. They write down all that they see;
-// Check holds that against what is stored. The package has no command:
-// scripts/chaos.sh runs its tests, and docs/reliability.md has their figures.
+// Package chaos breaks the local cloud on purpose and checks that nothing is lost.
+// Its clients follow docs/clients.md: they reconnect and resume whenever their
+// connection ends. They write down everything they see, and Check compares that with
+// what is stored. The package has no command: scripts/chaos.sh runs its tests, and
+// docs/reliability.md has their figures.
 package chaos
 
 import (
@@ -14,11 +14,10 @@ import (
 	"time"
 )
 
-// Event is a chat message that is stored.
 type Event struct {
 	ID, Chat string
 	Posted   time.Time // when its post began
-	Answered bool      // whether the post succeeded for its sender as well
+	Answered bool      // whether the sender was answered with success
 }
 
 // Sighting is the arrival of an event at a client.
@@ -27,74 +26,72 @@ type Sighting struct {
 	At    time.Time
 }
 
-// Listener is a client that wants one chat, over all of its connections.
+// Listener is a client that follows one chat over all its connections.
 type Listener struct {
 	Name   string
 	Chat   string
 	Spells []Spell // in the order in which they began
 }
 
-// Spell is one subscription of a listener, or a query that makes up for one
-// that was refused.
+// Spell is one subscription of a listener, or a query that replaces a refused one.
 type Spell struct {
 	Name  string    // of the connection
-	After string    // the newest event that the listener had, after which it resumed
-	Begin time.Time // its subscribe was sent
-	From  time.Time // its row was in the store by then; zero when it was not seen there
+	After string    // the newest event that the listener had and resumed after
+	Begin time.Time // when its subscribe was sent
+	From  time.Time // when its row was first known to be stored; zero if it was never seen
 	End   time.Time // zero while it lasts
-	Why   string    // it has ended
+	Why   string    // why it ended
 	Seen  []Sighting
 }
 
-// Outage is a time in which SQS was away.
+// Outage is a time when SQS was unavailable.
 type Outage struct{ From, To time.Time }
 
-// Run is what happened, from the store and from the clients.
+// Run is what happened, according to the store and the clients.
 type Run struct {
 	Events    []Event
 	Listeners []Listener
-	Retried   map[string]int  // by event: how often the sender says that it queued a target of it on retries
+	Retried   map[string]int  // by event: how often the sender logged that it queued a target on retries
 	Parked    map[string]bool // events that were in dead letters
 	Outages   []Outage
-	Order     map[string]int // place of each event in the stream, counted from 1; nil for not to check the order
+	Order     map[string]int // place of each event in the stream, counted from 1; nil skips the check of the order
 }
 
 // Figures count what happened. A pair is an event and a listener it is owed to.
 type Figures struct {
 	Events     int // stored
 	Owed       int // pairs
-	Lost       int // pairs that did not meet
+	Lost       int // pairs whose event never arrived
 	Deliveries int // arrivals
-	Repeats    int // arrivals after the first, in a subscription that began after the event was posted
-	Duplicates int // the other arrivals after the first
-	Late       int // first arrivals after a later event's
-	Overtaken  int // of these, those that nothing explains but a retry
-	Retried    int // events of which some targets went through retries
+	Repeats    int // later arrivals in a subscription that began after the event was posted
+	Duplicates int // the other later arrivals
+	Late       int // first arrivals after that of a later event
+	Overtaken  int // late ones that only a retry explains
+	Retried    int // events with targets that went through retries
 	Parked     int // events that were in dead letters
 }
 
-// check is a run that is being checked.
 type check struct {
 	Run
 	found    Figures
 	events   map[string]Event
-	retries  map[string]int // of Retried, what has not explained a late arrival yet
+	retries  map[string]int // of Retried, those not yet used to explain a late arrival
 	problems []string
 }
 
 // Check returns the figures of a run and what is wrong with it:
 //
 //   - An event is owed to every listener whose first row was in the store
-//     before the event's post began, whatever has become of its connections
-//     since. One that is owed and was not seen is lost.
+//     before the event's post began, whatever has happened to its
+//     connections since. An event that is owed and was not seen is lost.
 //   - A listener sees no event of another chat, and none that is not stored.
 //   - A listener sees events in the order of the stream, not counting what it
 //     has seen before. An event may be late if it was posted before the
-//     subscription that it came by was known to be stored: that is replayed, or
-//     planned again for who is there then. It may be late as often as the
-//     sender says that it queued a target of it on retries, if it was in dead
-//     letters, or if SQS was away before it arrived: ElasticMQ restores a queue
-//     in another order.
+//     subscription that delivered it was known to be stored: it is then
+//     replayed, or planned again for the present subscribers. It may be late
+//     as often as the sender logged that it queued a target on retries, if it
+//     was in dead letters, or if SQS was unavailable before it arrived:
+//     ElasticMQ restores a queue in another order.
 func Check(r Run) (Figures, []string) {
 	c := &check{Run: r, events: map[string]Event{}, retries: maps.Clone(r.Retried),
 		found: Figures{Events: len(r.Events), Retried: len(r.Retried), Parked: len(r.Parked)}}
@@ -118,13 +115,13 @@ func (c *check) problem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
-// owed is an event that is owed to a listener.
+// owed is an event that a listener is owed.
 type owed struct {
 	Event
 	lost bool
 }
 
-// pairs yields who is owed what.
+// pairs yields each listener with the events it is owed.
 func (r Run) pairs() iter.Seq2[Listener, owed] {
 	return func(yield func(Listener, owed) bool) {
 		for _, l := range r.Listeners {
@@ -141,7 +138,7 @@ func (r Run) pairs() iter.Seq2[Listener, owed] {
 	}
 }
 
-// since is by when the first row of the listener was in the store, or zero.
+// since is when the listener's first row was known to be stored, or zero.
 func (l Listener) since() time.Time {
 	for _, s := range l.Spells {
 		if !s.From.IsZero() {
@@ -161,8 +158,7 @@ func (l Listener) saw() map[string]bool {
 	return saw
 }
 
-// story tells what the listener's subscriptions were when the event was
-// posted, and since.
+// story describes the listener's subscriptions from when the event was posted.
 func (l Listener) story(e Event) string {
 	text := "it was never subscribed"
 	for i, s := range l.Spells {
@@ -180,7 +176,7 @@ func (l Listener) story(e Event) string {
 	return text
 }
 
-// Missing returns the events that somebody has not seen whom they are owed to.
+// Missing returns the events that some listener is owed and has not seen.
 func (r Run) Missing() map[string]bool {
 	missing := map[string]bool{}
 	for _, e := range r.pairs() {
@@ -191,7 +187,7 @@ func (r Run) Missing() map[string]bool {
 	return missing
 }
 
-// follow goes through what one listener saw, in order.
+// follow checks what one listener saw, in order.
 func (c *check) follow(l Listener) {
 	seen, latest := map[string]bool{}, Event{}
 	for _, s := range l.Spells {
@@ -221,18 +217,18 @@ func (c *check) follow(l Listener) {
 	}
 }
 
-// isYoungerThan reports whether the event was posted before the subscription
-// was known to be stored.
+// isYoungerThan reports whether the event was posted before the subscription was
+// known to be stored.
 func (s Spell) isYoungerThan(e Event) bool {
 	known := s.From
 	if known.IsZero() {
-		known = s.End // it had no row that anybody has seen
+		known = s.End // nobody saw a row of it
 	}
 	return known.IsZero() || e.Posted.Before(known)
 }
 
-// mayBeLate reports whether there is a reason, and uses up one of the event's
-// retries if there is no other.
+// mayBeLate reports whether there is a reason. If only a retry explains it, one of
+// the event's retries is used up.
 func (c *check) mayBeLate(s Spell, e Event, seen time.Time) bool {
 	if s.isYoungerThan(e) || c.Parked[e.ID] ||
 		slices.ContainsFunc(c.Outages, func(o Outage) bool { return e.Posted.Before(o.To) && seen.After(o.From) }) {
@@ -243,7 +239,7 @@ func (c *check) mayBeLate(s Spell, e Event, seen time.Time) bool {
 	return c.retries[e.ID] >= 0
 }
 
-// Latencies returns how long the first arrivals of a chat's events took, from the
+// Latencies returns how long the first arrivals of a chat's events took from the
 // start of their posts, in ascending order.
 func (r Run) Latencies(include func(Event) bool) (all []time.Duration) {
 	events := map[string]Event{}

@@ -11,8 +11,8 @@ import (
 // at is n seconds after the start.
 func at(n int) time.Time { return time.Unix(1_000_000, 0).Add(time.Duration(n) * time.Second) }
 
-// sound is a run in which nothing is wrong: three events of one chat, one of
-// another, and a listener of each.
+// sound is a run without a problem: three events of one chat, one of another, and a
+// listener of each.
 func sound() Run {
 	return Run{
 		Order:  map[string]int{"1": 1, "2": 2, "3": 3, "4": 4},
@@ -25,13 +25,13 @@ func sound() Run {
 	}
 }
 
-// late is a change by which the listener of red sees 2 after 3.
+// late changes the run so that the listener of red sees 2 after 3.
 func late(r *Run) {
 	r.Listeners[0].Spells[0].Seen = []Sighting{{"1", at(1)}, {"3", at(3)}, {"2", at(4)}}
 }
 
-// again is a change by which the listener of red loses its connection after it
-// has seen 1, and resumes after event 3 was posted.
+// again changes the run so that the listener of red loses its connection after it has
+// seen 1, and resumes after event 3 was posted.
 func again(seen ...Sighting) func(r *Run) {
 	return func(r *Run) {
 		l := &r.Listeners[0]
@@ -44,7 +44,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		change func(r *Run)
-		want   string // the only problem begins with it
+		want   string // prefix of the only problem
 	}{
 		"ALostEvent":             {func(r *Run) { r.Listeners[0].Spells[0].Seen = r.Listeners[0].Spells[0].Seen[:2] }, "a did not see 3 of red"},
 		"ALostUnansweredEvent":   {func(r *Run) { r.Events[3].Answered, r.Listeners[1].Spells[0].Seen = false, nil }, "b did not see 4 of blue"},
@@ -143,7 +143,7 @@ func TestOrphans(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		change func(s *snapshot)
-		want   string // in the first problem, or "" for none
+		want   string // part of the first problem, or "" for none
 	}{
 		"None":            {func(*snapshot) {}, ""},
 		"NoConnection":    {func(s *snapshot) { delete(s.connections, "c") }, "row of c under red has no connection"},

@@ -16,29 +16,27 @@ import (
 	"subwire/shared/topology"
 )
 
-// connection is an item of the connections table.
 type connection struct {
-	name       string            // what the client's connection_init calls it
-	holder     string            // whose connections are counted, or ""
+	name       string            // its name in the client's connection_init
+	holder     string            // the holder it is counted for, or ""
 	closing    bool              // its deletion has begun
 	operations map[string]string // id -> topic
 }
 
-// row is a row of the subscriptions table.
 type row struct{ topic, connection, operation string }
 
 // snapshot is what is stored about clients.
 type snapshot struct {
 	connections map[string]connection // by id
 	rows        []row
-	held        map[string]bool // ids of the connections that are counted for somebody
-	open        map[string]bool // ids of the sockets that are open
+	held        map[string]bool // ids of the connections that are counted for a holder
+	open        map[string]bool // ids of the open sockets
 }
 
 // holderPrefix begins the id of an item that counts connections.
 const holderPrefix = "holder/"
 
-// scan reads a whole table. It reads around the functions' faults.
+// scan reads a whole table. It bypasses the functions' faults.
 func (h *Harness) scan(ctx context.Context, t topology.Table) ([]map[string]types.AttributeValue, error) {
 	var items []map[string]types.AttributeValue
 	name := h.cloud.Tables[t.Name]
@@ -54,7 +52,7 @@ func (h *Harness) scan(ctx context.Context, t topology.Table) ([]map[string]type
 }
 
 func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
-	rows, err := h.scan(ctx, topology.Subscriptions) // first: what is deleted between leaves a connection without a row, which is tried again
+	rows, err := h.scan(ctx, topology.Subscriptions) // first: a deletion in between leaves a connection without a row, and the look is repeated
 	if err != nil {
 		return s, err
 	}
@@ -117,7 +115,7 @@ func (h *Harness) order(ctx context.Context) (map[string]int, error) {
 		return nil, fmt.Errorf("describe stream: %w", err)
 	}
 	order := map[string]int{}
-	for _, shard := range out.StreamDescription.Shards { // the eldest first
+	for _, shard := range out.StreamDescription.Shards { // oldest first
 		it, err := h.streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: stream, ShardId: shard.ShardId,
 			ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon})
 		if err != nil {
@@ -141,9 +139,9 @@ func (h *Harness) order(ctx context.Context) (map[string]int, error) {
 	return order, nil
 }
 
-// orphans are topic rows without their connection's entry, and connections that
-// are counted and not there, or the reverse. A connection whose deletion was
-// interrupted may lack its count: it is gone for readers.
+// orphans are topic rows without their connection's entry, counted connections that
+// do not exist, and existing ones that are not counted. A connection whose deletion
+// was interrupted may lack its count: for readers it is gone.
 func (s snapshot) orphans() (problems []string) {
 	for _, r := range s.rows {
 		if topic, ok := s.connections[r.connection].operations[r.operation]; !ok || topic != r.topic {
@@ -163,10 +161,10 @@ func (s snapshot) orphans() (problems []string) {
 	return problems
 }
 
-// rowless are operations without their row: message died before it wrote that, or
-// could not end what it could not begin. A connection whose deletion was
-// interrupted may lack rows, and so may one without a socket, whose $disconnect
-// was lost: only the TTL is left.
+// rowless are operations without their row: message died before it wrote the row, or
+// could not end what it could not begin. A connection whose deletion was interrupted
+// may lack rows. So may one without a socket, whose $disconnect was lost: only the
+// TTL removes it.
 func (s snapshot) rowless() (problems []string) {
 	for id, c := range s.connections {
 		for operation, topic := range c.operations {

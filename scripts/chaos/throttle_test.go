@@ -8,12 +8,12 @@ import (
 	"subwire/scripts/internal/apigwemu"
 )
 
-// The account's quota is so small that posts, frames, handshakes and mutations
-// are refused on any machine. That costs time, and nothing else.
+// The account's quota is so small that posts, frames, handshakes and mutations are
+// refused on any machine. That costs time, and nothing else.
 func TestNothingIsLostOnAThrottledAccount(t *testing.T) {
 	rounds(t, time.Minute, func(t *testing.T, seed uint64) {
 		chatCount := size(10, 3)
-		rate := float64(size(150, 40)) // and so little at once that one event's posts are too many
+		rate := float64(size(150, 40)) // and the burst is smaller than one event's posts
 		h := start(t, Setup{Seed: seed, Chats: chatCount, Clients: size(45, 10), Guests: size(5, 2), Redelivery: time.Second,
 			Limits: apigwemu.Limits{AccountRate: rate, AccountBurst: 4}})
 		failed := postAll(t, h, chats(chatCount), size(50, 12), nil)

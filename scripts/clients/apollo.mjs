@@ -1,9 +1,9 @@
-// Apollo Client over a split link, as its documentation has it: HTTP for queries
+// Apollo Client over a split link, as in its documentation: HTTP for queries
 // and mutations, GraphQLWsLink for subscriptions. It reads the history, then
 // subscribes after its newest message and resumes after each loss of the connection.
 //   node apollo.mjs HTTP_URL WS_URL CHAT_ID
 // Prints {"next": message} for each new message. Standard input takes commands,
-// one a line: "post TEXT" and "history"; each is answered with one JSON line.
+// one per line: "post TEXT" and "history"; each is answered with one JSON line.
 // When standard input ends, it unsubscribes and exits.
 import readline from 'node:readline';
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from '@apollo/client';

@@ -1,16 +1,16 @@
 // The reference for scripts/langdiff: what graphql-js makes of operations.
 //   node graphql-js.mjs SCHEMA.graphql WORLD.json
 // Each line of standard input is a case, {"document", "operation", "variables"},
-// where variables is the text of a JSON object or empty; each line of standard
+// where variables is the text of a JSON object or empty. Each line of standard
 // output is its verdict:
-//   stage    that refused: parse, validate (or no such operation), coerce; or execute;
-//            or crash, when graphql-js threw
+//   stage    which refused: parse, validate (or no such operation), coerce; or execute;
+//            or crash, if graphql-js threw
 //   kind     query, mutation or subscription
-//   topic    a subscription's arguments as JSON, when its event stream was made
-//   data     of an execution, as text with the order of its keys
+//   topic    a subscription's arguments as JSON, once its event stream was made
+//   data     of an execution, as text in the order of its keys
 //   errors   of that stage: path, locations as [line, column] in characters, rule
-// A line {"print": SDL} is answered with the schema as printSchema prints it,
-// sorted, {"introspection": OPTIONS} with the introspection query.
+// A line {"print": SDL} is answered with the schema, sorted, as printSchema prints
+// it; {"introspection": OPTIONS} with the introspection query.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import {
@@ -35,7 +35,7 @@ const appendAndFail = (_, { v }, { log }) => { log.push(v); fail(); };
 const named = (source, { upper }) => (upper ? source.name.toUpperCase() : source.name);
 const nest = (_, { v }, { log }) => { log.push(v); return {}; };
 
-const values = { ...world.Results, NaN, Infinity, '-Infinity': -Infinity }; // of which JSON has not all
+const values = { ...world.Results, NaN, Infinity, '-Infinity': -Infinity }; // JSON lacks some of these
 
 // result has one of the values for every field, or null.
 function result(of) {
@@ -104,7 +104,7 @@ schema.getType('Day').serialize = day;
 schema.getType('Day').parseValue = day;
 schema.getType('Day').parseLiteral = (node, variables) => day(valueFromASTUntyped(node, variables));
 
-// places are where an error is: columns count characters, not UTF-16 units.
+// places are an error's locations. Columns count characters, not UTF-16 units.
 function places(error) {
   const lines = error.source?.body.split(/\r\n|[\n\r]/);
   return (error.locations ?? []).map(({ line, column }) =>
@@ -114,9 +114,9 @@ function places(error) {
 const described = (errors = [], rule) =>
   errors.map((e) => ({ path: e.path, locations: places(e), message: e.message, rule }));
 
-// violations are the errors of all rules; each rule is asked alone only to learn
-// its name. SingleFieldSubscriptionsRule throws on @skip with a variable, which
-// refuses the document, too.
+// violations are the errors of all rules. Each rule runs alone only to learn its
+// name. SingleFieldSubscriptionsRule throws on @skip with a variable, which also
+// refuses the document.
 function violations(document) {
   if (errorsOf(document, specifiedRules).length === 0) return [];
   return specifiedRules.flatMap((rule) => described(errorsOf(document, [rule]), rule.name));

@@ -1,6 +1,6 @@
-// Listens to a chat with the npm client graphql-ws in its default settings:
+// Listens to a chat with the npm client graphql-ws and its default settings:
 //   node graphql-ws.mjs WS_URL CHAT_ID [INIT_PAYLOAD_JSON]
-// Prints one JSON line for each thing that happens: {"next": ...}, {"error": ...},
+// Prints one JSON line for each event: {"next": ...}, {"error": ...},
 // {"complete": true}, and {"connects": n} at the end. When standard input ends,
 // it completes the subscription and exits.
 import { createClient } from 'graphql-ws';

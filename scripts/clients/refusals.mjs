@@ -1,12 +1,12 @@
-// Breaks the rules of the protocol with the npm client graphql-ws in its
-// default settings, one client for each rule, all at the same time:
+// Breaks the rules of the protocol with the npm client graphql-ws and its
+// default settings, one client per rule, all at the same time:
 //   node refusals.mjs WS_URL HURRIED_WS_URL
-// A client breaks a rule by its WebSocket, which changes what is sent; it gives
-// its connection the rule's name. HURRIED_WS_URL does not wait long for an init.
+// A client's WebSocket breaks the rule by changing what is sent. The connection
+// has the rule's name. HURRIED_WS_URL does not wait long for an init.
 //
-// Lines on standard input are names of rules whose connection was broken by
-// somebody else: its client then subscribes once more. When "end" has been read
-// and for ten seconds nobody saw an error, one JSON line is printed:
+// Lines on standard input name rules whose connection somebody else has broken:
+// their clients then subscribe once more. When "end" has been read and nobody has
+// seen an error for ten seconds, one JSON line is printed:
 // {NAME: {"connects": n, "error": what the application sees}}.
 import readline from 'node:readline';
 import { createClient } from 'graphql-ws';
@@ -16,8 +16,8 @@ const [url, hurriedUrl] = process.argv.slice(2);
 const is = (type) => (frame) => JSON.parse(frame).type === type;
 const [isInit, isSubscribe] = ['connection_init', 'subscribe'].map(is);
 
-// Each rule has a function from the frame that the client sends to those that
-// are sent in its place.
+// Each rule has a function from the client's frame to the frames that are sent in
+// its place.
 const rules = {
   'malformed init': { send: (f) => [isInit(f) ? '{"type":"connection_init","payload":"text"}' : f] },
   'second init': { send: (f) => (isInit(f) ? [f, f] : [f]) },
@@ -42,7 +42,7 @@ const socketOf = ({ send = (f) => [f], subprotocols }) =>
     }
   };
 
-let last = Date.now(); // when something happened
+let last = Date.now(); // when something last happened
 const results = {};
 const clients = {};
 const end = (name, error) => {

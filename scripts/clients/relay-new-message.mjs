@@ -1,4 +1,4 @@
-// What relay-compiler makes of the subscription below, written by hand so that
+// What relay-compiler generates from the subscription below, written by hand so that
 // relay.mjs runs without a build. In an application: graphql`subscription …`.
 const name = 'NewMessage';
 const text = `subscription NewMessage($chatId: ID!, $after: ID) {

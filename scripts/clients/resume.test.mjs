@@ -1,4 +1,4 @@
-// Tests of resume.mjs against a client that the test plays: node --test
+// Tests of resume.mjs with a fake client: node --test
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createClient } from 'graphql-ws';
@@ -8,7 +8,7 @@ import { isRefusal, resuming, settings } from '../../functions/graphql/web/src/r
 const query = 'subscription ($after: ID) { newMessage(chatId: "1", after: $after) { id } }';
 const next = (id) => ({ data: { newMessage: { id } } });
 
-// fake is a graphql-ws client that notes what it would send.
+// fake is a graphql-ws client that records what it would send.
 function fake() {
   const f = { sent: [], sinks: [], stops: 0, terminated: 0, listeners: {} };
   f.on = (event, listener) => (f.listeners[event] = listener);
@@ -94,7 +94,7 @@ test('a socket that does not answer a ping is given up', (t) => {
   client.listeners.pong(true);
   t.mock.timers.tick(60_000);
   assert.equal(client.terminated, 0);
-  client.listeners.ping(true); // the server's, which says nothing
+  client.listeners.ping(true); // the server's ping, which proves nothing
   t.mock.timers.tick(60_000);
   assert.equal(client.terminated, 0);
   client.listeners.ping(false);
@@ -102,7 +102,7 @@ test('a socket that does not answer a ping is given up', (t) => {
   assert.equal(client.terminated, 1);
 });
 
-// What the server decides, in shared/transportws/close.go.
+// The server's decisions, in shared/transportws/close.go.
 const reasons = {
   '4400 message cannot be read as JSON': false,
   '4401 Unauthorized': false,
@@ -125,8 +125,8 @@ test('a refusal is told from a lost network', () => {
   assert.ok(!isRefusal(undefined));
 });
 
-// graphql-ws against a server that refuses its first connection, either its init
-// or what it sends later, and closes with 1000, as API Gateway does.
+// graphql-ws against a server that refuses its first connection, either the init
+// or a later message, and closes with 1000, as API Gateway does.
 for (const [reason, retried] of Object.entries(reasons)) {
   for (const late of [false, true]) {
     test(`${reason}, ${late ? 'after' : 'before'} the acknowledgement: ${retried ? 'again' : 'the end'}`, async (t) => {
@@ -153,7 +153,7 @@ for (const [reason, retried] of Object.entries(reasons)) {
         ...settings,
         url: `ws://127.0.0.1:${server.address().port}`,
         webSocketImpl: WebSocket,
-        connectionParams: () => ({ token: ++token }), // asked each time: a new token may be had
+        connectionParams: () => ({ token: ++token }), // called each time: there may be a new token
         lazyCloseTimeout: 0,
       });
       const outcome = await new Promise((resolve) => {

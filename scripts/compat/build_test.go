@@ -1,6 +1,6 @@
-// Package compat tests that this release and the one before run side by side:
-// while one is deployed, function by function, and after a rollback. It has no
-// code but tests, which build the functions of both.
+// Package compat tests that this release and the one before run side by side, during
+// a function-by-function deployment and after a rollback. It has only tests, which
+// build the functions of both.
 package compat
 
 import (
@@ -15,13 +15,13 @@ import (
 	"subwire/shared/topology"
 )
 
-// previous is the commit of the release before this one. It moves on when a
-// release is out everywhere; see the versions in shared/fanout.
+// previous is the commit of the previous release. It moves on when a release is out
+// everywhere; see the versions in shared/fanout.
 const previous = "f9a8f2d504ad17a7429ac74b03555ac475b98f9e"
 
 const root = "../.."
 
-// needHistory skips the test in a clone that has not the commit.
+// needHistory skips the test in a clone that lacks the commit.
 func needHistory(t *testing.T) {
 	t.Helper()
 	if err := exec.Command("git", "-C", root, "cat-file", "-e", previous+"^{commit}").Run(); err != nil {
@@ -29,8 +29,8 @@ func needHistory(t *testing.T) {
 	}
 }
 
-// buildPrevious returns a folder with the previous release's functions. It stays
-// in .cache, as what is in it cannot change.
+// buildPrevious returns a folder with the previous release's functions. It stays in
+// .cache, as its content cannot change.
 func buildPrevious(t *testing.T) string {
 	t.Helper()
 	folder, err := filepath.Abs(filepath.Join(root, ".cache", "compat", previous))
@@ -55,15 +55,14 @@ func buildPrevious(t *testing.T) string {
 	defer os.RemoveAll(unfinished)
 	build(t, source, unfinished)
 	if err := os.Rename(unfinished, folder); err != nil {
-		if _, there := os.Stat(folder); there != nil { // or else another test was faster
+		if _, there := os.Stat(folder); there != nil { // another test may have been faster
 			t.Fatal(err)
 		}
 	}
 	return folder
 }
 
-// build puts the functions of a source tree into the folder, as
-// scripts/build.sh builds them.
+// build builds the functions of a source tree into the folder, like scripts/build.sh.
 func build(t *testing.T, source, folder string) {
 	t.Helper()
 	for _, f := range topology.Functions() {
@@ -82,14 +81,13 @@ func run(t *testing.T, folder, name string, args ...string) {
 	}
 }
 
-// installed is a root for the local cloud whose functions can be replaced.
+// installed is a root for a local cloud with replaceable functions.
 type installed struct {
 	root     string
 	releases map[string]string // folder by release
 }
 
-// install puts a release of the function in place, for processes that start
-// from now on.
+// install puts a release of the function in place, for processes that start from now on.
 func (i installed) install(function, release string) error {
 	at := filepath.Join(i.root, "bin", "local", function, "bootstrap")
 	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {

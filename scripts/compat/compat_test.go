@@ -25,7 +25,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// The releases. What is absent fails to start.
+// The releases. An absent function fails to start.
 const (
 	before = "before"
 	now    = "now"
@@ -45,8 +45,8 @@ type site struct {
 	listeners []*listener
 }
 
-// listener is a client with one subscription. It is owed everything that was
-// posted from a place on.
+// listener is a client with one subscription. It is owed everything posted from a
+// place on.
 type listener struct {
 	name string
 	*wsclient.Subscription
@@ -97,7 +97,6 @@ func (s *site) deploy(t *testing.T, release string, functions ...topology.Functi
 	}
 }
 
-// subscribe connects a client.
 func (s *site) subscribe(t *testing.T, name string) *listener {
 	t.Helper()
 	c, err := wsclient.Dial(within(t), s.WSURL, wsclient.Options{})
@@ -118,7 +117,6 @@ func (s *site) subscribe(t *testing.T, name string) *listener {
 	return l
 }
 
-// leave ends a listener's subscription.
 func (s *site) leave(t *testing.T, l *listener) {
 	t.Helper()
 	if err := l.Complete(within(t)); err != nil {
@@ -128,7 +126,6 @@ func (s *site) leave(t *testing.T, l *listener) {
 	s.awaitRows(t, len(s.listeners))
 }
 
-// post writes messages over HTTP.
 func (s *site) post(t *testing.T, n int) {
 	t.Helper()
 	for range n {
@@ -157,8 +154,8 @@ func (s *site) post(t *testing.T, n int) {
 	}
 }
 
-// settle waits until every listener has everything that it is owed, in order
-// (an event may come twice), and nothing is on its way any more.
+// settle waits until every listener has everything it is owed, in order (an event may
+// arrive twice), and nothing is on its way any more.
 func (s *site) settle(t *testing.T, step string) {
 	t.Helper()
 	for _, l := range s.listeners {
@@ -190,7 +187,7 @@ func (s *site) settle(t *testing.T, step string) {
 	}
 }
 
-// waiting is how many messages the queue has, hidden ones included.
+// waiting is how many messages the queue has, including hidden ones.
 func (s *site) waiting(t *testing.T, q topology.Queue) (n int) {
 	t.Helper()
 	url := s.Queues[q.Name]
@@ -210,9 +207,9 @@ func (s *site) waiting(t *testing.T, q topology.Queue) (n int) {
 	return n
 }
 
-// Every mix of the two releases that a deployment in any order, or a rollback,
-// can make, with clients that stay connected all the time. Rows and batches of
-// each release are read by the other.
+// Every mix of the two releases that a deployment in any order, or a rollback, can
+// make, with clients that stay connected throughout. Each release reads rows and
+// batches of the other.
 func TestTwoReleasesRunSideBySide(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts servers")
@@ -234,7 +231,7 @@ func TestTwoReleasesRunSideBySide(t *testing.T) {
 	s.deploy(t, before, topology.Sender)
 	early := step("sockets now", now, topology.Connect, topology.Message, topology.Disconnect)
 	s.deploy(t, before, topology.Connect, topology.Message, topology.Disconnect)
-	s.leave(t, early) // the release before ends what this one began
+	s.leave(t, early) // the previous release ends what this one began
 	late := step("sockets before, the rest now", now, topology.Stream, topology.Sender, topology.GraphQL)
 	step("all now", now, topology.Functions()...)
 	s.leave(t, late) // and the reverse
@@ -267,7 +264,6 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// await polls until the condition holds.
 func await(t *testing.T, s *site, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -279,7 +275,7 @@ func await(t *testing.T, s *site, what string, condition func() bool) {
 	}
 }
 
-// lockedBuffer is a buffer for many writers.
+// lockedBuffer is a buffer that is safe for concurrent use.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  strings.Builder

@@ -23,18 +23,18 @@ import (
 // owner may do everything.
 var owner = aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}
 
-// request is a call of an AWS service, to be signed.
+// request is an AWS call, to be signed.
 type request struct {
 	service string
-	method  string // default POST
+	method  string // POST if empty
 	path    string
-	target  string     // X-Amz-Target of a service that speaks JSON
+	target  string     // X-Amz-Target of a service with the JSON protocol
 	json    any        // its body
-	form    url.Values // the body of a service that speaks the query protocol
+	form    url.Values // body for a service with the query protocol
 }
 
-// call signs and sends the request. The client bounds its time; the test may
-// be over, and its context with it.
+// call signs and sends the request. The client bounds its time, as the test and its
+// context may be over.
 func (c *cloud) call(t *testing.T, as aws.Credentials, r request) (status int, body []byte) {
 	t.Helper()
 	raw, contentType := []byte(r.form.Encode()), "application/x-www-form-urlencoded"
@@ -71,7 +71,7 @@ func (c *cloud) call(t *testing.T, as aws.Credentials, r request) (status int, b
 	return resp.StatusCode, body
 }
 
-// own calls as the owner and demands success.
+// own calls as the owner and requires success.
 func (c *cloud) own(t *testing.T, r request) []byte {
 	t.Helper()
 	status, body := c.call(t, owner, r)
@@ -92,8 +92,8 @@ func (c *cloud) role(t *testing.T, f topology.Function) string {
 	return config.Role[strings.LastIndex(config.Role, "/")+1:]
 }
 
-// assume returns credentials of a function's role. The role trusts Lambda
-// alone, so the owner has it trust the account first.
+// assume returns credentials of a function's role. The role trusts only Lambda, so
+// the owner first makes it trust the account.
 func (c *cloud) assume(t *testing.T, f topology.Function) aws.Credentials {
 	t.Helper()
 	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",` +
@@ -114,7 +114,7 @@ func (c *cloud) assume(t *testing.T, f topology.Function) aws.Credentials {
 	return aws.Credentials{AccessKeyID: answer.AccessKeyID, SecretAccessKey: answer.SecretAccessKey, SessionToken: answer.SessionToken}
 }
 
-// deny adds a policy to the function's role that takes the action from it.
+// deny adds a policy to the function's role that denies the action.
 func (c *cloud) deny(t *testing.T, f topology.Function, action string) {
 	t.Helper()
 	c.own(t, request{service: "iam", path: "/", form: url.Values{"Action": {"PutRolePolicy"}, "Version": {"2010-05-08"},
@@ -122,14 +122,14 @@ func (c *cloud) deny(t *testing.T, f topology.Function, action string) {
 		"PolicyDocument": {`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"` + action + `","Resource":"*"}]}`}}})
 }
 
-// allow takes deny back.
+// allow reverts deny.
 func (c *cloud) allow(t *testing.T, f topology.Function) {
 	t.Helper()
 	c.own(t, request{service: "iam", path: "/", form: url.Values{"Action": {"DeleteRolePolicy"}, "Version": {"2010-05-08"},
 		"RoleName": {c.role(t, f)}, "PolicyName": {"deny"}}})
 }
 
-// logFunctions shows what the functions wrote, to find out why a step failed.
+// logFunctions shows what the functions logged, to explain why a step failed.
 func (c *cloud) logFunctions(t *testing.T) {
 	for _, f := range topology.Functions() {
 		_, body := c.call(t, owner, request{service: "logs", path: "/", target: "Logs_20140328.FilterLogEvents",

@@ -83,8 +83,8 @@ func (c *cloud) awaitSubscribers(t *testing.T, chatID string, want int) {
 	})
 }
 
-// socketURL is the WebSocket API behind a proxy that names the subprotocol in
-// the answer: the emulator leaves it out, and clients insist on it.
+// socketURL is the WebSocket API behind a proxy that adds the subprotocol to the
+// answer: the emulator leaves it out, and clients insist on it.
 func (c *cloud) socketURL(t *testing.T) string {
 	t.Helper()
 	target, err := url.Parse(c.url)
@@ -200,14 +200,14 @@ func testGone(t *testing.T, c *cloud) {
 }
 
 // testDeadLetters sends two messages in one batch: a good one, and one that the
-// sender can only put aside, which it is not allowed to.
+// sender can only park, which it is not permitted to do.
 func testDeadLetters(t *testing.T, c *cloud) {
 	listener := c.subscribe(t, c.socketURL(t), "cellar")
 	c.awaitSubscribers(t, "cellar", 1)
 	queues := sqs.NewFromConfig(c.config())
 	queue := c.output[topology.QueueOutputs[topology.Fanout.Name]]
 	dead := c.output[topology.QueueOutputs[topology.FanoutDead.Name]]
-	// What failed is to come back at once rather than in minutes.
+	// Failures are to come back at once, not after minutes.
 	_, err := queues.SetQueueAttributes(within(t), &sqs.SetQueueAttributesInput{QueueUrl: &queue, Attributes: map[string]string{"VisibilityTimeout": "1"}})
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func (c *cloud) batch(t *testing.T, chatID string) fanout.Batch {
 	return fanout.Batch{}
 }
 
-// testNewCode deploys the graphql function with one file more, which turns
+// testNewCode deploys the graphql function with an additional file, which turns
 // introspection off.
 func testNewCode(t *testing.T, c *cloud) {
 	const introspection = `{ __schema { queryType { name } } }`

@@ -13,14 +13,14 @@ import (
 	"subwire/shared/topology"
 )
 
-// The template is compared with topology by infra's tests. This is the other
-// half: the local cloud takes everything from topology, and names no table,
-// queue, function or environment variable of its own.
+// infra's tests compare the template with topology. This is the other half: the local
+// cloud takes everything from topology, and names no table, queue, function or
+// environment variable itself.
 func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
 	t.Parallel()
 	names := []string{topology.CallbackEnv, topology.WebSocketEnv}
 	for _, path := range topology.HTTPRoutes() {
-		if path != "/" { // which is a separator elsewhere
+		if path != "/" { // a separator elsewhere
 			names = append(names, path)
 		}
 	}
@@ -60,7 +60,7 @@ func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
 	}
 }
 
-// localCloud parses what builds the local cloud.
+// localCloud parses the code that builds the local cloud.
 func localCloud(t *testing.T) []*ast.File {
 	t.Helper()
 	var files []*ast.File

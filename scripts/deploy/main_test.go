@@ -1,6 +1,6 @@
-// Package deploy tests the infrastructure: the CDK app is deployed to an
-// emulator of AWS that enforces IAM, used, changed and destroyed. It has no
-// code but tests, which make test-deploy runs; it prepares what they need.
+// Package deploy tests the infrastructure: it deploys the CDK app to an emulator of
+// AWS that enforces IAM, uses it, changes it and destroys it. It has only tests. make
+// test-deploy runs them and prepares what they need.
 package deploy
 
 import (
@@ -40,18 +40,17 @@ type cloud struct {
 	cert   string // file with the certificate to trust
 	client *http.Client
 	assets string            // folder with the functions to deploy
-	stack  string            // that is deployed
+	stack  string            // the deployed stack
 	output map[string]string // of the stack
-	kill   func()            // ends the emulator and all that it started
+	kill   func()            // ends the emulator and everything it started
 }
 
-// lifeline runs a command until its standard input ends, which it does when
-// this process ends, however it ends. Then the process group is killed: the
-// command, and the functions that it runs.
+// lifeline runs a command until its standard input ends, which happens when this
+// process ends, in any way. Then it kills the process group: the command, and the
+// functions that it runs.
 const lifeline = `"$@" </dev/null & read -r never; kill -9 0`
 
-// startCloud starts MiniStack on a free port of loopback, with more in its
-// environment.
+// startCloud starts MiniStack on a free loopback port, with additional environment variables.
 func startCloud(t *testing.T, more ...string) *cloud {
 	t.Helper()
 	dir := t.TempDir()
@@ -77,7 +76,7 @@ func startCloud(t *testing.T, more ...string) *cloud {
 	}
 	c.kill = func() {
 		alive.Close()
-		_ = cmd.Wait() // it was killed; its children still have the group, and the log
+		_ = cmd.Wait() // it was killed; its children still have the group and the log
 		await(t, "end of the emulator's processes", func() bool {
 			return syscall.Kill(-cmd.Process.Pid, 0) == syscall.ESRCH
 		})
@@ -106,8 +105,8 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// healthy reports whether the emulator answers. Its first act is to make the
-// certificate, which clients must know.
+// healthy reports whether the emulator answers. It begins by making the certificate,
+// which clients must know.
 func (c *cloud) healthy() bool {
 	pem, err := os.ReadFile(c.cert)
 	if err != nil {
@@ -115,7 +114,7 @@ func (c *cloud) healthy() bool {
 	}
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(pem)
-	// An empty TLSNextProto keeps to HTTP/1.1, which sockets need.
+	// An empty TLSNextProto restricts it to HTTP/1.1, which sockets need.
 	c.client = &http.Client{Timeout: patience, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: trusted}, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}}
 	resp, err := c.client.Get(c.url + "/health")
@@ -126,7 +125,7 @@ func (c *cloud) healthy() bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// environ makes programs take the emulator for AWS.
+// environ makes programs use the emulator as AWS.
 func (c *cloud) environ() []string {
 	return []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=" + region,
 		"AWS_ENDPOINT_URL=" + c.url, "AWS_CA_BUNDLE=" + c.cert, "NODE_EXTRA_CA_CERTS=" + c.cert}
@@ -189,7 +188,6 @@ func (c *cloud) takeAssets(t *testing.T) {
 	}
 }
 
-// await polls until the condition holds.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -201,7 +199,7 @@ func await(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// step runs a part of the test that the next ones need.
+// step runs a part of the test that the later parts need.
 func step(t *testing.T, name string, run func(t *testing.T)) {
 	t.Helper()
 	if !t.Run(name, run) {

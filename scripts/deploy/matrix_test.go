@@ -14,16 +14,16 @@ import (
 	"subwire/shared/topology"
 )
 
-// probe is a call that may be allowed to a function.
+// probe is a call that a function may be allowed to make.
 type probe struct {
 	on     topology.Resource
 	name   string // as in topology.Permission
 	action string
 }
 
-// probes are all calls that any function may make, and some that none may. Left
-// out are those of one stream and of logs, which MiniStack holds against
-// other resources than AWS does: infra's tests compare them in the template.
+// probes are all calls that any function may make, and some that none may. They leave
+// out calls on one stream and on logs, for which MiniStack checks other resources
+// than AWS: infra's tests compare those in the template.
 func probes() []probe {
 	var all []probe
 	add := func(on topology.Resource, name string, actions ...string) {
@@ -60,9 +60,8 @@ func (p probe) allowed(f topology.Function) bool {
 	})
 }
 
-// testMatrix makes every call as every function and prints who was let
-// through. What counts is whether IAM let it: most calls ask for nothing that
-// exists, so that they change nothing.
+// testMatrix makes every call as every function and prints which were allowed. Only
+// IAM's decision counts: most calls name nothing that exists, so they change nothing.
 func testMatrix(t *testing.T, c *cloud) {
 	roles := map[string]aws.Credentials{}
 	for _, f := range topology.Functions() {
@@ -99,10 +98,8 @@ func denied(status int, body []byte) bool {
 	return status >= 400 && (bytes.Contains(body, []byte("AccessDenied")) || bytes.Contains(body, []byte("not authorized")))
 }
 
-// object is a JSON object.
 type object = map[string]any
 
-// probeRequest is the call that the probe makes.
 func (c *cloud) probeRequest(t *testing.T, p probe) request {
 	t.Helper()
 	_, operation, _ := strings.Cut(p.action, ":")
@@ -114,7 +111,7 @@ func (c *cloud) probeRequest(t *testing.T, p probe) request {
 	case topology.OnQueue:
 		body := object{"QueueUrl": c.output[topology.QueueOutputs[p.name]]}
 		switch operation {
-		case "SendMessage": // refused for its delay
+		case "SendMessage": // refused because of its delay
 			body["MessageBody"], body["DelaySeconds"] = "probe", 100_000
 		case "ReceiveMessage":
 			body["VisibilityTimeout"] = 0
@@ -130,7 +127,7 @@ func (c *cloud) probeRequest(t *testing.T, p probe) request {
 	return request{}
 }
 
-// tableBody is the input of a table's operation that finds or writes nothing.
+// tableBody is the input of a table operation that finds or writes nothing.
 func (c *cloud) tableBody(name, operation string) object {
 	physical := c.output[topology.TableOutputs[name]]
 	i := slices.IndexFunc(topology.Tables(), func(t topology.Table) bool { return t.Name == name })

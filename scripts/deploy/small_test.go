@@ -16,10 +16,10 @@ import (
 
 const certificate = "arn:aws:acm:" + region + ":000000000000:certificate/1"
 
-// TestANewAccount deploys for production by scripts/deploy.sh, as a person does,
-// to an account that may run ten functions at once, where the first try fails.
-// The emulator adds the domain that is taken before the tables, so that what is
-// rolled back with a table is for the template's tests to say.
+// TestANewAccount deploys for production by scripts/deploy.sh, as a person does, to
+// an account limited to ten concurrent functions, where the first attempt fails. The
+// emulator adds the domain, which is taken, before the tables. So the template's
+// tests must show what is rolled back with a table.
 func TestANewAccount(t *testing.T) {
 	needs(t)
 	c := startCloud(t, "LAMBDA_ACCOUNT_CONCURRENCY=10")
@@ -45,7 +45,7 @@ func TestANewAccount(t *testing.T) {
 		}
 	})
 	step(t, "AFirstDeploymentThatFailsLeavesNothing", func(t *testing.T) {
-		const domain = "api.a.example" // which is taken
+		const domain = "api.a.example" // already taken
 		c.own(t, request{service: "apigateway", path: "/v2/domainnames", json: object{"domainName": domain,
 			"domainNameConfigurations": []object{{"certificateArn": certificate, "endpointType": "REGIONAL"}}}})
 		said, err := c.script(t, "deploy", "-c", "public=true", "-c", "small=true", "-c", "httpDomain="+domain, "-c", "certificate="+certificate)
@@ -74,7 +74,7 @@ func TestANewAccount(t *testing.T) {
 	})
 }
 
-// script runs scripts/deploy.sh for production and returns what it said.
+// script runs scripts/deploy.sh for production and returns its output.
 func (c *cloud) script(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	args = append(args, "-c", "env=prod", "-c", "local="+c.url)
@@ -88,7 +88,7 @@ func (c *cloud) script(t *testing.T, args ...string) (string, error) {
 	return string(said), err
 }
 
-// table reports whether the table is there and protected from deletion.
+// table reports whether the table exists and is protected from deletion.
 func (c *cloud) table(t *testing.T, name string) (found, protected bool) {
 	t.Helper()
 	status, body := c.call(t, owner, request{service: "dynamodb", path: "/", target: "DynamoDB_20120810.DescribeTable", json: object{"TableName": name}})

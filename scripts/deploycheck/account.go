@@ -11,14 +11,14 @@ import (
 	"subwire/shared/topology"
 )
 
-// account is what Lambda lets an account run at once, in one region.
+// account is the concurrency that Lambda allows an account in one region.
 type account struct {
 	limit int // invocations of all functions together; 1,000 by default, 10 in a new account
-	free  int // of these, what no function reserves but those of the stack that is deployed
+	free  int // of these, what no function outside the deployed stack reserves
 }
 
-// ask returns what the account may run. What the template's functions reserve
-// already, from an earlier deployment, counts as free.
+// ask returns what the account may run. What the template's functions already
+// reserve, from an earlier deployment, counts as free.
 func ask(ctx context.Context, client *lambda.Client, t template) (account, error) {
 	settings, err := client.GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
 	if err != nil {
@@ -33,7 +33,7 @@ func ask(ctx context.Context, client *lambda.Client, t template) (account, error
 		out, err := client.GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name})
 		var missing *types.ResourceNotFoundException
 		switch {
-		case errors.As(err, &missing): // it is not deployed yet
+		case errors.As(err, &missing): // not deployed yet
 		case err != nil:
 			return account{}, fmt.Errorf("ask Lambda what %s reserves: %w", name, err)
 		case out.ReservedConcurrentExecutions != nil:
@@ -43,8 +43,8 @@ func ask(ctx context.Context, client *lambda.Client, t template) (account, error
 	return a, nil
 }
 
-// judge returns what is wrong with deploying the template to the account, in one
-// line that says which switch helps; a doubtError when it would work badly; or nil.
+// judge returns why the template should not be deployed to the account, in one line that
+// says which switch helps: a doubtError if it would work, but badly. nil means fine.
 func (t template) judge(a account) error {
 	reserve := 0
 	for _, n := range t.reserved {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What scripts/deploy.sh makes of the CDK's errors: one line where the cause is
-// sure, and the CDK's own words where it is not.
+// What scripts/deploy.sh makes of the CDK's errors: one line if the cause is certain,
+// else the CDK's own words.
 func TestErrorsAreExplained(t *testing.T) {
 	t.Parallel()
 	const (

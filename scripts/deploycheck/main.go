@@ -1,11 +1,11 @@
-// Deploycheck does what a template cannot, for scripts/deploy.sh:
+// Deploycheck does for scripts/deploy.sh what a template cannot:
 //
 //	deploycheck before TEMPLATE   says whether the account lets the template's functions run
 //	deploycheck after TEMPLATE    protects the tables that the template keeps from deletion
 //
-// It uses the AWS credentials and region of the environment. It exits with 0
-// when nothing is in the way, which it also does when AWS does not tell; with 1
-// when something is, or could not be done; and with 2 when it is misused.
+// It uses the AWS credentials and region of the environment. It exits with 0 if nothing is in
+// the way, or if AWS does not tell; with 1 if something is in the way or failed; and with 2
+// if it is misused.
 package main
 
 import (
@@ -23,8 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// patience bounds a command: a deployment must not wait for a network that is
-// not there.
+// patience bounds a command: a deployment must not wait for a missing network.
 const patience = 30 * time.Second
 
 func main() {
@@ -65,7 +64,7 @@ func run(ctx context.Context, args []string, load func() (aws.Config, error), st
 	return 1
 }
 
-// doubtError is what does not stand in the way of a deployment.
+// doubtError is a doubt that does not stop a deployment.
 type doubtError struct{ error }
 
 func before(ctx context.Context, t template, cfg aws.Config, unloaded error) error {

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
-// written is a template with the functions that reserve, in the form that the CDK writes.
+// written is a template with the functions that reserve concurrency, in the CDK's form.
 func written(t *testing.T, reserved string, mapped int) string {
 	t.Helper()
 	text := fmt.Sprintf(`{"Resources": {
@@ -36,7 +36,7 @@ func written(t *testing.T, reserved string, mapped int) string {
 	return path
 }
 
-// command runs a command against a server that stands for AWS.
+// command runs a command against a server that stands in for AWS.
 func command(t *testing.T, url string, args ...string) (status int, said string) {
 	t.Helper()
 	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url, RetryMaxAttempts: 1,
@@ -52,8 +52,8 @@ func refuse(w http.ResponseWriter, status int, kind string) {
 	fmt.Fprintf(w, `{"message":"no","__type":%q}`, kind)
 }
 
-// lambdaOf answers as an account with the limit, of which some is not reserved;
-// held is what the sender reserves already, -1 when there is no such function.
+// lambdaOf answers as an account with the limit and the unreserved concurrency. held
+// is what the sender already reserves, or -1 if it does not exist.
 func lambdaOf(limit, unreserved, held int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -77,7 +77,7 @@ func TestWhetherTheAccountSuffices(t *testing.T) {
 		reserved string
 		mapped   int
 		status   int
-		said     string // all of it, but for the name before
+		said     string // all of it, without the name in front
 	}{
 		"the default quota": {lambdaOf(1000, 1000, -1), reserves, 120, 0, ""},
 		"just enough":       {lambdaOf(280, 280, -1), reserves, 120, 0, ""},
@@ -110,7 +110,7 @@ func TestWhetherTheAccountSuffices(t *testing.T) {
 	}
 }
 
-// Who may deploy need not be able to ask, and an emulator need not answer.
+// Whoever deploys need not be allowed to ask, and an emulator need not answer.
 func TestWithoutAnAnswerTheDeploymentGoesOn(t *testing.T) {
 	t.Parallel()
 	gone := httptest.NewServer(nil)
@@ -152,7 +152,7 @@ func TestWithoutAnAnswerTheDeploymentGoesOn(t *testing.T) {
 	})
 }
 
-// table answers as DynamoDB with one table. The fault says what befalls the first update.
+// table answers as DynamoDB with one table. fault is what happens to the first update.
 func table(protected *atomic.Bool, updates *atomic.Int32, fault string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var in struct {
@@ -182,7 +182,7 @@ func TestKeptTablesAreProtected(t *testing.T) {
 	for name, test := range map[string]struct {
 		before  bool
 		fault   string
-		status  []int // of each try
+		status  []int // of each attempt
 		updates int32
 	}{
 		"at once":                  {false, "", []int{0}, 1},

@@ -8,8 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
-// protect turns the table's deletion protection on, unless it is. The template
-// cannot: a first deployment that fails must be able to take the table back.
+// protect turns the table's deletion protection on, if it is off. The template cannot
+// do that: a failed first deployment must be able to remove the table.
 func protect(ctx context.Context, client *dynamodb.Client, table string) error {
 	found, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {

@@ -6,10 +6,10 @@ import (
 	"os"
 )
 
-// template is what a CloudFormation template asks of an account.
+// template is what a CloudFormation template demands of an account.
 type template struct {
 	reserved map[string]int // concurrency by physical name of the function
-	mapped   int            // concurrency of all mappings of queues together
+	mapped   int            // concurrency of all queue mappings together
 	kept     []string       // physical names of the tables that outlive the stack
 }
 

@@ -1,5 +1,5 @@
-// Package docs tests what the documents say against the code: that each test
-// they name exists, and that nothing which must be listed is missing.
+// Package docs tests the documents against the code: every test that they name
+// exists, and nothing that must be listed is missing.
 package docs
 
 import (
@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// SECURITY.md names the test of every defence, and the package it is in.
+// SECURITY.md names the test of every defence, with its package.
 func TestTheTestsOfSecurityExist(t *testing.T) {
 	t.Parallel()
 	document, err := os.ReadFile("../../SECURITY.md")
@@ -61,9 +61,9 @@ func TestEveryPromiseHasItsTest(t *testing.T) {
 	}
 }
 
-// checkTests checks the first table in the text: the cell with the given number
-// names tests as `TestX` in `package`, and each must exist. It returns the first
-// cells of the rows.
+// checkTests checks the first table in the text: the cell with the given number names
+// tests as `TestX` in `package`, and each must exist. It returns the first cells of
+// the rows.
 func checkTests(t *testing.T, text string, cell int) (rows []string) {
 	t.Helper()
 	text, _, _ = strings.Cut(text, "\n## ")
@@ -85,15 +85,15 @@ func checkTests(t *testing.T, text string, cell int) (rows []string) {
 	return rows
 }
 
-// namedTests returns the tests that the cell names, and checks that each is in
-// the package which follows it.
+// namedTests returns the tests that the cell names, and checks that each is in the
+// package that follows it.
 func namedTests(t *testing.T, named *regexp.Regexp, cell string) (found []string) {
 	t.Helper()
 	var tests []string
 	used := false
 	for _, m := range named.FindAllStringSubmatch(cell, -1) {
 		if m[1] != "" {
-			if used { // the tests of the next package
+			if used { // the next package's tests begin
 				tests, used = nil, false
 			}
 			tests = append(tests, m[1])

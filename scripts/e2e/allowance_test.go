@@ -12,8 +12,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// What one address spends over HTTP is counted for its sockets too, whichever
-// processes serve them.
+// What one address spends over HTTP also counts for its sockets, whichever processes
+// serve them.
 func TestAnAllowanceHoldsForAllFunctions(t *testing.T) {
 	t.Parallel()
 	c, err := cloud.Start(within(t), cloud.Config{Root: "../..", Output: &logs, Settings: map[string]string{
@@ -43,7 +43,7 @@ func TestAnAllowanceHoldsForAllFunctions(t *testing.T) {
 	}
 	t.Cleanup(client.Close)
 	await(t, "a request is refused", func() bool { return ask() == http.StatusTooManyRequests })
-	// A process hears of it by the first draw that is counted.
+	// A process learns of it by its first draw that is counted.
 	await(t, "an operation is refused", func() bool {
 		ask() // a new minute may have begun
 		_, err := client.Query(context.WithoutCancel(t.Context()), wsclient.Operation{Query: "{ __typename }"})

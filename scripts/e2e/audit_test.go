@@ -20,7 +20,7 @@ func TestAllAuditsOfGraphQLOverHTTPPass(t *testing.T) {
 	}
 }
 
-// Operations that are cut, doubled and mixed at random, on both ways in:
+// Operations that are cut, doubled and mixed at random, over HTTP and WebSocket:
 // whatever is wrong with them, the errors are well-formed.
 func TestErrorsAreWellFormedWhateverTheOperation(t *testing.T) {
 	t.Parallel()
@@ -45,7 +45,7 @@ func TestErrorsAreWellFormedWhateverTheOperation(t *testing.T) {
 		}
 		id := fmt.Sprint(i)
 		send(t, raw, `{"id":"`+id+`","type":"subscribe","payload":`+body+`}`, complete(id), `{"type":"ping"}`)
-		for { // what comes before the pong is checked
+		for { // frames before the pong are checked
 			if frame := receive(t, raw); strings.Contains(frame, `"pong"`) {
 				break
 			}
@@ -53,7 +53,7 @@ func TestErrorsAreWellFormedWhateverTheOperation(t *testing.T) {
 	}
 }
 
-// mutate returns one of the documents, of which a half may be changed.
+// mutate returns one of the documents, changed in about half of the cases.
 func mutate(random *rand.Rand, documents []string) string {
 	pick := func() string { return documents[random.IntN(len(documents))] }
 	document := pick()

@@ -21,7 +21,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// secured is a third cloud, where viewers need tokens, and have so many
+// secured is a third cloud, where viewers need tokens and have a limited number of
 // connections. The first test that needs it starts it.
 var secured = sync.OnceValues(func() (*cloud.Cloud, error) {
 	isSecured.Store(true)
@@ -31,8 +31,8 @@ var secured = sync.OnceValues(func() (*cloud.Cloud, error) {
 
 var isSecured atomic.Bool // whether secured was started
 
-// The viewers, the chats, and what the first may do with the second. What is
-// not said is forbidden.
+// The viewers, the chats, and what each viewer may do with each chat. Whatever is not
+// listed is forbidden.
 var (
 	colours = []string{"red", "green", "blue"}
 	viewers = map[string]struct{ read, write []string }{
@@ -63,7 +63,6 @@ func secure(t *testing.T) *cloud.Cloud {
 	return c
 }
 
-// awaitSecuredSubscribers waits until the chat has so many.
 func awaitSecuredSubscribers(t *testing.T, c *cloud.Cloud, chatID string, n int) {
 	t.Helper()
 	store := dynamo.New(dynamo.NewClient(c.Backend.AWS()), dynamo.Tables{Subscriptions: c.Tables[topology.Subscriptions.Name]})
@@ -103,8 +102,7 @@ func newPerson(t *testing.T, name, prefix string) *person {
 	return p
 }
 
-// overHTTP runs the operation and returns the answer, an execution result or
-// errors.
+// overHTTP runs the operation and returns the answer, an execution result or errors.
 func (p *person) overHTTP(t *testing.T, op wsclient.Operation) string {
 	t.Helper()
 	status, body, _ := p.request(t, encode(t, op), "Bearer "+p.token)
@@ -136,8 +134,8 @@ func (p *person) request(t *testing.T, body, authorization string) (int, string,
 	return response.StatusCode, string(answer), response.Header
 }
 
-// overSocket runs the operation and returns its first answer: an execution
-// result, or the errors that ended it.
+// overSocket runs the operation and returns its first answer: an execution result, or
+// the errors that ended it.
 func (p *person) overSocket(t *testing.T, op wsclient.Operation) string {
 	t.Helper()
 	s, err := p.client.Subscribe(within(t), op)
@@ -168,8 +166,8 @@ func chatOperation(query, chat, text string) wsclient.Operation {
 	return wsclient.Operation{Query: query, Variables: variables}
 }
 
-// judge reports whether the answer is a result that holds the text, and fails
-// the test if it is neither that nor a refusal.
+// judge reports whether the answer is a result that contains the text. It fails the
+// test if the answer is neither that nor a refusal.
 func judge(t *testing.T, what, answer, text string) bool {
 	t.Helper()
 	forbidden := strings.Contains(answer, `"code":"FORBIDDEN"`)
@@ -179,8 +177,8 @@ func judge(t *testing.T, what, answer, text string) bool {
 	return !forbidden
 }
 
-// Three viewers by four operations by three chats, expected against seen, over
-// HTTP and over WebSocket.
+// Three viewers by four operations by three chats, expected against seen, over HTTP
+// and over WebSocket.
 func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	const prefix = "matrix-"
@@ -230,7 +228,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			}
 		}
 	}
-	// The last message of each chat is ada's; when it has arrived, all has.
+	// The last message of each chat is ada's. When it has arrived, all have.
 	for _, chat := range colours {
 		people["ada"].overHTTP(t, chatOperation(writeChat, prefix+chat, "last"))
 	}
@@ -243,8 +241,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 }
 
-// hears reads a subscription to its last message and compares it with all that
-// was written to the chat.
+// hears reads a subscription to its last message and compares it with everything
+// written to the chat.
 func hears(t *testing.T, s *wsclient.Subscription, name, chat, prefix string) {
 	t.Helper()
 	want := map[string]bool{fmt.Sprintf("last by ADA mine %t", name == "ada"): true}
@@ -270,7 +268,7 @@ func hears(t *testing.T, s *wsclient.Subscription, name, chat, prefix string) {
 		}
 		m := result.Data.NewMessage
 		got := fmt.Sprintf("%s by %s mine %t", m.Content, m.SenderName, m.Mine)
-		first := m.Content == "first in "+chat // from just before the subscription
+		first := m.Content == "first in "+chat // replayed from just before the subscription
 		if m.ChatID != prefix+chat || !first && !want[got] && !seen[got] {
 			t.Errorf("%s in %s heard %q of %s", name, chat, got, m.ChatID)
 		}
@@ -329,8 +327,7 @@ func TestNoCraftedOperationReachesAnotherChat(t *testing.T) {
 	}
 }
 
-// Two viewers with the same document share its execution only as far as it
-// does not look at them.
+// Viewers with the same document share its execution only while it does not look at them.
 func TestViewersWithTheSameDocumentSeeTheirOwn(t *testing.T) {
 	t.Parallel()
 	const prefix = "shared-"
@@ -366,7 +363,7 @@ func TestTokensThatTheFunctionsRefuse(t *testing.T) {
 	t.Parallel()
 	c := secure(t)
 	p := &person{cloud: c, name: "nobody"}
-	other, err := issuer.New(c.IssuerURL) // its key is not published
+	other, err := issuer.New(c.IssuerURL) // an issuer whose key is not published
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,8 +398,7 @@ func TestTokensThatTheFunctionsRefuse(t *testing.T) {
 	}
 }
 
-// A connection ends with its token, though its client sends nothing and no
-// event comes.
+// A connection ends with its token, even if its client sends nothing and no event comes.
 func TestAConnectionEndsWithItsToken(t *testing.T) {
 	t.Parallel()
 	const prefix = "expiry-"

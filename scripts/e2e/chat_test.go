@@ -10,8 +10,8 @@ import (
 	"subwire/scripts/internal/wsclient"
 )
 
-// selections are three ways to ask for the same messages, and what each gives
-// for a content.
+// selections are three ways to ask for the same messages, with the result of each for
+// a content.
 var selections = []struct{ query, want string }{
 	{`subscription NewMessage($chatId: ID!) { newMessage(chatId: $chatId) { content senderName } }`,
 		`{"data":{"newMessage":{"content":"%s","senderName":"Ada"}}}`},
@@ -61,8 +61,8 @@ func TestEveryClientGetsTheEventsOfItsChatInOrderInItsOwnSelection(t *testing.T)
 	}
 }
 
-// Apollo writes and reads over HTTP and listens over the socket: its answers
-// and its event may come in either order.
+// Apollo writes and reads over HTTP and listens over the socket. Its answers and its
+// event may arrive in either order.
 func TestApolloClientOverASplitLink(t *testing.T) {
 	t.Parallel()
 	apollo := startNode(t, "apollo.mjs", local.HTTPURL, local.WSURL, "e2e-apollo")
@@ -115,7 +115,7 @@ func TestTheRowsOfAKilledClientAreGoneAfterTheNextEvent(t *testing.T) {
 	subscribe(t, victim, selections[0].query, "e2e-kill")
 	awaitSubscribers(t, "e2e-kill", 2)
 
-	// The $disconnect event is lost, as AWS says it may be.
+	// The $disconnect event is lost, which AWS says may happen.
 	lossy := faults
 	lossy.DropDisconnect = func(string) bool { return true }
 	local.Gateway.SetFaults(lossy)

@@ -11,7 +11,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// What pages and programs share for resuming has tests of its own.
+// The resume helper that pages and programs share has its own tests.
 func TestTheResumeHelper(t *testing.T) {
 	t.Parallel()
 	needClients(t)
@@ -23,16 +23,16 @@ func TestTheResumeHelper(t *testing.T) {
 }
 
 // recipe is a program behind docs/clients.md. Its command, relative to
-// scripts/clients, takes HTTP_URL WS_URL CHAT_ID besides.
+// scripts/clients, also takes HTTP_URL WS_URL CHAT_ID.
 type recipe struct {
 	client  string
 	command []string
 }
 
-// built is where scripts/clients.sh puts what it builds.
+// built is the folder of what scripts/clients.sh builds.
 const built = "../../.cache/clients/"
 
-// recipes are all but the one for Rust where there was no cargo.
+// recipes are all of them, without Rust's if there was no cargo.
 func recipes() []recipe {
 	classPath := built + "jvm/classes" + string(os.PathListSeparator) + built + "jvm/lib/*"
 	all := []recipe{
@@ -52,9 +52,9 @@ func recipes() []recipe {
 	return all
 }
 
-// The recipes of docs/clients.md: each client gets a message as it is written,
-// loses its network for five messages and its function on the way back, has them
-// all, once each and in order, and completes. It runs alone, as it takes
+// The recipes of docs/clients.md. Each client gets a message as it is written, loses
+// its network for five messages and its function on the way back, receives them all,
+// once each and in order, and completes. The test runs alone, as it takes down
 // everybody's network.
 func TestTheRecipesResumeAfterALostNetwork(t *testing.T) {
 	recipes := recipes()
@@ -62,7 +62,7 @@ func TestTheRecipesResumeAfterALostNetwork(t *testing.T) {
 	for i, r := range recipes {
 		chats[i] = fresh("e2e-recipe")
 		clients[i] = startClient(t, append(r.command, local.HTTPURL, local.WSURL, chats[i])...)
-		awaitSubscribers(t, chats[i], 1) // one after another: most start a machine of their own
+		awaitSubscribers(t, chats[i], 1) // one after another: most start their own virtual machine
 	}
 	expect := func(contents ...string) {
 		t.Helper()
@@ -110,8 +110,8 @@ func TestTheRecipesResumeAfterALostNetwork(t *testing.T) {
 	}
 }
 
-// Rover asks with the introspection query of 2018. The schema file of the other
-// clients is what it prints.
+// Rover asks with the introspection query of 2018. The other clients' schema file is
+// its output.
 func TestRoverReadsTheSchema(t *testing.T) {
 	t.Parallel()
 	needClients(t)
@@ -135,7 +135,7 @@ func TestRoverReadsTheSchema(t *testing.T) {
 	}
 }
 
-// snippet is a block of code with the path of the file that it is from.
+// snippet is a block of code with the path of its source file.
 var snippet = regexp.MustCompile("(?s)```\\w+ (\\S+)\n(.*?)```")
 
 // What docs/clients.md shows is what the tests run.

@@ -14,25 +14,25 @@ import (
 	"subwire/scripts/internal/wsclient"
 )
 
-// A conversation is a list of steps, one a line:
+// A conversation is a list of steps, one per line:
 //
 //	> FRAME              the client sends a frame
 //	< FRAME              the next frame is this
-//	~ TEXT               the next frame has this in it
-//	init                 the client initialises the connection, and is acknowledged
-//	query ID             the client runs a query under the id, and is answered
+//	~ TEXT               the next frame contains this
+//	init                 the client initialises the connection and is acknowledged
+//	query ID             the client runs a query under the id and is answered
 //	alive                a query is answered and nothing else has come
-//	listen ID            the client subscribes to CHAT, and is stored
-//	stop ID              the client completes that, and is no longer stored
+//	listen ID            the client subscribes to CHAT and is stored
+//	stop ID              the client completes that and is no longer stored
 //	post TEXT            somebody writes a message to CHAT
 //	next ID TEXT         the next frame is that message
-//	failed ID CODE TEXT  the next frame ends the operation with one error, which has TEXT in it
+//	failed ID CODE TEXT  the next frame ends the operation with one error, which contains TEXT
 //	pings CODE           the client pings until the gateway closes the socket with the code
 //	closed CODE [REASON] the next frame says why, and the socket is closed with 1000
 //	cut CODE             the gateway closes the socket with the code
 //
-// CHAT is a chat of the conversation's own. When it is over, nothing of it is
-// left in the store.
+// CHAT is the conversation's own chat. Afterwards nothing of the conversation is left in the
+// store.
 type conversation struct {
 	*testing.T
 	raw  *wsclient.Raw
@@ -146,7 +146,7 @@ func (c conversation) pingUntil(code string) {
 	c.cut(code)
 }
 
-// refusal is the frame that stands in for a close code.
+// refusal is the frame that replaces a close code.
 func refusal(code, reason string) string {
 	return fmt.Sprintf(`{"type":"connection_error: %s %[2]s","payload":{"code":%[1]s,"message":"%[2]s","retry":%[3]t}}`,
 		code, reason, code == "4408" || reason == "Connection expired")

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// checkFrame fails the test unless the frame is a message that a server may
-// send. It is as strict as the clients that look closest.
+// checkFrame fails the test unless the frame is a message that a server may send. It
+// is as strict as the strictest clients.
 func checkFrame(t *testing.T, frame string) {
 	t.Helper()
 	var m struct {
@@ -38,8 +38,8 @@ func checkFrame(t *testing.T, frame string) {
 	}
 }
 
-// checkResult checks an execution result, or the answer to a request over HTTP
-// that has no data because it was not executed.
+// checkResult checks an execution result, or the answer to an HTTP request that has
+// no data because it was not executed.
 func checkResult(raw json.RawMessage) error {
 	var result map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &result); err != nil || result == nil {
@@ -55,8 +55,8 @@ func checkResult(raw json.RawMessage) error {
 	return nil
 }
 
-// checkErrors checks a list of GraphQL errors: not empty, each with a message
-// and a code, every other member absent or well-formed, and none null.
+// checkErrors checks a list of GraphQL errors: it is not empty, each has a message
+// and a code, every other member is absent or well-formed, and none is null.
 func checkErrors(raw json.RawMessage) error {
 	var list []map[string]any
 	if err := json.Unmarshal(raw, &list); err != nil || len(list) == 0 {
@@ -83,7 +83,7 @@ func wellFormed(name string, member any) bool {
 	list, _ := member.([]any)
 	switch name {
 	case "message", "extensions":
-		return true // seen above
+		return true // checked above
 	case "locations":
 		for _, item := range list {
 			place, _ := item.(map[string]any)

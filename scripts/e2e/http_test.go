@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// call makes one request to the second cloud's HTTP API, where only pages of
-// https://good.example are welcome. It asks for no compression of its own.
+// call makes one request to the second cloud's HTTP API, which allows only pages of
+// https://good.example. It adds no Accept-Encoding.
 func call(t *testing.T, method, path string, header map[string]string, body []byte) (*http.Response, string) {
 	t.Helper()
 	c, err := hurried()

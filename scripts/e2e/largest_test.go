@@ -18,8 +18,8 @@ import (
 	"subwire/shared/transportws"
 )
 
-// largest is a connection that its client has made as large as the protocol lets it:
-// no further operation begins, and completes of nothing wait for their subscribes.
+// largest is a connection that its client has made as large as the protocol allows: no
+// further operation begins, and completes without an operation wait for their subscribes.
 type largest struct {
 	*wsclient.Raw
 	id    string
@@ -67,7 +67,6 @@ func (c largest) subscribers(t *testing.T) (n int) {
 	return n
 }
 
-// isStored reports whether anything is stored of the connection.
 func (c largest) isStored(t *testing.T) bool {
 	t.Helper()
 	table := local.Tables["connections"]

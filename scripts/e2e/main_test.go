@@ -1,7 +1,7 @@
-// Package e2e tests the whole pipeline as its users meet it: the binaries that
-// are deployed, in the local cloud, with real sockets and real clients. It has
-// no code but tests. They need what make test prepares: the functions built for
-// this machine, and the clients that scripts/clients.sh installs.
+// Package e2e tests the whole pipeline as its users meet it: the deployed binaries,
+// in the local cloud, with real sockets and real clients. It has only tests. They
+// need what make test prepares: the functions built for this machine, and the clients
+// that scripts/clients.sh installs.
 package e2e
 
 import (
@@ -30,15 +30,15 @@ import (
 	"subwire/shared/topology"
 )
 
-// One cloud serves most tests: each has chats of its own.
+// One cloud serves most tests. Each test has its own chats.
 var (
 	local *cloud.Cloud
 	store *dynamo.Store
 	logs  lockedBuffer // what the functions print
 )
 
-// hurried is a second cloud, where seconds stand for minutes and hours and
-// only one origin is welcome. The first test that needs it starts it.
+// hurried is a second cloud, where seconds stand for minutes and hours and only one
+// origin is allowed. The first test that needs it starts it.
 var hurried = sync.OnceValues(func() (*cloud.Cloud, error) {
 	isHurried.Store(true)
 	return cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs,
@@ -57,7 +57,7 @@ func TestMain(m *testing.M) {
 	var code int
 	err := func() (err error) {
 		if local, err = cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs,
-			// However busy the machine is, no client that keeps to the protocol is late.
+			// However busy the machine is, a client that keeps to the protocol is not late.
 			Settings: map[string]string{topology.InitTimeout.Env: "5m"}}); err != nil {
 			return err
 		}
@@ -92,12 +92,11 @@ func stopClouds() {
 	wg.Wait()
 }
 
-// faults are in force in the local cloud from its start. They hold each
-// message of an operation whose id begins with "race" for a moment, so that
-// those of one connection are handled in any order, and note the id of each
-// connection that gives itself a name: {"type":"connection_init","payload":{"name":"x"}}.
-// Posts to single connections fail as failPosts says. The chats of subscriptions
-// that clients complete are noted.
+// faults are active in the local cloud from its start. They delay each message of an
+// operation whose id begins with "race" for a moment, so that those of one connection are
+// handled in any order. They note the id of each connection that names itself:
+// {"type":"connection_init","payload":{"name":"x"}}. Posts to single connections fail as
+// failPosts says. Chats of subscriptions that clients complete are noted.
 var (
 	faults = apigwemu.Faults{Post: onPost, Time: timeOfTurns, Message: func(ctx context.Context, connectionID, body string) {
 		var m struct {
@@ -132,7 +131,7 @@ var (
 	completed     sync.Map // chats
 )
 
-// connectionID waits for the connection of that name.
+// connectionID waits for the connection with that name.
 func connectionID(t *testing.T, name string) (id string) {
 	t.Helper()
 	await(t, "connection "+name, func() bool {
@@ -143,7 +142,7 @@ func connectionID(t *testing.T, name string) (id string) {
 	return id
 }
 
-// lockedBuffer is a buffer for many writers.
+// lockedBuffer is a buffer that is safe for concurrent use.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -161,9 +160,9 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// patience bounds every wait for something that the pipeline does. It is no
-// expectation: the machine may be busy, and all tests share one shard of the stream,
-// where some write a thousand messages.
+// patience bounds every wait for the pipeline. It is not an expectation: the machine
+// may be busy, and all tests share one shard of the stream, where some write a
+// thousand messages.
 const patience = 3 * time.Minute
 
 func within(t *testing.T) context.Context {
@@ -173,7 +172,6 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// await polls until the condition holds.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -240,7 +238,7 @@ func send(t *testing.T, raw *wsclient.Raw, frames ...string) {
 	}
 }
 
-// receive returns the next frame, once it has been found well-formed.
+// receive returns the next frame after checking that it is well-formed.
 func receive(t *testing.T, raw *wsclient.Raw) string {
 	t.Helper()
 	frame, err := raw.Next(within(t))
@@ -314,7 +312,7 @@ type client struct {
 	lines chan string // closed when the program has ended
 }
 
-// needClients ends a test for which nothing is installed.
+// needClients ends a test whose clients are not installed.
 func needClients(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat("../clients/node_modules/graphql-ws"); err != nil {
@@ -350,7 +348,7 @@ func startClient(t *testing.T, command ...string) *client {
 		for s := bufio.NewScanner(stdout); s.Scan(); {
 			c.lines <- s.Text()
 		}
-		_ = cmd.Wait() // its output has told
+		_ = cmd.Wait() // its output tells enough
 	}()
 	t.Cleanup(func() {
 		stdin.Close()
@@ -360,7 +358,6 @@ func startClient(t *testing.T, command ...string) *client {
 	return c
 }
 
-// line returns the program's next line.
 func (c *client) line(t *testing.T) string {
 	t.Helper()
 	select {

@@ -13,8 +13,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// A record that cannot be decoded ends in the stream's dead letters at once, with
-// its content, and what is written before and after it, even to the same chat, is delivered.
+// A record that cannot be decoded goes to the stream's dead letters at once, with its
+// content. What is written before and after it, even to the same chat, is delivered.
 func TestAPoisonRecordIsIsolated(t *testing.T) {
 	t.Parallel()
 	s := subscribe(t, dial(t), selections[0].query, "e2e-poison")

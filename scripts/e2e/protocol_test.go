@@ -12,8 +12,8 @@ import (
 	"subwire/scripts/internal/wsclient"
 )
 
-// Sentences of the protocol ("GraphQL over WebSocket Protocol" in the
-// graphql-ws repository), in its order, each with a conversation that shows it.
+// Sentences of the protocol ("GraphQL over WebSocket Protocol" in the graphql-ws
+// repository), in its order, each with a conversation that shows it.
 var sentences = map[string][]string{
 	"operations run side by side and are told apart by their ids": {
 		"init", "listen a", "query b", "post one", "next a one", "query b", "post two", "next a two", "stop a"},
@@ -127,7 +127,7 @@ func TestHandshake(t *testing.T) {
 	for name, tc := range map[string]struct {
 		offer  []string
 		origin string
-		status int // of a refusal; 0 for none
+		status int // of a refusal; 0 for success
 	}{
 		"the subprotocol is graphql-transport-ws":          {offer: []string{"graphql-transport-ws"}, origin: "https://good.example"},
 		"it is found in a list, and alone is answered":     {offer: []string{"foo", "graphql-transport-ws"}, origin: "https://good.example"},
@@ -171,7 +171,7 @@ func hurriedURL(t *testing.T) string {
 	return c.WSURL
 }
 
-// These conversations take as long as the limits of the hurried cloud.
+// These conversations take as long as the hurried cloud's limits.
 func TestTheEndOfASocketsTime(t *testing.T) {
 	t.Parallel()
 	for name, steps := range map[string][]string{
@@ -260,9 +260,8 @@ func TestIDsOfDifferentConnectionsAreUnrelated(t *testing.T) {
 	}
 }
 
-// A client that does not wait for the acknowledgement is at fault. Whether it
-// is answered or refused is a matter of time; what it does not get is anything
-// else.
+// A client that does not wait for the acknowledgement is at fault. Timing decides
+// whether it is answered or refused; it gets nothing else.
 func TestASubscribeBehindTheInitIsAnsweredOrRefused(t *testing.T) {
 	t.Parallel()
 	for range 10 {

@@ -13,11 +13,11 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// The messages of a connection are handled side by side, by many processes,
-// against DynamoDB Local; those of operations whose id begins with "race" come
-// in any order (see faults).
+// Many processes handle the messages of a connection side by side, against DynamoDB
+// Local. Messages of operations whose id begins with "race" are handled in any order
+// (see faults).
 
-// initialise opens a connection that is known by the test's name.
+// initialise opens a connection known by the test's name.
 func initialise(t *testing.T) *wsclient.Raw {
 	t.Helper()
 	raw := dialRaw(t, local.WSURL)
@@ -32,7 +32,7 @@ func listenTo(id, chatID string) string {
 	return operation(id, `subscription { newMessage(chatId: "`+chatID+`") { content } }`)
 }
 
-// running returns the ids that the connection of this test has in use, sorted.
+// running returns the ids in use on this test's connection, sorted.
 func running(t *testing.T) (ids []string) {
 	t.Helper()
 	c, err := store.Connection(t.Context(), connectionID(t, t.Name()))
@@ -46,11 +46,10 @@ func running(t *testing.T) (ids []string) {
 	return ids
 }
 
-// Both messages of a round are under way at once, and so are the rounds of a
-// wave. The pings queue up behind them for the same function, so that all have
-// been handled when the last operation is begun, which must then be alone. The
-// writes are all to one item and keep each other waiting, and with them the few
-// processes of the function: this test, too, runs alone.
+// Both messages of a round are in flight at once, and so are the rounds of a wave. The
+// pings queue behind them for the same function, so all have been handled when the last
+// operation begins, which must then be alone. All writes go to one item and wait for
+// each other, which occupies the function's few processes, so this test runs alone.
 func TestACompleteRightBehindItsSubscribeLeavesNothing(t *testing.T) {
 	const waves, rounds = 8, 25
 	// A connection may have ten subscriptions of each.
@@ -83,8 +82,8 @@ func TestACompleteRightBehindItsSubscribeLeavesNothing(t *testing.T) {
 	}
 }
 
-// answersToPings returns the frames that come until n pings, each sent when the
-// one before was answered, have their pongs.
+// answersToPings returns the frames that arrive until n pings have their pongs. Each
+// ping is sent after the previous pong.
 func answersToPings(t *testing.T, raw *wsclient.Raw, n int) (others []string) {
 	t.Helper()
 	for range n {
@@ -100,9 +99,9 @@ func answersToPings(t *testing.T, raw *wsclient.Raw, n int) (others []string) {
 	return others
 }
 
-// An id is used again right behind the complete, and its new subscribe may be
-// handled before that. It then waits a moment for it; other tests must not keep
-// the few processes of the function busy meanwhile, so this one runs alone.
+// An id is reused right behind its complete, and the new subscribe may be handled
+// first. It then waits a moment for the complete. Other tests must not keep the
+// function's few processes busy, so this one runs alone.
 func TestAnIDIsFreeAtOnceAfterComplete(t *testing.T) {
 	const rounds, chatID = 20, "races-again"
 	raw := initialise(t)
@@ -126,8 +125,7 @@ func TestACompleteWhileItsQueryRunsStopsTheAnswer(t *testing.T) {
 		id := fmt.Sprint("race", i)
 		send(t, raw, operation(id, "{ __typename }"), complete(id))
 	}
-	// A query that was quicker than its complete has been answered in full; of
-	// the others, nothing has come.
+	// A query that was faster than its complete was answered in full; the others got nothing.
 	await(t, "end of all queries", func() bool { return len(running(t)) == 0 })
 	answers := map[string]string{}
 	for _, frame := range answersToPings(t, raw, 20) {
@@ -141,7 +139,7 @@ func TestACompleteWhileItsQueryRunsStopsTheAnswer(t *testing.T) {
 	}
 }
 
-// Twenty clients of the store, and twenty messages of one socket, want one id.
+// Twenty clients of the store, and twenty messages of one socket, compete for one id.
 func TestOneOfTwentyWithOneIDWins(t *testing.T) {
 	t.Parallel()
 	const chatID = "races-one-id"
@@ -175,7 +173,7 @@ func TestOneOfTwentyWithOneIDWins(t *testing.T) {
 
 	for range 20 {
 		wg.Go(func() {
-			// Once the connection is refused, the rest cannot be sent any more.
+			// Once the connection is refused, the rest can no longer be sent.
 			_ = raw.Send(context.WithoutCancel(t.Context()), listenTo("race", chatID))
 		})
 	}
@@ -187,8 +185,8 @@ func TestOneOfTwentyWithOneIDWins(t *testing.T) {
 	awaitSubscribers(t, chatID, 0)
 }
 
-// awaitGone waits until the connection is not stored any more: from then on
-// nothing can be stored for it.
+// awaitGone waits until the connection is no longer stored: from then on nothing can
+// be stored for it.
 func awaitGone(t *testing.T, connectionID string) {
 	t.Helper()
 	await(t, "end of connection "+connectionID, func() bool {
@@ -210,7 +208,7 @@ func TestOfTwoInitsAtOnceOneIsAcknowledgedAndOneRefused(t *testing.T) {
 			}
 			count[frame]++
 		}
-		// The refusal may overtake the acknowledgement, which then is not sent.
+		// The refusal may overtake the acknowledgement, which is then not sent.
 		ack, refused := count[`{"type":"connection_ack"}`], count[refusal("4429", "Too many initialisation requests")]
 		if ack > 1 || refused != 1 || len(count) > 2 {
 			t.Errorf("got %v", count)
@@ -237,8 +235,8 @@ func TestASubscribeThatRacesTheDisconnectLeavesNothing(t *testing.T) {
 	awaitSubscribers(t, chatID, 0)
 }
 
-// Events happen while subscriptions and queries begin on the same connection:
-// each operation gets its own answers, and every event after it was stored.
+// Events happen while subscriptions and queries begin on the same connection. Each
+// operation gets its own answers, and every event after it was stored.
 func TestEventsBetweenASubscribeAndAnAnswer(t *testing.T) {
 	t.Parallel()
 	const events, chatID = 10, "races-events"
@@ -246,7 +244,7 @@ func TestEventsBetweenASubscribeAndAnAnswer(t *testing.T) {
 	write := func(id, content string) string {
 		return operation(id, fmt.Sprintf(`mutation { postMessage(chatId: %q, content: %q, senderName: "x") { content } }`, chatID, content))
 	}
-	send(t, raw, listenTo("race", chatID), write("race early", "early")) // which may or may not be seen
+	send(t, raw, listenTo("race", chatID), write("race early", "early")) // this one may or may not be seen
 	awaitSubscribers(t, chatID, 1)
 	for i := range events {
 		send(t, raw, write(fmt.Sprint("race", i), fmt.Sprint("event ", i)))

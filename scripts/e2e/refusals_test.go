@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The client that most applications use stops when it is refused, and tells
-// why: on a close without a reason it would connect again at once, for ever.
+// The client that most applications use stops when it is refused, and reports why. On
+// a close without a reason it would reconnect at once, for ever.
 func TestARefusedClientStopsAndIsToldWhy(t *testing.T) {
 	t.Parallel()
 	clients := startNode(t, "refusals.mjs", local.WSURL, hurriedURL(t))

@@ -17,15 +17,15 @@ import (
 	"subwire/shared/topology"
 )
 
-// lowest is the id to resume after in a chat of which nothing is known.
+// lowest is the id to resume after in a chat without a known message.
 const lowest = "00000000000000000000000000"
 
-// fresh returns the id of a chat that has no messages.
+// fresh returns the id of a chat without messages.
 func fresh(name string) string { return name + "-" + ulid.Make().String() }
 
-// follower is a client that wants every message of a chat, whatever becomes of
-// its connections. It does what clients are told to: it resumes after the
-// newest id that it has and drops what it has already.
+// follower is a client that wants every message of a chat, whatever happens to its
+// connections. It follows the advice for clients: it resumes after its newest id and
+// drops what it already has.
 type follower struct {
 	t      *testing.T
 	cloud  *cloud.Cloud
@@ -42,7 +42,7 @@ func follow(t *testing.T, c *cloud.Cloud, chatID string) *follower {
 	return &follower{t: t, cloud: c, chatID: chatID, newest: lowest, has: map[string]bool{}}
 }
 
-// connect resumes on a new connection. Its name is a name for connectionID.
+// connect resumes on a new connection, with a name for connectionID.
 func (f *follower) connect(name string, keepAlive time.Duration) {
 	f.t.Helper()
 	var err error
@@ -59,7 +59,7 @@ func (f *follower) connect(name string, keepAlive time.Duration) {
 	}
 }
 
-// next takes the next event that is new, or reports why none comes.
+// next takes the next new event, or reports why none comes.
 func (f *follower) next() (content string, err error) {
 	for {
 		result, err := f.events.Next(within(f.t))
@@ -82,7 +82,7 @@ func (f *follower) next() (content string, err error) {
 	}
 }
 
-// expect takes the events of these contents, in order.
+// expect takes events with these contents, in order.
 func (f *follower) expect(contents ...string) {
 	f.t.Helper()
 	for _, want := range contents {
@@ -92,8 +92,8 @@ func (f *follower) expect(contents ...string) {
 	}
 }
 
-// write writes messages, one after the other, and returns their contents. It
-// does as the graphql function does, but takes no HTTP request for each.
+// write writes messages, one after the other, and returns their contents. It works
+// like the graphql function, without an HTTP request for each.
 func write(t *testing.T, c *cloud.Cloud, chatID string, from, to int) (contents []string) {
 	t.Helper()
 	for i := from; i <= to; i++ {
@@ -111,7 +111,7 @@ func TestAClientThatWasCutOffResumes(t *testing.T) {
 	chatID := fresh("e2e-resume")
 	f := follow(t, local, chatID)
 	f.connect("resume-1", 0)
-	awaitSubscribers(t, chatID, 1) // one from just before may come late
+	awaitSubscribers(t, chatID, 1) // one from just before may arrive late
 	f.expect(write(t, local, chatID, 1, 3)...)
 	if !local.Gateway.Cut(connectionID(t, "resume-1")) {
 		t.Fatal("the connection is not there")
@@ -124,8 +124,8 @@ func TestAClientThatWasCutOffResumes(t *testing.T) {
 	f.expect(write(t, local, chatID, 61, 63)...)
 }
 
-// The operations of clients that have resumed differ in nothing but what they
-// resumed after: they are executed once.
+// The operations of resumed clients differ only in what they resumed after: they are
+// executed once.
 func TestResumedClientsShareAnOperation(t *testing.T) {
 	t.Parallel()
 	chatID := fresh("e2e-share")
@@ -166,7 +166,7 @@ func TestAResumeThatIsRefused(t *testing.T) {
 	awaitSubscribers(t, chatID, 0)
 }
 
-// It runs alone, since it kills what others may be using.
+// It runs alone, since it kills processes that others may be using.
 func TestAKilledFunctionInAReplayLeavesNoHole(t *testing.T) {
 	chatID := fresh("e2e-killed")
 	missed := write(t, local, chatID, 1, 400)
@@ -177,7 +177,7 @@ func TestAKilledFunctionInAReplayLeavesNoHole(t *testing.T) {
 		t.Fatal("no process ran")
 	}
 	n := 20
-	for ; ; n++ { // what was posted before the death
+	for ; ; n++ { // posted before the death
 		if _, err := f.next(); err != nil {
 			break
 		}
@@ -187,11 +187,11 @@ func TestAKilledFunctionInAReplayLeavesNoHole(t *testing.T) {
 	}
 	f.connect("killed-2", 0)
 	f.expect(missed[n:]...)
-	awaitSubscribers(t, chatID, 1) // of the second connection: the first never got as far
+	awaitSubscribers(t, chatID, 1) // subscribers on the second connection: the first never got that far
 	f.expect(write(t, local, chatID, 401, 401)...)
 }
 
-// The gateway closes sockets that are silent, and old ones.
+// The gateway closes silent sockets and old ones.
 func TestAClientResumesAfterTheGatewayClosedItsSocket(t *testing.T) {
 	t.Parallel()
 	c, err := hurried()
@@ -219,8 +219,8 @@ func TestAClientResumesAfterTheGatewayClosedItsSocket(t *testing.T) {
 	}
 }
 
-// While two writers post over HTTP, followers lose their connections again and
-// again, most often in the middle of a replay.
+// While two writers post over HTTP, followers lose their connections again and again,
+// most often in the middle of a replay.
 func TestFollowersMissNothingHoweverOftenTheyAreCutOff(t *testing.T) {
 	t.Parallel()
 	const followers, messages = 4, 120

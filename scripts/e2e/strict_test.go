@@ -21,22 +21,21 @@ import (
 	"subwire/shared/chat"
 )
 
-// What holds on AWS, where transactions conflict, answers are wrong and calls
-// are refused.
+// What holds on AWS, where transactions conflict, answers are wrong and calls are refused.
 
 // postFaults are the faults of posts to single connections, by connection id.
 var postFaults sync.Map
 
-// postFault answers the next posts to a connection with a status. They have no
+// postFault answers the next posts to a connection with a status. The posts have no
 // effect.
 type postFault struct {
 	mu     sync.Mutex
 	status int
 	left   int           // posts
-	over   chan struct{} // closed when none is left
+	over   chan struct{} // closed when none are left
 }
 
-// failPosts begins a fault of the next n posts to the connection.
+// failPosts makes the next n posts to the connection fail.
 func failPosts(t *testing.T, connection string, status, n int) *postFault {
 	t.Helper()
 	f := &postFault{status: status, left: n, over: make(chan struct{})}
@@ -45,7 +44,7 @@ func failPosts(t *testing.T, connection string, status, n int) *postFault {
 	return f
 }
 
-// onPost is the gateway's fault of posts.
+// onPost is the gateway's hook for faults of posts.
 func onPost(_ context.Context, connection string) (status int, sent bool) {
 	found, ok := postFaults.Load(connection)
 	if !ok {
@@ -73,8 +72,8 @@ func (f *postFault) met(t *testing.T) {
 	}
 }
 
-// As after every reconnect of a client with many subscriptions. The test runs
-// alone: the writes are all to one item.
+// As after every reconnect of a client with many subscriptions. The test runs alone:
+// all writes go to one item.
 func TestAHundredOperationsStartedAtOnceAllStart(t *testing.T) {
 	const operations = 100
 	var chats [operations / 10]string // as many subscriptions of each as a connection may have
@@ -150,8 +149,8 @@ func TestAChatThatIsWrittenToFastArrivesInOrder(t *testing.T) {
 	}
 }
 
-// A 410 may be wrong, once or again and again. The client stays, or is made to
-// come back; it is never left without events.
+// A 410 may be wrong, once or repeatedly. The client stays, or is made to come back;
+// it is never left without events.
 func TestALiveClientThatIsCalledGoneGetsWhatFollows(t *testing.T) {
 	t.Parallel()
 	for name, posts := range map[string]int{"Once": 1, "Often": 1000} {
@@ -181,8 +180,7 @@ func TestALiveClientThatIsCalledGoneGetsWhatFollows(t *testing.T) {
 	}
 }
 
-// Subscriptions of other clients, and of this one, are not ended because the
-// gateway did not take a pong.
+// If the gateway refuses a pong, no subscription ends, neither this client's nor another's.
 func TestAPongThatIsRefusedEndsNothing(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{429, 500, 503, 403} {
@@ -193,7 +191,7 @@ func TestAPongThatIsRefusedEndsNothing(t *testing.T) {
 			send(t, raw, listenTo("1", chatID))
 			awaitSubscribers(t, chatID, 1)
 			fault := failPosts(t, connectionID(t, t.Name()), status, 3)
-			for range 3 { // whether a pong is tried again or left out
+			for range 3 { // whether a pong is retried or dropped
 				send(t, raw, `{"type":"ping"}`)
 			}
 			fault.met(t)
@@ -212,7 +210,7 @@ func TestAPongThatIsRefusedEndsNothing(t *testing.T) {
 	}
 }
 
-// postMany stores n messages, many at once, and returns their ids in order.
+// postMany stores n messages concurrently, and returns their ids in order.
 func postMany(t *testing.T, chatID string, n int) (ids []string) {
 	t.Helper()
 	for range n {
@@ -239,7 +237,7 @@ func postMany(t *testing.T, chatID string, n int) (ids []string) {
 	return ids
 }
 
-// Whether the message that the client has is there must not matter.
+// It must not matter whether the client's last message exists.
 func TestAReplayIsBoundedAlsoAfterAMessageThatExists(t *testing.T) {
 	t.Parallel()
 	const limit = 500
@@ -261,12 +259,12 @@ func TestAReplayIsBoundedAlsoAfterAMessageThatExists(t *testing.T) {
 	}
 }
 
-// Operations are ended with an error: their results are larger than a message
-// may be. The client uses each id again as soon as it hears of that, while the
-// server may still be busy with the end.
+// Operations end with an error, as their results are larger than a message may be.
+// The client reuses each id as soon as it hears of that, while the server may still
+// be busy ending the operation.
 func TestAnIDIsFreeAtOnceAfterAnError(t *testing.T) {
 	t.Parallel()
-	const rounds, ids = 9, 10 // a connection has no more subscriptions of one topic
+	const rounds, ids = 9, 10 // a connection may have no more subscriptions of one topic
 	var fields strings.Builder
 	for i := range 20 {
 		fmt.Fprintf(&fields, " a%d: content", i)
@@ -301,7 +299,7 @@ func TestAnIDIsFreeAtOnceAfterAnError(t *testing.T) {
 	}
 }
 
-// Some clients look for the header as the RFC spells it, such as Python's gql.
+// Some clients look for the header in the RFC's spelling, such as Python's gql.
 func TestTheHandshakeIsSpelledAsTheRFCSpellsIt(t *testing.T) {
 	t.Parallel()
 	u, err := url.Parse(local.WSURL)

@@ -18,12 +18,12 @@ func subwireChat(ctx context.Context, out, errs io.Writer, args ...string) error
 	return cmd.ExecuteContext(ctx)
 }
 
-// Whatever is posted once subwire says that it listens is printed, and what was
-// posted before is not.
+// Whatever is posted after subwire says that it listens is printed; what was posted
+// before is not.
 func TestTheToolSaysWhenItListens(t *testing.T) {
 	t.Parallel()
 	post(t, "e2e-tool", "long before")
-	post(t, "e2e-tool", "before") // only what came before the newest is replayed
+	post(t, "e2e-tool", "before") // only messages before the newest are replayed
 	ctx, stop := context.WithCancel(within(t))
 	var out, errs lockedBuffer
 	ended := make(chan error, 1)

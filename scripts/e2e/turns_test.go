@@ -15,8 +15,7 @@ import (
 	"subwire/scripts/internal/wsclient"
 )
 
-// gathered is a connection that can hold back what is written, and then writes
-// all of it at once.
+// gathered is a connection that can hold back writes and then send all of them at once.
 type gathered struct {
 	net.Conn
 	mu    sync.Mutex
@@ -33,7 +32,6 @@ func (g *gathered) Write(p []byte) (int, error) {
 	return g.Conn.Write(p)
 }
 
-// sendAtOnce sends the frames in one write.
 func (g *gathered) sendAtOnce(t *testing.T, raw *wsclient.Raw, frames ...string) {
 	t.Helper()
 	g.hold(true)
@@ -70,8 +68,8 @@ func dialGathered(t *testing.T) (*gathered, *wsclient.Raw) {
 // settled is longer than a subscribe waits for the complete that it has overtaken.
 const settled = 2 * time.Second
 
-// timeOfTurns gives all messages of operations whose id has "turn" in it one time:
-// a write may go over the end of a millisecond.
+// timeOfTurns gives all messages of operations whose id contains "turn" the same
+// time: a write may cross the end of a millisecond.
 func timeOfTurns(at time.Time, body string) time.Time {
 	if strings.Contains(body, `"id":"turn`) || strings.Contains(body, `"id":"race-turn`) {
 		return at.Truncate(time.Hour)
@@ -79,10 +77,10 @@ func timeOfTurns(at time.Time, body string) time.Time {
 	return at
 }
 
-// Fifty ids are used three times each, ten on each of five connections and each
-// in one write: the gateway gives its frames one time, and they are handled in any
-// order. One use must be left, and nothing after one more complete. The processes
-// of the function are few, so this test runs alone.
+// Fifty ids are used three times each, ten on each of five connections, each
+// connection in one write. The gateway gives the frames of a write the same time, and
+// they are handled in any order. One use must remain, and none after one more
+// complete. The function has few processes, so this test runs alone.
 func TestAnIDUsedThreeTimesInOneWriteRuns(t *testing.T) {
 	for name, prefix := range map[string]string{"InTurn": "turn", "InAnyOrder": "race-turn"} {
 		for i := range 5 {

@@ -2,11 +2,10 @@ package langdiff
 
 import "fmt"
 
-// Cases of input coercion (specification, chapters 3.5 to 3.12 and 6.1.2):
-// every value for every type, as a literal, as a variable, and below lists and
-// input objects.
+// Cases of input coercion (specification, chapters 3.5 to 3.12 and 6.1.2): every
+// value for every type, as a literal, as a variable, and in lists and input objects.
 
-// echoes are the fields of Query that return their argument v, and its type.
+// echoes are the fields of Query that return their argument v, with its type.
 var echoes = []struct{ field, of string }{
 	{"int", "Int"}, {"intRequired", "Int!"}, {"intDefault", "Int"}, {"intRequiredDefault", "Int!"},
 	{"float", "Float"}, {"floatRequired", "Float!"}, {"floatDefault", "Float"},
@@ -71,7 +70,7 @@ func matrix() (all []namedQuestion) {
 	return all
 }
 
-// Variables beside the matrix.
+// Variables outside the matrix.
 var variables = []namedQuestion{
 	{name: "not asked for", document: "{ older }", variables: `{"a":1}`},
 	{name: "more than asked for", document: "query ($a: Int) { int(v: $a) }", variables: `{"a":1,"b":{"c":[1]}}`},

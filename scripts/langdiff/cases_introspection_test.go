@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Cases of the specification's chapter 4, "Introspection". The order of types,
-// fields and values is nobody's promise: lists are compared as sets.
+// Cases of the specification's chapter 4, "Introspection". Nobody promises the order
+// of types, fields and values: lists are compared as sets.
 
 // introspectionQueries are those of graphql-js, with each combination of options.
 func introspectionQueries(t testing.TB) (all []namedQuestion) {

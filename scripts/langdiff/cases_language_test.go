@@ -1,9 +1,8 @@
 package langdiff
 
-// Cases of the specification's chapter 2, "Language": source text, tokens and
-// the grammar. Names say what a case is about; graphql-js says what is right.
+// Cases of the specification's chapter 2, "Language": source text, tokens and the
+// grammar. Names say what a case is about; graphql-js says what is right.
 
-// namedQuestion is a case of a table.
 type namedQuestion struct {
 	name                           string
 	document, variables, operation string

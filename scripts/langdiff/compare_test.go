@@ -16,14 +16,14 @@ import (
 type aspect string
 
 const (
-	stages  aspect = "stage"  // who refuses, or whether anybody does
+	stages  aspect = "stage"  // who refuses, if anybody
 	topics  aspect = "topic"  // the arguments of a subscription
 	data    aspect = "data"   // of the execution, with the order of keys
-	errored aspect = "errors" // of the execution: which fields, and where they are in the document
+	errored aspect = "errors" // of the execution: which fields, and their places in the document
 	where   aspect = "places" // of what is refused
 )
 
-// compare is the first aspect in which two verdicts differ, or "".
+// compare returns the first aspect in which two verdicts differ, or "".
 func compare(theirs, ours verdict, sorted bool) aspect {
 	switch {
 	case theirs.Stage != ours.Stage:
@@ -42,12 +42,12 @@ func compare(theirs, ours verdict, sorted bool) aspect {
 	return ""
 }
 
-// mostErrors is how many errors of one verdict are shown, and how many we tell.
+// mostErrors is how many errors of a verdict are shown, and how many we report.
 const mostErrors = 10
 
-// sameLocations reports whether we name places, and only such as graphql-js
-// names for all errors together: it gives every place of a fault, we the one
-// where it shows, and we stop after some errors.
+// sameLocations reports whether we name places, and only places that graphql-js names
+// for all errors together. graphql-js gives every place of a fault; we give the one
+// where it shows, and stop after some errors.
 func sameLocations(theirs, ours []located) bool {
 	want, got := locations(theirs), locations(ours)
 	foreign := func(at [2]int) bool { return !slices.Contains(want, at) }
@@ -62,8 +62,8 @@ func locations(found []located) (all [][2]int) {
 	return slices.Compact(all)
 }
 
-// sameFieldErrors compares the errors of an execution. Of more than mostErrors we
-// tell all but one, in whose place we say that there are more.
+// sameFieldErrors compares the errors of an execution. If there are more than
+// mostErrors, our last one only says so.
 func sameFieldErrors(theirs, ours []located) bool {
 	if len(theirs) <= mostErrors || len(ours) != mostErrors {
 		return slices.Equal(fieldErrors(theirs), fieldErrors(ours))
@@ -73,7 +73,7 @@ func sameFieldErrors(theirs, ours []located) bool {
 	return !slices.ContainsFunc(fieldErrors(ours[:mostErrors-1]), foreign)
 }
 
-// fieldErrors are the errors of an execution as text, in one order.
+// fieldErrors are the errors of an execution as text, sorted.
 func fieldErrors(found []located) (all []string) {
 	for _, e := range found {
 		path, err := json.Marshal(e.Path)
@@ -86,8 +86,8 @@ func fieldErrors(found []located) (all []string) {
 	return all
 }
 
-// ordered is JSON in one form that keeps the order of keys, and of lists when
-// they are not sorted.
+// ordered is JSON in a canonical form that keeps the order of keys, and of lists
+// unless sorted.
 func ordered(text string, sorted bool) string {
 	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
 	decoder.UseNumber()
@@ -143,13 +143,13 @@ func orderedMembers(decoder *json.Decoder, object, sorted bool) (string, error) 
 	return "[" + strings.Join(members, ",") + "]", nil
 }
 
-// difference is a row of testdata/differences.json: what differs on purpose.
+// difference is a row of testdata/differences.json: an intended difference.
 type difference struct {
-	Case   string // a pattern of the whole name of a case; empty for any
-	Text   string // a pattern of what is in its document or variables, likewise
+	Case   string // a pattern for the whole name of a case; empty for any
+	Text   string // a pattern for a part of its document or variables; empty for any
 	Aspect aspect
 	Theirs string // stage; empty for any
-	Ours   string // likewise
+	Ours   string // the same
 	Reason string
 
 	names, texts *regexp.Regexp
@@ -177,7 +177,7 @@ func readDifferences(t testing.TB) []difference {
 	return rows
 }
 
-// intended is the row that explains a difference, or -1.
+// intended returns the row that explains a difference, or -1.
 func intended(rows []difference, name string, q question, found aspect, theirs, ours verdict) int {
 	return slices.IndexFunc(rows, func(row difference) bool {
 		return row.Aspect == found && row.names.MatchString(name) && row.texts.MatchString(q.Document+"\n"+q.Variables) &&
@@ -185,7 +185,6 @@ func intended(rows []difference, name string, q question, found aspect, theirs, 
 	})
 }
 
-// report is a difference for a person.
 func report(name string, found aspect, q question, theirs, ours verdict) string {
 	theirs.Data, ours.Data = around(theirs.Data, ours.Data)
 	return fmt.Sprintf("%s: another %s\ndocument:   %s\noperation:  %s\nvariables:  %s\ngraphql-js: %s\nours:       %s",

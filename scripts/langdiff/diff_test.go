@@ -1,7 +1,6 @@
-// Package langdiff compares the GraphQL of shared/gql with graphql-js: the
-// same documents and values go to both, for one schema with resolvers that
-// exist twice. docs/graphql.md says what is compared and what differs on
-// purpose.
+// Package langdiff compares the GraphQL of shared/gql with graphql-js: both get the
+// same documents and values, for one schema whose resolvers exist twice.
+// docs/graphql.md says what is compared and what differs on purpose.
 package langdiff
 
 import (
@@ -29,9 +28,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Every case of the tables has the verdict, the data and the places of errors
-// that graphql-js has, but for the rows of testdata/differences.json; and each
-// row there has a case.
+// Every case of the tables has graphql-js's verdict, data and places of errors,
+// except for the rows of testdata/differences.json; each row there has a case.
 func TestTheLanguageIsThatOfGraphQLJS(t *testing.T) {
 	t.Parallel()
 	e, rows := newExecutor(t), readDifferences(t)
@@ -75,8 +73,8 @@ func TestTheLanguageIsThatOfGraphQLJS(t *testing.T) {
 	}
 }
 
-// Generated operations have the verdicts that graphql-js has. Most are valid; a
-// difference is reported with its seed, and made as short as it goes.
+// Generated operations have graphql-js's verdicts. Most are valid. A difference is
+// reported with its seed and made as short as possible.
 func TestGeneratedOperations(t *testing.T) {
 	t.Parallel()
 	e, rows, types := newExecutor(t), readDifferences(t), newBuilder(t).types
@@ -112,7 +110,7 @@ func TestGeneratedOperations(t *testing.T) {
 	}
 }
 
-// attempts bound the time that shrink takes.
+// attempts limits the time that shrink takes.
 const attempts = 200
 
 // shrink leaves out tokens, many at first, as long as the difference stays.

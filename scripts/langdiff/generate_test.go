@@ -10,8 +10,7 @@ import (
 	"github.com/graphql-go/graphql"
 )
 
-// generator writes operations that are valid for the schema, mostly, as
-// tokens.
+// generator writes operations as tokens. Most are valid for the schema.
 type generator struct {
 	*rand.Rand
 	types map[string]graphql.Type
@@ -25,8 +24,8 @@ type generator struct {
 
 // variable is a definition with its value in the variables' JSON.
 type variable struct {
-	name, of, literal string // literal is the default value; empty for none
-	value             string // JSON; empty for none
+	name, of, literal string // literal is the default value; "" if there is none
+	value             string // JSON; "" if there is none
 }
 
 // fragment is a definition that is complete.
@@ -39,7 +38,7 @@ type fragment struct {
 type generated struct {
 	tokens    []string
 	variables string
-	blanks    []string // between the tokens, over and over
+	blanks    []string // between the tokens, repeated
 }
 
 func (g generated) question() question {
@@ -52,8 +51,8 @@ func (g generated) question() question {
 }
 
 const (
-	deepest = 5    // selection sets
-	wrong   = 0.02 // of the values are of another type
+	deepest = 5    // depth of selection sets
+	wrong   = 0.02 // share of values with a wrong type
 )
 
 // generate is the operation of a seed.
@@ -90,7 +89,7 @@ func (g *generator) chance(p float64) bool      { return g.Float64() < p }
 func (g *generator) pick(from ...string) string { return from[g.IntN(len(from))] }
 func (g *generator) add(tokens ...string)       { g.tokens = append(g.tokens, tokens...) }
 
-// layout is what stands between the tokens.
+// layout is the text between the tokens.
 func (g *generator) layout() []string {
 	if g.chance(0.7) {
 		return []string{" "}
@@ -102,7 +101,6 @@ func (g *generator) layout() []string {
 	return blanks
 }
 
-// define adds the definitions of the variables.
 func (g *generator) define() {
 	if len(g.variables) == 0 {
 		return
@@ -117,7 +115,6 @@ func (g *generator) define() {
 	g.add(")")
 }
 
-// json is the text of the variables.
 func (g *generator) json() string {
 	var members []string
 	for _, v := range g.variables {
@@ -168,7 +165,7 @@ func (g *generator) selection(t graphql.Type) {
 	}
 }
 
-// condition is a type that may apply where t is.
+// condition is a type that may apply where t is expected.
 func (g *generator) condition(t graphql.Type) graphql.Type {
 	if g.chance(wrong) {
 		return g.types[g.pick("Person", "Robot", "Rock", "Node", "Being", "Values")]
@@ -186,7 +183,7 @@ func (g *generator) condition(t graphql.Type) graphql.Type {
 	return t
 }
 
-// spread is the name of a fragment on the type, often one that is there.
+// spread is the name of a fragment on the type, often an existing one.
 func (g *generator) spread(t graphql.Type) string {
 	for _, f := range g.fragments {
 		if f.of == t.Name() && g.chance(0.5) {
@@ -212,7 +209,7 @@ func (g *generator) alias(p float64) {
 func (g *generator) field(of string, fields graphql.FieldDefinitionMap) {
 	name := g.pick(slices.Sorted(maps.Keys(fields))...)
 	if of == "Nest" && name != "log" {
-		name = "log" // what has an effect has it in no certain order below the root
+		name = "log" // effects have no fixed order below the root
 	}
 	field := fields[name]
 	inner := graphql.GetNamed(field.Type).(graphql.Type)
@@ -261,11 +258,10 @@ func (g *generator) directive() {
 	}
 }
 
-// texts are strings as literals.
 var texts = []string{`""`, `"a"`, `"é 😀"`, `"\u00e9\ud83d\ude00"`, `"\u{1F600}"`, `"\n\t\"\\"`, `"""a"""`, "\"\"\"\n  a\n    b\n\"\"\"",
 	`"""say \""" """`, `"12"`, `"true"`, `"2026-11-28"`}
 
-// literal is a value in the document: for a variable where they may be.
+// literal is a value in the document, or a variable if mayVary.
 func (g *generator) literal(t graphql.Type, depth int, mayVary bool) string {
 	if g.chance(wrong) {
 		return g.pick(literals...)
@@ -321,7 +317,6 @@ func (g *generator) nonNull(t graphql.Type, depth int, mayVary bool) string {
 	return g.pick(literals...)
 }
 
-// object is an input object as a literal.
 func (g *generator) object(t *graphql.InputObject, depth int, mayVary bool) string {
 	var members []string
 	for _, name := range slices.Sorted(maps.Keys(t.Fields())) {
@@ -336,7 +331,7 @@ func (g *generator) object(t *graphql.InputObject, depth int, mayVary bool) stri
 	return "{" + strings.Join(members, ", ") + "}"
 }
 
-// variable is the name of a variable that is allowed for the type, mostly.
+// variable is the name of a variable, usually one that is allowed for the type.
 func (g *generator) variable(t graphql.Type) string {
 	of := t.String()
 	for _, v := range g.variables {
@@ -364,7 +359,6 @@ func (g *generator) variable(t graphql.Type) string {
 	return v.name
 }
 
-// value is the JSON of a variable.
 func (g *generator) value(t graphql.Type, depth int) string {
 	if g.chance(wrong) {
 		return g.pick(variableTexts...)
@@ -415,7 +409,7 @@ func (g *generator) value(t graphql.Type, depth int) string {
 	return g.pick(variableTexts...)
 }
 
-// strangers are tokens that mutate puts anywhere.
+// strangers are tokens that mutate may insert anywhere.
 var strangers = []string{"{", "}", "(", ")", "[", "]", ":", "=", "$", "@", "!", "|", "&", "...", "on", "fragment", "query", "null", "true",
 	"1", "1.5", "-", `"`, `"""`, `"\ud800"`, "older", "id", "F0", "F1", "__typename", "__schema", "Person", "Int", "skip", "#", "..", "\x00"}
 

@@ -12,7 +12,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// wide are limits that no case reaches: the language is compared, not them.
+// wide are limits that no case reaches: the language is under test, not the limits.
 var wide = gql.Limits{
 	Limits: syntax.Limits{DocumentBytes: 1 << 20, Tokens: 1 << 20, Depth: 1 << 20, Fields: 1 << 20, Aliases: 1 << 20,
 		Directives: 1 << 20, ListItems: 1 << 20},
@@ -31,7 +31,7 @@ func newExecutor(t testing.TB) *gql.Executor {
 	return e
 }
 
-// ours is our verdict. A fault is a stage of its own.
+// ours is our verdict. A fault counts as a stage.
 func ours(e *gql.Executor, q question) verdict {
 	x, err := e.Prepare(pubsub.Operation{Document: q.Document, Name: q.Operation, Variables: json.RawMessage(q.Variables)})
 	if err != nil {

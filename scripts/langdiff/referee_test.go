@@ -19,9 +19,9 @@ type question struct {
 
 // verdict is what one side makes of a question.
 type verdict struct {
-	Stage  string // that refused: parse, validate or coerce, ours also limit; or execute
+	Stage  string // stage that refused: parse, validate or coerce, ours also limit; or execute
 	Kind   string
-	Topic  string // the arguments of a subscription, as canonical writes them
+	Topic  string // the arguments of a subscription, in canonical's form
 	Data   string // of an execution: JSON
 	Errors []located
 }
@@ -31,10 +31,10 @@ type located struct {
 	Path      []any
 	Locations [][2]int // line and column
 	Message   string
-	Rule      string // of graphql-js, that was broken
+	Rule      string // the broken rule of graphql-js
 }
 
-// referee is the process of graphql-js, which all tests share.
+// referee is the graphql-js process that all tests share.
 type referee struct {
 	mutex sync.Mutex
 	in    io.WriteCloser
@@ -43,7 +43,7 @@ type referee struct {
 
 var startReferee = sync.OnceValues(func() (*referee, error) {
 	const schema, world = "../langdiff/" + schemaFile, "../langdiff/" + worldFile
-	cmd := exec.Command("node", "graphql-js.mjs", schema, world) // ends with its standard input, ours
+	cmd := exec.Command("node", "graphql-js.mjs", schema, world) // it ends with its standard input, and so with us
 	cmd.Dir, cmd.Stderr = "../clients", os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -88,7 +88,6 @@ func askAll[Q any](t testing.TB, requests []Q, read func(i int, answer []byte)) 
 	}
 }
 
-// ask is askAll for one request.
 func ask(t testing.TB, request, answer any) {
 	t.Helper()
 	askAll(t, []any{request}, func(_ int, line []byte) {
@@ -98,7 +97,6 @@ func ask(t testing.TB, request, answer any) {
 	})
 }
 
-// theirs are the verdicts of graphql-js.
 func theirs(t testing.TB, questions []question) []verdict {
 	t.Helper()
 	verdicts := make([]verdict, len(questions))

@@ -16,11 +16,11 @@ import (
 	"github.com/graphql-go/graphql/language/ast"
 )
 
-// The resolvers of scripts/clients/graphql-js.mjs once more, for the library.
+// The resolvers of scripts/clients/graphql-js.mjs again, for the library.
 
 var errField = errors.New("field fails")
 
-// mutations is the key of a context's *[]int: the log of one operation.
+// mutations is the context key of a *[]int: the log of one operation.
 type mutations struct{}
 
 func withLog(ctx context.Context) context.Context {
@@ -62,7 +62,7 @@ func name(p graphql.ResolveParams) (any, error) {
 
 func echo(p graphql.ResolveParams) (any, error) { return canonical(p.Args) }
 
-// resolver is how a field gets its value; nil takes it from the source.
+// resolver returns how a field gets its value; nil takes it from the source.
 func (b *builder) resolver(parent, field string) graphql.FieldResolveFn {
 	object := func(name string) graphql.FieldResolveFn { return b.value(b.world[name]) }
 	person, robot, rock := b.world["Person"], b.world["Robot"], b.world["Rock"]
@@ -139,7 +139,7 @@ func (b *builder) being(p graphql.ResolveParams) (any, error) {
 	return b.world["Person"], nil
 }
 
-// result has one of the world's values for every field, or null.
+// result returns one of the world's values for every field, or null.
 func (b *builder) result(p graphql.ResolveParams) (any, error) {
 	v := b.world["Results"].(map[string]any)[p.Args["of"].(string)]
 	return map[string]any{"int": v, "float": v, "string": v, "boolean": v, "id": v, "color": v, "day": v, "required": v,
@@ -199,7 +199,7 @@ func plain(v any) any {
 
 var dayPattern = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$`)
 
-// newScalar is Day, which refuses what is no day, or Any.
+// newScalar is Day, which refuses anything but a day, or Any.
 func newScalar(name, description string) *graphql.Scalar {
 	parse := func(v any) any { return v }
 	if name == "Day" {
@@ -214,7 +214,7 @@ func newScalar(name, description string) *graphql.Scalar {
 		ParseLiteral: func(v ast.Value) any { return parse(untyped(v)) }})
 }
 
-// untyped is what a literal says by itself.
+// untyped is the value of a literal without a type.
 func untyped(literal ast.Value) any {
 	switch v := literal.(type) {
 	case *ast.IntValue:
@@ -232,7 +232,7 @@ func untyped(literal ast.Value) any {
 	case *ast.BooleanValue:
 		return v.Value
 	case *ast.EnumValue:
-		if v.Value == "null" { // the library's documents have no other null
+		if v.Value == "null" { // null in the library's documents
 			return nil
 		}
 		return v.Value
@@ -265,8 +265,8 @@ func canonical(arguments map[string]any) (string, error) {
 	return strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029").Replace(s), nil
 }
 
-// likeJavaScript has the numbers that JavaScript can have: no whole ones above
-// 2^53 but those of float64; in JSON no negative zero, and null for infinity.
+// likeJavaScript converts numbers to those that JavaScript can have: whole numbers
+// above 2^53 only as in float64; in JSON no negative zero, and null for infinity.
 func likeJavaScript(v any) any {
 	switch v := v.(type) {
 	case int:

@@ -69,7 +69,6 @@ func newConfig(t testing.TB) gql.Config {
 	return config
 }
 
-// define adds a named type.
 func (b *builder) define(definition ast.Node) {
 	switch d := definition.(type) {
 	case *ast.ScalarDefinition:
@@ -144,8 +143,8 @@ func (b *builder) typeOf(t ast.Type) graphql.Type {
 	panic("no type")
 }
 
-// defaultValue is the coerced value of a literal, with the default values of
-// an input object's own fields.
+// defaultValue is the coerced value of a literal, including the default values of an
+// input object's fields.
 func (b *builder) defaultValue(literal ast.Value, t ast.Type) any {
 	if nonNull, ok := t.(*ast.NonNull); ok {
 		return b.defaultValue(literal, nonNull.Type)
@@ -181,7 +180,6 @@ func (b *builder) defaultValue(literal ast.Value, t ast.Type) any {
 	return untyped(literal)
 }
 
-// text is a description.
 func text(s *ast.StringValue) string {
 	if s == nil {
 		return ""
@@ -211,7 +209,7 @@ func (b *builder) resolveType(p graphql.ResolveTypeParams) *graphql.Object {
 	return found
 }
 
-// printed is a schema as graphql-js prints it, in order of names.
+// printed is a schema as graphql-js prints it, sorted by name.
 func printed(t testing.TB, sdl string) string {
 	t.Helper()
 	var answer struct{ Printed string }
@@ -219,7 +217,7 @@ func printed(t testing.TB, sdl string) string {
 	return answer.Printed
 }
 
-// What the library has been handed is the schema that graphql-js reads.
+// The library gets the same schema that graphql-js reads.
 func TestBothSchemasAreOne(t *testing.T) {
 	t.Parallel()
 	reference, err := os.ReadFile(schemaFile)
@@ -231,7 +229,7 @@ func TestBothSchemasAreOne(t *testing.T) {
 	}
 }
 
-// The reference of shared/gql/schema is as graphql-js prints it.
+// The reference of shared/gql/schema is what graphql-js prints.
 func TestTheKindsOfTypesAreAsGraphQLJSPrintsThem(t *testing.T) {
 	t.Parallel()
 	kinds, err := os.ReadFile("../../shared/gql/schema/testdata/kinds.graphql")

@@ -1,7 +1,6 @@
 // Package security tests that what clients entrust to the pipeline is not in its
-// logs: not at the level debug, not when it is refused and not when it breaks
-// something. Its tests need the functions built for
-// this machine (scripts/build.sh local).
+// logs: not at level debug, not when it is refused and not when it breaks something.
+// Its tests need the functions built for this machine (scripts/build.sh local).
 package security
 
 import (
@@ -33,7 +32,6 @@ const mark = "S3CR3T"
 
 const key = mark + "-key-of-thirty-two-bytes-or-more"
 
-// output collects what all processes print.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -94,7 +92,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 	r.subscribeAndPost(t)
 	r.breakSockets(t)
 	r.breakRequests(t)
-	c.Stop() // and let every process print what it has to
+	c.Stop() // and so let every process print what it has
 
 	logged := out.String()
 	if !strings.Contains(logged, "batch delivered") || !strings.Contains(logged, "record parked") {
@@ -109,8 +107,8 @@ func TestNoSecretIsLogged(t *testing.T) {
 	}
 }
 
-// subscribeAndPost takes a message all the way, with secrets wherever a client
-// can put them, and then a record that cannot be decoded.
+// subscribeAndPost takes a message all the way, with secrets wherever a client can
+// put them, and then a record that cannot be decoded.
 func (r *run) subscribeAndPost(t *testing.T) {
 	t.Helper()
 	client, err := wsclient.Dial(r.ctx, r.WSURL, wsclient.Options{
@@ -139,7 +137,6 @@ func (r *run) subscribeAndPost(t *testing.T) {
 	r.putNonsense(t)
 }
 
-// post writes a message over HTTP.
 func (r *run) post(t *testing.T, bearer, content string) {
 	t.Helper()
 	body := fmt.Sprintf(`{"query":"mutation { postMessage(chatId: \"%s-chat\", content: \"%s\", senderName: \"%s-sender\") { id } }"}`, mark, content, mark)
@@ -169,7 +166,7 @@ func (r *run) request(t *testing.T, bearer, body string) string {
 	return string(answer)
 }
 
-// putNonsense writes an item that is not a message, as only a fault could.
+// putNonsense writes an item that is not a message, as only a bug could.
 func (r *run) putNonsense(t *testing.T) {
 	t.Helper()
 	table := r.Tables[topology.Messages.Name]
@@ -181,7 +178,7 @@ func (r *run) putNonsense(t *testing.T) {
 	}
 }
 
-// breakSockets sends what ends a connection or an operation.
+// breakSockets sends frames that end a connection or an operation.
 func (r *run) breakSockets(t *testing.T) {
 	t.Helper()
 	authorized := func(expires time.Time) string {
@@ -226,7 +223,7 @@ func (r *run) breakSockets(t *testing.T) {
 	}
 }
 
-// breakRequests sends what HTTP refuses.
+// breakRequests sends requests that HTTP refuses.
 func (r *run) breakRequests(t *testing.T) {
 	t.Helper()
 	good := r.token(t, time.Now().Add(time.Hour))

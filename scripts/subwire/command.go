@@ -19,12 +19,12 @@ import (
 
 // Exit codes of every command.
 const (
-	exitDone   = 0 // what was asked for
+	exitDone   = 0 // everything asked for was done
 	exitFailed = 1
-	exitUsage  = 2 // the command line is not as --help says; nothing was done
+	exitUsage  = 2 // the command line is invalid; nothing was done
 )
 
-// failure is what went wrong after a command had begun.
+// failure is an error after a command had begun.
 type failure struct{ error }
 
 // run is the tool without its process.
@@ -53,8 +53,7 @@ wrong command line.`}
 	return exitUsage
 }
 
-// prepare marks the failures of the commands below cmd, and lets no name that
-// is not known pass.
+// prepare marks the failures of the commands below cmd, and makes them refuse unknown names.
 func prepare(cmd *cobra.Command) {
 	if !cmd.HasSubCommands() {
 		do := cmd.RunE

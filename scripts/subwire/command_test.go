@@ -60,8 +60,8 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 	}
 }
 
-// What goes wrong later is told from a wrong command line, in one line that is
-// safe on a terminal.
+// Later failures are distinct from a wrong command line, and reported in one line
+// that is safe on a terminal.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "\u009b2J", http.StatusTeapot) }))
@@ -78,8 +78,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// Each command has help, with the flags that name a deployment where one is
-// needed.
+// Each command has help, with the flags that name a deployment if it needs one.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
@@ -99,7 +98,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Shells ask __complete for what may follow; the script for bash is parsed.
+// Shells ask __complete for what may follow. The script for bash is parsed.
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{

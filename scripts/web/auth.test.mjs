@@ -55,6 +55,6 @@ test('a token that runs out ends the socket, says why and does not loop', async 
   await bob.hasStatus('Refused');
   await bob.page.getByRole('alert').getByText(/44\d\d/).waitFor();
   await bob.page.screenshot({ path: `${artefacts}refused.png` });
-  assert.equal(bob.connects, 2); // once more, as the server may have lost the connection for another reason
+  assert.equal(bob.connects, 2); // once more, as the connection may have been lost for another reason
   await bob.close();
 });

@@ -8,7 +8,7 @@ const windows = [];
 before(async () => ([cloud, browser] = await Promise.all([startCloud(), launch()])));
 after(async () => Promise.all([browser?.close(), cloud?.stop()]));
 afterEach(async () => {
-  await cloud.put('/gateway/up'); // whatever a test that failed left it
+  await cloud.put('/gateway/up'); // in case a failed test left it down
   for (const w of windows) w.checkClean();
   await Promise.all(windows.splice(0).map((w) => w.close()));
 });
@@ -73,7 +73,7 @@ test('a window that comes online tries again at once', async () => {
   await clock.install();
   await bob.join('online', 'Bob');
   await cloud.put('/gateway/down');
-  // Until the wait is a long one, which the clock then does not let pass.
+  // Until the wait is long. The clock then keeps it from passing.
   const status = bob.page.locator('.status', { hasText: /Reconnecting in \d+ s/ });
   for (let i = 0; ; i++) {
     await status.waitFor();
@@ -92,7 +92,7 @@ test('a killed function costs no message', async () => {
   const ada = await join('killed', 'Ada'), bob = await join('killed', 'Bob');
   await ada.write('one');
   await bob.reads('one');
-  // Not sender: a batch that it dies with waits minutes for its visibility to end.
+  // Not sender: if it dies, its batch waits minutes for its visibility to end.
   for (const name of ['message', 'stream']) await cloud.put(`/functions/${name}/kill`);
   await ada.write('two');
   for (const w of [ada, bob]) await w.reads('one', 'two');

@@ -1,10 +1,10 @@
-// Starts a local cloud of its own, from the binaries that make test-web builds.
+// Starts a separate local cloud, from the binaries that make test-web builds.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Returns the cloud once it runs: its page, its tokens, its control API, what it logged, and its end. */
+/** Returns the running cloud: its page, its tokens, its control API, its log, and how to stop it. */
 export async function startCloud(...args) {
   const free = '127.0.0.1:0';
   const cloud = spawn('bin/local/subwire', ['local', '--http', free, '--ws', free, '--control', free, '--issuer', free, ...args], { cwd: root });

@@ -21,7 +21,7 @@ test('GraphiQL runs a query and a subscription', async () => {
   await shows('earlier');
   await run('Listen');
   await w.page.getByRole('button', { name: /Stop query/ }).waitFor();
-  // A subscription is not acknowledged: write until it is heard.
+  // A subscription is not acknowledged: write until something arrives.
   for (let i = 0; !(await w.page.locator('.graphiql-response', { hasText: 'live' }).count()); i++) {
     assert.ok(i < 1000, 'no event has come');
     await cloud.post('lobby', 'Ada', `live ${i}`);

@@ -1,4 +1,4 @@
-// A browser window as its user sees it, and what went wrong in it.
+// A browser window as its user sees it, and its errors.
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
@@ -12,11 +12,11 @@ const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-ru
 export const launch = () =>
   chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
 
-/** Windows of different users share nothing: each has a context of its own. */
+/** Windows of different users share nothing: each has its own context. */
 export async function openWindow(browser, origin, options = {}) {
   const context = await browser.newContext({ locale: 'en-GB', timezoneId: 'UTC', ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(60_000); // no expectation: the machine may be busy
+  page.setDefaultTimeout(60_000); // not an expectation: the machine may be busy
   const outside = [], complaints = [];
   page.on('request', (r) => {
     if (!['data:', 'blob:'].includes(new URL(r.url()).protocol) && new URL(r.url()).origin !== origin) outside.push(r.url());
@@ -27,7 +27,7 @@ export async function openWindow(browser, origin, options = {}) {
   page.on('pageerror', (e) => complaints.push(String(e)));
   const user = {
     page,
-    /** Fails if the page asked another host, broke its policy or had an error. */
+    /** Fails if the page contacted another host, broke its policy or had an error. */
     checkClean() {
       assert.deepEqual({ outside, complaints }, { outside: [], complaints: [] });
     },
@@ -52,7 +52,7 @@ export async function openWindow(browser, origin, options = {}) {
     },
     texts: () => page.locator('.bubble p').allTextContents(),
     drafts: () => page.locator('.draft').count(),
-    /** As the browser tells a page that its tab is shown or hidden. */
+    /** Tells the page that its tab is shown or hidden, as the browser does. */
     show: (visible) => page.evaluate((hidden) => {
       Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
       document.dispatchEvent(new Event('visibilitychange'));

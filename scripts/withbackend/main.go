@@ -1,7 +1,7 @@
-// Withbackend runs a command while DynamoDB Local and ElasticMQ run, and exits
-// as the command does: go run ./withbackend -cache ../.cache/jars -- go test ./...
-// The command finds both through the SDK's environment variables, and DynamoDB
-// also in SUBWIRE_DYNAMODB, without which integration tests are skipped.
+// Withbackend runs a command while DynamoDB Local and ElasticMQ run, and exits with
+// the command's status: go run ./withbackend -cache ../.cache/jars -- go test ./...
+// The command finds both through the SDK's environment variables, and DynamoDB also
+// in SUBWIRE_DYNAMODB, without which integration tests are skipped.
 package main
 
 import (

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// GraphiQL's editor brings a DOMPurify of its own, which is older than what is
-// known of it; vite.config.ts puts that of package.json in its place.
+// GraphiQL's editor brings its own DOMPurify, an old one with known flaws.
+// vite.config.ts replaces it with the one in package.json.
 func TestThePagesAreBuiltWithOneDOMPurify(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("package.json")

@@ -12,39 +12,38 @@ import (
 	"subwire/shared/topology"
 )
 
-// Site is the pages of one deployment.
 type Site struct {
 	Files        fs.FS  // as Built returns them
 	WebSocketURL string // where the pages open their sockets
 	Auth         string // how a client says who it is: anonymous or jwt
-	GraphiQL     bool   // whether it is served
+	GraphiQL     bool   // whether GraphiQL is served
 }
 
-// Request is what Serve looks at in an HTTP request.
+// Request is the part of an HTTP request that Serve looks at.
 type Request struct {
 	Method, Path   string
-	HasQuery       bool   // whether a parameter asks for a document, as in GraphQL over HTTP
+	HasQuery       bool   // whether a parameter names a document, as in GraphQL over HTTP
 	Accept         string // header, values joined by commas; "" without
-	AcceptEncoding string // likewise; without, see AnyCoding
+	AcceptEncoding string // the same; AnyCoding if the request has none
 }
 
-// AnyCoding is for a request without Accept-Encoding: any form will do (RFC 9110
-// section 12.5.3), but the client may be one that shows what it gets.
+// AnyCoding stands for a missing Accept-Encoding: any coding will do (RFC 9110
+// section 12.5.3), but the client may be one that shows the raw bytes.
 const AnyCoding = "identity, *;q=0.5"
 
-// Methods are those of a page, as in an Allow header. HEAD is the caller's to
-// answer, as GET without the body, and so is OPTIONS.
+// Methods are the methods of a page, as in an Allow header. The caller answers HEAD,
+// as GET without the body, and OPTIONS.
 const Methods = "GET, HEAD, OPTIONS"
 
-// Response is what to send. Its body may be binary.
+// Response is what to send. The body may be binary.
 type Response struct {
 	Status int
 	Header map[string]string
 	Body   []byte
 }
 
-// Serve answers a request, unless it is one of GraphQL over HTTP: then ok is
-// false. An error says that the embedded files are damaged.
+// Serve answers a request, unless it is GraphQL over HTTP: then ok is false. An error
+// means that the embedded files are damaged.
 func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
 	switch {
 	case r.Path == topology.GraphQLPath && !s.wantsGraphiQL(r):
@@ -70,13 +69,13 @@ func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
 		return text(http.StatusNotFound, "not found"), err == nil, err
 	}
 	if asset.Status == http.StatusOK {
-		asset.Header["Cache-Control"] = "public, max-age=31536000, immutable" // its name is a hash of it
+		asset.Header["Cache-Control"] = "public, max-age=31536000, immutable" // its name contains a hash of its content
 	}
 	return asset, true, nil
 }
 
-// wantsGraphiQL tells a browser that was pointed at the GraphQL endpoint from
-// a client of it. Clients do not ask for HTML, or like JSON better.
+// wantsGraphiQL distinguishes a browser that was pointed at the GraphQL endpoint from
+// a GraphQL client. Clients do not ask for HTML, or prefer JSON.
 func (s Site) wantsGraphiQL(r Request) bool {
 	if !s.GraphiQL || r.Method != http.MethodGet || r.HasQuery {
 		return false
@@ -85,16 +84,16 @@ func (s Site) wantsGraphiQL(r Request) bool {
 	return html.Named && html.Weight > 0 && html.Weight >= accept.Media(r.Accept, "application/json").Weight
 }
 
-// servable reports whether there may be a form of the page that the client takes: all
-// are built in gzip form, the small can be unpacked, the config is made when asked for.
+// servable reports whether the client takes a coding that the page can have. Every file
+// is built gzipped, small ones can be unpacked, and the config is made on request.
 func servable(r Request) bool {
 	gzip, identity := accept.Codings(r.AcceptEncoding)
 	return identity > 0 || gzip > 0 && r.Path != topology.ConfigPath
 }
 
-// Content security policies ("Content Security Policy Level 3"): nothing but
-// our own files and our own two APIs, the second of which is filled in. Monaco,
-// GraphiQL's editor, writes style elements, and its style sheet holds fonts.
+// Content security policies ("Content Security Policy Level 3") allow only our own
+// files and our own two APIs; the second API is filled in. Monaco, GraphiQL's editor,
+// writes style elements, and its style sheet contains fonts.
 const (
 	chatPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' %s; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -103,8 +102,8 @@ const (
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-// page returns an HTML page, or the one that stands in for it when nothing was
-// built. Browsers ask for it again each time, as it names the newest assets.
+// page returns an HTML page, or the stand-in if nothing was built. Browsers ask for
+// it every time, as it names the newest assets.
 func (s Site) page(name, policy string, r Request) (Response, bool, error) {
 	page, built, err := file(s.Files, name, r.AcceptEncoding)
 	if err != nil {
@@ -124,7 +123,7 @@ func (s Site) page(name, policy string, r Request) (Response, bool, error) {
 	return page, true, nil
 }
 
-// config is what the pages read first, so that one build serves any deployment.
+// config is what the pages read first, so that one build serves every deployment.
 func (s Site) config() (Response, bool, error) {
 	body, err := json.Marshal(struct {
 		WebSocketURL string `json:"webSocketUrl"`
@@ -149,11 +148,11 @@ func response(status int, contentType string, body []byte) Response {
 		"Content-Type": contentType, "Cache-Control": "no-store"}}
 }
 
-// origin is scheme, host and port of the URL.
+// origin returns scheme, host and port of the URL.
 func origin(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return "" // boot was given it; then no socket is allowed
+		return "" // boot passed it; without a valid one no socket is allowed
 	}
 	return u.Scheme + "://" + u.Host
 }

@@ -34,7 +34,7 @@ func TestServe(t *testing.T) {
 	for name, tt := range map[string]struct {
 		site   Site
 		r      Request
-		status int // 0: GraphQL over HTTP answers
+		status int // 0: GraphQL over HTTP answers instead
 		body   string
 		header string // NAME: VALUE
 	}{
@@ -110,8 +110,8 @@ func TestCompressedOnlyForThoseWhoTakeIt(t *testing.T) {
 	}
 }
 
-// What is large is sent in gzip form to whoever takes that, and not at all to others.
-// A page is small: curl shows it.
+// A large file is sent gzipped to clients that accept gzip, and to no others. A page
+// is small enough for curl to show it.
 func TestNothingLargeIsSentUnpacked(t *testing.T) {
 	t.Parallel()
 	most, more := gzipped(t, strings.Repeat("x", 64<<10)), gzipped(t, strings.Repeat("x", 64<<10+1))
@@ -145,7 +145,7 @@ func TestNothingLargeIsSentUnpacked(t *testing.T) {
 	}
 }
 
-// maxBody is the largest answer of a function, less a third for base64
+// maxBody is the largest answer of a function with room for base64, which adds a third
 // ("Lambda quotas": 6 MB).
 const maxBody = 6 << 20 * 3 / 4
 

@@ -6,7 +6,7 @@ import { defineConfig, type Plugin } from 'vite';
 
 const outDir = 'dist';
 
-/** Leaves each file in gzip form alone, as web.go embeds it. */
+/** Leaves only the gzipped form of each file, which web.go embeds. */
 const compressed: Plugin = {
   name: 'compressed',
   buildStart() {
@@ -22,7 +22,7 @@ const compressed: Plugin = {
   },
 };
 
-/** Gives Monaco the DOMPurify of package.json for the older one in its own folder. */
+/** Gives Monaco the DOMPurify of package.json in place of its own, older one. */
 const purified: Plugin = {
   name: 'purified',
   enforce: 'pre',
@@ -35,13 +35,13 @@ export default defineConfig({
   build: {
     outDir,
     emptyOutDir: false, // .gitignore stays
-    assetsInlineLimit: 0, // the content security policy knows no data: of ours
-    modulePreload: { polyfill: false }, // it would be an inline script's work
+    assetsInlineLimit: 0, // the content security policy allows no data: URLs of ours
+    modulePreload: { polyfill: false }, // it would need an inline script
     chunkSizeWarningLimit: 3000, // GraphiQL's editor
     rolldownOptions: {
       checks: { pluginTimings: false },
       input: ['index.html', 'graphiql.html'],
-      onLog: (level, log, handle) => log.code === 'MODULE_LEVEL_DIRECTIVE' || handle(level, log), // "use client", which means nothing here
+      onLog: (level, log, handle) => log.code === 'MODULE_LEVEL_DIRECTIVE' || handle(level, log), // "use client" means nothing here
     },
   },
 });

@@ -1,10 +1,10 @@
 // Package web holds the pages that the graphql function serves, the chat and
-// GraphiQL, and says which of them answers a request. It reads no request and
-// sends no response, and it knows nothing of GraphQL.
+// GraphiQL, and decides which one answers a request. It reads no request, sends no
+// response and knows nothing of GraphQL.
 //
-// The pages are built from this folder by npm (scripts/buildweb.sh) and
-// embedded in gzip form. Without them it compiles as well, and serves a page
-// that says how to build them.
+// npm builds the pages from this folder (scripts/buildweb.sh); they are embedded
+// gzipped. Without them the package still compiles, and serves a page that says how
+// to build them.
 package web
 
 import (
@@ -23,29 +23,28 @@ import (
 //go:embed unbuilt.html all:dist
 var embedded embed.FS
 
-// Built returns the files that were built, each named PATH.gz.
+// Built returns the built files, each named PATH.gz.
 func Built() fs.FS {
 	files, err := fs.Sub(embedded, "dist")
 	if err != nil {
-		panic(err) // the name is a valid one
+		panic(err) // the name is valid
 	}
 	return files
 }
 
-// types are the media types of what is built, by extension; the machine's own
-// list (package mime) is not the same everywhere.
+// types are the media types of the built files, by extension. The machine's own list
+// (package mime) differs from place to place.
 var types = map[string]string{
 	".css": "text/css; charset=utf-8", ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
 	".svg": "image/svg+xml", ".ttf": "font/ttf", ".woff2": "font/woff2",
 }
 
-// maxUnpacked is the most that is sent unpacked, in bytes: a page, which people read
-// with curl. The assets would be 1.8 MB.
+// maxUnpacked is the most that is sent unpacked, in bytes: enough for a page, which
+// people read with curl. The assets would be 1.8 MB.
 const maxUnpacked = 64 << 10
 
-// file returns the response with a built file, still in gzip form unless the client
-// likes it better unpacked and it is small. A file that is not there is not an error:
-// ok is false.
+// file returns the response with a built file. It is gzipped, unless it is small and
+// the client prefers it unpacked. A missing file is not an error: ok is false.
 func file(files fs.FS, name, acceptEncoding string) (r Response, ok bool, err error) {
 	packed, err := fs.ReadFile(files, name+".gz")
 	if err != nil {
@@ -70,7 +69,7 @@ func file(files fs.FS, name, acceptEncoding string) (r Response, ok bool, err er
 	return r, true, nil
 }
 
-// unpack returns what the gzip form holds, max bytes at most.
+// unpack returns the unpacked content, max bytes at most.
 func unpack(packed []byte, max int64) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package wsevent reads what a WebSocket API of API Gateway tells a function.
+// Package wsevent reads what an API Gateway WebSocket API passes to a function.
 package wsevent
 
 import (
@@ -13,9 +13,9 @@ import (
 // Event is what API Gateway sends for $connect, $default and $disconnect.
 type Event = events.APIGatewayWebsocketProxyRequest
 
-// Response is the answer. Its status matters for $connect only; any other
-// route answers 200 always, as the gateway turns everything else into a frame
-// that ends every operation of the client.
+// Response is the answer. Its status matters for $connect only. Other routes always
+// answer 200: the gateway turns anything else into a frame that ends every operation
+// of the client.
 type Response = events.APIGatewayProxyResponse
 
 // Message returns the client's message of a $default event.
@@ -30,8 +30,7 @@ func Message(e Event) session.Message {
 	}
 }
 
-// Handshake returns the request of a $connect event, the only one that has
-// headers.
+// Handshake returns the request of a $connect event, the only event with headers.
 func Handshake(e Event) session.Handshake {
 	return session.Handshake{
 		ConnectionID: e.RequestContext.ConnectionID,
@@ -42,8 +41,8 @@ func Handshake(e Event) session.Handshake {
 	}
 }
 
-// Header finds a header whose name the client may write in any case. Values
-// sent in several lines make one list.
+// Header finds a header by name, in any case. Values sent in several lines are joined
+// to one list.
 func Header(e Event, name string) string {
 	for k, values := range e.MultiValueHeaders {
 		if strings.EqualFold(k, name) {

@@ -33,7 +33,7 @@ func TestHandshake(t *testing.T) {
 	if diff := cmp.Diff(want, Handshake(e)); diff != "" {
 		t.Error(diff)
 	}
-	e.MultiValueHeaders = nil // single values are enough
+	e.MultiValueHeaders = nil // single values suffice
 	want.Subprotocols = "foo, graphql-transport-ws"
 	if diff := cmp.Diff(want, Handshake(e)); diff != "" {
 		t.Error(diff)

@@ -2,12 +2,12 @@ package costmodel
 
 import "subwire/scripts/internal/billing"
 
-// appSyncUnit is what AppSync charges as one real-time update, in bytes ("AWS
+// appSyncUnit is the size of one billed real-time update of AppSync, in bytes ("AWS
 // AppSync pricing").
 const appSyncUnit = 5 << 10
 
 // AppSync is the bill of one event there: its mutation, and an update for each
-// subscriber. What its resolvers use is not in it.
+// subscriber. It leaves out what its resolvers use.
 func AppSync(p billing.Prices, subscribers, frameBytes int) billing.Bill {
 	return billing.Bill{
 		{Service: "AppSync", What: "mutations", Quantity: 1, Price: p.AppSyncQuery},

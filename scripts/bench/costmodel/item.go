@@ -7,15 +7,15 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Units of DynamoDB, in bytes ("Read and write operations" in the DynamoDB
-// Developer Guide): a write takes a unit per KB, a consistent read one per 4 KB
-// of all the items that it meets.
+// Units of DynamoDB, in bytes ("Read and write operations" in the DynamoDB Developer
+// Guide): a write takes a unit per KB, a consistent read one per 4 KB of all the
+// items that it meets.
 const (
 	writeUnit = 1 << 10
 	readUnit  = 4 << 10
 )
 
-// number is how many bytes a stored number of so many digits takes ("DynamoDB
+// number is the size of a stored number with that many digits, in bytes ("DynamoDB
 // item sizes and formats").
 func number(digits int) int { return (digits+1)/2 + 1 }
 
@@ -31,9 +31,9 @@ func rowBytes(s pubsub.Subscription) int {
 		len(s.Topic) + len("00#"+s.ConnectionID+"#"+s.OperationID) + len(s.OperationKey) + number(len("1700000000"))
 }
 
-// query is the usage of reading the topic's subscriptions, which come by
-// ascending bucket, as package dynamo does: those after the first page in parts
-// by bucket. A query that meets no row is charged a unit.
+// query is the usage of reading the topic's subscriptions, in ascending order of
+// bucket, as package dynamo does: those after the first page in parts by bucket. A
+// query that finds no row is charged a unit.
 func query(subs []pubsub.Subscription) (t billing.Table) {
 	if len(subs) < dynamo.TopicPage {
 		return pages(subs)
@@ -54,8 +54,7 @@ func query(subs []pubsub.Subscription) (t billing.Table) {
 	return t
 }
 
-// pages is the usage of reading rows to their end: a full page may not be the
-// last.
+// pages is the usage of reading rows to the end: a full page may not be the last.
 func pages(subs []pubsub.Subscription) (t billing.Table) {
 	for {
 		n := min(dynamo.TopicPage, len(subs))

@@ -1,7 +1,6 @@
-// Package costmodel predicts what AWS charges for Subwire: the same usage that the
-// local cloud's meter counts, so that the two can be compared and the same
-// prices applied to both. It plans and packs with the code that is deployed
-// and does no I/O.
+// Package costmodel predicts what AWS charges for Subwire. It predicts the usage that
+// the local cloud's meter counts, so that the two can be compared and priced alike.
+// It plans and packs with the deployed code and does no I/O.
 package costmodel
 
 import (
@@ -29,43 +28,40 @@ import (
 // Model is a deployment and how long its parts take.
 type Model struct {
 	Limits  fanout.Limits // of batches
-	Receive int           // messages that one invocation of the sender gets at most; 1 is the dearest
-	Records int           // stream records that one invocation gets; 1 is the dearest
+	Receive int           // most messages that one invocation of the sender gets; 1 is the most expensive
+	Records int           // stream records that one invocation gets; 1 is the most expensive
 	Workers int           // posts in flight per sender
-	Cached  bool          // whether the senders have parsed the operations before
+	Cached  bool          // whether the senders have already parsed the operations
 	Times   Times
 }
 
 // Times are how long the parts take.
 type Times struct {
 	GraphQL time.Duration // one mutation
-	Stream  time.Duration // one invocation, beside its rows
+	Stream  time.Duration // one invocation, without its rows
 	Row     time.Duration // one subscription read and planned
-	Sender  time.Duration // one invocation, beside its posts
+	Sender  time.Duration // one invocation, without its posts
 	Post    time.Duration // one post, there and back
 	PostCPU time.Duration // one post's share of a vCPU
 }
 
-// Deployed is the model of the deployment that topology describes, at its
-// dearest: every message of a queue and every stream record is an invocation
-// of its own, and no operation is cached.
+// Deployed is the model of topology's deployment at its most expensive: every queue
+// message and every stream record gets its own invocation, and no operation is cached.
 func Deployed(t Times, groups, workers int) Model {
 	return Model{Limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: groups},
 		Receive: 1, Records: 1, Workers: workers, Times: t}
 }
 
-// Batch is one planned batch.
 type Batch struct{ Targets, Operations, Bytes int }
 
-// Event is what one event costs on its way from the mutation to its last
-// subscriber.
+// Event is what one event costs on its way from the mutation to its last subscriber.
 type Event struct {
 	Usage   billing.Usage
 	Batches []Batch
 }
 
-// Event predicts one event for the subscriptions of its topic, which must come
-// by ascending bucket. The root value must be that of a chat message.
+// Event predicts one event for the subscriptions of its topic, in ascending order of
+// bucket. The root value must be that of a chat message.
 func (m Model) Event(e pubsub.Event, subs []pubsub.Subscription) (Event, error) {
 	var message chat.Message
 	if err := json.Unmarshal(e.Root, &message); err != nil {
@@ -118,23 +114,22 @@ func (m Model) read(subs []pubsub.Subscription) billing.Table {
 	return t
 }
 
-// function is the usage of so many invocations that take as long, each of
-// which logs so many bytes itself.
+// function is the usage of that many invocations, each with the same duration and the
+// same number of bytes logged by the function itself.
 func function(f topology.Function, invocations float64, took time.Duration, logged float64) billing.Function {
 	seconds := invocations * math.Ceil(took.Seconds()*1000) / 1000
 	return billing.Function{Invocations: invocations, Seconds: seconds,
 		GBSeconds: seconds * float64(f.MemoryMB) / 1024, LogBytes: invocations * (platformLog + logged)}
 }
 
-// Bytes that are logged: by Lambda of each invocation, as the meter has it, and
-// by the sender of each batch.
+// Bytes logged: by Lambda for each invocation, as the meter has it, and by the sender
+// for each batch.
 const (
 	platformLog = 350
 	batchLog    = 330
 )
 
-// sender is the usage of the senders, which get the batches in so many
-// invocations.
+// sender is the usage of the senders, which get the batches in that many invocations.
 func (m Model) sender(batches []Batch, invocations float64) billing.Function {
 	if len(batches) == 0 {
 		return billing.Function{}
@@ -150,8 +145,8 @@ func (m Model) sender(batches []Batch, invocations float64) billing.Function {
 		batchLog*float64(len(batches))/invocations)
 }
 
-// send plans the event and sends it as the stream function does, to a queue
-// that counts. It returns the requests in units and notes the batches.
+// send plans the event and sends it as the stream function does, to a queue that
+// counts. It returns the requests in units and notes the batches.
 func (m Model) send(e pubsub.Event, subs []pubsub.Subscription, batches *[]Batch) (units float64, err error) {
 	messages := func(yield func(queue.Message, error) bool) {
 		for b, err := range fanout.Plan(e, each(subs), m.Limits) {
@@ -182,7 +177,7 @@ func each(subs []pubsub.Subscription) iter.Seq2[pubsub.Subscription, error] {
 	}
 }
 
-// counter is a queue that takes everything and counts what it is charged as.
+// counter is a queue that takes everything and counts the billed units.
 type counter struct{ units float64 }
 
 func (c *counter) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
@@ -195,8 +190,8 @@ func (c *counter) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 	return out, nil
 }
 
-// Frame is the size of the message that a subscriber gets who asks for
-// everything, under an id as long as a UUID.
+// Frame is the size of the message to a subscriber who asks for everything, under an
+// id as long as a UUID.
 func Frame(e pubsub.Event) int {
 	payload := fmt.Appendf(nil, `{"data":{"newMessage":%s}}`, e.Root)
 	return len(transportws.AppendNext(nil, "00000000-0000-0000-0000-000000000000", payload))

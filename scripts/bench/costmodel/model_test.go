@@ -28,7 +28,7 @@ func event(text int) pubsub.Event {
 		fmt.Sprintf(`{"id":"01J","chatId":"x","content":%q,"senderName":"Ada","createdAt":"2026-11-24T04:25:15.041Z"}`, strings.Repeat("x", text)))}
 }
 
-// topic is n subscriptions by ascending bucket, of so many operations.
+// topic returns n subscriptions of that many operations, in order of bucket.
 func topic(n, operations int) []pubsub.Subscription {
 	subs := make([]pubsub.Subscription, n)
 	for i := range subs {
@@ -100,8 +100,8 @@ func TestOneEventByHand(t *testing.T) {
 	if len(got.Batches) != 1 {
 		t.Fatalf("%d batches", len(got.Batches))
 	}
-	// 100 posts are two rounds of 64 workers: 5 + 20 ms. 100 rows are read in 1 ms.
-	// A row has 133 bytes: 100 of them are four units of 4 KB.
+	// 100 posts are two rounds of 64 workers: 5 + 20 ms. 100 rows are read in 1 ms. A
+	// row has 133 bytes: 100 of them are four units of 4 KB.
 	want := billing.Usage{
 		Gateway: billing.Gateway{Requests: 1, Sent: 100, SentBytes: float64(100 * Frame(event(100)))},
 		Functions: map[string]billing.Function{

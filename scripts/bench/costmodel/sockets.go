@@ -12,9 +12,9 @@ type Socket struct {
 	Connect, Message, Disconnect time.Duration // one invocation
 }
 
-// Connection is what one connection costs from $connect to $disconnect, beside
-// its minutes: connection_init, and one subscription that lasts as long. Its
-// init check shares no request with another one's.
+// Connection is what one connection costs from $connect to $disconnect, without its
+// minutes: connection_init, and one subscription of the same duration. Its init check
+// does not share a request.
 func (s Socket) Connection() billing.Usage {
 	one := billing.Table{Requests: 1, Writes: 1}
 	connections := topology.Connections.Name
@@ -28,7 +28,7 @@ func (s Socket) Connection() billing.Usage {
 		Queues: map[string]billing.Queue{topology.ConnectionChecks.Name: {Sends: 1, Receives: 1, Deletes: 1}},
 		Tables: map[string]billing.Table{
 			connections + ".PutItem":                        one,
-			connections + ".GetItem":                        {Requests: 3, Reads: 3},  // one of them to look whether the operation runs still
+			connections + ".GetItem":                        {Requests: 3, Reads: 3},  // one of them checks whether the operation is still running
 			connections + ".UpdateItem":                     {Requests: 4, Writes: 4}, // acknowledged, subscribed, closing, and the init check, refused
 			connections + ".DeleteItem":                     one,
 			topology.Operations.Name + ".PutItem":           one,
@@ -47,8 +47,8 @@ func (s Socket) Ping() billing.Usage {
 	}
 }
 
-// Open is what a connection costs that is open for so long, with a ping after
-// each interval; after every two hours it is opened anew.
+// Open is what a connection costs that is open for that long, with a ping after each
+// interval. It is reopened every two hours.
 func (s Socket) Open(long, interval time.Duration) billing.Usage {
 	minutes := billing.Usage{Gateway: billing.Gateway{ConnectionMinutes: long.Minutes()}}
 	return minutes.
@@ -56,16 +56,15 @@ func (s Socket) Open(long, interval time.Duration) billing.Usage {
 		Plus(s.Ping().Times(float64(long) / float64(interval)))
 }
 
-// Pollers per queue of Lambda's event source mappings, and how long their
-// receives wait for a message ("Using Lambda with Amazon SQS" in the Lambda
-// Developer Guide).
+// Pollers per queue of Lambda's event source mappings, and how long their receives
+// wait for a message ("Using Lambda with Amazon SQS" in the Lambda Developer Guide).
 const (
 	pollers  = 5
 	longPoll = 20 * time.Second
 )
 
-// Polling is what the event source mappings of the queues cost in that time
-// while nothing comes, at the most.
+// Polling is the most that the queues' event source mappings cost in that time while
+// nothing arrives.
 func Polling(long time.Duration) billing.Usage {
 	u := billing.Usage{Queues: map[string]billing.Queue{}}
 	for _, m := range topology.QueueMappings() {

@@ -1,10 +1,10 @@
-// Publishes events with graphql-lambda-subscriptions, for bench peers: one line
-// of JSON on stdin says where everything is, each further line is an event to
-// publish, and each is answered by a line of JSON on stdout.
+// Publishes events with graphql-lambda-subscriptions, for bench peers. The first
+// line of JSON on stdin says where everything is. Each further line is an event to
+// publish, and is answered with a line of JSON on stdout.
 //
-// The set-up is the library's documented one, with what its arguments allow to
-// make it fast: one client for all posts, whose connections are kept open, as
-// many of them as Subwire has workers.
+// The set-up is the library's documented one, made as fast as its arguments allow:
+// one client for all posts, which keeps as many connections open as Subwire has
+// workers.
 import { createInterface } from 'node:readline';
 import https from 'node:https';
 import aws from 'aws-sdk';
@@ -50,8 +50,8 @@ async function createTables() {
     GlobalSecondaryIndexes: [index('ConnectionIndex', 'connectionId'), index('TopicIndex', 'topic')] }).promise();
 }
 
-// subscribe lets a connection be initialised and subscribe, by the library's
-// own handler.
+// subscribe initialises a connection and subscribes, through the library's own
+// handler.
 async function subscribe({ connectionId, operationId, query, variables }) {
   const send = (body) => server.webSocketHandler({ body: JSON.stringify(body), requestContext: {
     eventType: 'MESSAGE', connectionId, domainName: 'example.com', stage: 'bench' } });

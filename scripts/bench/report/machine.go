@@ -12,13 +12,13 @@ import (
 
 // Machine is where and what was measured. It names no host and no path.
 type Machine struct {
-	Commit string `json:"commit"` // short; with "+" when files were changed since; "" outside a repository
+	Commit string `json:"commit"` // short; with "+" if files were changed since; "" outside a repository
 	Go     string `json:"go"`
 	Cores  int    `json:"cores"`
-	CPU    string `json:"cpu"` // model, or the architecture where that is not known
+	CPU    string `json:"cpu"` // model, or the architecture if that is not known
 }
 
-// ThisMachine looks.
+// ThisMachine describes the machine that it runs on.
 func ThisMachine(ctx context.Context) Machine {
 	return Machine{Commit: commit(ctx), Go: runtime.Version(), Cores: runtime.NumCPU(), CPU: cpu()}
 }
@@ -43,7 +43,7 @@ func commit(ctx context.Context) string {
 	return strings.TrimSpace(string(head))
 }
 
-// cpu is the model's name as Linux tells it.
+// cpu is the model's name as Linux reports it.
 func cpu() string {
 	f, err := os.Open("/proc/cpuinfo")
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// Plot says how to draw a table: lines over the rows' labels where these are
-// several numbers, else bars beside each other.
+// Plot says how to draw a table: as lines over the rows' labels if these are several
+// numbers, else as bars side by side.
 type Plot struct {
 	Title   string   `json:"title"`
 	Table   string   `json:"table"`   // title of the table
-	Columns []string `json:"columns"` // of it to draw, each a line or a colour
-	Y       string   `json:"y"`       // what they are, with the unit
+	Columns []string `json:"columns"` // of the table, each drawn as a line or a colour
+	Y       string   `json:"y"`       // what the figures are, with the unit
 	LogX    bool     `json:"logX,omitempty"`
 	LogY    bool     `json:"logY,omitempty"`
 }
@@ -29,14 +29,13 @@ type Plot struct {
 // ErrNoPlot is returned by WriteSVG for a report that has nothing to draw.
 var ErrNoPlot = errors.New("there is nothing to plot")
 
-// Size of a plot, and the width of all bars of one label together.
+// Size of a plot, and the total width of a label's bars.
 const (
 	width    = 6 * vg.Inch
 	height   = 3.5 * vg.Inch
 	barWidth = 28
 )
 
-// WriteSVG draws the report's plot.
 func (r Report) WriteSVG(w io.Writer) error {
 	if r.Plot == nil || len(r.Find(r.Plot.Table).Rows) == 0 {
 		return fmt.Errorf("plot %s: %w", r.Command, ErrNoPlot)
@@ -72,7 +71,7 @@ func (r Report) WriteSVG(w io.Writer) error {
 	return err
 }
 
-// lines draws each column over the numbers that the labels are.
+// lines draws each column over the numeric labels.
 func (d Plot) lines(p *plot.Plot, t Table) error {
 	if d.LogX {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}

@@ -1,5 +1,5 @@
-// Package report holds what a benchmark measured, and shows it: as aligned
-// tables, as JSON that keeps every sample, and as an SVG plot.
+// Package report holds what a benchmark measured and shows it: as aligned tables, as
+// JSON with every sample, and as an SVG plot.
 package report
 
 import (
@@ -13,19 +13,17 @@ import (
 type Report struct {
 	Command  string    `json:"command"`
 	Machine  Machine   `json:"machine"`
-	Settings []Setting `json:"settings"` // what it was measured with, in the order of interest
+	Settings []Setting `json:"settings"` // what it was measured with, most interesting first
 	Tables   []Table   `json:"tables"`
 	Notes    []string  `json:"notes,omitempty"` // what a reader must know to understand the tables, a sentence each
 	Plot     *Plot     `json:"plot,omitempty"`
 }
 
-// Setting is one parameter of a measurement.
 type Setting struct {
 	Name  string `json:"name"`
 	Value any    `json:"value"`
 }
 
-// Table is some rows of figures.
 type Table struct {
 	Title   string   `json:"title"`
 	Key     string   `json:"key"`     // what the rows' labels are, such as "subscribers"
@@ -33,14 +31,14 @@ type Table struct {
 	Rows    []Row    `json:"rows"`
 }
 
-// Row is one row of a table. Equal labels in one table are not told apart.
+// Row is one row of a table. Rows with equal labels in one table are not distinguished.
 type Row struct {
 	Label string      `json:"label"`
-	Cells [][]float64 `json:"cells"` // by column: one sample per repetition; none where there is nothing to tell
+	Cells [][]float64 `json:"cells"` // by column: one sample per repetition; none if there is nothing to report
 }
 
-// NewRow is a row that was measured once. What is no number, such as the ratio
-// to nothing, leaves its cell empty.
+// NewRow returns a row that was measured once. A value that is not a number, such as
+// a ratio to zero, leaves its cell empty.
 func NewRow(label string, values ...float64) Row {
 	r := Row{Label: label}
 	for _, v := range values {
@@ -53,8 +51,8 @@ func NewRow(label string, values ...float64) Row {
 	return r
 }
 
-// Value is the median of a cell, or NaN where the table has no such row or
-// column, or nothing in it.
+// Value is the median of a cell, or NaN if the table has no such row or column, or
+// the cell is empty.
 func (t Table) Value(label, column string) float64 {
 	c := slices.Index(t.Columns, column)
 	r := slices.IndexFunc(t.Rows, func(r Row) bool { return r.Label == label })
@@ -64,7 +62,7 @@ func (t Table) Value(label, column string) float64 {
 	return Median(t.Rows[r].Cells[c])
 }
 
-// Find returns the table of that title, or an empty one.
+// Find returns the table with that title, or an empty one.
 func (r Report) Find(title string) Table {
 	for _, t := range r.Tables {
 		if t.Title == title {
@@ -77,7 +75,7 @@ func (r Report) Find(title string) Table {
 // ErrDifferent is returned for reports that are not repetitions of each other.
 var ErrDifferent = errors.New("reports have different tables")
 
-// Merge makes one report of repetitions, which are changed by it.
+// Merge makes one report of repetitions. It changes them.
 func Merge(repetitions []Report) (Report, error) {
 	out := repetitions[0]
 	for _, next := range repetitions[1:] {
@@ -93,7 +91,7 @@ func Merge(repetitions []Report) (Report, error) {
 	return out, nil
 }
 
-// add puts the samples of u into t.
+// add appends the samples of u to t.
 func (t *Table) add(u Table) error {
 	if !slices.Equal(t.Columns, u.Columns) || len(t.Rows) != len(u.Rows) {
 		return fmt.Errorf("%w: %s", ErrDifferent, t.Title)
@@ -109,7 +107,7 @@ func (t *Table) add(u Table) error {
 	return nil
 }
 
-// Median of the samples; NaN of none.
+// Median of the samples; NaN if there are none.
 func Median(samples []float64) float64 {
 	n := len(samples)
 	if n == 0 {
@@ -119,8 +117,8 @@ func Median(samples []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// Spread is how far the samples lie from their median at most, in percent of
-// it; 0 of fewer than two.
+// Spread is the largest distance of a sample from the median, in percent of the
+// median; 0 for fewer than two samples.
 func Spread(samples []float64) float64 {
 	if len(samples) < 2 {
 		return 0

@@ -11,8 +11,8 @@ import (
 	"text/tabwriter"
 )
 
-// WriteText writes the report as aligned text: the settings in a line, the
-// tables, the notes.
+// WriteText writes the report as aligned text: the settings in a line, the tables,
+// the notes.
 func (r Report) WriteText(w io.Writer) error {
 	out := &strings.Builder{}
 	fmt.Fprintf(out, "bench %s", r.Command)
@@ -46,8 +46,7 @@ func (t Table) writeText(w io.Writer) error {
 	return tw.Flush()
 }
 
-// cell is the median of the samples with their spread, if there is any, as
-// benchstat writes it.
+// cell is the median of the samples with their spread, if any, in benchstat's form.
 func cell(samples []float64) string {
 	switch {
 	case len(samples) == 0:
@@ -91,8 +90,7 @@ func (r Report) WriteJSON(w io.Writer) error {
 	return enc.Encode(r)
 }
 
-// number is the label as a number, for a plot's axis. Labels that are
-// numbers may have commas.
+// number is the label as a number, for a plot's axis. Numeric labels may have commas.
 func number(label string) (float64, bool) {
 	v, err := strconv.ParseFloat(strings.ReplaceAll(cmp.Or(label, "-"), ",", ""), 64)
 	return v, err == nil

@@ -14,10 +14,10 @@ type Config struct {
 	Seed   uint64
 }
 
-// Quotas are those of an account in one region, and what topology sets.
+// Quotas are those of an account in one region, and those that topology sets.
 type Quotas struct {
 	Requests      float64 // API Gateway: HTTP requests, messages and posts together, per second
-	RequestBurst  float64 // of these at once
+	RequestBurst  float64 // the burst of these
 	Connects      float64 // new sockets per second
 	TopicReads    float64 // DynamoDB: read units per second of one partition
 	TopicWrites   float64 // DynamoDB: write units per second of one partition
@@ -37,11 +37,10 @@ type Quotas struct {
 	SenderTimeout time.Duration
 }
 
-// Defaults are the quotas of a new account ("Quotas for configuring and running
-// a WebSocket API in API Gateway", "Amazon SQS message quotas", "Lambda
-// quotas", "Best practices for designing and using partition keys") and the
-// settings of topology. A batch's targets have operation ids as long as UUIDs,
-// and the time when each began.
+// Defaults are the quotas of a new account ("Quotas for configuring and running a WebSocket
+// API in API Gateway", "Amazon SQS message quotas", "Lambda quotas", "Best practices for
+// designing and using partition keys") and the settings of topology. A batch's targets have
+// operation ids as long as UUIDs and the start time of each operation.
 func Defaults() Quotas {
 	fanout, retries := topology.QueueMappings()[0], topology.QueueMappings()[1]
 	return Quotas{
@@ -50,7 +49,7 @@ func Defaults() Quotas {
 		Groups: number(topology.FanoutGroups), Senders: fanout.MaxConcurrency, Retriers: retries.MaxConcurrency, Receive: fanout.BatchSize,
 		Targets: min(topology.BatchTargets, (topology.BatchBytes-batchOverhead)/targetBytes), Workers: number(topology.SenderWorkers),
 		Concurrency:   1000 - reserved(),
-		StreamTimeout: topology.Stream.Timeout - 5*time.Second, // the reserves of the functions
+		StreamTimeout: topology.Stream.Timeout - 5*time.Second, // less the reserves of the functions
 		SenderTimeout: topology.Sender.Timeout - 8*time.Second,
 	}
 }
@@ -77,15 +76,15 @@ func number(s topology.SettingOf[int]) int {
 	return n
 }
 
-// Times are how long the parts take, measured where not said otherwise.
+// Times are how long the parts take. They are measured unless noted otherwise.
 type Times struct {
 	GraphQL time.Duration // one mutation
 	Poll    time.Duration // between two reads of a stream that find nothing
-	Stream  time.Duration // one record, beside its rows
+	Stream  time.Duration // one record, without its rows
 	Row     time.Duration // one subscription read, planned and encoded
 	Send    time.Duration // one request to SQS
 	Receive time.Duration // from a message in the queue to its invocation
-	Sender  time.Duration // one invocation, beside its posts
+	Sender  time.Duration // one invocation, without its posts
 	Post    time.Duration // one post, there and back
 	PostCPU time.Duration // one post's share of a vCPU
 	Message time.Duration // one invocation of connect or message

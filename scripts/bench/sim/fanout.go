@@ -9,14 +9,12 @@ import (
 	"subwire/shared/dynamo"
 )
 
-// Message is one mutation.
 type Message struct {
 	At          time.Duration
 	Topic       int
 	Subscribers int
 }
 
-// Names of the limits.
 const (
 	RequestLimit = "API Gateway requests"
 	ConnectLimit = "API Gateway connects"
@@ -30,21 +28,20 @@ const (
 	LambdaLimit  = "Lambda concurrency"
 )
 
-// fanout is one run of messages through the pipeline.
 type fanout struct {
 	Config
 	loop
 	random   *rand.Rand
 	requests *rate
 	reads    Use
-	topics   map[int]*rate         // reads of each
-	latest   map[int]time.Duration // by topic: the latest message that was fanned out
+	topics   map[int]*rate         // reads of each topic
+	latest   map[int]time.Duration // by topic: the latest message fanned out
 	lane     Use
 	timeout  Use
 	lanes    []*lane
 	groups   map[groupKey]*group
 	group    Use
-	ready    []*group // that wait for a sender
+	ready    []*group // groups that wait for a sender
 	senders  *slots
 	retries  []delivery
 	retriers *slots
@@ -76,7 +73,7 @@ func FanOut(c Config, messages []Message) Result {
 	return f.result
 }
 
-// mutate is the mutation over HTTP: it shares the posts' quota.
+// mutate is the mutation over HTTP, which shares the posts' quota.
 func (f *fanout) mutate(m Message) {
 	if !f.requests.take(f.now) {
 		f.requests.hit(f.now, 1, 0)
@@ -96,9 +93,9 @@ func (f *fanout) mutate(m Message) {
 	})
 }
 
-// laneOf is the lane of a message. A topic is in one shard, and a shard has its
-// lanes by whole keys ("Using AWS Lambda with Amazon DynamoDB"): every message
-// is an item of its own, so where there is more than one lane, any may get it.
+// laneOf is the lane of a message. A topic is in one shard, whose lanes split it by
+// whole keys ("Using AWS Lambda with Amazon DynamoDB"). Every message is an item of
+// its own, so with more than one lane, any of them may get it.
 func (f *fanout) laneOf(m Message) *lane {
 	l := m.Topic % f.Quotas.Shards * f.Quotas.Lanes
 	if f.Quotas.Lanes > 1 {
@@ -107,17 +104,17 @@ func (f *fanout) laneOf(m Message) *lane {
 	return f.lanes[l]
 }
 
-// A row of a topic, and what one read unit reads, in bytes.
+// Size of a topic's row and of one read unit, in bytes.
 const (
 	rowBytes = 180
 	readUnit = 4 << 10
 )
 
-// rows are some of a topic's, from one on and up to another.
+// rows are the rows of a topic from one index up to another.
 type rows struct{ from, to int }
 
-// parts are the first page and the equal parts of what follows it, as package
-// dynamo reads a topic.
+// parts are the first page and equal parts of the rest, the way package dynamo reads
+// a topic.
 func parts(n int) []rows {
 	first := min(n, dynamo.TopicPage)
 	out := []rows{{0, first}}
@@ -131,9 +128,9 @@ func parts(n int) []rows {
 type planning struct {
 	*reading
 	message Message
-	parts   []rows // left to read: the first page alone, then one of each in turn
+	parts   []rows // left to read: first the first page alone, then the parts in turn
 	turn    int
-	open    map[int]int // by group: targets of the batch that fills
+	open    map[int]int // by group: targets of the open batch
 	done    func()
 }
 
@@ -150,10 +147,9 @@ func (p *planning) next() (page rows, ok bool) {
 	return rows{}, false
 }
 
-// page reads a page and sends the batches that it fills; after the last, those
-// that are not full. An event that takes longer than an invocation may is
-// planned from its start again, and never further: the queue drops what it has
-// had.
+// page reads a page and sends the batches that it fills; after the last page it sends
+// the partial ones. An event that takes longer than an invocation is planned again
+// from its start, and gets no further: the queue drops what it already had.
 func (p *planning) page() {
 	page, ok := p.next()
 	if !ok {
@@ -180,7 +176,7 @@ func (p *planning) page() {
 	})
 }
 
-// abandon gives up what is neither sent nor read yet.
+// abandon gives up what is not yet sent or read.
 func (p *planning) abandon(page rows, full []delivery) {
 	lost := 0
 	for _, d := range full {
@@ -200,8 +196,7 @@ func (p *planning) abandon(page rows, full []delivery) {
 // messagesPerRequest is how many full batches one request to SQS takes.
 const messagesPerRequest = 4
 
-// fill puts the rows into the batches of their groups, and returns those that
-// are full.
+// fill puts the rows into the batches of their groups and returns the full ones.
 func (p *planning) fill(page rows) (full []delivery) {
 	n, groups := p.message.Subscribers, p.Quotas.Groups
 	for from := page.from; from < page.to; {
@@ -249,26 +244,24 @@ func (f *fanout) partition(topic int) *rate {
 	return r
 }
 
-// groupKey is a message group.
 type groupKey struct{ topic, part int }
 
-// group is its queue. While some of it is handled the rest waits.
+// group is the queue of a message group. While some of it is handled, the rest waits.
 type group struct {
 	waiting  []delivery
 	inFlight bool
 }
 
-// delivery is a batch, on its way to be delivered.
+// delivery is a batch on its way.
 type delivery struct {
 	group   groupKey
 	targets int
-	posted  time.Duration // the mutation
+	posted  time.Duration // when the mutation was
 	since   time.Duration // when it could have been received
 	attempt int
 }
 
-// send puts the batch into the FIFO queue, from where it can be received a
-// little later.
+// send puts the batch into the FIFO queue; it can be received a little later.
 func (f *fanout) send(d delivery) {
 	f.after(f.Times.Receive, func() {
 		d.since = f.now
@@ -289,7 +282,7 @@ func (f *fanout) arrive(d delivery) {
 	}
 }
 
-// receive starts senders while there are messages and senders free.
+// receive starts senders while messages wait and senders are free.
 func (f *fanout) receive() {
 	for len(f.ready) > 0 && f.senders.free() {
 		var batch []delivery

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// lane is one invocation of the stream function at a time.
+// lane runs one invocation of the stream function at a time.
 type lane struct {
 	*fanout
 	busy    bool
 	waiting []queued
-	free    time.Duration // when the vCPU has nothing to do
+	free    time.Duration // when the vCPU is idle again
 }
 
 type queued struct {
 	Message
 	since time.Duration
-	place int // in its invocation
+	place int // index in its invocation
 }
 
 func (l *lane) enqueue(m Message) {
@@ -28,7 +28,7 @@ func (l *lane) enqueue(m Message) {
 	}
 }
 
-// running is how many lanes have something to do.
+// running is how many lanes have work.
 func (f *fanout) running() (n int) {
 	for _, l := range f.lanes {
 		if l.busy || len(l.waiting) > 0 {
@@ -38,8 +38,8 @@ func (f *fanout) running() (n int) {
 	return n
 }
 
-// compute is how long the function takes for what keeps its one vCPU busy,
-// after what else it does there.
+// compute is how long the function takes for work on its one vCPU, including the work
+// before it.
 func (l *lane) compute(d time.Duration) time.Duration {
 	l.free = max(l.free, l.now) + d
 	return l.free - l.now
@@ -64,14 +64,14 @@ func (l *lane) invoke() {
 	next.more()
 }
 
-// reading is one invocation: it handles its topics side by side, and the
-// records of each in order.
+// reading is one invocation. It handles topics side by side, and the records of each
+// in order.
 type reading struct {
 	*lane
 	deadline time.Duration
-	waiting  [][]queued // topics that have not begun
-	handled  int        // topics that are being handled
-	left     []queued   // records that there was no time for
+	waiting  [][]queued // topics not begun
+	handled  int        // topics in progress
+	left     []queued   // records that time ran out for
 }
 
 // add puts the record behind those of its topic.
@@ -85,8 +85,8 @@ func (r *reading) add(q queued) {
 	r.waiting = append(r.waiting, []queued{q})
 }
 
-// more begins topics while there is room for them. After the last, what is
-// left begins the next invocation.
+// more begins topics while there is room for them. After the last, the leftovers
+// begin the next invocation.
 func (r *reading) more() {
 	for r.handled < r.Quotas.Topics && len(r.waiting) > 0 {
 		topic := r.waiting[0]

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Use is what became of one limit in a run.
+// Use is how one limit fared in a run.
 type Use struct {
 	Name   string
-	Quota  float64       // per second, or at once
-	Peak   float64       // most in a second, or at once
-	Hits   int           // how often it refused or held up something
-	First  time.Duration // when it did so first
+	Quota  float64       // per second, or concurrent
+	Peak   float64       // most in a second, or concurrent
+	Hits   int           // how often it refused or delayed something
+	First  time.Duration // when it first did so
 	Waited time.Duration // by all pushes or clients together
 }
 
-// hit notes that the limit held up so many for so long.
+// hit notes that the limit delayed that many by that long.
 func (u *Use) hit(now time.Duration, many int, each time.Duration) {
 	if u.Hits == 0 {
 		u.First = now
@@ -24,13 +24,13 @@ func (u *Use) hit(now time.Duration, many int, each time.Duration) {
 	u.Waited += time.Duration(many) * each
 }
 
-// rate is a token bucket: so many per second, and a burst on top.
+// rate is a token bucket: a number per second, and a burst on top.
 type rate struct {
 	Use
 	burst  float64
 	tokens float64
-	filled time.Duration // up to when
-	second int           // that is counted
+	filled time.Duration // up to this time
+	second int           // the second being counted
 	count  float64
 }
 
@@ -51,7 +51,7 @@ func (r *rate) took(at time.Duration, n float64) {
 	r.Peak = max(r.Peak, r.count)
 }
 
-// take takes a token unless there is none.
+// take takes a token if there is one.
 func (r *rate) take(now time.Duration) bool {
 	r.fill(now)
 	if r.tokens < 1 {
@@ -62,7 +62,7 @@ func (r *rate) take(now time.Duration) bool {
 	return true
 }
 
-// reserve takes n tokens now or as soon as there are any, and returns how long
+// reserve takes n tokens, now or as soon as they are available, and returns how long
 // that is to wait.
 func (r *rate) reserve(now time.Duration, n float64) time.Duration {
 	r.fill(now)
@@ -75,7 +75,7 @@ func (r *rate) reserve(now time.Duration, n float64) time.Duration {
 	return wait
 }
 
-// slots is how many may run at once.
+// slots limits how many may run at once.
 type slots struct {
 	Use
 	inUse int

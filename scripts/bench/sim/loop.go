@@ -1,7 +1,7 @@
-// Package sim is a discrete-event simulation of Subwire on AWS: what happens
-// with more subscribers, chats or reconnections than this machine can hold,
-// and which quota is met first. Time is virtual and equal seeds give equal
-// runs. It knows service times and quotas, and does no I/O.
+// Package sim is a discrete-event simulation of Subwire on AWS. It shows what happens
+// with more subscribers, chats or reconnections than this machine can hold, and which
+// quota is reached first. Time is virtual, and equal seeds give equal runs. It knows
+// service times and quotas, and does no I/O.
 package sim
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// loop runs events in the order of their times; those of one time in the order
-// in which they were planned.
+// loop runs events in order of time; events of the same time in the order in which
+// they were planned.
 type loop struct {
 	now    time.Duration
 	events events
@@ -39,7 +39,7 @@ func (e *events) Pop() any {
 	return x
 }
 
-// at plans do for a time, which is not before now.
+// at plans do for a time, which must not be in the past.
 func (l *loop) at(t time.Duration, do func()) {
 	l.order++
 	heap.Push(&l.events, event{max(t, l.now), l.order, do})

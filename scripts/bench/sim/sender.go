@@ -2,8 +2,8 @@ package sim
 
 import "time"
 
-// What the sender does with a busy post, as package delivery has it: it tries
-// again after up to so long, and then queues the target with growing delays.
+// How the sender treats a busy post, as in package delivery: it retries after pauses
+// up to these, then queues the target with growing delays.
 const (
 	tries       = 3
 	firstPause  = 30 * time.Millisecond
@@ -17,10 +17,10 @@ type invocation struct {
 	*fanout
 	batches []delivery
 	begun   time.Duration
-	cpu     time.Duration // until when the vCPU is taken
-	current int           // batch that posts are begun of
-	next    int           // target of that
-	again   []post        // that wait for a worker after a pause
+	cpu     time.Duration // the vCPU is busy until then
+	current int           // the batch being posted
+	next    int           // its next target
+	again   []post        // posts that wait for a worker after a pause
 	running int           // workers
 	pausing int           // posts
 	left    []int         // by batch: targets to be queued
@@ -30,7 +30,7 @@ type invocation struct {
 // post is one target of a batch.
 type post struct{ batch, try int }
 
-// invoke runs a sender in a slot, and calls done at its end.
+// invoke runs a sender in a slot, and calls done when it ends.
 func (f *fanout) invoke(s *slots, batches []delivery, done func()) {
 	s.take()
 	i := &invocation{fanout: f, batches: batches, begun: f.now, left: make([]int, len(batches)), done: done}
@@ -40,7 +40,7 @@ func (f *fanout) invoke(s *slots, batches []delivery, done func()) {
 	f.after(f.Times.Sender, i.fill)
 }
 
-// fill gives every free worker a post, and ends when there is none.
+// fill gives every free worker a post. It ends the invocation when nothing is left.
 func (i *invocation) fill() {
 	for i.running < i.Quotas.Workers {
 		p, ok := i.take()
@@ -71,7 +71,7 @@ func (i *invocation) take() (p post, ok bool) {
 	return post{}, false
 }
 
-// post sends one post, if the account's quota lets it.
+// post sends one post, if the account's quota allows it.
 func (i *invocation) post(p post) {
 	if i.now-i.begun > i.Quotas.SenderTimeout {
 		i.left[p.batch]++
@@ -143,7 +143,7 @@ func (i *invocation) end() {
 	i.done()
 }
 
-// retry starts senders for what was queued to be tried again.
+// retry starts senders for queued retries.
 func (f *fanout) retry() {
 	for len(f.retries) > 0 && f.retriers.free() {
 		n := min(len(f.retries), f.Quotas.Receive)

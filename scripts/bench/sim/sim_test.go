@@ -16,7 +16,7 @@ func times() Times {
 
 func config() Config { return Config{Quotas: Defaults(), Times: times(), Seed: 1} }
 
-// unbounded is without any quota but the workers and groups.
+// unbounded has no quota except the workers and groups.
 func unbounded() Config {
 	c := config()
 	c.Quotas.Requests, c.Quotas.RequestBurst, c.Quotas.TopicReads, c.Quotas.Connects, c.Quotas.TopicWrites = 1e9, 1e9, 1e9, 1e9, 1e9
@@ -24,7 +24,7 @@ func unbounded() Config {
 	return c
 }
 
-// load is messages at random to random topics.
+// load returns messages at random times to random topics.
 func load(seed uint64, messages, topics, subscribers int) (out []Message) {
 	random := rand.New(rand.NewPCG(seed, 9))
 	for range messages {
@@ -151,8 +151,8 @@ func TestATopicHasAnOrderInOneLaneOnly(t *testing.T) {
 	}
 }
 
-// One lane whose topics run side by side takes the place of ten lanes that do
-// one record after the other.
+// One lane with its topics side by side replaces ten lanes that each handle one
+// record after the other.
 func TestTopicsSideBySideAreNoSlowerThanLanes(t *testing.T) {
 	t.Parallel()
 	for _, topics := range []int{1, 10, 100} {

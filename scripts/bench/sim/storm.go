@@ -5,32 +5,30 @@ import (
 	"time"
 )
 
-// Storm is many clients that lose their sockets at once and come back, with one
+// Storm is many clients that lose their sockets at once and reconnect, with one
 // subscription each.
 type Storm struct {
 	Clients int
-	Topics  int  // that their subscriptions are spread over
+	Topics  int  // number of topics they subscribe to
 	Wait    Wait // before each attempt
 }
 
-// Wait is how long a client waits before it connects, after so many attempts.
+// Wait is how long a client waits before it connects, after that many attempts.
 type Wait func(random *rand.Rand, attempts int) time.Duration
 
-// Recommended is the wait of docs/clients.md: 1 s, then twice as long each time
-// up to 30 s, less up to half of it at random.
+// Recommended is the wait of docs/clients.md: 1 s, doubled each time up to 30 s, less
+// up to half of it at random.
 func Recommended(random *rand.Rand, attempts int) time.Duration {
 	wait := min(time.Second<<min(attempts, 5), 30*time.Second)
 	return wait - time.Duration(random.Int64N(int64(wait/2)))
 }
 
-// GraphQLWS is what the npm package graphql-ws does unless told otherwise
-// ("retryWait" in its ClientOptions): 2^attempts seconds, without an end, and
-// 0.3 to 3 s more.
+// GraphQLWS is the default of the npm package graphql-ws ("retryWait" in its
+// ClientOptions): 2^attempts seconds, without a maximum, plus 0.3 to 3 s.
 func GraphQLWS(random *rand.Rand, attempts int) time.Duration {
 	return time.Second<<min(attempts, 20) + 300*time.Millisecond + time.Duration(random.Int64N(int64(2700*time.Millisecond)))
 }
 
-// storm is one run of it.
 type storm struct {
 	Config
 	loop
@@ -66,7 +64,7 @@ func Reconnect(c Config, s Storm) Result {
 	return r.result
 }
 
-// again lets a client connect after its wait, which a limit is the cause of.
+// again lets a client connect after its wait, which is charged to the limit.
 func (r *storm) again(client, retries int, cause *Use) {
 	wait := r.Wait(r.random, retries)
 	if cause != nil {
@@ -75,21 +73,20 @@ func (r *storm) again(client, retries int, cause *Use) {
 	r.after(wait, func() { r.connect(client, retries+1) })
 }
 
-// connect is the upgrade: its quota refuses at once.
+// connect is the upgrade. Its quota refuses at once.
 func (r *storm) connect(client, retries int) {
 	if !r.connects.take(r.now) {
 		r.again(client, retries, &r.connects.Use)
 		return
 	}
 	r.function(client, retries, func() {
-		// connection_init and the acknowledgement, then subscribe.
+		// connection_init and its ack, then subscribe.
 		r.message(client, retries, func() {
 			r.message(client, retries, func() { r.subscribe(client, retries) })
 		})
 	})
 }
 
-// function is one invocation.
 func (r *storm) function(client, retries int, done func()) {
 	if !r.lambdas.free() {
 		r.again(client, retries, &r.lambdas.Use)
@@ -102,9 +99,9 @@ func (r *storm) function(client, retries int, done func()) {
 	})
 }
 
-// message is a message of the client and, for the first, the answer to it: a
-// request of the account each. One that is refused is lost, and the client
-// begins anew when no answer comes.
+// message is a message of the client and, for the first, the answer to it; each is a
+// request of the account. A refused one is lost, and the client starts over when no
+// answer comes.
 func (r *storm) message(client, retries int, done func()) {
 	if !r.requests.take(r.now) {
 		r.again(client, retries, &r.requests.Use)
@@ -113,8 +110,8 @@ func (r *storm) message(client, retries int, done func()) {
 	r.function(client, retries, done)
 }
 
-// patience is for how long the store tries a write that is throttled: the time
-// of the message's invocation, but for its answer.
+// patience is how long the store retries a throttled write: the time of the message's
+// invocation, less its answer.
 const patience = 20 * time.Second
 
 // subscribe writes the row, which takes a unit of the topic's partition.

@@ -1,10 +1,10 @@
-// Genqlient listens to a chat with Khan's genqlient, resuming after each loss of
+// Genqlient listens to a chat with Khan's genqlient, and resumes after each loss of
 // the connection:
 //
 //	genqlient HTTP_URL WS_URL CHAT_ID
 //
 // It prints {"next": message} for each message. A line of input completes the
-// subscription, the end of the input ends the program.
+// subscription; the end of the input ends the program.
 package main
 
 import (
@@ -35,7 +35,7 @@ func (d *dialer) DialContext(ctx context.Context, url string, header http.Header
 	return d.conn, err
 }
 
-// listener follows a chat, and has each message once.
+// listener follows a chat, and passes on each message once.
 type listener struct {
 	url, chatID string
 	newest      string

@@ -1,4 +1,4 @@
-// Settings writes the table of docs/settings.md anew, from topology's.
+// Settings regenerates the table of docs/settings.md from topology.
 package main
 
 import (
@@ -19,7 +19,6 @@ func main() {
 	}
 }
 
-// write puts the table into the page.
 func write(path string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {
@@ -44,7 +43,6 @@ func withTable(page string) (string, error) {
 	return before + heading + rows() + "\n" + after, nil
 }
 
-// rows has a line per setting.
 func rows() string {
 	var b strings.Builder
 	for _, s := range topology.Settings() {

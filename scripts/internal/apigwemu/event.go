@@ -17,8 +17,8 @@ const (
 	timeLayout = "02/Jan/2006:15:04:05 -0700"
 )
 
-// newID returns an id like R1kmxc2VNjMCFIA=, as connections, messages and
-// requests have them.
+// newID returns an id like R1kmxc2VNjMCFIA=, the form of connection, message and
+// request ids.
 func newID() string {
 	raw := make([]byte, idBytes)
 	rand.Read(raw) // never fails
@@ -28,7 +28,7 @@ func newID() string {
 // idBytes is how many bytes a connection id encodes.
 const idBytes = 11
 
-// wellFormed reports whether id could be a connection's.
+// wellFormed reports whether id could be a connection's id.
 func wellFormed(id string) bool {
 	raw, err := base64.URLEncoding.DecodeString(id)
 	return err == nil && len(raw) == idBytes
@@ -36,7 +36,7 @@ func wellFormed(id string) bool {
 
 type wsRequest = events.APIGatewayWebsocketProxyRequest
 
-// event returns what the events of a socket have in common.
+// event returns what all events of a socket have in common.
 func (s *socket) event(kind, route string, at time.Time) wsRequest {
 	requestID := newID()
 	return wsRequest{RequestContext: events.APIGatewayWebsocketProxyRequestContext{
@@ -56,7 +56,7 @@ func (s *socket) event(kind, route string, at time.Time) wsRequest {
 	}}
 }
 
-// connectEvent alone carries the client's headers and query string.
+// connectEvent is the only event with the client's headers and query string.
 func (s *socket) connectEvent(r *http.Request) wsRequest {
 	e := s.event("CONNECT", "$connect", s.connectedAt)
 	e.MultiValueHeaders = map[string][]string{}
@@ -90,7 +90,7 @@ func (s *socket) disconnectEvent(end ending, at time.Time) wsRequest {
 	return e
 }
 
-// forwarded returns the headers of r with those that the gateway adds.
+// forwarded returns the headers of r and those that the gateway adds.
 func forwarded(r *http.Request) http.Header {
 	h := r.Header.Clone()
 	h.Set("Host", r.Host)

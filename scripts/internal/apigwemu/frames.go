@@ -8,26 +8,26 @@ import (
 	"sync/atomic"
 )
 
-// WebSocket opcodes below opControl are of data frames (RFC 6455, 5.2).
+// WebSocket opcodes below opControl belong to data frames (RFC 6455, 5.2).
 const (
 	opContinuation = 0x0
 	opControl      = 0x8
 )
 
-// scanner reads along with the WebSocket library, which hides where frames
-// begin, and notes the first frame that is too large. It changes nothing.
+// scanner reads along with the WebSocket library, which hides where frames begin, and
+// notes the first frame that is too large. It changes nothing.
 type scanner struct {
 	limit int64 // largest payload of a data frame
 
 	header  [14]byte
 	n       int   // bytes of header seen
-	payload int64 // bytes of payload to come
+	payload int64 // payload bytes still to come
 	message int64 // data messages begun
 
-	oversize atomic.Int64 // which message has the first frame over the limit, from 1; 0 for none
+	oversize atomic.Int64 // number of the message with the first frame over the limit, from 1; 0 for none
 }
 
-// scan follows the next bytes that the client sent.
+// scan follows the next bytes from the client.
 func (s *scanner) scan(p []byte) {
 	for len(p) > 0 {
 		if s.payload > 0 {
@@ -46,7 +46,7 @@ func (s *scanner) scan(p []byte) {
 	}
 }
 
-// headerLen is how long the header is, as far as can be told by now.
+// headerLen is the length of the header, as far as it is known yet.
 func (s *scanner) headerLen() int {
 	if s.n < 2 {
 		return 2
@@ -84,7 +84,6 @@ func (s *scanner) frame() {
 	}
 }
 
-// scannedConn is a connection whose reads are scanned.
 type scannedConn struct {
 	net.Conn
 	scanner *scanner
@@ -96,28 +95,26 @@ func (c scannedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// scannedWriter hands out a scanned connection when it is hijacked.
+// scannedWriter returns a scanned connection when it is hijacked.
 type scannedWriter struct {
 	http.ResponseWriter
 	scanner *scanner
 	conn    net.Conn // once hijacked: the connection itself
 }
 
-// WriteHeader answers the handshake with the names of headers as RFC 6455
-// spells them.
+// WriteHeader answers the handshake with header names in RFC 6455's spelling.
 func (w *scannedWriter) WriteHeader(status int) {
 	respell(w.Header())
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Hijack is http.Hijacker's.
 func (w *scannedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
 	w.conn = conn
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what net/http has read already
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what net/http has already read
 	w.scanner.scan(early)
 	return scannedConn{conn, w.scanner}, rw, nil
 }

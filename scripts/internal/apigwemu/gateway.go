@@ -1,14 +1,13 @@
-// Package apigwemu emulates Amazon API Gateway for the local cloud and for
-// tests: a WebSocket API with its management API, and an HTTP API. It is as
-// limited as the real one, so that what passes here is not failed by the
-// cloud: no close codes for DeleteConnection, one unordered invocation per
-// message, 410 until $connect has returned, small frames only, the quotas and
-// throttles of account and stages. It adds faults that can be switched on while
-// it runs. It checks no signatures and has no authorizers, no custom domains,
-// no route responses, no TLS and no throttles of single routes.
+// Package apigwemu emulates Amazon API Gateway for the local cloud and for tests: a
+// WebSocket API with its management API, and an HTTP API. It has the real limits, so
+// that what passes here does not fail in the cloud: no close codes for
+// DeleteConnection, one unordered invocation per message, 410 until $connect has
+// returned, small frames only, and the quotas and throttles of account and stages.
+// Faults can be switched on while it runs. It checks no signatures and has no
+// authorizers, custom domains, route responses, TLS, or throttles of single routes.
 //
-// Facts are from the API Gateway developer guide unless a comment says
-// otherwise; where nothing is known, a comment says that it is a guess.
+// Facts come from the API Gateway developer guide unless a comment names another
+// source. Where nothing is documented, a comment says that it is a guess.
 package apigwemu
 
 import (
@@ -26,16 +25,14 @@ import (
 	"subwire/shared/topology"
 )
 
-// Invoker runs one Lambda function.
 type Invoker interface {
-	// Invoke runs the function once with the JSON of an event and returns its
-	// JSON answer. An error is lambdart.ErrThrottled when Lambda refuses, or
-	// else a function error, or the end of ctx, after which Invoke returns
-	// soon. It is called by many goroutines at once.
+	// Invoke runs the function once with the JSON of an event and returns its JSON
+	// answer. The error is lambdart.ErrThrottled if Lambda refuses, a function error,
+	// or the error of ctx; Invoke returns soon after ctx ends. It must be safe for
+	// concurrent use.
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// Config describes the two APIs.
 type Config struct {
 	Connect, Message, Disconnect Invoker // integrations of $connect, $default and $disconnect
 	HTTP                         Invoker // integration of every route of the HTTP API
@@ -45,35 +42,35 @@ type Config struct {
 	Limits Limits   // zero fields have the documented defaults
 	Usage  Observer // notes what AWS charges for
 
-	// PostLatency is how long each post takes before the frame is sent; default
-	// no time. NewPostLatency has AWS's. It is called by many goroutines at once.
+	// PostLatency is how long each post takes before the frame is sent; default zero.
+	// NewPostLatency has AWS's. It must be safe for concurrent use.
 	PostLatency func() time.Duration
 
-	Log *slog.Logger // failed invocations; default none
+	Log *slog.Logger // for failed invocations; default none
 }
 
 // Limits of the gateway ("Quotas for configuring and running a WebSocket API
 // in API Gateway", the same for HTTP APIs, and "Amazon API Gateway quotas").
 type Limits struct {
-	// Requests a second, and at once; a rate below zero is no limit. What is
-	// over is answered 429.
+	// Requests per second and burst; a negative rate means no limit. Requests over a
+	// limit are answered 429.
 	AccountRate, AccountBurst float64 // posts, frames, handshakes and HTTP requests together; default 10,000 and 5,000
 	ConnectRate, ConnectBurst float64 // handshakes; default 500 and, as a guess, 500
-	SocketRate, SocketBurst   float64 // frames and handshakes, as the stage has it; default topology's
-	HTTPRate, HTTPBurst       float64 // requests to the HTTP API, likewise
+	SocketRate, SocketBurst   float64 // frames and handshakes, per stage; default topology's
+	HTTPRate, HTTPBurst       float64 // requests to the HTTP API, per stage; default topology's
 
 	Idle               time.Duration // a socket without messages either way is closed; default 10 minutes
-	Age                time.Duration // every socket is closed; default 2 hours
+	Age                time.Duration // every socket is closed after it; default 2 hours
 	FrameBytes         int           // of one WebSocket frame from the client; default 32 KB
 	MessageBytes       int           // of one message either way; default 128 KB
-	BufferBytes        int           // waiting for one slow client; default 1 MB, a guess
+	BufferBytes        int           // queued for one slow client; default 1 MB, a guess
 	BodyBytes          int           // of a request to the HTTP API; default 10 MB
 	HeaderBytes        int           // of its request line and header values; default 10,240
 	URLBytes           int           // of a handshake's URL; default 4,096
 	PayloadBytes       int           // of a function's event and of its answer, Lambda's quota; default 6 MB
 	IntegrationTimeout time.Duration // of the WebSocket routes; default 29 seconds
 	HTTPTimeout        time.Duration // of the HTTP routes; default 30 seconds
-	CloseWait          time.Duration // for the client to answer our close frame, after what it has yet to read; default 5 seconds, a guess
+	CloseWait          time.Duration // wait for the client's close frame, once it has read everything else; default 5 seconds, a guess
 }
 
 func (l Limits) withDefaults() Limits {
@@ -107,42 +104,39 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// Faults make the gateway misbehave. A nil field is no fault. The functions
-// are called by many goroutines at once.
+// Faults make the gateway misbehave. A nil field means no fault. The functions must
+// be safe for concurrent use.
 type Faults struct {
-	// Post is asked about every post before it is handled. A status other than
-	// 0 is what the caller is answered; if sent, the client gets the frame all
-	// the same. It may block, to delay the post; ctx ends when the caller has
-	// hung up.
+	// Post is called with every post before it is handled. A status other than 0
+	// becomes the answer; with sent, the client still gets the frame. Post may block
+	// to delay the post; ctx ends when the caller has hung up.
 	Post func(ctx context.Context, connectionID string) (status int, sent bool)
 
-	// Delete is asked likewise about every DELETE of a connection, which is
-	// closed all the same if closed is true.
+	// Delete does the same for every DELETE of a connection; with closed, the
+	// connection is still closed.
 	Delete func(ctx context.Context, connectionID string) (status int, closed bool)
 
-	// Idle is asked at the end of every call of the management API what becomes
-	// of the caller's connection afterwards. It needs Gateway.Listen.
+	// Idle is called at the end of every call of the management API. It returns what
+	// happens to the caller's connection afterwards. It needs Gateway.Listen.
 	Idle func() Idle
 
-	// Message is called in the goroutine of every message's invocation before
-	// that begins. While it blocks, later messages overtake. ctx ends when the
+	// Message is called in the goroutine of every message's invocation before the
+	// invocation begins. While it blocks, later messages overtake. ctx ends when the
 	// gateway shuts down.
 	Message func(ctx context.Context, connectionID, body string)
 
-	// Time is asked what time a message is said to have come at.
+	// Time returns the time at which a message is said to have arrived.
 	Time func(at time.Time, body string) time.Time
 
-	// DropDisconnect reports whether the $disconnect event of the socket is
-	// lost.
+	// DropDisconnect reports whether the $disconnect event of the socket is lost.
 	DropDisconnect func(connectionID string) bool
 }
 
-// Observer notes what AWS charges for, with the size of each message or
-// request in bytes. A field that is nil is told nothing. The functions are
-// called by many goroutines at once.
+// Observer notes what AWS charges for, with the size of each message or request in
+// bytes. Fields may be nil. The functions must be safe for concurrent use.
 type Observer struct {
-	Received       func(size int) // a message of a client, to be handled
-	Sent           func(size int) // a message for a client, that was taken
+	Received       func(size int) // a message from a client, to be handled
+	Sent           func(size int) // a message to a client, accepted
 	Requested      func(size int) // a request to the HTTP API, to be handled
 	Opened, Closed func()         // a socket
 }
@@ -162,20 +156,20 @@ func (o Observer) withDefaults() Observer {
 	return o
 }
 
-// Gateway is the emulator. Serve WebSocket and HTTP each on a listener of its
-// own, and Close the gateway before the servers.
+// Gateway is the emulator. Serve WebSocket and HTTP on separate listeners, and Close
+// the gateway before the servers.
 type Gateway struct {
 	cfg    Config
 	quotas quotas
-	wires  sync.Map // of *wire by the peer's address
+	wires  sync.Map // *wire by the peer's address
 	log    *slog.Logger
 	faults atomic.Pointer[Faults]
 
-	ctx    context.Context // of all invocations: they outlive the client that caused them
+	ctx    context.Context // of all invocations, which outlive the client that caused them
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // sockets, their writers and invocations
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	sockets map[string]*socket
 	closed  bool
 	down    bool // see SetDown
@@ -197,8 +191,8 @@ func New(cfg Config) *Gateway {
 	return g
 }
 
-// WebSocket returns the handler of the WebSocket API: sockets at any path, and
-// the management API at /{stage}/@connections/{id}.
+// WebSocket returns the handler of the WebSocket API: sockets at any path, and the
+// management API at /{stage}/@connections/{id}.
 func (g *Gateway) WebSocket() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.wire(r).begin()
@@ -213,10 +207,8 @@ func (g *Gateway) WebSocket() http.Handler {
 	})
 }
 
-// HTTP returns the handler of the HTTP API.
 func (g *Gateway) HTTP() http.Handler { return http.HandlerFunc(g.serveHTTP) }
 
-// SetFaults replaces all faults.
 func (g *Gateway) SetFaults(f Faults) { g.faults.Store(&f) }
 
 // Connections returns the ids of the open sockets, sorted.
@@ -226,8 +218,8 @@ func (g *Gateway) Connections() []string {
 	return slices.Sorted(maps.Keys(g.sockets))
 }
 
-// Cut ends a socket without a close frame, as a broken network does: both
-// sides see code 1006. It reports whether the socket was open.
+// Cut ends a socket without a close frame, as a broken network does: both sides see
+// code 1006. It reports whether the socket was open.
 func (g *Gateway) Cut(connectionID string) bool {
 	s := g.socket(connectionID)
 	if s == nil {
@@ -237,10 +229,9 @@ func (g *Gateway) Cut(connectionID string) bool {
 	return true
 }
 
-// SetDown takes the WebSocket API's network away, or gives it back. While it is
-// down, every socket is cut and every handshake's connection is dropped without
-// an answer. The management API and the HTTP API stay, for those who post
-// meanwhile.
+// SetDown takes the WebSocket API's network away, or restores it. While it is down,
+// every socket is cut and every handshake's connection is dropped without an answer.
+// The management API and the HTTP API stay, for whoever posts in that time.
 func (g *Gateway) SetDown(down bool) {
 	g.mu.Lock()
 	g.down = down
@@ -250,16 +241,15 @@ func (g *Gateway) SetDown(down bool) {
 	}
 }
 
-// CutAll cuts every open socket.
 func (g *Gateway) CutAll() {
 	for _, id := range g.Connections() {
 		g.Cut(id)
 	}
 }
 
-// Close closes every socket with code 1001 and refuses what comes after. It
-// returns when all invocations have ended, $disconnect's too. When ctx ends
-// first, it cuts the rest, cancels their invocations and returns an error.
+// Close closes every socket with code 1001 and refuses anything later. It returns
+// when all invocations have ended, including $disconnect's. If ctx ends first, it
+// cuts the rest, cancels their invocations and returns an error.
 func (g *Gateway) Close(ctx context.Context) error {
 	g.shut()
 	done := make(chan struct{})
@@ -279,7 +269,6 @@ func (g *Gateway) Close(ctx context.Context) error {
 	}
 }
 
-// isDown reports what SetDown has set.
 func (g *Gateway) isDown() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -296,7 +285,7 @@ func (g *Gateway) begin() bool {
 	return !g.closed
 }
 
-// shut begins nothing from now on, and closes the open sockets.
+// shut stops anything new from beginning, and closes the open sockets.
 func (g *Gateway) shut() {
 	g.mu.Lock()
 	g.closed = true
@@ -314,8 +303,8 @@ func (g *Gateway) socket(id string) *socket {
 	return g.sockets[id]
 }
 
-// add makes the socket reachable. One that was pending while the gateway shut
-// is closed at once, and one that was while the network went is cut.
+// add makes the socket reachable. If the gateway shut while it was pending, it is
+// closed at once; if the network went down, it is cut.
 func (g *Gateway) add(s *socket) {
 	g.mu.Lock()
 	g.sockets[s.id] = s

@@ -26,7 +26,7 @@ type function func(ctx context.Context, payload []byte) ([]byte, error)
 
 func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) { return f(ctx, payload) }
 
-// returns is a function that always answers the same.
+// returns is a function that always gives the same answer.
 func returns(answer string) function {
 	return func(context.Context, []byte) ([]byte, error) { return []byte(answer), nil }
 }
@@ -42,7 +42,7 @@ func hangs(ctx context.Context, _ []byte) ([]byte, error) {
 	return nil, ctx.Err()
 }
 
-// api is a gateway that listens, and what its functions were told.
+// api is a gateway that listens, and what its functions received.
 type api struct {
 	*Gateway
 	t            *testing.T
@@ -54,7 +54,7 @@ type api struct {
 
 const ok = `{"statusCode":200}`
 
-// newAPI serves cfg, with functions that answer 200 where it has none.
+// newAPI serves cfg. Functions that it lacks answer 200.
 func newAPI(t *testing.T, cfg Config) *api {
 	t.Helper()
 	a := &api{t: t, connected: make(chan wsRequest, 1000), messages: make(chan wsRequest, 1000), disconnected: make(chan wsRequest, 1000)}
@@ -110,7 +110,7 @@ func (a *api) call(method, id, body string) *http.Response {
 	return a.request(method, "/local/@connections/"+strings.ReplaceAll(id, "=", "%3D"), body, "AWS4-HMAC-SHA256 Credential=x")
 }
 
-// request makes a call whose answer has its body read.
+// request makes a call and reads the body of the answer.
 func (a *api) request(method, path, body, authorization string) *http.Response {
 	a.t.Helper()
 	req, err := http.NewRequestWithContext(a.t.Context(), method, a.server.URL+path, strings.NewReader(body))
@@ -141,7 +141,7 @@ func (a *api) post(id, frame string, want int) {
 	}
 }
 
-// ended checks what $disconnect was told.
+// ended checks what $disconnect received.
 func (a *api) ended(id string, code int64, reason string) {
 	a.t.Helper()
 	type end struct {
@@ -164,7 +164,6 @@ func next(t *testing.T, c *wsclient.Raw) string {
 	return text
 }
 
-// closedWith checks the close frame that the client received.
 func closedWith(t *testing.T, c *wsclient.Raw, code int, reason string) {
 	t.Helper()
 	_, err := c.Next(t.Context())
@@ -251,7 +250,7 @@ func TestOnlyTheSubprotocolHeaderOfConnectReachesTheClient(t *testing.T) {
 			} {
 				req.Header.Set(name, value)
 			}
-			resp, err := http.DefaultClient.Do(req) // no WebSocket client would take all of these answers
+			resp, err := http.DefaultClient.Do(req) // no WebSocket client would accept all of these answers
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,9 +18,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// serveHTTP is the HTTP API: every route's integration is the HTTP function,
-// with payload format 2.0 ("Create AWS Lambda proxy integrations for HTTP APIs
-// in API Gateway").
+// serveHTTP is the HTTP API: every route's integration is the HTTP function, with payload
+// format 2.0 ("Create AWS Lambda proxy integrations for HTTP APIs in API Gateway").
 func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if !g.begin() {
 		answer(w, http.StatusServiceUnavailable, "", "Service Unavailable")
@@ -71,7 +70,7 @@ func (g *Gateway) invokeHTTP(e events.APIGatewayV2HTTPRequest) (httpResponse, er
 	}
 	out, err := g.run(ctx, g.cfg.HTTP, payload)
 	if err != nil {
-		return httpResponse{}, errors.Join(err, ctx.Err()) // a runtime may report its own error for our deadline
+		return httpResponse{}, errors.Join(err, ctx.Err()) // a runtime may report its own error at our deadline
 	}
 	return decodeHTTP(out)
 }
@@ -88,14 +87,14 @@ func headerBytes(r *http.Request) int {
 	return n
 }
 
-// routeMatch is what the event says of the route that a request took.
+// routeMatch is the part of the event about the route that a request took.
 type routeMatch struct {
-	key        string            // ANY PATH, the path as in the route
-	parameters map[string]string // by name; nil without
+	key        string            // ANY PATH, with the route's path
+	parameters map[string]string // by name; nil if there are none
 }
 
-// match finds the route: one without parameters before others, and a greedy
-// one last ("Create routes for HTTP APIs"). Each takes any method.
+// match finds the route: one without parameters first, a greedy one last ("Create
+// routes for HTTP APIs"). Each takes any method.
 func match(routes []string, path string) (best routeMatch, ok bool) {
 	rank := 0
 	for _, route := range routes {
@@ -134,11 +133,10 @@ func matchPath(route, path string) (parameters map[string]string, greedy, ok boo
 	return parameters, false, len(got) == len(want)
 }
 
-// httpEvent is the event of a request. In spite of its name, rawPath is decoded,
-// as are the other paths, and they end at a question mark that was encoded.
-// People who met this have reported it (fastify/aws-lambda-fastify issue 169,
-// honojs/hono issue 2156, middleapi/standard-server pull request 93). The query
-// string is as it was sent.
+// httpEvent is the event of a request. In spite of its name, rawPath is decoded, like
+// the other paths, and they end at an encoded question mark. People who met this have
+// reported it (fastify/aws-lambda-fastify issue 169, honojs/hono issue 2156,
+// middleapi/standard-server pull request 93). The query string is passed as it was sent.
 func httpEvent(r *http.Request, route routeMatch, body []byte, at time.Time) events.APIGatewayV2HTTPRequest {
 	domain, _, _ := strings.Cut(r.Host, ".")
 	path, _, _ := strings.Cut(r.URL.Path, "?")
@@ -175,9 +173,9 @@ func httpEvent(r *http.Request, route routeMatch, body []byte, at time.Time) eve
 	return e
 }
 
-// encodeBody returns the body as it is put into the event: as text only for
-// the types that are known as text, in base64 for all others, so that a
-// function must be ready for both. The list of types is partly a guess.
+// encodeBody returns the body as it appears in the event: text for the known text
+// types, base64 for all others. A function must be ready for both. The list of types
+// is partly a guess.
 func encodeBody(contentType string, body []byte) (text string, isBase64 bool) {
 	kind, _, _ := mime.ParseMediaType(contentType)
 	isText := strings.HasPrefix(kind, "text/") ||
@@ -196,8 +194,8 @@ type httpResponse struct {
 	body    []byte
 }
 
-// decodeHTTP reads an answer in format 2.0. JSON without a statusCode is the
-// body of a 200. The format has no multiValueHeaders.
+// decodeHTTP reads an answer in format 2.0. JSON without a statusCode is the body of
+// a 200. The format has no multiValueHeaders.
 func decodeHTTP(out []byte) (httpResponse, error) {
 	if !json.Valid(out) {
 		return httpResponse{}, errMalformed
@@ -224,7 +222,7 @@ func decodeHTTP(out []byte) (httpResponse, error) {
 
 func writeHTTP(w http.ResponseWriter, resp httpResponse) {
 	h := w.Header()
-	h.Set("Content-Type", "text/plain;charset=UTF-8") // what the gateway puts where the function is silent
+	h.Set("Content-Type", "text/plain;charset=UTF-8") // the gateway's default if the function sets none
 	h.Set("Apigw-Requestid", newID())
 	for name, value := range resp.headers {
 		h.Set(name, value)

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// serve answers one request from an HTTP API with the function.
+// serve answers one request through an HTTP API with the function.
 func serve(t *testing.T, f Invoker, limits Limits, r *http.Request) *http.Response {
 	t.Helper()
 	g := New(Config{HTTP: f, Limits: limits})
@@ -27,7 +27,6 @@ func serve(t *testing.T, f Invoker, limits Limits, r *http.Request) *http.Respon
 	return w.Result()
 }
 
-// eventOf returns the event that a request becomes.
 func eventOf(t *testing.T, r *http.Request) (e events.APIGatewayV2HTTPRequest) {
 	t.Helper()
 	serve(t, function(func(_ context.Context, payload []byte) ([]byte, error) {
@@ -79,7 +78,7 @@ func TestPathsAreDecodedAndTheQueryIsNot(t *testing.T) {
 		"/c/a%2Fb":         {"/c/a/b", "/c/a/b", "a/b", ""},
 		"/c/100%25":        {"/c/100%", "/c/100%", "100%", ""},
 		"/c/caf%C3%A9%23x": {"/c/café#x", "/c/café#x", "café#x", ""},
-		"/c/who%3Fme?q=1":  {"/c/who", "/c/who", "who?me", "q=1"}, // the end is lost
+		"/c/who%3Fme?q=1":  {"/c/who", "/c/who", "who?me", "q=1"}, // the rest is lost
 	} {
 		e := eventOf(t, httptest.NewRequest("GET", target, nil))
 		got := paths{e.RawPath, e.RequestContext.HTTP.Path, e.PathParameters["chat"], e.RawQueryString}

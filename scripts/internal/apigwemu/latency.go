@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// postLatencies are how long posts take, by the share of those that take
-// longer. AWS publishes none; these are what issue 14 sets, a guess.
+// postLatencies are durations of posts, each with the share of posts that take
+// longer. AWS publishes none; these are the ones of issue 14, a guess.
 var postLatencies = []struct {
 	longer float64
 	took   time.Duration
@@ -17,10 +17,10 @@ var postLatencies = []struct {
 	{0.01, 80 * time.Millisecond}, {0.001, 300 * time.Millisecond},
 }
 
-// NewPostLatency returns a Config.PostLatency: random durations with 10, 25,
-// 80 and 300 ms at p50, p90, p99 and p99.9, none below 5 ms. Between these, and
-// beyond the last, the logarithm of the duration grows evenly with that of the
-// share. Equal seeds give equal durations.
+// NewPostLatency returns a Config.PostLatency: random durations with 10, 25, 80 and
+// 300 ms at p50, p90, p99 and p99.9, none below 5 ms. Between these, and beyond the
+// last, the logarithm of the duration grows linearly with that of the share. Equal
+// seeds give equal durations.
 func NewPostLatency(seed uint64) func() time.Duration {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -31,7 +31,7 @@ func NewPostLatency(seed uint64) func() time.Duration {
 	}
 }
 
-// latency is what the share of posts takes longer than, from above 0 to 1.
+// latency is the duration that this share of posts exceeds, from above 0 to 1.
 func latency(longer float64) time.Duration {
 	i := 1
 	for i < len(postLatencies)-1 && postLatencies[i].longer > longer {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// manage is the management API. As the real one it says 403 to a path without
-// its stage and to a request without a signature, which it does not check.
+// manage is the management API. Like the real one it answers 403 to a path without
+// its stage and to a request without a signature. It does not check the signature.
 func (g *Gateway) manage(w http.ResponseWriter, r *http.Request) {
 	defer g.idle(r)
 	id, ok := g.connectionID(r)
@@ -35,7 +35,7 @@ func (g *Gateway) manage(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// idle asks what becomes of the connection that a call came on.
+// idle asks what happens to the connection that a call came on.
 func (g *Gateway) idle(r *http.Request) {
 	after := Idle{}
 	if fault := g.faults.Load().Idle; fault != nil {
@@ -47,7 +47,7 @@ func (g *Gateway) idle(r *http.Request) {
 // connectionID returns the last part of /{stage}/@connections/{id}. It reports
 // whether the path has that form.
 func (g *Gateway) connectionID(r *http.Request) (id string, ok bool) {
-	parts := strings.Split(r.URL.EscapedPath(), "/") // an id may have an escaped slash
+	parts := strings.Split(r.URL.EscapedPath(), "/") // an id may contain an escaped slash
 	if len(parts) != 4 || parts[1] != g.cfg.Stage {
 		return "", false
 	}
@@ -62,7 +62,7 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request, id string) {
 		return
 	}
 	if g.cfg.PostLatency != nil {
-		time.Sleep(g.cfg.PostLatency()) // also for a caller that has gone: the frame is on its way
+		time.Sleep(g.cfg.PostLatency()) // even if the caller has gone: the frame is on its way
 	}
 	if fault := g.faults.Load().Post; fault != nil {
 		if status, sent := fault(r.Context(), id); status != 0 {
@@ -103,7 +103,7 @@ func (g *Gateway) delete(w http.ResponseWriter, r *http.Request, id string) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// connectionInfo is what GET answers. Times are in RFC 3339.
+// connectionInfo is the answer to GET. Times are in RFC 3339.
 type connectionInfo struct {
 	ConnectedAt  time.Time `json:"connectedAt"`
 	Identity     identity  `json:"identity"`
@@ -127,8 +127,8 @@ func (g *Gateway) get(w http.ResponseWriter, id string) {
 	writeJSON(w, http.StatusOK, info)
 }
 
-// errorTypes are the types of errors, as the API reference of PostToConnection
-// has them or, for those that it does not know, a guess.
+// errorTypes are the types of errors, from the API reference of PostToConnection; the
+// others are guesses.
 var errorTypes = map[int]string{
 	http.StatusBadRequest:            "BadRequestException",
 	http.StatusUnauthorized:          "UnauthorizedException",
@@ -140,30 +140,29 @@ var errorTypes = map[int]string{
 	http.StatusInternalServerError:   "InternalServerErrorException",
 }
 
-// gone answers as the real API was seen to: with a type and no JSON.
+// gone answers like the real API: with a type and no JSON.
 func gone(w http.ResponseWriter) { fail(w, http.StatusGone) }
 
-// fail answers with an error of the management API or of what is before it.
-// The body of a 400 says nothing about the connection id.
+// fail answers with an error of the management API or of what precedes it. The body
+// of a 400 says nothing about the connection id.
 func fail(w http.ResponseWriter, status int) {
 	message := http.StatusText(status)
 	switch status {
 	case http.StatusGone, http.StatusTooManyRequests:
-		message = "" // as gone says; the other is a guess
+		message = "" // the first as in gone; the second is a guess
 	case http.StatusRequestTimeout:
 		w.Header().Set("Connection", "close")
 	}
 	answer(w, status, errorTypes[status], message)
 }
 
-// tooMany answers a request to an API that is over a quota ("Protect your
-// WebSocket APIs in API Gateway").
+// tooMany answers a request over a quota ("Protect your WebSocket APIs in API Gateway").
 func tooMany(w http.ResponseWriter) {
 	answer(w, http.StatusTooManyRequests, "", "Too Many Requests")
 }
 
-// answer writes an error. Its type goes into the header that SDKs read, and
-// the message, unless empty, into the body.
+// answer writes an error: its type in the header that SDKs read, and the message,
+// unless empty, in the body.
 func answer(w http.ResponseWriter, status int, errorType, message string) {
 	if errorType != "" {
 		w.Header().Set("X-Amzn-ErrorType", errorType)

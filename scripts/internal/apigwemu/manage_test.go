@@ -200,7 +200,7 @@ func TestPostsTakeAsLongAsTheyAreToldTo(t *testing.T) {
 	_, id := a.open()
 	begin := time.Now()
 	a.post(id, "x", 200)
-	if took := time.Since(begin); took < 20*time.Millisecond { // the one bound that holds on every machine
+	if took := time.Since(begin); took < 20*time.Millisecond { // the only bound that holds on every machine
 		t.Errorf("took %v", took)
 	}
 }
@@ -238,7 +238,7 @@ func TestDownCutsSocketsAndDropsHandshakesUntilUp(t *testing.T) {
 	go func() {
 		c, err := wsclient.DialRaw(t.Context(), a.url(), wsclient.Options{})
 		if err == nil {
-			_, err = c.Next(t.Context()) // it may see the upgrade first, as both sides of a lost network may differ
+			_, err = c.Next(t.Context()) // it may see the upgrade first, as the two sides of a lost network may differ
 		}
 		pending <- err
 	}()

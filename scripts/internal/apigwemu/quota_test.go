@@ -16,7 +16,7 @@ import (
 	"subwire/scripts/internal/wsclient"
 )
 
-// slow is a rate at which no test sees a second token.
+// slow is a rate so low that no test sees a second token.
 const slow = 1e-6
 
 func TestOneQuotaIsSharedByAllThatComesIn(t *testing.T) {
@@ -36,7 +36,7 @@ func TestOneQuotaIsSharedByAllThatComesIn(t *testing.T) {
 		t.Errorf("HTTP: %d", status)
 	}
 
-	// Five of five are used.
+	// All five are used.
 	for _, method := range []string{"POST", "GET", "DELETE"} {
 		if resp := a.call(method, id, "lost"); resp.StatusCode != 429 || resp.Header.Get("X-Amzn-ErrorType") != "LimitExceededException" {
 			t.Errorf("%s: %d %s", method, resp.StatusCode, resp.Header.Get("X-Amzn-ErrorType"))
@@ -64,7 +64,6 @@ func TestOneQuotaIsSharedByAllThatComesIn(t *testing.T) {
 	}
 }
 
-// http makes a request to the HTTP API.
 func (a *api) http() (status int, body string) {
 	w := httptest.NewRecorder()
 	a.HTTP().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
@@ -76,7 +75,7 @@ func TestEachThrottleRefusesWhatItIsFor(t *testing.T) {
 	type counts struct{ Handshakes, Frames, Posts, Requests int }
 	for name, tt := range map[string]struct {
 		limits Limits
-		want   counts // that pass, of four each
+		want   counts // number that pass, of four each
 	}{
 		"None":     {Limits{}, counts{4, 4, 4, 4}},
 		"Connects": {Limits{ConnectRate: slow, ConnectBurst: 2}, counts{2, 4, 4, 4}},

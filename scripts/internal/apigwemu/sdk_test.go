@@ -12,7 +12,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// The pipeline's client, through the SDK, must read the gateway's answers.
+// The pipeline's client uses the SDK. It must understand the gateway's answers.
 func TestThePipelinesClientUnderstandsTheGateway(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, Config{})

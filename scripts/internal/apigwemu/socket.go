@@ -18,16 +18,15 @@ import (
 	"subwire/scripts/internal/lambdart"
 )
 
-// ending is how a socket ended, as $disconnect is told.
+// ending is how a socket ended, as $disconnect reports it.
 type ending struct {
 	code   websocket.StatusCode
 	reason string
 	silent bool // the close frame has no reason
 }
 
-// The endings that are not the client's. Reasons and codes were seen in
-// recorded $disconnect events for 1000, 1001 and 1005; the other reasons are
-// guesses.
+// Endings that the client does not cause. Reasons and codes were seen in recorded
+// $disconnect events for 1000, 1001 and 1005; the other reasons are guesses.
 var (
 	deleted     = ending{code: websocket.StatusNormalClosure, reason: "Connection Closed Normally", silent: true}
 	goingAway   = ending{code: websocket.StatusGoingAway, reason: "Going away"} // also at the age limit, a guess
@@ -38,7 +37,7 @@ var (
 	tooBig      = ending{code: websocket.StatusMessageTooBig, reason: "Message too long"}
 )
 
-// socket is one client's WebSocket. Its handler's goroutine reads; a second
+// socket is one client's WebSocket. Its handler's goroutine reads; a second one
 // writes while there is something to write.
 type socket struct {
 	g           *Gateway
@@ -51,22 +50,21 @@ type socket struct {
 	frames    scanner
 	idle, age *time.Timer
 
-	mu         sync.Mutex      // guards what follows
-	conn       *websocket.Conn // set once, when the upgrade is answered; reader and writer need no lock for it
-	raw        net.Conn        // what conn runs on
+	mu         sync.Mutex      // guards the fields below
+	conn       *websocket.Conn // set once, when the upgrade is answered; reader and writer use it without the lock
+	raw        net.Conn        // the connection below conn
 	lastActive time.Time
 	queue      [][]byte // frames to write
-	queued     int      // bytes of the queue, and of the frame that is being written
+	queued     int      // bytes of the queue and of the frame being written
 	writing    bool     // whether the writer runs
 	end        *ending  // nil while open
 	linger     *time.Timer
 }
 
-// upgrade asks $connect about a new socket and, if it agrees, runs it to its
-// end.
+// upgrade asks $connect about a new socket and, if accepted, runs it to its end.
 func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
 	if g.isDown() {
-		panic(http.ErrAbortHandler) // net/http drops the connection, and logs nothing
+		panic(http.ErrAbortHandler) // net/http drops the connection and logs nothing
 	}
 	if !g.begin() {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -93,10 +91,9 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
 	g.disconnect(s, s.run(w, r, protocol))
 }
 
-// connect invokes $connect. It returns the subprotocol that the function
-// answered, unchecked as in the real gateway, or the status that refuses the
-// upgrade. Which error is which status says "Handling Lambda errors with an
-// API Gateway API".
+// connect invokes $connect. It returns the subprotocol that the function answered,
+// unchecked as in the real gateway, or the status that refuses the upgrade. The mapping
+// from errors to statuses is in "Handling Lambda errors with an API Gateway API".
 func (g *Gateway) connect(e wsRequest) (protocol string, status int) {
 	resp, err := g.invoke(g.cfg.Connect, e)
 	switch {
@@ -119,7 +116,7 @@ func (g *Gateway) connect(e wsRequest) (protocol string, status int) {
 
 func successful(status int) bool { return status >= 200 && status < 300 }
 
-// run opens the socket and reads until it has ended. It returns how.
+// run opens the socket, reads until it has ended, and returns how it ended.
 func (s *socket) run(w http.ResponseWriter, r *http.Request, protocol string) ending {
 	limits := s.g.cfg.Limits
 	s.lastActive = time.Now()
@@ -140,10 +137,10 @@ func (s *socket) run(w http.ResponseWriter, r *http.Request, protocol string) en
 	return *s.end
 }
 
-// open answers the upgrade, and reports whether the client is there.
+// open answers the upgrade, and reports whether the client is still there.
 func (s *socket) open(w http.ResponseWriter, r *http.Request, protocol string) bool {
 	if protocol != "" {
-		w.Header().Set("Sec-WebSocket-Protocol", protocol) // Accept would answer only what was offered
+		w.Header().Set("Sec-WebSocket-Protocol", protocol) // Accept would only answer one that was offered
 	}
 	hijack := &scannedWriter{ResponseWriter: w, scanner: &s.frames}
 	conn, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
@@ -158,8 +155,8 @@ func (s *socket) open(w http.ResponseWriter, r *http.Request, protocol string) b
 	return true
 }
 
-// read begins an invocation for each message. It returns how the socket ended
-// on the client's side.
+// read begins an invocation for each message. It returns how the socket ended on the
+// client's side.
 func (s *socket) read() ending {
 	for n := int64(1); ; n++ {
 		kind, body, err := s.conn.Read(context.Background())
@@ -194,7 +191,7 @@ func clientEnding(err error) ending {
 	return ending{code: frame.Code, reason: frame.Reason}
 }
 
-// touch begins a new idle time and reports whether the socket is open.
+// touch restarts the idle time and reports whether the socket is open.
 func (s *socket) touch(at time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,8 +203,8 @@ func (s *socket) touch(at time.Time) bool {
 	return true
 }
 
-// message runs the integration of one message. Its answer does not reach the
-// client, as the route has no route response; a failure does.
+// message runs the integration of one message. Its answer does not reach the client,
+// as the route has no route response, but a failure does.
 func (s *socket) message(body string, at time.Time) {
 	if said := s.g.faults.Load().Time; said != nil {
 		at = said(at, body)
@@ -224,17 +221,17 @@ func (s *socket) message(body string, at time.Time) {
 	s.refuse("Internal server error", e.RequestContext.RequestID)
 }
 
-// refuse tells the client that its message was not handled: an integration
-// that failed or that Lambda throttled, or a frame that is over a quota. Of the
-// last no page says what becomes of it; that it is lost, with the 429 of HTTP
-// as a frame, is a guess.
+// refuse tells the client that its message was not handled: the integration failed,
+// Lambda throttled it, or the frame was over a quota. For the last case nothing is
+// documented; that the message is lost, and that the client gets the 429 of HTTP as a
+// frame, is a guess.
 func (s *socket) refuse(message, requestID string) {
 	frame, _ := json.Marshal(map[string]string{"message": message, "connectionId": s.id, "requestId": requestID})
-	_ = s.send(frame) // who has gone or does not read, misses it
+	_ = s.send(frame) // a client that is gone or does not read misses it
 }
 
-// disconnect tells $disconnect how the socket ended. It is best effort: a
-// failure is not repeated.
+// disconnect tells $disconnect how the socket ended. It is best effort: a failure is
+// not retried.
 func (g *Gateway) disconnect(s *socket, end ending) {
 	if drop := g.faults.Load().DropDisconnect; drop != nil && drop(s.id) {
 		return
@@ -244,8 +241,8 @@ func (g *Gateway) disconnect(s *socket, end ending) {
 	}
 }
 
-// invoke runs a WebSocket integration. An answer without a status code is an
-// error, as is one that is no JSON object.
+// invoke runs a WebSocket integration. An answer that is not a JSON object or has no
+// status code is an error.
 func (g *Gateway) invoke(f Invoker, e wsRequest) (resp events.APIGatewayProxyResponse, err error) {
 	ctx, cancel := context.WithTimeout(g.ctx, g.cfg.Limits.IntegrationTimeout)
 	defer cancel()
@@ -267,7 +264,7 @@ func (g *Gateway) invoke(f Invoker, e wsRequest) (resp events.APIGatewayProxyRes
 }
 
 // run invokes a function within Lambda's limit for events and answers ("Lambda
-// quotas"). That a larger event is as any other that Lambda refuses is a guess.
+// quotas"). It is a guess that a larger event is refused like any other.
 func (g *Gateway) run(ctx context.Context, f Invoker, payload []byte) ([]byte, error) {
 	if len(payload) > g.cfg.Limits.PayloadBytes {
 		return nil, fmt.Errorf("%w: event of %d bytes", errRefused, len(payload))

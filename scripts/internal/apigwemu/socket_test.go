@@ -38,7 +38,7 @@ func TestOnlyConnectEventsHaveHeadersAndQuery(t *testing.T) {
 	disconnect := <-a.disconnected
 
 	for name, want := range map[string]string{
-		"Origin": "https://example.com", "Sec-Websocket-Protocol": "graphql-transport-ws,other", // as Go spells it
+		"Origin": "https://example.com", "Sec-Websocket-Protocol": "graphql-transport-ws,other", // in Go's spelling
 		"Sec-Websocket-Version": "13", "X-Forwarded-For": "127.0.0.1", "Host": connect.RequestContext.DomainName,
 	} {
 		if got := connect.Headers[name]; got != want {
@@ -115,7 +115,7 @@ func TestEachMessageIsAnInvocationOfItsOwnAndMayBeOvertaken(t *testing.T) {
 		t.Errorf("messages handled while the first is held (-want +got):\n%s", diff)
 	}
 	for time.Now().UnixMilli() <= later[1].RequestContext.RequestTimeEpoch {
-		runtime.Gosched() // a time taken from now on would be a later one
+		runtime.Gosched() // a time taken after this would be later
 	}
 	close(release)
 	first := <-a.messages
@@ -245,8 +245,8 @@ func TestASocketIsClosedAtTheAgeLimit(t *testing.T) {
 	a.ended(id, 1001, "Going away")
 }
 
-// sending opens a socket, writes one message of the frames to it and returns
-// the close code, or 0 when the message was handled.
+// sending opens a socket, writes one message of the frames and returns the close
+// code, or 0 if the message was handled.
 func sending(t *testing.T, a *api, kind websocket.MessageType, frames ...string) websocket.StatusCode {
 	t.Helper()
 	conn, _, err := websocket.Dial(t.Context(), a.url(), nil)
@@ -351,8 +351,8 @@ func TestTheScannerFindsFramesHoweverTheBytesArrive(t *testing.T) {
 	var stream []byte
 	stream = append(stream, append(masked(0x81, 2), "hi"...)...)                                        // message 1
 	stream = append(stream, masked(0x89, 0)...)                                                         // ping
-	stream = append(stream, append(masked(0x01, 126, 0, 200), make([]byte, 200)...)...)                 // message 2, begun
-	stream = append(stream, append(masked(0x80, 127, 0, 0, 0, 0, 0, 0, 1, 0), make([]byte, 256)...)...) // and ended too large
+	stream = append(stream, append(masked(0x01, 126, 0, 200), make([]byte, 200)...)...)                 // message 2 begins
+	stream = append(stream, append(masked(0x80, 127, 0, 0, 0, 0, 0, 0, 1, 0), make([]byte, 256)...)...) // and ends too large
 	stream = append(stream, append(masked(0x81, 126, 1, 1), make([]byte, 257)...)...)                   // message 3 too
 	for _, step := range []int{1, 2, 3, 7, 64, len(stream)} {
 		s := &scanner{limit: 255}
@@ -402,7 +402,7 @@ func TestManySocketsComeAndGo(t *testing.T) {
 	}
 }
 
-// So that what a message stores may come after the clean-up of its connection.
+// So what a message stores may arrive after the clean-up of its connection.
 func TestAMessageMayBeHandledAfterTheDisconnect(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, Config{})

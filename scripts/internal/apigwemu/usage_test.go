@@ -7,7 +7,6 @@ import (
 	"testing"
 )
 
-// counts is an observer that counts calls and bytes.
 type counts struct{ received, sent, requested, opened, closed, bytes atomic.Int64 }
 
 func (c *counts) observer() Observer {

@@ -10,21 +10,20 @@ import (
 	"time"
 )
 
-// Idle is what becomes of a caller's connection between two calls of the
-// management API.
+// Idle is what happens to a caller's connection between two calls of the management API.
 type Idle struct {
-	Answer bool          // an answer that nobody asked for is written on it: 408
-	Cut    bool          // it is closed without a word; an Answer closes it as well
-	After  time.Duration // how long after the last answer, if no other call has begun by then
+	Answer bool          // an unsolicited answer is written on it: 408
+	Cut    bool          // it is closed silently; Answer closes it too
+	After  time.Duration // how long after the last answer, unless another call has begun by then
 }
 
-// unasked is what HTTP servers and load balancers write on a connection that
-// they are tired of (RFC 9110, 15.5.9).
+// unasked is what HTTP servers and load balancers write on a connection that they
+// want to close (RFC 9110, 15.5.9).
 const unasked = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
-// Listen returns l with connections that the gateway knows. Without it, there
-// are no faults of idle connections, and events have the spelling of headers
-// that RFCs have, not the client's.
+// Listen returns l with connections that the gateway knows. Without it there are no
+// faults of idle connections, and events have the RFCs' spelling of header names, not
+// the client's.
 func (g *Gateway) Listen(l net.Listener) net.Listener { return listener{l, g} }
 
 type listener struct {
@@ -46,14 +45,14 @@ func (l listener) Accept() (net.Conn, error) {
 type wire struct {
 	net.Conn
 	g    *Gateway
-	name string // in Gateway.wires: the peer's address
+	name string // key in Gateway.wires: the peer's address
 
-	mu    sync.Mutex // guards what follows
-	head  []byte     // of the first request, up to its end
-	whole bool       // whether head is
+	mu    sync.Mutex // guards the fields below
+	head  []byte     // of the first request, as far as it was read
+	whole bool       // whether head is complete
 	calls int        // begun so far
 	busy  bool       // a call is being answered
-	idle  Idle       // for when the answer has been written
+	idle  Idle       // takes effect once the answer has been written
 }
 
 // wire returns the connection that a request came on, or nil.
@@ -82,7 +81,7 @@ func (c *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write breaks the connection after the answer, if end said so.
+// Write breaks the connection after the answer, if end asked for it.
 func (c *wire) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.mu.Lock()
@@ -94,13 +93,11 @@ func (c *wire) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close forgets the connection.
 func (c *wire) Close() error {
 	c.g.wires.CompareAndDelete(c.name, c)
 	return c.Conn.Close()
 }
 
-// begin notes a request.
 func (c *wire) begin() {
 	if c == nil {
 		return
@@ -111,8 +108,8 @@ func (c *wire) begin() {
 	c.busy = true
 }
 
-// end says what becomes of the connection once the answer has been written, which
-// comes after this.
+// end sets what happens to the connection once the answer, which comes later, has
+// been written.
 func (c *wire) end(idle Idle) {
 	if c == nil {
 		return
@@ -134,9 +131,9 @@ func (c *wire) strike(idle Idle) {
 	c.Conn.Close()
 }
 
-// spelled gives, for the name of each header of the connection's first request,
-// the client's spelling: HTTP/1.1 clients may spell names as they like, and
-// API Gateway hands them to the function as they are.
+// spelled maps the name of each header of the connection's first request to the
+// client's spelling: HTTP/1.1 clients may spell names as they like, and API Gateway
+// passes them to the function unchanged.
 func (c *wire) spelled() map[string]string {
 	names := map[string]string{}
 	if c == nil {
@@ -155,13 +152,13 @@ func (c *wire) spelled() map[string]string {
 	return names
 }
 
-// rfc spells a header's name as RFC 6455 does, of which net/http has its own
-// way. Clients exist that look for nothing else, although names have no case.
+// rfc spells a header's name as RFC 6455 does; net/http has its own way. Names are
+// case-insensitive, but some clients accept no other spelling.
 func rfc(name string) string {
 	return strings.Replace(name, "Sec-Websocket-", "Sec-WebSocket-", 1)
 }
 
-// respell gives the names of h the spelling of RFC 6455.
+// respell gives the names of h RFC 6455's spelling.
 func respell(h http.Header) {
 	for name, values := range h {
 		if other := rfc(name); other != name {

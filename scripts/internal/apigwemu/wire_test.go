@@ -35,7 +35,6 @@ func (c conn) post(id string) {
 	}
 }
 
-// status reads one answer.
 func (c conn) status() int {
 	c.t.Helper()
 	resp, err := http.ReadResponse(c.r, nil)
@@ -50,7 +49,7 @@ func TestAnIdleConnectionIsAnsweredUnaskedOrCut(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		idle Idle
-		want string // what comes after the answer, up to the end
+		want string // the bytes after the answer, up to the end
 	}{
 		"Answered": {Idle{Answer: true, After: time.Millisecond}, unasked},
 		"Cut":      {Idle{Cut: true, After: time.Millisecond}, ""},
@@ -146,7 +145,7 @@ func TestTheGatewayForgetsConnections(t *testing.T) {
 	one.status()
 	one.Close()
 	a.server.CloseClientConnections()
-	a.server.Close() // waits for what is still open
+	a.server.Close() // waits for whatever is still open
 	a.wires.Range(func(name, _ any) bool {
 		t.Errorf("%s is still known", name)
 		return true

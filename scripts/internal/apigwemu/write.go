@@ -14,7 +14,7 @@ var (
 	errFull = errors.New("buffer of the client is full")
 )
 
-// send queues a frame, after those before it.
+// send queues a frame.
 func (s *socket) send(frame []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,8 +33,8 @@ func (s *socket) send(frame []byte) error {
 	return nil
 }
 
-// close ends the socket from our side, after the frames that are queued. From
-// now on it is gone. It reports whether it was open.
+// close ends the socket from our side, after the queued frames. From now on it is
+// gone. It reports whether the socket was open.
 func (s *socket) close(e ending) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,8 +59,8 @@ func (s *socket) cut() {
 	s.abort()
 }
 
-// abort ends the network connection. It also ends a write to a client that
-// does not read, and a close that waits for an answer.
+// abort ends the network connection. That also ends a write to a client that does not
+// read, and a close that waits for an answer.
 func (s *socket) abort() {
 	s.mu.Lock()
 	conn, raw := s.conn, s.raw
@@ -71,7 +71,7 @@ func (s *socket) abort() {
 	}
 }
 
-// startWriter is called with mu held. Until the upgrade is answered, frames
+// startWriter must be called with mu held. Until the upgrade is answered, frames
 // wait.
 func (s *socket) startWriter() {
 	if s.conn != nil && !s.writing && (len(s.queue) > 0 || s.end != nil) {
@@ -80,7 +80,7 @@ func (s *socket) startWriter() {
 	}
 }
 
-// write sends what is queued, and then the close frame if the socket ends.
+// write sends the queued frames, then the close frame if the socket ends.
 func (s *socket) write() {
 	wrote := 0
 	for {
@@ -101,8 +101,8 @@ func (s *socket) write() {
 	}
 }
 
-// next returns the next frame to write. Without one it returns the ending, or
-// nil for a writer that has nothing to do.
+// next returns the next frame to write. If there is none, it returns the ending, or
+// nil if the writer has nothing to do.
 func (s *socket) next(wrote int) (frame []byte, end *ending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,8 +124,8 @@ func (s *socket) stopLinger() {
 	}
 }
 
-// closeConn sends the close frame and waits for the client's. A client that
-// closed first has its answer already.
+// closeConn sends the close frame and waits for the client's. A client that closed
+// first already has its answer.
 func (s *socket) closeConn(e ending) {
 	switch e.code {
 	case websocket.StatusAbnormalClosure, websocket.StatusNoStatusRcvd:

@@ -1,5 +1,5 @@
-// Package awsproxy is a proxy between the functions and DynamoDB or SQS. The
-// proxies that inject faults, meter, or are strict are made of it.
+// Package awsproxy is a proxy between the functions and DynamoDB or SQS. The proxies
+// that inject faults, meter usage or enforce AWS's rules build on it.
 package awsproxy
 
 import (
@@ -13,12 +13,12 @@ import (
 	"strings"
 )
 
-// connections that a proxy keeps open to its server: the SDK's clients of
-// many processes share them.
+// connections that a proxy keeps open to its server: the SDK clients of many
+// processes share them.
 const connections = 100
 
-// New returns a proxy to the server at the endpoint. A request that the server
-// does not answer is answered 502.
+// New returns a proxy to the server at the endpoint. If the server does not answer a
+// request, the proxy answers 502.
 func New(endpoint string) (*httputil.ReverseProxy, error) {
 	target, err := url.Parse(endpoint)
 	if err != nil {
@@ -33,15 +33,14 @@ func New(endpoint string) (*httputil.ReverseProxy, error) {
 	}, nil
 }
 
-// Operation tells the service and the operation of a request by the header
-// that the AWS JSON protocol puts them in: "AmazonSQS" and "SendMessage". Both
-// are "" for other requests.
+// Operation returns the service and the operation of a request, from the header of the
+// AWS JSON protocol: "AmazonSQS" and "SendMessage". Both are "" for other requests.
 func Operation(r *http.Request) (service, operation string) {
 	service, operation, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	return service, operation
 }
 
-// SetBody lets a request that was read be sent on with a body.
+// SetBody gives a request whose body was read a new one, so that it can be sent on.
 func SetBody(r *http.Request, body []byte) {
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))

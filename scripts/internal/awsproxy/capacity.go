@@ -5,14 +5,14 @@ import (
 	"encoding/json"
 )
 
-// Capacity is what a call consumed of a table, in units.
+// Capacity is what a call consumed on a table, in units.
 type Capacity struct {
 	TableName     string
 	CapacityUnits float64
 }
 
-// AskForCapacity lets a request of DynamoDB's JSON protocol ask what it
-// consumes. Requests that ask already are left alone.
+// AskForCapacity makes a request in DynamoDB's JSON protocol ask what it consumes.
+// Requests that already ask are left alone.
 func AskForCapacity(body []byte) []byte {
 	open := bytes.IndexByte(body, '{')
 	if open < 0 || bytes.Contains(body, []byte(`"ReturnConsumedCapacity"`)) {
@@ -25,9 +25,9 @@ func AskForCapacity(body []byte) []byte {
 	return bytes.Join([][]byte{body[:open+1], []byte(member), body[open+1:]}, nil)
 }
 
-// Consumed reads what the answer says that its call consumed: calls of several
-// tables answer a list. It is empty for a call that consumes nothing, such as
-// DescribeTable, and for what is no JSON.
+// Consumed reads from the answer what its call consumed; calls to several tables
+// answer a list. It is empty for a call that consumes nothing, such as DescribeTable,
+// and for anything but JSON.
 func Consumed(answer []byte) []Capacity {
 	var one struct{ ConsumedCapacity *Capacity }
 	if json.Unmarshal(answer, &one) == nil {

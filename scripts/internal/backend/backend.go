@@ -1,7 +1,6 @@
-// Package backend runs DynamoDB Local and ElasticMQ as child processes: the
-// database and the queues of the local cloud and of integration tests. It
-// knows how to fetch, start and stop them and how to create what topology
-// lists; it knows nothing of functions or gateways.
+// Package backend runs DynamoDB Local and ElasticMQ as child processes: the database and
+// the queues of the local cloud and of integration tests. It fetches, starts and stops
+// them and creates what topology lists. It knows nothing of functions or gateways.
 package backend
 
 import (
@@ -24,26 +23,26 @@ const (
 	Account = "000000000000"
 )
 
-// accessKey is letters and digits only: DynamoDB Local refuses others.
+// accessKey has only letters and digits: DynamoDB Local refuses others.
 const accessKey, secretKey = "local", "local"
 
-// Config says where a backend keeps things.
+// Config says where a backend stores its files.
 type Config struct {
 	Cache    string    // folder for the servers' jars, shared by all backends; about 90 MB
 	Data     string    // folder that keeps tables, queues and messages; "" for memory only
-	Progress io.Writer // is told of a first start's downloads; nil for silence
+	Progress io.Writer // gets the progress of a first start's downloads; nil for silence
 }
 
 // Backend is a running pair of servers.
 type Backend struct {
-	DynamoDB *Server // DynamoDB Local, which also serves DynamoDB Streams; like the other on loopback only
+	DynamoDB *Server // DynamoDB Local, which also serves DynamoDB Streams; both listen on loopback only
 	SQS      *Server // ElasticMQ
 }
 
-// Start fetches the servers when the cache lacks them, starts both and
-// returns when both answer. ctx bounds the start only: end the backend with
-// Stop. The servers end with this process, however it ends. An error says
-// what to install when Java or Maven is missing.
+// Start fetches the servers if the cache lacks them, starts both and returns when
+// both answer. ctx bounds the start only: end the backend with Stop. The servers end
+// with this process, however it ends. If Java or Maven is missing, the error says
+// what to install.
 func Start(ctx context.Context, cfg Config) (*Backend, error) {
 	java, err := findJava(ctx)
 	if err != nil {
@@ -83,8 +82,8 @@ func (b *Backend) Stop() {
 	_ = both.Wait() // neither reports errors
 }
 
-// AWS returns a configuration for clients of DynamoDB, DynamoDB Streams and
-// SQS that talk to this backend.
+// AWS returns a configuration for clients of DynamoDB, DynamoDB Streams and SQS that
+// talk to this backend.
 func (b *Backend) AWS() aws.Config {
 	return awsConfig(endpoints{
 		"DynamoDB":         b.DynamoDB.Endpoint,
@@ -103,8 +102,8 @@ func awsConfig(services endpoints) aws.Config {
 	}
 }
 
-// endpoints tells the SDK where a service is, by the service's SDK id. The
-// SDK finds the method by its name.
+// endpoints maps a service, by its SDK id, to its address. The SDK finds the method
+// by name.
 type endpoints map[string]string
 
 func (e endpoints) GetServiceBaseEndpoint(_ context.Context, id string) (string, bool, error) {
@@ -112,8 +111,8 @@ func (e endpoints) GetServiceBaseEndpoint(_ context.Context, id string) (string,
 	return url, ok, nil
 }
 
-// Environ returns NAME=value pairs with which any process whose clients use
-// the SDK's default configuration talks to this backend.
+// Environ returns NAME=value pairs that make any process with the SDK's default
+// configuration talk to this backend.
 func (b *Backend) Environ() []string {
 	return []string{
 		"AWS_ENDPOINT_URL_DYNAMODB=" + b.DynamoDB.Endpoint,
@@ -135,7 +134,7 @@ func elasticMQReady(ctx context.Context, endpoint string) error {
 	return err
 }
 
-// dynamoDBCommand returns what starts DynamoDB Local on a port.
+// dynamoDBCommand returns the command that starts DynamoDB Local on a port.
 func dynamoDBCommand(java, jars, data string) (func(port int) []string, error) {
 	storage := "inMemory=true"
 	if data != "" {
@@ -146,17 +145,17 @@ func dynamoDBCommand(java, jars, data string) (func(port int) []string, error) {
 		storage = "dbPath=" + dir
 	}
 	return func(port int) []string {
-		return jvm(java, jars, "-Djava.library.path="+jars, // where SQLite's native library is
+		return jvm(java, jars, "-Djava.library.path="+jars, // location of SQLite's native library
 			"org.eclipse.jetty.xml.XmlConfiguration", fmt.Sprint("port=", port), storage, filepath.Join(jars, "dynamodb.xml"))
 	}, nil
 }
 
-// elasticMQCommand returns what starts ElasticMQ on a port. Its settings are
-// system properties, which override its configuration file's.
+// elasticMQCommand returns the command that starts ElasticMQ on a port. Its settings
+// are system properties, which override its configuration file.
 func elasticMQCommand(java, jars, data string) (func(port int) []string, error) {
 	settings := []string{
 		"-Drest-sqs.bind-hostname=127.0.0.1",
-		"-Dnode-address.host=127.0.0.1", // the queue URLs that it gives out begin with the node's address
+		"-Dnode-address.host=127.0.0.1", // its queue URLs begin with the node's address
 		"-Drest-stats.enabled=false",
 		"-Daws.region=" + Region,
 		"-Daws.accountId=" + Account,

@@ -20,10 +20,10 @@ import (
 	"subwire/shared/topology"
 )
 
-// cache is where the jars are, from this package's folder: the repository's.
+// cache is the repository's folder with the jars, relative to this package.
 const cache = "../../../.cache/jars"
 
-// start returns a running backend, or skips in short mode: it may have to
+// start returns a running backend. It skips the test in short mode, as it may have to
 // fetch the servers.
 func start(t *testing.T, data string) *Backend {
 	t.Helper()
@@ -70,9 +70,9 @@ func TestBackendKeepsData(t *testing.T) {
 	}
 }
 
-// Both take any credentials. All of 127.0.0.0/8 is this machine, and so 127.0.0.2
-// reaches only what listens on all interfaces; where there is no such address, the
-// test says nothing.
+// Both servers take any credentials. All of 127.0.0.0/8 is this machine, so 127.0.0.2
+// reaches only what listens on all interfaces. Where that address does not exist, the
+// test proves nothing.
 func TestTheServersListenOnLoopbackAlone(t *testing.T) {
 	t.Parallel()
 	b := start(t, "")
@@ -86,8 +86,8 @@ func TestTheServersListenOnLoopbackAlone(t *testing.T) {
 	}
 }
 
-// forgotten are the attributes that ElasticMQ accepts and ignores: it keeps
-// messages for ever, and deduplicates per queue.
+// forgotten are the attributes that ElasticMQ accepts and ignores: it keeps messages
+// for ever, and deduplicates per queue.
 var forgotten = []string{"MessageRetentionPeriod", "DeduplicationScope", "FifoThroughputLimit"}
 
 func TestBackendIsWhatTopologySays(t *testing.T) {
@@ -100,7 +100,7 @@ func TestBackendIsWhatTopologySays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := aws.ToString(ttl.TimeToLiveDescription.AttributeName); got != "" { // else it would expire too soon
+		if got := aws.ToString(ttl.TimeToLiveDescription.AttributeName); got != "" { // else items would expire too soon
 			t.Errorf("table %s expires by %q", table.Name, got)
 		}
 		list, err := streams.ListStreams(t.Context(), &dynamodbstreams.ListStreamsInput{TableName: aws.String(tables[table.Name])})
@@ -131,7 +131,7 @@ func TestBackendIsWhatTopologySays(t *testing.T) {
 			if slices.Contains(forgotten, name) {
 				continue
 			}
-			if name == "RedrivePolicy" { // of its own spelling
+			if name == "RedrivePolicy" { // it has its own spelling
 				want, got = QueueARN("t-"+q.DeadLetters), got[strings.Index(got, "arn:"):]
 				got, _, _ = strings.Cut(got, `"`)
 			}
@@ -190,7 +190,7 @@ func send(t *testing.T, b *Backend, url, body string) {
 	}
 }
 
-// receive returns a message's body, or "" for none.
+// receive returns a message's body, or "" if there is none.
 func receive(t *testing.T, b *Backend, url string) string {
 	t.Helper()
 	out, err := sqs.NewFromConfig(b.AWS()).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url})

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// watcher is the shell script that runs a command for as long as this process
-// lives. It waits on a pipe that only we hold: a line asks the command to end;
-// the pipe's end, which comes with our own, kills it, and then whatever it
-// started and the watcher itself, which are one process group (0). The watcher
-// keeps no output open, so that the end of the output is the command's end.
+// watcher is the shell script that runs a command for as long as this process lives.
+// It waits on a pipe that only we hold. A line asks the command to end. The end of
+// the pipe, which comes with our own, kills the command, then everything it started
+// and the watcher itself, which are one process group (0). The watcher keeps no
+// output open, so that the output ends when the command does.
 const watcher = `"$@" </dev/null & exec >/dev/null 2>&1
 read -r line && kill $!
 read -r line
@@ -24,12 +24,12 @@ kill -9 $!
 wait
 kill -9 0`
 
-// stopGrace is how long a child may take to end when asked to. ElasticMQ
-// closes its files at once, but then waits for long polls, for ten seconds,
-// even for those whose client has gone.
+// stopGrace is how long a child may take to end when asked to. ElasticMQ closes its
+// files at once, but then waits ten seconds for long polls, even those of clients
+// that have gone.
 const stopGrace = 3 * time.Second
 
-// tailLines is how much of its output a child's error shows.
+// tailLines is how many lines of output a child's error shows.
 const tailLines = 12
 
 // child is a command that cannot outlive this process.
@@ -41,8 +41,8 @@ type child struct {
 	tail []string // the last lines of output
 }
 
-// startChild starts a command and calls line, which may be nil, with each
-// line that it prints.
+// startChild starts a command and calls line, which may be nil, with each line that
+// it prints.
 func startChild(line func(string), command ...string) (*child, error) {
 	output, w, err := os.Pipe()
 	if err != nil {
@@ -51,7 +51,7 @@ func startChild(line func(string), command ...string) (*child, error) {
 	defer w.Close()
 	cmd := exec.Command("/bin/sh", append([]string{"-c", watcher, "sh"}, command...)...)
 	cmd.Stdout, cmd.Stderr = w, w
-	// A group of its own: Ctrl-C in a terminal is for us to handle, in order.
+	// A separate group: Ctrl-C in a terminal is for us to handle, in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -68,7 +68,7 @@ func startChild(line func(string), command ...string) (*child, error) {
 		c.read(output, line)
 		output.Close()
 		stdin.Close()
-		_ = cmd.Wait() // the watcher kills itself: the error tells nothing
+		_ = cmd.Wait() // the watcher kills itself: the error says nothing
 	}()
 	return c, nil
 }
@@ -92,17 +92,15 @@ func (c *child) read(output io.Reader, line func(string)) {
 	}
 }
 
-// lastWords returns the last lines of output.
 func (c *child) lastWords() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return strings.Join(c.tail, "\n")
 }
 
-// stop asks the command to end, kills it when it does not, and returns when
-// it is gone.
+// stop asks the command to end, kills it if it does not, and returns when it is gone.
 func (c *child) stop() {
-	// A write fails only when the command is gone already.
+	// A write fails only if the command is already gone.
 	_, _ = io.WriteString(c.stdin, "stop\n")
 	select {
 	case <-c.done:

@@ -16,17 +16,16 @@ import (
 	"subwire/shared/topology"
 )
 
-// CreateTables creates topology's tables with the prefix before their names
-// and returns the physical names by logical name. Tables that exist are kept
-// with what they hold.
+// CreateTables creates topology's tables with the prefix before their names and
+// returns the physical names by logical name. Existing tables keep their content.
 func (b *Backend) CreateTables(ctx context.Context, prefix string) (map[string]string, error) {
 	client, names := dynamodb.NewFromConfig(b.AWS()), map[string]string{}
 	var all errgroup.Group
 	for _, table := range topology.Tables() {
 		name := prefix + table.Name
 		names[table.Name] = name
-		// DynamoDB Local deletes what has expired within half a minute, DynamoDB
-		// within days, and shows it until then ("Working with expired items").
+		// DynamoDB Local deletes expired items within half a minute. DynamoDB deletes
+		// them within days, and shows them until then ("Working with expired items").
 		table.TTL = ""
 		all.Go(func() error { return dynamo.CreateTable(ctx, client, table, name) })
 	}
@@ -36,9 +35,8 @@ func (b *Backend) CreateTables(ctx context.Context, prefix string) (map[string]s
 	return names, nil
 }
 
-// CreateQueues creates topology's queues with the prefix before their names
-// and returns their URLs by logical name. Queues that exist are kept with
-// what they hold.
+// CreateQueues creates topology's queues with the prefix before their names and
+// returns their URLs by logical name. Existing queues keep their content.
 func (b *Backend) CreateQueues(ctx context.Context, prefix string) (map[string]string, error) {
 	client, urls := sqs.NewFromConfig(b.AWS()), map[string]string{}
 	for _, queue := range topology.Queues() { // in order: dead letters first
@@ -62,8 +60,8 @@ func queueAttributes(q topology.Queue, prefix string) map[string]string {
 		string(types.QueueAttributeNameMessageRetentionPeriod): seconds(q.Retention),
 	}
 	if q.FIFO {
-		// High throughput: each message group has limits of its own. ElasticMQ
-		// accepts these two and the retention, and ignores them.
+		// High throughput: each message group has its own limits. ElasticMQ accepts
+		// these two and the retention, and ignores them.
 		attributes[string(types.QueueAttributeNameFifoQueue)] = "true"
 		attributes[string(types.QueueAttributeNameDeduplicationScope)] = "messageGroup"
 		attributes[string(types.QueueAttributeNameFifoThroughputLimit)] = "perMessageGroupId"

@@ -21,10 +21,10 @@ import (
 var pom []byte
 
 //go:embed dynamodb.xml
-var dynamoDBSettings []byte // are kept with its jars
+var dynamoDBSettings []byte // copied beside its jars
 
 const (
-	oldestJava    = 17 // that DynamoDB Local 3 runs on
+	oldestJava    = 17 // DynamoDB Local 3 needs it
 	lockPause     = 200 * time.Millisecond
 	progressEvery = 3 * time.Second
 )
@@ -62,10 +62,10 @@ func javaVersion(printed string) (int, error) {
 	return version, nil
 }
 
-// fetch returns the folder with the jars of both servers, below the cache. A
-// folder is complete or absent, and is named by what it holds, so a fetch that
-// was cut short or a newer pom.xml fetches anew. Processes that fetch at the
-// same time wait for each other.
+// fetch returns the folder with the jars of both servers, below the cache. A folder
+// is complete or absent, and its name depends on its content. So an interrupted fetch
+// or a newer pom.xml leads to a new fetch. Processes that fetch at the same time wait
+// for each other.
 func fetch(ctx context.Context, cache string, progress io.Writer) (string, error) {
 	cache, err := filepath.Abs(cache)
 	if err != nil {
@@ -107,8 +107,8 @@ func fetch(ctx context.Context, cache string, progress io.Writer) (string, error
 	return complete, nil
 }
 
-// maven copies the jars of a profile of the pom.xml in dir to a folder of the
-// profile's name beside it.
+// maven copies the jars of a profile of the pom.xml in dir to a folder beside it,
+// named after the profile.
 func maven(ctx context.Context, dir, profile string, progress io.Writer) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
@@ -136,14 +136,14 @@ func maven(ctx context.Context, dir, profile string, progress io.Writer) error {
 		c.kill()
 		return fmt.Errorf("fetch %s: %w", profile, ctx.Err())
 	}
-	if !success { // the watcher keeps Maven's exit code for itself
+	if !success { // the watcher hides Maven's exit code
 		return fmt.Errorf("fetch %s: Maven failed; it printed:\n%s", profile, c.lastWords())
 	}
 	return nil
 }
 
-// lock takes the lock of a folder, which it makes when needed. The lock goes
-// with this process if unlock is never called.
+// lock takes the lock of a folder, creating the folder if needed. If unlock is never
+// called, the lock ends with this process.
 func lock(ctx context.Context, dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make jar folder: %w", err)

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// fakeMaven puts one jar where it is told to, tells a log, and fails as long
-// as there is a file named fail.
+// fakeMaven puts one jar where it is told to, writes a log, and fails as long as
+// there is a file named fail.
 const fakeMaven = `PATH=/usr/bin:/bin
 for arg; do case $arg in -DoutputDirectory=*) dir=${arg#*=} ;; esac; done
 here=${0%/*}
@@ -31,7 +31,6 @@ func writeCommands(t *testing.T, scripts map[string]string) string {
 	return dir
 }
 
-// mavenRuns counts what the fake was asked to do.
 func mavenRuns(t *testing.T, dir string) int {
 	t.Helper()
 	log, err := os.ReadFile(filepath.Join(dir, "log"))

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// holdEnv makes the test binary play a process that starts children, tells
-// what it started, a word a line, and waits to be killed.
+// holdEnv makes the test binary play a process that starts children, prints what it
+// started, one word per line, and waits to be killed.
 const holdEnv = "BACKEND_TEST_HOLD"
 
 func TestMain(m *testing.M) {
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 func hold(what string) error {
 	if what == "child" {
-		// A command with a process of its own: both must go.
+		// A command with a child process: both must go.
 		_, err := startChild(func(line string) { fmt.Println(line) }, "/bin/sh", "-c", "sleep 60 & echo $! $$; wait")
 		return err
 	}
@@ -42,8 +42,8 @@ func hold(what string) error {
 	return err
 }
 
-// killHolder starts a holder, reads the words of its first line, and kills it
-// as nothing can prevent.
+// killHolder starts a holder, reads the words of its first line, and kills it in a
+// way it cannot prevent.
 func killHolder(t *testing.T, what string) []string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -147,8 +147,8 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// runs reports whether a process exists and is no zombie, which an orphan
-// stays where nobody collects it.
+// runs reports whether a process exists and is not a zombie; an orphan remains one
+// where nobody reaps it.
 func runs(pid string) bool {
 	out, err := exec.Command("ps", "-o", "stat=", "-p", pid).Output()
 	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(out)), "Z")

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	startLimit = 3 * time.Minute        // for a server to answer, on a machine with much else to do
-	readyPause = 50 * time.Millisecond  // between two questions whether it does
+	startLimit = 3 * time.Minute        // for a server to answer, on a busy machine
+	readyPause = 50 * time.Millisecond  // between two such requests
 	readyLimit = 500 * time.Millisecond // for one answer
-	portTries  = 5                      // ports to try when others take them first
+	portTries  = 5                      // ports to try if others take them first
 )
 
 var errPortTaken = errors.New("port is taken")
 
-// Server is one server process. It is used by one goroutine at a time.
+// Server is one server process. It is not safe for concurrent use.
 type Server struct {
 	Endpoint string // http://127.0.0.1:port; the same after a stop and a start
 
@@ -31,10 +31,9 @@ type Server struct {
 	child   *child
 }
 
-// Start starts the server and returns when it answers. The first start
-// chooses a free port; later ones, after Stop, use the same port again, and
-// find what was stored if the backend has a data folder. An error holds the
-// last lines that the server printed.
+// Start starts the server and returns when it answers. The first start chooses a free
+// port; later ones, after Stop, reuse it, and find what was stored if the backend has
+// a data folder. An error contains the last lines that the server printed.
 func (s *Server) Start(ctx context.Context) error {
 	if s.port != 0 {
 		return s.startOn(ctx, s.port)
@@ -55,7 +54,7 @@ func (s *Server) startOn(ctx context.Context, port int) error {
 	s.port, s.Endpoint = port, fmt.Sprintf("http://127.0.0.1:%d", port)
 	var taken atomic.Bool
 	c, err := startChild(func(line string) {
-		// Both servers print Java's message, but only one ends then.
+		// Both servers print Java's message, but only one of them ends.
 		if strings.Contains(line, "Address already in use") {
 			taken.Store(true)
 		}
@@ -73,7 +72,6 @@ func (s *Server) startOn(ctx context.Context, port int) error {
 	return nil
 }
 
-// await asks until the server answers.
 func (s *Server) await(ctx context.Context, c *child, taken *atomic.Bool) error {
 	for {
 		select {
@@ -98,8 +96,8 @@ func (s *Server) await(ctx context.Context, c *child, taken *atomic.Bool) error 
 	}
 }
 
-// Stop ends the server, letting it finish what it writes to its files, and
-// returns when it is gone. A server that does not run is left alone.
+// Stop ends the server, letting it finish writing its files, and returns when it is
+// gone. A server that is not running is left alone.
 func (s *Server) Stop() {
 	switch {
 	case s.child == nil:

@@ -9,7 +9,6 @@ import (
 	"text/tabwriter"
 )
 
-// Line is one line of a bill.
 type Line struct {
 	Service  string
 	What     string
@@ -21,11 +20,10 @@ type Line struct {
 // USD is what the line costs.
 func (l Line) USD() float64 { return l.Price.Of(l.Quantity) }
 
-// Bill is a list of lines.
 type Bill []Line
 
-// Of makes out the bill of the usage. Lines of nothing are left out. What
-// streams deliver to Lambda is free ("Amazon DynamoDB pricing").
+// Of makes out the bill of the usage. Lines without usage are left out. What streams
+// deliver to Lambda is free ("Amazon DynamoDB pricing").
 func (p Prices) Of(u Usage) Bill {
 	b := Bill{
 		{"API Gateway", "messages sent", u.Gateway.Sent, p.Message, false},
@@ -65,13 +63,13 @@ func (p Prices) Of(u Usage) Bill {
 	return slices.DeleteFunc(b, func(l Line) bool { return l.Quantity == 0 })
 }
 
-// Total is the sum of all lines but the extra ones, in USD.
+// Total is the sum of all lines except the extra ones, in USD.
 func (b Bill) Total() float64 { return b.sum(func(l Line) bool { return !l.Extra }) }
 
 // Extra is the sum of the extra lines, in USD.
 func (b Bill) Extra() float64 { return b.sum(func(l Line) bool { return l.Extra }) }
 
-// Service is the sum of a service's lines but the extra ones, in USD.
+// Service is the sum of a service's lines except the extra ones, in USD.
 func (b Bill) Service(name string) float64 {
 	return b.sum(func(l Line) bool { return !l.Extra && l.Service == name })
 }
@@ -88,8 +86,8 @@ func (b Bill) Services() []string {
 	return names
 }
 
-// Write writes the bill as text. Invocations last as long as they did where
-// the usage was counted.
+// Write writes the bill as text. Durations of invocations are those of the machine
+// where the usage was counted.
 func (b Bill) Write(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, l := range b {

@@ -1,14 +1,14 @@
 package billing
 
-// Price is what a number of units costs.
+// Price is the price of a number of units.
 type Price struct {
 	USD    float64
 	Per    float64 // units
 	Unit   string
-	Source string // title of the page that says so
+	Source string // title of the page that states it
 }
 
-// Of is what the units cost, in USD.
+// Of is the price of the units, in USD.
 func (p Price) Of(units float64) float64 { return units / p.Per * p.USD }
 
 // Prices of one region.
@@ -24,7 +24,6 @@ type Prices struct {
 
 const million = 1e6
 
-// Titles of the pages.
 const (
 	gatewayPage  = "Amazon API Gateway pricing"
 	lambdaPage   = "AWS Lambda pricing"
@@ -35,9 +34,9 @@ const (
 	appSyncPage  = "AWS AppSync pricing"
 )
 
-// USEast1 is the price list of us-east-1 for arm64 functions, without free
-// tiers and volume discounts, as collected in November 2026. Prices change:
-// compare them with the pages before you rely on them.
+// USEast1 is the price list of us-east-1 for arm64 functions, without free tiers and
+// volume discounts, as collected in November 2026. Prices change: compare them with
+// the pages before you rely on them.
 func USEast1() Prices {
 	return Prices{
 		Message:          Price{1.00, million, "message of 32 KB", gatewayPage},

@@ -1,44 +1,41 @@
-// Package billing says what AWS charges: the usage that it counts, the prices
-// of one region, and the bill that they make. It is pure, and it does not
-// measure anything: package meter does, and the cost model predicts.
+// Package billing says what AWS charges: the usage that it counts, the prices of one
+// region, and the resulting bill. It is pure and measures nothing: package meter
+// measures, and the cost model predicts.
 package billing
 
 import "maps"
 
-// Sizes of what is charged as one, in bytes ("Amazon API Gateway pricing",
-// "Amazon SQS pricing").
+// Sizes of billing units, in bytes ("Amazon API Gateway pricing", "Amazon SQS pricing").
 const (
 	MessageUnit = 32 << 10  // a WebSocket message; a larger one counts as several
-	RequestUnit = 512 << 10 // a request to an HTTP API, likewise
-	QueueUnit   = 64 << 10  // an SQS request, likewise
+	RequestUnit = 512 << 10 // a request to an HTTP API; a larger one counts as several
+	QueueUnit   = 64 << 10  // an SQS request; a larger one counts as several
 )
 
 // Units is how many units of a size the bytes are charged as: at least one.
 func Units(bytes, unit int) float64 { return float64(max(1, (bytes+unit-1)/unit)) }
 
-// Usage is what is charged for. Its numbers may be fractions, as those of a
-// model are. The zero value is no usage.
+// Usage is what is charged for. Its numbers may be fractions, like those of a model.
+// The zero value is no usage.
 type Usage struct {
 	Gateway   Gateway
 	Functions map[string]Function // by function
 	Queues    map[string]Queue    // by queue
-	Tables    map[string]Table    // by table and call, as in "messages.PutItem"
+	Tables    map[string]Table    // by table and call, such as "messages.PutItem"
 }
 
-// Gateway is the usage of API Gateway.
 type Gateway struct {
 	Sent              float64 // messages to clients, in units of 32 KB
-	Received          float64 // messages of clients, in units of 32 KB
+	Received          float64 // messages from clients, in units of 32 KB
 	SentBytes         float64 // of the messages to clients: data transfer
 	ConnectionMinutes float64 // of open sockets
 	Requests          float64 // to the HTTP API, in units of 512 KB
 }
 
-// Function is the usage of one Lambda function.
 type Function struct {
 	Invocations float64
 	Seconds     float64 // of all invocations together, each rounded up to milliseconds
-	GBSeconds   float64 // these times the memory
+	GBSeconds   float64 // these seconds times the memory
 	LogBytes    float64 // written to CloudWatch Logs
 }
 
@@ -47,11 +44,10 @@ type Queue struct {
 	FIFO     bool
 	Sends    float64
 	Receives float64 // that brought messages
-	Empty    float64 // receives that brought none
+	Empty    float64 // receives without messages
 	Deletes  float64 // and changes of visibility
 }
 
-// Requests is the sum of all requests.
 func (q Queue) Requests() float64 { return q.Sends + q.Receives + q.Empty + q.Deletes }
 
 // Table is the usage of one table by one call.
@@ -61,13 +57,11 @@ type Table struct {
 	Reads    float64 // read request units
 }
 
-// Plus returns the sum.
 func (u Usage) Plus(v Usage) Usage { return u.add(v, 1) }
 
-// Minus returns what u has more than v, as of a meter read twice.
+// Minus returns how much u exceeds v, as for a meter read twice.
 func (u Usage) Minus(v Usage) Usage { return u.add(v, -1) }
 
-// Times returns the usage multiplied.
 func (u Usage) Times(n float64) Usage { return Usage{}.add(u, n) }
 
 func (u Usage) add(v Usage, n float64) Usage {
@@ -89,7 +83,7 @@ func (u Usage) add(v Usage, n float64) Usage {
 	return u
 }
 
-// merge returns a new map: a with b's values put to its own.
+// merge returns a new map: a, with each value of b combined by put.
 func merge[V any](a, b map[string]V, put func(a, b V) V) map[string]V {
 	sum := maps.Clone(a)
 	if sum == nil {

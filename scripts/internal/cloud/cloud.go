@@ -1,6 +1,6 @@
-// Package cloud runs all of Subwire on this machine: DynamoDB Local, ElasticMQ,
-// an API Gateway emulator, the functions' deployed binaries and the event
-// source mappings between them, built from topology as the infrastructure is.
+// Package cloud runs all of Subwire on this machine: DynamoDB Local, ElasticMQ, an
+// API Gateway emulator, the functions' deployed binaries and the event source
+// mappings between them. Like the infrastructure, it is built from topology.
 package cloud
 
 import (
@@ -30,37 +30,36 @@ import (
 
 // Config says how to run the cloud. Only Root is required.
 type Config struct {
-	Root     string            // of the repository: bin/local/FUNCTION/bootstrap and .cache are in it
+	Root     string            // of the repository, with bin/local/FUNCTION/bootstrap and .cache
 	HTTP     string            // address of the HTTP API; default a free port on loopback
-	WS       string            // address of the WebSocket API, likewise
+	WS       string            // address of the WebSocket API; default a free port on loopback
 	Control  string            // loopback address of the control API (see control.go); "" for none
-	Tokens   bool              // viewers need tokens, which an issuer gives to everybody
+	Tokens   bool              // viewers need tokens; an issuer gives them to everybody
 	Issuer   string            // its address; default a free port on loopback
 	Data     string            // folder that keeps tables and queues between runs; "" for memory
-	Settings map[string]string // environment for the functions, beside what topology gives them
-	Limits   apigwemu.Limits   // of the gateway; zero fields as AWS has them
-	DynamoDB strictdb.Config   // how strict it is; zero fields as AWS has them
+	Settings map[string]string // environment for the functions, in addition to topology's
+	Limits   apigwemu.Limits   // of the gateway; zero fields mean AWS's
+	DynamoDB strictdb.Config   // how strict it is; zero fields mean as strict as AWS
 	Log      *slog.Logger      // one line per invocation; default none
 	Output   io.Writer         // what the functions print, and progress; default none
 
 	Faults     faults.Plan   // what goes wrong; default nothing
-	Seed       uint64        // of the faults, and of how long transactions last: equal seeds, equal ones
+	Seed       uint64        // of the faults, and of how long transactions last
 	Meter      bool          // count what AWS would charge for
-	Redelivery time.Duration // after which what a function failed on is received again; default when its visibility ends
+	Redelivery time.Duration // how long after a failure something is received again; default when its visibility ends
 
-	// What follows is as strict as AWS unless it says otherwise.
+	// The rest is as strict as AWS unless it says otherwise.
 	Concurrency int            // of the account; default 1,000
-	Timing      timing.Profile // default as fast as this machine
-	Thawed      bool           // whether processes go on between events
-	OneShard    bool           // whether the stream has one shard, as DynamoDB Local has
-	Unguarded   bool           // whether endless loops are not ended, as if every function allowed them
+	Timing      timing.Profile // default this machine's speed
+	Thawed      bool           // whether processes keep running between events
+	OneShard    bool           // whether the stream has one shard, like DynamoDB Local
+	Unguarded   bool           // whether endless loops go on, as if every function allowed them
 }
 
-// Cloud is a running cloud.
 type Cloud struct {
 	HTTPURL, WSURL string // for clients
-	ControlURL     string // of the control API; "" without
-	IssuerURL      string // of the issuer of tokens; "" without
+	ControlURL     string // of the control API; "" if there is none
+	IssuerURL      string // of the issuer of tokens; "" if there is none
 	Issuer         *issuer.Issuer
 	Backend        *backend.Backend
 	Gateway        *apigwemu.Gateway
@@ -76,8 +75,8 @@ type Cloud struct {
 	running       sync.WaitGroup     // servers and mappings
 }
 
-// Start starts everything and returns when clients can connect. ctx bounds the
-// start only: end the cloud with Stop.
+// Start starts everything and returns when clients can connect. ctx bounds the start
+// only: end the cloud with Stop.
 func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	cfg.Output = &lockedWriter{w: cfg.Output}
@@ -126,10 +125,10 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	return c, c.startMappings(ctx)
 }
 
-// prefix of the physical names, as a deployment has one.
+// prefix of the physical names, as in a deployment.
 const prefix = "subwire-"
 
-// listen opens the address, or a free port of its host when that is taken.
+// listen opens the address, or a free port of its host if that is taken.
 func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", cmp.Or(address, "127.0.0.1:0"))
 	if err == nil {
@@ -145,9 +144,9 @@ func listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// processes is how many of one function work at once at most, for the sake of
-// this machine. More invocations wait; they are not throttled, as they would not
-// be on AWS, where only concurrency bounds them.
+// processes is how many processes of one function work at once at most, for the sake
+// of this machine. More invocations wait. They are not throttled, as only concurrency
+// bounds them on AWS.
 const processes = 16
 
 func (c *Cloud) startFunctions(callback string) error {
@@ -182,8 +181,8 @@ func (c *Cloud) startFunctions(callback string) error {
 	return nil
 }
 
-// services is what the functions find in their environment to reach DynamoDB
-// and SQS: with faults of these, through a proxy for each.
+// services returns the environment with which the functions reach DynamoDB and SQS;
+// if these have faults, through a proxy for each.
 func (c *Cloud) services() ([]string, error) {
 	env := c.Backend.Environ()
 	for name, endpoint := range map[string]string{
@@ -194,15 +193,15 @@ func (c *Cloud) services() ([]string, error) {
 				return nil, err
 			}
 		}
-		env = append(env, name+"="+endpoint) // the last of equal names counts
+		env = append(env, name+"="+endpoint) // of equal names the last counts
 	}
 	return env, nil
 }
 
-// function is the function by name, with its faults.
+// function returns the function by name, with its faults.
 func (c *Cloud) function(name string) faults.Invoker { return c.Injector.Wrap(name, c.Functions[name]) }
 
-// environ is what topology gives the function.
+// environ is the environment that topology gives the function.
 func (c *Cloud) environ(f topology.Function, callback string) []string {
 	var env []string
 	for _, t := range f.Tables {
@@ -250,8 +249,8 @@ func (c *Cloud) serve(l net.Listener, h http.Handler) {
 	})
 }
 
-// Announce notes in the folder that this cloud runs there, for commands with
-// --local. Call forget when it ends.
+// Announce notes in the folder that this cloud is running, for commands with --local.
+// Call forget when it ends.
 func (c *Cloud) Announce(folder string) (forget func(), err error) {
 	settings, errs := topology.Read(topology.Settings(), func(env string) string { return c.cfg.Settings[env] })
 	if errs != nil {
@@ -261,7 +260,7 @@ func (c *Cloud) Announce(folder string) (forget func(), err error) {
 		HTTPURL: c.HTTPURL, WSURL: c.WSURL, Tables: c.Tables, Queues: c.Queues, FanoutGroups: topology.FanoutGroups.In(settings)})
 }
 
-// stopTime bounds the end of the sockets and of what they were doing.
+// stopTime bounds how long sockets and their work take to end.
 const stopTime = 3 * time.Second
 
 // lockedWriter lets all functions write to w, which may be nil.
@@ -279,7 +278,7 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// Stop ends everything, in the reverse order, and returns when no child is left.
+// Stop ends everything in reverse order and returns when no child is left.
 func (c *Cloud) Stop() {
 	if c.Gateway != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)

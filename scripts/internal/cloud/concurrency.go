@@ -7,8 +7,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// small reports whether the account has no concurrency to reserve. It runs the
-// small deployment then: nothing is reserved, and mappings use the least.
+// small reports whether the account has no concurrency to reserve. The cloud then
+// runs the small deployment: nothing is reserved, and mappings use the minimum.
 func (c *Cloud) small() bool {
 	left := cmp.Or(c.cfg.Concurrency, lambdart.DefaultConcurrency)
 	for _, f := range topology.Functions() {

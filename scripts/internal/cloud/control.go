@@ -23,9 +23,8 @@ func (c *Cloud) startControl() error {
 	return nil
 }
 
-// control lets tests in other processes break the running cloud. Every request
-// is answered 204 once it is done. No page of a browser can send one, as PUT
-// needs the server's leave.
+// control lets tests in other processes break the running cloud. Every request is answered 204 once it is
+// done. No browser page can send one, as PUT needs the server's permission.
 //
 //	PUT /gateway/down            every socket is cut without a close frame, and handshakes get no answer
 //	PUT /gateway/up              clients can connect again

@@ -6,8 +6,8 @@ import (
 	"subwire/scripts/internal/issuer"
 )
 
-// startIssuer starts the issuer of tokens and makes the functions take them,
-// if the config asks for it.
+// startIssuer starts the issuer of tokens and makes the functions accept them, if the
+// config asks for it.
 func (c *Cloud) startIssuer() error {
 	if !c.cfg.Tokens {
 		return nil

@@ -21,9 +21,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// TestALoopThroughAQueueIsEnded: the count goes with the tracing header through
-// the runtime's environment, the SDK and ElasticMQ, and the message ends with
-// the dead letters.
+// TestALoopThroughAQueueIsEnded: the count travels with the tracing header through the
+// runtime's environment, the SDK and ElasticMQ, and the message ends in the dead letters.
 func TestALoopThroughAQueueIsEnded(t *testing.T) {
 	t.Parallel()
 	b, err := backend.Start(t.Context(), backend.Config{Cache: "../../../.cache/jars"})

@@ -76,8 +76,8 @@ func (c *Cloud) stream(ctx context.Context, cfg aws.Config, queues *sqs.Client) 
 		Poll: c.cfg.Timing.StreamPoll, Lag: c.cfg.Timing.StreamLag}, nil
 }
 
-// How many shards the stream has at first, and at most. Each is read on its own,
-// which takes this machine's time.
+// Shards of the stream at first, and at most. Each is read separately, which takes
+// this machine's time.
 const (
 	shards     = 2
 	mostShards = 3

@@ -14,8 +14,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// startProxies makes DynamoDB strict, and puts a meter before it and SQS if one
-// is wanted. Streams are read around both: Lambda's reads of them are free.
+// startProxies makes DynamoDB strict, and puts a meter before it and SQS if one is
+// wanted. Streams bypass both: Lambda's reads of them are free.
 func (c *Cloud) startProxies() (err error) {
 	c.dynamoDB, c.sqs = c.Backend.DynamoDB.Endpoint, c.Backend.SQS.Endpoint
 	c.cfg.DynamoDB.Prefix, c.cfg.DynamoDB.Seed = prefix, c.cfg.Seed
@@ -30,7 +30,7 @@ func (c *Cloud) startProxies() (err error) {
 	return err
 }
 
-// before serves a proxy to the endpoint and returns where it is.
+// before serves a proxy to the endpoint and returns the proxy's address.
 func (c *Cloud) before(endpoint string, proxy func(endpoint string) (http.Handler, error)) (string, error) {
 	h, err := proxy(endpoint)
 	if err != nil {
@@ -44,12 +44,12 @@ func (c *Cloud) before(endpoint string, proxy func(endpoint string) (http.Handle
 	return "http://" + l.Addr().String(), nil
 }
 
-// queueClient is what the event source mappings receive with.
+// queueClient is the client that the event source mappings receive with.
 func (c *Cloud) queueClient(cfg aws.Config) *sqs.Client {
 	return sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = &c.sqs })
 }
 
-// gatewayUsage is what the gateway reports to.
+// gatewayUsage is the observer that the gateway reports to.
 func (c *Cloud) gatewayUsage() apigwemu.Observer {
 	if c.Meter == nil {
 		return apigwemu.Observer{}
@@ -57,7 +57,7 @@ func (c *Cloud) gatewayUsage() apigwemu.Observer {
 	return c.Meter.Gateway()
 }
 
-// functionUsage is what the function's invocations and its log go through.
+// functionUsage meters the function's invocations and its log.
 func (c *Cloud) functionUsage(f topology.Function) (invoked func(time.Duration), output io.Writer) {
 	if c.Meter == nil {
 		return nil, c.cfg.Output

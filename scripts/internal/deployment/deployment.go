@@ -1,5 +1,5 @@
-// Package deployment finds a running Subwire for the commands: the local cloud
-// on this machine, or a stack in AWS. It starts and changes nothing.
+// Package deployment finds a running Subwire for the commands: the local cloud on
+// this machine, or a stack in AWS. It starts and changes nothing.
 package deployment
 
 import (
@@ -12,17 +12,16 @@ import (
 
 // Deployment is where the parts of a running Subwire are.
 type Deployment struct {
-	AWS            aws.Config        // for clients of its services
-	HTTPURL, WSURL string            // for clients of its own
+	AWS            aws.Config        // for clients of AWS services
+	HTTPURL, WSURL string            // for Subwire's clients
 	Tables, Queues map[string]string // physical names and URLs by logical name
 	FanoutGroups   int               // message groups per topic
 }
 
-// Flags are the flags that choose a deployment.
 type Flags struct {
 	local  bool
 	stack  string
-	folder string // in the repository, where the state file is looked for
+	folder string // in the repository; the search for the state file begins here
 }
 
 // Register adds --local and --stack to the flags of a command.
@@ -33,7 +32,6 @@ func Register(flags *flag.FlagSet) *Flags {
 	return f
 }
 
-// Given reports whether the flags choose a deployment.
 func (f *Flags) Given() bool { return f.local || f.stack != "" }
 
 // Check returns an error unless the flags choose one deployment.
@@ -47,8 +45,8 @@ func (f *Flags) Check() error {
 	return nil
 }
 
-// Resolve finds the deployment that the flags choose. It asks over the network
-// whether it is there. Its error is one line that says what to do.
+// Resolve finds the deployment that the flags choose. It checks over the network that
+// it is there. Its error is one line that says what to do.
 func (f *Flags) Resolve(ctx context.Context) (Deployment, error) {
 	if err := f.Check(); err != nil {
 		return Deployment{}, err
@@ -59,5 +57,4 @@ func (f *Flags) Resolve(ctx context.Context) (Deployment, error) {
 	return findStack(ctx, f.stack)
 }
 
-// Local reports whether the flags choose the local cloud.
 func (f *Flags) Local() bool { return f.local }

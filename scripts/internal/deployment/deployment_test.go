@@ -20,7 +20,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// choose parses a command line whose process runs in the folder.
+// choose parses a command line as if the process ran in the folder.
 func choose(t *testing.T, folder string, args ...string) *Flags {
 	t.Helper()
 	set := flag.NewFlagSet("", flag.ContinueOnError)
@@ -117,7 +117,7 @@ func TestALocalCloudThatHasEndedIsNotFound(t *testing.T) {
 		if _, err := Save(root, b, d); err != nil {
 			t.Fatal(err)
 		}
-		forget() // of the first
+		forget() // of the first cloud
 		if got, err := choose(t, root, "-local").Resolve(t.Context()); err != nil || got.HTTPURL != d.HTTPURL {
 			t.Errorf("found %+v, %v", got, err)
 		}
@@ -160,7 +160,7 @@ func (f fakeStacks) DescribeStacks(context.Context, *cloudformation.DescribeStac
 	return &cloudformation.DescribeStacksOutput{Stacks: []types.Stack{stack}}, nil
 }
 
-// outputs are those of a stack, each "the" its key.
+// outputs are those of a stack; each value is "the" and its key.
 func outputs() map[string]string {
 	all := map[string]string{"Other": "x"}
 	for _, key := range []string{topology.OutputHTTPURL, topology.OutputWSURL} {

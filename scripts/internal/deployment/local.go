@@ -16,19 +16,18 @@ import (
 	"subwire/scripts/internal/backend"
 )
 
-// stateFile is where the running local cloud is described, from the
-// repository's root. It holds no secret: the local servers have none.
+// stateFile describes the running local cloud, relative to the repository's root. It
+// holds no secret: the local servers have none.
 var stateFile = filepath.Join(".cache", "local.json")
 
 // answerLimit bounds the wait for a local server to accept a connection.
 const answerLimit = 2 * time.Second
 
-// errNoLocal is what to do when no local cloud runs.
+// errNoLocal says what to do if no local cloud is running.
 var errNoLocal = errors.New("no local cloud runs here; start one with make run")
 
-// state is the content of the state file.
 type state struct {
-	DynamoDB string            `json:"dynamodb"` // endpoint, of the streams as well
+	DynamoDB string            `json:"dynamodb"` // endpoint, also for the streams
 	SQS      string            `json:"sqs"`      // endpoint
 	HTTPURL  string            `json:"httpUrl"`
 	WSURL    string            `json:"wsUrl"`
@@ -38,10 +37,9 @@ type state struct {
 	FanoutGroups int `json:"fanoutGroups"`
 }
 
-// Save notes in the repository at root that d runs on the backend, for --local
-// to find it; d.AWS is not looked at. Of several local clouds at once the last
-// is found. Call forget when the cloud ends: it removes the note, unless
-// another cloud has written its own.
+// Save notes in the repository at root that d runs on the backend, so that --local
+// finds it; d.AWS is ignored. Of several local clouds the last is found. Call forget
+// when the cloud ends: it removes the note, unless another cloud has written its own.
 func Save(root string, b *backend.Backend, d Deployment) (forget func(), err error) {
 	data, err := json.MarshalIndent(state{b.DynamoDB.Endpoint, b.SQS.Endpoint, d.HTTPURL, d.WSURL, d.Tables, d.Queues, d.FanoutGroups}, "", "  ")
 	if err != nil {
@@ -53,7 +51,7 @@ func Save(root string, b *backend.Backend, d Deployment) (forget func(), err err
 	}
 	return func() {
 		if now, err := os.ReadFile(path); err == nil && bytes.Equal(now, data) {
-			_ = os.Remove(path) // what is left over is found to be stale
+			_ = os.Remove(path) // a leftover is recognised as stale
 		}
 	}, nil
 }
@@ -77,7 +75,7 @@ func write(path string, data []byte) error {
 	return err
 }
 
-// findLocal returns the local cloud of the repository that the folder is in.
+// findLocal returns the local cloud of the repository that contains the folder.
 func findLocal(ctx context.Context, folder string) (Deployment, error) {
 	path, data, err := findState(folder)
 	if err != nil {
@@ -99,7 +97,7 @@ func findLocal(ctx context.Context, folder string) (Deployment, error) {
 	return Deployment{AWS: b.AWS(), HTTPURL: s.HTTPURL, WSURL: s.WSURL, Tables: s.Tables, Queues: s.Queues, FanoutGroups: s.FanoutGroups}, nil
 }
 
-// findState looks for the state file in the folder and in those above it.
+// findState looks for the state file in the folder and its parents.
 func findState(folder string) (path string, data []byte, err error) {
 	folder, err = filepath.Abs(folder)
 	if err != nil {
@@ -122,7 +120,7 @@ func findState(folder string) (path string, data []byte, err error) {
 	}
 }
 
-// answers reports whether something listens at the URL.
+// answers returns an error unless something listens at the URL.
 func answers(ctx context.Context, endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil {

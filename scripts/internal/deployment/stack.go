@@ -18,13 +18,13 @@ import (
 	"subwire/shared/topology"
 )
 
-// credentialsLimit bounds the search for credentials, whose last place to look
-// is a metadata service that only machines in AWS have.
+// credentialsLimit bounds the search for credentials. The last place it tries is a
+// metadata service that exists only on machines in AWS.
 const credentialsLimit = 15 * time.Second
 
 // findStack returns the deployment of a stack in AWS.
 func findStack(ctx context.Context, name string) (Deployment, error) {
-	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithLogger(logging.Nop{})) // an error says it all
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithLogger(logging.Nop{})) // the error says enough
 	if err != nil {
 		return Deployment{}, fmt.Errorf("read AWS configuration: %w", err)
 	}
@@ -34,7 +34,7 @@ func findStack(ctx context.Context, name string) (Deployment, error) {
 	return fromStack(ctx, cfg, cloudformation.NewFromConfig(cfg), name)
 }
 
-// usable says what an operator must set before anything can be asked of AWS.
+// usable says what an operator must set before AWS can be asked anything.
 func usable(ctx context.Context, cfg aws.Config) error {
 	if cfg.Region == "" {
 		return errors.New("no AWS region; set AWS_REGION, or AWS_PROFILE to a profile that has one")
@@ -47,7 +47,6 @@ func usable(ctx context.Context, cfg aws.Config) error {
 	return nil
 }
 
-// stacks is the part of *cloudformation.Client that is used.
 type stacks interface {
 	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
 }
@@ -70,7 +69,7 @@ func fromStack(ctx context.Context, cfg aws.Config, client stacks, name string) 
 	return fromOutputs(cfg, name, values)
 }
 
-// fromOutputs fails with the names of all outputs that are missing.
+// fromOutputs fails with the names of all missing outputs.
 func fromOutputs(cfg aws.Config, name string, values map[string]string) (Deployment, error) {
 	var missing []string
 	value := func(key string) string {
@@ -100,5 +99,5 @@ func fromOutputs(cfg aws.Config, name string, values map[string]string) (Deploym
 	return d, nil
 }
 
-// oneLine is the error's text without line breaks, which the SDK's have.
+// oneLine is the error's text without the SDK's line breaks.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -9,9 +9,8 @@ import (
 	"sync"
 )
 
-// Checkpoints remembers in a file up to where each shard was handled, as AWS
-// does for a mapping, so that a stream that outlives the process is not handled
-// again from its beginning.
+// Checkpoints remembers in a file how far each shard was handled, as AWS does for a mapping,
+// so that a stream that outlives the process is not handled again from its beginning.
 type Checkpoints struct {
 	path string
 
@@ -66,12 +65,12 @@ func (c *Checkpoints) save(shard, sequence string) error {
 	return nil
 }
 
-// progress knows up to where a shard was handled without a gap: its lanes
-// finish their records in any order.
+// progress knows how far a shard was handled without a gap: its lanes finish their
+// records in any order.
 type progress struct {
 	mu   sync.Mutex
-	open []string        // sequence numbers in stream order, from the first that is not handled
-	done map[string]bool // those of open that are handled
+	open []string        // sequence numbers in stream order, from the first unhandled one
+	done map[string]bool // members of open that are handled
 }
 
 // begin notes records that the lanes are about to get.
@@ -81,8 +80,8 @@ func (p *progress) begin(sequences []string) {
 	p.open = append(p.open, sequences...)
 }
 
-// finish notes records that are handled. It returns the sequence number up to
-// which all are, or "" when that has not changed.
+// finish notes handled records. It returns the sequence number up to which all are
+// handled, or "" if that has not changed.
 func (p *progress) finish(records []record) (upTo string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,9 +1,8 @@
 // Package esm moves stream records and queue messages to functions, with the
 // semantics of Lambda's event source mappings ("Using AWS Lambda with Amazon
-// DynamoDB" and "Using Lambda with Amazon SQS" in the Lambda Developer Guide).
-// It has what package topology can say, with batch item failures reported
-// always; it has no batching window, no tumbling window and one filter: of a
-// stream, only inserts.
+// DynamoDB" and "Using Lambda with Amazon SQS" in the Lambda Developer Guide). It
+// supports what package topology can express, always with batch item failures. It has
+// no batching window, no tumbling window and one filter: only inserts of a stream.
 package esm
 
 import (
@@ -16,26 +15,26 @@ import (
 	"time"
 )
 
-// maxPayload is the most that one invocation may carry, in bytes ("Lambda
-// quotas" in the Lambda Developer Guide).
+// maxPayload is the most that one invocation may carry, in bytes ("Lambda quotas" in
+// the Lambda Developer Guide).
 const maxPayload = 6 << 20
 
-// errorPause is waited after an AWS service did not answer as it should.
+// errorPause follows an unexpected answer of an AWS service.
 const errorPause = time.Second
 
-// Invoker runs a function with one event and returns its response. An error
-// means that the function failed, whole.
+// Invoker runs a function with one event and returns its response. An error means
+// that the function failed as a whole.
 type Invoker interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// errNoIdentifier is what is wrong with a failure report that names nothing.
+// errNoIdentifier is the fault of a failure report without an identifier.
 var errNoIdentifier = errors.New("batch item failure without itemIdentifier")
 
-// failures returns the identifiers in a function's report of batch item
-// failures. A report that is empty or null, in whole or in its list, is one of
-// success; an error means that the whole batch counts as failed. Names are
-// matched with their case, as AWS does: hence the maps.
+// failures returns the identifiers in a function's report of batch item failures. A
+// report that is empty or null, in whole or in its list, means success; an error
+// means that the whole batch counts as failed. Names are case-sensitive, as in AWS:
+// hence the maps.
 func failures(response []byte) ([]string, error) {
 	if len(bytes.TrimSpace(response)) == 0 {
 		return nil, nil
@@ -68,10 +67,10 @@ func failures(response []byte) ([]string, error) {
 	return ids, nil
 }
 
-// pause waits for d; false if ctx ended before.
+// pause waits for d. It returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool { return pauseUntil(ctx, d, nil) }
 
-// pauseUntil waits for d, or less if something comes; false if ctx ended before.
+// pauseUntil waits for d, or until something arrives. It returns false if ctx ended first.
 func pauseUntil(ctx context.Context, d time.Duration, something <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -85,7 +84,7 @@ func pauseUntil(ctx context.Context, d time.Duration, something <-chan struct{})
 	}
 }
 
-// arnPart returns one of an ARN's parts, counted from 0, or "" without it:
+// arnPart returns one of an ARN's parts, counted from 0, or "" if it is missing:
 // arn:partition:service:region:account:resource.
 func arnPart(arn string, i int) string {
 	parts := strings.SplitN(arn, ":", 6)

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// invokerFunc is a function that is called at once.
+// invokerFunc is a Go function as an Invoker.
 type invokerFunc func(ctx context.Context, payload []byte) ([]byte, error)
 
 func (f invokerFunc) Invoke(ctx context.Context, payload []byte) ([]byte, error) {

@@ -26,8 +26,8 @@ type fakeShard struct {
 	open       bool
 }
 
-// fakeStream is a stream whose pages hold page records. It implements the
-// three calls of StreamClient; fault may fail any of them.
+// fakeStream is a stream with page records per page. It implements the three calls of
+// StreamClient; fault may fail any of them.
 type fakeStream struct {
 	mu     sync.Mutex
 	shards []fakeShard
@@ -53,7 +53,7 @@ func (f *fakeStream) add(s fakeShard) {
 	f.shards = append(f.shards, s)
 }
 
-// DescribeStream tells one shard at a time.
+// DescribeStream returns one shard at a time.
 func (f *fakeStream) DescribeStream(_ context.Context, in *dynamodbstreams.DescribeStreamInput, _ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -120,8 +120,7 @@ func iterator(shard string, position int) *string {
 	return aws.String(fmt.Sprintf("%s@%d", shard, position))
 }
 
-// fakeDestination remembers what it was told. fault may fail a call, with or
-// without effect.
+// fakeDestination remembers what it received. fault may fail a call, with or without effect.
 type fakeDestination struct {
 	told  []string
 	calls int

@@ -12,7 +12,7 @@ import (
 	"subwire/scripts/internal/lineage"
 )
 
-// invocationOf returns which invocation of its chain the batch would make.
+// invocationOf returns the batch's place in its chain of invocations.
 func (q *Queue) invocationOf(msgs []types.Message) int {
 	hops := make([]int, len(msgs))
 	for i, m := range msgs {
@@ -30,11 +30,11 @@ func (q *Queue) stops(n int) bool {
 	return n >= lineage.Limit && !q.Mapping.Function.AllowLoops && !q.Unguarded
 }
 
-// stop moves a batch that would go on with a loop to the queue's dead letters:
-// "Lambda stops the next invocation and sends the event to a dead-letter queue,
-// if configured". Without one, it is gone. That this takes the whole batch, and
-// at once rather than when its receives are used up, is the harsher reading. It
-// returns what is to be deleted; the rest comes back when its visibility ends.
+// stop moves a batch that would continue a loop to the queue's dead letters: "Lambda
+// stops the next invocation and sends the event to a dead-letter queue, if
+// configured". Without a dead-letter queue the batch is gone. That this takes the
+// whole batch, and at once rather than when its receives are used up, is the harsher
+// reading. It returns what to delete; the rest comes back when its visibility ends.
 func (q *Queue) stop(ctx context.Context, msgs []types.Message) (gone []types.Message, err error) {
 	if q.DeadLettersURL == "" {
 		return msgs, nil
@@ -53,8 +53,8 @@ func (q *Queue) stop(ctx context.Context, msgs []types.Message) (gone []types.Me
 	return gone, nil
 }
 
-// await waits until every message has been on its way as long as Delay says. A
-// message that was delayed by its sender has been.
+// await waits until every message is as old as Delay says. A message that its sender
+// delayed already is.
 func (q *Queue) await(ctx context.Context, msgs []types.Message) {
 	if q.Delay == nil {
 		return

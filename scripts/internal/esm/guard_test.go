@@ -26,7 +26,7 @@ func TestQueueIsThrottled(t *testing.T) {
 	throttled := fmt.Errorf("invoke sender: %w", lambdart.ErrThrottled)
 	tests := map[string]struct {
 		times    int      // that the function is throttled
-		receives []string // counts with which the function was at last reached
+		receives []string // receive counts with which the function was finally reached
 		calls    int
 	}{
 		"for a while: tried again within the visibility": {4, []string{"1"}, 5},
@@ -96,16 +96,16 @@ func TestStreamIsThrottledUntilItsRecordsAreTooOld(t *testing.T) {
 	}
 }
 
-// loop is a function that sends each message on several times, as sender does
-// with a target that stays busy, and a queue that keeps headers.
+// loop is a function that sends each message on several times, as sender does with a
+// target that stays busy, and a queue that keeps headers.
 type loop struct {
 	*fakeQueue
 	dead []string
 
 	mu      sync.Mutex
 	rounds  map[string]int // by body
-	longest int            // chain of invocations
-	most    int            // times that a message is sent on
+	longest int            // longest chain of invocations
+	most    int            // most times that a message is sent on
 }
 
 func (l *loop) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
@@ -128,8 +128,8 @@ func (l *loop) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// send queues the body, as an invocation that is the n-th of its chain does. It
-// comes after a second, together with others, in the order of their numbers.
+// send queues the body, as the n-th invocation of a chain does. It arrives after a
+// second, together with others, ordered by number.
 func (l *loop) send(body string, n int) {
 	time.AfterFunc(time.Second+time.Duration(body[1]-'0')*time.Millisecond, func() {
 		l.fakeQueue.mu.Lock()
@@ -138,9 +138,9 @@ func (l *loop) send(body string, n int) {
 	})
 }
 
-// TestTheRecursionGuardCutsBoundedLoops whose batches mix: each message goes
-// round eight times, but one that was sent late takes over the count of those
-// that it meets. A function that allows loops is not cut.
+// TestTheRecursionGuardCutsBoundedLoops: in mixed batches, each message goes round
+// eight times, but one that was sent late takes over the count of those it meets. A
+// function that allows loops is not cut.
 func TestTheRecursionGuardCutsBoundedLoops(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -163,7 +163,7 @@ func TestTheRecursionGuardCutsBoundedLoops(t *testing.T) {
 					URL: "url", ARN: queueARN, Client: l, Invoker: l, Log: silent(), DeadLettersURL: "dead", DeadLetters: l,
 					Reading: tt.reading, Unguarded: tt.off}
 				q.Mapping.Function.AllowLoops = tt.allowed
-				for i := range 8 { // each comes in the middle of its forerunner's rounds
+				for i := range 8 { // each arrives in the middle of its predecessor's rounds
 					time.AfterFunc(time.Duration(i)*5*time.Second, func() { l.send(fmt.Sprint("m", i), 1) })
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)

@@ -15,8 +15,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// lane handles the records of one shard whose items fall to it, one batch at a
-// time.
+// lane handles its items' records of one shard, one batch at a time.
 type lane struct {
 	*Stream
 	shard string
@@ -25,15 +24,15 @@ type lane struct {
 	progress *progress // of the shard
 }
 
-// batch is records that the function gets at once.
+// batch is the records of one invocation.
 type batch struct {
 	records []record
-	retries int // with which the first record has failed again; splits are none
-	invoked int // times, with the first record
+	retries int // since the first record failed; splits do not count
+	invoked int // invocations with the first record
 }
 
-// rest is what is to be done of b after an invocation that failed from the
-// given record on: nothing, or the same again, or parts of it in order.
+// rest is what remains of b after an invocation that failed from the given record on:
+// nothing, the same again, or parts of it in order.
 func (b batch) rest(failed int, bisect bool) []batch {
 	left := b.records[failed:]
 	switch {
@@ -51,7 +50,7 @@ func (b batch) rest(failed int, bisect bool) []batch {
 	}
 }
 
-// run makes batches of what comes, as large as they can be without waiting.
+// run makes batches of what arrives, as large as possible without waiting.
 func (l lane) run(ctx context.Context) {
 	var waiting []record
 	for ctx.Err() == nil {
@@ -77,7 +76,6 @@ func (l lane) run(ctx context.Context) {
 	}
 }
 
-// checkpoint notes that the records were handled.
 func (l lane) checkpoint(records []record) {
 	upTo := l.progress.finish(records)
 	if upTo == "" {
@@ -88,7 +86,7 @@ func (l lane) checkpoint(records []record) {
 	}
 }
 
-// gather adds to waiting what is there already, until a batch is full.
+// gather adds to waiting what is already there, until a batch is full.
 func (l lane) gather(waiting []record) []record {
 	for len(waiting) < l.Mapping.BatchSize {
 		select {
@@ -104,10 +102,9 @@ func (l lane) gather(waiting []record) []record {
 	return waiting
 }
 
-// handle brings every record of b to the function or to the destination, or
-// returns because ctx ended. To be throttled is not a retry: before an invocation
-// only the records' age counts ("Retaining discarded records for a DynamoDB
-// event source in Lambda").
+// handle brings every record of b to the function or to the destination, or returns
+// because ctx ended. Throttling is not a retry: before an invocation only the records'
+// age counts ("Retaining discarded records for a DynamoDB event source in Lambda").
 func (l lane) handle(ctx context.Context, b batch) {
 	todo, throttled := []batch{b}, 0
 	for len(todo) > 0 && ctx.Err() == nil {
@@ -156,9 +153,9 @@ func (l lane) expired(records []record) int {
 	return young
 }
 
-// invoke returns from which record on the batch failed: len(records) for none.
-// The error says that the function failed or that its report is invalid, and
-// so the batch as a whole.
+// invoke returns the first record that failed; len(records) if none did. The error
+// says that the function failed or that its report is invalid, so that the whole
+// batch failed.
 func (l lane) invoke(ctx context.Context, records []record) (failed int, err error) {
 	response, err := l.Invoker.Invoke(ctx, event(records))
 	if err != nil {
@@ -179,7 +176,7 @@ func (l lane) invoke(ctx context.Context, records []record) (failed int, err err
 	return failed, nil
 }
 
-// giveUp tells the destination of the first n records of b. It does not return
+// giveUp reports the first n records of b to the destination. It does not return
 // before the destination knows, or ctx ended: no record is lost unseen.
 func (l lane) giveUp(ctx context.Context, b batch, n int, condition string, cause error) {
 	body := l.invocationRecord(b, n, condition, cause)
@@ -196,10 +193,10 @@ func (l lane) giveUp(ctx context.Context, b batch, n int, condition string, caus
 	}
 }
 
-// invocationRecord is what AWS tells a destination ("Retaining discarded
-// records for a DynamoDB event source in Lambda" in the Lambda Developer
-// Guide), but for the request id, which is not known here. It names the
-// stream's own shard, of which the records can be read again.
+// invocationRecord is what AWS sends to a destination ("Retaining discarded records
+// for a DynamoDB event source in Lambda" in the Lambda Developer Guide), without the
+// request id, which is not known here. It names the stream's own shard, from which
+// the records can be read again.
 func (l lane) invocationRecord(b batch, n int, condition string, cause error) []byte {
 	type requestContext struct {
 		FunctionArn string `json:"functionArn"`
@@ -242,7 +239,7 @@ func (l lane) invocationRecord(b batch, n int, condition string, cause error) []
 	return body
 }
 
-// functionARN is that of the mapping's function, where the stream is.
+// functionARN is the ARN of the mapping's function, in the stream's region.
 func functionARN(stream string, m topology.StreamMapping) string {
 	return fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", arnPart(stream, 3), arnPart(stream, 4), m.Function.Name)
 }

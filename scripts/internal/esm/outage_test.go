@@ -11,10 +11,9 @@ import (
 	"subwire/shared/topology"
 )
 
-// With the mapping that is deployed, except for bisecting, an outage of what the
-// stream function needs parks nothing, whether the function reports each record
-// or dies, and everything is handled when it is over. Hours later a record is
-// given up.
+// With the deployed mapping, except for bisecting, an outage of what the stream
+// function needs parks nothing, whether the function reports each record or dies, and
+// everything is handled when it is over. Hours later a record is given up.
 func TestAnOutageParksNothing(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -44,7 +43,7 @@ func TestAnOutageParksNothing(t *testing.T) {
 				dead := &fakeDestination{}
 				s := stream(&fakeStream{page: 3, shards: []fakeShard{{id: "a", records: inserts(3)}}}, dead, function)
 				s.Mapping = topology.MessageStream
-				s.Mapping.Bisect = false // one range is easier to compare
+				s.Mapping.Bisect = false // a single range is easier to compare
 				runFor(t, s, tt.outage+time.Minute)
 				if diff := cmp.Diff(tt.parked, dead.ranges(t)); diff != "" {
 					t.Errorf("parked (-want +got):\n%s", diff)

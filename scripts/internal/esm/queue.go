@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	receiveMax    = 10              // messages, of one request: SQS's limit
-	receiveWait   = 20              // seconds, likewise
-	throttlePause = time.Second     // before a throttled batch is tried again, then twice that, and so on; a guess
+	receiveMax    = 10              // messages per request: SQS's limit
+	receiveWait   = 20              // seconds: SQS's limit
+	throttlePause = time.Second     // before the retry of a throttled batch, doubled each time; a guess
 	finishTimeout = 5 * time.Second // to delete what is handled when Run is to end
 )
 
@@ -35,10 +35,10 @@ type QueueClient interface {
 	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
-// Queue moves the messages of one queue to a function. What the function does
-// not report as failed is deleted; the rest comes back when its visibility
-// ends, which is the queue's affair, as are its dead letters and the order
-// within a group. A batch is what one request receives: ten messages at most.
+// Queue moves the messages of one queue to a function. It deletes what the function
+// does not report as failed; the rest comes back when its visibility ends. The queue
+// itself takes care of that, of its dead letters and of the order within a group. A
+// batch is what one request receives: ten messages at most.
 type Queue struct {
 	Mapping topology.QueueMapping
 	URL     string
@@ -47,21 +47,21 @@ type Queue struct {
 	Invoker Invoker
 	Log     *slog.Logger
 
-	// Redelivery is after how long what failed may be received again, in whole
-	// seconds. The default is what AWS does: when its visibility ends.
+	// Redelivery is how long after a failure a message may be received again, in
+	// whole seconds. The default is AWS's: when its visibility ends.
 	Redelivery time.Duration
 
-	// Delay, unless nil, is asked how long a message takes at least from its
-	// sender to the function.
+	// Delay, unless nil, returns the least time that a message takes from its sender
+	// to the function.
 	Delay func() time.Duration
 
 	DeadLettersURL string          // of the queue's dead letters, for batches that Lambda's recursion guard stops; "" for none
-	DeadLetters    Destination     // likewise
+	DeadLetters    Destination     // takes those batches
 	Reading        lineage.Reading // how that guard counts a batch; default lineage.Highest
-	Unguarded      bool            // whether it is off, also for functions that do not allow loops
+	Unguarded      bool            // whether the guard is off, also for functions that do not allow loops
 }
 
-// Run works until ctx ends, and returns when the invocations have. Errors are
+// Run works until ctx ends, and returns when the invocations have ended. Errors are
 // logged and do not end it.
 func (q *Queue) Run(ctx context.Context) {
 	slots := make(chan struct{}, q.Mapping.MaxConcurrency)
@@ -69,7 +69,7 @@ func (q *Queue) Run(ctx context.Context) {
 	defer invocations.Wait()
 	for {
 		select {
-		case slots <- struct{}{}: // received only when it can be handled
+		case slots <- struct{}{}: // received only if it can be handled
 		case <-ctx.Done():
 			return
 		}
@@ -130,9 +130,9 @@ func (q *Queue) handle(ctx context.Context, msgs []types.Message) {
 	}
 }
 
-// finish deletes what is handled. While SQS does not answer it tries again,
-// for what is not deleted before its visibility ends is handled once more.
-// When Run is to end it has a little time left for that.
+// finish deletes what is handled. While SQS does not answer it retries, as messages
+// not deleted before their visibility ends are handled again. When Run is to end, a
+// little time is left for that.
 func (q *Queue) finish(ctx context.Context, handled []types.Message) error {
 	if len(handled) == 0 {
 		return nil
@@ -148,7 +148,7 @@ func (q *Queue) finish(ctx context.Context, handled []types.Message) error {
 	}
 }
 
-// hasten lets what failed be received again after Redelivery.
+// hasten makes failed messages receivable again after Redelivery.
 func (q *Queue) hasten(ctx context.Context, failed []types.Message) error {
 	if len(failed) == 0 || q.Redelivery == 0 {
 		return nil
@@ -165,10 +165,10 @@ func (q *Queue) hasten(ctx context.Context, failed []types.Message) error {
 	return nil
 }
 
-// call invokes the function. A throttled batch is tried again with growing
-// pauses until the visibility of its messages is over; then they come back, and
-// the receive counts ("Handling errors for an SQS event source"). Meanwhile it
-// takes one of the mapping's places, so that fewer batches are received.
+// call invokes the function. It retries a throttled batch with growing pauses until
+// the visibility of its messages is over; then they come back, and the receive counts
+// ("Handling errors for an SQS event source"). A waiting batch occupies one of the
+// mapping's slots, so that fewer batches are received.
 func (q *Queue) call(ctx context.Context, payload []byte, received time.Time) ([]byte, error) {
 	for wait := throttlePause; ; wait = min(2*wait, maxPause) {
 		response, err := q.Invoker.Invoke(ctx, payload)
@@ -181,7 +181,7 @@ func (q *Queue) call(ctx context.Context, payload []byte, received time.Time) ([
 	}
 }
 
-// invoke returns the messages that the function has handled: none with an
+// invoke returns the messages that the function has handled: none if there is an
 // error.
 func (q *Queue) invoke(ctx context.Context, msgs []types.Message, received time.Time) ([]types.Message, error) {
 	payload, err := q.event(msgs)
@@ -213,8 +213,8 @@ func (q *Queue) invoke(ctx context.Context, msgs []types.Message, received time.
 	return handled, nil
 }
 
-// delete sends one request. Messages that SQS answers not to have deleted come
-// back, as anything may that is delivered at least once: they are no error.
+// delete sends one request. Messages that SQS reports as not deleted come back, which
+// at-least-once delivery allows: they are not an error.
 func (q *Queue) delete(ctx context.Context, msgs []types.Message) error {
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(msgs))
 	for i, m := range msgs {
@@ -230,7 +230,6 @@ func (q *Queue) delete(ctx context.Context, msgs []types.Message) error {
 	return nil
 }
 
-// event is the function's input.
 func (q *Queue) event(msgs []types.Message) ([]byte, error) {
 	var e events.SQSEvent
 	for _, m := range msgs {

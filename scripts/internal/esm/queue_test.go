@@ -33,12 +33,12 @@ type fakeMessage struct {
 	body, group string
 	receives    int
 	header      string    // of the trace
-	sent        time.Time // zero for not told
-	hidden      time.Time // until then
+	sent        time.Time // zero if it is not reported
+	hidden      time.Time // hidden until then
 }
 
-// fakeQueue keeps the rules of SQS for visibility and groups. Faults fail the
-// n-th call: receive altogether, delete each entry.
+// fakeQueue follows the rules of SQS for visibility and groups. Faults fail the n-th
+// call: a receive as a whole, a delete for each entry.
 type fakeQueue struct {
 	mu       sync.Mutex
 	messages []*fakeMessage
@@ -46,7 +46,7 @@ type fakeQueue struct {
 	deletes  int
 
 	failReceive, failDelete func(n int) error
-	unreachable             int // so many requests to delete get no answer
+	unreachable             int // this many delete requests get no answer
 }
 
 func (f *fakeQueue) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
@@ -147,7 +147,7 @@ func (f *fakeQueue) left() (bodies []string) {
 	return bodies
 }
 
-// fill returns a queue with bodies; what precedes a slash is the group.
+// fill returns a queue with bodies; the part before a slash is the group.
 func fill(bodies ...string) *fakeQueue {
 	f := &fakeQueue{}
 	for _, b := range bodies {
@@ -325,7 +325,7 @@ func TestQueueKeepsOrderWithinGroups(t *testing.T) {
 					t.Errorf("group %s is in two invocations at once", group)
 				}
 				groups[group] = true
-				// The first message of g1 fails once, and what follows it in its group.
+				// The first message of g1 fails once, and so does what follows it there.
 				if group == "g1" && !failed || len(retry) > 0 && group == "g1" {
 					failed = true
 					retry = append(retry, "id-"+b)

@@ -14,7 +14,7 @@ import (
 // record is a stream record on its way to the function.
 type record struct {
 	sequence string
-	at       time.Time // when it came into the stream, to the second
+	at       time.Time // when it entered the stream, to the second
 	json     []byte    // its element of the event's Records
 	hash     uint32    // of its item's key: partition and sort key
 }
@@ -60,7 +60,6 @@ func hashOf(key map[string]events.DynamoDBAttributeValue) (uint32, error) {
 	return h.Sum32(), nil
 }
 
-// event is the function's input.
 func event(records []record) []byte {
 	payload := []byte(eventHead)
 	for i, r := range records {
@@ -77,8 +76,8 @@ const (
 	eventTail = `]}`
 )
 
-// fit returns how many records, from the first, make one batch: size at most,
-// and what one invocation may carry.
+// fit returns how many records, from the first, make one batch: at most size, and at
+// most what one invocation may carry.
 func fit(records []record, size int) int {
 	bytes := len(eventHead) + len(eventTail)
 	for i, r := range records[:min(size, len(records))] {
@@ -89,8 +88,8 @@ func fit(records []record, size int) int {
 	return min(size, len(records))
 }
 
-// Attributes translates an item of a stream record from the stream's API to a
-// function's input.
+// Attributes translates an item of a stream record from the form of the stream's API
+// to that of a function's input.
 func Attributes(in map[string]types.AttributeValue) map[string]events.DynamoDBAttributeValue {
 	out := make(map[string]events.DynamoDBAttributeValue, len(in))
 	for name, v := range in {

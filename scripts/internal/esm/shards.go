@@ -19,43 +19,40 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 )
 
-// Shards presents the one shard that a stream of DynamoDB Local has as several,
-// as a busy table's has in AWS ("Change data capture for DynamoDB Streams",
-// "Shards" in the DynamoDB Developer Guide). Each takes the records of some
-// partition keys. Now and then one ends: two children take over while there are
-// few, and after that one child does, as AWS replaces shards every few hours.
-// Records and sequence numbers stay those of the stream. It implements
-// StreamClient; many goroutines may use it at once.
+// Shards presents the one shard of a DynamoDB Local stream as several, like those of
+// a busy table in AWS ("Change data capture for DynamoDB Streams", "Shards" in the
+// DynamoDB Developer Guide). Each takes the records of some partition keys. Now and
+// then one ends. While shards are few, two children take over, later one, just as AWS
+// replaces shards every few hours. Records and sequence numbers stay those of the
+// stream. It implements StreamClient and is safe for concurrent use.
 type Shards struct {
 	client StreamClient
 	cfg    ShardsConfig
 
-	mu     sync.Mutex // guards what follows
-	nodes  []*node    // in the order of their making
+	mu     sync.Mutex // guards the fields below
+	nodes  []*node    // in order of creation
 	served map[string]int
 }
 
-// ShardsConfig says how many shards there are.
 type ShardsConfig struct {
 	Key   string // name of the table's partition key
 	Count int    // shards at first
-	Most  int    // shards that are open at once; default Count
+	Most  int    // most shards open at once; default Count
 	Life  int    // records after which a shard ends; default 300
-	File  string // where the shards are kept between runs; "" for nowhere
+	File  string // keeps the shards between runs; "" for none
 }
 
 // node is one of our shards.
 type node struct {
 	ID, Parent string
-	Real       string // the shard of the stream whose records it takes
+	Real       string // the stream's shard that it takes records of
 	Mod, Rem   uint32 // it takes partition keys whose hash has this remainder
 	After      string // it begins after this sequence number; "" for where Real begins
 	End        string // its last record; "" while it is open
 	Followed   bool   // whether it has children
 }
 
-// idMark is between the id of a real shard and a number of ours. No id of a
-// real shard has one.
+// idMark separates the id of a real shard from our number. No real id contains it.
 const idMark = "."
 
 // RealShard is the id of the stream's own shard, given an id of Shards or of a
@@ -65,8 +62,7 @@ func RealShard(id string) string {
 	return real
 }
 
-// NewShards returns the client with more shards. The error says that File
-// cannot be read.
+// NewShards returns the client with more shards. The error says that File cannot be read.
 func NewShards(client StreamClient, cfg ShardsConfig) (*Shards, error) {
 	cfg.Count, cfg.Life = cmp.Or(cfg.Count, 1), cmp.Or(cfg.Life, 300)
 	cfg.Most = max(cfg.Most, cfg.Count)
@@ -87,7 +83,7 @@ func NewShards(client StreamClient, cfg ShardsConfig) (*Shards, error) {
 	return s, nil
 }
 
-// DescribeStream tells our shards, all of them on the last page.
+// DescribeStream lists our shards, all of them on the last page.
 func (s *Shards) DescribeStream(ctx context.Context, in *dynamodbstreams.DescribeStreamInput,
 	opts ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error) {
 	out, err := s.client.DescribeStream(ctx, in, opts...)
@@ -115,8 +111,8 @@ func (s *Shards) DescribeStream(ctx context.Context, in *dynamodbstreams.Describ
 	return out, nil
 }
 
-// adopt makes shards of ours for a shard of the stream: Count, or one child for
-// each of those that its parent ends with.
+// adopt makes our shards for a shard of the stream: Count, or one child for each
+// shard that was open when its parent ended.
 func (s *Shards) adopt(real, parent string) error {
 	if slices.ContainsFunc(s.nodes, func(n *node) bool { return n.Real == real }) {
 		return nil
@@ -144,8 +140,8 @@ func (s *Shards) add(n node) {
 	s.nodes = append(s.nodes, &n)
 }
 
-// save replaces the file. It comes before a shard is used: after a restart, one
-// that was not saved would have other children, and its records would be lost.
+// save replaces the file. It comes before a shard is used: after a restart an unsaved
+// shard would have other children, and its records would be lost.
 func (s *Shards) save() error {
 	if s.cfg.File == "" {
 		return nil
@@ -172,8 +168,8 @@ func (s *Shards) node(id string) *node {
 	return nil
 }
 
-// GetShardIterator returns an iterator of one of our shards. The stream's own
-// shards can be read as well: an invocation record names these.
+// GetShardIterator returns an iterator of one of our shards. The stream's own shards
+// can be read as well, as invocation records name them.
 func (s *Shards) GetShardIterator(ctx context.Context, in *dynamodbstreams.GetShardIteratorInput,
 	opts ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error) {
 	s.mu.Lock()
@@ -203,8 +199,8 @@ func (s *Shards) GetShardIterator(ctx context.Context, in *dynamodbstreams.GetSh
 	return &dynamodbstreams.GetShardIteratorOutput{ShardIterator: ourIterator(n, out.ShardIterator)}, nil
 }
 
-// iteratorMark is between the id of a shard of ours and an iterator of the
-// stream, in an iterator of ours. The latter is "" at the end of the shard.
+// iteratorMark separates, in our iterators, the id of our shard from an iterator of
+// the stream, which is "" at the end of the shard.
 const iteratorMark = "\n"
 
 func ourIterator(n node, real *string) *string {
@@ -214,7 +210,7 @@ func ourIterator(n node, real *string) *string {
 	return aws.String(n.ID + iteratorMark + *real)
 }
 
-// GetRecords returns those of the next page that the shard takes. There may be
+// GetRecords returns the records of the next page that the shard takes. There may be
 // none although more follow, as in AWS. A shard whose life is over ends there.
 func (s *Shards) GetRecords(ctx context.Context, in *dynamodbstreams.GetRecordsInput,
 	opts ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error) {
@@ -248,8 +244,8 @@ func (s *Shards) GetRecords(ctx context.Context, in *dynamodbstreams.GetRecordsI
 	return out, nil
 }
 
-// take returns those of a page's records that are the shard's, and whether it
-// ends with them.
+// take returns the records of a page that belong to the shard, and whether it ends
+// with them.
 func (s *Shards) take(n *node, page []types.Record) (own []types.Record, ended bool, err error) {
 	for _, r := range page {
 		sequence := aws.ToString(r.Dynamodb.SequenceNumber)
@@ -274,8 +270,8 @@ func (s *Shards) take(n *node, page []types.Record) (own []types.Record, ended b
 	return own, false, nil
 }
 
-// follow ends n with the record and makes its children: two while there may be
-// more shards, or else one.
+// follow ends n with the record and makes its children: two while more shards are
+// allowed, else one.
 func (s *Shards) follow(n *node, last string) error {
 	n.End, n.Followed = last, true
 	open := 0
@@ -294,7 +290,7 @@ func (s *Shards) follow(n *node, last string) error {
 	return s.save()
 }
 
-// compareSequence orders sequence numbers, which are longer than an integer.
+// compareSequence orders sequence numbers, which do not fit into an integer.
 func compareSequence(a, b string) int {
 	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))

@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// chatRecords are n records of 20 chats in turn.
+// chatRecords returns n records, of 20 chats in turn.
 func chatRecords(n int) (out []types.Record) {
 	for i := range n {
 		out = append(out, insertItem(i+1, fmt.Sprint("chat", i%20), strconv.Itoa(i)))
@@ -33,7 +33,7 @@ type recorder struct {
 	mu   sync.Mutex
 	got  map[string][]int
 	at   int
-	most int // invocations at once
+	most int // most concurrent invocations
 }
 
 func (r *recorder) Invoke(_ context.Context, payload []byte) ([]byte, error) {
@@ -139,7 +139,7 @@ func TestShardsAreFoundAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		records, function, dir := chatRecords(400), &recorder{got: map[string][]int{}}, t.TempDir()
-		for _, n := range []int{140, 300, 400} { // what is there in each run
+		for _, n := range []int{140, 300, 400} { // records there in each run
 			client := &fakeStream{page: 10, shards: []fakeShard{{id: "shardId-1", records: records[:n], open: true}}}
 			checkpoints, err := OpenCheckpoints(filepath.Join(dir, "checkpoints.json"))
 			if err != nil {
@@ -153,7 +153,7 @@ func TestShardsAreFoundAgain(t *testing.T) {
 	})
 }
 
-// TestChildrenWait for the end of their parent: it fails, and they are not read.
+// TestChildrenWait: while their parent fails, the children are not read.
 func TestChildrenWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestChildrenWait(t *testing.T) {
 	})
 }
 
-// TestTheStreamsOwnShardsCanBeRead through Shards, as subwire dead reads them.
+// TestTheStreamsOwnShardsCanBeRead through Shards, as subwire dead does.
 func TestTheStreamsOwnShardsCanBeRead(t *testing.T) {
 	t.Parallel()
 	client := shards(t, &fakeStream{page: 50, shards: []fakeShard{{id: "shardId-1", records: inserts(3)}}}, "")

@@ -20,17 +20,16 @@ import (
 const (
 	shardPause = time.Second // between looks for new shards
 
-	// idlePause is between reads that find nothing, unless Stream.Poll says
-	// otherwise. AWS reads four times a second, which would be most of what a
-	// message takes here.
+	// idlePause is the time between reads that find nothing, unless Stream.Poll says
+	// otherwise. AWS reads four times a second, which would be most of a message's
+	// latency here.
 	idlePause = 25 * time.Millisecond
 
-	// A failing batch is tried again after firstPause, then after twice that,
-	// and so on up to maxPause.
+	// A failing batch is retried after firstPause, which doubles each time up to maxPause.
 	firstPause = 100 * time.Millisecond
 	maxPause   = 10 * time.Second
 
-	lanePages = 1000 // reads that a lane may be behind; a page has one record when few come
+	lanePages = 1000 // reads that a lane may be behind; under light load a page has one record
 )
 
 // StreamClient is the part of *dynamodbstreams.Client that a Stream uses.
@@ -45,18 +44,17 @@ type Destination interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 }
 
-// Stream moves a table's inserts to a function, from the oldest record that
-// the stream holds or from the checkpoint. Records of one item reach the
-// function in order, the first time. With a parallelization factor of 1 all of
-// a shard's records do, and so those of one partition key. With more, batches
-// of one shard run at once and order is kept "at the item (partition and sort
-// key) level" only ("Using AWS Lambda with Amazon DynamoDB"). That it is kept
-// per partition key is said of Kinesis.
+// Stream moves a table's inserts to a function, from the oldest record that the
+// stream holds or from the checkpoint. At the first attempt, records of one item
+// reach the function in order. With a parallelization factor of 1 that holds for all
+// records of a shard, and so of a partition key. With a higher factor, batches of one
+// shard run concurrently and order is kept "at the item (partition and sort key)
+// level" only ("Using AWS Lambda with Amazon DynamoDB"). AWS promises order per
+// partition key for Kinesis.
 //
-// A batch that fails is invoked again from the first record that the report
-// names, or whole. With Bisect one that fails from its first record is halved
-// instead, so that what is given up after MaxRetries is one record; without,
-// it is the rest of the batch.
+// A batch that fails is invoked again from the first record that the report names, or
+// whole. With Bisect, a batch that fails from its first record is halved instead, so that
+// only one record is given up after MaxRetries; otherwise it is the rest of the batch.
 type Stream struct {
 	Mapping      topology.StreamMapping
 	ARN          string // of the stream
@@ -66,24 +64,23 @@ type Stream struct {
 	Invoker      Invoker
 	Log          *slog.Logger
 	RetryPause   time.Duration // before the first retry; default 100 ms
-	LongestPause time.Duration // before any retry; default 10 s
-	Checkpoints  *Checkpoints  // where to begin, and how far it has got; nil to begin with the oldest record
+	LongestPause time.Duration // longest pause before a retry; default 10 s
+	Checkpoints  *Checkpoints  // where to begin, and the progress since; nil begins with the oldest record
 
-	// Poll is the time from one read of a shard to the next. The default is to
-	// read again at once after a read that found records, and after 25 ms
-	// otherwise.
+	// Poll is the time from one read of a shard to the next. By default the next read
+	// follows at once if the last one found records, else after 25 ms.
 	Poll time.Duration
-	// Lag, unless nil, is asked how long the records of a read take to appear.
+	// Lag, unless nil, returns how long the records of a read take to appear.
 	Lag func() time.Duration
 }
 
-// Run works until ctx ends, and returns when all that it started has. Errors
+// Run works until ctx ends, and returns when everything it started has ended. Errors
 // are logged and do not end it.
 func (s *Stream) Run(ctx context.Context) {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	read := map[string]chan struct{}{} // by shard, closed when it was read to its end
-	ended := make(chan struct{}, 1)    // a shard was, and may have children
+	ended := make(chan struct{}, 1)    // a shard ended, and may have children
 	for {
 		shards, err := s.shards(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -103,7 +100,7 @@ func (s *Stream) Run(ctx context.Context) {
 				s.runShard(ctx, id, parent, done)
 				select {
 				case ended <- struct{}{}:
-				default: // it is known already
+				default: // already known
 				}
 			})
 		}
@@ -113,7 +110,6 @@ func (s *Stream) Run(ctx context.Context) {
 	}
 }
 
-// shards lists the shards that the stream has now.
 func (s *Stream) shards(ctx context.Context) ([]types.Shard, error) {
 	var shards []types.Shard
 	in := &dynamodbstreams.DescribeStreamInput{StreamArn: &s.ARN}
@@ -129,8 +125,8 @@ func (s *Stream) shards(ctx context.Context) ([]types.Shard, error) {
 	}
 }
 
-// runShard handles a shard once its parent was: parent is nil for one that has
-// none, or none any more. It closes done when every record was handled.
+// runShard handles a shard once its parent is done; parent is nil if there is none,
+// or none any more. It closes done when every record was handled.
 func (s *Stream) runShard(ctx context.Context, id string, parent <-chan struct{}, done chan<- struct{}) {
 	if parent != nil {
 		select {
@@ -158,8 +154,8 @@ func (s *Stream) runShard(ctx context.Context, id string, parent <-chan struct{}
 
 // readShard reads a shard to its end and gives its records to the lanes.
 func (s *Stream) readShard(ctx context.Context, id string, lanes []lane) {
-	position := s.Checkpoints.position(id) // the sequence number read last
-	var iterator *string                   // nil when one is needed
+	position := s.Checkpoints.position(id) // the last sequence number read
+	var iterator *string                   // nil if a new one is needed
 	for ctx.Err() == nil {
 		begin := time.Now()
 		records, next, err := s.page(ctx, id, position, iterator)
@@ -170,11 +166,11 @@ func (s *Stream) readShard(ctx context.Context, id string, lanes []lane) {
 			err = s.deal(ctx, records, lanes)
 		}
 		if err != nil {
-			// An iterator lasts 15 minutes; after any error a new one is asked for.
+			// An iterator lasts 15 minutes. After any error a new one is requested.
 			iterator = nil
 			_, trimmed := errors.AsType[*types.TrimmedDataAccessException](err)
 			if trimmed && position == "" {
-				// DynamoDB Local says so of an iterator that is older than the
+				// DynamoDB Local reports this for an iterator that is older than the
 				// shard's first record. Nothing was missed.
 				pause(ctx, idlePause)
 				continue
@@ -203,8 +199,8 @@ func (s *Stream) readShard(ctx context.Context, id string, lanes []lane) {
 	}
 }
 
-// page reads what follows the iterator or, without one, the position; "" is
-// the oldest record.
+// page reads what follows the iterator, or the position if there is none; "" is the
+// oldest record.
 func (s *Stream) page(ctx context.Context, id, position string, iterator *string) ([]types.Record, *string, error) {
 	if iterator == nil {
 		in := &dynamodbstreams.GetShardIteratorInput{StreamArn: &s.ARN, ShardId: &id, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
@@ -224,7 +220,7 @@ func (s *Stream) page(ctx context.Context, id, position string, iterator *string
 	return out.Records, out.NextShardIterator, nil
 }
 
-// deal gives the mapping's events among a page's records to the lanes of their items.
+// deal gives the page's records that the mapping wants to the lanes of their items.
 // It waits for a lane that is too far behind.
 func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) error {
 	hands, dealt := make([][]record, len(lanes)), []string{}
@@ -253,7 +249,7 @@ func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) er
 	return nil
 }
 
-// retryPause is how long to wait before the n-th retry, counted from 1.
+// retryPause is the wait before the n-th retry, counted from 1.
 func (s *Stream) retryPause(n int) time.Duration {
 	return min(cmp.Or(s.LongestPause, maxPause), cmp.Or(s.RetryPause, firstPause)<<min(n-1, 10))
 }

@@ -22,8 +22,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// calls turns a function of sequence numbers into an Invoker that remembers
-// each call as "1 2 3", and when it was.
+// calls turns a function of sequence numbers into an Invoker that remembers each call
+// as "1 2 3", with its time.
 type calls struct {
 	mu       sync.Mutex
 	made     []string
@@ -58,7 +58,7 @@ func stream(client StreamClient, destination Destination, invoker Invoker) *Stre
 	}
 }
 
-// runFor runs s for some of a synctest bubble's time.
+// runFor runs s for d of a synctest bubble's time.
 func runFor(t *testing.T, s *Stream, d time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -165,7 +165,7 @@ func TestStreamGivesUpOldRecords(t *testing.T) {
 		records := append(old, insert(4, "lobby"))
 		function, dead := &calls{}, &fakeDestination{}
 		function.function = func(sequences []string) ([]byte, error) {
-			if len(function.made) == 1 { // the first three grow too old meanwhile
+			if len(function.made) == 1 { // by then the first three are too old
 				time.Sleep(20 * time.Minute)
 				return report("2"), nil
 			}
@@ -197,10 +197,10 @@ func TestStreamTakesOnlyInsertsInFullBatches(t *testing.T) {
 	})
 }
 
-// follow runs a mapping over records of chat and id, each named by its
-// sequence number, with the parallelization factor. It returns the sequence
-// numbers in the order in which their invocations began, by chat and by item, and
-// how many batches of one chat ran at once.
+// follow runs a mapping with the parallelization factor over records of chat and id,
+// each named by its sequence number. It returns the sequence numbers in the order in
+// which their invocations began, by chat and by item, and the most batches of one
+// chat that ran at once.
 func follow(t *testing.T, factor int, records []types.Record) (chats, items map[string][]int, most int) {
 	t.Helper()
 	var mu sync.Mutex
@@ -239,8 +239,8 @@ func follow(t *testing.T, factor int, records []types.Record) (chats, items map[
 	return chats, items, most
 }
 
-// TestStreamKeepsOrderPerItem with a factor of 4, and per partition key only with
-// a factor of 1: "Using AWS Lambda with Amazon DynamoDB" promises no more.
+// TestStreamKeepsOrderPerItem with a factor of 4, and per partition key only with a
+// factor of 1: "Using AWS Lambda with Amazon DynamoDB" promises no more.
 func TestStreamKeepsOrderPerItem(t *testing.T) {
 	t.Parallel()
 	var records []types.Record
@@ -287,7 +287,7 @@ func TestStreamReadsParentsBeforeChildren(t *testing.T) {
 			client.add(fakeShard{id: "other", records: []types.Record{insert(3, "a")}, open: true})
 		}()
 		runFor(t, stream(client, nil, function), time.Minute)
-		// The child is open still, so its own child has to wait.
+		// The child is still open, so its own child has to wait.
 		if diff := cmp.Diff([]string{"1", "2", "3"}, function.made); diff != "" {
 			t.Errorf("invocations (-want +got):\n%s", diff)
 		}
@@ -402,7 +402,7 @@ func TestStreamEndsDuringInvocation(t *testing.T) {
 	})
 }
 
-// TestInvocationRecord of a shard that Shards made: it names the stream's own.
+// TestInvocationRecord of a shard made by Shards: it names the stream's own shard.
 func TestInvocationRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -85,7 +85,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// rolls tells what n calls of a point meet.
+// rolls returns what n calls of a point meet.
 func rolls(i *Injector, point string, n int) (met []string) {
 	for range n {
 		r := i.roll(point)
@@ -118,7 +118,7 @@ func TestDecisionsDependOnTheSeedAndTheCallsOfThePointAlone(t *testing.T) {
 	for _, r := range want {
 		count[r[:3*min(1, len(r)-1)]]++
 	}
-	// 200 of 429; 100 of 500, of which a fifth is hidden by a 429.
+	// 200 of 429; 100 of 500, a fifth of them hidden by a 429.
 	if count["429"] < 150 || count["429"] > 250 || count["500"] < 50 || count["500"] > 110 {
 		t.Errorf("of %d calls were met: %v", n, count)
 	}
@@ -305,7 +305,7 @@ func TestProxy(t *testing.T) {
 	t.Cleanup(server.Close)
 	for name, tc := range map[string]struct {
 		target  string
-		answers []string // that are possible; the first one only with an effect
+		answers []string // possible answers; the first one only with an effect
 	}{
 		"NoFault":        {"AmazonSQS.ReceiveMessage", []string{"200 done"}},
 		"Send":           {"AmazonSQS.SendMessage", []string{"500 " + internal, "500 " + internal}},

@@ -12,27 +12,25 @@ import (
 	"subwire/scripts/internal/apigwemu"
 )
 
-// Injector decides which call meets which fault. Every fault has a random
-// stream of its own that only its point's calls move on, so that the n-th call
-// of a point meets the same fault whenever the seed is the same, whatever
-// happens elsewhere. Many goroutines may use it at once.
+// Injector decides which call meets which fault. Every fault has its own random
+// stream, which only its point's calls advance. So with the same seed the n-th call
+// of a point meets the same fault, whatever happens elsewhere. It is safe for
+// concurrent use.
 type Injector struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	points map[string][]*roller
 	met    map[string]int
 	healed bool
 }
 
-// roller decides for one fault.
 type roller struct {
 	Fault
 	random *rand.Rand
 }
 
-// roll is what one call meets.
 type roll struct {
 	fault   *Fault  // nil for none
-	applied bool    // whether the call has its effect all the same; half of those that are answered an error do
+	applied bool    // whether the call has its effect anyway, as half of those answered with an error do
 	moment  float64 // when to strike, from 0 for the start of the call to 1 for its end
 }
 
@@ -50,8 +48,8 @@ func New(plan Plan, seed uint64) *Injector {
 // has reports whether the plan has faults at the point.
 func (i *Injector) has(point string) bool { return len(i.points[point]) > 0 }
 
-// roll decides about the next call of the point. All faults of the point move
-// on, and the first one in the plan's order that strikes is met.
+// roll decides about the next call of the point. It advances all faults of the point;
+// the first that strikes, in the plan's order, is met.
 func (i *Injector) roll(point string) (r roll) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -65,21 +63,20 @@ func (i *Injector) roll(point string) (r roll) {
 	return r
 }
 
-// Heal ends all faults for good.
 func (i *Injector) Heal() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.healed = true
 }
 
-// Met counts the faults that were met so far, as point:kind.
+// Met counts the faults met so far, by point:kind.
 func (i *Injector) Met() map[string]int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return maps.Clone(i.met)
 }
 
-// soon is how long after its last call a connection is broken at most.
+// soon is the longest time after its last call at which a connection is broken.
 const soon = 20 * time.Millisecond
 
 // Gateway returns the faults of the management API and of $disconnect.
@@ -105,9 +102,9 @@ func (i *Injector) Gateway() (f apigwemu.Faults) {
 	return f
 }
 
-// call decides about a call of the management API. One that times out is held
-// until the caller has hung up. A throttled one has no effect, so where it is
-// to have one the answer is a 500. Nor has one that is refused otherwise.
+// call decides about a call of the management API. One that times out is held until
+// the caller has hung up. A throttled call has no effect, so if it is to have one the
+// answer is a 500. Other refused calls have no effect either.
 func (i *Injector) call(ctx context.Context, point string) (status int, applied bool) {
 	r := i.roll(point)
 	if r.fault == nil {

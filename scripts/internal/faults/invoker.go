@@ -26,8 +26,7 @@ type Function interface {
 	Kill() bool
 }
 
-// Wrap returns the function with the plan's faults: f itself when there are
-// none for it.
+// Wrap returns the function with the plan's faults; f itself if there are none for it.
 func (i *Injector) Wrap(name string, f Function) Invoker {
 	var wrapped Invoker = f
 	if i.has(pointLambda + name) {
@@ -63,7 +62,7 @@ func (k *killer) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return response, err
 }
 
-// duplicator gives the function a batch again that it has handled.
+// duplicator gives the function a batch again that it has already handled.
 type duplicator struct {
 	injector *Injector
 	next     Invoker
@@ -111,7 +110,6 @@ func (b bug) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(report)
 }
 
-// invoke runs the sender with some of the messages.
 func (b bug) invoke(ctx context.Context, messages []events.SQSMessage, report *events.SQSEventResponse) error {
 	payload, err := json.Marshal(events.SQSEvent{Records: messages})
 	if err != nil {

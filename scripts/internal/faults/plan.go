@@ -1,7 +1,7 @@
 // Package faults makes the local cloud misbehave as a plan says: busy clients,
-// throttled tables, killed processes, lost and repeated events. It breaks what
-// is between the parts of the pipeline, never the parts themselves, and it
-// does nothing where the plan has no fault.
+// throttled tables, killed processes, lost and repeated events. It breaks what lies
+// between the parts of the pipeline, never the parts themselves, and does nothing
+// where the plan has no fault.
 package faults
 
 import (
@@ -14,22 +14,20 @@ import (
 	"subwire/shared/topology"
 )
 
-// Fault is one thing that goes wrong.
 type Fault struct {
 	Point  string  // where: post, delete, sqs.send, dynamodb, lambda.FUNCTION, stream, disconnect or sender
 	Kind   string  // what: a status, timeout, 408idle, cutidle, throttle, kill, duplicate, drop or fail
-	Chat   string  // fail only: the chat whose events fail
-	Chance float64 // of each call, from 0 to 1
+	Chat   string  // fail only: the chat with the failing events
+	Chance float64 // per call, from 0 to 1
 }
 
-// Plan is what goes wrong. The empty plan is none.
+// Plan is what goes wrong. The empty plan has no faults.
 type Plan []Fault
 
-// The points and kinds that there are.
 const (
 	pointPost       = "post"       // a post to a client through the management API
-	pointDelete     = "delete"     // a DELETE of a connection, likewise
-	pointIdle       = "post.idle"  // the connection of such a call when that is over; faults of post with kinds of their own
+	pointDelete     = "delete"     // a DELETE of a connection through it
+	pointIdle       = "post.idle"  // the connection of such a call afterwards; faults of post with their own kinds
 	pointSend       = "sqs.send"   // a function's request to send to a queue
 	pointDynamoDB   = "dynamodb"   // any request of a function to DynamoDB
 	pointLambda     = "lambda."    // with a function's name: one of its invocations
@@ -41,7 +39,7 @@ const (
 	kind429       = "429"
 	kind500       = "500"
 	kindTimeout   = "timeout" // no answer before the caller gives up
-	kind408Idle   = "408idle" // an answer that nobody asked for, and the end of the connection
+	kind408Idle   = "408idle" // an unsolicited answer, and the end of the connection
 	kindCutIdle   = "cutidle" // the end of the connection
 	kindThrottle  = "throttle"
 	kindKill      = "kill"
@@ -50,16 +48,15 @@ const (
 	kindFail      = "fail"
 )
 
-// Full is the plan that the chaos tests run with: what AWS documents, and what
-// it does not but may be answered by something between it and us.
+// Full is the plan of the chaos tests: what AWS documents, and undocumented answers
+// that something between it and us may give.
 const Full = Known + ",post:400@0.003,post:401@0.003,post:403@0.005,post:404@0.003,post:408@0.005,post:410@0.003," +
 	"post:502@0.01,post:503@0.005,post:307@0.002,post:408idle@0.01,post:cutidle@0.01,delete:429@0.05,delete:500@0.05"
 
-// Known is the part of Full that has no answers but those that are documented.
+// Known is the part of Full with documented answers only.
 const Known = "post:429@0.05,post:500@0.01,post:timeout@0.01,sqs.send:500@0.02,dynamodb:throttle@0.02," +
 	"lambda.sender:kill@0.01,stream:duplicate@0.05,disconnect:drop@0.2"
 
-// kinds are the kinds of each point.
 func kinds() map[string][]string {
 	all := map[string][]string{
 		pointPost:   {kindStatus, kindTimeout, kind408Idle, kindCutIdle},
@@ -72,27 +69,27 @@ func kinds() map[string][]string {
 	return all
 }
 
-// Parse reads a plan: faults as point:kind@chance, with commas between. ""
-// is the empty plan. An error names the part that is wrong and what is allowed
-// there. The faults are
+// Parse reads a plan: faults as point:kind@chance, separated by commas. "" is the
+// empty plan. An error names the part that is wrong and what is allowed there. The
+// faults are
 //
 //	post:STATUS       a post is answered with any status from 300 to 599. Half of
-//	                  those that are answered 408 or 5xx reach the client all the
-//	                  same, and none of the others, not even with 410: its socket
-//	                  is alive. Half of post:429 are a 500 that was sent instead.
+//	                  those answered 408 or 5xx still reach the client, and none of
+//	                  the others, not even with 410: its socket is alive. Half of
+//	                  post:429 become a 500, with the frame sent.
 //	post:timeout      it is not answered; half of these reach the client
 //	post:408idle      an "HTTP/1.1 408 Request Timeout" is written on the caller's
-//	                  connection soon after an answer, and that is closed
-//	post:cutidle      the connection is closed then without a word
-//	delete:STATUS     a DELETE of a connection is answered so, as posts are
-//	delete:timeout    likewise
+//	                  connection soon after an answer, and the connection is closed
+//	post:cutidle      the connection is then closed silently
+//	delete:STATUS     a DELETE of a connection is answered with it, as for posts
+//	delete:timeout    the same
 //	sqs.send:500      a function's request to send; half of these are sent
 //	dynamodb:throttle any request of a function to DynamoDB is throttled, or
 //	                  done and answered 500
 //	lambda.FUNCTION:kill  its process is killed during an invocation
 //	stream:duplicate  a batch of stream records is handled twice
 //	disconnect:drop   a $disconnect event is lost
-//	sender:fail(CHAT) a sender with a bug, which fails every event of that chat;
+//	sender:fail(CHAT) a sender with a bug that fails every event of that chat;
 //	                  this has no chance
 func Parse(plan string) (Plan, error) {
 	if strings.TrimSpace(plan) == "" {
@@ -140,7 +137,7 @@ func parse(part string) (Fault, error) {
 	return f, nil
 }
 
-// String is what Parse reads.
+// String is the plan in the form that Parse reads.
 func (p Plan) String() string {
 	parts := make([]string, len(p))
 	for i, f := range p {
@@ -157,7 +154,7 @@ func (f Fault) String() string {
 	return f.name() + "@" + strconv.FormatFloat(f.Chance, 'g', -1, 64)
 }
 
-// status is the kind as the status of an answer, and whether it is one.
+// status is the kind as an HTTP status, if it is one.
 func (f Fault) status() (status int, ok bool) {
 	status, err := strconv.Atoi(f.Kind)
 	return status, err == nil && status >= 300 && status <= 599

@@ -9,8 +9,8 @@ import (
 	"subwire/scripts/internal/awsproxy"
 )
 
-// NeedsProxies reports whether the plan has faults of requests to SQS or
-// DynamoDB, for which the functions must go through Proxy.
+// NeedsProxies reports whether the plan has faults of requests to SQS or DynamoDB,
+// for which the functions must go through Proxy.
 func (p Plan) NeedsProxies() bool {
 	for _, f := range p {
 		if f.Point == pointSend || f.Point == pointDynamoDB {
@@ -20,8 +20,8 @@ func (p Plan) NeedsProxies() bool {
 	return false
 }
 
-// Proxy returns a handler between the functions and DynamoDB or SQS, at the
-// given endpoint, that fails requests as the plan says.
+// Proxy returns a handler between the functions and DynamoDB or SQS, at the given
+// endpoint, that fails requests as the plan says.
 func (i *Injector) Proxy(endpoint string) (http.Handler, error) {
 	proxy, err := awsproxy.New(endpoint)
 	if err != nil {
@@ -58,7 +58,7 @@ func pointOf(service, operation string) string {
 	return ""
 }
 
-// Errors as both services write them in the AWS JSON protocol.
+// Errors of both services in the AWS JSON protocol.
 const (
 	throttled = `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"fault"}`
 	internal  = `{"__type":"InternalFailure","message":"fault"}`
@@ -72,10 +72,10 @@ func refuse(w http.ResponseWriter, status int, body string) {
 	_, _ = io.WriteString(w, body) // the caller may have gone
 }
 
-// spoiled marks the context of a request whose answer is to be lost.
+// spoiled marks the context of a request whose answer will be lost.
 type spoiled struct{}
 
-// spoil replaces the answer to a marked request by an error.
+// spoil replaces the answer to a marked request with an error.
 func spoil(r *http.Response) error {
 	if r.Request.Context().Value(spoiled{}) == nil {
 		return nil

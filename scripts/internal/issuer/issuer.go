@@ -1,6 +1,6 @@
-// Package issuer stands in for an identity provider on this machine: it has a
-// key, publishes it, and gives a token to whoever asks. It is for the local
-// cloud and its tests, and for nothing that anybody else can reach.
+// Package issuer stands in for an identity provider on this machine. It has a key,
+// publishes it, and gives a token to anybody who asks. It is only for the local cloud
+// and its tests, and must not be reachable by others.
 package issuer
 
 import (
@@ -22,11 +22,11 @@ const (
 	audience = "subwire-local"
 	keyID    = "local"
 
-	// defaultLife is how long a token is good when nobody says.
+	// defaultLife is how long a token is valid by default.
 	defaultLife = time.Hour
 )
 
-// Issuer signs tokens. Its key lives as long as it does.
+// Issuer signs tokens. Its key lives as long as the Issuer.
 type Issuer struct {
 	url string
 	key ed25519.PrivateKey
@@ -41,7 +41,7 @@ func New(url string) (*Issuer, error) {
 	return &Issuer{url, key}, nil
 }
 
-// Settings make the functions take the issuer's tokens.
+// Settings make the functions accept the issuer's tokens.
 func (i *Issuer) Settings() map[string]string {
 	return map[string]string{
 		topology.Auth.Env:         topology.JWT,
@@ -52,16 +52,15 @@ func (i *Issuer) Settings() map[string]string {
 	}
 }
 
-// Claims of a token beside those that every token has.
+// Claims of a token, in addition to those that every token has.
 type Claims struct {
 	Viewer string        // sub
 	Name   string        // "" for none
 	Read   []string      // chats_read; "*" for every chat
-	Write  []string      // chats_write, likewise
+	Write  []string      // chats_write; "*" for every chat
 	Life   time.Duration // 0 for an hour; may be negative
 }
 
-// Token returns a signed token.
 func (i *Issuer) Token(c Claims) (string, error) {
 	if c.Life == 0 {
 		c.Life = defaultLife

@@ -15,7 +15,6 @@ import (
 	"subwire/shared/topology"
 )
 
-// served returns an issuer behind a server.
 func served(t *testing.T) *Issuer {
 	t.Helper()
 	var i *Issuer

@@ -10,23 +10,23 @@ import (
 	"subwire/shared/topology"
 )
 
-// DefaultConcurrency is how many invocations an account runs at once ("Lambda
-// quotas" in the Lambda Developer Guide). A fresh account often has 10.
+// DefaultConcurrency is how many invocations an account runs at once ("Lambda quotas"
+// in the Lambda Developer Guide). A new account often has 10.
 const DefaultConcurrency = 1000
 
-// perSecond is how many invocations a second each concurrent one stands for
-// ("Understanding Lambda function scaling"). How many of them may come at
-// once, no page says: a second's worth is a guess.
+// perSecond is how many invocations per second each unit of concurrency allows
+// ("Understanding Lambda function scaling"). The allowed burst is undocumented: a
+// second's worth is a guess.
 const perSecond = 10
 
-// ErrReserved says that an account has no such concurrency to reserve.
+// ErrReserved says that an account cannot reserve that much concurrency.
 var ErrReserved = errors.New("unreserved concurrency would be below its minimum")
 
-// Account is the concurrency that functions share: how many invocations run at
-// once. Many goroutines may use it.
+// Account is the concurrency that functions share: how many invocations run at once.
+// It is safe for concurrent use.
 type Account struct {
 	least  int
-	shared *pool // that nobody has reserved
+	shared *pool // unreserved
 }
 
 // NewAccount returns an account with the given concurrency; 0 for the default.
@@ -35,8 +35,8 @@ func NewAccount(concurrency int) *Account {
 	return &Account{least: min(topology.LeastUnreserved, concurrency), shared: newPool(concurrency)}
 }
 
-// pool returns the pool of a function that has reserved n, or the shared one for
-// 0. It is called before any invocation.
+// pool returns the pool of a function that has reserved n, or the shared one for 0.
+// Call it before any invocation.
 func (a *Account) pool(n int) (*pool, error) {
 	if n == 0 {
 		return a.shared, nil
@@ -47,7 +47,7 @@ func (a *Account) pool(n int) (*pool, error) {
 	return newPool(n), nil
 }
 
-// pool bounds how many invocations run at once, and how many begin in a second.
+// pool limits how many invocations run at once, and how many begin in a second.
 type pool struct {
 	mu     sync.Mutex
 	size   int
@@ -58,7 +58,7 @@ type pool struct {
 
 func newPool(size int) *pool { return &pool{size: size, left: size, starts: float64(perSecond * size)} }
 
-// shrink takes n away, unless less than least would be left.
+// shrink takes n away, unless less than least would remain.
 func (p *pool) shrink(n, least int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,7 +69,7 @@ func (p *pool) shrink(n, least int) bool {
 	return true
 }
 
-// begin reports whether one more invocation may run now; if so, end follows.
+// begin reports whether one more invocation may run now; if so, call end.
 func (p *pool) begin(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

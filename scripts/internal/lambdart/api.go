@@ -21,9 +21,8 @@ type errorBody struct {
 }
 
 // api serves the Lambda Runtime API ("Using the Lambda runtime API for custom
-// runtimes" in the Lambda Developer Guide). The first part of each path is the
-// process that calls: runtimes put their paths after whatever
-// AWS_LAMBDA_RUNTIME_API holds.
+// runtimes" in the Lambda Developer Guide). The first part of each path is the calling
+// process: runtimes put their paths after whatever AWS_LAMBDA_RUNTIME_API holds.
 func (f *Function) api() http.Handler {
 	const base = "/{process}/2018-06-01/runtime/"
 	mux := http.NewServeMux()
@@ -56,14 +55,13 @@ func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 		h.Set("Lambda-Runtime-Invoked-Function-Arn", fmt.Sprintf("arn:aws:lambda:%s:000000000000:function:%s", region, f.cfg.Name))
 		h.Set("Lambda-Runtime-Trace-Id", traceID(now, inv.hops))
 		h.Set("Content-Type", "application/json")
-		w.Write(inv.payload) // fails only if the process died, which is noticed by its exit
+		w.Write(inv.payload) // fails only if the process died, which its exit shows
 	}
 }
 
-// await returns the next event for p, or nil if ctx ends before. A process
-// without an event is frozen, as on AWS: its goroutines stop, and what it has
-// open may be closed by others without its knowledge ("Understanding the Lambda
-// execution environment lifecycle").
+// await returns the next event for p, or nil if ctx ends first. A process without an
+// event is frozen, as on AWS: its goroutines stop, and others may close its connections
+// without its knowledge ("Understanding the Lambda execution environment lifecycle").
 func (f *Function) await(ctx context.Context, p *process) *invocation {
 	var inv *invocation
 	select {
@@ -92,9 +90,9 @@ func (f *Function) answer(w http.ResponseWriter, r *http.Request, decode func(bo
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxResponse+1))
 	switch {
-	case err != nil: // the process died while it sent, which is noticed by its exit
+	case err != nil: // the process died while sending, which its exit shows
 	case len(body) > maxResponse:
-		io.Copy(io.Discard, r.Body) // so that the process gets to read the answer
+		io.Copy(io.Discard, r.Body) // lets the process read the answer
 		inv.result <- result{err: newFunctionError("Function.ResponseSizeTooLarge", "Response payload size exceeded maximum allowed payload size (%d bytes).", maxResponse)}
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 	default:
@@ -103,8 +101,8 @@ func (f *Function) answer(w http.ResponseWriter, r *http.Request, decode func(bo
 	}
 }
 
-// initFailed notes why a process gives up before its first event. It exits by
-// itself.
+// initFailed notes why a process gives up before its first event. The process exits
+// by itself.
 func (f *Function) initFailed(w http.ResponseWriter, r *http.Request) {
 	p := f.process(r)
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxResponse))
@@ -125,7 +123,7 @@ func (f *Function) process(r *http.Request) *process {
 	return f.processes[r.PathValue("process")]
 }
 
-// answered returns the invocation that r answers, once, or nil.
+// answered returns the invocation that r answers, but only once; else nil.
 func (f *Function) answered(r *http.Request) *invocation {
 	f.mu.Lock()
 	defer f.mu.Unlock()

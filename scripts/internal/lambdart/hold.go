@@ -10,16 +10,16 @@ const (
 	overdrawn                    // it has used more CPU than its memory gives it
 )
 
-// holder stops a process while there is a reason.
+// holder stops a process while there is a reason to.
 type holder struct {
-	stop, start func() // signals; both fail only if the process has exited
+	stop, start func() // send signals; both fail only if the process has exited
 
 	mu   sync.Mutex
 	why  reason
 	free bool // for good: it is to end by itself
 }
 
-// hold stops the process, unless it is stopped.
+// hold stops the process, unless it is already stopped.
 func (h *holder) hold(why reason) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -29,7 +29,7 @@ func (h *holder) hold(why reason) {
 	h.why |= why
 }
 
-// letGo ends a reason, and lets the process run when it was the last.
+// letGo removes a reason. If it was the last, the process runs.
 func (h *holder) letGo(why reason) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -39,7 +39,7 @@ func (h *holder) letGo(why reason) {
 	}
 }
 
-// release lets the process run from now on, whatever reasons there are.
+// release lets the process run from now on, whatever the reasons.
 func (h *holder) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// awaitStopped returns when the kernel says that the process is stopped.
+// awaitStopped returns when the kernel reports the process as stopped.
 func awaitStopped(t *testing.T, pid int) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -23,7 +23,7 @@ func awaitStopped(t *testing.T, pid int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// pid (name) state …: the name may hold anything, even a ")".
+		// pid (name) state …: the name may contain anything, even a ")".
 		if fields := bytes.Fields(raw[bytes.LastIndexByte(raw, ')')+1:]); string(fields[0]) == "T" {
 			return
 		}
@@ -43,8 +43,8 @@ func TestAnIdleProcessIsFrozen(t *testing.T) {
 	}
 }
 
-// TestAFrozenProcessIsToldOfItsEnd and ends within the grace that it has, or
-// else it would be killed.
+// TestAFrozenProcessIsToldOfItsEnd and ends within its grace period, or else it would
+// be killed.
 func TestAFrozenProcessIsToldOfItsEnd(t *testing.T) {
 	t.Parallel()
 	f := start(t, Config{Freeze: true})
@@ -74,7 +74,7 @@ func TestBudget(t *testing.T) {
 	const ms = time.Millisecond
 	tests := map[string]struct {
 		part float64
-		used []time.Duration // of each period
+		used []time.Duration // in each period
 		want []bool
 	}{
 		"a whole CPU":            {1, []time.Duration{20 * ms, 20 * ms}, []bool{true, true}},

@@ -1,8 +1,7 @@
-// Package lambdart runs a Lambda function's bootstrap binary on this machine
-// as AWS does: processes that are started on demand, each with one event at a
-// time, fed through the Lambda Runtime API. It does not limit memory, nor how
-// fast environments are added (1,000 in 10 s), and it has neither extensions nor
-// response streaming.
+// Package lambdart runs a Lambda function's bootstrap binary on this machine as AWS
+// does: processes that start on demand, each with one event at a time, fed through
+// the Lambda Runtime API. It limits neither memory nor how fast environments are
+// added (1,000 in 10 s), and has no extensions and no response streaming.
 package lambdart
 
 import (
@@ -26,76 +25,76 @@ import (
 	"subwire/scripts/internal/lineage"
 )
 
-// What callers of Invoke branch on.
+// Errors that callers of Invoke distinguish.
 var (
 	ErrThrottled = errors.New("too many invocations") // TooManyRequestsException, 429
 	ErrStopped   = errors.New("function is stopped")
 )
 
-// FunctionError is what Lambda answers when a function fails, in its own code
-// or by running out of time or out of life.
+// FunctionError is Lambda's answer when a function fails, by its own code, its
+// time-out or the death of its process.
 type FunctionError struct {
 	Type    string
 	Message string
-	Payload []byte // the JSON that AWS would answer with
+	Payload []byte // the JSON that AWS would answer
 }
 
 func (e *FunctionError) Error() string { return e.Type + ": " + e.Message }
 
 const (
-	initTimeout = 10 * time.Second       // as AWS has it, from the start of a process to its first request
-	stopGrace   = 300 * time.Millisecond // from SIGTERM to SIGKILL, as AWS has it for an extension
+	initTimeout = 10 * time.Second       // AWS's, from the start of a process to its first request
+	stopGrace   = 300 * time.Millisecond // from SIGTERM to SIGKILL; AWS's for an extension
 )
 
-// Config says what to run. Zero values mean the defaults of Lambda.
+// Config says what to run. Zero values mean Lambda's defaults.
 type Config struct {
 	Name     string        // of the function
 	Binary   string        // path of its bootstrap
-	Env      []string      // what it finds in its environment, as KEY=value, besides what AWS sets
+	Env      []string      // its environment, as KEY=value, in addition to what AWS sets
 	Timeout  time.Duration // of one invocation; default 3 s
-	MemoryMB int           // told to the function, and see LimitCPU; default 128
-	Account  *Account      // whose concurrency it uses; default one of its own
-	Reserved int           // of that concurrency, which also bounds the function; 0 to share what nobody has reserved
+	MemoryMB int           // shown to the function, see also LimitCPU; default 128
+	Account  *Account      // the concurrency it uses; default one of its own
+	Reserved int           // of that concurrency, also the function's limit; 0 to share the unreserved
 	Log      *slog.Logger  // a line per invocation; default slog.Default()
 
-	// Processes bounds this machine, where AWS has no bound: an invocation that
-	// finds as many at work waits for one, as in a start that takes longer. It is
-	// not throttled. Default no bound.
+	// Processes limits the load on this machine; AWS has no such limit. An invocation
+	// that finds this many busy waits for one, as for a slow start. It is not
+	// throttled. Default no limit.
 	Processes int
 
 	Freeze    bool                 // whether a process is stopped while it has no event; on Linux only
-	LimitCPU  bool                 // whether a process has CPU in proportion to MemoryMB, likewise
-	ColdStart func() time.Duration // how much longer the start of a process takes than it does here; default nothing
+	LimitCPU  bool                 // whether a process has CPU in proportion to MemoryMB; on Linux only
+	ColdStart func() time.Duration // how much longer a process takes to start than it does here; default nothing
 
-	// Invoked, unless nil, is called with how long each invocation took, with the
+	// Invoked, unless nil, is called with each invocation's duration, including the
 	// start of the process if it needed one: what AWS charges for.
 	Invoked func(took time.Duration)
 
-	Output io.Writer // what the processes print, by whole lines; default none
+	Output io.Writer // the processes' output, in whole lines; default none
 }
 
-// Function is one running function. Many goroutines may use it at once.
+// Function is one running function. It is safe for concurrent use.
 type Function struct {
 	cfg      Config
 	address  string // host:port of its Runtime API
 	server   *http.Server
 	output   *sharedWriter
 	pool     *pool         // of concurrency
-	machine  chan struct{} // one element per process at work, up to Processes; nil for no bound
+	machine  chan struct{} // one element per busy process, up to Processes; nil for no limit
 	stopping chan struct{} // closed by Stop
 	stop     sync.Once
 	living   sync.WaitGroup // processes
 	running  sync.WaitGroup // invocations and the server
 
-	mu        sync.Mutex // guards what follows, and the same in each process
+	mu        sync.Mutex // guards the fields below, and the same in each process
 	stopped   bool
 	started   int                 // processes so far, for their ids
-	processes map[string]*process // living ones, by id
-	idle      []*process          // the one used last at the end
+	processes map[string]*process // living processes, by id
+	idle      []*process          // the last used one comes last
 }
 
-// New starts the function's Runtime API. Processes are started when they are
-// needed. The caller ends it with Stop.
+// New starts the function's Runtime API. Processes start when they are needed. The
+// caller ends it with Stop.
 func New(cfg Config) (*Function, error) {
 	binary, err := filepath.Abs(cfg.Binary)
 	if err != nil {
@@ -135,12 +134,11 @@ func New(cfg Config) (*Function, error) {
 	return f, nil
 }
 
-// Invoke runs the function with one event and returns its response. When as many
-// invocations run as the function or the account may have, or too many have
-// begun within a second, it is throttled at once ("Understanding Lambda function
-// scaling"). The context says which invocation of a chain it is (see package
-// lineage). When ctx ends, Invoke returns; a function that runs goes on to its
-// end, as on AWS.
+// Invoke runs the function with one event and returns its response. It is throttled
+// at once if the function or the account has reached its concurrency, or too many
+// invocations have begun within a second ("Understanding Lambda function scaling").
+// The context holds the invocation's place in its chain (see package lineage). When
+// ctx ends, Invoke returns; a running function goes on to its end, as on AWS.
 //
 // Errors: *FunctionError; ErrThrottled; ErrStopped; the context's; or that the
 // process could not be started.
@@ -175,7 +173,7 @@ func (f *Function) begin(inv *invocation) error {
 	return nil
 }
 
-// run gives inv to a process, waits for the end and logs it.
+// run gives inv to a process, waits for it to end and logs it.
 func (f *Function) run(inv *invocation) {
 	if f.machine != nil {
 		select {
@@ -207,8 +205,8 @@ func (f *Function) run(inv *invocation) {
 	inv.err = fmt.Errorf("invoke %s: %w", f.cfg.Name, err)
 }
 
-// handOver finds or starts a process and waits until it has asked for its next
-// event and got inv.
+// handOver finds or starts a process and waits until it has asked for its next event
+// and received inv.
 func (f *Function) handOver(inv *invocation) (p *process, cold bool, err error) {
 	for {
 		p, cold, err = f.take()
@@ -219,7 +217,7 @@ func (f *Function) handOver(inv *invocation) (p *process, cold bool, err error) 
 		case p.work <- inv:
 			return p, cold, nil
 		case <-p.exited:
-			if cold { // one that was idle is replaced
+			if cold { // an idle one is replaced
 				return nil, true, f.initError(p)
 			}
 		case <-time.After(initTimeout):
@@ -230,7 +228,7 @@ func (f *Function) handOver(inv *invocation) (p *process, cold bool, err error) 
 	}
 }
 
-// finish waits for the result of inv, which p has got.
+// finish waits for the result of inv, which p has received.
 func (f *Function) finish(p *process, inv *invocation) ([]byte, error) {
 	timeout := time.NewTimer(f.cfg.Timeout)
 	defer timeout.Stop()
@@ -245,14 +243,14 @@ func (f *Function) finish(p *process, inv *invocation) ([]byte, error) {
 		return nil, newFunctionError("Sandbox.Timedout", "Task timed out after %.2f seconds", f.cfg.Timeout.Seconds())
 	}
 	select {
-	case r := <-inv.result: // it answered, and then it died
+	case r := <-inv.result: // it answered before it died
 		return r.response, r.err
 	default:
 		return nil, newFunctionError("Runtime.ExitError", "%s", p.epitaph())
 	}
 }
 
-// take returns the process that was used last and is idle, or a new one.
+// take returns the most recently used idle process, or a new one.
 func (f *Function) take() (p *process, cold bool, err error) {
 	if p, err := f.takeIdle(); p != nil || err != nil {
 		return p, false, err
@@ -268,7 +266,6 @@ func (f *Function) take() (p *process, cold bool, err error) {
 	return p, true, err
 }
 
-// takeIdle returns nil when no process is idle.
 func (f *Function) takeIdle() (*process, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -285,7 +282,7 @@ func (f *Function) takeIdle() (*process, error) {
 	return p, nil
 }
 
-// start starts a process, which is busy.
+// start starts a process and marks it busy.
 func (f *Function) start() (*process, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -307,9 +304,9 @@ func (f *Function) start() (*process, error) {
 	return p, nil
 }
 
-// supervise starts p, reports that it did, and waits until p has exited.
+// supervise starts p, reports that it has, and waits until p has exited.
 func (f *Function) supervise(p *process, started chan<- error) {
-	// The kernel ends p with the thread that started it: see sysProcAttr.
+	// The kernel kills p when the thread that started it ends: see sysProcAttr.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err := p.cmd.Start()
@@ -317,7 +314,7 @@ func (f *Function) supervise(p *process, started chan<- error) {
 	if err != nil {
 		return
 	}
-	p.cmd.Wait() // how it ended is in cmd.ProcessState
+	p.cmd.Wait() // cmd.ProcessState has the result
 	p.output.flush()
 	f.mu.Lock()
 	delete(f.processes, p.id)
@@ -326,7 +323,7 @@ func (f *Function) supervise(p *process, started chan<- error) {
 	close(p.exited)
 }
 
-// release makes a process that lives idle.
+// release makes a living process idle.
 func (f *Function) release(p *process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -336,8 +333,8 @@ func (f *Function) release(p *process) {
 	}
 }
 
-// Kill kills one process, a busy one if there is any, and reports whether
-// there was one at all. It is for chaos tests.
+// Kill kills one process, a busy one if possible, and reports whether there was one.
+// It is for chaos tests.
 func (f *Function) Kill() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -358,8 +355,8 @@ func (f *Function) Kill() bool {
 	return true
 }
 
-// Stop ends all processes. Nothing is left of the function when it returns;
-// invocations that still ran have failed.
+// Stop ends all processes. When it returns, nothing of the function is left;
+// invocations still running have failed.
 func (f *Function) Stop() {
 	f.stop.Do(func() {
 		f.mu.Lock()
@@ -370,7 +367,7 @@ func (f *Function) Stop() {
 		impatient := time.AfterFunc(stopGrace, func() { f.signalAll(syscall.SIGKILL) })
 		f.living.Wait()
 		impatient.Stop()
-		f.server.Close() // after the processes, which would complain of it
+		f.server.Close() // after the processes, which would otherwise complain
 		f.running.Wait()
 	})
 }

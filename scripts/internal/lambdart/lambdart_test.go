@@ -28,7 +28,7 @@ import (
 // binary is the test function, built once.
 var binary string
 
-// A test starts this program again with these, to kill it.
+// A test starts this program again with these, in order to kill it.
 const (
 	doomedBinary  = "LAMBDART_TEST_BINARY"
 	doomedAddress = "LAMBDART_TEST_ADDRESS"
@@ -69,7 +69,6 @@ type response struct {
 	Env       []string
 }
 
-// start runs the test function until the test ends.
 func start(t *testing.T, cfg Config) *Function {
 	t.Helper()
 	cfg.Name, cfg.Binary = "fn", binary
@@ -125,7 +124,7 @@ func functionError(t *testing.T, err error, kind, text string) {
 	}
 }
 
-// ear is where processes connect to, so that a test sees them live and die.
+// ear is where processes connect, so that a test sees them live and die.
 type ear struct {
 	t *testing.T
 	net.Listener
@@ -166,7 +165,7 @@ type outcome struct {
 	err error
 }
 
-// hold makes a process work until what it is told through the connection.
+// hold makes a process work until the connection tells it what to do.
 func hold(t *testing.T, f *Function, e ear, do string) (net.Conn, <-chan outcome) {
 	t.Helper()
 	done := make(chan outcome, 1)
@@ -229,7 +228,7 @@ func TestFailuresOfTheFunction(t *testing.T) {
 		do, text   string
 		timeout    time.Duration
 		kind, want string
-		survives   bool // whether the process is used again
+		survives   bool // whether the process is reused
 	}{
 		"error":           {"error", "no such chat", time.Minute, "errorString", "no such chat", true},
 		"panic":           {"panic", "nil map", time.Minute, "string", "nil map", false},
@@ -313,8 +312,8 @@ func TestThrottling(t *testing.T) {
 	}
 }
 
-// TestReservedConcurrencyIsKept for a function, whatever the others do, and
-// from them.
+// TestReservedConcurrencyIsKept for a function whatever the others do, and kept from
+// the others.
 func TestReservedConcurrencyIsKept(t *testing.T) {
 	t.Parallel()
 	account, e := NewAccount(102), listen(t)
@@ -342,7 +341,7 @@ func TestReservedConcurrencyIsKept(t *testing.T) {
 	mustInvoke(t, other, "echo", "")
 }
 
-// TestInvocationsPerSecond: ten for each that may run at once.
+// TestInvocationsPerSecond: ten for each unit of concurrency.
 func TestInvocationsPerSecond(t *testing.T) {
 	t.Parallel()
 	p, now := newPool(2), time.Now()
@@ -358,7 +357,7 @@ func TestInvocationsPerSecond(t *testing.T) {
 	}
 }
 
-// TestTheMachineIsNoThrottle: an invocation waits for a process of few.
+// TestTheMachineIsNoThrottle: an invocation waits for one of few processes.
 func TestTheMachineIsNoThrottle(t *testing.T) {
 	t.Parallel()
 	e := listen(t)
@@ -414,7 +413,7 @@ func TestInvokeReturnsWithItsContext(t *testing.T) {
 	if err := <-failed; !errors.Is(err, context.Canceled) || errors.Is(err, ErrThrottled) {
 		t.Errorf("error is %v, want %v", err, context.Canceled)
 	}
-	c.Close() // the function goes on to its end, and then there is room again
+	c.Close() // the function goes on to its end; then there is room again
 	mustInvoke(t, f, "echo", "")
 }
 

@@ -11,7 +11,7 @@ import (
 
 const (
 	tailLines    = 10
-	maxLineBytes = 64 << 10 // what is longer is broken, so that memory stays bounded
+	maxLineBytes = 64 << 10 // longer lines are split, so that memory stays bounded
 )
 
 // sharedWriter lets many processes write to w.
@@ -26,13 +26,13 @@ func (s *sharedWriter) Write(p []byte) (int, error) {
 	return s.w.Write(p)
 }
 
-// lineWriter passes on what one process writes, line by line, each in one
-// write with the prefix before it. It remembers the last lines.
+// lineWriter passes on what one process writes, with a prefix and one write per line.
+// It remembers the last lines.
 type lineWriter struct {
 	to     io.Writer
 	prefix string
 
-	begun []byte   // a line without its end
+	begun []byte   // an unfinished line
 	last  []string // at most tailLines
 }
 
@@ -47,12 +47,12 @@ func (l *lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush passes on a line whose end will not come.
+// flush passes on an unfinished line.
 func (l *lineWriter) flush() {
 	if len(l.begun) == 0 {
 		return
 	}
-	line := plain.Lines(strings.TrimSuffix(string(l.begun), "\n")) // a function may log what a client chose
+	line := plain.Lines(strings.TrimSuffix(string(l.begun), "\n")) // a function may log text that a client chose
 	l.begun = l.begun[:0]
 	l.last = append(l.last, line)
 	l.last = l.last[max(0, len(l.last)-tailLines):]

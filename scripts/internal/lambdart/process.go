@@ -14,17 +14,17 @@ import (
 	"subwire/scripts/internal/lineage"
 )
 
-// region is where the function believes to be, unless Config.Env says other.
+// region is what the function sees, unless Config.Env says otherwise.
 const region = "us-east-1"
 
 // invocation is one event on its way through a process.
 type invocation struct {
 	id      string
 	payload []byte
-	hops    int         // which invocation of its chain it is
-	result  chan result // takes the one answer of the process
+	hops    int         // its place in its chain of invocations
+	result  chan result // takes the process's one answer
 
-	finished chan struct{} // closed when what follows is valid
+	finished chan struct{} // closed when the fields below are valid
 	response []byte
 	err      error
 }
@@ -48,22 +48,22 @@ func newInvocation(payload []byte, hops int) *invocation {
 
 // process is one execution environment: it handles one event at a time.
 type process struct {
-	id     string // part of its API's path, by which its requests are told from others
+	id     string // part of its API's path, which identifies its requests
 	cmd    *exec.Cmd
 	output *lineWriter
-	work   chan *invocation // unbuffered: what is sent has been asked for
-	exited chan struct{}    // closed when it is no more
-	begun  chan struct{}    // closed with its first event
+	work   chan *invocation // unbuffered: the process has asked for what is sent
+	exited chan struct{}    // closed when it has exited
+	begun  chan struct{}    // closed by its first event
 	begin  sync.Once
 	*holder
 
 	// Guarded by Function.mu.
 	busy        bool
-	current     *invocation    // the one to be answered
-	initFailure *FunctionError // what it reported before its first event
+	current     *invocation    // to be answered
+	initFailure *FunctionError // reported before its first event
 }
 
-// newProcess prepares a process; it is started with its cmd.
+// newProcess prepares a process. Its cmd starts it.
 func newProcess(cfg Config, address, id string, output *sharedWriter) *process {
 	p := &process{
 		id:     id,
@@ -78,13 +78,13 @@ func newProcess(cfg Config, address, id string, output *sharedWriter) *process {
 	p.cmd.Env = environment(cfg, address+"/"+id)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	p.cmd.SysProcAttr = sysProcAttr()
-	p.cmd.WaitDelay = stopGrace // for its own children that hold the output open
+	p.cmd.WaitDelay = stopGrace // for its own children that keep the output open
 	return p
 }
 
-// environment is what a process finds ("Defined runtime environment
-// variables" in the Lambda Developer Guide), and nothing of ours. HOME is
-// unset, as on AWS, so that no one's AWS profile is read.
+// environment is the process's environment ("Defined runtime environment variables"
+// in the Lambda Developer Guide), without ours. HOME is unset, as on AWS, so that
+// nobody's AWS profile is read.
 func environment(cfg Config, api string) []string {
 	env := []string{
 		"PATH=/usr/local/bin:/usr/bin:/bin",
@@ -95,7 +95,7 @@ func environment(cfg Config, api string) []string {
 		"AWS_DEFAULT_REGION=" + region,
 	}
 	env = append(env, cfg.Env...)
-	// Last, as the last of equal names counts and these are reserved.
+	// Last, as of equal names the last counts and these are reserved.
 	return append(env,
 		"_HANDLER=bootstrap",
 		"AWS_LAMBDA_RUNTIME_API="+api,
@@ -108,7 +108,7 @@ func environment(cfg Config, api string) []string {
 
 func (p *process) kill() { p.cmd.Process.Kill() } // fails only if it has exited
 
-// epitaph says how an exited process ended, in the words of AWS.
+// epitaph says how an exited process ended, in AWS's words.
 func (p *process) epitaph() string {
 	if p.cmd.ProcessState.Success() {
 		return "Runtime exited without providing a reason"
@@ -116,7 +116,7 @@ func (p *process) epitaph() string {
 	return "Runtime exited with error: " + p.cmd.ProcessState.String()
 }
 
-// initError is why a process exited that never asked for an event.
+// initError is why a process exited before it asked for an event.
 func (f *Function) initError(p *process) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,8 +133,8 @@ func newFunctionError(kind, format string, args ...any) *FunctionError {
 	return e
 }
 
-// traceID is the value of a trace header that asks for no trace and counts the
-// invocations of the chain.
+// traceID is the value of a trace header that requests no trace and counts the
+// chain's invocations.
 func traceID(now time.Time, hops int) string {
 	var id [12]byte
 	rand.Read(id[:])

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysProcAttr has the kernel kill a process when the thread that started it
-// ends, and so with us, however we end. A group of its own keeps the
-// terminal's Ctrl-C from it: it is ended by Stop, in order.
+// sysProcAttr makes the kernel kill a process when the thread that started it ends,
+// and so with us, however we end. A separate group keeps the terminal's Ctrl-C from
+// it: Stop ends it in order.
 func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -22,10 +22,10 @@ func newHolder(p *process) *holder {
 	}
 }
 
-// cpuTime is what the process has used of CPUs so far, or 0 if it has exited.
+// cpuTime is the CPU time that the process has used so far, or 0 if it has exited.
 func cpuTime(pid int) time.Duration {
 	// The clock of a process by its id, as clock_getcpuclockid makes it: the
-	// complement of the id before three bits, of which 2 is the scheduler's.
+	// complement of the id, followed by three bits, of which 2 is the scheduler's.
 	const scheduler = 2
 	var used unix.Timespec
 	if unix.ClockGettime(int32(^pid<<3|scheduler), &used) != nil {

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// sysProcAttr asks for nothing. A process that waits for its next event ends
-// by itself when we end, as its API is gone; one at work does so after it.
+// sysProcAttr sets nothing. When we end, our API is gone: a process that waits for
+// its next event then ends by itself, a busy one after its work.
 func sysProcAttr() *syscall.SysProcAttr { return nil }
 
-// newHolder stops nothing: processes go on between events here.
+// newHolder stops nothing: processes keep running between events here.
 func newHolder(*process) *holder { return &holder{stop: func() {}, start: func() {}} }
 
-// cpuTime is not known.
+// cpuTime is not known here.
 func cpuTime(int) time.Duration { return 0 }

@@ -8,10 +8,10 @@ import (
 	"subwire/scripts/internal/awsproxy"
 )
 
-// dynamoDB counts one call. One that is refused by its condition is charged as
-// a write of the item; it is counted as the least that can be, a unit, and two
-// for each item of a transaction ("Read and write operations" in the DynamoDB
-// Developer Guide). Other errors cost nothing.
+// dynamoDB counts one call. A call refused by its condition is charged as a write of
+// the item. It is counted as the minimum: one unit, and two for each item of a
+// transaction ("Read and write operations" in the DynamoDB Developer Guide). Other
+// errors cost nothing.
 func (m *Meter) dynamoDB(e exchange) {
 	used := consumed(e)
 	m.mu.Lock()

@@ -1,6 +1,6 @@
-// Package meter counts what the local cloud would be charged for on AWS. The
-// gateway and the functions report to it, and DynamoDB and SQS are called
-// through its proxies. It knows no prices: package billing has them.
+// Package meter counts what AWS would charge for in the local cloud. The gateway and
+// the functions report to it, and DynamoDB and SQS are called through its proxies. It
+// knows no prices: package billing has them.
 package meter
 
 import (
@@ -13,14 +13,14 @@ import (
 	"subwire/scripts/internal/billing"
 )
 
-// Meter adds up usage. Many goroutines may use it at once.
+// Meter adds up usage. It is safe for concurrent use.
 type Meter struct {
 	prefix string // of physical names
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	usage   billing.Usage
 	sockets int       // open now
-	since   time.Time // up to when their minutes are counted
+	since   time.Time // their minutes are counted up to then
 }
 
 // New returns a meter at zero for resources whose names begin with the prefix.
@@ -28,7 +28,7 @@ func New(prefix string) *Meter {
 	return &Meter{prefix: prefix, usage: billing.Usage{}.Plus(billing.Usage{})}
 }
 
-// Usage is what was counted so far. It is the caller's own.
+// Usage returns a copy of what was counted so far.
 func (m *Meter) Usage() billing.Usage {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -36,8 +36,8 @@ func (m *Meter) Usage() billing.Usage {
 	return m.usage.Plus(billing.Usage{})
 }
 
-// Gateway is what an API Gateway emulator reports to. What it refuses, a 410
-// for instance, is taken to be free.
+// Gateway is the observer for an API Gateway emulator. Refused requests, such as a
+// 410, are assumed to be free.
 func (m *Meter) Gateway() apigwemu.Observer {
 	return apigwemu.Observer{
 		Received: func(size int) {
@@ -63,7 +63,6 @@ func (m *Meter) gateway(add func(*billing.Gateway)) {
 	add(&m.usage.Gateway)
 }
 
-// count adds to the open sockets.
 func (m *Meter) count(sockets int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -71,16 +70,15 @@ func (m *Meter) count(sockets int) {
 	m.sockets += sockets
 }
 
-// countMinutes is called with mu held.
+// countMinutes must be called with mu held.
 func (m *Meter) countMinutes() {
 	now := time.Now()
 	m.usage.Gateway.ConnectionMinutes += float64(m.sockets) * now.Sub(m.since).Minutes()
 	m.since = now
 }
 
-// Invoked counts an invocation that took so long, on this machine and not on
-// Lambda's, from its event to its answer; a cold start belongs to it. Lambda
-// charges by the millisecond.
+// Invoked counts an invocation. It took that long on this machine, not on Lambda, from
+// its event to its answer, including a cold start. Lambda charges by the millisecond.
 func (m *Meter) Invoked(function string, memoryMB int, took time.Duration) {
 	seconds := ((took + time.Millisecond - 1) / time.Millisecond * time.Millisecond).Seconds()
 	m.function(function, func(f *billing.Function) {
@@ -91,16 +89,14 @@ func (m *Meter) Invoked(function string, memoryMB int, took time.Duration) {
 	})
 }
 
-// platformLog is what Lambda itself logs of an invocation in its default
-// format: START, END and REPORT, with the 26 bytes that CloudWatch counts for
-// each event.
+// platformLog is what Lambda itself logs for an invocation in its default format:
+// START, END and REPORT, with the 26 bytes that CloudWatch counts for each event.
 const platformLog = 350
 
-// eventBytes is what CloudWatch counts for an event beside its text.
+// eventBytes is what CloudWatch counts for an event in addition to its text.
 const eventBytes = 26
 
-// Log returns a writer that counts the lines that a function logs, and passes
-// them on.
+// Log returns a writer that counts the lines that a function logs, and passes them on.
 func (m *Meter) Log(function string, to io.Writer) io.Writer { return logWriter{m, function, to} }
 
 type logWriter struct {

@@ -13,8 +13,8 @@ import (
 	"subwire/scripts/internal/billing"
 )
 
-// call sends a request of the AWS JSON protocol through a proxy to a server
-// that gives the answer. It returns what the server and the caller got.
+// call sends a request of the AWS JSON protocol through a proxy to a server that
+// gives the answer. It returns what the server and the caller received.
 func call(t *testing.T, proxy func(string) (http.Handler, error), target, body string, status int, answer string) (sent, got string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

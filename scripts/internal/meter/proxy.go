@@ -16,8 +16,8 @@ type exchange struct {
 	answer    []byte
 }
 
-// DynamoDB returns a proxy to the endpoint that counts what DynamoDB says that
-// the calls consume. It asks for that in every request.
+// DynamoDB returns a proxy to the endpoint that counts what calls consume according
+// to DynamoDB. It asks for that in every request.
 func (m *Meter) DynamoDB(endpoint string) (http.Handler, error) {
 	return proxy(endpoint, awsproxy.AskForCapacity, m.dynamoDB)
 }
@@ -27,8 +27,8 @@ func (m *Meter) SQS(endpoint string) (http.Handler, error) {
 	return proxy(endpoint, func(body []byte) []byte { return body }, m.sqs)
 }
 
-// proxy shows every exchange to see. It passes on what change makes of the
-// requests, and the answers as they are.
+// proxy calls see with every exchange. It passes requests on as change returns them,
+// and answers unchanged.
 func proxy(endpoint string, change func([]byte) []byte, see func(exchange)) (http.Handler, error) {
 	p, err := awsproxy.New(endpoint)
 	if err != nil {
@@ -48,7 +48,6 @@ func proxy(endpoint string, change func([]byte) []byte, see func(exchange)) (htt
 	}), nil
 }
 
-// answer keeps what is written to a client.
 type answer struct {
 	http.ResponseWriter
 	status int

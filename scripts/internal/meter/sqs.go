@@ -8,7 +8,7 @@ import (
 	"subwire/scripts/internal/billing"
 )
 
-// message is what counts of a message, in a request or an answer.
+// message is the billed part of a message, in a request or an answer.
 type message struct {
 	MessageBody string // to be sent
 	Body        string // received

@@ -1,7 +1,6 @@
-// Package plain makes text that a stranger chose safe to print: a chat's name may
-// hold escape sequences, which would clear an operator's terminal, set its title
-// or hide a line, or marks that reverse what is read. It knows nothing of what
-// the text means.
+// Package plain makes text from strangers safe to print. A chat's name may hold escape
+// sequences, which would clear an operator's terminal, set its title or hide a line,
+// or marks that reverse the text. The package knows nothing of what the text means.
 package plain
 
 import (
@@ -13,9 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns a value as it is, or as a quoted Go string if that has anything
-// but what is printed: control characters, line ends, marks of direction, or
-// bytes that are no UTF-8.
+// Text returns a value unchanged, or as a quoted Go string if it contains anything
+// unprintable: control characters, line ends, direction marks, or bytes that are not UTF-8.
 func Text(value string) string {
 	if utf8.ValidString(value) && strings.IndexFunc(value, unprintable) < 0 {
 		return value
@@ -23,12 +21,12 @@ func Text(value string) string {
 	return strconv.Quote(value)
 }
 
-// Lines returns lines of output with what is not printed as JSON's escapes, such
-// as \u001b: JSON stays the same JSON. Line ends and tabs stay.
+// Lines returns lines of output with unprintable characters as JSON escapes, such as
+// \u001b, so that JSON keeps its meaning. Line ends and tabs stay.
 func Lines(output string) string {
 	wanted := func(r rune) bool { return r != '\n' && r != '\t' && unprintable(r) }
 	if strings.IndexFunc(output, wanted) < 0 {
-		return output // nearly always; what is no UTF-8 has the rune U+FFFD, which is printed
+		return output // nearly always; invalid UTF-8 becomes the rune U+FFFD, which is printable
 	}
 	var b strings.Builder
 	for _, r := range output {

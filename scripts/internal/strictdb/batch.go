@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// batch passes on what can be written of a BatchWriteItem and gives the rest
-// back, or refuses a batch of which nothing can be.
+// batch passes on the writable part of a BatchWriteItem and gives the rest back. If
+// nothing is writable it refuses the batch.
 func (d *DB) batch(c call, over, busy []bool, forward func([]byte) *answer) *answer {
 	taken, left := c, map[string][]json.RawMessage{}
 	taken.accesses, taken.requests = nil, nil
@@ -38,7 +38,7 @@ func (d *DB) batch(c call, over, busy []bool, forward func([]byte) *answer) *ans
 	return a
 }
 
-// rewrite is the body with these requests alone.
+// rewrite returns the body with only these requests.
 func rewrite(body []byte, requests []tableRequest) ([]byte, error) {
 	var whole map[string]json.RawMessage
 	if err := json.Unmarshal(body, &whole); err != nil {
@@ -56,8 +56,8 @@ func rewrite(body []byte, requests []tableRequest) ([]byte, error) {
 	return json.Marshal(whole)
 }
 
-// giveBack adds requests to those that the answer gives back. An answer that
-// is no JSON stays as it is.
+// giveBack adds requests to those that the answer gives back. An answer that is not
+// JSON stays unchanged.
 func giveBack(a *answer, left map[string][]json.RawMessage) {
 	var whole map[string]json.RawMessage
 	if json.Unmarshal(a.body.Bytes(), &whole) != nil {

@@ -12,7 +12,7 @@ import (
 type call struct {
 	body        []byte
 	accesses    []access
-	read        bool   // a plain read, which meets no conflict
+	read        bool   // a plain read, which never conflicts
 	transaction bool   // all or nothing
 	gets        bool   // a transaction that only reads
 	batch       bool   // a BatchWriteItem
@@ -20,14 +20,13 @@ type call struct {
 	requests    []tableRequest
 }
 
-// access is what a call does with one item, or with the items of one partition
-// key.
+// access is what a call does with one item, or with the items of one partition key.
 type access struct {
 	table     string  // physical name
-	partition string  // its key's value; "" when that is not known
-	sort      string  // likewise
+	partition string  // its key's value; "" if unknown
+	sort      string  // the same for the sort key
 	read      bool    // whether it consumes read units
-	least     float64 // units that it consumes at least
+	least     float64 // least units that it consumes
 }
 
 func (a access) key() itemKey { return itemKey{a.table, a.partition, a.sort} }
@@ -35,7 +34,7 @@ func (a access) key() itemKey { return itemKey{a.table, a.partition, a.sort} }
 // itemKey names an item.
 type itemKey struct{ table, partition, sort string }
 
-// attribute is a key's value. Ours are strings, but any key will do.
+// attribute is a key's value. Ours are strings, but any key works.
 type attribute struct{ S, N, B string }
 
 func (a attribute) String() string { return a.S + a.N + a.B }
@@ -57,8 +56,8 @@ type tableRequest struct {
 	raw   json.RawMessage
 }
 
-// parse reads a call. It reports whether the call is one to watch: everything
-// else is DynamoDB Local's alone, and so is what it will refuse as malformed.
+// parse reads a call. It reports whether the call is one to watch. Everything else is
+// left to DynamoDB Local, and so is what it will refuse as malformed.
 func (d *DB) parse(operation string, body []byte) (call, bool) {
 	c := call{body: body}
 	var err error
@@ -97,8 +96,8 @@ func (d *DB) one(c *call, least float64) error {
 	return nil
 }
 
-// transact reads a transaction. Each item is prepared and committed, and so
-// counts twice ("Amazon DynamoDB Transactions: How it works").
+// transact reads a transaction. Each item is prepared and committed, and so counts
+// twice ("Amazon DynamoDB Transactions: How it works").
 func (d *DB) transact(c *call) error {
 	var r struct {
 		TransactItems      []map[string]reference
@@ -110,7 +109,7 @@ func (d *DB) transact(c *call) error {
 	c.token = r.ClientRequestToken
 	for _, item := range r.TransactItems {
 		for _, action := range item {
-			a, _ := d.access(action, c.gets, 2) // one that is not watched keeps its place among the reasons
+			a, _ := d.access(action, c.gets, 2) // an unwatched item keeps its place among the reasons
 			c.accesses = append(c.accesses, a)
 		}
 	}
@@ -141,8 +140,7 @@ func (d *DB) batchOf(c *call) error {
 	return nil
 }
 
-// access tells which item the request is about. It reports whether the table
-// is a watched one.
+// access returns the item that the request is about. It reports whether its table is watched.
 func (d *DB) access(r reference, read bool, least float64) (access, bool) {
 	t, ok := d.tables[r.TableName]
 	if !ok {
@@ -164,8 +162,8 @@ func (d *DB) access(r reference, read bool, least float64) (access, bool) {
 	return a, true
 }
 
-// queried is the value that a Query's condition compares the partition key
-// with: "KEY = :value", which is written first or after AND.
+// queried is the value that a Query's condition compares the partition key with: "KEY
+// = :value", written first or after AND.
 func (r reference) queried(t topology.Table) string {
 	words := strings.Fields(strings.ReplaceAll(r.KeyConditionExpression, "=", " = "))
 	for i, word := range words {

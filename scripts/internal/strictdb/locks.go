@@ -10,26 +10,25 @@ const (
 	conflictMessage   = "Transaction is ongoing for the item"
 )
 
-// locks are the writes that are under way, by item. They make the conflicts of
-// "Amazon DynamoDB Transactions: How it works":
+// locks are the writes in progress, by item. They make the conflicts of "Amazon
+// DynamoDB Transactions: How it works":
 //
 //   - A plain write that meets a transaction's item is refused.
-//   - A transaction that meets another's item is cancelled. One that meets an
-//     item of a plain write is too: the page lists it for transactions that
-//     read and is silent about those that write, so this is a guess.
-//   - A plain read meets no conflict.
+//   - A transaction that meets another's item is cancelled. So is one that
+//     meets an item of a plain write: the page lists that for transactions
+//     that read but not for those that write, so it is a guess.
+//   - A plain read never conflicts.
 //
-// Of a batch, the page says that its parts are isolated as plain writes are,
-// and not how they are refused. Here they are given back as unprocessed, and
-// the whole batch is refused when none is left, as for lack of throughput; that
-// is a guess.
+// The page says that the parts of a batch are isolated like plain writes, but not how
+// they are refused. Here they are returned as unprocessed, and the whole batch is
+// refused if none is left, as for lack of throughput; that is a guess.
 type locks struct {
-	mu     *sync.Mutex // guards what follows
+	mu     *sync.Mutex // guards the fields below
 	items  map[itemKey]*holder
-	tokens map[string]bool // of the transactions that are under way
+	tokens map[string]bool // of the transactions in progress
 }
 
-// holder is who writes an item now.
+// holder is who currently writes an item.
 type holder struct {
 	transaction bool
 	writes      int // plain ones
@@ -39,8 +38,8 @@ func newLocks() locks {
 	return locks{new(sync.Mutex), map[itemKey]*holder{}, map[string]bool{}}
 }
 
-// enter reports whether no transaction with the token is under way, and then
-// is one.
+// enter starts a transaction with the token, unless one is already in progress. It
+// reports whether it did.
 func (l locks) enter(token string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,8 +56,8 @@ func (l locks) leave(token string) {
 	delete(l.tokens, token)
 }
 
-// acquire takes the items of a call, except those that are over their
-// throughput, and tells which are busy. A transaction takes all or none.
+// acquire takes the items of a call, except those over their throughput, and returns
+// which are busy. A transaction takes all or none.
 func (l locks) acquire(c call, over []bool) (busy []bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,13 +81,12 @@ func (l locks) acquire(c call, over []bool) (busy []bool) {
 	return busy
 }
 
-// release gives back what acquire took.
 func (l locks) release(c call, over, busy []bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range c.held(over, busy) {
 		h := l.items[a.key()]
-		if h == nil { // the same item twice, which DynamoDB Local refuses
+		if h == nil { // the item came twice, which DynamoDB Local refuses
 			continue
 		}
 		if c.transaction || h.writes == 1 {

@@ -10,13 +10,13 @@ import (
 	"subwire/scripts/internal/backend"
 )
 
-// Namespaces and content type of the AWS JSON protocol as DynamoDB speaks it.
+// Namespaces and content type of DynamoDB's AWS JSON protocol.
 const (
 	namespace   = "com.amazonaws.dynamodb.v20120810#"
 	contentType = "application/x-amz-json-1.0"
 )
 
-// throttledMessage is what on-demand tables say (API reference of
+// throttledMessage is the message of on-demand tables (API reference of
 // TransactWriteItems, "ThrottlingError").
 const throttledMessage = "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically scaling" +
 	" your table or index so please try again shortly. If exceptions persist, check if you have a hot key:" +
@@ -39,8 +39,7 @@ type reason struct {
 	Message string `json:",omitempty"`
 }
 
-// cancelled answers a transaction with one reason for each of its items, in
-// their order.
+// cancelled answers a transaction with one reason for each of its items, in order.
 func cancelled(over, busy []bool) *answer {
 	reasons, codes := make([]reason, len(over)), make([]string, len(over))
 	for i := range over {
@@ -62,9 +61,9 @@ func cancelled(over, busy []bool) *answer {
 	})
 }
 
-// throttles answers calls that are over their throughput. "Diagnosing
-// throttling" names several exceptions and not which of them an on-demand table
-// answers for a hot key, so two of them take turns.
+// throttles answers calls over their throughput. "Diagnosing throttling" names
+// several exceptions, but not which one an on-demand table returns for a hot key, so
+// two of them alternate.
 type throttles struct{ n atomic.Int64 }
 
 func (t *throttles) next(a access) *answer {

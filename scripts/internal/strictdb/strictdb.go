@@ -1,23 +1,23 @@
 // Package strictdb is a proxy before DynamoDB Local that makes it as strict as
-// DynamoDB where the difference could hide a fault of ours. Of what "DynamoDB
-// local usage notes" lists:
+// DynamoDB where the difference could hide a bug of ours. From the list in "DynamoDB
+// local usage notes":
 //
 //   - Transaction conflicts are not thrown. Here they are (locks.go).
-//   - Throughput is not limited. Here that of a partition key is, by what
-//     DynamoDB Local says that a call consumes (throughput.go). The limits of a
+//   - Throughput is not limited. Here that of a partition key is, by the
+//     consumption that DynamoDB Local reports (throughput.go). The limits of a
 //     whole table and of the account are not: an on-demand table takes 4,000
-//     writes a second from its first moment, more than this machine makes.
-//   - Reads that may be stale are not. Nothing is done about it, as all reads
-//     of package dynamo but the operators' scan are consistent.
+//     writes a second from the start, more than this machine makes.
+//   - Reads that may be stale are not. Nothing is done about that, as all
+//     reads of package dynamo but the operators' scan are consistent.
 //   - Parallel scans are sequential, item collections are not measured, pages
-//     of an index are measured otherwise, tables change at once: none of it is
-//     used.
-//   - Shards of streams differ: that is package esm's.
+//     of an index are measured differently, tables change at once: none of it
+//     is used.
+//   - Shards of streams differ: package esm takes care of that.
 //
-// Of expired items the page says nothing: DynamoDB Local deletes them within
-// half a minute, so package backend creates its tables without TTL. It enforces
-// the sizes of items (400 KB), pages and batches itself, as well as all
-// expressions. A transaction takes here about as long as in the cloud.
+// The page does not mention expired items: DynamoDB Local deletes them within half a
+// minute, so package backend creates its tables without TTL. DynamoDB Local itself
+// enforces the sizes of items (400 KB), pages and batches, and all expressions. A
+// transaction takes about as long here as in the cloud.
 package strictdb
 
 import (
@@ -38,20 +38,20 @@ import (
 
 // Config says how strict to be. The zero value is as strict as DynamoDB.
 type Config struct {
-	Off    bool                 // pass everything on as it is
+	Off    bool                 // pass everything on unchanged
 	Prefix string               // of the tables' physical names
 	Tables []topology.Table     // default topology.Tables; others are not watched
-	Hold   func() time.Duration // for which a transaction is under way; default 5 to 25 ms at random, a guess
-	Seed   uint64               // of that
+	Hold   func() time.Duration // how long a transaction is in progress; default 5 to 25 ms at random, a guess
+	Seed   uint64               // of its default
 
-	// Units a second that one partition key has; below zero for any number.
-	// Default 3,000 and 1,000 ("Best practices for designing and using partition
-	// keys effectively"). "Burst and adaptive capacity" speaks of up to five
-	// minutes of unused units, on a best-effort basis; here it is one second.
+	// Units per second of one partition key; a negative number means no limit.
+	// Default 3,000 and 1,000 ("Best practices for designing and using partition keys
+	// effectively"). "Burst and adaptive capacity" speaks of up to five minutes of
+	// unused units, on a best-effort basis; here it is one second.
 	ReadUnits, WriteUnits float64
 }
 
-// DB is what the proxies of one DynamoDB share.
+// DB is the state that all proxies of one DynamoDB share.
 type DB struct {
 	cfg        Config
 	tables     map[string]topology.Table // by physical name
@@ -61,7 +61,7 @@ type DB struct {
 	exceptions throttles
 }
 
-// New returns a DB on which nothing is under way.
+// New returns a DB with nothing in progress.
 func New(cfg Config) *DB {
 	if cfg.Tables == nil {
 		cfg.Tables = topology.Tables()
@@ -109,7 +109,7 @@ func (d *DB) Proxy(endpoint string) (http.Handler, error) {
 		}
 		d.serve(c, func(body []byte) *answer {
 			awsproxy.SetBody(r, awsproxy.AskForCapacity(body))
-			r.Header.Set("Accept-Encoding", "identity") // the answer is read here
+			r.Header.Set("Accept-Encoding", "identity") // so that the answer can be read here
 			a := &answer{header: http.Header{}}
 			proxy.ServeHTTP(a, r)
 			return a
@@ -117,9 +117,8 @@ func (d *DB) Proxy(endpoint string) (http.Handler, error) {
 	}), nil
 }
 
-// serve answers a call: with a refusal, or with what forward is answered.
-// Everything is released before the answer leaves, so that a caller never
-// meets its own call.
+// serve answers a call, with a refusal or with the answer of forward. Everything is
+// released before the answer leaves, so that a caller never meets its own call.
 func (d *DB) serve(c call, forward func(body []byte) *answer) *answer {
 	over := d.admit(c.accesses)
 	if c.read {
@@ -145,8 +144,7 @@ func (d *DB) serve(c call, forward func(body []byte) *answer) *answer {
 	return d.forward(c, over, forward)
 }
 
-// forward passes the call on unless it is throttled, and counts what it
-// consumed.
+// forward passes the call on unless it is throttled, and counts what it consumed.
 func (d *DB) forward(c call, over []bool, forward func([]byte) *answer) *answer {
 	if c.transaction && slices.Contains(over, true) {
 		return cancelled(over, make([]bool, len(over)))
@@ -161,7 +159,7 @@ func (d *DB) forward(c call, over []bool, forward func([]byte) *answer) *answer 
 	return a
 }
 
-// answer is a response that has not been sent.
+// answer is a response that has not been sent yet.
 type answer struct {
 	header http.Header
 	status int
@@ -183,8 +181,7 @@ func (a *answer) write(w http.ResponseWriter) {
 	_, _ = w.Write(a.body.Bytes()) // the caller may have gone
 }
 
-// replace gives the answer another body, to which the checksum of the old one
-// does not belong.
+// replace gives the answer another body and removes the old one's checksum.
 func (a *answer) replace(body []byte) {
 	a.header.Del("X-Amz-Crc32")
 	a.body.Reset()

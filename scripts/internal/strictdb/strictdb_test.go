@@ -30,17 +30,16 @@ var table = topology.Table{Name: "t", Key: "p", Sort: "s"}
 
 const name = "x-t"
 
-// backed is a DB before a server of our own, and the SDK's client of it, which
-// tries once.
+// backed is a DB before our own server, with an SDK client that tries once.
 type backed struct {
 	*DB
 	client *dynamodb.Client
 
 	mu     sync.Mutex
-	bodies []string               // that reached the server
+	bodies []string               // received by the server
 	answer func(op string) string // of the server; nil for none
 	wait   chan struct{}          // unless nil, every call waits for it in the server
-	inside chan struct{}          // told when a call has reached the server
+	inside chan struct{}          // signalled when a call has reached the server
 }
 
 func before(t *testing.T, cfg Config) *backed {
@@ -147,8 +146,8 @@ func (b *backed) batch(ctx context.Context, sorts ...string) (left []string, err
 	return left, nil
 }
 
-// code is an error as callers see it: its code, and of a cancelled transaction
-// the codes of all reasons.
+// code is an error as callers see it: its code, and for a cancelled transaction the
+// codes of all reasons.
 func code(err error) string {
 	var cancelled *types.TransactionCanceledException
 	var coded smithy.APIError
@@ -167,8 +166,8 @@ func code(err error) string {
 	return err.Error()
 }
 
-// held runs a call until it is inside the server, and returns what lets it go
-// on and waits for its end.
+// held runs a call until it is inside the server. It returns a function that lets it
+// continue and waits until it ends.
 func (b *backed) held(t *testing.T, call func() error) (release func()) {
 	t.Helper()
 	wait, done := make(chan struct{}), make(chan error, 1)
@@ -257,7 +256,7 @@ func TestATransactionLastsAndIsReleasedBeforeItIsAnswered(t *testing.T) {
 			t.Fatal("the call is not watched")
 		}
 		begin := time.Now()
-		for range 3 { // one after the other meets no conflict
+		for range 3 { // one after the other there is no conflict
 			if a := d.serve(c, func([]byte) *answer { return &answer{header: http.Header{}} }); !a.ok() {
 				t.Errorf("answered %s", a.body.String())
 			}
@@ -314,9 +313,9 @@ func TestThroughputOfAPartitionKey(t *testing.T) {
 	for name, tt := range map[string]struct {
 		cfg             Config
 		operation, body string
-		used            float64 // what the server says of each call
+		used            float64 // consumption that the server reports for each call
 		want            int     // calls that succeed
-		codes           string  // of the others, the first two
+		codes           string  // of the first two calls that fail
 	}{
 		"Writes":            {Config{WriteUnits: 10}, "PutItem", `{` + item + `}`, 1, 10, hot},
 		"LargeWrites":       {Config{WriteUnits: 10}, "UpdateItem", `{` + key + `}`, 4, 3, hot},
@@ -359,11 +358,11 @@ func TestThroughputOfAPartitionKey(t *testing.T) {
 	}
 }
 
-// consuming is a server that says that every call consumes so much.
+// consuming is a server that reports this consumption for every call.
 func consuming(operation string, used float64) func([]byte) *answer {
 	capacity := fmt.Sprintf(`{"TableName":"x-t","CapacityUnits":%v}`, used)
 	switch {
-	case strings.HasPrefix(operation, "Transact"): // one for each of two items, as DynamoDB Local answers
+	case strings.HasPrefix(operation, "Transact"): // one for each of two items, like DynamoDB Local
 		half := fmt.Sprintf(`{"TableName":"x-t","CapacityUnits":%v}`, used/2)
 		capacity = "[" + half + "," + half + "]"
 	case strings.HasPrefix(operation, "Batch"):
@@ -444,7 +443,7 @@ func TestBucketsOfQuietKeysGo(t *testing.T) {
 	}
 }
 
-// Whatever a caller sends, it is passed on or refused, and nothing stays held.
+// Whatever a caller sends is passed on or refused, and nothing stays held.
 func FuzzCalls(f *testing.F) {
 	for _, op := range []string{"PutItem", "Query", "TransactWriteItems", "TransactGetItems", "BatchWriteItem"} {
 		f.Add(op, `{"TableName":"x-t","Item":{"p":{"S":"p"}},"KeyConditionExpression":"p = :v",`+

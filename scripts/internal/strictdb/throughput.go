@@ -9,12 +9,12 @@ import (
 
 // meters are the buckets of all partition keys, for reads or for writes.
 type meters struct {
-	units float64 // a second
+	units float64 // per second
 	mu    *sync.Mutex
 	keys  map[itemKey]*tokens.Bucket // without a sort key
 }
 
-// manyKeys is how many buckets there may be before the full ones go.
+// manyKeys is how many buckets may exist before the full ones are dropped.
 const manyKeys = 10_000
 
 func newMeters(units float64) meters {
@@ -40,7 +40,7 @@ func (m meters) bucket(a access) *tokens.Bucket {
 	return b
 }
 
-// bucket is the one that the access draws on; nil when its key is not known.
+// bucket is the bucket that the access draws on; nil if its key is unknown.
 func (d *DB) bucket(a access) *tokens.Bucket {
 	switch {
 	case a.partition == "":
@@ -51,8 +51,8 @@ func (d *DB) bucket(a access) *tokens.Bucket {
 	return d.writes.bucket(a)
 }
 
-// admit takes the least that each access consumes, and tells which of them are
-// over the throughput of their partition key.
+// admit takes the least that each access consumes, and returns which are over the
+// throughput of their partition key.
 func (d *DB) admit(accesses []access) (over []bool) {
 	over = make([]bool, len(accesses))
 	for i, a := range accesses {
@@ -61,17 +61,16 @@ func (d *DB) admit(accesses []access) (over []bool) {
 	return over
 }
 
-// settle takes what a call consumed beyond the least. What DynamoDB Local says
-// of a table is shared out equally among the call's items there. A call that
-// failed has consumed the least: a condition that fails costs a write as well
-// ("Read and write operations").
+// settle takes what a call consumed beyond the least. What DynamoDB Local reports for
+// a table is shared equally among the call's items there. A failed call has consumed
+// the least: a failed condition costs a write as well ("Read and write operations").
 func (d *DB) settle(accesses []access, a *answer) {
 	if !a.ok() {
 		return
 	}
 	used, count := map[string]float64{}, map[string]float64{}
 	for _, c := range awsproxy.Consumed(a.body.Bytes()) {
-		used[c.TableName] += c.CapacityUnits // of a transaction, each item may be told apart
+		used[c.TableName] += c.CapacityUnits // in a transaction, each item may be listed separately
 	}
 	for _, access := range accesses {
 		count[access.table]++

@@ -1,7 +1,6 @@
-// Package timing is how long the services of AWS take, for a local cloud that
-// is as slow. Figures that AWS does not give were measured by others, as the
-// comments say: the latency of the local cloud with them is a forecast, not a
-// measurement.
+// Package timing is how long AWS's services take, for a local cloud that is as slow.
+// Figures that AWS does not publish were measured by others, as the comments say. So
+// a latency of the local cloud with them is a forecast, not a measurement.
 package timing
 
 import (
@@ -13,29 +12,29 @@ import (
 	"subwire/scripts/internal/apigwemu"
 )
 
-// Profile says how slow the local cloud is. The zero value is as fast as the
-// local servers are, with events that are moved at once.
+// Profile says how slow the local cloud is. The zero value is as fast as the local
+// servers, and moves events at once.
 type Profile struct {
 	StreamPoll         time.Duration        // from one read of a stream's shard to the next
-	StreamLag          func() time.Duration // until a written item is in its stream
-	StreamRetry        time.Duration        // before the first retry of a batch, which then grows
-	StreamLongestRetry time.Duration        // before any
+	StreamLag          func() time.Duration // until a written item appears in its stream
+	StreamRetry        time.Duration        // before the first retry of a batch; it grows from there
+	StreamLongestRetry time.Duration        // before any retry
 	FIFO, Standard     func() time.Duration // from a message's sender to the function
 	Post               func() time.Duration // of a message to a client, in the gateway
-	ColdStart          func() time.Duration // of a process, besides what it takes here
+	ColdStart          func() time.Duration // of a process, in addition to its time here
 	LimitCPU           bool                 // whether functions have CPU in proportion to their memory
 	RealVisibility     bool                 // whether what a function failed on comes back only when its visibility ends
 }
 
-// AWS is the timing that is to be expected there. Equal seeds draw equal times.
+// AWS is the timing to expect there. Equal seeds draw equal times.
 //
-// Polls: "Lambda polls shards in your DynamoDB stream for records at a base rate
-// of four times per second" ("Using AWS Lambda with Amazon DynamoDB"). The lag
-// of the stream is chosen so that it and the polls together take the 213 ms at
-// p50 and 552 ms at p99 that were measured elsewhere in 2022 (eu-west-1, 1,024
-// events), as were the queues' 28/645 and 16/105 ms. A start of a Go binary took
-// 42 ms (provided.al2023, arm64, 128 to 1,024 MB, measured elsewhere in 2026).
-// How a stream's retries grow, no page says: it is a guess.
+// Polls: "Lambda polls shards in your DynamoDB stream for records at a base rate of
+// four times per second" ("Using AWS Lambda with Amazon DynamoDB"). The lag of the
+// stream is chosen so that it and the polls together take the 213 ms at p50 and 552
+// ms at p99 that were measured elsewhere in 2022 (eu-west-1, 1,024 events), as were
+// the queues' 28/645 and 16/105 ms. A start of a Go binary took 42 ms
+// (provided.al2023, arm64, 128 to 1,024 MB, measured elsewhere in 2026). How a
+// stream's retries grow is undocumented: it is a guess.
 func AWS(seed uint64) Profile {
 	return Profile{
 		StreamPoll:         250 * time.Millisecond,
@@ -51,8 +50,8 @@ func AWS(seed uint64) Profile {
 	}
 }
 
-// Steady is AWS without its scatter: everything takes its median, and all the CPU
-// that there is. What is measured with it differs by what happens, not by chance.
+// Steady is AWS without its variance: everything takes its median, and CPU is not
+// limited. Differences measured with it come from what happens, not from chance.
 func Steady() Profile {
 	always := func(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
 	p := AWS(0)
@@ -65,8 +64,8 @@ func Steady() Profile {
 // z99 is the 99th percentile of the standard normal distribution.
 const z99 = 2.3263
 
-// LogNormal draws from the log-normal distribution with these percentiles. Many
-// goroutines may call it at once.
+// LogNormal draws from the log-normal distribution with these percentiles. It is safe
+// for concurrent use.
 func LogNormal(seed uint64, p50, p99 time.Duration) func() time.Duration {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 1))

@@ -9,7 +9,7 @@ import (
 
 const draws = 20_000
 
-// percentiles of what is drawn.
+// percentiles of the draws.
 func percentiles(draw func() time.Duration) (p50, p99 time.Duration) {
 	all := make([]time.Duration, draws)
 	for i := range all {

@@ -1,6 +1,5 @@
-// Package tokens is the token bucket that AWS throttles with: requests to API
-// Gateway ("Protect your WebSocket APIs in API Gateway") and the units that a
-// partition of DynamoDB has.
+// Package tokens is the token bucket that AWS throttles with: requests to API Gateway
+// ("Protect your WebSocket APIs in API Gateway") and the units of a DynamoDB partition.
 package tokens
 
 import (
@@ -8,18 +7,18 @@ import (
 	"time"
 )
 
-// Bucket holds tokens up to its burst and gets new ones at its rate. Many
-// goroutines may use it at once. A nil bucket has tokens for everybody.
+// Bucket holds tokens up to its burst and gains new ones at its rate. It is safe for
+// concurrent use. A nil bucket never runs out.
 type Bucket struct {
 	rate, burst float64
 
-	mu    sync.Mutex // guards what follows
-	level float64    // as of at; below zero after a Spend that was too large
+	mu    sync.Mutex // guards the fields below
+	level float64    // as of at; negative after a Spend that was too large
 	at    time.Time
 }
 
-// New returns a full bucket with the rate in tokens a second. It is nil, and
-// so without a limit, when the rate is below zero.
+// New returns a full bucket with the rate in tokens per second. If the rate is
+// negative it returns nil, which has no limit.
 func New(rate, burst float64) *Bucket {
 	if rate < 0 {
 		return nil
@@ -27,7 +26,7 @@ func New(rate, burst float64) *Bucket {
 	return &Bucket{rate: rate, burst: burst, level: burst, at: time.Now()}
 }
 
-// Take takes n tokens if there are as many, and reports whether there were.
+// Take takes n tokens if there are enough, and reports whether there were.
 func (b *Bucket) Take(n float64) bool {
 	if b == nil {
 		return true
@@ -42,8 +41,8 @@ func (b *Bucket) Take(n float64) bool {
 	return true
 }
 
-// Spend takes n tokens although there may not be as many: what a call turned
-// out to cost when it was over. Nobody gets any until the debt is paid.
+// Spend takes n tokens even if there are too few: the cost of a call, known when it
+// is over. Nobody gets any until the debt is paid.
 func (b *Bucket) Spend(n float64) {
 	if b == nil {
 		return
@@ -54,7 +53,7 @@ func (b *Bucket) Spend(n float64) {
 	b.level -= n
 }
 
-// Full reports whether the bucket is as a new one.
+// Full reports whether the bucket is as full as a new one.
 func (b *Bucket) Full() bool {
 	if b == nil {
 		return true
@@ -65,7 +64,7 @@ func (b *Bucket) Full() bool {
 	return b.level >= b.burst
 }
 
-// fill is called with mu held.
+// fill must be called with mu held.
 func (b *Bucket) fill() {
 	now := time.Now()
 	b.level = min(b.burst, b.level+b.rate*now.Sub(b.at).Seconds())

@@ -1,7 +1,7 @@
 // Package wsclient is a small graphql-transport-ws client for tests, the load
-// generator and the command line. It keeps to the protocol but shares no code
-// with the server, so that a fault of one is seen by the other. It never
-// reconnects. Raw gives the socket without the protocol, to break its rules.
+// generator and the command line. It keeps to the protocol but shares no code with
+// the server, so that each reveals the other's bugs. It never reconnects. Raw gives
+// the socket without the protocol, to break its rules.
 package wsclient
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Subprotocol is what Dial offers unless told otherwise.
+// Subprotocol is what Dial offers by default.
 const Subprotocol = "graphql-transport-ws"
 
 // readLimit is more than API Gateway ever sends in one message.
@@ -33,33 +33,33 @@ var upgrader = &http.Client{Transport: &http.Transport{
 // Options of a connection. The zero value is ready for use.
 type Options struct {
 	Header       http.Header   // of the upgrade
-	Subprotocols []string      // to offer; nil for Subprotocol
+	Subprotocols []string      // to offer; nil means Subprotocol
 	Init         any           // payload of connection_init, as JSON; nil for none
 	KeepAlive    time.Duration // between pings; 0 for none
-	HTTPClient   *http.Client  // that opens the socket; nil for one of this package
+	HTTPClient   *http.Client  // opens the socket; nil for one of this package
 }
 
 // ClosedError says how the server ended the connection.
 type ClosedError struct {
 	Code   int // close code; 1005 without a status, 1006 without a close frame
 	Reason string
-	Posted bool // whether code and reason are of a connection_error message, not of the close itself
+	Posted bool // whether code and reason come from a connection_error message, not from the close itself
 }
 
 func (e *ClosedError) Error() string {
 	return fmt.Sprintf("connection closed: %d %s", e.Code, e.Reason)
 }
 
-// RefusedError is the HTTP status that the server answered the upgrade with.
+// RefusedError is the HTTP status with which the server refused the upgrade.
 type RefusedError struct{ Status int }
 
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("upgrade refused: %d %s", e.Status, http.StatusText(e.Status))
 }
 
-// GatewayError is what API Gateway sends in place of an answer when it could
-// not have a message handled. It is not a message of the protocol, so a client
-// closes its connection for it, as graphql-ws does.
+// GatewayError is what API Gateway sends instead of an answer when a message could
+// not be handled. It is not a message of the protocol, so a client closes its
+// connection, as graphql-ws does.
 type GatewayError struct{ Message string }
 
 func (e *GatewayError) Error() string { return "API Gateway: " + e.Message }
@@ -69,30 +69,29 @@ type OperationError struct{ Errors json.RawMessage }
 
 func (e *OperationError) Error() string { return "operation failed: " + string(e.Errors) }
 
-// Operation is a GraphQL request.
 type Operation struct {
 	Query     string `json:"query"`
 	Name      string `json:"operationName,omitempty"`
 	Variables any    `json:"variables,omitempty"` // as a JSON object
 }
 
-// message is what travels either way.
+// message is a message in either direction.
 type message struct {
 	ID      string          `json:"id,omitempty"`
 	Type    string          `json:"type"`
 	Payload json.RawMessage `json:"payload,omitempty"`
-	Message string          `json:"message,omitempty"` // of API Gateway, which has no type
+	Message string          `json:"message,omitempty"` // from API Gateway, without a type
 }
 
-// Client is an acknowledged connection. It may be used by many goroutines at
-// once. The end of a context that was given to a call that is sending ends the
-// connection, as half a frame cannot be taken back.
+// Client is an acknowledged connection. It is safe for concurrent use. If the context
+// of a call ends while the call is sending, the connection ends too, as half a frame
+// cannot be taken back.
 type Client struct {
 	conn *websocket.Conn
 	done chan struct{} // closed when nothing more is read
 	wg   sync.WaitGroup
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards the fields below
 	operations map[string]*Subscription
 	lastID     int
 	unknown    int
@@ -100,9 +99,9 @@ type Client struct {
 	err        error // why the connection ended
 }
 
-// Dial opens a connection and returns when it is acknowledged. Errors:
-// *RefusedError when the upgrade was refused; *ClosedError when the server
-// closed, or answered connection_error, instead of acknowledging.
+// Dial opens a connection and returns when it is acknowledged. Errors: *RefusedError
+// if the upgrade was refused; *ClosedError if the server closed, or answered
+// connection_error, instead of acknowledging.
 func Dial(ctx context.Context, url string, o Options) (*Client, error) {
 	conn, err := dial(ctx, url, o)
 	if err != nil {
@@ -137,7 +136,7 @@ func dial(ctx context.Context, url string, o Options) (*websocket.Conn, error) {
 	return nil, fmt.Errorf("open socket: %w", err)
 }
 
-// init sends connection_init and waits for the answer to it.
+// init sends connection_init and waits for the answer.
 func (c *Client) init(ctx context.Context, payload any) error {
 	m := message{Type: "connection_init"}
 	if payload != nil {
@@ -200,38 +199,36 @@ func (c *Client) Query(ctx context.Context, op Operation) (json.RawMessage, erro
 	return result, nil
 }
 
-// Unknown is how many next, error and complete messages came for ids that no
-// operation is running under. They are ignored, as the protocol wants; after a
-// Complete, a few may be on their way.
+// Unknown is how many next, error and complete messages had ids without a running
+// operation. They are ignored, as the protocol wants; after a Complete, a few may
+// still be on their way.
 func (c *Client) Unknown() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.unknown
 }
 
-// Pongs is how many pongs came.
 func (c *Client) Pongs() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.pongs
 }
 
-// Done is closed when the connection has ended.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err says why the connection has ended, or nil while it has not. It is a
-// *ClosedError, or net.ErrClosed after Close.
+// Err says why the connection has ended, or nil if it has not. It is a *ClosedError,
+// or net.ErrClosed after Close.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// Close ends the connection normally and returns when nothing of it runs any
-// more; a server that does not answer the close is given 5 seconds. Running
-// operations end with net.ErrClosed.
+// Close ends the connection normally and returns when nothing of it is running any
+// more. A server that does not answer the close gets 5 seconds. Running operations
+// end with net.ErrClosed.
 func (c *Client) Close() {
 	c.setErr(net.ErrClosed)
-	c.conn.Close(websocket.StatusNormalClosure, "") // it may have been closed already
+	c.conn.Close(websocket.StatusNormalClosure, "") // it may already have been closed
 	c.wg.Wait()
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Raw is a socket without a protocol: whatever text is sent, and whatever
-// comes back. It reads one message ahead and no more, so a test that does not
-// call Next is a client that does not read.
+// Raw is a socket without a protocol: it sends any text and returns whatever comes
+// back. It reads only one message ahead, so a test that does not call Next is a
+// client that does not read.
 type Raw struct {
 	conn     *websocket.Conn
 	messages chan string
@@ -20,8 +20,8 @@ type Raw struct {
 	err      error
 }
 
-// DialRaw opens a socket and sends nothing. Options' Init and KeepAlive have
-// no effect. Errors: *RefusedError when the upgrade was refused.
+// DialRaw opens a socket and sends nothing. Options' Init and KeepAlive have no
+// effect. Errors: *RefusedError if the upgrade was refused.
 func DialRaw(ctx context.Context, url string, o Options) (*Raw, error) {
 	conn, err := dial(ctx, url, o)
 	if err != nil {
@@ -43,8 +43,8 @@ func (r *Raw) Send(ctx context.Context, text string) error {
 	return nil
 }
 
-// Next waits for the next message. After the last it returns a *ClosedError.
-// The end of ctx takes nothing away.
+// Next waits for the next message. After the last it returns a *ClosedError. If ctx
+// ends, no message is lost.
 func (r *Raw) Next(ctx context.Context) (string, error) {
 	select {
 	case text := <-r.messages:
@@ -56,9 +56,9 @@ func (r *Raw) Next(ctx context.Context) (string, error) {
 	}
 }
 
-// Close sends a close frame, discards what was not read, and returns when
-// nothing of the socket runs any more. Code 1005 sends a frame without a
-// status; 1006 breaks the connection without a frame.
+// Close sends a close frame, discards unread messages, and returns when nothing of
+// the socket is running any more. Code 1005 sends a frame without a status; 1006
+// breaks the connection without a frame.
 func (r *Raw) Close(code int, reason string) {
 	r.stopOnce.Do(func() { close(r.stop) })
 	if code == int(websocket.StatusAbnormalClosure) {
@@ -75,7 +75,7 @@ func (r *Raw) read() {
 		_, text, err := r.conn.Read(context.Background())
 		if err != nil {
 			r.err = closedError(context.Background(), err)
-			r.conn.CloseNow() // a broken connection, too, has something to release
+			r.conn.CloseNow() // even a broken connection has resources to release
 			return
 		}
 		select {

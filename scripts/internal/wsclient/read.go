@@ -48,8 +48,7 @@ func (c *Client) read() {
 	}
 }
 
-// handle acts on one message after the acknowledgement. An error ends the
-// connection.
+// handle acts on one message after the acknowledgement. An error ends the connection.
 func (c *Client) handle(ctx context.Context, m message) error {
 	switch m.Type {
 	case "ping":
@@ -58,7 +57,7 @@ func (c *Client) handle(ctx context.Context, m message) error {
 		c.mu.Lock()
 		c.pongs++
 		c.mu.Unlock()
-	case "connection_ack": // again: a post whose answer was lost is made once more
+	case "connection_ack": // again: a post whose answer was lost is repeated
 	case "next":
 		c.find(m.ID).push(m.Payload)
 	case "error":
@@ -77,8 +76,8 @@ func (c *Client) handle(ctx context.Context, m message) error {
 	return nil
 }
 
-// postedError is how a server says why it closes where it cannot send a close
-// code, as behind API Gateway.
+// postedError is how a server says why it closes when it cannot send a close code, as
+// behind API Gateway.
 func postedError(payload json.RawMessage) error {
 	var p struct {
 		Code    int    `json:"code"`
@@ -90,7 +89,7 @@ func postedError(payload json.RawMessage) error {
 	return &ClosedError{Code: p.Code, Reason: p.Message, Posted: true}
 }
 
-// closedError returns err, from a read under ctx, as how the connection ended.
+// closedError turns err, from a read under ctx, into how the connection ended.
 func closedError(ctx context.Context, err error) error {
 	var frame websocket.CloseError
 	switch {
@@ -162,7 +161,7 @@ func (c *Client) find(id string) *Subscription {
 	return s
 }
 
-// take is find, and the operation runs no more.
+// take is find, but it also ends the operation.
 func (c *Client) take(id string) *Subscription {
 	s := c.find(id)
 	c.drop(id)

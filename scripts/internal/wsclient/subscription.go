@@ -8,13 +8,13 @@ import (
 	"sync"
 )
 
-// Subscription is one operation. One goroutine at a time may call Next.
+// Subscription is one operation. Only one goroutine at a time may call Next.
 type Subscription struct {
 	c    *Client
 	id   string
 	more chan struct{} // holds a token when there is news for Next
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	queue []json.RawMessage
 	err   error // why no more payloads come
 }
@@ -22,10 +22,9 @@ type Subscription struct {
 // ID is the operation id, unique in the connection.
 func (s *Subscription) ID() string { return s.id }
 
-// Next waits for the next payload; payloads come in the order in which they
-// were received. When there are no more: io.EOF after a complete from either
-// side, *OperationError, or why the connection ended. The end of ctx takes
-// nothing away.
+// Next waits for the next payload, in the order received. When there are no more, it
+// returns io.EOF after a complete from either side, *OperationError, or why the
+// connection ended. If ctx ends, no payload is lost.
 func (s *Subscription) Next(ctx context.Context) (json.RawMessage, error) {
 	for {
 		if payload, err := s.pop(); payload != nil || err != nil {
@@ -39,8 +38,8 @@ func (s *Subscription) Next(ctx context.Context) (json.RawMessage, error) {
 	}
 }
 
-// Complete tells the server to stop. Payloads that were received before it are
-// still returned by Next; what comes after is counted by Client.Unknown.
+// Complete tells the server to stop. Next still returns payloads that were received
+// before; Client.Unknown counts what comes after.
 func (s *Subscription) Complete(ctx context.Context) error {
 	if !s.c.drop(s.id) {
 		return nil
@@ -52,7 +51,7 @@ func (s *Subscription) Complete(ctx context.Context) error {
 	return nil
 }
 
-// pop returns nothing while there is neither a payload nor an end.
+// pop returns nothing if there is neither a payload nor an end.
 func (s *Subscription) pop() (json.RawMessage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -94,7 +94,7 @@ func subscribe(t *testing.T, c *Client, query string) *Subscription {
 	return s
 }
 
-// expectNext checks the next payload, or with want "" the error.
+// expectNext checks the next payload or, if want is "", the error.
 func expectNext(t *testing.T, s *Subscription, want string, wantErr error) {
 	t.Helper()
 	got, err := s.Next(t.Context())

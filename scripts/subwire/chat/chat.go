@@ -1,4 +1,4 @@
-// Package chat is subwire chat: a client of the sample chat on the command line.
+// Package chat is subwire chat: a command-line client of the sample chat.
 package chat
 
 import (
@@ -11,14 +11,12 @@ import (
 	"subwire/scripts/subwire/cli"
 )
 
-// options are the flags of all commands.
 type options struct {
 	where            *deployment.Flags
 	url, token, name string
 	messages         int
 }
 
-// Command is subwire chat.
 func Command() *cobra.Command {
 	chat := &cobra.Command{Use: "chat", Short: "Read and write the sample chat, as any client would"}
 	o := options{where: cli.Deployment(chat)}

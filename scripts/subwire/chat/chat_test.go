@@ -10,7 +10,6 @@ import (
 	"time"
 )
 
-// run runs the command with the arguments.
 func run(ctx context.Context, out, errs io.Writer, args ...string) error {
 	cmd := Command()
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
@@ -20,7 +19,7 @@ func run(ctx context.Context, out, errs io.Writer, args ...string) error {
 	return cmd.ExecuteContext(ctx)
 }
 
-// deployed is a deployment that answers with the config of a page and, to operations, with the
+// deployed is a deployment that answers with a page's config, and to operations with the
 // status and body.
 func deployed(t *testing.T, status int, body string) (url string) {
 	t.Helper()
@@ -37,7 +36,7 @@ func deployed(t *testing.T, status int, body string) (url string) {
 	return server.URL
 }
 
-// Messages are what others wrote, and a terminal does what they say.
+// Others write the messages, and a terminal obeys what is in them.
 func TestAnswersAreMadePlain(t *testing.T) {
 	t.Parallel()
 	url := deployed(t, http.StatusOK, "{\"a\":\"\u009b2J\"}")

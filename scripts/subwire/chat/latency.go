@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// measure posts n messages, each when the one before has arrived, and prints
-// how long they took from the start of the mutation to the arrival of next.
+// measure posts n messages, each after the previous one has arrived. It prints how
+// long they took from the start of the mutation to the arrival of next.
 func (s server) measure(ctx context.Context, n int, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -62,8 +62,8 @@ func (s server) measure(ctx context.Context, n int, out io.Writer) error {
 	return err
 }
 
-// warmUp posts until a message arrives: a subscribe is not acknowledged, so
-// that is how one knows that it was stored. It also starts the functions.
+// warmUp posts until a message arrives: as a subscribe is not acknowledged, only that
+// shows that it was stored. It also starts the functions.
 func (s server) warmUp(ctx context.Context, chat string, arrived <-chan string) error {
 	for {
 		if err := s.post(ctx, chat, "warm-up", "chat", io.Discard); err != nil {

@@ -31,11 +31,11 @@ const (
 // lowestID comes before every message.
 var lowestID = strings.Repeat("0", 26)
 
-// server is where to, and as whom.
+// server is where to connect, and as whom.
 type server struct{ http, ws, token string } // the token may be ""
 
-// find asks the deployment at the URL, of the page or of GraphQL, where its
-// sockets are.
+// find asks the deployment where its sockets are. The URL may be that of the page or
+// of GraphQL.
 func find(ctx context.Context, url, token string) (server, error) {
 	page := strings.TrimSuffix(strings.TrimSuffix(url, topology.GraphQLPath), "/")
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, page+topology.ConfigPath, nil)
@@ -61,10 +61,10 @@ func (s server) authorization() map[string]string {
 	return map[string]string{"Authorization": "Bearer " + s.token}
 }
 
-// listen prints each execution result as it comes, one line each, until ctx
-// ends. It says on errs when it listens: whatever is posted from then on comes.
-// A subscribe is not acknowledged, so it subscribes to what follows the newest
-// message; those that it knows come again.
+// listen prints each execution result as it arrives, one per line, until ctx ends. It
+// says on errs when it listens: whatever is posted from then on arrives. As a
+// subscribe is not acknowledged, it subscribes to what follows the newest message,
+// and drops the known messages that come again.
 func (s server) listen(ctx context.Context, chat string, out, errs io.Writer) error {
 	known, newest, err := s.recent(ctx, chat)
 	if err != nil {
@@ -107,7 +107,7 @@ func (s server) recent(ctx context.Context, chat string) (known map[string]bool,
 		return nil, "", fmt.Errorf("decode answer: %w", err)
 	}
 	known, newest = map[string]bool{}, lowestID
-	for _, message := range result.Data.GetNewMessages { // the oldest first
+	for _, message := range result.Data.GetNewMessages { // oldest first
 		newest = message.ID
 		known[newest] = true
 	}
@@ -144,7 +144,7 @@ func (s server) post(ctx context.Context, chat, text, name string, out io.Writer
 	return err
 }
 
-// do executes an operation over HTTP. An answer with errors in it is an error.
+// do executes an operation over HTTP. An answer with errors is an error.
 func (s server) do(ctx context.Context, document, name string, variables map[string]string) (answer []byte, err error) {
 	body, err := json.Marshal(map[string]any{"query": document, "operationName": name, "variables": variables})
 	if err != nil {
@@ -169,7 +169,7 @@ func (s server) do(ctx context.Context, document, name string, variables map[str
 	return answer, nil
 }
 
-// send returns the body of an answer that is OK.
+// send returns the body of a successful answer.
 func send(request *http.Request) ([]byte, error) {
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package cli has what several commands of subwire share: the flags that name a
-// deployment, and the one that chooses how to print.
+// Package cli is what several commands of subwire share: the flags that name a
+// deployment, and the one that chooses the output format.
 package cli
 
 import (
@@ -15,8 +15,8 @@ import (
 	"subwire/scripts/internal/plain"
 )
 
-// Deployment adds --local and --stack to a command and those below it, which
-// then run only with one of them.
+// Deployment adds --local and --stack to a command and its subcommands, which then
+// require one of them.
 func Deployment(cmd *cobra.Command) *deployment.Flags {
 	flags := flag.NewFlagSet("", flag.ContinueOnError)
 	where := deployment.Register(flags)
@@ -35,7 +35,7 @@ func Output(cmd *cobra.Command, asJSON *bool) {
 		}
 		return nil
 	})
-	_ = cmd.RegisterFlagCompletionFunc("output", // which fails for an unknown flag only
+	_ = cmd.RegisterFlagCompletionFunc("output", // it fails only for an unknown flag
 		cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 

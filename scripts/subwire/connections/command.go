@@ -1,5 +1,5 @@
 // Package connections is subwire connections: it shows who is connected, and ends
-// connections, as when a viewer's token is no longer good.
+// connections, for instance when a viewer's token is no longer valid.
 package connections
 
 import (
@@ -28,14 +28,12 @@ import (
 	"subwire/shared/transportws"
 )
 
-// options are the flags and the argument of all commands.
 type options struct {
 	viewer         string
 	all, yes, json bool
 	id             string // of show
 }
 
-// Command is subwire connections.
 func Command() *cobra.Command {
 	connections := &cobra.Command{Use: "connections", Short: "Show who is connected, and end connections"}
 	where, o := cli.Deployment(connections), options{}
@@ -75,7 +73,7 @@ func Command() *cobra.Command {
 	return connections
 }
 
-// tool is the commands' way to a deployment.
+// tool gives the commands access to a deployment.
 type tool struct {
 	store interface {
 		Connections(ctx context.Context) iter.Seq2[pubsub.Connection, error]
@@ -94,13 +92,12 @@ func newTool(d deployment.Deployment, out io.Writer) tool {
 	}
 }
 
-// callback is the endpoint of the management API: that of the sockets, over
-// HTTP.
+// callback is the endpoint of the management API: the sockets' URL, over HTTP.
 func callback(wsURL string) string {
 	return strings.TrimSuffix("http"+strings.TrimPrefix(wsURL, "ws"), "/")
 }
 
-// matching yields the connections that the flags choose, as the store does.
+// matching yields the connections that the flags choose, in the store's order.
 func (t tool) matching(ctx context.Context, o options) iter.Seq2[pubsub.Connection, error] {
 	return func(yield func(pubsub.Connection, error) bool) {
 		for c, err := range t.store.Connections(ctx) {
@@ -114,16 +111,16 @@ func (t tool) matching(ctx context.Context, o options) iter.Seq2[pubsub.Connecti
 	}
 }
 
-// stored is what list and show tell of a connection; its JSON is one object.
+// stored is what list and show print about a connection; its JSON is one object.
 type stored struct {
 	ID           string            `json:"id"`
 	Viewer       string            `json:"viewer"`                // "" for anonymous
 	Claims       string            `json:"claims,omitempty"`      // as JSON
-	Init         string            `json:"initPayload,omitempty"` // what is kept of it, as JSON
+	Init         string            `json:"initPayload,omitempty"` // the part that is kept, as JSON
 	Acknowledged bool              `json:"acknowledged"`
 	Connected    time.Time         `json:"connected"`
 	Expires      time.Time         `json:"expires"`
-	Operations   map[string]string `json:"operations"` // topic by id; "" of a query or mutation
+	Operations   map[string]string `json:"operations"` // topic by id; "" for a query or mutation
 }
 
 func newStored(c pubsub.Connection) stored {
@@ -179,7 +176,7 @@ func (t tool) show(ctx context.Context, o options) error {
 	return w.Flush()
 }
 
-// close ends connections. What fails for one is told, and the others go on.
+// close ends connections. If one fails, it says so and goes on with the others.
 func (t tool) close(ctx context.Context, o options) error {
 	closed, failed := 0, 0
 	for c, err := range t.matching(ctx, o) {
@@ -209,8 +206,8 @@ func (t tool) close(ctx context.Context, o options) error {
 	return nil
 }
 
-// end tells the client and forgets the connection. What is stored goes first:
-// nothing is delivered from then on, whether the client can be told or not.
+// end tells the client and forgets the connection. It deletes what is stored first:
+// from then on nothing is delivered, whether or not the client can be told.
 func (t tool) end(ctx context.Context, id string) error {
 	if err := t.store.DeleteConnection(ctx, id); err != nil {
 		return err

@@ -18,7 +18,6 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// store lists what the memory store has.
 type store struct{ *memory.Store }
 
 func (s store) Connections(context.Context) iter.Seq2[pubsub.Connection, error] {
@@ -31,7 +30,7 @@ func (s store) Connections(context.Context) iter.Seq2[pubsub.Connection, error] 
 	}
 }
 
-// setup has two connections of ada and one of nobody, with open sockets.
+// setup has two connections of ada and an anonymous one, with open sockets.
 func setup(t *testing.T) (tool, store, *memory.Gateway, *bytes.Buffer) {
 	t.Helper()
 	s, gateway, out := store{memory.New()}, &memory.Gateway{}, &bytes.Buffer{}
@@ -172,7 +171,7 @@ func TestListAndShowAsJSON(t *testing.T) {
 	}
 }
 
-// Ids are the clients' choice, and a terminal does what they say.
+// Clients choose ids, and a terminal obeys what is in them.
 func TestNothingThatAClientChoseReachesTheTerminal(t *testing.T) {
 	t.Parallel()
 	const evil = "\x1b[2J\u009b31m\u202e\r\nc9"

@@ -18,7 +18,7 @@ func (t *tool) bar(total int, what string) *progressbar.ProgressBar {
 	return progressbar.DefaultSilent(int64(total))
 }
 
-// aboveBar prints lines where the bar is, which comes again below them.
+// aboveBar prints lines in the bar's place, and the bar again below them.
 type aboveBar struct {
 	bar *progressbar.ProgressBar
 	out io.Writer

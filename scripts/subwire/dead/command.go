@@ -21,10 +21,9 @@ import (
 	"subwire/shared/topology"
 )
 
-// errRemain says that not all was sent that was asked for.
+// errRemain says that not everything asked for was sent.
 var errRemain = errors.New("some dead letters remain")
 
-// Command is subwire dead.
 func Command() *cobra.Command {
 	dead := &cobra.Command{Use: "dead", Short: "Show what could not be delivered, and send it again"}
 	where, o := cli.Deployment(dead), options{}
@@ -65,7 +64,6 @@ func Command() *cobra.Command {
 	return dead
 }
 
-// options are the flags and the argument of all commands.
 type options struct {
 	queue, topic   string // "" for all
 	json, all, yes bool
@@ -82,7 +80,6 @@ func (o *options) choose(cmd *cobra.Command, args []string) error {
 	return cmp.Or(cobra.MaximumNArgs(1)(cmd, args), err)
 }
 
-// check checks the flags of send.
 func (o options) check() error {
 	switch {
 	case o.max < 0 || o.rate < 0 || o.rate > 0 && o.rate < minRate:
@@ -95,10 +92,10 @@ func (o options) check() error {
 	return nil
 }
 
-// minRate keeps a page of messages from being out of sight for hours.
+// minRate keeps a page of messages from being hidden for hours.
 const minRate = 0.01
 
-// tool is the commands' way to a deployment.
+// tool gives the commands access to a deployment.
 type tool struct {
 	queues interface {
 		receiver
@@ -122,7 +119,7 @@ func newTool(d deployment.Deployment, out, errs io.Writer) *tool {
 	}}
 }
 
-// walk is one through a queue of n letters, of which each page takes so long.
+// walk walks through a queue of n letters; page is the time each page takes.
 func (t *tool) walk(q deadQueue, n int, page time.Duration) *walk {
 	return &walk{client: t.queues, queue: q, url: t.urls[q.name],
 		hidden: min(hidden+time.Duration(n)*hiddenPerLetter+page, hiddenMost)}
@@ -194,7 +191,7 @@ func (t *tool) send(ctx context.Context, o options) error {
 	}
 	bar := t.bar(min(all, cmp.Or(o.max, all)), q.name)
 	s := &sending{client: t.queues, urls: t.urls, packer: t.packer, max: o.max, really: o.yes,
-		out: aboveBar{bar, t.out}, done: func() { _ = bar.Add(1) }} // it fails past the total, which is about right
+		out: aboveBar{bar, t.out}, done: func() { _ = bar.Add(1) }} // it fails past the total, which is approximate
 	s.packer.topic = o.topic
 	if o.rate > 0 {
 		s.pause = time.Duration(float64(time.Second) / o.rate)
@@ -202,11 +199,11 @@ func (t *tool) send(ctx context.Context, o options) error {
 	w := t.walk(q, all, pageSize*s.pause)
 	err = w.each(ctx, func(l letter) (verdict, error) { return s.visit(ctx, l) })
 	_ = bar.Exit()
-	stopped := errors.Is(err, context.Canceled) // by Ctrl-C: a further run goes on
+	stopped := errors.Is(err, context.Canceled) // by Ctrl-C: another run continues
 	if stopped {
 		s.tally.more, err = true, nil
 	}
-	if !o.yes && q.fifo && len(w.seen) < all { // behind the first ten of a group
+	if !o.yes && q.fifo && len(w.seen) < all { // the rest is behind the first ten of a group
 		s.tally.more = true
 	}
 	s.summary(q)
@@ -219,7 +216,6 @@ func (t *tool) send(ctx context.Context, o options) error {
 	return nil
 }
 
-// summary prints the tally in one line.
 func (s *sending) summary(q deadQueue) {
 	sent, deleted := "sent", "deleted"
 	if !s.really {

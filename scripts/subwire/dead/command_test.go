@@ -12,7 +12,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// Topics and event ids hold what clients chose, and reasons may.
+// Topics and event ids contain what clients chose, and reasons may.
 func TestNothingThatAClientChoseReachesTheTerminal(t *testing.T) {
 	t.Parallel()
 	const evil = "\x1b[2J\u009b31m\u202e\r\nfanout-dead.fifo"
@@ -41,8 +41,8 @@ func TestNothingThatAClientChoseReachesTheTerminal(t *testing.T) {
 	}
 }
 
-// Batches are planned for the groups of the deployment: another number would let
-// what is sent again overtake, or be overtaken by, what is live.
+// Batches are planned for the deployment's number of groups. With another number,
+// redriven batches could overtake live ones, or be overtaken by them.
 func TestTheDeploymentsGroupsAreUsed(t *testing.T) {
 	t.Parallel()
 	tool := newTool(deployment.Deployment{FanoutGroups: 16}, io.Discard, io.Discard)

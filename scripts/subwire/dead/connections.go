@@ -21,16 +21,16 @@ type connectionReader interface {
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 }
 
-// connections tells which connections still exist.
+// connections knows which connections still exist.
 type connections struct {
 	client connectionReader
 	table  string
 }
 
 const (
-	pageConnections = 100 // keys of one request: DynamoDB's limit
+	pageConnections = 100 // keys per request: DynamoDB's limit
 
-	// DynamoDB answers a part when it is busy; the rest is asked for again
+	// When it is busy, DynamoDB answers only a part. The rest is requested again
 	// after a pause that doubles.
 	readTries  = 8
 	firstPause = 50 * time.Millisecond
@@ -38,8 +38,8 @@ const (
 
 var errBusy = errors.New("the table is busy")
 
-// connected returns the batch with those targets only whose connection exists
-// and has not expired.
+// connected returns the batch with only those targets whose connection exists and has
+// not expired.
 func (c connections) connected(ctx context.Context, b fanout.Batch) (fanout.Batch, error) {
 	alive := map[string]bool{}
 	for page := range slices.Chunk(connectionIDs(b), pageConnections) {
@@ -75,8 +75,8 @@ func connectionIDs(b fanout.Batch) []string {
 	return slices.Compact(ids)
 }
 
-// read adds those of the ids to alive that have a living item. It reads
-// consistently: a connection that is left out gets nothing.
+// read adds to alive those ids that have a living item. The read is consistent: a
+// connection that is left out gets nothing.
 func (c connections) read(ctx context.Context, ids []string, alive map[string]bool) error {
 	keys := make([]map[string]types.AttributeValue, len(ids))
 	for i, id := range ids {
@@ -116,7 +116,7 @@ func living(item map[string]types.AttributeValue) bool {
 	return err == nil && time.Now().Unix() < expires
 }
 
-// pause waits for d; false if ctx ended before.
+// pause waits for d. It returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

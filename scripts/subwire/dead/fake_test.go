@@ -25,9 +25,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var errBroken = errors.New("access denied") // which is not tried again
+var errBroken = errors.New("access denied") // not retried
 
-// held is a message in a fake queue.
 type held struct {
 	id, body, group, dedup string
 	reason                 string
@@ -36,8 +35,8 @@ type held struct {
 	receipt                string
 }
 
-// fakeSQS has every queue of topology, with its name as its URL. A FIFO
-// queue's group is blocked while one of its messages is out of sight.
+// fakeSQS has every queue of topology, with its name as its URL. A FIFO queue's group
+// is blocked while one of its messages is hidden.
 type fakeSQS struct {
 	queues map[string][]*held
 	dedups map[string]bool
@@ -46,7 +45,7 @@ type fakeSQS struct {
 
 	// fault says what goes wrong at the n-th call of an operation, from 1.
 	fault func(operation string, n int) (applied bool, err error)
-	tasks []types.ListMessageMoveTasksResultEntry // what is answered, one after the other
+	tasks []types.ListMessageMoveTasksResultEntry // answers, one after the other
 }
 
 func newFake() *fakeSQS {
@@ -145,7 +144,7 @@ func (f *fakeSQS) DeleteMessage(ctx context.Context, in *sqs.DeleteMessageInput,
 	}
 	for _, h := range f.queues[*in.QueueUrl] {
 		if h.receipt == *in.ReceiptHandle && h.group != "" && !h.hiddenUntil.After(time.Now()) {
-			return nil, errors.New("the receipt handle has expired") // as FIFO queues say
+			return nil, errors.New("the receipt handle has expired") // the error of FIFO queues
 		}
 	}
 	f.queues[*in.QueueUrl] = slices.DeleteFunc(f.queues[*in.QueueUrl], func(h *held) bool { return h.receipt == *in.ReceiptHandle })
@@ -178,7 +177,6 @@ func (f *fakeSQS) ListMessageMoveTasks(context.Context, *sqs.ListMessageMoveTask
 	return out, nil
 }
 
-// bodies lists a queue's messages.
 func (f *fakeSQS) bodies(name string) []string {
 	var out []string
 	for _, h := range f.queues[name] {
@@ -210,7 +208,7 @@ func (f *fakeSQS) batches(t *testing.T, name string) []fanout.Batch {
 	return out
 }
 
-// urls names every queue as itself.
+// urls gives every queue its name as URL.
 func urls() map[string]string {
 	all := map[string]string{}
 	for _, q := range topology.Queues() {
@@ -222,7 +220,7 @@ func urls() map[string]string {
 // fakeTable answers for the connections that it has, by expiry.
 type fakeTable struct {
 	alive       map[string]time.Time
-	unprocessed int // so many calls answer one key only
+	unprocessed int // this many calls answer only one key
 	requests    []int
 	err         error
 }
@@ -253,7 +251,6 @@ func (f *fakeTable) BatchGetItem(_ context.Context, in *dynamodb.BatchGetItemInp
 	return out, nil
 }
 
-// topics lists subscriptions by topic.
 type topics map[string][]pubsub.Subscription
 
 func (s topics) Subscriptions(_ context.Context, topic string, _ time.Time) iter.Seq2[pubsub.Subscription, error] {
@@ -266,7 +263,7 @@ func (s topics) Subscriptions(_ context.Context, topic string, _ time.Time) iter
 	}
 }
 
-// batch is one for an event of a chat, to the connections.
+// batch is a batch of an event of a chat, for the connections.
 func batch(chat, event string, connections ...string) fanout.Batch {
 	b := fanout.Batch{Event: pubsub.Event{ID: event, Topic: "newMessage/" + chat, Root: []byte(`{}`)}, Attempt: 8,
 		Tasks: []fanout.Task{{Operation: "k"}}}
@@ -276,7 +273,7 @@ func batch(chat, event string, connections ...string) fanout.Batch {
 	return b
 }
 
-// park puts a batch into a queue of dead letters, as SQS or the sender does.
+// park puts a batch into a dead-letter queue, as SQS or the sender does.
 func (f *fakeSQS) park(t *testing.T, name string, b fanout.Batch) {
 	t.Helper()
 	body, id, err := fanout.Encode(b)
@@ -300,7 +297,7 @@ func (f *fakeSQS) parkMany(t *testing.T, name, chat string, n int) {
 	}
 }
 
-// numbers is what parkMany parked, from one to before another.
+// numbers are the events of parkMany from one number up to another.
 func numbers(from, to int) []string {
 	var out []string
 	for i := from; i < to; i++ {

@@ -27,8 +27,8 @@ import (
 	"subwire/shared/topology"
 )
 
-// rig is the tool on DynamoDB Local and ElasticMQ, without functions: what it
-// sends stays in the queues.
+// rig is the tool on DynamoDB Local and ElasticMQ, without functions: what it sends
+// stays in the queues.
 type rig struct {
 	*tool
 	d     deployment.Deployment
@@ -62,7 +62,6 @@ func start(t *testing.T) *rig {
 	return r
 }
 
-// connect stores an acknowledged connection.
 func (r *rig) connect(t *testing.T, id string) {
 	t.Helper()
 	now := time.Now()
@@ -133,7 +132,7 @@ func ids(batches []fanout.Batch) (out []string) {
 	return out
 }
 
-// do runs a command and returns what it says.
+// do runs a command and returns its output.
 func (r *rig) do(t *testing.T, command func(context.Context, options) error, o options, want error) string {
 	t.Helper()
 	r.out.Reset()
@@ -245,7 +244,7 @@ func TestRecordsOfARealStreamAreSent(t *testing.T) {
 	}
 }
 
-// discarded is the range of all records that the messages table's stream has.
+// discarded is the range of all records in the messages table's stream.
 func (r *rig) discarded(t *testing.T) recordRange {
 	t.Helper()
 	table := r.d.Tables[topology.Messages.Name]

@@ -21,14 +21,13 @@ import (
 	"subwire/shared/topology"
 )
 
-// deadQueue is a queue of dead letters, by logical names.
+// deadQueue is a dead-letter queue, by logical names.
 type deadQueue struct {
 	name   string
-	source string // the queue whose messages these are; "" for the stream's
+	source string // the queue that the messages come from; "" for the stream's
 	fifo   bool
 }
 
-// deadQueues lists every queue of dead letters.
 func deadQueues() []deadQueue {
 	var all []deadQueue
 	for _, q := range topology.Queues() {
@@ -58,24 +57,24 @@ func findQueues(name string) ([]deadQueue, error) {
 // letter is a dead letter, decoded as far as it can be.
 type letter struct {
 	queue    deadQueue
-	id       string // of the message; another when it is sent again
+	id       string // of the message; it changes when it is sent again
 	receipt  string
 	group    string // of a FIFO queue
 	sent     time.Time
 	receives int
 	parked   string // why a function parked it, or ""
 
-	batch   fanout.Batch   // what it holds, unless it is the stream's
+	batch   fanout.Batch   // its content, unless it is the stream's
 	records recordRange    // what it points to, if Lambda gave up the stream's records
-	held    *fanout.Letter // what it holds, if the stream function gave up a record
+	held    *fanout.Letter // its content, if the stream function gave up a record
 	event   pubsub.Event   // of that record
-	err     error          // why it holds nothing that can be sent
+	err     error          // why it contains nothing that can be sent
 }
 
-// recordRange is the part of a stream whose records the stream function could
-// not handle ("Retaining discarded batches for a DynamoDB event source in
-// Lambda" in the Lambda Developer Guide). The stream function may have handled
-// others in between: one shard feeds many batches at once.
+// recordRange is the part of a stream whose records the stream function could not
+// handle ("Retaining discarded batches for a DynamoDB event source in Lambda" in the
+// Lambda Developer Guide). The stream function may have handled others in between:
+// one shard feeds many batches at once.
 type recordRange struct {
 	Shard   string    `json:"shardId"`
 	Start   string    `json:"startSequenceNumber"`
@@ -94,7 +93,7 @@ var (
 	errCut       = errors.New("its record is too large for a letter; the item is in the messages table")
 )
 
-// decodeRange reads what Lambda tells a destination.
+// decodeRange reads what Lambda sends to a destination.
 func decodeRange(body string) (recordRange, error) {
 	var m struct {
 		Request struct {
@@ -128,7 +127,7 @@ func newLetter(q deadQueue, m types.Message) letter {
 	return l
 }
 
-// decodeStream decodes either kind of the stream's letters.
+// decodeStream decodes both kinds of the stream's letters.
 func (l *letter) decodeStream(body string) {
 	held, err := fanout.DecodeLetter([]byte(body))
 	if err != nil {
@@ -166,10 +165,10 @@ func group(m types.Message) string {
 	return m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
 }
 
-// receivedTooOften is the reason of what SQS itself moved, which tells none.
+// receivedTooOften is the reason for messages that SQS itself moved, which have none.
 const receivedTooOften = "received too often"
 
-// reason says why it is a dead letter, in words that letters have in common.
+// reason says why it is a dead letter, in words that letters share.
 func (l letter) reason() string {
 	switch {
 	case l.parked != "":
@@ -182,13 +181,13 @@ func (l letter) reason() string {
 	return receivedTooOften
 }
 
-// about reports whether the letter is to be looked at when only one topic is:
-// topic is "" for all. Only its records tell the topics of a stream's letter.
+// about reports whether the letter may concern the topic, or any for "". The topics
+// of a stream's letter are only in its records.
 func (l letter) about(topic string) bool {
 	return topic == "" || l.err == nil && (l.topic() == topic || l.topic() == "")
 }
 
-// what names the letter's content for people.
+// what describes the letter's content to people.
 func (l letter) what() string {
 	switch {
 	case l.topic() != "":

@@ -12,19 +12,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// mover is the part of *sqs.Client that lets SQS move a whole queue.
+// mover is the part of *sqs.Client that makes SQS move a whole queue.
 type mover interface {
 	counter
 	StartMessageMoveTask(context.Context, *sqs.StartMessageMoveTaskInput, ...func(*sqs.Options)) (*sqs.StartMessageMoveTaskOutput, error)
 	ListMessageMoveTasks(context.Context, *sqs.ListMessageMoveTasksInput, ...func(*sqs.Options)) (*sqs.ListMessageMoveTasksOutput, error)
 }
 
-// moving lets SQS move everything, as it is, to the queues where it came from.
+// moving makes SQS move everything, unchanged, to the queues where it came from.
 type moving struct {
 	client   mover
 	urls     map[string]string
-	local    bool // ElasticMQ moves nothing from a FIFO queue, and says that it did
-	perSec   int  // messages a second; 0 for as fast as SQS likes
+	local    bool // ElasticMQ moves nothing from a FIFO queue, but says that it did
+	perSec   int  // messages per second; 0 for as fast as SQS can
 	really   bool
 	out      io.Writer
 	progress func(moved, of int)
@@ -33,11 +33,10 @@ type moving struct {
 // taskPause is between two looks at a task.
 const taskPause = time.Second
 
-// errTask is a task that did not end as it should.
 var errTask = errors.New("the task did not complete")
 
-// move moves one queue and reports whether something remains. The task goes on
-// when ctx ends: it runs in SQS.
+// move moves one queue and reports whether something remains. The task goes on when
+// ctx ends: it runs in SQS.
 func (m moving) move(ctx context.Context, q deadQueue) (remains bool, err error) {
 	all, err := count(ctx, m.client, q, m.urls[q.name])
 	if err != nil || all == 0 {
@@ -64,8 +63,8 @@ func (m moving) move(ctx context.Context, q deadQueue) (remains bool, err error)
 	return m.await(ctx, q, source)
 }
 
-// start starts the task. It names the destination, since SQS itself knows only
-// where those messages came from that it has moved here.
+// start starts the task. It names the destination, since SQS knows it only for
+// messages that it moved here itself.
 func (m moving) start(ctx context.Context, q deadQueue, source string) error {
 	destination, err := m.arn(ctx, q.source)
 	if err != nil {
@@ -120,7 +119,7 @@ func (m moving) arn(ctx context.Context, name string) (string, error) {
 	return out.Attributes[string(attribute)], nil
 }
 
-// moveAll goes on after an error of one queue: it says nothing of the others.
+// moveAll goes on after an error of one queue, which says nothing about the others.
 func (t *tool) moveAll(ctx context.Context, o options) error {
 	var errs []error
 	some := false
@@ -139,7 +138,7 @@ func (t *tool) moveAll(ctx context.Context, o options) error {
 	return errors.Join(errs...)
 }
 
-// perSecond is the rate as SQS takes it: 1 to 500 a second, 0 for no limit.
+// perSecond is the rate in SQS's form: 1 to 500 per second, 0 for no limit.
 func perSecond(rate float64) int {
 	if rate == 0 {
 		return 0

@@ -16,16 +16,16 @@ import (
 	"subwire/shared/topology"
 )
 
-// parcel is what is sent in the place of a dead letter.
+// parcel is what is sent to replace a dead letter.
 type parcel struct {
 	to      string            // logical name of the queue
 	events  [][]queue.Message // per event, as events must not overtake each other
 	targets int               // in all messages
-	note    string            // what it is, for people
+	note    string            // a description for people
 	stays   string            // why the dead letter must stay although this is sent, or ""
 }
 
-// lister is what the planner needs of pubsub.Store.
+// lister is the part of pubsub.Store that the planner needs.
 type lister interface {
 	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error]
 }
@@ -47,8 +47,7 @@ func (p packer) pack(ctx context.Context, l letter) (parcel, error) {
 	return p.packBatch(ctx, l)
 }
 
-// packBatch makes a batch that has all its tries before it, for those who are
-// still connected.
+// packBatch makes a batch with all its attempts left, for the targets that are still connected.
 func (p packer) packBatch(ctx context.Context, l letter) (parcel, error) {
 	b, err := p.connections.connected(ctx, l.batch)
 	if err != nil {
@@ -68,8 +67,8 @@ func (p packer) packBatch(ctx context.Context, l letter) (parcel, error) {
 	return out, nil
 }
 
-// packRecords plans the records anew, for those who are subscribed now. What
-// cannot be sent makes the letter stay.
+// packRecords plans the records again, for the present subscribers. If a part cannot
+// be sent, the letter stays.
 func (p packer) packRecords(ctx context.Context, l letter) (out parcel, err error) {
 	if l.held != nil {
 		return p.packEvent(ctx, l)
@@ -113,7 +112,7 @@ func (p packer) packEvent(ctx context.Context, l letter) (parcel, error) {
 	return out, nil
 }
 
-// addressed leaves out all but the one target that did not get the letter's
+// addressed leaves out everyone except the one target that did not get the letter's
 // event, if there is one.
 func addressed(l letter, all iter.Seq2[pubsub.Subscription, error]) iter.Seq2[pubsub.Subscription, error] {
 	if l.held == nil || l.held.Target == nil {
@@ -132,8 +131,8 @@ func addressed(l letter, all iter.Seq2[pubsub.Subscription, error]) iter.Seq2[pu
 	}
 }
 
-// plan adds the event's batches to the parcel, as the stream function does. A
-// row that cannot be decoded is left out.
+// plan adds the event's batches to the parcel, as the stream function does. It leaves
+// out a row that cannot be decoded.
 func (p packer) plan(ctx context.Context, event pubsub.Event, l letter, out *parcel) error {
 	var messages []queue.Message
 	subscriptions := addressed(l, p.subscriptions.Subscriptions(ctx, event.Topic, time.Now()))
@@ -164,10 +163,10 @@ func (p packer) plan(ctx context.Context, event pubsub.Event, l letter, out *par
 	return nil
 }
 
-// message is the queue message of a batch that replaces l. Its deduplication
-// id is not that of the first time, which could be suppressed. It is the same
-// when l is sent again, as after a crash before l was deleted: then the second
-// copy is suppressed, for five minutes.
+// message is the queue message of a batch that replaces l. Its deduplication id
+// differs from the first one, which could be suppressed. It stays the same when l is
+// sent again, as after a crash before l was deleted: then the second copy is
+// suppressed, for five minutes.
 func message(b fanout.Batch, l letter) (queue.Message, error) {
 	body, id, err := fanout.Encode(b)
 	if err != nil || !isFIFO(l) {

@@ -30,8 +30,8 @@ func (f *fakeSQS) parkRecord(t *testing.T, l fanout.Letter, reason string) {
 	f.put("stream-dead", held{body: string(body), reason: reason})
 }
 
-// What the stream function parked is planned again if it can be by now, for
-// those whom it concerns; the rest stays, with its reason.
+// What the stream function parked is planned again, for the targets concerned, if
+// that is possible by now; the rest stays, with its reason.
 func TestARecordThatWasParkedIsPlannedAgain(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -92,8 +92,8 @@ func TestAParkedRecordIsShownWithItsContent(t *testing.T) {
 	}
 }
 
-// A subscription whose row or size is the trouble does not keep the others from
-// a dead letter's event.
+// A subscription with a bad row or a bad size does not keep a dead letter's event
+// from the others.
 func TestOneSubscriptionDoesNotKeepALetter(t *testing.T) {
 	t.Parallel()
 	f := newFake()

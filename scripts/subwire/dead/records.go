@@ -26,8 +26,8 @@ type streamReader interface {
 	GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error)
 }
 
-// source reads stream records again: from the stream for a day, and from the
-// messages table after that.
+// source reads stream records again: from the stream for a day, and from the messages
+// table after that.
 type source struct {
 	stream streamReader
 	table  dynamodb.ScanAPIClient
@@ -35,23 +35,23 @@ type source struct {
 }
 
 const (
-	// A stream may answer with nothing although more follows. After emptyReads
-	// in a row the record is taken to be missing; five reads a second are
-	// allowed ("DynamoDB Streams" in the DynamoDB Developer Guide).
+	// A stream may answer with nothing although more follows. After emptyReads in a
+	// row the record is considered missing; five reads per second are allowed
+	// ("DynamoDB Streams" in the DynamoDB Developer Guide).
 	emptyReads = 50
 	emptyPause = 200 * time.Millisecond
 
-	// A message's id has the time when it was made, a little before its record
-	// arrived; arrivals are told to the second.
+	// A message's id has its creation time, a little before its record arrived;
+	// arrival times have a resolution of one second.
 	beforeArrival = 10 * time.Second
 	afterArrival  = 2 * time.Second
 )
 
 var errNotInStream = errors.New("the stream does not have the records")
 
-// records returns the inserts of the range in the stream's order, and whether
-// they had to be taken from the table. The table knows no sequence numbers:
-// then they are all messages of that time, by chat and id.
+// records returns the inserts of the range in the stream's order, and whether they
+// had to be read from the table. The table has no sequence numbers: then they are all
+// messages of that time, by chat and id.
 func (s source) records(ctx context.Context, r recordRange) (records []events.DynamoDBEventRecord, fromTable bool, err error) {
 	records, err = s.fromStream(ctx, r)
 	if err == nil || !trimmed(err) {
@@ -61,8 +61,8 @@ func (s source) records(ctx context.Context, r recordRange) (records []events.Dy
 	return records, true, err
 }
 
-// trimmed reports whether the stream has the records no longer: they are older
-// than a day, or the shard is, or the stream was replaced.
+// trimmed reports whether the stream no longer has the records: they or the shard are
+// older than a day, or the stream was replaced.
 func trimmed(err error) bool {
 	_, old := errors.AsType[*types.TrimmedDataAccessException](err)
 	_, lost := errors.AsType[*types.ResourceNotFoundException](err)
@@ -101,14 +101,14 @@ func (s source) fromStream(ctx context.Context, r recordRange) ([]events.DynamoD
 	return nil, errNotInStream
 }
 
-// compareSequence orders sequence numbers, which are longer than an integer.
+// compareSequence orders sequence numbers, which do not fit into an integer.
 func compareSequence(a, b string) int {
 	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
 
-// fromTable reads the whole table, as an id is found by its time in no other
-// way. It costs as much as the table is large.
+// fromTable reads the whole table, as an id cannot be found by its time in another
+// way. The cost grows with the table.
 func (s source) fromTable(ctx context.Context, r recordRange) ([]events.DynamoDBEventRecord, error) {
 	var from, to ulid.ULID
 	if err := errors.Join(from.SetTime(ulid.Timestamp(r.First.Add(-beforeArrival))), to.SetTime(ulid.Timestamp(r.Last.Add(afterArrival)))); err != nil {
@@ -138,8 +138,8 @@ func insert(image map[string]events.DynamoDBAttributeValue) events.DynamoDBEvent
 		Change: events.DynamoDBStreamRecord{NewImage: image}}
 }
 
-// tableImage carries over strings and numbers. Others become null: no attribute
-// of a message is of their types, and so its decoder refuses either.
+// tableImage copies strings and numbers. Other types become null: a message has none
+// of them, so its decoder refuses both.
 func tableImage(in map[string]tabletypes.AttributeValue) map[string]events.DynamoDBAttributeValue {
 	out := make(map[string]events.DynamoDBAttributeValue, len(in))
 	for name, v := range in {

@@ -19,12 +19,12 @@ import (
 	"subwire/shared/topology"
 )
 
-// fakeStream has pages of records, and errors that come instead.
+// fakeStream has pages of records, and errors that replace them.
 type fakeStream struct {
 	pages    [][]types.Record
 	iterator error
 	records  error
-	open     bool // the shard goes on after the pages
+	open     bool // the shard continues after the pages
 	reads    int
 	from     *dynamodbstreams.GetShardIteratorInput
 }
@@ -48,7 +48,7 @@ func (f *fakeStream) GetRecords(context.Context, *dynamodbstreams.GetRecordsInpu
 	return out, nil
 }
 
-// record is the insert of a message, or of what is none when content is "".
+// record is the insert of a message, or of an invalid one if content is "".
 func record(sequence, chat, id, content string) types.Record {
 	image := map[string]types.AttributeValue{"chatId": &types.AttributeValueMemberS{Value: chat}, "id": &types.AttributeValueMemberS{Value: id},
 		"content": &types.AttributeValueMemberS{Value: content}, "senderName": &types.AttributeValueMemberS{Value: "Ada"},
@@ -86,8 +86,8 @@ func stored(chat, id string) map[string]tabletypes.AttributeValue {
 	return item
 }
 
-// streamTool is a tool with one dead letter of records 100 to 105, where a listens
-// to the lobby twice and c to the hall.
+// streamTool is a tool with one dead letter of records 100 to 105; a listens to the
+// lobby twice and c to the hall.
 func streamTool(stream *fakeStream, table *fakeScan) (*tool, *fakeSQS, *strings.Builder) {
 	f := newFake()
 	f.put("stream-dead", held{body: invocationRecord})
@@ -112,7 +112,7 @@ func TestStreamRecordsArePlannedAgain(t *testing.T) {
 		table  fakeScan
 		topic  string
 		err    error
-		want   []string // events sent, by topic's group
+		want   []string // events sent, by the topic's group
 		stays  string
 	}{
 		"FromTheStream":          {stream: fakeStream{pages: whole, open: true}, want: []string{"A", "B"}},

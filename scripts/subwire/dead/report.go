@@ -19,13 +19,13 @@ import (
 	"subwire/shared/fanout"
 )
 
-// counter is the part of *sqs.Client that knows queues.
+// counter is the part of *sqs.Client that counts messages.
 type counter interface {
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
-// count returns about how many messages the queue has, those included that
-// somebody looks at.
+// count returns the approximate number of messages in the queue, including those
+// being looked at.
 func count(ctx context.Context, client counter, q deadQueue, url string) (int, error) {
 	visible, hidden := types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible
 	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url,
@@ -38,11 +38,11 @@ func count(ctx context.Context, client counter, q deadQueue, url string) (int, e
 	return n + looked, nil
 }
 
-// overview is what list tells of one queue; its JSON is one object.
+// overview is what list prints about one queue; its JSON is one object.
 type overview struct {
 	Queue    string         `json:"queue"`
 	Messages int            `json:"messages"`
-	Seen     int            `json:"seen"` // of them; of a FIFO queue's group the first ten are
+	Seen     int            `json:"seen"` // of them; at most the first ten of a FIFO queue's group
 	Oldest   time.Time      `json:"oldest,omitzero"`
 	Reasons  map[string]int `json:"reasons"`
 }
@@ -55,7 +55,6 @@ func (o *overview) add(l letter) {
 	}
 }
 
-// printOverviews prints a table.
 func printOverviews(out io.Writer, all []overview, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "QUEUE\tMESSAGES\tOLDEST\tREASONS")
@@ -76,7 +75,7 @@ func printOverviews(out io.Writer, all []overview, now time.Time) error {
 	return table.Flush()
 }
 
-// age is a time without more precision than it needs: 14s, 3m20s, 5h12m, 3d4h.
+// age is a duration without needless precision: 14s, 3m20s, 5h12m, 3d4h.
 func age(d time.Duration) string {
 	d = max(0, d).Truncate(time.Second)
 	switch {
@@ -88,16 +87,16 @@ func age(d time.Duration) string {
 	return d.String()
 }
 
-// line is what show tells of one letter; its JSON is one object.
+// line is what show prints about one letter; its JSON is one object.
 type line struct {
 	Queue     string       `json:"queue"`
 	MessageID string       `json:"messageId"`
 	Topic     string       `json:"topic,omitempty"`
 	EventID   string       `json:"eventId,omitempty"`
 	Targets   int          `json:"targets"`
-	Attempts  int          `json:"attempts"` // queued tries before the last; of the stream's, invocations
-	Receives  int          `json:"receives"` // those of list and show included
-	Sent      time.Time    `json:"sent"`     // to the queue of dead letters or, of standard queues, to the first
+	Attempts  int          `json:"attempts"` // queued attempts before the last; for the stream's, invocations
+	Receives  int          `json:"receives"` // including those of list and show
+	Sent      time.Time    `json:"sent"`     // to the dead-letter queue or, for standard queues, to the first
 	Age       int          `json:"ageSeconds"`
 	Reason    string       `json:"reason"`
 	Records   *recordRange `json:"records,omitempty"`
@@ -123,7 +122,6 @@ func newLine(l letter, now time.Time) line {
 	return out
 }
 
-// print writes the line for people or as JSON.
 func (i line) print(out io.Writer, l letter, asJSON bool) error {
 	if asJSON {
 		return cli.PrintJSON(out, i)

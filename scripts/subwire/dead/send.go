@@ -20,34 +20,33 @@ type sender interface {
 	DeleteMessage(context.Context, *sqs.DeleteMessageInput, ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error)
 }
 
-// sending is one run of the send command over one queue of dead letters.
+// sending is one run of the send command over one dead-letter queue.
 type sending struct {
 	client sender
 	urls   map[string]string // of the queues, by logical name
 	packer packer
-	max    int           // letters to send at most; 0 for all
+	max    int           // most letters to send; 0 for all
 	pause  time.Duration // from one letter to the next
-	really bool          // else it only tells what it would do
-	out    io.Writer     // is told of letters
-	done   func()        // is called after each letter that was asked for
+	really bool          // else it only says what it would do
+	out    io.Writer     // gets the lines about letters
+	done   func()        // called after each requested letter
 
-	last  time.Time // when a letter was sent last
+	last  time.Time // when the last letter was sent
 	tally tally
 }
 
-// tally counts letters.
 type tally struct {
 	sent     int
-	obsolete int  // deleted, as nobody is connected who could get them
+	obsolete int  // deleted, as nobody who could get them is connected
 	kept     int  // cannot be sent
-	more     bool // there are letters that were not looked at
+	more     bool // some letters were not looked at
 }
 
 // handled is how many letters count for -max.
 func (t tally) handled() int { return t.sent + t.obsolete }
 
-// sendTime bounds what is done for one letter once it has begun. It also
-// bounds how long a first Ctrl-C may take.
+// sendTime bounds the work on one letter once it has begun. It also bounds how long a
+// first Ctrl-C may take.
 const sendTime = time.Minute
 
 // visit sends one letter again. It is a visit of walk.each.
@@ -85,7 +84,7 @@ func (s *sending) visit(ctx context.Context, l letter) (verdict, error) {
 	return s.count(l, p), nil
 }
 
-// wait keeps the rate; false if ctx ended.
+// wait keeps the rate. It returns false if ctx ended.
 func (s *sending) wait(ctx context.Context) bool {
 	if s.pause > 0 && s.really && !s.last.IsZero() && !pause(ctx, time.Until(s.last.Add(s.pause))) {
 		return false
@@ -112,7 +111,7 @@ func (s *sending) send(ctx context.Context, l letter, p parcel) error {
 	return nil
 }
 
-// queueOf yields the messages as queue.Publisher wants them.
+// queueOf yields the messages in the form of queue.Publisher.
 func queueOf(messages []queue.Message) func(func(queue.Message, error) bool) {
 	return func(yield func(queue.Message, error) bool) {
 		for m := range slices.Values(messages) {
@@ -123,7 +122,7 @@ func queueOf(messages []queue.Message) func(func(queue.Message, error) bool) {
 	}
 }
 
-// count notes what was done, or would be, and what becomes of the letter.
+// count notes what was done, or would be, and returns what happens to the letter.
 func (s *sending) count(l letter, p parcel) verdict {
 	s.tell(l, p)
 	switch {
@@ -140,7 +139,7 @@ func (s *sending) count(l letter, p parcel) verdict {
 	return stays
 }
 
-// tell prints what a dry run would do.
+// tell prints, in a dry run, what would be done.
 func (s *sending) tell(l letter, p parcel) {
 	if s.really {
 		return
@@ -152,7 +151,6 @@ func (s *sending) tell(l letter, p parcel) {
 	fmt.Fprintln(s.out, line)
 }
 
-// keep prints why a letter stays.
 func (s *sending) keep(l letter, why string) verdict {
 	s.tally.kept++
 	fmt.Fprintf(s.out, "stays in %s, %s: %s\n", l.queue.name, l.what(), plain.Text(why))

@@ -148,7 +148,7 @@ func TestSendIsResumable(t *testing.T) {
 	f.parkMany(t, dead, "lobby", 25)
 	tool, out := newTestTool(f, connected("a"))
 	for _, run := range []struct {
-		sent int // until then
+		sent int // sent until then
 		more bool
 	}{{12, true}, {24, true}, {25, false}} {
 		out.Reset()
@@ -177,8 +177,8 @@ func TestOnlyTheTopicIsSent(t *testing.T) {
 	}
 }
 
-// Each fault comes in two kinds. After it, a further run must find every event
-// either still dead or sent, and send the rest; a FIFO queue has none twice.
+// Each fault comes in two kinds. After it, another run must find every event either
+// still dead or sent, and send the rest; a FIFO queue has none twice.
 func TestNothingIsLostByAFault(t *testing.T) {
 	t.Parallel()
 	for source, target := range map[string]string{dead: topology.Fanout.Name, retries: topology.Retries.Name} {
@@ -202,7 +202,7 @@ func TestNothingIsLostByAFault(t *testing.T) {
 						if operation != "release" && (err == nil || !strings.Contains(err.Error(), errBroken.Error())) {
 							t.Errorf("first run: %v", err)
 						}
-						time.Sleep(hidden) // what a broken release left out of sight comes back
+						time.Sleep(hidden) // what a broken release left hidden comes back
 						send(t, tool, options{queue: source, yes: true}, errRemain)
 						seen := map[string]int{}
 						for _, id := range f.events(t, target) {

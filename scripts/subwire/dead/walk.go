@@ -24,14 +24,13 @@ type receiver interface {
 const (
 	pageSize = 10 // messages that one request receives or changes: SQS's limit
 
-	// receiveWait makes SQS ask all of its servers, in seconds: without, it
-	// asks some, and nothing received does not mean that nothing is there.
+	// receiveWait, in seconds, makes SQS ask all its servers. Without it, SQS asks
+	// some, and an empty answer does not mean an empty queue.
 	receiveWait = 1
 
-	// Messages that were received are out of sight for a time, and for so much
-	// longer per message of the queue: else the first come back before the last
-	// is seen. A walk makes those that stay visible again when it ends; these
-	// are for one that is killed.
+	// Received messages are hidden for a time that grows with the queue: else the
+	// first would come back before the last is seen. When a walk ends, it makes those
+	// that stay visible again; these limits are for a walk that is killed.
 	hidden          = 30 * time.Second
 	hiddenPerLetter = 20 * time.Millisecond
 	hiddenMost      = 12 * time.Hour // SQS's limit
@@ -39,7 +38,7 @@ const (
 	releaseLimit = 10 * time.Second // for making a page visible again
 )
 
-// verdict is what a visit did of a letter.
+// verdict is what a visit did with a letter.
 type verdict int
 
 const (
@@ -50,20 +49,20 @@ const (
 // errEnough is returned by a visit that wants no more letters.
 var errEnough = errors.New("enough letters")
 
-// walk goes through a queue of dead letters and leaves them where they are. Of
-// a FIFO queue's group, SQS shows the first ten only, until some are deleted.
+// walk goes through a dead-letter queue and leaves its letters in place. Of a FIFO
+// queue's group SQS shows only the first ten, until some are deleted.
 type walk struct {
 	client receiver
 	queue  deadQueue
 	url    string
-	hidden time.Duration // for how long what it receives is out of sight
+	hidden time.Duration // how long received messages are hidden
 
 	seen map[string]bool // by message id
 }
 
-// each calls visit once for each letter, those of a group in order, until none
-// is new. It ends early, with the error, when visit fails or ctx has ended;
-// errEnough is none. Letters that stay are visible again when it returns.
+// each calls visit once for each letter, in order within a group, until none is new.
+// It ends early, with the error, if visit fails or ctx ends; errEnough does not count
+// as an error. When it returns, letters that stay are visible again.
 func (w *walk) each(ctx context.Context, visit func(letter) (verdict, error)) error {
 	w.seen = map[string]bool{}
 	for {
@@ -78,8 +77,7 @@ func (w *walk) each(ctx context.Context, visit func(letter) (verdict, error)) er
 	}
 }
 
-// round receives until nothing comes that it has not had, and reports whether
-// it visited any letter.
+// round receives until nothing new arrives, and reports whether it visited any letter.
 func (w *walk) round(ctx context.Context, visit func(letter) (verdict, error)) (found bool, err error) {
 	var staying []types.Message
 	defer func() { w.release(ctx, staying) }()
@@ -92,7 +90,7 @@ func (w *walk) round(ctx context.Context, visit func(letter) (verdict, error)) (
 		fresh := false
 		for i, m := range page {
 			id := aws.ToString(m.MessageId)
-			fresh = fresh || !had[id] // one that is had was out of sight for too short
+			fresh = fresh || !had[id] // a known one was hidden for too short a time
 			had[id] = true
 			v := stays
 			if !w.seen[id] {
@@ -116,7 +114,6 @@ func (w *walk) round(ctx context.Context, visit func(letter) (verdict, error)) (
 	}
 }
 
-// receive returns a page of messages.
 func (w *walk) receive(ctx context.Context) ([]types.Message, error) {
 	out, err := w.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &w.url,
@@ -132,9 +129,9 @@ func (w *walk) receive(ctx context.Context) ([]types.Message, error) {
 	return w.whole(ctx, out.Messages), nil
 }
 
-// whole gives back the last group of a full page that has others as well: it
-// may have been cut, and what is behind it could not be received. Its turn
-// comes when the others are out of sight.
+// whole gives back the last group of a full page that has other groups too: it may
+// have been cut, and what follows it could not be received. Its turn comes when the
+// others are hidden.
 func (w *walk) whole(ctx context.Context, page []types.Message) []types.Message {
 	if !w.queue.fifo || len(page) < pageSize || group(page[0]) == group(page[pageSize-1]) {
 		return page
@@ -144,8 +141,8 @@ func (w *walk) whole(ctx context.Context, page []types.Message) []types.Message 
 	return slices.DeleteFunc(page, func(m types.Message) bool { return group(m) == last })
 }
 
-// release makes messages visible, also when ctx has ended. Those for which it
-// fails come back by themselves a little later.
+// release makes messages visible, even if ctx has ended. If it fails, they come back
+// by themselves a little later.
 func (w *walk) release(ctx context.Context, messages []types.Message) {
 	for page := range slices.Chunk(messages, pageSize) {
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(page))

@@ -56,7 +56,7 @@ func TestAWalkSeesTheFirstTenOfEachGroup(t *testing.T) {
 func TestAWalkSeesWhatWasBehindDeletedLetters(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	f.put(dead, held{body: "nonsense", group: batch("lobby", "", "a").Group()}) // it blocks the group while it is out of sight
+	f.put(dead, held{body: "nonsense", group: batch("lobby", "", "a").Group()}) // it blocks the group while it is hidden
 	f.parkMany(t, dead, "lobby", 25)
 	tool, _ := newTestTool(f, connected("a"))
 	send(t, tool, options{queue: dead, yes: true}, errRemain)
@@ -117,7 +117,7 @@ func TestAWalkEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// invocationRecord is what Lambda tells of a discarded batch.
+// invocationRecord is what Lambda sends about a discarded batch.
 const invocationRecord = `{"requestContext":{"requestId":"r","functionArn":"arn:f","condition":"RetryAttemptsExhausted","approximateInvokeCount":9},
 "responseContext":{"statusCode":200,"executedVersion":"$LATEST","functionError":"Unhandled"},"version":"1.0","timestamp":"2026-11-14T00:38:06.021Z",
 "DDBStreamBatchInfo":{"shardId":"shard-1","startSequenceNumber":"100","endSequenceNumber":"105","approximateArrivalOfFirstRecord":"2026-11-14T00:38:00Z",

@@ -1,5 +1,5 @@
 // Package local is subwire local: it runs the whole pipeline on this machine, with
-// the binaries that are deployed, until Ctrl-C.
+// the deployed binaries, until Ctrl-C.
 package local
 
 import (
@@ -28,7 +28,6 @@ type options struct {
 	verbose              bool
 }
 
-// Command is subwire local.
 func Command() *cobra.Command {
 	cfg, o := cloud.Config{}, options{}
 	cmd := &cobra.Command{Use: "local", Short: "Run the whole pipeline on this machine until Ctrl-C", Args: cobra.NoArgs,
@@ -63,7 +62,6 @@ until Ctrl-C. make run builds them before.`,
 	return cmd
 }
 
-// set completes the cloud's settings.
 func (o options) set(cfg *cloud.Config) error {
 	if o.verbose {
 		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
@@ -74,7 +72,7 @@ func (o options) set(cfg *cloud.Config) error {
 	return cmp.Or(check(*cfg), setFaults(cfg, o.faults), setTiming(cfg, o.timing))
 }
 
-// check finds numbers with which the cloud would run and do nothing.
+// check refuses numbers with which the cloud would run and do nothing.
 func check(cfg cloud.Config) error {
 	switch {
 	case cfg.Concurrency < 0:
@@ -85,7 +83,7 @@ func check(cfg cloud.Config) error {
 	return nil
 }
 
-// setFaults reads the plan. With faults it chooses the seed, unless there is one.
+// setFaults reads the plan. If it has faults and no seed is given, it chooses one.
 func setFaults(cfg *cloud.Config, plan string) (err error) {
 	if cfg.Faults, err = faults.Parse(plan); err != nil || cfg.Faults == nil {
 		return err
@@ -94,7 +92,6 @@ func setFaults(cfg *cloud.Config, plan string) (err error) {
 	return nil
 }
 
-// setTiming reads the profile's name.
 func setTiming(cfg *cloud.Config, name string) error {
 	switch name {
 	case "local":

@@ -44,8 +44,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// start runs the command on free ports until it says that it is running, and
-// returns its URLs: HTTP, WebSocket and, with --control, that one.
+// start runs the command on free ports until it says that it is running. It returns
+// its URLs: HTTP, WebSocket and, with --control, the control API's.
 func start(t *testing.T, args ...string) (cmd *exec.Cmd, urls []string) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -72,7 +72,7 @@ func start(t *testing.T, args ...string) (cmd *exec.Cmd, urls []string) {
 			}
 		}
 		if strings.Contains(lines.Text(), "curl ") {
-			return cmd, urls[1:] // the chat's is first
+			return cmd, urls[1:] // the chat's comes first
 		}
 	}
 	t.Fatalf("it ended before it ran:\n%s", stderr.String())
@@ -100,9 +100,9 @@ func children(t *testing.T, pid int) []int {
 	for _, path := range stats {
 		raw, err := os.ReadFile(path)
 		if err != nil {
-			continue // it has ended meanwhile
+			continue // it has ended since
 		}
-		// pid (name) state ppid: the name may hold anything, even a ")".
+		// pid (name) state ppid: the name may contain anything, even a ")".
 		fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
 		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		parents[child], _ = strconv.Atoi(fields[1])
@@ -199,7 +199,7 @@ func TestNumbersWithWhichNothingWouldHappen(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		cfg  cloud.Config
-		want string // in the error; "" for none
+		want string // part of the error; "" for none
 	}{
 		{cloud.Config{}, ""},
 		{cloud.Config{Concurrency: 10, Redelivery: time.Second}, ""},

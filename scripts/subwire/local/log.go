@@ -12,8 +12,8 @@ import (
 	"subwire/scripts/internal/plain"
 )
 
-// lineHandler logs for a terminal: one short line each, with the function's
-// name in front as its own output has it.
+// lineHandler logs for a terminal: one short line each, with the function's name in
+// front, like the function's own output.
 //
 //	sender     invocation request=… duration=12ms start=warm
 type lineHandler struct {

@@ -13,14 +13,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// claims are what a token says of its viewer.
 type claims struct {
 	viewer, name string
 	chats, read  string // ids, separated by commas
 	life         time.Duration
 }
 
-// Command is subwire token.
 func Command() *cobra.Command {
 	c, issuer := claims{}, ""
 	cmd := &cobra.Command{Use: "token VIEWER", Short: "Print a token of the local cloud (subwire local --auth jwt)",

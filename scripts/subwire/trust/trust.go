@@ -1,5 +1,5 @@
-// Package trust is subwire trust: it writes operations.json, the documents that a
-// deployment lets run, from files with one document each.
+// Package trust is subwire trust: it writes operations.json, the list of documents
+// that a deployment lets run, from files with one document each.
 package trust
 
 import (
@@ -14,7 +14,6 @@ import (
 	"subwire/shared/trusted"
 )
 
-// Command is subwire trust.
 func Command() *cobra.Command {
 	cmd := &cobra.Command{Use: "trust FILE...", Short: "Write operations.json, the documents that a deployment lets run",
 		Args: cobra.MinimumNArgs(1),

@@ -13,7 +13,7 @@ function chatOfURL(): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // no encoding: as it stands
+    return text; // not encoded: taken literally
   }
 }
 

@@ -9,7 +9,7 @@ interface Props {
   onEnter: (chatId: string, user: Identity) => void;
 }
 
-/** Asks for a chat, and for a name or a token that has one. */
+/** Asks for a chat, and for a name or a token with a name. */
 export function Entrance({ chatId, user, needsToken, onEnter }: Props) {
   const [name, setName] = useState(user.name);
   const [token, setToken] = useState(user.token);

@@ -4,7 +4,7 @@ import type { useChat } from './useChat.ts';
 
 interface Props {
   chat: ReturnType<typeof useChat>;
-  mark: string; // the id after which nothing has been read, "" when all has
+  mark: string; // the last id that was read, "" if all were
 }
 
 /** The messages, oldest first. It stays at the end while the user is there. */
@@ -31,16 +31,16 @@ export function Log({ chat, mark }: Props) {
   );
 }
 
-const nearEnd = 40; // px that count as being at the end
+const nearEnd = 40; // px from the end that count as the end
 
-/** Keeps the end in view, or else what the user looks at when earlier messages come above it. */
+/** Keeps the end in view, or else the user's place when earlier messages appear above it. */
 function useScroll(first: string) {
   const box = useRef<HTMLDivElement>(null);
   const [isAtEnd, setAtEnd] = useState(true);
   const before = useRef({ first: '', height: 0, view: 0 });
   useLayoutEffect(() => {
     const e = box.current!, b = before.current;
-    // By where it is, not by isAtEnd: the event of a scroll may be still to come.
+    // By position, not by isAtEnd: the scroll event may still be pending.
     if (e.scrollTop + b.view > b.height - nearEnd) e.scrollTop = e.scrollHeight;
     else if (b.first !== first) e.scrollTop += e.scrollHeight - b.height;
     before.current = { first, height: e.scrollHeight, view: e.clientHeight };
@@ -79,7 +79,7 @@ interface BubbleProps {
   message: Message;
   before: Message | undefined;
   isOwn: boolean;
-  wasOwn: boolean; // whether the one before is
+  wasOwn: boolean; // whether the one before is the user's own
   isFirstUnread: boolean;
 }
 

@@ -1,7 +1,7 @@
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import type { Observed, Status } from './socket.ts';
 
-/** Says how the connection is; it is read aloud when it changes, but not each second. */
+/** Shows the state of the connection. Screen readers announce changes, but not every second. */
 export function StatusBadge({ status, hasFailed }: { status: Observed<Status>; hasFailed: boolean }) {
   const now = useSyncExternalStore(status.listen, status.get);
   const seconds = useSecondsUntil(now.state === 'reconnecting' ? now.at : 0);
@@ -15,7 +15,7 @@ export function StatusBadge({ status, hasFailed }: { status: Observed<Status>; h
   );
 }
 
-/** How many seconds are left, 0 once the time has come. */
+/** The seconds left, 0 once the time has come. */
 function useSecondsUntil(at: number): number {
   const [, tick] = useState(0);
   const left = Math.max(0, Math.ceil((at - Date.now()) / 1000));

@@ -56,7 +56,7 @@ export function createApollo(socket: Client, token: string): ApolloClient {
       typePolicies: {
         Query: {
           fields: {
-            // All pages and all live messages of a chat are one list.
+            // All pages and live messages of a chat form one list.
             getNewMessages: {
               keyArgs: ['chatId'],
               merge: (existing: readonly Reference[] = [], incoming: readonly Reference[], { readField }) =>

@@ -1,4 +1,4 @@
-/** What the graphql function says of the deployment that served this page. */
+/** What the graphql function says about the deployment that served this page. */
 export interface Config {
   webSocketUrl: string;
   auth: 'anonymous' | 'jwt';

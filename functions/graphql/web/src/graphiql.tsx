@@ -32,7 +32,7 @@ query Read {
 `;
 
 const { webSocketUrl } = await loadConfig();
-/** Headers of the request are sent in connection_init too: a token is written once. */
+/** The request's headers are sent in connection_init too, so that a token is entered only once. */
 const fetcher: Fetcher = (params, options) => {
   const wsClient = createClient({ ...settings, url: webSocketUrl, connectionParams: options?.headers });
   return createGraphiQLFetcher({ url: location.pathname, wsClient })(params, options);

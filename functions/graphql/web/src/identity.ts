@@ -1,10 +1,10 @@
-/** Who the user is: a name that was typed, or what a token says. */
+/** Who the user is: a typed name, or what a token says. */
 export interface Identity {
   name: string;
   token: string; // JSON Web Token; "" for an anonymous user
 }
 
-/** The name that the server gives the bearer of a token: its claim name, or else sub. Undefined when it is no token. */
+/** The server's name for the bearer of a token: its claim name, or else sub. Undefined if it is not a token. */
 export function nameOf(token: string): string | undefined {
   try {
     const payload = (token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
@@ -17,7 +17,7 @@ export function nameOf(token: string): string | undefined {
 
 const nameKey = 'subwire.name', tokenKey = 'subwire.token', ownKey = 'subwire.own';
 
-/** Who the user was. A token is kept for as long as the tab. */
+/** Who the user was. A token is kept until the tab closes. */
 export function remembered(needsToken: boolean): Identity {
   const token = needsToken ? (sessionStorage.getItem(tokenKey) ?? '') : '';
   return { token, name: (needsToken ? nameOf(token) : localStorage.getItem(nameKey)) ?? '' };
@@ -28,18 +28,18 @@ export function remember({ name, token }: Identity) {
   else localStorage.setItem(nameKey, name);
 }
 
-const mostOwn = 1000; // ids that are kept
+const mostOwn = 1000; // ids kept
 
-/** The ids of the messages that were written in this browser: without a token nobody else knows. */
+/** The ids of the messages written in this browser. Without a token nobody else knows them. */
 export function ownIds(): Set<string> {
   try {
     return new Set<string>(JSON.parse(localStorage.getItem(ownKey) ?? '[]'));
   } catch {
-    return new Set(); // somebody else wrote it
+    return new Set(); // another program wrote the item
   }
 }
 
-/** Adds to the ids that are kept. */
+/** Adds an id to those kept. */
 export function keepOwn(ids: Iterable<string>) {
   const all = ownIds(), before = all.size;
   for (const id of ids) all.add(id);

@@ -26,7 +26,7 @@ test('a draft is outstanding until its message is there', () => {
   assert.deepEqual(keys([draft(1, 'hi')], []), [1]);
   assert.deepEqual(keys([draft(1, 'hi')], [message('2', 'hi')]), []); // by the subscription
   assert.deepEqual(keys([draft(1, 'hi', { id: '2' })], []), []); // by the answer
-  assert.deepEqual(keys([draft(1, 'hi', { failure: 'no answer' })], [message('2', 'hi')]), []); // applied all the same
+  assert.deepEqual(keys([draft(1, 'hi', { failure: 'no answer' })], [message('2', 'hi')]), []); // applied anyway
 });
 
 test('a draft is not taken for the message of somebody else, of before or of another draft', () => {

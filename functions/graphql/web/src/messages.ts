@@ -1,10 +1,10 @@
-/** A chat message, as the schema has it. Ids are ULIDs: they order by time. */
+/** A chat message of the schema. Ids are ULIDs, which sort by time. */
 export interface Message {
   id: string;
   content: string;
   createdAt: string;
   senderName: string;
-  mine: boolean; // whether the viewer wrote it, by a token; never without
+  mine: boolean; // whether the viewer wrote it; always false without a token
 }
 
 /** A message of this user that the server has not confirmed. */
@@ -12,14 +12,14 @@ export interface Draft {
   key: number;
   content: string;
   createdAt: string;
-  after: string; // the newest id that was known when it was written; "" for none
-  id?: string; // its own, once the server has told
-  failure?: string; // why it could not be sent; pending without
+  after: string; // the newest known id when it was written; "" for none
+  id?: string; // its own, once the server has sent it
+  failure?: string; // why it could not be sent; it is pending if there is none
 }
 
 /**
- * Adds items to those that are there, by ascending id and each once. Events
- * come twice, late and out of order: delivery is at least once.
+ * Adds items to the existing ones, sorted by id and each once. As delivery is
+ * at least once, events may come twice, late and out of order.
  */
 export function merge<T>(existing: readonly T[], incoming: readonly T[], idOf: (item: T) => string): T[] {
   const byId = new Map(existing.map((item) => [idOf(item), item]));
@@ -27,14 +27,14 @@ export function merge<T>(existing: readonly T[], incoming: readonly T[], idOf: (
   return [...byId].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item);
 }
 
-/** The id of the newest message, "" when there is none. */
+/** The id of the newest message, "" if there is none. */
 export const newest = (messages: readonly Message[]): string => messages.at(-1)?.id ?? '';
 
 /**
- * The drafts that are still to be shown beside the messages, and the ids of those
- * messages that have come of drafts. A draft's message may come by the subscription
- * before the answer that tells its id, or instead of an answer that was lost: then
- * it is known by its text, and each message stands for one draft.
+ * The drafts still to be shown with the messages, and the ids of the messages that
+ * began as drafts. A draft's message may come by the subscription before the answer
+ * with its id, or instead of a lost answer. It is then recognised by its text, and
+ * each message stands for one draft.
  */
 export function sort(
   drafts: readonly Draft[], messages: readonly Message[], isMine: (m: Message) => boolean,

@@ -2,17 +2,17 @@
 // of Subwire needs around the npm client graphql-ws. It is plain JavaScript with
 // JSDoc types, so that pages and Node programs import the same file.
 
-// Reasons that may have passed by the next attempt. The payload of the message
-// says it by its member retry; graphql-ws tells no more of it than the type.
+// Reasons that may have passed by the next attempt. The message's payload says so
+// in its member retry, but graphql-ws passes on only the type.
 const passing = /^(4408 |4500 |4401 (Token|Connection) expired|4403 Too many connections|4429 Allowance spent)/;
 
-/** Whether the server refused the connection, and trying again would not help. */
+/** Whether the server refused the connection and a retry would not help. */
 export const isRefusal = (error) => {
   const [, reason] = String(error?.message).split('connection_error: ');
   return reason !== undefined && !passing.test(reason);
 };
 
-/** How long to wait before the next attempt, in ms: 1 s, then twice as long each time up to 30 s, less up to half of it at random. */
+/** How long to wait before the next attempt, in ms: 1 s, doubled each time up to 30 s, less up to half of it at random. */
 export const waitTime = (attempts) => Math.min(1000 * 2 ** attempts, 30_000) * (1 - Math.random() / 2);
 
 /** Waits that long. */
@@ -31,23 +31,23 @@ export const settings = {
 /** The id of the event in an execution result, if the document asks for the id of its root field. */
 export const idOf = (result) => Object.values(result.data ?? {})[0]?.id;
 
-const pongWait = 10_000; // after which a socket counts as lost, in ms
-const remembered = 1000; // ids of a subscription by which duplicates are told
+const pongWait = 10_000; // ms after which a socket counts as lost
+const remembered = 1000; // ids per subscription, to recognise duplicates
 
 /**
  * Wraps a graphql-ws client. A subscription whose document declares $after is
  * resumed after each loss of the connection: it is sent again with the largest
- * id that was seen, and what comes twice is left out. It begins at the `after`
- * of its variables, the newest id that the application has; where it has none,
- * as of an empty chat, the lowest id ('0'.repeat(26)) leaves no gap either.
- * Ids sort by time, events may come in another order. Other operations pass.
+ * id seen, and repeated events are dropped. It begins at the `after` of its
+ * variables, the newest id that the application has. If it has none, as in an
+ * empty chat, the lowest id ('0'.repeat(26)) leaves no gap either. Ids sort by
+ * time; events may come in another order. Other operations pass unchanged.
  *
  * A socket that does not answer the client's ping is given up.
  *
  * @param {import('graphql-ws').Client} client
  * @param {{ idOf?: (result: any) => string | undefined, retryWait?: (attempts: number) => Promise<void> }} [options]
- *   idOf: where the id is, if not in the root field. retryWait: before a
- *   subscription is tried again that the server could not resume just now.
+ *   idOf: returns the id if it is not in the root field. retryWait: waits before
+ *   retrying a subscription that the server could not resume.
  * @returns {import('graphql-ws').Client}
  */
 export function resuming(client, options) {
@@ -72,8 +72,8 @@ function resume(client, payload, sink, { idOf: id = idOf, retryWait = backOff } 
     if (!newest || event > newest) newest = event;
     return true;
   };
-  // graphql-ws writes the same payload object each time it connects, so that a
-  // getter is asked each time.
+  // graphql-ws writes the same payload object each time it connects, so a getter
+  // runs each time.
   const resumed = { ...payload, variables: { ...payload.variables, get after() { return newest; } } };
 
   let attempts = 0, stopped = false, unsubscribe = () => {};
@@ -99,7 +99,7 @@ function resume(client, payload, sink, { idOf: id = idOf, retryWait = backOff } 
   };
 }
 
-/** Ends a socket whose other side is silent: a network that is lost tells nobody. */
+/** Ends a socket whose other side is silent: nobody is told of a lost network. */
 function watch(client) {
   let timer;
   const stop = () => clearTimeout(timer);

@@ -1,16 +1,16 @@
 import { createClient, type Client } from 'graphql-ws';
 import { isRefusal, resuming, settings, waitTime } from './resume.mjs';
 
-const keepAlive = 60_000; // ms; more often than must be, as somebody looks at it
+const keepAlive = 60_000; // ms; shorter than necessary, as a user is watching
 
-/** What the user is told of the connection. */
+/** What the user sees of the connection. */
 export type Status =
   | { state: 'connecting' }
   | { state: 'live' }
   | { state: 'reconnecting'; at: number } // when, in ms since the epoch
   | { state: 'refused'; reason: string };
 
-/** A value that components read by useSyncExternalStore. */
+/** A value that components read with useSyncExternalStore. */
 export class Observed<T> {
   #listeners = new Set<() => void>();
   #value: T;
@@ -34,14 +34,14 @@ export const reasonOf = (e: Error): string => /connection_error: ([^"]+)/.exec(e
 /** Whether the connection ended for good: an expired token cannot be renewed by this page. */
 const isFinal = (e: unknown): boolean => isRefusal(e) || /connection_error: 4401 Token expired/.test(String((e as Error)?.message));
 
-/** What says who the user is, in HTTP and on the socket. */
+/** Identifies the user, over HTTP and on the socket. */
 export const authorization = (token: string): Record<string, string> => (token ? { Authorization: `Bearer ${token}` } : {});
 
-/** The socket to the server, and what is to be told of it. */
+/** The socket to the server, and its status. */
 export function openSocket(url: string, token: string): { client: Client; status: Observed<Status> } {
   const status = new Observed<Status>({ state: 'connecting' });
-  let wake = () => {}; // ends the wait for the next try
-  let heard = Date.now(); // when the server said something
+  let wake = () => {}; // ends the wait for the next attempt
+  let heard = Date.now(); // when the server was last heard
   const client = createClient({
     ...settings,
     url,
@@ -66,8 +66,8 @@ export function openSocket(url: string, token: string): { client: Client; status
       },
     },
   });
-  // Back from sleep or in another network: a socket that was silent for longer
-  // than a ping and its answer take is dead, and its timers slept as well.
+  // Back from sleep or in another network: a socket that was silent for longer than
+  // a ping and its answer take is dead, and its timers have slept too.
   const awake = () => {
     if (document.hidden) return;
     if (status.get().state === 'live' && Date.now() - heard > 1.5 * keepAlive) client.terminate();

@@ -2,7 +2,7 @@ export type Theme = 'light' | 'dark';
 
 const key = 'subwire.theme';
 
-/** What the user chose, or else what the system prefers. */
+/** The user's choice, or else the system's preference. */
 export function currentTheme(): Theme {
   const chosen = localStorage.getItem(key);
   if (chosen === 'light' || chosen === 'dark') return chosen;

@@ -5,7 +5,7 @@ import { History, NewMessage, PostMessage, pageSize } from './apollo.ts';
 import { keepOwn, ownIds, type Identity } from './identity.ts';
 import { newest, sort, type Draft, type Message } from './messages.ts';
 
-/** The id before all others: what is missed of a chat that has no message yet. */
+/** The id before all others: where to resume in a chat without a message. */
 const earliest = '0'.repeat(26);
 
 type Change = { add: Draft } | { key: number; set: Partial<Draft> } | { discard: number };
@@ -21,14 +21,14 @@ const explain = (e: unknown) => (e instanceof Error ? e.message : String(e));
 const isTooMuchMissed = (e: unknown) =>
   CombinedGraphQLErrors.is(e) && e.errors.some((error) => error.extensions?.code === 'REPLAY_LIMIT');
 
-/** One chat as one user sees it. A component that uses it is made anew for another chat. */
+/** One chat as one user sees it. For another chat, remount the component that uses it. */
 export function useChat(chatId: string, { name, token }: Identity) {
   const client = useApolloClient();
   const [drafts, dispatch] = useReducer(change, []);
   const [attempt, setAttempt] = useState(0);
   const [failure, setFailure] = useState('');
-  // The id from which on all is loaded, "" for everything. What comes live from
-  // before it (a replay overlaps, a dead letter is sent again) would hide a gap.
+  // The id from which everything is loaded, "" for all. A live message from before
+  // it (a replay overlaps, a dead letter is redriven) would hide a gap.
   const [oldest, setOldest] = useState('');
   const query = useQuery(History, { variables: { chatId, limit: pageSize } });
   const messages = query.data?.getNewMessages ?? none;
@@ -40,7 +40,7 @@ export function useChat(chatId: string, { name, token }: Identity) {
     [client, chatId],
   );
 
-  // Begins after the newest message of the history, so that none is missed between the two.
+  // Begins after the newest message of the history, so that none is missed in between.
   const isRead = query.data !== undefined;
   useEffect(() => {
     if (!isRead) return;
@@ -58,7 +58,7 @@ export function useChat(chatId: string, { name, token }: Identity) {
     return () => subscription.unsubscribe();
   }, [client, chatId, isRead, attempt]);
 
-  // One after the other, so that they arrive in the order of writing.
+  // One after the other, so that they arrive in the order written.
   const queue = useRef(Promise.resolve());
   const post = (draft: Draft) => {
     dispatch({ key: draft.key, set: { failure: undefined } });
@@ -85,7 +85,7 @@ export function useChat(chatId: string, { name, token }: Identity) {
     setOldest(page.length >= pageSize ? page[0]!.id : '');
   };
 
-  const isMine = (m: Message) => (token ? m.mine : m.senderName === name); // of those with a draft's text
+  const isMine = (m: Message) => (token ? m.mine : m.senderName === name); // among messages with a draft's text
   const { outstanding, own } = sort(drafts, messages, isMine);
   const [written] = useState(ownIds);
   useEffect(() => keepOwn(own), [own.size]);

@@ -3,7 +3,7 @@ import { newest, type Message } from './messages.ts';
 
 /**
  * Counts in the title what others write while the tab is hidden. Returns the
- * id after which the user has not read, "" when all is read; it stays for the
+ * last id that the user has read, "" if everything is read. It stays for the
  * user to see when the tab is shown again, until it is hidden once more.
  */
 export function useUnread(messages: readonly Message[], isOwn: (m: Message) => boolean, title: string): string {

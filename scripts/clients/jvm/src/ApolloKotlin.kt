@@ -1,7 +1,7 @@
 // Apollo Kotlin, resuming after each loss of the connection:
 //   ApolloKotlinKt HTTP_URL WS_URL CHAT_ID
 // Prints {"next": message} for each message. A line of input completes the
-// subscription, the end of the input ends the program.
+// subscription; the end of the input ends the program.
 package apollo
 
 import apollo.NewMessageSubscription.NewMessage

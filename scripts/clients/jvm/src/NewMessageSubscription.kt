@@ -1,5 +1,5 @@
-// What Apollo's Gradle plugin would generate of ../../new-message.graphql, by hand:
-// there is no such plugin for Maven.
+// What Apollo's Gradle plugin would generate from ../../new-message.graphql, written
+// by hand: there is no such plugin for Maven.
 package apollo
 
 import com.apollographql.apollo.api.Adapter

@@ -1,7 +1,7 @@
 // Spring for GraphQL's WebSocketGraphQlClient, resuming after each loss of the connection:
 //   SpringKt HTTP_URL WS_URL CHAT_ID
 // Prints {"next": message} for each message. A line of input completes the
-// subscription, the end of the input ends the program.
+// subscription; the end of the input ends the program.
 package spring
 
 import java.time.Duration

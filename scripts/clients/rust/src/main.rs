@@ -1,7 +1,7 @@
 //! graphql-ws-client with graphql_client and tokio, resuming after each loss of the connection:
 //!   subwire-client HTTP_URL WS_URL CHAT_ID
 //! Prints {"next": message} for each message. A line of input completes the
-//! subscription, the end of the input ends the program.
+//! subscription; the end of the input ends the program.
 
 use std::{collections::HashSet, error::Error, future::IntoFuture, time::Duration};
 

@@ -1,5 +1,4 @@
-// Command loop is a function that sends each message that it gets to its queue
-// again, for ever.
+// Command loop is a function that sends each message back to its queue, for ever.
 package main
 
 import (

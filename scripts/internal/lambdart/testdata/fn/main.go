@@ -32,7 +32,7 @@ type response struct {
 	Env       []string `json:"env,omitempty"`
 }
 
-// connections are open until the process ends; the tests watch them.
+// connections stay open until the process ends; the tests watch them.
 var connections []net.Conn
 
 func main() {
