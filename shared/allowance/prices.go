@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"time"
 )
 
 // A unit is a millionth of a dollar: API Gateway's price for a message of 32 KB. The
@@ -15,6 +16,7 @@ const (
 	write      = 0.625 // of 1 KB
 	read       = 0.125 // of 4 KB, strongly consistent
 	transfer   = 0.09  // of 1 KB to the internet
+	second     = 6.7   // of 512 MB
 )
 
 // What a client's messages cost besides the frame, in units, by what they ask for. The
@@ -33,6 +35,9 @@ func Frame(bytes int) float64 { return messages(bytes) + invocation }
 
 // Request is the price of a request to the HTTP API.
 func Request() float64 { return message + invocation }
+
+// Waited is the price of an invocation that waits for so long, and looks again.
+func Waited(d time.Duration) float64 { return second * d.Seconds() }
 
 // Look is what a look at a connection of that size costs beyond one at a small
 // connection.

@@ -90,7 +90,11 @@ func (i connectionItem) gone() bool { return i.Closing || i.TTL <= time.Now().Un
 // bytes is about how large the item is.
 func (i connectionItem) bytes() int {
 	const around = 512 // attribute names, times, ids and tokens
-	n := around + len(i.Init) + len(i.Viewer) + len(i.Claims) + len(i.Holder) + i.turnsBytes()
+	return around + len(i.Init) + len(i.Viewer) + len(i.Claims) + len(i.Holder) + i.turnsBytes() + i.operationsBytes()
+}
+
+// operationsBytes is what OperationBytes should be.
+func (i connectionItem) operationsBytes() (n int) {
 	for id, running := range i.Operations {
 		n += running.bytes(id)
 	}

@@ -104,6 +104,10 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 			if late := beaten(ctx, tries); late != nil {
 				return fmt.Errorf("put subscription: %w", late)
 			}
+		case errors.Is(err, pubsub.ErrTooManyOperations) && !look && item.OperationBytes != item.operationsBytes():
+			if err := s.recount(ctx, item); err != nil {
+				return fmt.Errorf("put subscription: %w", err)
+			}
 		default:
 			return err
 		}
@@ -122,12 +126,27 @@ func (s *Store) judged(ctx context.Context, sub pubsub.Subscription, judge func(
 	return judge(item)
 }
 
+// recount corrects the count of the operations' bytes, unless another call changes it.
+func (s *Store) recount(ctx context.Context, item connectionItem) error {
+	_, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(item.ID),
+		UpdateExpression:         aws.String("SET operationBytes = :sum"),
+		ConditionExpression:      aws.String(alive + " AND operationBytes = :wrong"),
+		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
+		ExpressionAttributeValues: attributes{":sum": number(int64(item.operationsBytes())),
+			":wrong": number(int64(item.OperationBytes)), ":now": number(time.Now().Unix())},
+	})
+	if _, changed := refused(err); err != nil && !changed {
+		return fmt.Errorf("count operations again: %w", err)
+	}
+	return nil
+}
+
 // taking is the update that takes the operation id, if it is free. Ids come from the
 // client: they are attribute names, never text of an expression. The bytes of all
 // operations are counted, as no condition can add them up. (The previous release does
 // not count. If one release begins an operation and the other ends it, the count is
-// wrong until the connection ends: it may be refused operations for which there is
-// room.)
+// wrong until a refusal shows it: see recount.)
 func (s *Store) taking(sub pubsub.Subscription, running runningItem, max int) (*dynamodb.UpdateItemInput, error) {
 	entry, err := attributevalue.MarshalMap(running)
 	if err != nil {

@@ -221,3 +221,43 @@ func TestAConnectionOfTheReleaseBefore(t *testing.T) {
 		t.Errorf("%d rows after the complete", n)
 	}
 }
+
+// The previous release does not count an operation's bytes when it ends it.
+func TestACountOfBytesThatIsWrongIsCorrected(t *testing.T) {
+	t.Parallel()
+	const max = 100
+	s, now := localStore(t), time.Now()
+	expires := now.Add(time.Hour)
+	if err := s.PutConnection(t.Context(), pubsub.Connection{ID: "c", Acknowledged: true, Expires: expires}); err != nil {
+		t.Fatal(err)
+	}
+	id := func(i int) string { return fmt.Sprintf("%s%04d", strings.Repeat("x", 32), i) }
+	put := func(i int) error {
+		sub := pubsub.Subscription{ConnectionID: "c", OperationID: id(i), OperationKey: "k", Expires: expires,
+			Topic: "newMessage/" + strings.Repeat("y", 36)}
+		by := pubsub.Sent{At: now.Add(time.Duration(i) * time.Second)}
+		return s.PutSubscription(t.Context(), sub, pubsub.Operation{}, by, max)
+	}
+	for i := range max {
+		if err := put(i); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if err := put(max); !errors.Is(err, pubsub.ErrTooManyOperations) {
+		t.Errorf("one more: %v", err)
+	}
+	for i := range max {
+		_, err := s.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+			TableName: &s.tables.Connections, Key: connectionKey("c"),
+			UpdateExpression:         aws.String("REMOVE operations.#id"),
+			ExpressionAttributeNames: map[string]string{"#id": id(i)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range max {
+		if err := put(max + 1 + i); err != nil {
+			t.Fatal("after all have ended:", i, err)
+		}
+	}
+}

@@ -209,19 +209,19 @@ const (
 	lateTime  = chat.WriteTime + clockSkew
 )
 
-// readFrom returns the id where a replay begins to read: what was committed since that
-// time or, if it is zero, what a client with the message after may have missed.
+// readFrom returns the id where a replay begins to read: what a client with the message
+// after may have missed and, unless since is zero, was committed since then.
 func readFrom(after string, since time.Time) (string, error) {
-	back := uint64(lateTime.Milliseconds())
-	if since.IsZero() {
-		id, err := ulid.ParseStrict(after)
-		if err != nil {
-			return "", fmt.Errorf("parse message id: %w", err)
-		}
-		since, back = ulid.Time(id.Time()), back+uint64(pubsub.SettleTime.Milliseconds())
+	id, err := ulid.ParseStrict(after)
+	if err != nil {
+		return "", fmt.Errorf("parse message id: %w", err)
+	}
+	begin := ulid.Time(id.Time()).Add(-lateTime - pubsub.SettleTime)
+	if later := since.Add(-lateTime); later.After(begin) {
+		begin = later
 	}
 	var from ulid.ULID
-	if err := from.SetTime(max(ulid.Timestamp(since), back) - back); err != nil {
+	if err := from.SetTime(uint64(max(0, begin.UnixMilli()))); err != nil {
 		return "", fmt.Errorf("make message id: %w", err)
 	}
 	return from.String(), nil

@@ -60,7 +60,7 @@ type Connection struct {
 // run n. Every message of an operation reads and writes them all. It is enough for n
 // with a UUID as id and a topic as long; of longer ones fewer can run.
 func RoomForOperations(n int) int {
-	const each, least = 120, 12_000
+	const each, least = 128, 12_800
 	return max(each*n, least)
 }
 

@@ -79,3 +79,19 @@ func TestErrorsHaveNoNullMembers(t *testing.T) {
 		}
 	}
 }
+
+// Clients of the chat make UUIDs of the ids of operations, and of chats.
+func TestAsManyOperationsRunAsMayRun(t *testing.T) {
+	t.Parallel()
+	const uuid = "123e4567-e89b-12d3-a456-426614174000"
+	for _, max := range []int{100, 500, 1000} {
+		c := Connection{Operations: map[string]Running{}}
+		for i := range max {
+			id, topic := fmt.Sprintf("%.32s%04d", uuid, i), "newMessage/"+uuid
+			if !c.HasRoom(id, topic, max) {
+				t.Fatalf("only %d of %d run", i, max)
+			}
+			c.Operations[id] = Running{Topic: topic}
+		}
+	}
+}

@@ -343,3 +343,24 @@ func TestFramesHaveTheirPrices(t *testing.T) {
 		})
 	}
 }
+
+// A subscribe without room is looked at again and again, but pays once: for its frame,
+// for itself and for the time that it waited.
+func TestNoRoomIsPaidForOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		err := b.send(t.Context(), initFrame, subscribe("1", "subscription"), subscribe("2", "subscription"),
+			subscribe("3", "subscription"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		paid := b.allowing(1_000_000) // a draw is 60
+		if err := b.send(t.Context(), subscribe("4", "subscription")); err != nil {
+			t.Fatal(err)
+		}
+		if paid["address/"] != 3*60 {
+			t.Errorf("%d draws for an operation that never began", paid["address/"]/60)
+		}
+	})
+}

@@ -153,8 +153,10 @@ func (s *Session) admit(ctx context.Context, m Message, payload json.RawMessage)
 	if len(authorization) > 1 {
 		return a, transportws.BadRequest("connection_init has more than one Authorization")
 	}
-	deciding, cancel := context.WithTimeout(ctx, authTime)
+	ctx, cancel := within(ctx, reserve)
 	defer cancel()
+	deciding, stop := context.WithTimeout(ctx, authTime)
+	defer stop()
 	a.Viewer, a.Expires, err = s.Auth.Authenticate(deciding, strings.Join(authorization, ""))
 	switch {
 	case err == nil:

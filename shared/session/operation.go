@@ -17,6 +17,9 @@ import (
 func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e transportws.Start) error {
 	units := allowance.Operation + allowance.Stored(len(e.Payload.Query)+len(e.Payload.Variables)) +
 		2*allowance.Touch(c.Bytes) // when it begins and when it ends
+	if m.paid {
+		units = 0
+	}
 	if err := s.draw(ctx, m, c.Viewer, units); err != nil {
 		return s.fail(ctx, m, e.ID, err)
 	}

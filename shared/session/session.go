@@ -94,6 +94,7 @@ type Message struct {
 	Address      string    // of the client, as IP address
 
 	sent pubsub.Sent // what the store keeps of the message, once it is needed
+	paid bool        // the operation that it begins, when an earlier look found no room
 }
 
 // sentBy returns what the store keeps of a message: a hash of its id, as it is stored
@@ -168,21 +169,34 @@ func (s *Session) receive(ctx context.Context, m Message) error {
 		return s.perform(ctx, m, pubsub.Connection{}, transportws.State{}.Receive(message, m.At))
 	}
 	m.sent = sentBy(m)
+	waited, err := s.inRoom(ctx, m, message)
+	if waited > 0 {
+		s.Allowance.Draw(ctx, allowance.Waited(waited), allowance.Address(m.Address))
+	}
+	return err
+}
+
+// inRoom does what the message asks for, if need be once there is room for it. It also
+// returns how long that took.
+func (s *Session) inRoom(ctx context.Context, m Message, message transportws.Message) (waited time.Duration, err error) {
 	for _, pause := range roomPauses {
 		err := s.inState(ctx, m, message)
 		refusal, _ := errors.AsType[transportws.CloseError](err)
-		if refusal.Code != transportws.CodeSubscriberAlreadyExists && s.noRoom(err) == nil {
-			return err
+		hasNoRoom := s.noRoom(err) != nil
+		if refusal.Code != transportws.CodeSubscriberAlreadyExists && !hasNoRoom {
+			return waited, err
 		}
+		m.paid = m.paid || hasNoRoom
+		waited += pause
 		if !sleepWithin(ctx, reserve, pause) { // the complete may be as slow as this was
-			return s.fail(ctx, m, message.ID, errors.New("no time to see whether there is room"))
+			return waited, s.fail(ctx, m, message.ID, errors.New("no time to see whether there is room"))
 		}
 	}
 	err = s.inState(ctx, m, message)
 	if refusal := s.noRoom(err); refusal != nil {
-		return s.fail(ctx, m, message.ID, refusal)
+		return waited, s.fail(ctx, m, message.ID, refusal)
 	}
-	return err
+	return waited, err
 }
 
 // price is what a frame costs, without the operation it begins and without ending a

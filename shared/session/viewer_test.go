@@ -330,3 +330,31 @@ func TestWhoMayOpenASocket(t *testing.T) {
 		})
 	}
 }
+
+// slowLoad is a store whose first load of a connection takes long.
+type slowLoad struct {
+	*memory.Store
+	takes time.Duration
+}
+
+func (s *slowLoad) Connection(ctx context.Context, id string) (pubsub.Connection, error) {
+	time.Sleep(s.takes)
+	s.takes = 0
+	return s.Store.Connection(ctx, id)
+}
+
+func TestASlowStoreAndASlowIssuerLeaveTimeToTellTheClient(t *testing.T) {
+	t.Parallel()
+	for _, takes := range []time.Duration{0, 19 * time.Second, 21 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			b, _ := guarded(t, time.Hour)
+			b.Connections = &slowLoad{b.store, takes}
+			ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+			defer cancel()
+			_ = b.Receive(ctx, b.message(initWith(`{"Authorization":"Bearer slow"}`)))
+			if got := strings.Join(b.gateway.Frames("c"), ""); !strings.Contains(got, "4500") {
+				t.Errorf("after a load of %s the client hears %q", takes, got)
+			}
+		})
+	}
+}

@@ -60,7 +60,7 @@ var (
 		"at once, per viewer with a token, and per address (IPv6: per /64) of those whose `connection_init` is to"+
 			" come or that are anonymous; 0 for any number; above 240, some are refused a little below the bound")
 	MaxSubscriptions = setting("MAX_SUBSCRIPTIONS", "100", number(1, 1000), "message",
-		"operations at once, per connection; fewer if their ids and topics have more than 76 bytes each, on average")
+		"operations at once, per connection; fewer if their ids and topics have more than 84 bytes each, on average")
 	MaxFramesPerSecond = setting("MAX_FRAMES_PER_SECOND", "50", number(1, 10_000), "message",
 		"that one process takes of a connection, after a burst of four seconds' worth; beyond: 4429")
 	// SECURITY.md has the arithmetic of the default; package allowance counts.
