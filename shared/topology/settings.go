@@ -58,7 +58,8 @@ var (
 		"from `$connect` to `connection_init`")
 	MaxConnections = setting("MAX_CONNECTIONS", "0", number(0, 1000), "connect message",
 		"at once, per viewer with a token, and per address (IPv6: per /64) of those whose `connection_init` is to"+
-			" come or that are anonymous; 0 for any number; above 240, some are refused a little below the bound")
+			" come or that are anonymous; 0 for any number; above 240, some are refused a little below the bound; "+
+			"what was counted before a change, or by another release, may not count")
 	MaxSubscriptions = setting("MAX_SUBSCRIPTIONS", "100", number(1, 1000), "message",
 		"operations at once, per connection; fewer if their ids and topics have more than 84 bytes each, on average")
 	MaxFramesPerSecond = setting("MAX_FRAMES_PER_SECOND", "50", number(1, 10_000), "message",
