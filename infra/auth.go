@@ -18,22 +18,19 @@ const (
 	secretPrefix    = "/aws/reference/secretsmanager/"
 )
 
-// checkAuth refuses settings with which functions that check tokens would not start,
-// and a key that anybody who may see a function could read.
+// checkAuth refuses settings of tokens that do not go together, and a key that anybody
+// who may see a function could read.
 func checkAuth(v topology.Values) error {
 	if topology.Auth.In(v) == topology.Anonymous {
 		return nil
 	}
-	url, key := topology.JWTKeysURL.In(v), topology.JWTKey.In(v)
-	switch {
-	case topology.JWTIssuer.In(v) == "" || topology.JWTAudience.In(v) == "":
-		return errors.New("AUTH=jwt needs JWT_ISSUER and JWT_AUDIENCE")
-	case (url == "") == (key == ""):
-		return errors.New("AUTH=jwt needs either JWT_JWKS_URL or JWT_KEY")
-	case key != "" && !strings.HasPrefix(key, parameterPrefix):
+	key := topology.JWTKey.In(v)
+	err := topology.CheckJWT(topology.JWTIssuer.In(v), topology.JWTAudience.In(v), topology.JWTAlgorithm.In(v),
+		topology.JWTKeysURL.In(v), key)
+	if err == nil && key != "" && !strings.HasPrefix(key, parameterPrefix) {
 		return errors.New("JWT_KEY must be ssm:NAME of a parameter: a function's settings are no place for a secret")
 	}
-	return nil
+	return err
 }
 
 // keyAccess lets a function that checks tokens read the parameter with the key, if

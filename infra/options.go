@@ -140,17 +140,21 @@ func parseSettings(text string) (map[string]string, []error) {
 		known[s.Env] = true
 	}
 	found := map[string]string{}
-	for pair := range strings.SplitSeq(text, ";") {
+	for i, pair := range strings.Split(text, ";") {
 		name, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
 		if text != "" && (!ok || !known[name]) {
-			const text = "%q must be one of %s with its value, separated by semicolons"
-			return nil, []error{fmt.Errorf(text, name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))}
+			// Not the name: it may be the rest of a secret with a semicolon.
+			const text = "entry %d must be one of %s with its value, separated by semicolons"
+			return nil, []error{fmt.Errorf(text, i+1, strings.Join(slices.Sorted(maps.Keys(known)), ", "))}
 		}
 		found[name] = value
 	}
 	delete(found, "")
 	values, errs := topology.Read(topology.Settings(), func(env string) string { return found[env] })
-	if err := checkAuth(values); err != nil {
+	if _, set := found[topology.TrustedDocuments.Env]; set {
+		errs = append(errs, errors.New("TRUSTED_DOCUMENTS is set with -c trustedDocuments=true"))
+	}
+	if err := checkAuth(values); err != nil && errs == nil { // or else a default may stand for a wrong value
 		errs = append(errs, err)
 	}
 	return found, errs

@@ -35,12 +35,19 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 		"ACertificateForNothing":    {"certificate", "arn:aws:acm:eu-west-1:1:certificate/1", "with wsDomain or httpDomain"},
 		"ADomainThatIsAURL":         {"httpDomain", "https://a.example", "it must be a domain name such as api.example.com"},
 		"SettingsOfTopology":        {"settings", "MAX_DEPTH=20; MAX_FIELDS=900", ""},
-		"AnUnknownSetting":          {"settings", "MAX_DEPTH=20;MAX_DEPHT=2", `"MAX_DEPHT" must be one of ALLOWED_ORIGINS`},
+		"AnUnknownSetting":          {"settings", "MAX_DEPTH=20;MAX_DEPHT=2", "entry 2 must be one of ALLOWED_ORIGINS"},
 		"TokensByAKeySet":           {"settings", "AUTH=jwt;JWT_ISSUER=https://i.example;JWT_AUDIENCE=a;JWT_JWKS_URL=https://i.example/jwks", ""},
 		"TokensOfAnyAudience":       {"settings", "AUTH=jwt;JWT_ISSUER=i;JWT_JWKS_URL=https://i.example/jwks", "needs JWT_ISSUER and JWT_AUDIENCE"},
 		"TokensWithoutAKey":         {"settings", "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a", "either JWT_JWKS_URL or JWT_KEY"},
 		"ASecretAmongSettings":      {"settings", "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_KEY=secret", "JWT_KEY must be ssm:NAME"},
-		"ASettingWithoutAValue":     {"settings", "MAX_DEPTH", `"MAX_DEPTH" must be one of`},
+		"ASettingWithoutAValue":     {"settings", "MAX_DEPTH", "entry 1 must be one of"},
+		"AnAlgorithmOfNoFunction":   {"settings", "JWT_ALGORITHM=RS512", `JWT_ALGORITHM is "RS512": it must be one of RS256, PS256, ES256, EdDSA, HS256`},
+		"NoAlgorithm":               {"settings", "JWT_ALGORITHM=none", `JWT_ALGORITHM is "none"`},
+		"KeysWithoutAScheme":        {"settings", "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_JWKS_URL=i.example/keys", `-c settings: JWT_JWKS_URL is "i.example/keys": it must be an http or https URL with a host`},
+		"APublishedSecret":          {"settings", "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_ALGORITHM=HS256;JWT_JWKS_URL=https://i.example/keys", "JWT_ALGORITHM=HS256 needs JWT_KEY"},
+		"ASecretInAParameter":       {"settings", "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_ALGORITHM=HS256;JWT_KEY=ssm:/key", ""},
+		"AnotherFileOfDocuments":    {"settings", "TRUSTED_DOCUMENTS=nofile.json", "TRUSTED_DOCUMENTS is set with -c trustedDocuments=true"},
+		"NoFileOfDocuments":         {"settings", "TRUSTED_DOCUMENTS=", "TRUSTED_DOCUMENTS is set with -c trustedDocuments=true"},
 		"ASecretThatIsStored":       {"settings", "INIT_MEMBERS=client-name,Api-Key", "Api-Key would store a secret"},
 		"ASettingOutOfItsBounds":    {"settings", "MAX_DEPTH=101;AUTH=yes", `-c settings: AUTH is "yes": it must be one of anonymous, jwt; -c settings: MAX_DEPTH is "101": it must be a number from 1 to 100`},
 		"PublicNoBoolean":           {"public", "yes", "-c public=yes: it must be one of false, true"},
@@ -59,6 +66,17 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 				t.Errorf("more than one line: %v", err)
 			}
 		})
+	}
+}
+
+// A secret with a semicolon is taken for two entries.
+func TestTheRestOfASecretIsNotPrinted(t *testing.T) {
+	t.Parallel()
+	for _, rest := range []string{"hunter2", "hunter2=", " hunter2=="} {
+		_, err := parse(map[string]string{"settings": "AUTH=jwt;JWT_KEY=first;" + rest})
+		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "entry 3 must be") {
+			t.Errorf("%q: %v", rest, err)
+		}
 	}
 }
 

@@ -25,8 +25,8 @@ type Config struct {
 	Mode      string        // topology.Anonymous or topology.JWT
 	Issuer    string        // claim iss
 	Audience  string        // must be in the claim aud
-	Algorithm string        // the only one accepted: RS256, PS256, ES256, EdDSA or HS256
-	KeysURL   string        // of a JSON Web Key Set; or else
+	Algorithm string        // the only one accepted, of topology.Algorithms
+	KeysURL   string        // of a JSON Web Key Set, as topology.JWTKeysURL reads it; or else
 	Key       string        // public key in PEM, secret for HS256, or ssm:NAME for a parameter that holds one
 	Leeway    time.Duration // how far the issuer's clock may differ from ours
 }
@@ -63,15 +63,18 @@ type Authenticator struct {
 	leeway    time.Duration
 }
 
-// New returns an authenticator, or an error that names everything wrong with the
-// config. It does no network I/O: keys are fetched when a token needs them. The AWS
-// config is for a key in a parameter.
+// New returns an authenticator, or an error that says what is wrong with the config. It
+// does no network I/O: keys are fetched when a token needs them. The AWS config is for
+// a key in a parameter.
 func New(c Config, awsCfg aws.Config) (*Authenticator, error) {
 	if c.Mode == topology.Anonymous {
 		return &Authenticator{anonymous: true}, nil
 	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	keys, err := c.keys(awsCfg)
-	if err := errors.Join(c.check(), err); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return &Authenticator{keys: keys, leeway: c.Leeway, parser: jwt.NewParser(
@@ -86,17 +89,13 @@ func New(c Config, awsCfg aws.Config) (*Authenticator, error) {
 }
 
 func (c Config) check() error {
-	var errs []error
 	if c.Mode != topology.JWT {
-		errs = append(errs, fmt.Errorf("mode is %q: it must be %s or %s", c.Mode, topology.Anonymous, topology.JWT))
-	}
-	if c.Issuer == "" || c.Audience == "" {
-		errs = append(errs, errors.New("issuer and audience must both be set: or else any token of the issuer's keys would do"))
+		return fmt.Errorf("mode is %q: it must be %s or %s", c.Mode, topology.Anonymous, topology.JWT)
 	}
 	if c.Leeway < 0 || c.Leeway > 5*time.Minute {
-		errs = append(errs, fmt.Errorf("leeway is %s: it must be up to 5m", c.Leeway))
+		return fmt.Errorf("leeway is %s: it must be up to 5m", c.Leeway)
 	}
-	return errors.Join(errs...)
+	return topology.CheckJWT(c.Issuer, c.Audience, c.Algorithm, c.KeysURL, c.Key)
 }
 
 // Authenticate returns the viewer that an Authorization header names, and until when:

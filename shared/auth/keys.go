@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/golang-jwt/jwt/v5"
+
+	"subwire/shared/topology"
 )
 
 // keys finds the key that a token names as its own. An errNoKey is the token's fault.
@@ -35,7 +36,7 @@ func parser(algorithm string) func(key []byte) (any, error) {
 		return parseEC
 	case "EdDSA":
 		return func(b []byte) (any, error) { return jwt.ParseEdPublicKeyFromPEM(b) }
-	case hmac:
+	case topology.HS256:
 		return parseSecret
 	}
 	return nil
@@ -57,35 +58,26 @@ func parseEC(b []byte) (any, error) {
 	return key, err
 }
 
-const hmac = "HS256"
-
 // minSecretBytes is the minimum for HS256 (RFC 7518 section 3.2).
 const minSecretBytes = 32
 
 func parseSecret(b []byte) (any, error) {
 	if len(b) < minSecretBytes {
-		return nil, fmt.Errorf("a secret for %s has at least %d bytes", hmac, minSecretBytes)
+		return nil, fmt.Errorf("a secret for %s has at least %d bytes", topology.HS256, minSecretBytes)
 	}
 	if strings.Contains(string(b), "-----BEGIN") {
-		return nil, fmt.Errorf("a key in PEM is no secret for %s", hmac)
+		return nil, fmt.Errorf("a key in PEM is no secret for %s", topology.HS256)
 	}
 	return b, nil
 }
 
-// keys returns the keys that the config names.
+// keys returns the keys that the config names; check must have accepted it.
 func (c Config) keys(awsCfg aws.Config) (keys, error) {
 	parse := parser(c.Algorithm)
-	u, err := url.Parse(c.KeysURL)
 	name, isParameter := strings.CutPrefix(c.Key, "ssm:")
 	switch {
 	case parse == nil:
-		return nil, fmt.Errorf("algorithm is %q: it must be RS256, PS256, ES256, EdDSA or HS256", c.Algorithm)
-	case (c.KeysURL == "") == (c.Key == ""):
-		return nil, errors.New("one of the URL of the keys and the key must be set")
-	case c.KeysURL != "" && (err != nil || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.Host == ""):
-		return nil, errors.New("URL of the keys is no URL")
-	case c.KeysURL != "" && c.Algorithm == hmac:
-		return nil, fmt.Errorf("a secret for %s must not be published", hmac)
+		return nil, fmt.Errorf("algorithm is %q: it must be one of %s", c.Algorithm, strings.Join(topology.Algorithms(), ", "))
 	case c.KeysURL != "":
 		return &remoteKeys{url: c.KeysURL, algorithm: c.Algorithm, lock: make(chan struct{}, 1),
 			client: &http.Client{Timeout: fetchTime}, log: slog.Default()}, nil

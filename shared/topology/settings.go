@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"strings"
 	"time"
 
 	"subwire/shared/edge"
@@ -28,9 +29,9 @@ var (
 	Auth         = setting("AUTH", Anonymous, oneOf(Anonymous, JWT), prepare, "or `jwt`: everybody needs a token")
 	JWTIssuer    = setting("JWT_ISSUER", "", anyText(), serve, "claim `iss`; required with `jwt`")
 	JWTAudience  = setting("JWT_AUDIENCE", "", anyText(), serve, "must be in claim `aud`; required with `jwt`")
-	JWTAlgorithm = setting("JWT_ALGORITHM", "RS256", anyText(), serve,
-		"the only one accepted: `RS256`, `PS256`, `ES256`, `EdDSA` or `HS256`")
-	JWTKeysURL = setting("JWT_JWKS_URL", "", anyText(), serve,
+	JWTAlgorithm = setting("JWT_ALGORITHM", "RS256", oneOf(Algorithms()...), serve,
+		"the only one accepted: `"+strings.Join(Algorithms(), "`, `")+"`")
+	JWTKeysURL = setting("JWT_JWKS_URL", "", by(keysURL), serve,
 		"where the issuer publishes its keys; or else `JWT_KEY`")
 	JWTKey = setting("JWT_KEY", "", anyText(), serve,
 		"public key in PEM, secret for `HS256`, or `ssm:NAME` of a parameter with either")
@@ -110,7 +111,7 @@ var (
 		"of a subscription's document, counted as above: it is executed for each event")
 
 	TrustedDocuments = setting("TRUSTED_DOCUMENTS", "", anyText(), serve,
-		"file of the only documents that may run, see below")
+		"file of the only documents that may run; a deployment sets it with `-c trustedDocuments=true`, see below")
 	Introspection = setting("INTROSPECTION", "true", boolean(), serve,
 		"whether `__schema` and `__type` are answered").inProduction("false")
 	GraphiQL = setting("GRAPHIQL", "true", boolean(), "graphql",

@@ -48,6 +48,11 @@ func TestWhatIsReadIsTyped(t *testing.T) {
 		!slices.Equal(got, []string{"https://a.example", "https://b.example"}) {
 		t.Errorf("origins: %v, %v", got, err)
 	}
+	for _, url := range []string{"", "https://i.example/keys", "http://127.0.0.1:4005/jwks.json"} {
+		if got, err := read(t, JWTKeysURL, url); err != nil || got != url {
+			t.Errorf("a URL: %q, %v", got, err)
+		}
+	}
 	if got, err := read(t, GraphiQL, "false"); err != nil || got {
 		t.Errorf("a boolean: %v, %v", got, err)
 	}

@@ -206,11 +206,15 @@ func (t *tool) send(ctx context.Context, o options) error {
 	if !o.yes && q.fifo && len(w.seen) < all { // the rest is behind the first ten of a group
 		s.tally.more = true
 	}
+	enough := o.max > 0 && s.tally.handled() == o.max
+	if o.yes && err == nil && !stopped && !enough {
+		s.tally.unseen = max(0, all-len(w.seen))
+	}
 	s.summary(q)
 	switch {
 	case err != nil:
 		return err
-	case stopped, o.yes && s.tally.kept > 0:
+	case stopped, o.yes && s.tally.kept > 0, s.tally.unseen > 0:
 		return errRemain
 	}
 	return nil
@@ -224,6 +228,9 @@ func (s *sending) summary(q deadQueue) {
 	fmt.Fprintf(s.out, "%s: %d %s, %d %s as nobody is connected, %d cannot be sent", q.name, s.tally.sent, sent, s.tally.obsolete, deleted, s.tally.kept)
 	if s.tally.more {
 		fmt.Fprint(s.out, "; there are more")
+	}
+	if s.tally.unseen > 0 {
+		fmt.Fprintf(s.out, "; %d may remain", s.tally.unseen)
 	}
 	if !s.really && s.tally.handled() > 0 {
 		fmt.Fprint(s.out, "; --yes does it")

@@ -40,6 +40,7 @@ type tally struct {
 	obsolete int  // deleted, as nobody who could get them is connected
 	kept     int  // cannot be sent
 	more     bool // some letters were not looked at
+	unseen   int  // may remain: SQS counted them, but did not show them
 }
 
 // handled is how many letters count for -max.

@@ -162,13 +162,44 @@ func TestSendIsResumable(t *testing.T) {
 	}
 }
 
+// Another reader (a console, another dead list) hides letters for a while.
+func TestLettersOutOfSightMayRemain(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		o    options
+		want error
+		says string // end of the summary
+	}{
+		"All":          {options{yes: true}, errRemain, "2 sent, 0 deleted as nobody is connected, 0 cannot be sent; 3 may remain\n"},
+		"FewerThanMax": {options{yes: true, max: 3}, errRemain, "; 3 may remain\n"},
+		"Max":          {options{yes: true, max: 2}, nil, "2 sent, 0 deleted as nobody is connected, 0 cannot be sent\n"},
+		"DryRun":       {options{}, nil, "0 cannot be sent; --yes does it\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			f.parkMany(t, retries, "lobby", 5)
+			for _, h := range f.queues[retries][2:] {
+				h.hiddenUntil = time.Now().Add(time.Hour)
+			}
+			tool, out := newTestTool(f, connected("a"))
+			tc.o.queue = retries
+			send(t, tool, tc.o, tc.want)
+			if !strings.HasSuffix(out.String(), tc.says) {
+				t.Errorf("it says %s", out)
+			}
+		})
+	}
+}
+
 func TestOnlyTheTopicIsSent(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	f.parkMany(t, dead, "other", 15) // more than a group shows
 	f.parkMany(t, dead, "lobby", 15)
 	tool, _ := newTestTool(f, connected("a"))
-	send(t, tool, options{queue: dead, topic: "newMessage/lobby", yes: true}, nil)
+	// The other topic's last five are out of sight, and so could be of this topic.
+	send(t, tool, options{queue: dead, topic: "newMessage/lobby", yes: true}, errRemain)
 	if got := f.batches(t, topology.Fanout.Name); len(got) != 15 || got[0].Event.Topic != "newMessage/lobby" {
 		t.Errorf("sent %v", got)
 	}
