@@ -33,8 +33,8 @@ func makeLargest(t *testing.T) largest {
 	receive(t, c.Raw)
 	c.id = connectionID(t, t.Name())
 	idOf := func(kind string, i int) string { return fmt.Sprintf("%s%0*d", kind, 128-len(kind), i) }
-	const perChat = 10
-	for i := range 40 {
+	const perChat, sent = 10, 45
+	for i := range sent {
 		if i%perChat == 0 {
 			c.chats = append(c.chats, fmt.Sprintf("%s%0*d", t.Name(), chat.MaxChatIDBytes-len(t.Name()), i))
 		}
@@ -43,7 +43,7 @@ func makeLargest(t *testing.T) largest {
 	}
 	room := pubsub.RoomForOperations(100) / pubsub.OperationBytes(idOf("s", 0), chat.Topic(c.chats[0]))
 	await(t, "all subscriptions that there is room for", func() bool { return c.subscribers(t) == room })
-	for range 40 - room {
+	for range sent - room {
 		if frame := receive(t, c.Raw); !strings.Contains(frame, pubsub.CodeTooMany) {
 			t.Fatalf("received %s", frame)
 		}
