@@ -16,6 +16,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -277,6 +280,38 @@ func post(t *testing.T, chatID, content string) {
 	if status != http.StatusOK || bytes.Contains(body, []byte("errors")) {
 		t.Fatalf("post answered %d %s", status, body)
 	}
+}
+
+// lateIn returns how many came after another that should have come later.
+func lateIn(got, want []string) (late int) {
+	latest := 0
+	for _, g := range got {
+		place := slices.Index(want, g)
+		if place < latest {
+			late++
+		}
+		latest = max(latest, place)
+	}
+	return late
+}
+
+var delivered = regexp.MustCompile(`"batch delivered".*"event":"(\w+)".*"Retried":([1-9]\d*)`)
+
+// requeued returns how many targets of the chat's events went through the queue of
+// retries, as they may on a machine without time: that many may come late.
+func requeued(t *testing.T, chatID string) (n int) {
+	t.Helper()
+	messages, err := chats(local).Messages(within(t), chatID, "", "", 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, batch := range delivered.FindAllStringSubmatch(logs.String(), -1) {
+		if slices.ContainsFunc(messages, func(m chat.Message) bool { return m.ID == batch[1] }) {
+			targets, _ := strconv.Atoi(batch[2]) // it is a number
+			n += targets
+		}
+	}
+	return n
 }
 
 func encode(t *testing.T, v any) string {
