@@ -253,7 +253,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		case c.ended[by.ID]:
 			return pubsub.ErrCompleted
 		case err != nil:
-			c.turns[id] = append(c.turns[id], remember...)
+			c.remember(id, remember)
 			return err
 		case !c.hasRoom(id, cmp.Or(sub.Topic, sub.Replaying), max):
 			return pubsub.ErrTooManyOperations
@@ -273,6 +273,13 @@ func (c *connection) hasRoom(id, topic string, max int) bool {
 		bytes += pubsub.OperationBytes(other, cmp.Or(op.topic, op.replaying))
 	}
 	return len(c.running) < max && bytes <= pubsub.RoomForOperations(max)
+}
+
+// remember keeps the latest turns of the id, as many as package dynamo does.
+func (c *connection) remember(id string, more pubsub.Turns) {
+	const most = 16
+	turns := append(c.turns[id], more...)
+	c.turns[id] = turns[max(0, len(turns)-most):]
 }
 
 // runningTurns returns the turn of the operation that runs with the id, if any.
@@ -352,7 +359,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, connectionID, operationI
 		}
 		known, complete := c.turns[operationID], pubsub.Turn{Sent: by, Complete: true}
 		ends, remember := known.Complete(c.runningTurns(operationID), complete)
-		c.turns[operationID] = append(known, remember...)
+		c.remember(operationID, remember)
 		if ended = ends; ends {
 			s.end(c, operationID, by)
 		}

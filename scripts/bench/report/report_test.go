@@ -146,3 +146,14 @@ func TestAReportWithoutAPlotSaysSo(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestAFigureThatIsMostlyZeroHasNoSpread(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	if err := merged(t, once(0), once(0), once(7)).WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, " 0 ±∞ ") {
+		t.Errorf("the text is %s", got)
+	}
+}

@@ -53,6 +53,8 @@ func cell(samples []float64) string {
 		return "-"
 	case Spread(samples) == 0:
 		return Format(samples[0])
+	case math.IsInf(Spread(samples), 1): // most samples are 0
+		return Format(Median(samples)) + " ±∞"
 	}
 	return fmt.Sprintf("%s ±%.0f%%", Format(Median(samples)), Spread(samples))
 }
