@@ -104,7 +104,7 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 			if late := beaten(ctx, tries); late != nil {
 				return fmt.Errorf("put subscription: %w", late)
 			}
-		case errors.Is(err, pubsub.ErrTooManyOperations) && !look && item.OperationBytes != item.operationsBytes():
+		case errors.Is(err, pubsub.ErrTooManyOperations) && !look && item.isMiscounted(max):
 			if err := s.recount(ctx, item); err != nil {
 				return fmt.Errorf("put subscription: %w", err)
 			}
@@ -124,6 +124,12 @@ func (s *Store) judged(ctx context.Context, sub pubsub.Subscription, judge func(
 		return pubsub.ErrGone
 	}
 	return judge(item)
+}
+
+// isMiscounted reports whether it is a wrong count of bytes that keeps operations from
+// beginning, of which there may be max. An item without a count refuses none.
+func (i connectionItem) isMiscounted(max int) bool {
+	return len(i.Operations) < max && i.OperationBytes != i.operationsBytes()
 }
 
 // recount corrects the count of the operations' bytes, unless another call changes it.

@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -259,5 +260,38 @@ func TestACountOfBytesThatIsWrongIsCorrected(t *testing.T) {
 		if err := put(max + 1 + i); err != nil {
 			t.Fatal("after all have ended:", i, err)
 		}
+	}
+}
+
+// The previous release counts nothing: then the number of operations decides alone.
+func TestAConnectionOfThePreviousReleaseHasAsManyOperations(t *testing.T) {
+	t.Parallel()
+	const max = 3
+	s, now := localStore(t), time.Now()
+	expires := now.Add(time.Hour)
+	if err := s.PutConnection(t.Context(), pubsub.Connection{ID: "c", Acknowledged: true, Expires: expires}); err != nil {
+		t.Fatal(err)
+	}
+	put := func(i int) error {
+		sub := pubsub.Subscription{ConnectionID: "c", OperationID: fmt.Sprint(i), OperationKey: "k", Expires: expires,
+			Topic: "newMessage/1"}
+		return s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: now}, max)
+	}
+	for i := range max {
+		if err := put(i); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	_, err := s.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey("c"),
+		UpdateExpression: aws.String("REMOVE operationBytes")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	sub := pubsub.Subscription{ConnectionID: "c", OperationID: "more", OperationKey: "k", Expires: expires, Topic: "t"}
+	if err := s.PutSubscription(ctx, sub, pubsub.Operation{}, pubsub.Sent{At: now}, max); !errors.Is(err, pubsub.ErrTooManyOperations) {
+		t.Errorf("got %v", err)
 	}
 }
