@@ -1,0 +1,42 @@
+// Package operations builds what the functions that run clients' operations have in
+// common.
+package operations
+
+import (
+	"subwire/shared/allowance"
+	"subwire/shared/auth"
+	"subwire/shared/boot"
+	"subwire/shared/dynamo"
+	"subwire/shared/gql"
+	"subwire/shared/topology"
+	"subwire/shared/trusted"
+)
+
+// Operations is what an operation needs, from the token to the store.
+type Operations struct {
+	Store     *dynamo.Store
+	Executor  *gql.Executor
+	Auth      *auth.Authenticator
+	Documents *trusted.Documents   // nil: any may run
+	Allowance *allowance.Allowance // nil: nobody is counted
+}
+
+// New builds them from the settings, with these limits. It does no network I/O. Errors
+// are those of settings that no function can start with.
+func New(p boot.Process, limits gql.Limits) (o Operations, err error) {
+	cost := topology.MaxCostPerMinute.In(p.Settings)
+	o.Store = dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
+	o.Allowance = allowance.New(o.Store, cost, p.Log)
+	schema := gql.Chat{Store: o.Store, Policy: gql.PolicyOf(topology.Auth.In(p.Settings)),
+		Audiences: allowance.NewAudiences(o.Store, cost)}.Schema()
+	schema.Limits, schema.Log = limits, p.Log
+	schema.Introspection = topology.Introspection.In(p.Settings)
+	if o.Executor, err = gql.New(schema); err != nil {
+		return o, err
+	}
+	if o.Auth, err = auth.New(auth.ConfigOf(p.Settings), p.AWS); err != nil {
+		return o, err
+	}
+	o.Documents, err = trusted.Read(topology.TrustedDocuments.In(p.Settings))
+	return o, err
+}
