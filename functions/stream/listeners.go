@@ -5,6 +5,7 @@ import (
 	"iter"
 	"time"
 
+	"subwire/shared/dynamo"
 	"subwire/shared/pubsub"
 )
 
@@ -14,9 +15,8 @@ type store interface {
 }
 
 const (
-	// keptRows is the most subscriptions that are kept for the topic's next event:
-	// one page, as most topics have fewer.
-	keptRows = 1000
+	// keptRows is the most subscriptions that are kept for the topic's next event.
+	keptRows = dynamo.TopicPage
 
 	// keptFor is how long they are kept. Whoever has left may get events for that
 	// much longer.

@@ -23,7 +23,6 @@ import (
 const (
 	manyCompleted     = 32
 	maxCompletedBytes = 8 << 10
-	maxTurns          = 16 // of one id: the latest
 	turnBytes         = 48
 )
 
@@ -88,7 +87,7 @@ func (i connectionItem) record(in *dynamodb.UpdateItemInput, id string,
 			completed = max(completed, t.At.UnixMilli())
 		}
 	}
-	turns = turns[max(0, len(turns)-maxTurns):]
+	turns = turns[max(0, len(turns)-pubsub.MaxTurns):]
 	path, value := "turns.#id", any(turns)
 	if i.Turns == nil { // the previous release put the connection
 		path, value = "turns", map[string][]turnItem{id: turns}

@@ -275,11 +275,9 @@ func (c *connection) hasRoom(id, topic string, max int) bool {
 	return len(c.running) < max && bytes <= pubsub.RoomForOperations(max)
 }
 
-// remember keeps the latest turns of the id, as many as package dynamo does.
 func (c *connection) remember(id string, more pubsub.Turns) {
-	const most = 16
 	turns := append(c.turns[id], more...)
-	c.turns[id] = turns[max(0, len(turns)-most):]
+	c.turns[id] = turns[max(0, len(turns)-pubsub.MaxTurns):]
 }
 
 // runningTurns returns the turn of the operation that runs with the id, if any.

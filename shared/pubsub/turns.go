@@ -11,6 +11,9 @@ import (
 // write.
 const prompt = 20 * time.Millisecond
 
+// MaxTurns is how many turns of one id a store remembers: the latest.
+const MaxTurns = 16
+
 // Turn is a subscribe or a complete of an operation id.
 type Turn struct {
 	Sent

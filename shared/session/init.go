@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"subwire/shared/allowance"
 	"subwire/shared/pubsub"
 	"subwire/shared/transportws"
 )
@@ -37,7 +38,7 @@ func (s *Session) acknowledge(ctx context.Context, m Message, c pubsub.Connectio
 	}
 	a.Expires, a.Holder = c.Expires, c.Holder
 	if s.MaxConnections > 0 && a.Viewer.ID != "" {
-		a.Holder = "viewer/" + a.Viewer.ID
+		a.Holder = allowance.Viewer(a.Viewer.ID)
 		defer s.releaseAddress(ctx, opened) // last: the client need not wait for it
 	}
 	if err := s.accept(ctx, m, c, a); err != nil {
