@@ -193,7 +193,11 @@ func (o options) settings() map[string]string {
 	if o.trusted {
 		s[topology.TrustedDocuments.Env] = trustedFile
 	}
-	maps.Copy(s, o.overrides)
+	for name, value := range o.overrides {
+		if value != "" { // an empty one is no override: a production keeps its own defaults
+			s[name] = value
+		}
+	}
 	return s
 }
 

@@ -115,6 +115,22 @@ func TestProductionIsNotOpenBySilence(t *testing.T) {
 	}
 }
 
+// A setting without a value takes nothing away from what the switches say.
+func TestAnEmptySettingOverridesNothing(t *testing.T) {
+	t.Parallel()
+	o, err := parse(map[string]string{"env": topology.Production, "public": "true",
+		"allowedOrigins": "https://a.example", "settings": "INTROSPECTION=;GRAPHIQL=;ALLOWED_ORIGINS="})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for setting, want := range map[*topology.Setting]string{topology.Introspection.Setting: "false",
+		topology.GraphiQL.Setting: "false", topology.AllowedOrigins.Setting: "https://a.example"} {
+		if got := o.value(setting); got != want {
+			t.Errorf("%s is %q, want %q", setting.Env, got, want)
+		}
+	}
+}
+
 func TestABinaryOfAnotherProcessorIsRefused(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable() // built for this machine, whose architecture is one of the two
