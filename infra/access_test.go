@@ -135,7 +135,7 @@ func TestOnlyOurAPIsInvokeFunctions(t *testing.T) {
 	}
 }
 
-// A function uses everything that it is told of, and is told of everything it uses.
+// A function has access to exactly the resources in its environment.
 func TestAccessFitsTheFunctions(t *testing.T) {
 	t.Parallel()
 	for _, f := range topology.Functions() {

@@ -475,7 +475,7 @@ func (b bill) Spend(_ context.Context, payer string, _ time.Time, units int) (in
 }
 
 // Every request is charged to its address, and an operation's cost to its viewer too.
-// Whoever has nothing left is told when to come back.
+// A client that has spent its allowance gets a Retry-After.
 func TestRequestsArePaidFor(t *testing.T) {
 	t.Parallel()
 	post := newEvent("POST", `{"query":"mutation { postMessage(chatId: \"1\", content: \"a\", senderName: \"b\") { id } }"}`)

@@ -8,8 +8,8 @@ import (
 	"subwire/shared/memory"
 )
 
-// The writer of the next message is to know how many get it. If the note fails, that
-// is no reason to send the event again.
+// A message's writer pays for its audience, so stream records how large that is. A
+// failure to record it must not make stream send the event again.
 func TestAnAudienceIsNoted(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -65,8 +65,8 @@ func TestWhatAClientChoosesFitsIntoABatch(t *testing.T) {
 	}
 }
 
-// The client of a target that fits into no batch is told so at once. Nothing is
-// parked, so none of the chats in its batch of records waits.
+// A target too large for any batch gets an error at once. Nothing is parked, so no
+// other chat in its batch of records waits.
 func TestATargetThatDoesNotFitHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	h, out, _ := setup(t)

@@ -192,5 +192,5 @@ func (v *variant) invoke(ctx context.Context, groups int) (int, error) {
 	if got == 0 || got > pushes {
 		return 0, fmt.Errorf("of %d targets that are well, %d got a push", pushes, got)
 	}
-	return got, nil // on a busy machine some posts take so long that the sender queues them
+	return got, nil // fewer than pushes on a busy machine, where the sender queues slow posts
 }

@@ -82,8 +82,8 @@ const (
 	// sweepLooks is how many looks in a row may find the same wrong with the store.
 	sweepLooks = 15
 
-	// initTimeout is no longer than the default, although the machine may be busy: the
-	// check of the last connection delays the end. Clients that were too slow retry.
+	// initTimeout stays at the default even on a busy machine, because the last
+	// connection's check delays the end of the run. Clients that are too slow retry.
 	initTimeout = "10s"
 )
 

@@ -99,7 +99,7 @@ function resume(client, payload, sink, { idOf: id = idOf, retryWait = backOff } 
   };
 }
 
-/** Ends a socket whose other side is silent: nobody is told of a lost network. */
+/** Closes a socket that has gone silent: a lost network is not reported. */
 function watch(client) {
   let timer;
   const stop = () => clearTimeout(timer);
