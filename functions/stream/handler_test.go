@@ -44,6 +44,28 @@ func (s *sent) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, er
 	return nil
 }
 
+// batches decodes what was sent.
+func (s *sent) batches(t *testing.T) (all []fanout.Batch) {
+	t.Helper()
+	for _, m := range s.messages {
+		b, err := fanout.Decode(m.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// targets is how many targets the batches that were sent have.
+func (s *sent) targets(t *testing.T) (n int) {
+	t.Helper()
+	for _, b := range s.batches(t) {
+		n += b.Targets()
+	}
+	return n
+}
+
 // parked keeps dead letters.
 type parked struct {
 	mu      sync.Mutex

@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 )
 
@@ -71,15 +70,7 @@ func TestOneReadDoesForTheEventsOfATopicThatComeTogether(t *testing.T) {
 						t.Errorf("%d reads, want %d", tc.audience.reads, want)
 					}
 				}
-				targets := 0
-				for _, m := range out.messages {
-					b, err := fanout.Decode(m.Body)
-					if err != nil {
-						t.Fatal(err)
-					}
-					targets += b.Targets()
-				}
-				if targets != 2*events*tc.n {
+				if targets := out.targets(t); targets != 2*events*tc.n {
 					t.Errorf("%d targets of %d events and %d listeners", targets, 2*events, tc.n)
 				}
 			})

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"subwire/shared/fanout"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
@@ -131,14 +130,7 @@ func TestOneSubscriptionCannotFailAnEvent(t *testing.T) {
 	if failed := invoke(t, h, insert("1", "lobby")); failed != nil {
 		t.Fatalf("failed %v", failed)
 	}
-	served := 0
-	for _, m := range out.messages {
-		b, err := fanout.Decode(m.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		served += b.Targets()
-	}
+	served := out.targets(t)
 	if served != 3 || len(dead.letters) != 1 || dead.letters[0].Target == nil || dead.letters[0].Target.ConnectionID != "b" {
 		t.Errorf("served %d, parked %+v", served, dead.letters)
 	}
