@@ -48,7 +48,8 @@ func checkBinaries(o options) error {
 			return err
 		}
 		path := filepath.Join(o.assets, f.Name, trustedFile)
-		if _, err := os.Stat(path); o.trusted && slices.Contains(f.Settings(), topology.TrustedDocuments.Setting) && err != nil {
+		needs := o.trusted && slices.Contains(f.Settings(), topology.TrustedDocuments.Setting)
+		if _, err := os.Stat(path); needs && err != nil {
 			return fmt.Errorf("%s is missing: write operations.json with subwire trust, then run make build", path)
 		}
 	}

@@ -56,14 +56,16 @@ func parse(context map[string]string) (options, error) {
 	var errs []string
 	for _, key := range slices.Sorted(maps.Keys(context)) {
 		if _, known := defaults[key]; !known && plainWord.MatchString(key) {
-			errs = append(errs, fmt.Sprintf("there is no switch %q; there are %s", key, strings.Join(slices.Sorted(maps.Keys(defaults)), ", ")))
+			all := strings.Join(slices.Sorted(maps.Keys(defaults)), ", ")
+			errs = append(errs, fmt.Sprintf("there is no switch %q; there are %s", key, all))
 		} else if known {
 			value[key] = context[key]
 		}
 	}
 	oneOf := func(key string, allowed []string) {
 		if !slices.Contains(allowed, value[key]) {
-			errs = append(errs, fmt.Sprintf("-c %s=%s: it must be one of %s", key, value[key], strings.Join(allowed, ", ")))
+			all := strings.Join(allowed, ", ")
+			errs = append(errs, fmt.Sprintf("-c %s=%s: it must be one of %s", key, value[key], all))
 		}
 	}
 	oneOf("env", envs)
@@ -100,11 +102,24 @@ func parse(context map[string]string) (options, error) {
 		return options{}, errors.New(strings.Join(errs, "; "))
 	}
 	days, _ := strconv.Atoi(value["logRetention"]) // it is one of retentions
-	o := options{env: value["env"], arch: value["arch"], allowedOrigins: strings.Join(allowed, ","), logRetention: days,
-		reserve: value["reserve"] == "true" && value["small"] == "false", small: value["small"] == "true", accessLogs: value["accessLogs"] == "true",
-		wsDomain: value["wsDomain"], httpDomain: value["httpDomain"], certificate: value["certificate"],
-		assets: value["assets"], local: value["local"], trusted: value["trustedDocuments"] == "true", overrides: overrides,
-		public: value["public"] == "true"}
+	is := func(key string) bool { return value[key] == "true" }
+	o := options{
+		env:            value["env"],
+		arch:           value["arch"],
+		allowedOrigins: strings.Join(allowed, ","),
+		logRetention:   days,
+		reserve:        is("reserve") && !is("small"),
+		small:          is("small"),
+		accessLogs:     is("accessLogs"),
+		wsDomain:       value["wsDomain"],
+		httpDomain:     value["httpDomain"],
+		certificate:    value["certificate"],
+		assets:         value["assets"],
+		trusted:        is("trustedDocuments"),
+		overrides:      overrides,
+		local:          value["local"],
+		public:         is("public"),
+	}
 	o.values, _ = topology.Read(topology.Settings(), func(env string) string { return o.settings()[env] })
 	return o, o.checkOpen()
 }

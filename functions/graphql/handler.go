@@ -117,7 +117,8 @@ func respond(e events.APIGatewayV2HTTPRequest, result json.RawMessage, err error
 
 // payer returns the address of the client whose request was admitted.
 func (h handler) payer(e events.APIGatewayV2HTTPRequest) string {
-	return allowance.Address(h.edge.Address(e.RequestContext.HTTP.SourceIP, e.Headers[strings.ToLower(edge.AddressHeader)]))
+	viewer := e.Headers[strings.ToLower(edge.AddressHeader)]
+	return allowance.Address(h.edge.Address(e.RequestContext.HTTP.SourceIP, viewer))
 }
 
 // draw reports whether the payers can afford the units.
@@ -183,7 +184,8 @@ func pageRequest(e events.APIGatewayV2HTTPRequest) web.Request {
 func request(e events.APIGatewayV2HTTPRequest) (graphqlhttp.Request, error) {
 	query, err := url.ParseQuery(e.RawQueryString)
 	if err != nil {
-		return graphqlhttp.Request{}, graphqlhttp.Refusal{Status: http.StatusBadRequest, Code: pubsub.CodeInput, Message: "the query string cannot be read"}
+		return graphqlhttp.Request{}, graphqlhttp.Refusal{Status: http.StatusBadRequest, Code: pubsub.CodeInput,
+			Message: "the query string cannot be read"}
 	}
 	body := []byte(e.Body)
 	if e.IsBase64Encoded {

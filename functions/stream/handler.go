@@ -63,7 +63,8 @@ func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventRespo
 	}
 	r := events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
 	if first := h.fanOutAll(ctx, records); first < len(records) {
-		r.BatchItemFailures = append(r.BatchItemFailures, events.DynamoDBBatchItemFailure{ItemIdentifier: records[first].sequence})
+		failed := events.DynamoDBBatchItemFailure{ItemIdentifier: records[first].sequence}
+		r.BatchItemFailures = append(r.BatchItemFailures, failed)
 	}
 	return r, nil
 }
@@ -132,7 +133,8 @@ func (h handler) send(ctx context.Context, r record, to *listeners) (err error) 
 	defer recovered(&err)
 	// Batches of one event have different targets, so no order is lost.
 	targets := 0
-	err = h.fanout.SendUnordered(ctx, messages(counted(h.others(ctx, r, fanout.Plan(r.event, to.all(ctx), h.limits)), &targets)))
+	batches := h.others(ctx, r, fanout.Plan(r.event, to.all(ctx), h.limits))
+	err = h.fanout.SendUnordered(ctx, messages(counted(batches, &targets)))
 	if err == nil {
 		h.audiences.Note(ctx, r.event.Topic, targets)
 	}
@@ -152,7 +154,8 @@ func counted(batches iter.Seq2[fanout.Batch, error], targets *int) iter.Seq2[fan
 }
 
 // others goes on with the other subscriptions when one cannot get the event.
-func (h handler) others(ctx context.Context, r record, batches iter.Seq2[fanout.Batch, error]) iter.Seq2[fanout.Batch, error] {
+func (h handler) others(ctx context.Context, r record,
+	batches iter.Seq2[fanout.Batch, error]) iter.Seq2[fanout.Batch, error] {
 	return func(yield func(fanout.Batch, error) bool) {
 		for b, err := range batches {
 			if err != nil && fanout.OfOneSubscription(err) {

@@ -213,7 +213,7 @@ func (a *abuse) enlarge(ctx context.Context) error {
 	const operations, completes = 36, 24
 	for i := range operations {
 		id := long(i, defaultOf(topology.MaxOperationIDBytes))
-		if err := a.send(ctx, a.large, listenFrame(id, listenDocument, in(long(i, chat.MaxChatIDBytes)))); err != nil {
+		if err := a.send(ctx, a.large, startFrame(id, listenDocument, in(long(i, chat.MaxChatIDBytes)))); err != nil {
 			return err
 		}
 	}

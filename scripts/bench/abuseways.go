@@ -42,7 +42,7 @@ const (
 
 const listenDocument = `subscription($chatId: ID!) { newMessage(chatId: $chatId) { id content } }`
 
-func listenFrame(id, query, variables string) string {
+func startFrame(id, query, variables string) string {
 	return fmt.Sprintf(`{"id":"%s","type":"subscribe","payload":{"query":"%s","variables":%s}}`, id, query, variables)
 }
 
@@ -57,12 +57,10 @@ func long(n, bytes int) string { return fmt.Sprintf("%0*d", bytes, n) }
 // ways lists the ways in. The handshake is last, as its check comes later.
 func (a *abuse) ways() []wayIn {
 	const (
-		listen = listenDocument
 		write  = `mutation($chatId: ID!, $content: String!) { postMessage(chatId: $chatId, content: $content, senderName: \"a\") { id } }`
 		stored = chat.MaxContentBytes + 100 // roughly, of the chat's messages
 	)
 	name := func(i int) string { return fmt.Sprint("op", i) }
-	subscribe := listenFrame
 	content := func(bytes int) string {
 		return fmt.Sprintf(`{"chatId":"other","content":%q}`, strings.Repeat("x", bytes))
 	}
@@ -75,7 +73,7 @@ func (a *abuse) ways() []wayIn {
 	get := func(path string, header map[string]string) func(context.Context) error {
 		return func(ctx context.Context) error { return a.call(ctx, "GET", path, "", header) }
 	}
-	large := "#" + strings.Repeat("x", defaultOf(topology.MaxSubscriptionBytes)-len(listen)-100) + `\n` + listen
+	large := "#" + strings.Repeat("x", defaultOf(topology.MaxSubscriptionBytes)-len(listenDocument)-100) + `\n` + listenDocument
 	longest := strings.Repeat("i", defaultOf(topology.MaxOperationIDBytes)-8)
 
 	frame := func(units func(t toll) float64) func(toll) float64 {
@@ -96,7 +94,7 @@ func (a *abuse) ways() []wayIn {
 	replay := func(way string, c abuseChat) wayIn {
 		document := fmt.Sprintf(`subscription { newMessage(chatId: \"%s\", after: \"%s\") { content } }`, c.id, abuseID(-50_000))
 		frame := func(i int) string { // 2,000 times its bytes may be replayed
-			return subscribe(name(i), document, `{}`) + strings.Repeat(" ", 400)
+			return startFrame(name(i), document, `{}`) + strings.Repeat(" ", 400)
 		}
 		return wayIn{name: way, sockets: a.times, frame: frame, drawn: func(t toll) float64 {
 			const page, look = 50, 25
@@ -106,39 +104,49 @@ func (a *abuse) ways() []wayIn {
 		}}
 	}
 	return []wayIn{
-		{name: "ping", sockets: 1, frame: func(int) string { return `{"type":"ping"}` }, drawn: flat(allowance.Sent(0))},
+		{name: "ping", sockets: 1, frame: func(int) string { return `{"type":"ping"}` },
+			drawn: flat(allowance.Sent(0))},
 		{name: "ping of 32 KB", sockets: 1, frame: func(int) string {
 			return `{"type":"ping","payload":{"a":"` + strings.Repeat("x", topology.MaxFrameBytes-100) + `"}}`
 		}, drawn: frame(func(t toll) float64 { return allowance.Sent(t.out) })},
-		{name: "invalid frame", sockets: a.times, frame: func(int) string { return `nonsense` }, drawn: flat(allowance.Ending)},
-		{name: ordinary, sockets: 1, frame: func(i int) string { return subscribe(name(i), listen, in("own")) }, drawn: begun},
-		{name: "subscribe of 4 KB", sockets: 1, frame: func(i int) string { return subscribe(name(i), large, in(name(i))) }, drawn: begun},
+		{name: "invalid frame", sockets: a.times, frame: func(int) string { return `nonsense` },
+			drawn: flat(allowance.Ending)},
+		{name: ordinary, sockets: 1,
+			frame: func(i int) string { return startFrame(name(i), listenDocument, in("own")) }, drawn: begun},
+		{name: "subscribe of 4 KB", sockets: 1,
+			frame: func(i int) string { return startFrame(name(i), large, in(name(i))) }, drawn: begun},
 		{name: "subscribe, longest id", sockets: a.times,
-			frame: func(i int) string { return subscribe(longest+name(i), listen, in("own")) }, drawn: begun},
-		{name: "subscribe, refused", sockets: 1, frame: func(i int) string { return subscribe(name(i), `{ nothing }`, `{}`) }, drawn: begun},
-		{name: "complete", sockets: 1, before: func(i int) string { return subscribe(name(i), listen, in("own")) },
+			frame: func(i int) string { return startFrame(longest+name(i), listenDocument, in("own")) }, drawn: begun},
+		{name: "subscribe, refused", sockets: 1,
+			frame: func(i int) string { return startFrame(name(i), `{ nothing }`, `{}`) }, drawn: begun},
+		{name: "complete", sockets: 1, before: func(i int) string { return startFrame(name(i), listenDocument, in("own")) },
 			frame: complete, drawn: flat(allowance.Stop)},
 		{name: "complete of nothing", sockets: 1, frame: complete, drawn: flat(allowance.Stop)},
-		{name: "ping" + onLarge, large: true, frame: func(int) string { return `{"type":"ping"}` }, drawn: flat(allowance.Sent(0))},
-		{name: "complete" + onLarge, large: true, before: func(i int) string { return subscribe(name(i), listen, in(name(i))) },
+		{name: "ping" + onLarge, large: true, frame: func(int) string { return `{"type":"ping"}` },
+			drawn: flat(allowance.Sent(0))},
+		{name: "complete" + onLarge, large: true, before: func(i int) string { return startFrame(name(i), listenDocument, in(name(i))) },
 			frame: complete, drawn: flat(allowance.Stop + look + touch)},
-		{name: "complete of nothing" + onLarge, large: true, frame: func(i int) string { return stopFrame("no" + name(i)) },
+		{name: "complete of nothing" + onLarge, large: true,
+			frame: func(i int) string { return stopFrame("no" + name(i)) },
 			drawn: flat(allowance.Stop + look + touch)},
-		{name: "query" + onLarge, large: true, frame: func(i int) string { return subscribe(name(i), `{ __typename }`, `{}`) },
+		{name: "query" + onLarge, large: true,
+			frame: func(i int) string { return startFrame(name(i), `{ __typename }`, `{}`) },
 			drawn: answered(look + 2*touch)},
-		{name: "subscribe" + onLarge, large: true, frame: func(i int) string { return subscribe(name(i), listen, in(name(i))) },
+		{name: "subscribe" + onLarge, large: true,
+			frame: func(i int) string { return startFrame(name(i), listenDocument, in(name(i))) },
 			drawn: func(t toll) float64 { return begun(t) + look + 2*touch }},
 		replay(replayed, shortChat),
 		replay(resumed, longChat),
 		{name: "query of 10 messages of 8 KB", sockets: 1, frame: func(i int) string {
-			return subscribe(name(i), `{ getNewMessages(chatId: \"long\", limit: 10) { content } }`, `{}`)
+			return startFrame(name(i), `{ getNewMessages(chatId: \"long\", limit: 10) { content } }`, `{}`)
 		}, drawn: answered(allowance.Read(10 * stored))},
 		{name: queried, sockets: 1, frame: func(i int) string {
-			return subscribe(name(i), repeated(30, `getNewMessages(chatId: \"long\", limit: 100) { id }`), `{}`)
+			return startFrame(name(i), repeated(30, `getNewMessages(chatId: \"long\", limit: 100) { id }`), `{}`)
 		}, drawn: answered(allowance.Read(defaultOf(topology.MaxReadBytes)))},
-		{name: "mutation", sockets: 1, frame: func(i int) string { return subscribe(name(i), write, content(20)) }, drawn: answered(written(1, 120))},
+		{name: "mutation", sockets: 1,
+			frame: func(i int) string { return startFrame(name(i), write, content(20)) }, drawn: answered(written(1, 120))},
 		{name: "mutation of 5 messages of 8 KB", sockets: 1, frame: func(i int) string {
-			return subscribe(name(i), `mutation($chatId: ID!, $content: String!) `+
+			return startFrame(name(i), `mutation($chatId: ID!, $content: String!) `+
 				repeated(defaultOf(topology.MaxMutations), `postMessage(chatId: $chatId, content: $content, senderName: \"a\") { id }`), content(chat.MaxContentBytes))
 		}, drawn: answered(written(5, stored))},
 		{name: requested, request: post(`{ getNewMessages(chatId: \"long\", limit: 100) { content } }`, `{}`),
@@ -146,15 +154,19 @@ func (a *abuse) ways() []wayIn {
 		{name: "HTTP: query, refused", request: post(`{ nothing }`, `{}`), drawn: overHTTP(0)},
 		{name: "HTTP: mutation", request: post(write, content(20)), drawn: overHTTP(written(1, 120))},
 		{name: "HTTP: page", request: get("/", nil), drawn: overHTTP(0)},
-		{name: asset, request: get("/assets/"+largestAsset(a.root), map[string]string{"Accept-Encoding": "gzip"}), drawn: overHTTP(0)},
+		{name: asset, request: get("/assets/"+largestAsset(a.root), map[string]string{"Accept-Encoding": "gzip"}),
+			drawn: overHTTP(0)},
 		{name: "garbage token", guarded: true, silent: a.times,
 			frame: func(int) string { return `{"type":"connection_init","payload":{"authorization":"Bearer a.b.c"}}` },
 			drawn: flat(allowance.Init + allowance.Ending)},
-		{name: "HTTP: garbage token", guarded: true, drawn: overHTTP(0), request: func(ctx context.Context) error {
-			return a.call(ctx, "POST", topology.GraphQLPath, `{"query":"{__typename}"}`, map[string]string{"Authorization": "Bearer a.b.c"})
-		}},
-		{name: "connection_init", silent: a.times, frame: func(int) string { return `{"type":"connection_init"}` }, drawn: flat(allowance.Init)},
-		{name: "handshake and its end", checked: true, request: a.open, drawn: func(toll) float64 { return allowance.Handshake }},
+		{name: "HTTP: garbage token", guarded: true,
+			drawn: overHTTP(0), request: func(ctx context.Context) error {
+				return a.call(ctx, "POST", topology.GraphQLPath, `{"query":"{__typename}"}`, map[string]string{"Authorization": "Bearer a.b.c"})
+			}},
+		{name: "connection_init", silent: a.times, frame: func(int) string { return `{"type":"connection_init"}` },
+			drawn: flat(allowance.Init)},
+		{name: "handshake and its end", checked: true, request: a.open,
+			drawn: func(toll) float64 { return allowance.Handshake }},
 	}
 }
 

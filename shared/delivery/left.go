@@ -76,7 +76,8 @@ func (d *round) keep(ctx context.Context, b fanout.Batch) error {
 	count := &d.report.Parked
 	switch {
 	case err != nil: // the message that it came from has it
-		err = d.sender.park(ctx, d.body, fmt.Sprintf("cannot be queued again for connection %s: %v", b.Tasks[0].Targets[0].ConnectionID, err))
+		id := b.Tasks[0].Targets[0].ConnectionID
+		err = d.sender.park(ctx, d.body, fmt.Sprintf("cannot be queued again for connection %s: %v", id, err))
 	case len(body) > maxBody:
 		err = d.sender.park(ctx, body, fmt.Sprintf("a target of %d bytes is too large to be queued again, last: %s", len(body), d.reason))
 	case b.Attempt > maxAttempts:

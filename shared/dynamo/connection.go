@@ -217,7 +217,8 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 	token := rand.Text()
 	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(id),
-		UpdateExpression:         aws.String("SET acknowledged = :yes, acknowledgedBy = :token, init = :init, viewer = :viewer, claims = :claims"),
+		UpdateExpression: aws.String("SET acknowledged = :yes, acknowledgedBy = :token, init = :init," +
+			" viewer = :viewer, claims = :claims"),
 		ConditionExpression:      aws.String(alive + " AND acknowledged = :no AND initDeadline >= :at"),
 		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
 		ExpressionAttributeValues: attributes{

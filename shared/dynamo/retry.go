@@ -34,7 +34,8 @@ const (
 
 // call sends one request, and repeats it while that may help. Every write allows for
 // that: an attempt that lost its answer may have been applied.
-func call[In, Out any](ctx context.Context, send func(context.Context, In, ...func(*dynamodb.Options)) (Out, error), in In) (out Out, err error) {
+func call[In, Out any](ctx context.Context,
+	send func(context.Context, In, ...func(*dynamodb.Options)) (Out, error), in In) (out Out, err error) {
 	err = retry(ctx, func(ctx context.Context) (err error) {
 		out, err = send(ctx, in)
 		return err

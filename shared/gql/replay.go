@@ -20,11 +20,13 @@ type Replay struct {
 	Argument string
 
 	// Missed is pubsub.Executable.Missed for a subscription with these arguments.
-	Missed func(ctx context.Context, args map[string]any, since time.Time, read string, max int) ([]pubsub.Event, bool, error)
+	Missed func(ctx context.Context, args map[string]any, since time.Time, read string, max int) (
+		events []pubsub.Event, more bool, err error)
 }
 
 // missed is Executable.Missed, or nil if the client does not ask for it.
-func (r *Replay) missed(args map[string]any) func(context.Context, time.Time, string, int) ([]pubsub.Event, bool, error) {
+func (r *Replay) missed(args map[string]any) func(context.Context, time.Time, string, int) (
+	[]pubsub.Event, bool, error) {
 	if _, asks := args[r.Argument].(string); !asks {
 		return nil
 	}

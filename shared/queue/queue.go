@@ -205,7 +205,8 @@ func (p *Publisher) sendEach(ctx context.Context, msgs []Message, entries []type
 
 // try sends the entries once. It returns those that SQS did not take, with the reason
 // of one of them, and whether a retry may help.
-func (p *Publisher) try(ctx context.Context, entries []types.SendMessageBatchRequestEntry) (rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
+func (p *Publisher) try(ctx context.Context, entries []types.SendMessageBatchRequestEntry) (
+	rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
 	once, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	out, err := p.client.SendMessageBatch(once, &sqs.SendMessageBatchInput{QueueUrl: &p.url, Entries: entries})
@@ -263,7 +264,8 @@ func entry(id string, m Message) types.SendMessageBatchRequestEntry {
 // refused returns the entries that SQS did not take, in order, with the reason of one
 // of them, and whether a retry may help. It cannot if one is refused for its content,
 // which is an ErrRefused.
-func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBatchOutput) (rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
+func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBatchOutput) (
+	rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
 	taken := make(map[string]bool, len(out.Successful))
 	for _, s := range out.Successful {
 		taken[aws.ToString(s.Id)] = true

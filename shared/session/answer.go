@@ -98,7 +98,8 @@ func Refuse(ctx context.Context, g Gateway, connectionID string, why transportws
 // there: a client that cannot be told would wait for ever. The last resort is to close
 // its socket: it connects again, and starts again what it still wants.
 func (s *Session) answer(ctx context.Context, m Message, id string, frame []byte) (waits bool, err error) {
-	err = postUnless(ctx, s.Gateway, m.ConnectionID, closeReserve, frame, func(ctx context.Context) error { return s.superseded(ctx, m, id) })
+	ended := func(ctx context.Context) error { return s.superseded(ctx, m, id) }
+	err = postUnless(ctx, s.Gateway, m.ConnectionID, closeReserve, frame, ended)
 	switch {
 	case err == nil:
 		return true, nil
@@ -142,7 +143,8 @@ const pongTime = 5 * time.Second
 func (s *Session) pong(ctx context.Context, m Message, payload []byte) error {
 	tries, cancel := context.WithTimeout(ctx, pongTime)
 	defer cancel()
-	err := post(tries, s.Gateway, m.ConnectionID, 0, transportws.Message{Type: transportws.TypePong, Payload: payload}.Append(nil))
+	frame := transportws.Message{Type: transportws.TypePong, Payload: payload}.Append(nil)
+	err := post(tries, s.Gateway, m.ConnectionID, 0, frame)
 	if errors.Is(err, pubsub.ErrGone) {
 		return s.forget(ctx, m.ConnectionID)
 	}

@@ -23,8 +23,12 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	if err := s.draw(ctx, m, c.Viewer, units); err != nil {
 		return s.fail(ctx, m, e.ID, err)
 	}
-	op, err := s.Documents.Resolve(pubsub.Operation{Document: e.Payload.Query, DocumentID: pubsub.DocumentID(e.Payload.Extensions),
-		Name: e.Payload.OperationName, Variables: e.Payload.Variables})
+	op, err := s.Documents.Resolve(pubsub.Operation{
+		Document:   e.Payload.Query,
+		DocumentID: pubsub.DocumentID(e.Payload.Extensions),
+		Name:       e.Payload.OperationName,
+		Variables:  e.Payload.Variables,
+	})
 	if err != nil {
 		return s.fail(ctx, m, e.ID, err)
 	}
@@ -39,8 +43,15 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	if err := s.room(m, c, e.ID, x); err != nil {
 		return s.notBegun(ctx, m, e.ID, err)
 	}
-	sub := pubsub.Subscription{ConnectionID: m.ConnectionID, OperationID: e.ID, Topic: x.Topic, OperationKey: x.Stored.Key(),
-		Viewer: c.Viewer, Expires: c.Expires, LookFirst: !c.Completed[e.ID].Before(m.At)}
+	sub := pubsub.Subscription{
+		ConnectionID: m.ConnectionID,
+		OperationID:  e.ID,
+		Topic:        x.Topic,
+		OperationKey: x.Stored.Key(),
+		Viewer:       c.Viewer,
+		Expires:      c.Expires,
+		LookFirst:    !c.Completed[e.ID].Before(m.At),
+	}
 	if x.Missed != nil {
 		return s.resume(ctx, m, c, sub, x)
 	}

@@ -147,7 +147,9 @@ func loggable(refusal transportws.CloseError) string {
 // after it sent a complete, which may still be on its way in another invocation that
 // waits for the store or is only started. The price is that a client at fault hears of
 // it a little later.
-var roomPauses = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond}
+var roomPauses = []time.Duration{
+	100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond,
+}
 
 // receive returns a CloseError when the connection must end. Any other error is
 // for the log.
@@ -255,7 +257,8 @@ func (s *Session) inState(ctx context.Context, m Message, message transportws.Me
 	state := transportws.State{Acknowledged: c.Acknowledged, InitDeadline: c.InitDeadline,
 		Running: func(id string) bool {
 			operation, runs := c.Operations[id]
-			return runs && !operation.At.After(m.At) // a later one may have overtaken this and its complete: the store knows
+			// A later one may have overtaken this and its complete: the store knows.
+			return runs && !operation.At.After(m.At)
 		}}
 	return s.perform(ctx, m, c, state.Receive(message, m.At))
 }
