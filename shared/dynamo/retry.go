@@ -56,11 +56,19 @@ func retry(ctx context.Context, do func(ctx context.Context) error) error {
 		if err == nil || !late && !passing(err) {
 			return err
 		}
-		select {
-		case <-waiting.Done():
-			return fmt.Errorf("%w; no time to try again: %w", err, waiting.Err())
-		case <-time.After(rand.N(wait)):
+		if late := pause(waiting, wait); late != nil {
+			return fmt.Errorf("%w; no time to try again: %w", err, late)
 		}
+	}
+}
+
+// pause waits for up to that time, at random. Its error is that of ctx, if that ends.
+func pause(ctx context.Context, most time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(rand.N(most)):
+		return nil
 	}
 }
 
@@ -79,13 +87,7 @@ const beatenWait = 50 * time.Millisecond
 
 // beaten pauses after that many earlier tries.
 func beaten(ctx context.Context, tries int) error {
-	wait := beatenWait << min(2*tries, 5) // up to 1.6 s
-	select {
-	case <-time.After(rand.N(wait)):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause(ctx, beatenWait<<min(2*tries, 5)) // up to 1.6 s
 }
 
 // errUnprocessed is a batch that DynamoDB processed only in part.

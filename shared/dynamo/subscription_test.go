@@ -223,41 +223,55 @@ func TestAConnectionOfTheReleaseBefore(t *testing.T) {
 	}
 }
 
-// The previous release does not count an operation's bytes when it ends it.
-func TestACountOfBytesThatIsWrongIsCorrected(t *testing.T) {
-	t.Parallel()
-	const max = 100
+// filled is a store with a connection that runs as many operations as it may, with
+// UUIDs as ids of operations and chats. put adds the i-th.
+func filled(t *testing.T, max int) (s *Store, put func(ctx context.Context, i int) error) {
+	t.Helper()
 	s, now := localStore(t), time.Now()
 	expires := now.Add(time.Hour)
 	if err := s.PutConnection(t.Context(), pubsub.Connection{ID: "c", Acknowledged: true, Expires: expires}); err != nil {
 		t.Fatal(err)
 	}
-	id := func(i int) string { return fmt.Sprintf("%s%04d", strings.Repeat("x", 32), i) }
-	put := func(i int) error {
-		sub := pubsub.Subscription{ConnectionID: "c", OperationID: id(i), OperationKey: "k", Expires: expires,
-			Topic: "newMessage/" + strings.Repeat("y", 36)}
+	put = func(ctx context.Context, i int) error {
+		sub := pubsub.Subscription{ConnectionID: "c", OperationID: uuid(i), OperationKey: "k", Expires: expires,
+			Topic: "newMessage/" + uuid(0)}
 		by := pubsub.Sent{At: now.Add(time.Duration(i) * time.Second)}
-		return s.PutSubscription(t.Context(), sub, pubsub.Operation{}, by, max)
+		return s.PutSubscription(ctx, sub, pubsub.Operation{}, by, max)
 	}
 	for i := range max {
-		if err := put(i); err != nil {
+		if err := put(t.Context(), i); err != nil {
 			t.Fatal(i, err)
 		}
 	}
-	if err := put(max); !errors.Is(err, pubsub.ErrTooManyOperations) {
+	return s, put
+}
+
+func uuid(i int) string { return fmt.Sprintf("123e4567-e89b-12d3-a456-%012d", i) }
+
+// change updates the connection as only another release does.
+func change(t *testing.T, s *Store, expression string, names map[string]string) {
+	t.Helper()
+	_, err := s.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey("c"),
+		UpdateExpression: &expression, ExpressionAttributeNames: names})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The previous release does not count an operation's bytes when it ends it.
+func TestACountOfBytesThatIsWrongIsCorrected(t *testing.T) {
+	t.Parallel()
+	const max = 100
+	s, put := filled(t, max)
+	if err := put(t.Context(), max); !errors.Is(err, pubsub.ErrTooManyOperations) {
 		t.Errorf("one more: %v", err)
 	}
 	for i := range max {
-		_, err := s.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
-			TableName: &s.tables.Connections, Key: connectionKey("c"),
-			UpdateExpression:         aws.String("REMOVE operations.#id"),
-			ExpressionAttributeNames: map[string]string{"#id": id(i)}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		change(t, s, "REMOVE operations.#id", map[string]string{"#id": uuid(i)})
 	}
 	for i := range max {
-		if err := put(max + 1 + i); err != nil {
+		if err := put(t.Context(), max+1+i); err != nil {
 			t.Fatal("after all have ended:", i, err)
 		}
 	}
@@ -267,31 +281,11 @@ func TestACountOfBytesThatIsWrongIsCorrected(t *testing.T) {
 func TestAConnectionOfThePreviousReleaseHasAsManyOperations(t *testing.T) {
 	t.Parallel()
 	const max = 3
-	s, now := localStore(t), time.Now()
-	expires := now.Add(time.Hour)
-	if err := s.PutConnection(t.Context(), pubsub.Connection{ID: "c", Acknowledged: true, Expires: expires}); err != nil {
-		t.Fatal(err)
-	}
-	put := func(i int) error {
-		sub := pubsub.Subscription{ConnectionID: "c", OperationID: fmt.Sprint(i), OperationKey: "k", Expires: expires,
-			Topic: "newMessage/1"}
-		return s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: now}, max)
-	}
-	for i := range max {
-		if err := put(i); err != nil {
-			t.Fatal(i, err)
-		}
-	}
-	_, err := s.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Connections, Key: connectionKey("c"),
-		UpdateExpression: aws.String("REMOVE operationBytes")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, put := filled(t, max)
+	change(t, s, "REMOVE operationBytes", nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	sub := pubsub.Subscription{ConnectionID: "c", OperationID: "more", OperationKey: "k", Expires: expires, Topic: "t"}
-	if err := s.PutSubscription(ctx, sub, pubsub.Operation{}, pubsub.Sent{At: now}, max); !errors.Is(err, pubsub.ErrTooManyOperations) {
+	if err := put(ctx, max); !errors.Is(err, pubsub.ErrTooManyOperations) {
 		t.Errorf("got %v", err)
 	}
 }
