@@ -13,9 +13,15 @@ type Table struct {
 	Key    string // partition key attribute
 	Sort   string // sort key attribute, or "" for none
 	TTL    string // attribute with the expiry in Unix seconds, or "" for no expiry
-	Stream bool   // whether inserts are streamed, as NEW_IMAGE
+	Stream bool   // whether changes are streamed
 	Kept   bool   // whether it is backed up, and in production outlives the deployment
+
+	OldImages bool    // whether the stream also has the rows as they were before
+	Indexes   []Index // secondary ones, of all attributes
 }
+
+// Index is a global secondary index of a table. Keys are strings.
+type Index struct{ Name, Key, Sort string }
 
 // The tables. ARCHITECTURE.md, "Data", says what they hold.
 var (
