@@ -1,55 +1,26 @@
-// Package chat is the sample domain: chats, their messages, and the rules for both. It
-// knows neither GraphQL nor AWS. To build something else with Subwire, replace it.
+// Package chat is the sample product: chats, their messages, and the rules for both.
 package chat
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
+
+	"subwire/shared/subwire"
 )
 
 // Message is one message of a chat.
 type Message struct {
-	ID         string    `json:"id"` // a ULID: ids order messages by time
-	ChatID     string    `json:"chatId"`
+	ID         string    `json:"id" gql:"id"` // a ULID: ids order messages by time
+	ChatID     string    `json:"chatId" gql:"id"`
 	Content    string    `json:"content"`
 	SenderName string    `json:"senderName"`
-	SenderID   string    `json:"senderId,omitempty"` // of the viewer who wrote it; "" without a token
+	SenderID   string    `json:"senderId,omitempty" gql:"-"` // of the viewer who wrote it; "" without a token
 	CreatedAt  time.Time `json:"createdAt"`
-}
-
-// Root is the message as the root value of the event that announces it: JSON without
-// the escapes for HTML, which turn one byte into six.
-func (m Message) Root() (json.RawMessage, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(m); err != nil {
-		return nil, fmt.Errorf("encode message: %w", err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-// StoredBytes is about how much of a read m takes: its texts, and what a store keeps
-// around them.
-func (m Message) StoredBytes() int {
-	const around = 64
-	return len(m.ID) + len(m.ChatID) + len(m.Content) + len(m.SenderName) + len(m.SenderID) + around
-}
-
-type Store interface {
-	// PutMessage stores a new message. One that is already there is not an error, so it
-	// may be called again.
-	PutMessage(ctx context.Context, m Message) error
-
-	// Messages returns messages of a chat by ascending id, at most limit: the first
-	// after the id after, the last before the id before, or the newest. At least one of
-	// the two ids is "". It is strongly consistent. What is read comes out of the
-	// budget of ctx; if that is not enough, the error is pubsub.ErrBudget.
-	Messages(ctx context.Context, chatID, after, before string, limit int) ([]Message, error)
 }
 
 // Limits of a message, in bytes of UTF-8, and of one read.
@@ -58,61 +29,155 @@ const (
 	MaxNameBytes    = 128
 	MaxContentBytes = 8 << 10
 	MaxMessages     = 100
-	MaxStoredBytes  = MaxContentBytes + 1<<10 // of a message (see StoredBytes)
-	DefaultMessages = 50
+	DefaultMessages = 50 // as the tag of limit says
 )
 
-// WriteTime bounds the write of a message from the moment its id is made. Reading a
-// chat that much later finds every message with an earlier id.
-const WriteTime = 5 * time.Second
-
 // Topic is where new messages of a chat are announced.
-func Topic(chatID string) string { return "newMessage/" + chatID }
+func Topic(chatID string) subwire.Topic { return subwire.Topic("newMessage/" + chatID) }
 
-// InputError says what is wrong with a value. Its text is for the client.
-type InputError string
-
-func (e InputError) Error() string { return string(e) }
-
-// CheckChatID returns an InputError for an id that no chat can have.
-func CheckChatID(id string) error { return checkText("chatId", id, MaxChatIDBytes) }
-
-// Check returns an InputError for the first rule that m breaks.
-func (m Message) Check() error {
-	if err := CheckChatID(m.ChatID); err != nil {
-		return err
-	}
-	if err := checkText("senderName", m.SenderName, MaxNameBytes); err != nil {
-		return err
-	}
-	return checkText("content", m.Content, MaxContentBytes)
+// Chat is the product with its table.
+type Chat struct {
+	*subwire.App
+	Messages *subwire.Table[Message]
 }
 
-func checkText(name, text string, max int) error {
+// New returns the product:
+//
+//	type Query { getNewMessages(chatId: ID!, after: ID, before: ID, limit: Int = 50): [Message!]! }
+//	type Mutation { postMessage(chatId: ID!, content: String!, senderName: String): Message! }
+//	type Subscription { newMessage(chatId: ID!, after: ID): Message! }
+func New() Chat {
+	c := Chat{App: subwire.New("chat")}
+	c.Claims = []string{"name", "chats_read", "chats_write"}
+	c.Paths = []string{"/c/{chat+}"}
+	c.Messages = subwire.NewTable(c.App, subwire.TableSpec{Name: "messages", Key: "chatId", Sort: "id", Kept: true,
+		OnlyInserts: true, RowBytes: MaxContentBytes + 1<<10},
+		func(change subwire.Change[Message], emit subwire.Emit) { emit(change.Now, Topic(change.Now.ChatID)) })
+	subwire.Field(c.App, "mine", func(_ context.Context, viewer func() subwire.Viewer, m Message) (bool, error) {
+		return m.SenderID != "" && m.SenderID == viewer().ID, nil
+	}, subwire.Doc("Whether the viewer wrote it. Nobody owns what was written without a token."))
+	subwire.Query(c.App, "getNewMessages", c.getNewMessages, subwire.Doc(
+		"Messages of a chat, oldest first: those after an id, or those before one, or else the newest."))
+	subwire.Mutation(c.App, "postMessage", c.postMessage, subwire.Doc(
+		"Writes a message. Every subscriber of the chat gets it."))
+	subwire.Subscribe(c.App, "newMessage", subwire.Subscription[newMessageArgs, Message]{
+		Doc: "Messages of a chat as they are written, preceded by those since the given id.",
+		Topic: func(a newMessageArgs) (subwire.Topic, error) {
+			return Topic(a.ChatID), check("chatId", a.ChatID, MaxChatIDBytes)
+		},
+		Allow: func(v subwire.Viewer, a newMessageArgs) error { return c.mayRead(v, a.ChatID) },
+		Replay: subwire.ReplayOf(c.Messages, func(a newMessageArgs) string { return a.ChatID },
+			func(m Message) (string, Message) { return m.ID, m }),
+	})
+	return c
+}
+
+type newMessageArgs struct {
+	ChatID string `json:"chatId" gql:"id"`
+	After  string `json:"after" gql:"id,after"`
+}
+
+type getNewMessagesArgs struct {
+	ChatID string `json:"chatId" gql:"id"`
+	After  string `json:"after" gql:"id,optional"`
+	Before string `json:"before" gql:"id,optional"`
+	Limit  int    `json:"limit" default:"50"`
+}
+
+func (c Chat) getNewMessages(ctx context.Context, v subwire.Viewer, a getNewMessagesArgs) ([]Message, error) {
+	if err := cmp.Or(check("chatId", a.ChatID, MaxChatIDBytes), a.check(), c.mayRead(v, a.ChatID)); err != nil {
+		return nil, err
+	}
+	if a.After != "" {
+		return c.Messages.After(ctx, a.ChatID, a.After, a.Limit)
+	}
+	return c.Messages.Before(ctx, a.ChatID, a.Before, a.Limit)
+}
+
+func (a getNewMessagesArgs) check() error {
+	switch {
+	case a.After != "" && a.Before != "":
+		return subwire.Invalid("after and before cannot be given together")
+	case a.Limit < 1 || a.Limit > MaxMessages:
+		return subwire.Invalid(fmt.Sprintf("limit is %d; 1 to %d are allowed", a.Limit, MaxMessages))
+	}
+	return nil
+}
+
+type postMessageArgs struct {
+	ChatID     string `json:"chatId" gql:"id"`
+	Content    string `json:"content"`
+	SenderName string `json:"senderName" gql:"optional" doc:"Required without a token; with one, its name counts."`
+}
+
+func (c Chat) postMessage(ctx context.Context, v subwire.Viewer, a postMessageArgs) (Message, error) {
+	m := Message{ID: c.NewID(), ChatID: a.ChatID, Content: a.Content, SenderName: senderName(v, a.SenderName),
+		SenderID: v.ID, CreatedAt: c.Now()}
+	if err := cmp.Or(m.Check(), c.mayWrite(v, m.ChatID)); err != nil {
+		return Message{}, err
+	}
+	return m, c.Messages.Insert(ctx, m)
+}
+
+// senderName is the name in a viewer's token, or else its id. An anonymous viewer
+// chooses it.
+func senderName(v subwire.Viewer, chosen string) string {
+	if v.ID == "" {
+		return chosen
+	}
+	var name string
+	v.Claim("name", &name)
+	return cmp.Or(name, v.ID)
+}
+
+// Check returns an error for the client about the first rule that m breaks.
+func (m Message) Check() error {
+	return cmp.Or(check("chatId", m.ChatID, MaxChatIDBytes), check("senderName", m.SenderName, MaxNameBytes),
+		check("content", m.Content, MaxContentBytes))
+}
+
+func check(name, text string, max int) error {
 	switch {
 	case text == "":
-		return InputError(name + " is empty")
+		return subwire.Invalid(name + " is empty")
 	case len(text) > max:
-		return InputError(fmt.Sprintf("%s has %d bytes; at most %d are allowed", name, len(text), max))
+		return subwire.Invalid(fmt.Sprintf("%s has %d bytes; at most %d are allowed", name, len(text), max))
 	case !utf8.ValidString(text):
-		return InputError(name + " is not valid UTF-8")
+		return subwire.Invalid(name + " is not valid UTF-8")
 	}
 	return nil
 }
 
-// CheckRange returns an InputError if neither of the two ids is "".
-func CheckRange(after, before string) error {
-	if after != "" && before != "" {
-		return InputError("after and before cannot be given together")
+// mayRead allows a viewer the chats that the claim chats_read of its token lists: ids,
+// or "*" for every chat. Without tokens everybody may read.
+func (c Chat) mayRead(v subwire.Viewer, chatID string) error {
+	if c.Anonymous() || lists(v, "chats_read", chatID) {
+		return nil
 	}
-	return nil
+	return subwire.Forbidden("You may not read this chat.")
 }
 
-// CheckLimit returns an InputError for a number of messages that cannot be read at
-// once.
-func CheckLimit(limit int) error {
-	if limit < 1 || limit > MaxMessages {
-		return InputError(fmt.Sprintf("limit is %d; 1 to %d are allowed", limit, MaxMessages))
+// mayWrite does the same for chats_write. Neither claim implies the other.
+func (c Chat) mayWrite(v subwire.Viewer, chatID string) error {
+	if c.Anonymous() || lists(v, "chats_write", chatID) {
+		return nil
 	}
-	return nil
+	return subwire.Forbidden("You may not write to this chat.")
+}
+
+// lists reports whether a claim, a text or a list of texts, names the chat. A claim of
+// another type counts as absent.
+func lists(v subwire.Viewer, claim, chatID string) bool {
+	var raw json.RawMessage
+	var one string
+	var many []string
+	if !v.Claim(claim, &raw) {
+		return false
+	}
+	if json.Unmarshal(raw, &one) == nil {
+		many = []string{one}
+	} else if json.Unmarshal(raw, &many) != nil {
+		return false
+	}
+	return slices.Contains(many, chatID) || slices.Contains(many, "*")
 }

@@ -13,6 +13,7 @@ import (
 
 	"subwire/shared/gql"
 	"subwire/shared/pubsub"
+	"subwire/shared/table"
 )
 
 // limited is the executor of the largest chat, with other limits.
@@ -27,7 +28,11 @@ func TestWhatAnOperationReadsIsBounded(t *testing.T) {
 	t.Parallel()
 	page := 0
 	for _, m := range largeMessages() {
-		page += m.StoredBytes()
+		row, err := table.Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page += table.Bytes(row)
 	}
 	e := limited(t, func(l *gql.Limits) { l.ReadBytes = page })
 	atLimit := operation(`{a:getNewMessages(chatId:"1",limit:60){id}b:getNewMessages(chatId:"1",limit:40){id}c:getNewMessages(chatId:"empty"){id}}`, "")

@@ -18,6 +18,9 @@ import (
 	"subwire/shared/gql"
 	"subwire/shared/hostile"
 	"subwire/shared/pubsub"
+	"subwire/shared/subwire"
+	"subwire/shared/table"
+	"subwire/shared/topology"
 )
 
 var (
@@ -27,22 +30,30 @@ var (
 
 // store holds one message, or as many copies as are asked for, and no other.
 type store struct {
+	table.Store
 	err    error
 	copies bool
 }
 
-func (s store) PutMessage(context.Context, chat.Message) error { return s.err }
+func (s store) PutRow(context.Context, topology.Table, table.Row, table.Condition) error {
+	return s.err
+}
 
-func (s store) Messages(_ context.Context, _, _, _ string, limit int) ([]chat.Message, error) {
-	if s.copies {
-		return slices.Repeat([]chat.Message{hello}, limit), s.err
+func (s store) QueryRows(_ context.Context, _ topology.Table, q table.Query) ([]table.Row, error) {
+	row, err := table.Encode(hello)
+	if err != nil {
+		return nil, err
 	}
-	return []chat.Message{hello}, s.err
+	if s.copies {
+		return slices.Repeat([]table.Row{row}, q.Limit), s.err
+	}
+	return []table.Row{row}, s.err
 }
 
 func newExecutor(t testing.TB, s store, change func(*gql.Config)) *gql.Executor {
 	t.Helper()
-	c := gql.Chat{Store: s, NewID: func() string { return "01B" }, Now: func() time.Time { return noon }}.Schema()
+	c := chat.New().MustOpen(subwire.Env{Tables: s, Anonymous: true, NewID: func() string { return "01B" },
+		Now: func() time.Time { return noon }})
 	c.Introspection, c.Log = true, slog.New(slog.NewTextHandler(io.Discard, nil))
 	if change != nil {
 		change(&c)
@@ -64,7 +75,7 @@ func event(t testing.TB) *pubsub.Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &pubsub.Event{ID: hello.ID, Topic: chat.Topic("lobby"), Root: root}
+	return &pubsub.Event{ID: hello.ID, Topic: string(chat.Topic("lobby")), Root: root}
 }
 
 func TestSubscriptionsAreExecutedWithTheEvent(t *testing.T) {
@@ -94,7 +105,7 @@ func TestSubscriptionsAreExecutedWithTheEvent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if x.Kind != pubsub.KindSubscription || x.Topic != chat.Topic("lobby") {
+			if x.Kind != pubsub.KindSubscription || x.Topic != string(chat.Topic("lobby")) {
 				t.Errorf("kind %q, topic %q", x.Kind, x.Topic)
 			}
 			got, err := x.Run(t.Context(), event(t))
@@ -323,7 +334,7 @@ func BenchmarkPrepare(b *testing.B) {
 }
 
 func Example() {
-	e := gql.MustNew(gql.Chat{Store: store{}}.Schema())
+	e := gql.MustNew(chat.New().MustOpen(subwire.Env{}))
 	x, err := e.Prepare(pubsub.Operation{
 		Document:  `subscription ($chat: ID!) { newMessage(chatId: $chat) { content } }`,
 		Variables: json.RawMessage(`{"chat":"lobby"}`),

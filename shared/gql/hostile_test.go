@@ -12,6 +12,8 @@ import (
 	"subwire/shared/hostile"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
+	"subwire/shared/subwire"
+	"subwire/shared/table"
 )
 
 // use prepares an operation and runs it, as often as allowed.
@@ -31,11 +33,15 @@ func largeChat(t testing.TB, limits gql.Limits) *gql.Executor {
 	t.Helper()
 	s := memory.New()
 	for _, m := range largeMessages() {
-		if err := s.PutMessage(t.Context(), m); err != nil {
+		row, err := table.Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.PutRow(t.Context(), chat.New().Product().Tables[0], row, table.Condition{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c := gql.Chat{Store: s}.Schema()
+	c := chat.New().MustOpen(subwire.Env{Tables: s, Anonymous: true})
 	c.Introspection, c.Limits, c.Log = true, limits, slog.New(slog.DiscardHandler)
 	return gql.MustNew(c)
 }

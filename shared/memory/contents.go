@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"subwire/shared/chat"
 	"subwire/shared/pubsub"
 )
 
@@ -15,23 +14,19 @@ type Contents struct {
 	Connections   []pubsub.Connection         // by id
 	Subscriptions []pubsub.Subscription       // by topic, then as Subscriptions yields them
 	Operations    map[string]pubsub.Operation // by key
-	Messages      map[string][]chat.Message   // by chat, in ascending order
 }
 
 // Contents returns a copy of everything in the store.
 func (s *Store) Contents() Contents {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := Contents{Operations: maps.Clone(s.operations), Messages: map[string][]chat.Message{}}
+	c := Contents{Operations: maps.Clone(s.operations)}
 	for _, id := range slices.Sorted(maps.Keys(s.connections)) {
 		c.Connections = append(c.Connections, s.connections[id].export())
 	}
 	c.Subscriptions = slices.SortedFunc(maps.Values(s.rows), func(a, b pubsub.Subscription) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), compareSubscriptions(a, b))
 	})
-	for chatID, messages := range s.messages {
-		c.Messages[chatID] = slices.Clone(messages)
-	}
 	return c
 }
 

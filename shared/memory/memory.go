@@ -1,6 +1,6 @@
-// Package memory keeps connections, subscriptions, operations and chat messages in
-// memory: a fake of the real store for tests. It implements pubsub.Store, chat.Store
-// and allowance.Store, can fail on demand, and shows what it holds. It is not for
+// Package memory keeps connections, subscriptions, operations and products' rows
+// in memory: a fake of the real store for tests. It implements pubsub.Store,
+// table.Store and allowance.Store, can fail on demand, and shows what it holds. It is not for
 // production: it has one lock, and never expires anything.
 package memory
 
@@ -15,8 +15,8 @@ import (
 	"sync"
 	"time"
 
-	"subwire/shared/chat"
 	"subwire/shared/pubsub"
+	"subwire/shared/table"
 )
 
 // ErrFault is the error of a call that failed because of a Fault.
@@ -32,7 +32,7 @@ const (
 	Applied          // the call does its work and returns ErrFault
 )
 
-// Store implements pubsub.Store and chat.Store. It is safe for concurrent use.
+// Store implements pubsub.Store and table.Store. It is safe for concurrent use.
 type Store struct {
 	// Fault, if set, is asked once per call how the call fails, with the method's name.
 	// Many goroutines may call it at once; set it before they start.
@@ -42,8 +42,8 @@ type Store struct {
 	connections map[string]*connection
 	rows        map[row]pubsub.Subscription
 	operations  map[string]pubsub.Operation
-	held        map[string]map[string]time.Time // holder -> connection id -> expiry
-	messages    map[string][]chat.Message       // by chat, in ascending order
+	held        map[string]map[string]time.Time    // holder -> connection id -> expiry
+	tables      map[string]map[table.Key]table.Row // of products
 	spent       map[spending]int
 	audiences   map[string]audience // by topic
 }
@@ -83,7 +83,7 @@ type row struct{ topic, connectionID, operationID string }
 func New() *Store {
 	return &Store{
 		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{},
-		operations: map[string]pubsub.Operation{}, held: map[string]map[string]time.Time{}, messages: map[string][]chat.Message{},
+		operations: map[string]pubsub.Operation{}, held: map[string]map[string]time.Time{}, tables: map[string]map[table.Key]table.Row{},
 		spent: map[spending]int{}, audiences: map[string]audience{},
 	}
 }

@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"encoding/json"
 	"sync/atomic"
 )
 
@@ -41,4 +42,15 @@ func ViewerOf(ctx context.Context) Viewer {
 func ViewerRead(ctx context.Context) bool {
 	v, ok := ctx.Value(viewerKey{}).(*viewing)
 	return ok && v.read.Load()
+}
+
+// Claim decodes a claim of the viewer's token. It reports false, and leaves into as it
+// was, if the claim is absent, was not kept, or is of another type.
+func (v Viewer) Claim(name string, into any) bool {
+	var members map[string]json.RawMessage
+	if v.ID == "" || json.Unmarshal([]byte(v.Claims), &members) != nil {
+		return false
+	}
+	claim, ok := members[name]
+	return ok && json.Unmarshal(claim, into) == nil
 }

@@ -2,11 +2,9 @@ package storetest
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
-	"subwire/shared/chat"
 	"subwire/shared/pubsub"
 )
 
@@ -93,102 +91,4 @@ var listTests = []test{
 		_, err := s.Operation(t.Context(), unique("key"))
 		check(t, "Operation", err, pubsub.ErrUnknownOperation)
 	}},
-}
-
-var chatTests = []test{
-	{"messages return as they were put", func(t *testing.T, s Store) {
-		m := message(unique("chat"), 1)
-		check(t, "PutMessage", s.PutMessage(t.Context(), m), nil)
-		equal(t, "messages", messages(t, s, m.ChatID, "", "", 10), []chat.Message{m})
-	}},
-	{"a message may be put again and stays as it is", func(t *testing.T, s Store) {
-		m := message(unique("chat"), 1)
-		again := m
-		again.Content = "changed"
-		for _, m := range []chat.Message{m, m, again} {
-			check(t, "PutMessage", s.PutMessage(t.Context(), m), nil)
-		}
-		equal(t, "messages", messages(t, s, m.ChatID, "", "", 10), []chat.Message{m})
-	}},
-	{"an unknown chat has no messages", func(t *testing.T, s Store) {
-		equal(t, "count", len(messages(t, s, unique("chat"), "", "", 10)), 0)
-	}},
-	{"messages ascend by id, newest or after or before an id, up to the limit", func(t *testing.T, s Store) {
-		chatID := unique("chat")
-		for _, i := range []int{3, 9, 1, 7, 5} { // gaps, and out of order
-			check(t, "PutMessage", s.PutMessage(t.Context(), message(chatID, i)), nil)
-		}
-		check(t, "other chat", s.PutMessage(t.Context(), message(chatID+"/other", 4)), nil)
-		for _, tt := range []struct {
-			name          string
-			after, before string
-			limit         int
-			want          []int
-		}{
-			{"newest of all", "", "", 10, []int{1, 3, 5, 7, 9}},
-			{"newest two", "", "", 2, []int{7, 9}},
-			{"after the first", number(1), "", 10, []int{3, 5, 7, 9}},
-			{"two after the first", number(1), "", 2, []int{3, 5}},
-			{"after an id between", number(4), "", 2, []int{5, 7}},
-			{"after an id before all", number(0), "", 1, []int{1}},
-			{"after the last", number(9), "", 10, nil},
-			{"before the last", "", number(9), 10, []int{1, 3, 5, 7}},
-			{"two before the last", "", number(9), 2, []int{5, 7}},
-			{"before an id between", "", number(6), 2, []int{3, 5}},
-			{"before an id after all", "", number(99), 1, []int{9}},
-			{"before the first", "", number(1), 10, nil},
-		} {
-			var got []int
-			for _, m := range messages(t, s, chatID, tt.after, tt.before, tt.limit) {
-				got = append(got, int(m.ID[3]-'0'))
-			}
-			equal(t, tt.name, got, tt.want)
-		}
-	}},
-	{"as many long messages as one read allows", func(t *testing.T, s Store) {
-		chatID := unique("chat")
-		for i := range chat.MaxMessages {
-			m := message(chatID, i)
-			m.Content = string(slices.Repeat([]byte("x"), chat.MaxContentBytes))
-			check(t, "PutMessage", s.PutMessage(t.Context(), m), nil)
-		}
-		equal(t, "newest", len(messages(t, s, chatID, "", "", chat.MaxMessages)), chat.MaxMessages)
-		equal(t, "after", len(messages(t, s, chatID, number(0), "", chat.MaxMessages)), chat.MaxMessages-1)
-	}},
-	{"no more messages than the budget has room for", func(t *testing.T, s Store) {
-		chatID := unique("chat")
-		for i := range 20 {
-			m := message(chatID, i)
-			m.Content = string(slices.Repeat([]byte("x"), chat.MaxContentBytes))
-			check(t, "PutMessage", s.PutMessage(t.Context(), m), nil)
-		}
-		ctx := pubsub.WithBudget(t.Context(), 20*chat.MaxStoredBytes)
-		for _, limit := range []int{12, 8} {
-			found, err := s.Messages(ctx, chatID, "", "", limit)
-			check(t, "Messages within the budget", err, nil)
-			equal(t, "messages", len(found), limit)
-		}
-		found, err := s.Messages(ctx, chatID, "", "", 5)
-		check(t, "Messages beyond the budget", err, pubsub.ErrBudget)
-		equal(t, "messages beyond it", len(found), 0)
-	}},
-	{"any chat id", func(t *testing.T, s Store) {
-		for _, odd := range []string{"a#b", "a/b c", "ünï✓", "__proto__"} {
-			m := message(unique(odd), 1)
-			check(t, "PutMessage", s.PutMessage(t.Context(), m), nil)
-			equal(t, "messages of "+odd, messages(t, s, m.ChatID, "", "", 10), []chat.Message{m})
-		}
-	}},
-}
-
-// message returns the i-th message of a chat.
-func message(chatID string, i int) chat.Message {
-	return chat.Message{ID: number(i), ChatID: chatID, Content: "Grüße 😀", SenderName: "Ada", CreatedAt: after(i)}
-}
-
-func messages(t *testing.T, s Store, chatID, after, before string, limit int) []chat.Message {
-	t.Helper()
-	found, err := s.Messages(t.Context(), chatID, after, before, limit)
-	check(t, "Messages", err, nil)
-	return found
 }

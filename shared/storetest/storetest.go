@@ -1,5 +1,5 @@
-// Package storetest is the conformance suite of the store: what pubsub.Store,
-// chat.Store and allowance.Store promise, each promise a subtest. It uses only those
+// Package storetest is the conformance suite of the store: what pubsub.Store
+// and allowance.Store promise, each promise a subtest. It uses only those
 // contracts, so every implementation runs the same suite.
 package storetest
 
@@ -16,13 +16,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/shared/allowance"
-	"subwire/shared/chat"
 	"subwire/shared/pubsub"
 )
 
 type Store interface {
 	pubsub.Store
-	chat.Store
 	allowance.Store
 	allowance.AudienceStore
 }
@@ -49,7 +47,7 @@ func Run(t *testing.T, s Store) {
 		{"ActivateSubscription", activateTests}, {"DeleteSubscription", deleteTests},
 		{"Unlist", unlistTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
 		{"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},
-		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Chat", chatTests},
+		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests},
 		{"Spend", spendTests}, {"Audience", audienceTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

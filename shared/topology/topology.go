@@ -18,6 +18,8 @@ type Table struct {
 
 	OldImages bool    // whether the stream also has the rows as they were before
 	Indexes   []Index // secondary ones, of all attributes
+
+	Events []string // names of the stream's records that are events, such as INSERT; nil for all
 }
 
 // Index is a global secondary index of a table. Keys are strings.

@@ -1,0 +1,60 @@
+package chat
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"subwire/shared/allowance"
+	"subwire/shared/gql"
+	"subwire/shared/memory"
+	"subwire/shared/subwire"
+	"subwire/shared/table"
+)
+
+// What resolvers read and write is tallied, and the pushes to listeners too.
+func TestWhatAnOperationCostsIsTallied(t *testing.T) {
+	t.Parallel()
+	store := memory.New()
+	if err := store.SetAudience(t.Context(), string(Topic("loud")), 1000, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	executor := gql.MustNew(New().MustOpen(subwire.Env{Tables: store, Anonymous: true, NewID: func() string { return "01B" },
+		Audiences: &allowance.Audiences{Store: store, Chance: func() float64 { return 0 }}}))
+	m := Message{ID: "01B", ChatID: "quiet", Content: "1234567", SenderName: "Ada"}
+	row, err := table.Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t.Context(), store, m); err != nil {
+		t.Fatal(err)
+	}
+	const root = len(`{"id":"01B","chatId":"quiet","content":"1234567","senderName":"Ada","createdAt":"2026-11-24T12:00:00.005Z"}`)
+	bytes := table.Bytes(row)
+	for name, tc := range map[string]struct {
+		document    string
+		least, most float64
+	}{
+		"Nothing":  {`{ __typename }`, 0, 0},
+		"Query":    {`{ getNewMessages(chatId: "quiet", limit: 100) { id } }`, allowance.Read(bytes), allowance.Read(bytes)},
+		"Mutation": {`mutation { postMessage(chatId: "other", content: "1234567", senderName: "Ada") { id } }`, allowance.Stored(bytes) + allowance.FannedOut(root-9), allowance.Stored(bytes+9) + allowance.FannedOut(root)},
+		"ToMany": {`mutation { postMessage(chatId: "loud", content: "1234567", senderName: "Ada") { id } }`,
+			1000 * allowance.Sent(root-9), allowance.Stored(bytes+9) + allowance.FannedOut(root) + 1000*allowance.Sent(root)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x, err := executor.Prepare(operation(tc.document, ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, tally := allowance.WithTally(t.Context())
+			if result, err := x.Run(ctx, nil); err != nil || strings.Contains(string(result), "errors") {
+				t.Fatal(string(result), err)
+			}
+			if got := tally.Take(); got < tc.least-1e-9 || got > tc.most+1e-9 || math.IsNaN(got) {
+				t.Errorf("%v units, want %v to %v", got, tc.least, tc.most)
+			}
+		})
+	}
+}

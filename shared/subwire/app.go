@@ -1,0 +1,198 @@
+// Package subwire makes a product of Go structs and functions: its types, queries,
+// mutations, subscriptions and tables. What the core needs of it follows: the schema,
+// the events, and the list of tables from which the infrastructure is built.
+package subwire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/graphql-go/graphql"
+	"github.com/oklog/ulid/v2"
+
+	"subwire/shared/allowance"
+	"subwire/shared/gql"
+	"subwire/shared/pubsub"
+	"subwire/shared/table"
+	"subwire/shared/topology"
+)
+
+// Viewer is who asks. Viewer.Claim reads the claims of its token.
+type Viewer = pubsub.Viewer
+
+// Topic names what is subscribed to, such as "order/17". Products share no topics.
+type Topic string
+
+// App is a product. Its functions run in any process, and keep nothing in memory.
+type App struct {
+	Claims []string // of tokens, that the product's rules look at; no others are kept
+	Paths  []string // of its pages, in the syntax of "Create routes for HTTP APIs"
+
+	name   string
+	env    Env
+	tables []*spec
+	types  goTypes
+
+	queries, mutations []root
+	subscriptions      map[string]func() gql.Subscription
+	errs               []error
+}
+
+// root is a field of the query or mutation type.
+type root struct {
+	name  string
+	build func() *graphql.Field
+}
+
+// New returns an empty product. The name is part of every physical name: lower case
+// letters and digits.
+func New(name string) *App {
+	return &App{name: name, types: newGoTypes(), subscriptions: map[string]func() gql.Subscription{}}
+}
+
+// Env is what an App runs on. Any part may be missing, if nothing that is called needs
+// it.
+type Env struct {
+	Tables    table.Store
+	Anonymous bool                 // whether viewers have no tokens: there are no rights to go by
+	Audiences *allowance.Audiences // the subscribers that a writer pays for
+	NewID     func() string        // nil for ULIDs, which replays need
+	Now       func() time.Time     // nil for time.Now
+}
+
+// Open connects the product with what it runs on. Its error says which types or fields
+// make no schema.
+func (a *App) Open(e Env) (gql.Config, error) {
+	if e.NewID == nil {
+		e.NewID = func() string { return ulid.Make().String() }
+	}
+	if e.Now == nil {
+		e.Now = time.Now
+	}
+	a.env = e
+	c := gql.Config{Query: object("Query", a.queries), Mutation: object("Mutation", a.mutations),
+		Subscriptions: map[string]gql.Subscription{}}
+	for name, build := range a.subscriptions {
+		c.Subscriptions[name] = build()
+	}
+	if err := errors.Join(append(a.errs, a.types.errs...)...); err != nil {
+		return gql.Config{}, fmt.Errorf("product %s: %w", a.name, err)
+	}
+	return c, nil
+}
+
+// MustOpen is Open for tests and tools: it panics when the product makes no schema.
+func (a *App) MustOpen(e Env) gql.Config {
+	c, err := a.Open(e)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func object(name string, roots []root) *graphql.Object {
+	if len(roots) == 0 {
+		return nil
+	}
+	fields := graphql.Fields{}
+	for _, r := range roots {
+		fields[r.name] = r.build()
+	}
+	return graphql.NewObject(graphql.ObjectConfig{Name: name, Fields: fields})
+}
+
+// Product is what the product adds to the core's tables, functions and permissions.
+func (a *App) Product() topology.Product {
+	p := topology.Product{Name: a.name, Claims: a.Claims, Paths: a.Paths}
+	for _, t := range a.tables {
+		p.Tables = append(p.Tables, t.table)
+	}
+	return p
+}
+
+// Anonymous reports whether viewers have no tokens in this deployment.
+func (a *App) Anonymous() bool { return a.env.Anonymous }
+
+// NewID returns a ULID. Ids of one process ascend, those of several do by their time.
+func (a *App) NewID() string { return a.env.NewID() }
+
+// Now is the time in UTC, to the millisecond: what a table keeps.
+func (a *App) Now() time.Time { return a.env.Now().UTC().Truncate(time.Millisecond) }
+
+// Option is what a field may have besides.
+type Option func(*graphql.Field)
+
+// Doc describes a field in the schema.
+func Doc(text string) Option { return func(f *graphql.Field) { f.Description = text } }
+
+func (a *App) field(f *graphql.Field, options []Option) *graphql.Field {
+	for _, o := range options {
+		o(f)
+	}
+	return f
+}
+
+// Enum makes a type of strings an enum, with these values.
+func Enum[S ~string](a *App, name string, values ...S) {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = string(v)
+	}
+	a.types.enum(typeOf[S](), name, texts)
+}
+
+// Query adds a field of the query type. Its arguments are the fields of the struct A:
+// see Args. What run returns together with an error is dropped.
+func Query[A, R any](a *App, name string, run func(context.Context, Viewer, A) (R, error), options ...Option) {
+	a.queries = append(a.queries, root{name, func() *graphql.Field { return operation(a, run, options) }})
+}
+
+// Mutation adds a field of the mutation type, as Query does.
+func Mutation[A, R any](a *App, name string, run func(context.Context, Viewer, A) (R, error), options ...Option) {
+	a.mutations = append(a.mutations, root{name, func() *graphql.Field { return operation(a, run, options) }})
+}
+
+func operation[A, R any](a *App, run func(context.Context, Viewer, A) (R, error), options []Option) *graphql.Field {
+	return a.field(&graphql.Field{
+		Type: a.types.output(typeOf[R]()),
+		Args: a.types.arguments(typeOf[A]()),
+		Resolve: func(p graphql.ResolveParams) (any, error) {
+			args, err := argumentsOf[A](p.Args)
+			if err != nil {
+				return nil, err
+			}
+			result, err := run(p.Context, pubsub.ViewerOf(p.Context), args)
+			if err != nil {
+				return nil, err
+			}
+			return valueOf(result), nil
+		},
+	}, options)
+}
+
+// Field adds a field to the type of the struct T. A result that was made without asking
+// for the viewer is shared by all viewers.
+func Field[T, R any](a *App, name string, run func(ctx context.Context, viewer func() Viewer, of T) (R, error), options ...Option) {
+	a.types.extend(typeOf[T](), name, func() *graphql.Field {
+		return a.field(&graphql.Field{
+			Type: a.types.output(typeOf[R]()),
+			Resolve: func(p graphql.ResolveParams) (any, error) {
+				viewer := func() Viewer { return pubsub.ViewerOf(p.Context) }
+				result, err := run(p.Context, viewer, p.Source.(T))
+				if err != nil {
+					return nil, err
+				}
+				return valueOf(result), nil
+			},
+		}, options)
+	})
+}
+
+// Invalid is the error for arguments that make no sense. The client gets the text.
+func Invalid(text string) error { return gql.Refuse(pubsub.CodeInput, errors.New(text)) }
+
+// Forbidden is the error for what the viewer may not do. The client gets the text, which
+// should not say whether the thing exists.
+func Forbidden(text string) error { return gql.Refuse(pubsub.CodeForbidden, errors.New(text)) }

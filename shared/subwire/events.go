@@ -1,0 +1,179 @@
+package subwire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"subwire/shared/pubsub"
+	"subwire/shared/table"
+)
+
+// ErrUndecodable is a stream record that can never become an event. It belongs in the
+// dead letters.
+var ErrUndecodable = errors.New("stream record cannot be decoded")
+
+// Change is what happened to a row. Before is nil for a new row, and in a table without
+// OldImages. Now is nil for a row that was deleted.
+type Change[T any] struct{ Before, Now *T }
+
+// Emit announces an event to the subscribers of each topic. The event is encoded as
+// JSON.
+type Emit func(event any, topics ...Topic)
+
+// emitted is an event of a change.
+type emitted struct {
+	topic Topic
+	root  json.RawMessage
+}
+
+// decodeChanges returns the function that turns images of a row into events.
+func decodeChanges[T any](s *spec, changes func(Change[T], Emit)) func(before, now table.Row) ([]emitted, error) {
+	decode := func(row table.Row) (*T, error) {
+		if row == nil {
+			return nil, nil
+		}
+		for _, name := range s.required {
+			if row[name] == nil {
+				return nil, fmt.Errorf("it has no %s", name)
+			}
+		}
+		decoded := new(T)
+		return decoded, table.Decode(row, decoded)
+	}
+	return func(before, now table.Row) (all []emitted, err error) {
+		var c Change[T]
+		if c.Before, err = decode(before); err == nil {
+			c.Now, err = decode(now)
+		}
+		if err != nil || c == (Change[T]{}) {
+			return nil, err
+		}
+		changes(c, func(event any, topics ...Topic) {
+			root, failed := encode(event)
+			err = errors.Join(err, failed)
+			for _, topic := range topics {
+				all = append(all, emitted{topic, root})
+			}
+		})
+		return all, err
+	}
+}
+
+// encode is json.Marshal without the escapes for HTML, which turn one byte into six.
+func encode(event any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(event); err != nil {
+		return nil, fmt.Errorf("encode event: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// rowMembers are the attributes of a row: as members, and also those that no schema
+// shows. One is optional if encoding/json may leave it out.
+func rowMembers(of reflect.Type) []member {
+	var all []member
+	for _, f := range reflect.VisibleFields(of) {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.IsExported() && !f.Anonymous && name != "" && name != "-" {
+			all = append(all, member{StructField: f, name: name, optional: options != "" || f.Type.Kind() == reflect.Slice})
+		}
+	}
+	return all
+}
+
+// Events decodes a record of the stream of one of the product's tables. A record that is
+// no event to anybody has none. Error: ErrUndecodable.
+//
+// The id of an event is the same each time the record is read: a new row's is its sort
+// key, or its key if it has none; that of a change is the record's.
+func (a *App) Events(record events.DynamoDBEventRecord) ([]pubsub.Event, error) {
+	s := a.streamed(record.EventSourceArn)
+	if s == nil {
+		return nil, fmt.Errorf("%w: it is of an unknown table", ErrUndecodable)
+	}
+	var before, now table.Row
+	var err error
+	if image := record.Change.OldImage; image != nil {
+		before, err = table.FromImage(image)
+	}
+	if image := record.Change.NewImage; image != nil && err == nil {
+		now, err = table.FromImage(image)
+	}
+	var all []pubsub.Event
+	if err == nil {
+		all, err = s.events(record.EventName, record.EventID, before, now)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUndecodable, err)
+	}
+	return all, nil
+}
+
+// streamed returns the table that a stream's ARN names: its physical name ends with the
+// logical one.
+func (a *App) streamed(arn string) *spec {
+	var only []*spec
+	_, rest, _ := strings.Cut(arn, ":table/")
+	physical, _, _ := strings.Cut(rest, "/")
+	for _, s := range a.tables {
+		if s.changed == nil {
+			continue
+		}
+		if only = append(only, s); physical == s.table.Name || strings.HasSuffix(physical, "-"+s.table.Name) {
+			return s
+		}
+	}
+	if len(only) == 1 { // emulators have other names
+		return only[0]
+	}
+	return nil
+}
+
+func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, error) {
+	insert := string(events.DynamoDBOperationTypeInsert)
+	switch {
+	case name == string(events.DynamoDBOperationTypeRemove):
+		now = nil
+	case now == nil:
+		return nil, errors.New("it has no new image")
+	case name == insert:
+		before, id = nil, s.id(now)
+	case name != string(events.DynamoDBOperationTypeModify):
+		return nil, errors.New("it is neither INSERT, MODIFY nor REMOVE")
+	}
+	if len(s.table.Events) > 0 && name != insert {
+		return nil, errors.New("it is no INSERT")
+	}
+	changes, err := s.changed(before, now)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]pubsub.Event, len(changes))
+	for i, c := range changes {
+		all[i] = pubsub.Event{ID: id, Topic: string(c.topic), Root: c.root}
+		if i > 0 {
+			all[i].ID += "/" + strconv.Itoa(i)
+		}
+	}
+	return all, nil
+}
+
+// id is a row's sort key, or its key.
+func (s *spec) id(row table.Row) string {
+	for _, name := range []string{s.table.Sort, s.table.Key} {
+		if v, ok := row[name].(*types.AttributeValueMemberS); ok {
+			return v.Value
+		}
+	}
+	return ""
+}

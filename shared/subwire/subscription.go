@@ -1,0 +1,179 @@
+package subwire
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"subwire/shared/gql"
+	"subwire/shared/pubsub"
+)
+
+// Subscription is one field of the subscription type: events E for arguments A.
+type Subscription[A, E any] struct {
+	Doc string
+
+	// Topic names what is listened to. Invalid refuses the arguments.
+	Topic func(A) (Topic, error)
+
+	// Allow refuses a viewer, with Forbidden. It is asked when the subscription begins
+	// and again for each event; nil allows everyone. Its answer is not part of the
+	// result, so it may look at the viewer freely.
+	Allow func(Viewer, A) error
+
+	// Replay lets clients resume after an event that they have (see ReplayOf); nil for
+	// a subscription that always begins with the next event.
+	Replay *Replay[A]
+}
+
+// Subscribe adds a field of the subscription type.
+func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
+	after := ""
+	for _, m := range members(typeOf[A]()) {
+		if m.after {
+			after = m.name
+		}
+	}
+	if (after != "") != (s.Replay != nil) {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: a replay needs an argument tagged after, and no other does", name))
+	}
+	a.subscriptions[name] = func() gql.Subscription {
+		sub := gql.Subscription{
+			Type:        a.types.output(typeOf[E]()),
+			Args:        a.types.arguments(typeOf[A]()),
+			Description: s.Doc,
+			Topic: func(given map[string]any) (string, error) {
+				if _, err := replayFrom(after, given, time.Time{}); err != nil {
+					return "", err
+				}
+				args, err := argumentsOf[A](given)
+				if err != nil {
+					return "", err
+				}
+				topic, err := s.Topic(args)
+				return string(topic), err
+			},
+			Root: func(root json.RawMessage) (any, error) {
+				var event E
+				if err := json.Unmarshal(root, &event); err != nil {
+					return nil, fmt.Errorf("decode event: %w", err)
+				}
+				return valueOf(event), nil
+			},
+		}
+		if s.Allow != nil {
+			sub.Allow = func(v Viewer, given map[string]any) error {
+				args, err := argumentsOf[A](given)
+				if err != nil {
+					return err
+				}
+				return s.Allow(v, args)
+			}
+		}
+		if s.Replay != nil {
+			sub.Replay = &gql.Replay{Argument: after, Missed: s.Replay.missed(after, s.Topic)}
+		}
+		return sub
+	}
+}
+
+// Replay says where the events are that a client has missed.
+type Replay[A any] struct {
+	// read returns events after an id, in ascending order, at most limit.
+	read func(ctx context.Context, args A, after string, limit int) ([]past, error)
+}
+
+// past is an event that has been before.
+type past struct {
+	id   string
+	root any
+}
+
+// ReplayOf replays the rows of a table's partition, as the events that event makes of
+// them. Their sort keys must be ULIDs made by App.NewID just before each was inserted,
+// and they must not change. The argument tagged after is the sort key of the newest one
+// that a client has, or the lowest ULID, 26 zeros, for all.
+func ReplayOf[A, T, E any](t *Table[T], partition func(A) string, event func(T) (id string, e E)) *Replay[A] {
+	return &Replay[A]{read: func(ctx context.Context, args A, after string, limit int) ([]past, error) {
+		rows, err := t.After(ctx, partition(args), after, limit)
+		if err != nil {
+			return nil, fmt.Errorf("read missed events: %w", err)
+		}
+		all := make([]past, len(rows))
+		for i, row := range rows {
+			all[i].id, all[i].root = event(row)
+		}
+		return all, nil
+	}}
+}
+
+// missed implements pubsub.Executable.Missed. It leaves out the event that the client
+// has.
+func (r *Replay[A]) missed(argument string, topicOf func(A) (Topic, error)) func(
+	context.Context, map[string]any, time.Time, string, int) ([]pubsub.Event, bool, error) {
+	return func(ctx context.Context, given map[string]any, since time.Time, read string, max int) (
+		missed []pubsub.Event, more bool, err error) {
+		from := read
+		if from == "" {
+			if from, err = replayFrom(argument, given, since); err != nil {
+				return nil, false, err
+			}
+		}
+		args, err := argumentsOf[A](given)
+		if err != nil {
+			return nil, false, err
+		}
+		topic, err := topicOf(args)
+		if err != nil {
+			return nil, false, err
+		}
+		found, err := r.read(ctx, args, from, max)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, p := range found {
+			root, err := encode(p.root)
+			if err != nil {
+				return nil, false, err
+			}
+			if p.id != given[argument] {
+				missed = append(missed, pubsub.Event{ID: p.id, Topic: string(topic), Root: root})
+			}
+		}
+		return missed, len(found) == max, nil
+	}
+}
+
+// lateTime is how much older than its commit a row's id may be, by any clock. Ids are
+// made before the write. AWS keeps its clocks within a millisecond; clockSkew also
+// covers a write that is on its way when its time is up.
+const (
+	clockSkew = 2 * time.Second
+	lateTime  = WriteTime + clockSkew
+)
+
+// replayFrom returns the id where a replay begins to read: what a client with the event
+// of the argument may have missed and, unless since is zero, was committed since then.
+// It is "" without the argument.
+func replayFrom(argument string, given map[string]any, since time.Time) (string, error) {
+	after, asks := given[argument].(string)
+	if !asks {
+		return "", nil
+	}
+	id, err := ulid.ParseStrict(after)
+	if err != nil {
+		return "", Invalid(argument + " is not the id of an event")
+	}
+	begin := ulid.Time(id.Time()).Add(-lateTime - pubsub.SettleTime)
+	if later := since.Add(-lateTime); later.After(begin) {
+		begin = later
+	}
+	var from ulid.ULID
+	if err := from.SetTime(uint64(max(0, begin.UnixMilli()))); err != nil {
+		return "", fmt.Errorf("make id: %w", err)
+	}
+	return from.String(), nil
+}

@@ -1,0 +1,277 @@
+package subwire
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/oklog/ulid/v2"
+
+	"subwire/shared/allowance"
+	"subwire/shared/gql"
+	"subwire/shared/pubsub"
+	"subwire/shared/table"
+	"subwire/shared/topology"
+)
+
+// Errors of a Table. Any other is the server's fault, which a client is told without its
+// text.
+var (
+	ErrNotFound = table.ErrNotFound
+	ErrExists   = errors.New("the row exists")
+)
+
+// DefaultRowBytes is the bound of a row unless TableSpec says otherwise.
+const DefaultRowBytes = 16 << 10
+
+// WriteTime bounds the write of a row whose sort key is a ULID, from the moment that the
+// ULID was made. So whoever reads that much later finds every row with an earlier id.
+const WriteTime = 5 * time.Second
+
+// TableSpec describes a table.
+type TableSpec struct {
+	Name      string               // logical: lower case letters and digits
+	Key, Sort string               // names of attributes, which are strings; Sort is "" for none
+	TTL       string               // name of an attribute with the expiry in Unix seconds, or ""
+	Indexes   map[string][2]string // further keys and sort keys, by the index's name
+	Kept      bool                 // whether it is backed up, and outlives a deployment in production
+
+	OnlyInserts bool // whether changes and removals of rows are no events
+	OldImages   bool // whether Change.Before is given
+	RowBytes    int  // the largest row, in bytes; 0 for DefaultRowBytes
+}
+
+// Table keeps rows of type T, whose attributes have the names of its json tags. All
+// reads are strongly consistent but those by an index.
+type Table[T any] struct {
+	app *App
+	*spec
+}
+
+// spec is what does not depend on the type of the rows.
+type spec struct {
+	table    topology.Table
+	rowBytes int
+	required []string // attributes that every row has
+	changed  func(before, now table.Row) ([]emitted, error)
+}
+
+// NewTable adds a table. changes says what a write means to whom, and may be nil.
+func NewTable[T any](a *App, s TableSpec, changes func(Change[T], Emit)) *Table[T] {
+	t := &Table[T]{app: a, spec: &spec{rowBytes: cmp.Or(s.RowBytes, DefaultRowBytes), table: topology.Table{
+		Name: s.Name, Key: s.Key, Sort: s.Sort, TTL: s.TTL, Kept: s.Kept, Stream: changes != nil, OldImages: s.OldImages}}}
+	for _, name := range slices.Sorted(maps.Keys(s.Indexes)) {
+		t.table.Indexes = append(t.table.Indexes, topology.Index{Name: name, Key: s.Indexes[name][0], Sort: s.Indexes[name][1]})
+	}
+	if s.OnlyInserts {
+		t.table.Events = []string{"INSERT"}
+	}
+	for _, m := range rowMembers(typeOf[T]()) {
+		if !m.optional && m.Type.Kind() != reflect.Pointer {
+			t.required = append(t.required, m.name)
+		}
+	}
+	if changes != nil {
+		t.changed = decodeChanges(t.spec, changes)
+	}
+	a.tables = append(a.tables, t.spec)
+	return t
+}
+
+// Get returns the row with the key and, if the table has one, the sort key. Error:
+// ErrNotFound.
+func (t *Table[T]) Get(ctx context.Context, key ...string) (row T, err error) {
+	found, err := t.app.env.Tables.GetRow(ctx, t.table, keyOf(key), t.rowBytes)
+	if err != nil {
+		return row, t.failed("read", err)
+	}
+	allowance.Add(ctx, allowance.Read(table.Bytes(found)))
+	return row, t.failed("read", table.Decode(found, &row))
+}
+
+func keyOf(key []string) (k table.Key) {
+	k.Partition = key[0]
+	if len(key) > 1 {
+		k.Sort = key[1]
+	}
+	return k
+}
+
+// Put stores the row, in the place of the one with its key.
+func (t *Table[T]) Put(ctx context.Context, row T) error {
+	encoded, err := t.encode(row)
+	if err != nil {
+		return err
+	}
+	return t.failed("write", t.put(ctx, nil, encoded, table.Condition{}))
+}
+
+// Insert stores a new row. Error: ErrExists, when the row with its key is another.
+func (t *Table[T]) Insert(ctx context.Context, row T) error {
+	encoded, err := t.encode(row)
+	if err != nil {
+		return err
+	}
+	err = t.put(ctx, nil, encoded, table.Condition{Absent: true})
+	if errors.Is(err, table.ErrConflict) {
+		return ErrExists
+	}
+	return t.failed("write", err)
+}
+
+// Update changes the row with the key, and returns it. change is called again when
+// another writer came first; its error ends the update. Error: ErrNotFound.
+func (t *Table[T]) Update(ctx context.Context, change func(*T) error, key ...string) (row T, err error) {
+	for {
+		before, err := t.app.env.Tables.GetRow(ctx, t.table, keyOf(key), t.rowBytes)
+		if err != nil {
+			return row, t.failed("read", err)
+		}
+		row = *new(T)
+		if err := table.Decode(before, &row); err != nil {
+			return row, t.failed("read", err)
+		}
+		if err := change(&row); err != nil {
+			return row, err
+		}
+		now, err := t.encode(row)
+		if err != nil {
+			return row, err
+		}
+		version := versionOf(before)
+		now[table.Version] = &types.AttributeValueMemberN{Value: strconv.FormatInt(version+1, 10)}
+		err = t.put(ctx, before, now, table.Condition{Version: &version})
+		if !errors.Is(err, table.ErrConflict) || !pause(ctx) {
+			return row, t.failed("write", err)
+		}
+	}
+}
+
+func versionOf(row table.Row) int64 {
+	n, _ := row[table.Version].(*types.AttributeValueMemberN)
+	if n == nil {
+		return 0
+	}
+	version, _ := strconv.ParseInt(n.Value, 10, 64)
+	return version
+}
+
+// pause lets another writer of the row finish. It returns false if ctx has ended.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(rand.N(50 * time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Delete deletes the row with the key. A missing one is not an error.
+func (t *Table[T]) Delete(ctx context.Context, key ...string) error {
+	return t.failed("delete", t.app.env.Tables.DeleteRow(ctx, t.table, keyOf(key)))
+}
+
+// After returns at most limit rows of the partition whose sort key is greater, in
+// ascending order.
+func (t *Table[T]) After(ctx context.Context, partition, sort string, limit int) ([]T, error) {
+	return t.query(ctx, table.Query{Partition: partition, After: sort, Limit: limit})
+}
+
+// Before returns the last rows of the partition whose sort key is less, in ascending
+// order, or the last of all for "".
+func (t *Table[T]) Before(ctx context.Context, partition, sort string, limit int) ([]T, error) {
+	return t.query(ctx, table.Query{Partition: partition, Before: sort, Limit: limit})
+}
+
+// By returns the last rows that an index has under the key, in ascending order of its
+// sort key. What was written within the last second or so may be missing.
+func (t *Table[T]) By(ctx context.Context, index, key string, limit int) ([]T, error) {
+	return t.query(ctx, table.Query{Index: index, Partition: key, Limit: limit})
+}
+
+func (t *Table[T]) query(ctx context.Context, q table.Query) ([]T, error) {
+	q.RowBytes = t.rowBytes
+	found, err := t.app.env.Tables.QueryRows(ctx, t.table, q)
+	if err != nil {
+		return nil, t.failed("read", err)
+	}
+	rows, bytes := make([]T, len(found)), 0
+	for i, row := range found {
+		bytes += table.Bytes(row)
+		if err := table.Decode(row, &rows[i]); err != nil {
+			return nil, t.failed("read", err)
+		}
+	}
+	allowance.Add(ctx, allowance.Read(bytes))
+	return rows, nil
+}
+
+// encode refuses a row that is too large: no event of it could be delivered.
+func (t *Table[T]) encode(row T) (table.Row, error) {
+	encoded, err := table.Encode(row)
+	if err != nil {
+		return nil, err
+	}
+	if n := table.Bytes(encoded); n > t.rowBytes {
+		return nil, Invalid(fmt.Sprintf("What is to be stored has %d bytes; %d are allowed.", n, t.rowBytes))
+	}
+	return encoded, nil
+}
+
+// put writes the row. Meanwhile it finds out who will get the events, for whom the
+// writer pays.
+func (t *Table[T]) put(ctx context.Context, before, now table.Row, c table.Condition) error {
+	ctx, cancel := t.bounded(ctx, now)
+	defer cancel()
+	defer t.pay(ctx, before, now)()
+	return t.app.env.Tables.PutRow(ctx, t.table, now, c)
+}
+
+// bounded gives the write of a row with a ULID its WriteTime.
+func (t *Table[T]) bounded(ctx context.Context, row table.Row) (context.Context, context.CancelFunc) {
+	if s, ok := row[t.table.Sort].(*types.AttributeValueMemberS); ok {
+		if id, err := ulid.ParseStrict(s.Value); err == nil {
+			return context.WithDeadline(ctx, ulid.Time(id.Time()).Add(WriteTime))
+		}
+	}
+	return context.WithTimeout(ctx, WriteTime)
+}
+
+func (t *Table[T]) pay(ctx context.Context, before, now table.Row) (tally func()) {
+	cost := make(chan float64, 1)
+	go func() { cost <- t.cost(ctx, before, now) }()
+	return func() { allowance.Add(ctx, <-cost) }
+}
+
+func (t *Table[T]) cost(ctx context.Context, before, now table.Row) float64 {
+	bytes := table.Bytes(now)
+	sum := allowance.Stored(bytes)
+	if t.changed == nil {
+		return sum
+	}
+	changes, _ := t.changed(before, now) // what cannot be decoded is no event
+	for _, e := range changes {
+		targets := t.app.env.Audiences.Of(ctx, string(e.topic))
+		sum += allowance.FannedOut(len(e.root)) + float64(targets)*allowance.Sent(len(e.root))
+	}
+	return sum
+}
+
+// failed is an error of the store as clients may learn of it.
+func (t *Table[T]) failed(what string, err error) error {
+	switch {
+	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, pubsub.ErrBudget):
+		return err
+	}
+	return gql.Unavailable(fmt.Errorf("%s %s: %w", what, t.table.Name, err))
+}

@@ -1,0 +1,357 @@
+package subwire
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/graphql-go/graphql"
+)
+
+// goTypes makes GraphQL types of Go types:
+//
+//   - string, bool, integers and floats are String, Boolean, Int (of 32 bits) and Float.
+//     A string field tagged gql:"id" is an ID. A time.Time is a String as in RFC 3339. A
+//     type of strings that was given to Enum is that enum.
+//   - A struct is an object, or an input object where it is part of an argument. Its
+//     fields have the names of their json tags; gql:"-" leaves one out. The tag doc
+//     describes it.
+//   - A slice is a list. A pointer may be null; nothing else may, except an argument
+//     tagged gql:"optional", which is its zero value or the tag default when not given.
+type goTypes struct {
+	enums   map[reflect.Type]*graphql.Enum
+	objects map[reflect.Type]*graphql.Object
+	inputs  map[reflect.Type]*graphql.InputObject
+	extra   map[reflect.Type][]root
+	errs    []error
+}
+
+func newGoTypes() goTypes {
+	return goTypes{map[reflect.Type]*graphql.Enum{}, map[reflect.Type]*graphql.Object{},
+		map[reflect.Type]*graphql.InputObject{}, map[reflect.Type][]root{}, nil}
+}
+
+var timeType = typeOf[time.Time]()
+
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
+
+func (t *goTypes) fail(format string, args ...any) {
+	t.errs = append(t.errs, fmt.Errorf(format, args...))
+}
+
+func (t *goTypes) enum(of reflect.Type, name string, values []string) {
+	config := graphql.EnumValueConfigMap{}
+	for _, v := range values {
+		config[v] = &graphql.EnumValueConfig{Value: v}
+	}
+	t.enums[of] = graphql.NewEnum(graphql.EnumConfig{Name: name, Values: config})
+}
+
+func (t *goTypes) extend(of reflect.Type, name string, build func() *graphql.Field) {
+	t.extra[of] = append(t.extra[of], root{name, build})
+}
+
+// member is a field of a struct that a schema shows.
+type member struct {
+	reflect.StructField
+	name     string
+	id       bool
+	after    bool
+	optional bool // it need not be given, although it is no pointer
+
+	hasDefault bool
+	fallback   any // the value of the tag default; nil if its type has no such value
+}
+
+// members are the fields of a struct that have a place in a schema.
+func members(of reflect.Type) []member {
+	var all []member
+	for _, f := range reflect.VisibleFields(of) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		m := member{StructField: f, name: name}
+		m.setDefault()
+		for tag := range strings.SplitSeq(f.Tag.Get("gql"), ",") {
+			switch tag {
+			case "id":
+				m.id = true
+			case "optional":
+				m.optional = true
+			case "after":
+				m.after, m.optional = true, true
+			case "-":
+				m.name = "-"
+			}
+		}
+		if f.IsExported() && !f.Anonymous && m.name != "" && m.name != "-" {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// output is the type of a result.
+func (t *goTypes) output(of reflect.Type) graphql.Output {
+	if of.Kind() == reflect.Pointer {
+		return t.nullable(of.Elem(), false)
+	}
+	return graphql.NewNonNull(t.nullable(of, false))
+}
+
+func (t *goTypes) nullable(of reflect.Type, id bool) graphql.Output {
+	if leaf := t.leaf(of, id); leaf != nil {
+		return leaf
+	}
+	switch of.Kind() {
+	case reflect.Slice:
+		return graphql.NewList(t.output(of.Elem()))
+	case reflect.Struct:
+		return t.object(of)
+	}
+	t.fail("%v is no type of GraphQL", of)
+	return graphql.String
+}
+
+// leaf returns nil for a type with parts.
+func (t *goTypes) leaf(of reflect.Type, id bool) interface {
+	graphql.Input
+	graphql.Output
+} {
+	if enum, ok := t.enums[of]; ok {
+		return enum
+	}
+	switch of.Kind() {
+	case reflect.String:
+		if id {
+			return graphql.ID
+		}
+		return graphql.String
+	case reflect.Bool:
+		return graphql.Boolean
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return graphql.Int
+	case reflect.Float32, reflect.Float64:
+		return graphql.Float
+	}
+	if of == timeType {
+		return graphql.String
+	}
+	return nil
+}
+
+func (t *goTypes) object(of reflect.Type) *graphql.Object {
+	if known, ok := t.objects[of]; ok {
+		return known
+	}
+	o := graphql.NewObject(graphql.ObjectConfig{Name: of.Name(), Fields: graphql.FieldsThunk(func() graphql.Fields {
+		return t.fields(of)
+	})})
+	t.objects[of] = o
+	return o
+}
+
+func (t *goTypes) fields(of reflect.Type) graphql.Fields {
+	fields := graphql.Fields{}
+	for _, m := range members(of) {
+		kind := m.Type
+		if kind.Kind() == reflect.Pointer {
+			kind = kind.Elem()
+		}
+		output := t.nullable(kind, m.id)
+		if m.Type.Kind() != reflect.Pointer {
+			output = graphql.NewNonNull(output)
+		}
+		fields[m.name] = &graphql.Field{Type: output, Description: m.Tag.Get("doc"), Resolve: get(m.Index)}
+	}
+	for _, extra := range t.extra[of] {
+		fields[extra.name] = extra.build()
+	}
+	return fields
+}
+
+// get resolves a field of a struct.
+func get(index []int) graphql.FieldResolveFn {
+	return func(p graphql.ResolveParams) (any, error) {
+		return value(reflect.ValueOf(p.Source).FieldByIndex(index)), nil
+	}
+}
+
+// valueOf is a result in the form that the executor takes.
+func valueOf(result any) any { return value(reflect.ValueOf(result)) }
+
+func value(v reflect.Value) any {
+	switch v.Kind() {
+	case reflect.Invalid:
+		return nil
+	case reflect.Pointer:
+		return value(v.Elem())
+	case reflect.String:
+		return v.String() // also of an enum
+	case reflect.Slice:
+		list := make([]any, v.Len())
+		for i := range list {
+			list[i] = value(v.Index(i))
+		}
+		return list
+	}
+	if t, ok := v.Interface().(time.Time); ok {
+		return t.UTC().Format(time.RFC3339Nano)
+	}
+	return v.Interface()
+}
+
+// arguments are those of the struct's fields.
+func (t *goTypes) arguments(of reflect.Type) graphql.FieldConfigArgument {
+	args := graphql.FieldConfigArgument{}
+	for _, m := range members(of) {
+		args[m.name] = &graphql.ArgumentConfig{Type: t.input(m), DefaultValue: m.fallback, Description: m.Tag.Get("doc")}
+	}
+	return args
+}
+
+func (m *member) setDefault() {
+	text, ok := m.Tag.Lookup("default")
+	if m.hasDefault = ok; !ok {
+		return
+	}
+	switch m.Type.Kind() {
+	case reflect.Int:
+		if n, err := strconv.Atoi(text); err == nil {
+			m.fallback = n
+		}
+	case reflect.String:
+		m.fallback = text
+	case reflect.Bool:
+		m.fallback = text == "true"
+	}
+}
+
+func (t *goTypes) input(m member) graphql.Input {
+	kind := m.Type
+	if kind.Kind() == reflect.Pointer {
+		kind = kind.Elem()
+	}
+	if m.hasDefault && m.fallback == nil {
+		t.fail("argument %s cannot have the default %s", m.name, m.Tag.Get("default"))
+	}
+	nullable := t.nullableInput(kind, m.id)
+	if m.optional || m.hasDefault || m.Type.Kind() == reflect.Pointer {
+		return nullable
+	}
+	return graphql.NewNonNull(nullable)
+}
+
+func (t *goTypes) nullableInput(of reflect.Type, id bool) graphql.Input {
+	if leaf := t.leaf(of, id); leaf != nil {
+		return leaf
+	}
+	switch of.Kind() {
+	case reflect.Slice:
+		if of.Elem().Kind() == reflect.Pointer {
+			return graphql.NewList(t.nullableInput(of.Elem().Elem(), id))
+		}
+		return graphql.NewList(graphql.NewNonNull(t.nullableInput(of.Elem(), id)))
+	case reflect.Struct:
+		return t.inputObject(of)
+	}
+	t.fail("%v cannot be an argument", of)
+	return graphql.String
+}
+
+func (t *goTypes) inputObject(of reflect.Type) graphql.Input {
+	if known, ok := t.inputs[of]; ok {
+		return known
+	}
+	o := graphql.NewInputObject(graphql.InputObjectConfig{Name: of.Name(), Fields: graphql.InputObjectConfigFieldMapThunk(
+		func() graphql.InputObjectConfigFieldMap {
+			fields := graphql.InputObjectConfigFieldMap{}
+			for _, m := range members(of) {
+				fields[m.name] = &graphql.InputObjectFieldConfig{Type: t.input(m), DefaultValue: m.fallback, Description: m.Tag.Get("doc")}
+			}
+			return fields
+		})})
+	t.inputs[of] = o
+	return o
+}
+
+// argumentsOf fills the struct A with coerced arguments.
+func argumentsOf[A any](given map[string]any) (args A, err error) {
+	err = fill(reflect.ValueOf(&args).Elem(), given)
+	return args, err
+}
+
+func fill(to reflect.Value, given map[string]any) error {
+	for _, m := range members(to.Type()) {
+		v := given[m.name]
+		if v == nil && m.hasDefault { // null was given
+			v = m.fallback
+		}
+		if v == nil {
+			continue
+		}
+		if err := set(to.FieldByIndex(m.Index), v); err != nil {
+			return fmt.Errorf("argument %s: %w", m.name, err)
+		}
+	}
+	return nil
+}
+
+// set converts a coerced value. Its error is a time or number that its type cannot hold,
+// which is the client's fault.
+func set(to reflect.Value, v any) error {
+	if to.Kind() == reflect.Pointer {
+		to.Set(reflect.New(to.Type().Elem()))
+		return set(to.Elem(), v)
+	}
+	if to.Type() == timeType {
+		text, _ := v.(string)
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return Invalid("a time is written like 2006-01-02T15:04:05Z")
+		}
+		to.Set(reflect.ValueOf(at.UTC()))
+		return nil
+	}
+	switch v := v.(type) {
+	case string:
+		to.SetString(v)
+	case bool:
+		to.SetBool(v)
+	case int:
+		return setNumber(to, float64(v))
+	case float64:
+		return setNumber(to, v)
+	case []any:
+		list := reflect.MakeSlice(to.Type(), len(v), len(v))
+		for i, item := range v {
+			if item == nil {
+				continue
+			}
+			if err := set(list.Index(i), item); err != nil {
+				return err
+			}
+		}
+		to.Set(list)
+	case map[string]any:
+		return fill(to, v)
+	default:
+		return fmt.Errorf("is a %T", v)
+	}
+	return nil
+}
+
+func setNumber(to reflect.Value, v float64) error {
+	switch {
+	case to.CanFloat():
+		to.SetFloat(v)
+	case to.CanInt() && v == math.Trunc(v) && !to.OverflowInt(int64(v)):
+		to.SetInt(int64(v))
+	case to.CanUint() && v == math.Trunc(v) && v >= 0 && !to.OverflowUint(uint64(v)):
+		to.SetUint(uint64(v))
+	default:
+		return Invalid(fmt.Sprintf("%v is out of range", v))
+	}
+	return nil
+}
