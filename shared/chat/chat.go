@@ -65,7 +65,8 @@ func New() Chat {
 		Topic: func(a newMessageArgs) (subwire.Topic, error) {
 			return Topic(a.ChatID), check("chatId", a.ChatID, MaxChatIDBytes)
 		},
-		Allow: func(v subwire.Viewer, a newMessageArgs) error { return c.mayRead(v, a.ChatID) },
+		Begin: func(_ context.Context, v subwire.Viewer, a newMessageArgs) error { return c.mayRead(v, a.ChatID) },
+		Allow: func(v subwire.Viewer, a newMessageArgs, _ Message) error { return c.mayRead(v, a.ChatID) },
 		Replay: subwire.ReplayOf(c.Messages, func(a newMessageArgs) string { return a.ChatID },
 			func(m Message) (string, Message) { return m.ID, m }),
 	})

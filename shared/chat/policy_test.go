@@ -65,8 +65,8 @@ func TestWithoutTokensEverybodyMay(t *testing.T) {
 func viewed(t *testing.T, e *gql.Executor, v pubsub.Viewer, document string) string {
 	t.Helper()
 	x, err := e.Prepare(operation(document, ""))
-	if err == nil && x.Allow != nil {
-		err = x.Allow(v)
+	if err == nil && x.Begin != nil {
+		err = x.Begin(t.Context(), v)
 	}
 	if refused, ok := errors.AsType[pubsub.Errors](err); ok {
 		return refused[0].Extensions["code"].(string)
@@ -110,14 +110,16 @@ func TestOnlyMineLooksAtTheViewer(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader := pubsub.Viewer{ID: "ada", Claims: `{"chats_read":["lobby"]}`}
-	if err := x.Allow(reader); err != nil {
+	e := &pubsub.Event{ID: "1", Root: json.RawMessage(`{"id":"1"}`)}
+	if err := errors.Join(x.Begin(t.Context(), reader), x.Allow(reader, e)); err != nil {
 		t.Error(err)
 	}
-	if refused, ok := errors.AsType[pubsub.Errors](x.Allow(pubsub.Viewer{ID: "eve"})); !ok || refused[0].Extensions["code"] != pubsub.CodeForbidden {
-		t.Errorf("eve is refused with %v", refused)
+	eve := pubsub.Viewer{ID: "eve"}
+	for _, err := range []error{x.Begin(t.Context(), eve), x.Allow(eve, e)} {
+		checkRefused(t, err, pubsub.CodeForbidden, "You may not read this chat.")
 	}
 	ctx := pubsub.WithViewer(t.Context(), reader)
-	if _, err := x.Run(ctx, &pubsub.Event{ID: "1", Root: json.RawMessage(`{"id":"1"}`)}); err != nil || pubsub.ViewerRead(ctx) {
+	if _, err := x.Run(ctx, e); err != nil || pubsub.ViewerRead(ctx) {
 		t.Errorf("a field that is left out looked at the viewer: %v", err)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"subwire/shared/fanout"
 	"subwire/shared/gql"
 	"subwire/shared/hostile"
-	"subwire/shared/memory"
 	"subwire/shared/pubsub"
+	"subwire/shared/subwire"
 )
 
 // distinct are subscribers of one topic, each with a document of its own.
@@ -40,7 +40,7 @@ func newDistinct(t testing.TB, n int, document func(i int) string) *distinct {
 	if err != nil {
 		t.Fatal(err)
 	}
-	batch := fanout.Batch{Event: pubsub.Event{ID: m.ID, Topic: chat.Topic(m.ChatID), Root: root}}
+	batch := fanout.Batch{Event: pubsub.Event{ID: m.ID, Topic: string(chat.Topic(m.ChatID)), Root: root}}
 	for i := range n {
 		op := pubsub.Operation{Document: document(i)}
 		d.documents[op.Key()] = op
@@ -78,7 +78,7 @@ func (p *prepares) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 }
 
 func chatExecutor() *prepares {
-	schema := gql.Chat{Store: memory.New()}.Schema()
+	schema := chat.New().MustOpen(subwire.Env{Anonymous: true})
 	schema.Limits, schema.Log = gql.DefaultLimits.OverSocket(), slog.New(slog.DiscardHandler)
 	return &prepares{Executor: gql.MustNew(schema)}
 }

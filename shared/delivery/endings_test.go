@@ -240,7 +240,7 @@ func (panicky) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 		panic("secret")
 	}
 	return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t",
-		Allow: func(v pubsub.Viewer) error {
+		Allow: func(v pubsub.Viewer, _ *pubsub.Event) error {
 			if op.Document == "policy" && v.ID == "eve" {
 				panic("secret")
 			}

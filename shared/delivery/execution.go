@@ -75,7 +75,7 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 		}
 	}
 	if e.executable.Allow != nil {
-		if err := e.executable.Allow(v); err != nil {
+		if err := e.executable.Allow(v, &e.round.batch.Event); err != nil {
 			return newOutcome(nil, err)
 		}
 	}

@@ -28,7 +28,7 @@ type personal struct {
 
 func (e personal) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t",
-		Allow: func(v pubsub.Viewer) error {
+		Allow: func(v pubsub.Viewer, _ *pubsub.Event) error {
 			if v.ID == "eve" {
 				return pubsub.Errors{pubsub.NewError(pubsub.CodeForbidden, "no")}
 			}

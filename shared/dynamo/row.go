@@ -21,8 +21,9 @@ type subscriptionItem struct {
 	OperationKey string `dynamodbav:"operationKey"`
 	Viewer       string `dynamodbav:"viewer,omitempty"` // its id
 	Claims       string `dynamodbav:"claims,omitempty"` // its claims, JSON
-	At           int64  `dynamodbav:"at,omitempty"`     // Unix milliseconds; none in an older release's rows
-	By           string `dynamodbav:"by,omitempty"`     // identity of the operation's entry; none there either
+	Filter       string `dynamodbav:"filter,omitempty"`
+	At           int64  `dynamodbav:"at,omitempty"` // Unix milliseconds; none in an older release's rows
+	By           string `dynamodbav:"by,omitempty"` // identity of the operation's entry; none there either
 	TTL          int64  `dynamodbav:"ttl"`
 }
 
@@ -36,7 +37,7 @@ func rowKey(topic, connectionID, operationID string) attributes {
 func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running runningItem, foreign attributes) error {
 	row := subscriptionItem{
 		Topic: sub.Topic, Subscriber: subscriber(sub.ConnectionID, sub.OperationID),
-		OperationKey: sub.OperationKey, Viewer: sub.Viewer.ID, Claims: sub.Viewer.Claims,
+		OperationKey: sub.OperationKey, Filter: sub.Filter, Viewer: sub.Viewer.ID, Claims: sub.Viewer.Claims,
 		At: running.At, By: running.identity(), TTL: sub.Expires.Unix(),
 	}
 	if isHashed(sub.OperationID) {

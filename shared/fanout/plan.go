@@ -78,6 +78,29 @@ func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error
 	}
 }
 
+// Passing yields the subscriptions that get an event: those without a filter, and those
+// whose filter lets it pass. passes is asked once for each distinct filter.
+func Passing(subscriptions iter.Seq2[pubsub.Subscription, error], passes func(filter string) bool) iter.Seq2[pubsub.Subscription, error] {
+	return func(yield func(pubsub.Subscription, error) bool) {
+		known := map[string]bool{}
+		for s, err := range subscriptions {
+			if s.Filter != "" && err == nil {
+				passing, ok := known[s.Filter]
+				if !ok {
+					passing = passes(s.Filter)
+					known[s.Filter] = passing
+				}
+				if !passing {
+					continue
+				}
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
 // OfOneSubscription reports whether an error of Plan concerns only one subscription, so
 // that others follow.
 func OfOneSubscription(err error) bool {

@@ -42,10 +42,14 @@ type Subscription struct {
 	// Refuse) is shown to the client.
 	Topic func(args map[string]any) (string, error)
 
-	// Allow refuses a viewer that may not have the events; nil allows everyone. It is
-	// asked before anything is executed, and may look at the viewer freely: unlike a
-	// resolver's, its answer is not part of the result.
-	Allow func(v pubsub.Viewer, args map[string]any) error
+	// Begin and Allow are those of pubsub.Executable, with the arguments and the decoded
+	// event. Unlike resolvers they may look at the viewer freely: their answer is not
+	// part of the result.
+	Begin func(ctx context.Context, v pubsub.Viewer, args map[string]any) error
+	Allow func(v pubsub.Viewer, args map[string]any, event any) error
+
+	// Filter lets clients choose among the events of a topic; nil for all of them.
+	Filter *Filter
 
 	// Root decodes the root value of an event. All operations executed with the event
 	// share the value, so resolvers must not change it.
@@ -54,6 +58,17 @@ type Subscription struct {
 	// Replay lets clients resume after an event that they have; nil for a subscription
 	// that always begins with the next event.
 	Replay *Replay
+}
+
+// Filter says which events of its topic a subscription gets.
+type Filter struct {
+	// Arguments name those that only choose among events. What is stored of an operation
+	// leaves their variables out where it can, so that subscriptions with different
+	// filters share an execution.
+	Arguments []string
+
+	Of     func(args map[string]any) (string, error) // Executable.Filter
+	Passes func(args map[string]any, event any) bool // Executable.Passes
 }
 
 // Executor prepares operations against one schema. It implements
@@ -216,23 +231,67 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 		p.executor.note(err)
 		return pubsub.Errors{p.shown(err, []any{root.key}, root.nodes)}
 	}
-	if source.Allow != nil {
-		x.Allow = func(v pubsub.Viewer) error { return refusedAs(source.Allow(v, args)) }
-	}
-	if source.Replay != nil {
-		x.Missed = source.Replay.missed(args)
-		if name := droppable(p.document, def, root, source.Replay.Argument); name != "" {
-			x.Stored.Variables, err = dropVariable(x.Stored.Variables, name)
-		}
-	}
-	if err != nil {
+	if err := source.hooks(x, args); err != nil {
 		return err
+	}
+	for _, argument := range source.atStart() {
+		if name := droppable(p.document, def, root, argument); name != "" {
+			if x.Stored.Variables, err = dropVariable(x.Stored.Variables, name); err != nil {
+				return err
+			}
+		}
 	}
 	n := len(x.Stored.Document) + len(x.Stored.Name) + len(x.Stored.Variables)
 	if most := p.executor.limits.SubscriptionBytes; n > most {
 		return syntax.Exceeded("The subscription's document, name and variables have %d bytes; %d are allowed.", n, most)
 	}
 	return nil
+}
+
+// hooks sets what is asked besides the operation itself.
+func (s *eventSource) hooks(x *pubsub.Executable, args map[string]any) (err error) {
+	if s.Begin != nil {
+		x.Begin = func(ctx context.Context, v pubsub.Viewer) error { return refusedAs(s.Begin(ctx, v, args)) }
+	}
+	if s.Allow != nil {
+		x.Allow = func(v pubsub.Viewer, e *pubsub.Event) error {
+			event, err := s.root(e)
+			if err != nil {
+				return err
+			}
+			return refusedAs(s.Allow(v, args, event))
+		}
+	}
+	if s.Replay != nil {
+		x.Missed = s.Replay.missed(args)
+	}
+	if s.Filter == nil {
+		return nil
+	}
+	x.Passes = func(e *pubsub.Event) bool {
+		event, err := s.root(e)
+		return err != nil || s.Filter.Passes(args, event) // the execution tells what is wrong
+	}
+	x.Filter, err = s.Filter.Of(args)
+	if n := len(x.Filter); n > maxFilterBytes {
+		return syntax.Exceeded("The subscription's filter has %d bytes; %d are allowed.", n, maxFilterBytes)
+	}
+	return err
+}
+
+// maxFilterBytes bounds a filter: it is part of each row of a topic, and all of them are
+// read for each event.
+const maxFilterBytes = 1 << 10
+
+// atStart names the arguments that matter only before the operation is executed.
+func (s *eventSource) atStart() (names []string) {
+	if s.Replay != nil {
+		names = append(names, s.Replay.Argument)
+	}
+	if s.Filter != nil {
+		names = append(names, s.Filter.Arguments...)
+	}
+	return names
 }
 
 // Room for most results: bytes, and elements of a path.

@@ -13,7 +13,6 @@ import (
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
 	"subwire/shared/subwire"
-	"subwire/shared/table"
 )
 
 // use prepares an operation and runs it, as often as allowed.
@@ -32,15 +31,7 @@ func largeMessages() []chat.Message { return hostile.Messages("1") }
 func largeChat(t testing.TB, limits gql.Limits) *gql.Executor {
 	t.Helper()
 	s := memory.New()
-	for _, m := range largeMessages() {
-		row, err := table.Encode(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.PutRow(t.Context(), chat.New().Product().Tables[0], row, table.Condition{}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	hostile.Fill(t, s, "1")
 	c := chat.New().MustOpen(subwire.Env{Tables: s, Anonymous: true})
 	c.Introspection, c.Limits, c.Log = true, limits, slog.New(slog.DiscardHandler)
 	return gql.MustNew(c)

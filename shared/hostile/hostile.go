@@ -13,6 +13,7 @@ import (
 
 	"subwire/shared/chat"
 	"subwire/shared/pubsub"
+	"subwire/shared/table"
 	"subwire/shared/topology"
 )
 
@@ -200,6 +201,21 @@ func Messages(chatID string) []chat.Message {
 			Content: strings.Repeat("\x01", chat.MaxContentBytes), CreatedAt: time.UnixMilli(0).UTC()}
 	}
 	return all
+}
+
+// Fill stores the messages of Messages.
+func Fill(t testing.TB, s table.Store, chatID string) {
+	t.Helper()
+	of := chat.New().Product().Tables[0]
+	for _, m := range Messages(chatID) {
+		row, err := table.Encode(m)
+		if err == nil {
+			err = s.PutRow(t.Context(), of, row, table.Condition{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Introspection is what tools ask for.

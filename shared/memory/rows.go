@@ -14,18 +14,6 @@ import (
 	"subwire/shared/topology"
 )
 
-func text(row table.Row, name string) string {
-	v, _ := row[name].(*types.AttributeValueMemberS)
-	if v == nil {
-		return ""
-	}
-	return v.Value
-}
-
-func keyOf(t topology.Table, row table.Row) table.Key {
-	return table.Key{Partition: text(row, t.Key), Sort: text(row, t.Sort)}
-}
-
 // GetRow implements table.Store.
 func (s *Store) GetRow(ctx context.Context, t topology.Table, k table.Key, _ int) (row table.Row, err error) {
 	err = s.do(ctx, "GetRow", func() error {
@@ -42,7 +30,7 @@ func (s *Store) GetRow(ctx context.Context, t topology.Table, k table.Key, _ int
 // PutRow implements table.Store.
 func (s *Store) PutRow(ctx context.Context, t topology.Table, row table.Row, c table.Condition) error {
 	return s.do(ctx, "PutRow", func() error {
-		k := keyOf(t, row)
+		k := table.KeyOf(t, row)
 		old, exists := s.tables[t.Name][k]
 		version, _ := old[table.Version].(*types.AttributeValueMemberN)
 		switch {
@@ -83,14 +71,14 @@ func (s *Store) QueryRows(ctx context.Context, t topology.Table, q table.Query) 
 	}
 	err = s.do(ctx, "QueryRows", func() error {
 		for _, row := range s.tables[t.Name] {
-			at := text(row, sort)
-			if text(row, key) == q.Partition && (q.After == "" || at > q.After) && (q.Before == "" || at < q.Before) {
+			at := table.Text(row, sort)
+			if table.Text(row, key) == q.Partition && (q.After == "" || at > q.After) && (q.Before == "" || at < q.Before) {
 				found = append(found, maps.Clone(row))
 			}
 		}
 		return nil
 	})
-	slices.SortFunc(found, func(a, b table.Row) int { return cmp.Compare(text(a, sort), text(b, sort)) })
+	slices.SortFunc(found, func(a, b table.Row) int { return cmp.Compare(table.Text(a, sort), table.Text(b, sort)) })
 	if n := len(found) - q.Limit; n > 0 && q.After != "" {
 		found = found[:q.Limit]
 	} else if n > 0 {

@@ -28,10 +28,20 @@ type Executable struct {
 	Kind  Kind
 	Topic string // of a subscription: it is run with the events of this topic
 
-	// Allow returns Errors when the viewer may not have the subscription's events. It
-	// is asked when the subscription begins and again for each event; nil allows
-	// everyone. Queries and mutations ask while they run.
-	Allow func(v Viewer) error
+	// Begin returns Errors when the viewer may not have the subscription, or what it asks
+	// for does not exist. It is asked once, when the subscription begins, and may do I/O;
+	// nil allows everyone. Queries and mutations ask while they run.
+	Begin func(ctx context.Context, v Viewer) error
+
+	// Allow returns Errors when the viewer may not have an event of the subscription,
+	// which then ends. It is asked for each event; nil allows everyone.
+	Allow func(v Viewer, e *Event) error
+
+	// Filter says which events of the topic the subscription gets, in a form that the
+	// schema's owner reads (see fanout.Passing); "" for all. Equal filters are equal
+	// texts. Passes asks it about an event; nil for all.
+	Filter string
+	Passes func(e *Event) bool
 
 	// Stored is what is stored of a subscription: the operation without what matters
 	// only at its start. So subscriptions that differ in nothing else share one key,

@@ -151,6 +151,7 @@ type Subscription struct {
 	Topic        string // "" for a query or mutation, which only takes the id
 	Replaying    string // topic that ActivateSubscription will list it under, while Topic is ""
 	OperationKey string
+	Filter       string // Executable.Filter
 	Viewer       Viewer // who it is executed for
 	Expires      time.Time
 	At           time.Time // when the client began it, as the store returns it; zero when an older release stored it

@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"subwire/shared/chat"
 	"subwire/shared/gql"
 	"subwire/shared/hostile"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
 	"subwire/shared/session"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
@@ -31,12 +33,8 @@ func (l *longest) Post(_ context.Context, _ string, frame []byte) error {
 func hostileSession(t testing.TB, gateway session.Gateway) (s *session.Session, start time.Time) {
 	t.Helper()
 	store, start := memory.New(), time.Now()
-	for _, m := range hostile.Messages("1") {
-		if err := store.PutMessage(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	config := gql.Chat{Store: store}.Schema()
+	hostile.Fill(t, store, "1")
+	config := chat.New().MustOpen(subwire.Env{Tables: store, Anonymous: true})
 	config.Introspection, config.Limits, config.Log = true, gql.DefaultLimits.OverSocket(), slog.New(slog.DiscardHandler)
 	s = &session.Session{Connections: store, Operations: store, Executor: gql.MustNew(config), Gateway: gateway,
 		MaxOperations: 100, Log: slog.New(slog.DiscardHandler)}

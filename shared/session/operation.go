@@ -34,8 +34,8 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 	}
 	ctx = pubsub.WithViewer(ctx, c.Viewer)
 	x, err := s.Executor.Prepare(op)
-	if err == nil && x.Allow != nil {
-		err = x.Allow(c.Viewer)
+	if err == nil && x.Begin != nil {
+		err = x.Begin(ctx, c.Viewer)
 	}
 	if err != nil {
 		return s.fail(ctx, m, e.ID, err)
@@ -48,6 +48,7 @@ func (s *Session) start(ctx context.Context, m Message, c pubsub.Connection, e t
 		OperationID:  e.ID,
 		Topic:        x.Topic,
 		OperationKey: x.Stored.Key(),
+		Filter:       x.Filter,
 		Viewer:       c.Viewer,
 		Expires:      c.Expires,
 		LookFirst:    !c.Completed[e.ID].Before(m.At),

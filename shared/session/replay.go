@@ -253,8 +253,13 @@ func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]b
 	for _, e := range events {
 		r.seen[e.ID] = true
 		read += len(e.Root)
-		if r.bytes > r.most {
+		if r.bytes > r.most || r.operation.Passes != nil && !r.operation.Passes(&e) {
 			continue
+		}
+		if r.operation.Allow != nil {
+			if err := r.operation.Allow(pubsub.ViewerOf(ctx), &e); err != nil {
+				return nil, err
+			}
 		}
 		payload, err := r.operation.Run(ctx, &e)
 		if err != nil {

@@ -46,7 +46,7 @@ type private struct{}
 
 func (private) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	if op.Document == "subscription" {
-		return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t", Allow: func(v pubsub.Viewer) error {
+		return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t", Begin: func(_ context.Context, v pubsub.Viewer) error {
 			if v.ID == "eve" {
 				return pubsub.Errors{pubsub.NewError(pubsub.CodeForbidden, "no")}
 			}

@@ -5,6 +5,7 @@ package subwire
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -37,6 +38,7 @@ type App struct {
 
 	queries, mutations []root
 	subscriptions      map[string]func() gql.Subscription
+	filters            map[string]func(root json.RawMessage) func(arguments string) bool
 	errs               []error
 }
 
@@ -49,7 +51,8 @@ type root struct {
 // New returns an empty product. The name is part of every physical name: lower case
 // letters and digits.
 func New(name string) *App {
-	return &App{name: name, types: newGoTypes(), subscriptions: map[string]func() gql.Subscription{}}
+	return &App{name: name, types: newGoTypes(), subscriptions: map[string]func() gql.Subscription{},
+		filters: map[string]func(json.RawMessage) func(string) bool{}}
 }
 
 // Env is what an App runs on. Any part may be missing, if nothing that is called needs

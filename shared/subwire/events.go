@@ -2,10 +2,12 @@ package subwire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,10 +42,8 @@ func decodeChanges[T any](s *spec, changes func(Change[T], Emit)) func(before, n
 		if row == nil {
 			return nil, nil
 		}
-		for _, name := range s.required {
-			if row[name] == nil {
-				return nil, fmt.Errorf("it has no %s", name)
-			}
+		if err := s.whole(row); err != nil {
+			return nil, err
 		}
 		decoded := new(T)
 		return decoded, table.Decode(row, decoded)
@@ -65,6 +65,18 @@ func decodeChanges[T any](s *spec, changes func(Change[T], Emit)) func(before, n
 		})
 		return all, err
 	}
+}
+
+// whole returns an error for a row that lacks what every row has.
+func (s *spec) whole(row table.Row) error {
+	for _, name := range s.required {
+		null, _ := row[name].(*types.AttributeValueMemberNULL)
+		key := name == s.table.Key || name == s.table.Sort
+		if row[name] == nil || null != nil || key && table.Text(row, name) == "" {
+			return fmt.Errorf("it has no %s", name)
+		}
+	}
+	return nil
 }
 
 // encode is json.Marshal without the escapes for HTML, which turn one byte into six.
@@ -119,6 +131,29 @@ func (a *App) Events(record events.DynamoDBEventRecord) ([]pubsub.Event, error) 
 	return all, nil
 }
 
+// Changed is Events for a change of one row of the named table: before is nil for a new
+// row, now for one that was deleted. The id is the change's.
+func (a *App) Changed(name, id string, before, now table.Row) ([]pubsub.Event, error) {
+	event := events.DynamoDBOperationTypeModify
+	switch {
+	case before == nil:
+		event = events.DynamoDBOperationTypeInsert
+	case now == nil:
+		event = events.DynamoDBOperationTypeRemove
+	}
+	for _, s := range a.tables {
+		unwanted := len(s.table.Events) > 0 && !slices.Contains(s.table.Events, string(event))
+		if s.table.Name != name || s.changed == nil || unwanted {
+			continue
+		}
+		if !s.table.OldImages {
+			before = nil
+		}
+		return s.events(string(event), id, before, now)
+	}
+	return nil, nil
+}
+
 // streamed returns the table that a stream's ARN names: its physical name ends with the
 // logical one.
 func (a *App) streamed(arn string) *spec {
@@ -151,8 +186,8 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 	case name != string(events.DynamoDBOperationTypeModify):
 		return nil, errors.New("it is neither INSERT, MODIFY nor REMOVE")
 	}
-	if len(s.table.Events) > 0 && name != insert {
-		return nil, errors.New("it is no INSERT")
+	if len(s.table.Events) > 0 && !slices.Contains(s.table.Events, name) {
+		return nil, errors.New("the table's records of this kind are no events")
 	}
 	changes, err := s.changed(before, now)
 	if err != nil {
@@ -170,10 +205,5 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 
 // id is a row's sort key, or its key.
 func (s *spec) id(row table.Row) string {
-	for _, name := range []string{s.table.Sort, s.table.Key} {
-		if v, ok := row[name].(*types.AttributeValueMemberS); ok {
-			return v.Value
-		}
-	}
-	return ""
+	return cmp.Or(table.Text(row, s.table.Sort), table.Text(row, s.table.Key))
 }

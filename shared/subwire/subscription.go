@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -12,33 +13,53 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// Subscription is one field of the subscription type: events E for arguments A.
+// Subscription is one field of the subscription type: events E for arguments A. All but
+// Topic may be nil.
 type Subscription[A, E any] struct {
 	Doc string
 
 	// Topic names what is listened to. Invalid refuses the arguments.
 	Topic func(A) (Topic, error)
 
-	// Allow refuses a viewer, with Forbidden. It is asked when the subscription begins
-	// and again for each event; nil allows everyone. Its answer is not part of the
-	// result, so it may look at the viewer freely.
-	Allow func(Viewer, A) error
+	// Begin refuses a subscription when it begins, with Forbidden or Invalid. It may do
+	// I/O.
+	Begin func(context.Context, Viewer, A) error
 
-	// Replay lets clients resume after an event that they have (see ReplayOf); nil for
-	// a subscription that always begins with the next event.
+	// Allow refuses a viewer one of the events, with Forbidden, and so ends its
+	// subscription. It is asked for each event, and does no I/O. Its answer is not part
+	// of the result, so it may look at the viewer freely.
+	Allow func(Viewer, A, E) error
+
+	// Filter reports whether a subscription gets an event. It is asked for each distinct
+	// filter and event, and does no I/O. Only the arguments tagged gql:"filter" are set;
+	// they serve no other purpose.
+	Filter func(A, E) bool
+
+	// Replay lets clients resume after an event that they have (see ReplayOf). Without
+	// it a subscription begins with the next event.
 	Replay *Replay[A]
 }
 
 // Subscribe adds a field of the subscription type.
 func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
-	after := ""
+	after, filters := "", []string(nil)
 	for _, m := range members(typeOf[A]()) {
 		if m.after {
 			after = m.name
 		}
+		if m.filter {
+			filters = append(filters, m.name)
+		}
 	}
-	if (after != "") != (s.Replay != nil) {
-		a.errs = append(a.errs, fmt.Errorf("subscription %s: a replay needs an argument tagged after, and no other does", name))
+	if (after != "") != (s.Replay != nil) || (filters != nil) != (s.Filter != nil) {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: Replay needs an argument tagged after,"+
+			" Filter one tagged filter, and no others are", name))
+	}
+	if typeOf[E]().Kind() != reflect.Struct {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: its events are no structs", name))
+	}
+	if s.Filter != nil {
+		a.filters[name] = judge(s.Filter)
 	}
 	a.subscriptions[name] = func() gql.Subscription {
 		sub := gql.Subscription{
@@ -46,11 +67,11 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 			Args:        a.types.arguments(typeOf[A]()),
 			Description: s.Doc,
 			Topic: func(given map[string]any) (string, error) {
-				if _, err := replayFrom(after, given, time.Time{}); err != nil {
-					return "", err
-				}
 				args, err := argumentsOf[A](given)
 				if err != nil {
+					return "", err
+				}
+				if _, err := replayFrom(after, given, time.Time{}); err != nil {
 					return "", err
 				}
 				topic, err := s.Topic(args)
@@ -61,17 +82,29 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 				if err := json.Unmarshal(root, &event); err != nil {
 					return nil, fmt.Errorf("decode event: %w", err)
 				}
-				return valueOf(event), nil
+				return event, nil
 			},
 		}
-		if s.Allow != nil {
-			sub.Allow = func(v Viewer, given map[string]any) error {
+		if s.Begin != nil {
+			sub.Begin = func(ctx context.Context, v Viewer, given map[string]any) error {
 				args, err := argumentsOf[A](given)
 				if err != nil {
 					return err
 				}
-				return s.Allow(v, args)
+				return s.Begin(ctx, v, args)
 			}
+		}
+		if s.Allow != nil {
+			sub.Allow = func(v Viewer, given map[string]any, event any) error {
+				args, err := argumentsOf[A](given)
+				if err != nil {
+					return err
+				}
+				return s.Allow(v, args, event.(E))
+			}
+		}
+		if s.Filter != nil {
+			sub.Filter = filterOf(name, filters, s.Filter)
 		}
 		if s.Replay != nil {
 			sub.Replay = &gql.Replay{Argument: after, Missed: s.Replay.missed(after, s.Topic)}

@@ -239,10 +239,8 @@ func (t *Table[T]) put(ctx context.Context, before, now table.Row, c table.Condi
 
 // bounded gives the write of a row with a ULID its WriteTime.
 func (t *Table[T]) bounded(ctx context.Context, row table.Row) (context.Context, context.CancelFunc) {
-	if s, ok := row[t.table.Sort].(*types.AttributeValueMemberS); ok {
-		if id, err := ulid.ParseStrict(s.Value); err == nil {
-			return context.WithDeadline(ctx, ulid.Time(id.Time()).Add(WriteTime))
-		}
+	if id, err := ulid.ParseStrict(table.Text(row, t.table.Sort)); err == nil {
+		return context.WithDeadline(ctx, ulid.Time(id.Time()).Add(WriteTime))
 	}
 	return context.WithTimeout(ctx, WriteTime)
 }

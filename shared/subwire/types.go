@@ -60,6 +60,7 @@ type member struct {
 	name     string
 	id       bool
 	after    bool
+	filter   bool
 	optional bool // it need not be given, although it is no pointer
 
 	hasDefault bool
@@ -81,6 +82,8 @@ func members(of reflect.Type) []member {
 				m.optional = true
 			case "after":
 				m.after, m.optional = true, true
+			case "filter":
+				m.filter, m.optional = true, true
 			case "-":
 				m.name = "-"
 			}

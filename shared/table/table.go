@@ -67,3 +67,14 @@ type Store interface {
 	// QueryRows returns the rows that q asks for, in ascending order of the sort key.
 	QueryRows(ctx context.Context, t topology.Table, q Query) ([]Row, error)
 }
+
+// KeyOf is the key of a row of the table.
+func KeyOf(t topology.Table, row Row) Key { return Key{Text(row, t.Key), Text(row, t.Sort)} }
+
+// Text is the text of an attribute, or "" if it is missing or of another type.
+func Text(row Row, name string) string {
+	if v, ok := row[name].(*types.AttributeValueMemberS); ok {
+		return v.Value
+	}
+	return ""
+}

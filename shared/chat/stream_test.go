@@ -1,4 +1,4 @@
-package dynamo
+package chat
 
 import (
 	"encoding/json"
@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
-	"subwire/shared/chat"
 	"subwire/shared/pubsub"
+	"subwire/shared/subwire"
 )
 
 func readRecord(t testing.TB, name string) events.DynamoDBEventRecord {
@@ -29,23 +29,32 @@ func readRecord(t testing.TB, name string) events.DynamoDBEventRecord {
 	return record
 }
 
+// eventOf is the only event of a record.
+func eventOf(record events.DynamoDBEventRecord) (pubsub.Event, error) {
+	all, err := New().Events(record)
+	if err != nil || len(all) != 1 {
+		return pubsub.Event{}, err
+	}
+	return all[0], nil
+}
+
 func TestEventOfAnInsert(t *testing.T) {
 	t.Parallel()
-	got, err := Event(readRecord(t, "insert.json"))
+	got, err := eventOf(readRecord(t, "insert.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := pubsub.Event{ID: "01KJ0000000000000000000000", Topic: chat.Topic("général")}
+	want := pubsub.Event{ID: "01KJ0000000000000000000000", Topic: string(Topic("général"))}
 	root := got.Root
 	got.Root = nil
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}
-	var m chat.Message
+	var m Message
 	if err := json.Unmarshal(root, &m); err != nil {
 		t.Fatal(err)
 	}
-	wantMessage := chat.Message{ID: want.ID, ChatID: "général", Content: `Hello "world" 😀`, SenderName: "Ada",
+	wantMessage := Message{ID: want.ID, ChatID: "général", Content: `Hello "world" 😀`, SenderName: "Ada",
 		CreatedAt: time.UnixMilli(1790000000123)}
 	if diff := cmp.Diff(wantMessage, m); diff != "" {
 		t.Errorf("root value (-want +got):\n%s", diff)
@@ -89,7 +98,7 @@ func TestEventRefuses(t *testing.T) {
 			t.Parallel()
 			record := readRecord(t, tt.file)
 			tt.spoil(&record)
-			if got, err := Event(record); !errors.Is(err, ErrUndecodable) {
+			if got, err := eventOf(record); !errors.Is(err, subwire.ErrUndecodable) {
 				t.Errorf("got %+v, error %v, want ErrUndecodable", got, err)
 			}
 		})
@@ -109,18 +118,18 @@ func FuzzEvent(f *testing.F) {
 		if err := json.Unmarshal(raw, &record); err != nil {
 			t.Skip("no record")
 		}
-		event, err := Event(record)
+		event, err := eventOf(record)
 		if err != nil {
-			if !errors.Is(err, ErrUndecodable) {
+			if !errors.Is(err, subwire.ErrUndecodable) {
 				t.Errorf("got error %v, want ErrUndecodable", err)
 			}
 			return
 		}
-		var m chat.Message
+		var m Message
 		if err := json.Unmarshal(event.Root, &m); err != nil {
 			t.Fatalf("root value %s: %v", event.Root, err)
 		}
-		if event.ID == "" || event.Topic != chat.Topic(record.Change.NewImage["chatId"].String()) {
+		if event.ID == "" || event.Topic != string(Topic(record.Change.NewImage["chatId"].String())) {
 			t.Errorf("event has id %q and topic %q", event.ID, event.Topic)
 		}
 	})
@@ -130,7 +139,7 @@ func BenchmarkEvent(b *testing.B) {
 	record := readRecord(b, "insert.json")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Event(record); err != nil {
+		if _, err := eventOf(record); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,0 +1,82 @@
+package subwire
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"subwire/shared/gql"
+	"subwire/shared/pubsub"
+)
+
+// A filter is stored with its subscription, as the name of the field and the JSON of
+// those arguments that are not null:
+//
+//	ordersOfShop {"minTotal":20,"statuses":["PLACED"]}
+
+// filterOf connects the filter of a subscription with the executor.
+func filterOf[A, E any](name string, arguments []string, passes func(A, E) bool) *gql.Filter {
+	only := func(given map[string]any) map[string]any {
+		chosen := map[string]any{}
+		for _, argument := range arguments {
+			if v := given[argument]; v != nil {
+				chosen[argument] = v
+			}
+		}
+		return chosen
+	}
+	return &gql.Filter{
+		Arguments: arguments,
+		Of: func(given map[string]any) (string, error) {
+			chosen := only(given)
+			if len(chosen) == 0 {
+				return "", nil
+			}
+			text, err := json.Marshal(chosen)
+			if err != nil {
+				return "", fmt.Errorf("encode filter: %w", err)
+			}
+			return name + " " + string(text), nil
+		},
+		Passes: func(given map[string]any, event any) bool {
+			args, err := argumentsOf[A](only(given))
+			return err != nil || passes(args, event.(E))
+		},
+	}
+}
+
+// judge decodes an event and returns what asks a stored filter about it. What cannot be
+// decoded passes: the execution tells what is wrong.
+func judge[A, E any](passes func(A, E) bool) func(root json.RawMessage) func(arguments string) bool {
+	return func(root json.RawMessage) func(string) bool {
+		var event E
+		if json.Unmarshal(root, &event) != nil {
+			return func(string) bool { return true }
+		}
+		return func(arguments string) bool {
+			var given map[string]any
+			d := json.NewDecoder(strings.NewReader(arguments))
+			if d.Decode(&given) != nil {
+				return true
+			}
+			args, err := argumentsOf[A](given)
+			return err != nil || passes(args, event)
+		}
+	}
+}
+
+// Passes returns what tells whether a stored filter lets the event pass. A filter of a
+// field that the product does not have passes.
+func (a *App) Passes(e pubsub.Event) func(filter string) bool {
+	fields := map[string]func(string) bool{}
+	return func(filter string) bool {
+		name, arguments, _ := strings.Cut(filter, " ")
+		if a.filters[name] == nil {
+			return true
+		}
+		if fields[name] == nil {
+			fields[name] = a.filters[name](e.Root)
+		}
+		return fields[name](arguments)
+	}
+}
