@@ -40,6 +40,9 @@ type App struct {
 	subscriptions      map[string]func() gql.Subscription
 	filters            map[string]func(root json.RawMessage) func(arguments string) bool
 	errs               []error
+
+	inbox     map[string]inbox // by the name of the event
+	published *Table[Published]
 }
 
 // root is a field of the query or mutation type.

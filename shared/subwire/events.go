@@ -37,7 +37,7 @@ type emitted struct {
 }
 
 // decodeChanges returns the function that turns images of a row into events.
-func decodeChanges[T any](s *spec, changes func(Change[T], Emit)) func(before, now table.Row) ([]emitted, error) {
+func decodeChanges[T any](s *spec, changes func(Change[T], Emit) error) func(before, now table.Row) ([]emitted, error) {
 	decode := func(row table.Row) (*T, error) {
 		if row == nil {
 			return nil, nil
@@ -56,14 +56,14 @@ func decodeChanges[T any](s *spec, changes func(Change[T], Emit)) func(before, n
 		if err != nil || c == (Change[T]{}) {
 			return nil, err
 		}
-		changes(c, func(event any, topics ...Topic) {
+		failed := changes(c, func(event any, topics ...Topic) {
 			root, failed := encode(event)
 			err = errors.Join(err, failed)
 			for _, topic := range topics {
 				all = append(all, emitted{topic, root})
 			}
 		})
-		return all, err
+		return all, errors.Join(err, failed)
 	}
 }
 

@@ -66,6 +66,17 @@ type spec struct {
 
 // NewTable adds a table. changes says what a write means to whom, and may be nil.
 func NewTable[T any](a *App, s TableSpec, changes func(Change[T], Emit)) *Table[T] {
+	if changes == nil {
+		return newTable[T](a, s, nil)
+	}
+	return newTable(a, s, func(c Change[T], emit Emit) error {
+		changes(c, emit)
+		return nil
+	})
+}
+
+// newTable is NewTable for changes that may be impossible to decode.
+func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *Table[T] {
 	t := &Table[T]{app: a, spec: &spec{rowBytes: cmp.Or(s.RowBytes, DefaultRowBytes), table: topology.Table{
 		Name: s.Name, Key: s.Key, Sort: s.Sort, TTL: s.TTL, Kept: s.Kept, Stream: changes != nil, OldImages: s.OldImages}}}
 	for _, name := range slices.Sorted(maps.Keys(s.Indexes)) {

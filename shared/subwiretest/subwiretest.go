@@ -197,7 +197,7 @@ func (c *Cloud) announce(of topology.Table, before, now table.Row) {
 	}
 	ctx := context.Background()
 	for _, e := range events {
-		subscriptions := c.store.Subscriptions(ctx, e.Topic, time.Now())
+		subscriptions := fanout.Passing(c.store.Subscriptions(ctx, e.Topic, time.Now()), c.app.Passes(e))
 		for batch, err := range fanout.Plan(e, subscriptions, fanout.Limits{Targets: 100, Bytes: topology.BatchBytes, Groups: 4}) {
 			if err != nil {
 				c.t.Errorf("plan event %s: %v", e.ID, err)
@@ -211,5 +211,13 @@ func (c *Cloud) announce(of topology.Table, before, now table.Row) {
 				c.t.Errorf("deliver event %s: %v", e.ID, err)
 			}
 		}
+	}
+}
+
+// Publish publishes an event from outside.
+func (c *Cloud) Publish(name, id string, event any) {
+	c.t.Helper()
+	if err := c.app.Publish(context.Background(), name, id, event); err != nil {
+		c.t.Fatal(err)
 	}
 }

@@ -1,0 +1,200 @@
+// Package shop is a product whose rows change: orders that customers and shops follow,
+// with rights that are in the data, and couriers whose positions are stored nowhere.
+package shop
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"subwire/shared/subwire"
+)
+
+// Status is how far an order has come.
+type Status string
+
+// The statuses, in their order.
+const (
+	Placed    Status = "PLACED"
+	Accepted  Status = "ACCEPTED"
+	OnItsWay  Status = "ON_ITS_WAY"
+	Delivered Status = "DELIVERED"
+	Cancelled Status = "CANCELLED"
+)
+
+// Order is one order. Its customer and its shop may see it.
+type Order struct {
+	ID         string    `json:"id" gql:"id"`
+	ShopID     string    `json:"shopId" gql:"id"`
+	CustomerID string    `json:"customerId" gql:"-"`
+	CourierID  *string   `json:"courierId,omitempty" gql:"id"`
+	Status     Status    `json:"status"`
+	Total      float64   `json:"total"`
+	ChangedAt  time.Time `json:"changedAt"`
+}
+
+func (o Order) over() bool { return o.Status == Delivered || o.Status == Cancelled }
+
+// Position is where a courier is. Whoever knows the courier publishes it.
+type Position struct {
+	CourierID string  `json:"courierId" gql:"id"`
+	Latitude  float64 `json:"latitude"`
+	Longitude float64 `json:"longitude"`
+}
+
+func orderTopic(id string) subwire.Topic   { return subwire.Topic("order/" + id) }
+func shopTopic(id string) subwire.Topic    { return subwire.Topic("shop/" + id) }
+func courierTopic(id string) subwire.Topic { return subwire.Topic("courier/" + id) }
+
+// Shop is the product with its table.
+type Shop struct {
+	*subwire.App
+	Orders *subwire.Table[Order]
+}
+
+// New returns the product.
+func New() Shop {
+	s := Shop{App: subwire.New("shop")}
+	s.Claims = []string{"shops"}
+	subwire.Enum(s.App, "OrderStatus", Placed, Accepted, OnItsWay, Delivered, Cancelled)
+	s.Orders = subwire.NewTable(s.App, subwire.TableSpec{Name: "orders", Key: "id", Kept: true,
+		Indexes: map[string][2]string{"byShop": {"shopId", "id"}}},
+		func(c subwire.Change[Order], emit subwire.Emit) {
+			if c.Now != nil {
+				emit(c.Now, orderTopic(c.Now.ID), shopTopic(c.Now.ShopID))
+			}
+		})
+	subwire.Inbox(s.App, "courierMoved", func(p Position) string { return p.CourierID },
+		func(p Position, emit subwire.Emit) { emit(p, courierTopic(p.CourierID)) })
+
+	subwire.Query(s.App, "order", s.order)
+	subwire.Query(s.App, "orders", s.orders)
+	subwire.Mutation(s.App, "placeOrder", s.placeOrder)
+	subwire.Mutation(s.App, "setOrderStatus", s.setOrderStatus)
+
+	subwire.Subscribe(s.App, "orderChanged", subwire.Subscription[orderArgs, Order]{
+		Doc:   "An order, now and whenever it changes, until it is over.",
+		Topic: func(a orderArgs) (subwire.Topic, error) { return orderTopic(a.OrderID), required("orderId", a.OrderID) },
+		Begin: func(ctx context.Context, v subwire.Viewer, a orderArgs) error {
+			_, err := s.order(ctx, v, a)
+			return err
+		},
+		Allow: func(v subwire.Viewer, _ orderArgs, o Order) error { return maySee(v, o) },
+	})
+	subwire.Subscribe(s.App, "ordersOfShop", subwire.Subscription[shopArgs, Order]{
+		Doc:   "The orders of a shop whenever one changes.",
+		Topic: func(a shopArgs) (subwire.Topic, error) { return shopTopic(a.ShopID), required("shopId", a.ShopID) },
+		Begin: func(_ context.Context, v subwire.Viewer, a shopArgs) error { return mayServe(v, a.ShopID) },
+		Allow: func(v subwire.Viewer, a shopArgs, _ Order) error { return mayServe(v, a.ShopID) },
+		Filter: func(a shopArgs, o Order) bool {
+			return (a.MinTotal == nil || o.Total >= *a.MinTotal) && (a.Statuses == nil || slices.Contains(a.Statuses, o.Status))
+		},
+	})
+	subwire.Subscribe(s.App, "courierMoved", subwire.Subscription[courierArgs, Position]{
+		Doc: "Where a courier is.",
+		Topic: func(a courierArgs) (subwire.Topic, error) {
+			return courierTopic(a.CourierID), required("courierId", a.CourierID)
+		},
+	})
+	return s
+}
+
+type orderArgs struct {
+	OrderID string `json:"orderId" gql:"id"`
+}
+
+type shopArgs struct {
+	ShopID   string   `json:"shopId" gql:"id"`
+	MinTotal *float64 `json:"minTotal" gql:"filter"`
+	Statuses []Status `json:"statuses" gql:"filter"`
+}
+
+type courierArgs struct {
+	CourierID string `json:"courierId" gql:"id"`
+}
+
+func (s Shop) order(ctx context.Context, v subwire.Viewer, a orderArgs) (Order, error) {
+	o, err := s.Orders.Get(ctx, a.OrderID)
+	if errors.Is(err, subwire.ErrNotFound) {
+		return o, errNoOrder
+	}
+	return o, cmp.Or(err, maySee(v, o))
+}
+
+func (s Shop) orders(ctx context.Context, v subwire.Viewer, a struct {
+	ShopID string `json:"shopId" gql:"id"`
+	Limit  int    `json:"limit" default:"20"`
+}) ([]Order, error) {
+	if err := mayServe(v, a.ShopID); err != nil {
+		return nil, err
+	}
+	if a.Limit < 1 || a.Limit > 100 {
+		return nil, subwire.Invalid("limit is from 1 to 100")
+	}
+	return s.Orders.By(ctx, "byShop", a.ShopID, a.Limit)
+}
+
+func (s Shop) placeOrder(ctx context.Context, v subwire.Viewer, a struct {
+	ShopID string  `json:"shopId" gql:"id"`
+	Total  float64 `json:"total"`
+}) (Order, error) {
+	if v.ID == "" {
+		return Order{}, subwire.Forbidden("Sign in to order.")
+	}
+	if err := required("shopId", a.ShopID); err != nil {
+		return Order{}, err
+	}
+	o := Order{ID: s.NewID(), ShopID: a.ShopID, CustomerID: v.ID, Status: Placed, Total: a.Total, ChangedAt: s.Now()}
+	return o, s.Orders.Insert(ctx, o)
+}
+
+func (s Shop) setOrderStatus(ctx context.Context, v subwire.Viewer, a struct {
+	OrderID   string  `json:"orderId" gql:"id"`
+	Status    Status  `json:"status"`
+	CourierID *string `json:"courierId" gql:"id"`
+}) (Order, error) {
+	o, err := s.Orders.Update(ctx, func(o *Order) error {
+		if err := mayServe(v, o.ShopID); err != nil {
+			return errNoOrder
+		}
+		if o.over() {
+			return subwire.Invalid("The order is over.")
+		}
+		o.Status, o.ChangedAt = a.Status, s.Now()
+		if a.CourierID != nil {
+			o.CourierID = a.CourierID
+		}
+		return nil
+	}, a.OrderID)
+	if errors.Is(err, subwire.ErrNotFound) {
+		return o, errNoOrder
+	}
+	return o, err
+}
+
+// errNoOrder does not tell whether there is an order that the viewer may not see.
+var errNoOrder = subwire.Forbidden("You have no such order.")
+
+func maySee(v subwire.Viewer, o Order) error {
+	if v.ID != "" && v.ID == o.CustomerID || mayServe(v, o.ShopID) == nil {
+		return nil
+	}
+	return errNoOrder
+}
+
+func mayServe(v subwire.Viewer, shopID string) error {
+	var shops []string
+	if v.Claim("shops", &shops) && slices.Contains(shops, shopID) {
+		return nil
+	}
+	return subwire.Forbidden("This is not your shop.")
+}
+
+func required(name, value string) error {
+	if value == "" {
+		return subwire.Invalid(name + " is empty")
+	}
+	return nil
+}
