@@ -113,7 +113,7 @@ func newTool(d deployment.Deployment, out, errs io.Writer) *tool {
 	client := dynamo.NewClient(d.AWS)
 	return &tool{queues: sqs.NewFromConfig(d.AWS), urls: d.Queues, out: out, errs: errs, packer: packer{
 		connections:   connections{client, d.Tables[topology.Connections.Name]},
-		records:       source{dynamodbstreams.NewFromConfig(d.AWS), client, d.Tables[topology.Messages.Name]},
+		records:       source{dynamodbstreams.NewFromConfig(d.AWS), client, d.App.StreamMappings(), d.Tables},
 		subscriptions: dynamo.New(client, dynamo.Tables{Subscriptions: d.Tables[topology.Subscriptions.Name]}),
 		limits:        fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.QueueMessageBytes, Groups: d.FanoutGroups},
 	}}

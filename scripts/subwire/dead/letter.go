@@ -35,7 +35,7 @@ func deadQueues() []deadQueue {
 			all = append(all, deadQueue{q.DeadLetters, q.Name, q.FIFO})
 		}
 	}
-	return append(all, deadQueue{name: topology.MessageStream.OnFailure.Name})
+	return append(all, deadQueue{name: topology.StreamDead.Name})
 }
 
 // findQueues returns the queue with the name, or all for "".
@@ -90,7 +90,7 @@ type recordRange struct {
 
 var (
 	errNoRecords = errors.New("names no stream records")
-	errCut       = errors.New("its record is too large for a letter; the item is in the messages table")
+	errCut       = errors.New("its record is too large for a letter; the row is in its table")
 )
 
 // decodeRange reads what Lambda sends to a destination.

@@ -73,17 +73,23 @@ func (p packer) packRecords(ctx context.Context, l letter) (out parcel, err erro
 	if l.held != nil {
 		return p.packEvent(ctx, l)
 	}
-	records, fromTable, err := p.records.records(ctx, l.records)
+	out.to = topology.Fanout.Name
+	mapping, ok := p.records.mapping(l.records)
+	if !ok {
+		out.stays = "its stream is of no table of the product"
+		return out, nil
+	}
+	records, fromTable, err := p.records.records(ctx, mapping, l.records)
 	if err != nil {
 		return parcel{}, err
 	}
-	out = parcel{to: topology.Fanout.Name, note: plural(len(records), "event")}
+	out.note = plural(len(records), "event")
 	if fromTable {
-		out.note += " of that time in the messages table, as the stream has them no longer"
+		out.note += " of that time in its table, as the stream has them no longer"
 	}
 	defer func() { out.note += ", " + plural(out.targets, "target") }()
 	if len(records) == 0 {
-		out.stays = "neither the stream nor the messages table has its records"
+		out.stays = "neither the stream nor its table has its records"
 	}
 	for _, record := range records {
 		event, err := dynamo.Event(record)
