@@ -42,8 +42,8 @@ scan: ## Look for secrets in the history and for known vulnerabilities
 fuzz: ## Run every fuzz target for a while (SECONDS=60)
 	@scripts/fuzz.sh $(SECONDS)
 
-run: ## Run the whole pipeline on this machine (ARGS='--data DIR -v' ...)
-	@scripts/run.sh $(ARGS)
+run: ## Run the whole pipeline on this machine (APP=NAME; ARGS='--data DIR -v' ...)
+	@scripts/run.sh $(if $(APP),--app $(APP)) $(ARGS)
 
 tools: ## Install subwire, the operator's tool, where go install puts programs
 	@go install ./scripts/subwire

@@ -55,24 +55,28 @@ func roles(tmpl template) map[string]object {
 
 func TestRolesAllowWhatTopologySaysAndNothingElse(t *testing.T) {
 	t.Parallel()
-	for name, role := range roles(dev) {
-		log := " on <Arn of /aws/lambda/subwire-dev-" + name + ">"
-		want := []string{"logs:CreateLogStream" + log, "logs:PutLogEvents" + log}
-		for _, p := range topology.Access[name] {
-			resource := map[topology.Resource]string{
-				topology.OnTable:   "<Arn of subwire-dev-" + p.Name + ">",
-				topology.OnQueue:   "<Arn of subwire-dev-" + p.Name + ">",
-				topology.OnStream:  "<StreamArn of subwire-dev-" + p.Name + ">",
-				topology.OnStreams: "*",
-				topology.OnSockets: "arn:Partition:execute-api:Region:AccountId:<subwire-dev-sockets>/live/" + p.Name + "/@connections/*",
-			}[p.On]
-			for _, action := range p.Actions {
-				want = append(want, action+" on "+resource)
+	for _, tmpl := range []template{dev, shopDev} {
+		for name, role := range roles(tmpl) {
+			log := " on <Arn of /aws/lambda/" + tmpl.prefix() + name + ">"
+			want := []string{"logs:CreateLogStream" + log, "logs:PutLogEvents" + log}
+			for _, p := range tmpl.app.Access()[name] {
+				table, index, _ := strings.Cut(p.Name, "/")
+				resource := map[topology.Resource]string{
+					topology.OnTable:   "<Arn of " + tmpl.prefix() + p.Name + ">",
+					topology.OnIndex:   "<Arn of " + tmpl.prefix() + table + ">/index/" + index,
+					topology.OnQueue:   "<Arn of " + tmpl.prefix() + p.Name + ">",
+					topology.OnStream:  "<StreamArn of " + tmpl.prefix() + p.Name + ">",
+					topology.OnStreams: "*",
+					topology.OnSockets: "arn:Partition:execute-api:Region:AccountId:<" + tmpl.prefix() + "sockets>/live/" + p.Name + "/@connections/*",
+				}[p.On]
+				for _, action := range p.Actions {
+					want = append(want, action+" on "+resource)
+				}
 			}
-		}
-		slices.Sort(want)
-		if diff := cmp.Diff(want, granted(t, dev, role)); diff != "" {
-			t.Errorf("%s may do otherwise (-topology +template):\n%s", name, diff)
+			slices.Sort(want)
+			if diff := cmp.Diff(want, granted(t, tmpl, role)); diff != "" {
+				t.Errorf("%s of %s may do otherwise (-topology +template):\n%s", name, tmpl.app.Name, diff)
+			}
 		}
 	}
 }
@@ -108,12 +112,12 @@ func TestTheKeyOfTokens(t *testing.T) {
 
 func TestWildcardsAreKnown(t *testing.T) {
 	t.Parallel()
-	sockets := "execute-api:ManageConnections on arn:Partition:execute-api:Region:AccountId:<subwire-dev-sockets>/live/"
+	sockets := "execute-api:ManageConnections on arn:Partition:execute-api:Region:AccountId:<subwire-shop-dev-sockets>/live/"
 	known := []string{ // a connection's id is not known beforehand, and IAM has nothing narrower for listing streams
 		sockets + "POST/@connections/*", sockets + "DELETE/@connections/*", "dynamodb:ListStreams on *",
 	}
-	for name, role := range roles(dev) {
-		for _, permission := range granted(t, dev, role) {
+	for name, role := range roles(shopDev) {
+		for _, permission := range granted(t, shopDev, role) {
 			if strings.ContainsAny(permission, "*?") && !slices.Contains(known, permission) {
 				t.Errorf("%s: %s", name, permission)
 			}
@@ -138,9 +142,10 @@ func TestOnlyOurAPIsInvokeFunctions(t *testing.T) {
 // A function has access to exactly the resources in its environment.
 func TestAccessFitsTheFunctions(t *testing.T) {
 	t.Parallel()
-	for _, f := range topology.Functions() {
+	access := shop.Access()
+	for _, f := range shop.Functions() {
 		allowed := map[string][]string{}
-		for _, p := range topology.Access[f.Name] {
+		for _, p := range access[f.Name] {
 			if p.On == topology.OnTable || p.On == topology.OnQueue {
 				allowed[p.Name] = p.Actions
 			}
@@ -159,7 +164,7 @@ func TestAccessFitsTheFunctions(t *testing.T) {
 		}
 	}
 	for _, m := range topology.QueueMappings() {
-		may := slices.ContainsFunc(topology.Access[m.Function.Name], func(p topology.Permission) bool {
+		may := slices.ContainsFunc(access[m.Function.Name], func(p topology.Permission) bool {
 			return p.On == topology.OnQueue && p.Name == m.Queue.Name && slices.Contains(p.Actions, "sqs:ReceiveMessage")
 		})
 		if !may {
@@ -168,13 +173,14 @@ func TestAccessFitsTheFunctions(t *testing.T) {
 	}
 }
 
-// accessTable is topology.Access in the form of ARCHITECTURE.md.
+// accessTable is what functions may do, in the form of ARCHITECTURE.md.
 func accessTable() string {
+	product := topology.Product{Tables: []topology.Table{{Name: "of the product", Stream: true}}}
 	var b strings.Builder
 	b.WriteString("| function | may |\n|---|---|\n")
 	for _, f := range topology.Functions() {
 		var may []string
-		for _, p := range topology.Access[f.Name] {
+		for _, p := range product.Access()[f.Name] {
 			var actions []string
 			for _, action := range p.Actions {
 				_, operation, _ := strings.Cut(action, ":")

@@ -66,7 +66,7 @@ func (s *stack) addHTTPAPI() {
 	})
 	integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(
 		jsii.String("to-"+topology.GraphQL.Name), s.functions[topology.GraphQL.Name], nil)
-	for _, path := range topology.HTTPRoutes() {
+	for _, path := range s.app.HTTPRoutes() {
 		api.AddRoutes(&awsapigatewayv2.AddRoutesOptions{Path: &path, Integration: integration,
 			Methods: &[]awsapigatewayv2.HttpMethod{topology.AnyMethod}})
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -66,7 +67,7 @@ func recursion(f topology.Function) awslambda.RecursiveLoop {
 func (s *stack) environment(f topology.Function) *map[string]*string {
 	env := map[string]*string{}
 	for _, t := range f.Tables {
-		env[t.Env] = s.tables[t.Name].TableName()
+		env[t.Env()] = s.tables[t.Name].TableName()
 	}
 	for _, q := range f.Queues {
 		env[q.Env] = s.queues[q.Name].QueueUrl()
@@ -83,10 +84,10 @@ func (s *stack) environment(f topology.Function) *map[string]*string {
 	return &env
 }
 
-// role lets the function do what topology.Access says and write its log.
+// role lets the function do what Product.Access says and write its log.
 func (s *stack) role(f topology.Function, logs awslogs.LogGroup) awsiam.Role {
 	statements := []awsiam.PolicyStatement{allow(logs.LogGroupArn(), "logs:CreateLogStream", "logs:PutLogEvents")}
-	for _, p := range topology.Access[f.Name] {
+	for _, p := range s.app.Access()[f.Name] {
 		actions := p.Actions
 		if s.local != "" && slices.Contains(actions, "sqs:SendMessage") {
 			// For a batch AWS checks sqs:SendMessage, too; MiniStack checks this.
@@ -113,6 +114,9 @@ func (s *stack) resource(p topology.Permission) *string {
 	switch p.On {
 	case topology.OnTable:
 		return s.tables[p.Name].TableArn()
+	case topology.OnIndex:
+		table, index, _ := strings.Cut(p.Name, "/")
+		return jsii.String(*s.tables[table].TableArn() + "/index/" + index)
 	case topology.OnStream:
 		return s.tables[p.Name].TableStreamArn()
 	case topology.OnStreams:
@@ -122,7 +126,7 @@ func (s *stack) resource(p topology.Permission) *string {
 	case topology.OnSockets:
 		return s.arn("execute-api", s.socketAPI+"/"+topology.SocketStage+"/"+p.Name+"/@connections/*")
 	}
-	panic("topology.Access: infra does not know " + string(p.On))
+	panic("Product.Access: infra does not know " + string(p.On))
 }
 
 // retention returns CloudWatch's constant for the days.

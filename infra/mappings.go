@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
 
@@ -10,7 +12,9 @@ import (
 // addMappings adds the event source mappings. They are spelled out, as the CDK's
 // event sources would give the roles more permissions than they use.
 func (s *stack) addMappings() {
-	s.addStreamMapping(topology.MessageStream)
+	for _, m := range s.app.StreamMappings() {
+		s.addStreamMapping(m)
+	}
 	for _, m := range topology.QueueMappings() {
 		s.addQueueMapping(m)
 	}
@@ -24,7 +28,7 @@ func (s *stack) addStreamMapping(m topology.StreamMapping) {
 	awslambda.NewCfnEventSourceMapping(s.cdk, jsii.String("mapping-"+m.Table.Name), &awslambda.CfnEventSourceMappingProps{
 		FunctionName:   s.functions[m.Function.Name].FunctionName(),
 		EventSourceArn: s.tables[m.Table.Name].TableStreamArn(),
-		// From the beginning: a recreated mapping sends a day's messages twice rather
+		// From the beginning: a recreated mapping sends a day's events twice rather
 		// than lose those of a minute.
 		StartingPosition:               jsii.String("TRIM_HORIZON"),
 		BatchSize:                      jsii.Number(m.BatchSize),
@@ -36,7 +40,7 @@ func (s *stack) addStreamMapping(m topology.StreamMapping) {
 		FunctionResponseTypes:          reportFailures,
 		FilterCriteria: &awslambda.CfnEventSourceMapping_FilterCriteriaProperty{
 			Filters: []any{&awslambda.CfnEventSourceMapping_FilterProperty{
-				Pattern: jsii.String(`{"eventName":["` + m.Event + `"]}`)}},
+				Pattern: jsii.String(`{"eventName":["` + strings.Join(m.Events, `","`) + `"]}`)}},
 		},
 		DestinationConfig: &awslambda.CfnEventSourceMapping_DestinationConfigProperty{
 			OnFailure: &awslambda.CfnEventSourceMapping_OnFailureProperty{

@@ -13,12 +13,14 @@ import (
 	"strings"
 
 	"subwire/shared/origins"
+	"subwire/shared/products"
 	"subwire/shared/topology"
 )
 
 // options are the context switches (cdk deploy -c KEY=VALUE).
 type options struct {
-	env            string // deployment; part of every name; topology.Production keeps its messages
+	app            topology.Product
+	env            string // deployment; part of every name; topology.Production keeps what is worth it
 	arch           string // architecture of the functions, as in make build
 	allowedOrigins string // a value of topology.AllowedOrigins, as browsers write origins
 	logRetention   int    // days
@@ -44,7 +46,7 @@ var (
 )
 
 var defaults = map[string]string{
-	"env": "dev", "arch": "arm64", "allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
+	"app": topology.App.Default, "env": "dev", "arch": "arm64", "allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
 	"reserve": "true", "small": "false", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",
 	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false", "public": "false",
 }
@@ -67,6 +69,10 @@ func parse(context map[string]string) (options, error) {
 			all := strings.Join(allowed, ", ")
 			errs = append(errs, fmt.Sprintf("-c %s=%s: it must be one of %s", key, value[key], all))
 		}
+	}
+	app, err := products.Named(value["app"])
+	if err != nil {
+		errs = append(errs, fmt.Sprintf("-c app=%s: %v", value["app"], err))
 	}
 	oneOf("env", envs)
 	oneOf("arch", slices.Sorted(maps.Keys(archs)))
@@ -104,6 +110,7 @@ func parse(context map[string]string) (options, error) {
 	days, _ := strconv.Atoi(value["logRetention"]) // it is one of retentions
 	is := func(key string) bool { return value[key] == "true" }
 	o := options{
+		app:            app,
 		env:            value["env"],
 		arch:           value["arch"],
 		allowedOrigins: strings.Join(allowed, ","),
@@ -166,6 +173,9 @@ func parseSettings(text string) (map[string]string, []error) {
 	}
 	delete(found, "")
 	values, errs := topology.Read(topology.Settings(), func(env string) string { return found[env] })
+	if _, set := found[topology.App.Env]; set {
+		errs = append(errs, errors.New("APP is set with -c app=NAME"))
+	}
 	if _, set := found[topology.TrustedDocuments.Env]; set {
 		errs = append(errs, errors.New("TRUSTED_DOCUMENTS is set with -c trustedDocuments=true"))
 	}
@@ -187,7 +197,7 @@ func isHTTPS(text string) bool {
 }
 
 // prefix begins every physical name.
-func (o options) prefix() string { return "subwire-" + o.env + "-" }
+func (o options) prefix() string { return o.app.Stack(o.env) + "-" }
 
 // binary is the function's executable.
 func (o options) binary(f topology.Function) string {
@@ -199,7 +209,7 @@ const trustedFile = "operations.json"
 
 // settings are the environment variables that override topology's defaults.
 func (o options) settings() map[string]string {
-	s := map[string]string{topology.AllowedOrigins.Env: o.allowedOrigins}
+	s := map[string]string{topology.App.Env: o.app.Name, topology.AllowedOrigins.Env: o.allowedOrigins}
 	for _, setting := range topology.Settings() {
 		if o.env == topology.Production && setting.Production != "" {
 			s[setting.Env] = setting.Production

@@ -16,6 +16,8 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 		key, value string
 		want       string // part of the error; "" if it is valid
 	}{
+		"AnUnknownProduct":          {"app", "nothing", "-c app=nothing: it must be one of chat"},
+		"AProductAmongSettings":     {"settings", "APP=chat", "-c settings: APP is set with -c app=NAME"},
 		"DefaultsAreGood":           {"env", "dev", ""},
 		"AnUnknownDeployment":       {"env", "production", "-c env=production: it must be one of dev, test, prod"},
 		"AnUnknownProcessor":        {"arch", "arm", "-c arch=arm: it must be one of amd64, arm64"},

@@ -25,10 +25,10 @@ type stack struct {
 	socketAPI string                        // id of the WebSocket API
 }
 
-// newStack builds the stack subwire-ENV, in the account and region that the command
-// line is logged in to.
+// newStack builds the stack of the product and the deployment, such as subwire-dev, in
+// the account and region that the command line is logged in to.
 func newStack(scope constructs.Construct, o options) awscdk.Stack {
-	name := "subwire-" + o.env
+	name := o.app.Stack(o.env)
 	s := &stack{
 		options: o,
 		cdk: awscdk.NewStack(scope, &name, &awscdk.StackProps{
@@ -37,14 +37,14 @@ func newStack(scope constructs.Construct, o options) awscdk.Stack {
 		tables: map[string]awsdynamodb.Table{}, queues: map[string]awssqs.Queue{}, functions: map[string]awslambda.Function{},
 	}
 	awscdk.Tags_Of(s.cdk).Add(jsii.String("app"), &name, nil)
-	for _, t := range topology.Tables() {
+	for _, t := range o.app.AllTables() {
 		s.addTable(t)
 	}
 	for _, q := range topology.Queues() {
 		s.addQueue(q)
 	}
 	sockets := s.addSocketAPI() // before the functions, which get its URL
-	for _, f := range topology.Functions() {
+	for _, f := range o.app.Functions() {
 		s.addFunction(f)
 	}
 	s.addMappings()
@@ -54,9 +54,9 @@ func newStack(scope constructs.Construct, o options) awscdk.Stack {
 	return s.cdk
 }
 
-// addTable adds a table that is billed per request. Only messages are worth keeping:
-// everything else is gone with its sockets. They are kept, except when the table's
-// own creation is rolled back: a leftover table would hold the name at the next
+// addTable adds a table that is billed per request. Only some of the product's are worth
+// keeping: everything else is gone with its sockets. They are kept, except when the
+// table's own creation is rolled back: a leftover table would hold the name at the next
 // attempt. So the table cannot be protected from deletion yet ("DeletionPolicy
 // attribute", "Using deletion protection"); scripts/deploy.sh turns that on once the
 // stack is complete.
@@ -78,10 +78,22 @@ func (s *stack) addTable(t topology.Table) {
 	if t.Stream {
 		props.Stream = awsdynamodb.StreamViewType_NEW_IMAGE
 	}
+	if t.Stream && t.OldImages {
+		props.Stream = awsdynamodb.StreamViewType_NEW_AND_OLD_IMAGES
+	}
 	if t.Kept && s.env == topology.Production {
 		props.RemovalPolicy = awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
 	}
-	s.tables[t.Name] = awsdynamodb.NewTable(s.cdk, jsii.String("table-"+t.Name), props)
+	table := awsdynamodb.NewTable(s.cdk, jsii.String("table-"+t.Name), props)
+	for _, index := range t.Indexes {
+		props := &awsdynamodb.GlobalSecondaryIndexProps{IndexName: &index.Name, ProjectionType: awsdynamodb.ProjectionType_ALL,
+			PartitionKey: &awsdynamodb.Attribute{Name: &index.Key, Type: awsdynamodb.AttributeType_STRING}}
+		if index.Sort != "" {
+			props.SortKey = &awsdynamodb.Attribute{Name: &index.Sort, Type: awsdynamodb.AttributeType_STRING}
+		}
+		table.AddGlobalSecondaryIndex(props)
+	}
+	s.tables[t.Name] = table
 }
 
 // addQueue adds a queue after its dead letters. Every message is encrypted at rest
@@ -134,12 +146,14 @@ func duration(d time.Duration) awscdk.Duration {
 }
 
 func (s *stack) addOutputs() {
-	for _, name := range slices.Sorted(maps.Keys(topology.TableOutputs)) {
-		s.output(topology.TableOutputs[name], s.tables[name].TableName())
+	tables := s.app.TableOutputs()
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		s.output(tables[name], s.tables[name].TableName())
 	}
 	for _, name := range slices.Sorted(maps.Keys(topology.QueueOutputs)) {
 		s.output(topology.QueueOutputs[name], s.queues[name].QueueUrl())
 	}
+	s.output(topology.OutputApp, &s.app.Name)
 	s.output(topology.OutputFanoutGroups, jsii.String(s.value(topology.FanoutGroups.Setting)))
 }
 

@@ -32,50 +32,87 @@ func check(t *testing.T, what string, got, want any) {
 
 func TestEverythingIsThereOnce(t *testing.T) {
 	t.Parallel()
-	got := map[string]int{}
-	for _, r := range dev.Resources {
-		got[r.Type]++
+	for _, tmpl := range []template{dev, shopDev} {
+		got := map[string]int{}
+		for _, r := range tmpl.Resources {
+			got[r.Type]++
+		}
+		queues, functions := len(topology.Queues()), len(topology.Functions())
+		routes := len(topology.Routes) + len(tmpl.app.HTTPRoutes())
+		want := map[string]int{
+			"AWS::DynamoDB::Table": len(tmpl.app.AllTables()), "AWS::SQS::Queue": queues, "AWS::SQS::QueuePolicy": queues,
+			"AWS::Lambda::Function": functions, "AWS::IAM::Role": functions, "AWS::Logs::LogGroup": functions,
+			"AWS::Lambda::EventSourceMapping": len(tmpl.app.StreamMappings()) + len(topology.QueueMappings()),
+			"AWS::ApiGatewayV2::Api":          2, "AWS::ApiGatewayV2::Stage": 2,
+			"AWS::ApiGatewayV2::Route":       routes,
+			"AWS::ApiGatewayV2::Integration": len(topology.Routes) + 1,
+			"AWS::Lambda::Permission":        routes,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("resources of %s differ (-want +got):\n%s", tmpl.app.Name, diff)
+		}
 	}
-	queues, functions := len(topology.Queues()), len(topology.Functions())
-	routes := len(topology.Routes) + len(topology.HTTPRoutes())
-	want := map[string]int{
-		"AWS::DynamoDB::Table": len(topology.Tables()), "AWS::SQS::Queue": queues, "AWS::SQS::QueuePolicy": queues,
-		"AWS::Lambda::Function": functions, "AWS::IAM::Role": functions, "AWS::Logs::LogGroup": functions,
-		"AWS::Lambda::EventSourceMapping": 1 + len(topology.QueueMappings()),
-		"AWS::ApiGatewayV2::Api":          2, "AWS::ApiGatewayV2::Stage": 2,
-		"AWS::ApiGatewayV2::Route":       routes,
-		"AWS::ApiGatewayV2::Integration": len(topology.Routes) + 1,
-		"AWS::Lambda::Permission":        routes,
+}
+
+// keySchema is a key in the template's form.
+func keySchema(key, sort string) []object {
+	schema := []object{{"AttributeName": key, "KeyType": "HASH"}}
+	if sort != "" {
+		schema = append(schema, object{"AttributeName": sort, "KeyType": "RANGE"})
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("resources differ (-want +got):\n%s", diff)
-	}
+	return schema
 }
 
 func TestTables(t *testing.T) {
 	t.Parallel()
-	for _, table := range topology.Tables() {
-		p := dev.named("AWS::DynamoDB::Table", table.Name)
-		key := []object{{"AttributeName": table.Key, "KeyType": "HASH"}}
-		attributes := []object{{"AttributeName": table.Key, "AttributeType": "S"}}
-		if table.Sort != "" {
-			key = append(key, object{"AttributeName": table.Sort, "KeyType": "RANGE"})
-			attributes = append(attributes, object{"AttributeName": table.Sort, "AttributeType": "S"})
+	for _, tmpl := range []template{dev, shopDev} {
+		for _, table := range tmpl.app.AllTables() {
+			p := tmpl.named("AWS::DynamoDB::Table", table.Name)
+			check(t, table.Name+" key", p["KeySchema"], keySchema(table.Key, table.Sort))
+			keys := []string{table.Key, table.Sort}
+			var indexes []object
+			for _, index := range table.Indexes {
+				keys = append(keys, index.Key, index.Sort)
+				indexes = append(indexes, object{"IndexName": index.Name, "KeySchema": keySchema(index.Key, index.Sort),
+					"Projection": object{"ProjectionType": "ALL"}})
+			}
+			if indexes != nil || p["GlobalSecondaryIndexes"] != nil {
+				check(t, table.Name+" indexes", p["GlobalSecondaryIndexes"], indexes)
+			}
+			var attributes []object
+			for i, key := range keys {
+				if key != "" && !slices.Contains(keys[:i], key) {
+					attributes = append(attributes, object{"AttributeName": key, "AttributeType": "S"})
+				}
+			}
+			check(t, table.Name+" attributes", p["AttributeDefinitions"], attributes)
+			check(t, table.Name+" billing", p["BillingMode"], "PAY_PER_REQUEST")
+			check(t, table.Name+" recovery", p["PointInTimeRecoverySpecification"],
+				object{"PointInTimeRecoveryEnabled": table.Name == "messages" || table.Name == "orders"})
+			var ttl, stream any
+			if table.TTL != "" {
+				ttl = object{"AttributeName": table.TTL, "Enabled": true}
+			}
+			if table.Stream {
+				stream = object{"StreamViewType": map[bool]string{false: "NEW_IMAGE", true: "NEW_AND_OLD_IMAGES"}[table.OldImages]}
+			}
+			check(t, table.Name+" TTL", p["TimeToLiveSpecification"], ttl)
+			check(t, table.Name+" stream", p["StreamSpecification"], stream)
 		}
-		check(t, table.Name+" key", p["KeySchema"], key)
-		check(t, table.Name+" attributes", p["AttributeDefinitions"], attributes)
-		check(t, table.Name+" billing", p["BillingMode"], "PAY_PER_REQUEST")
-		check(t, table.Name+" recovery", p["PointInTimeRecoverySpecification"],
-			object{"PointInTimeRecoveryEnabled": table.Name == topology.Messages.Name})
-		var ttl, stream any
-		if table.TTL != "" {
-			ttl = object{"AttributeName": table.TTL, "Enabled": true}
-		}
-		if table.Stream {
-			stream = object{"StreamViewType": "NEW_IMAGE"}
-		}
-		check(t, table.Name+" TTL", p["TimeToLiveSpecification"], ttl)
-		check(t, table.Name+" stream", p["StreamSpecification"], stream)
+	}
+}
+
+// A table of another name or logical id would be a new one, without the old one's rows.
+func TestADeployedChatKeepsItsTables(t *testing.T) {
+	t.Parallel()
+	got := map[string]any{}
+	for id, p := range everySwitch.all("AWS::DynamoDB::Table") {
+		got[id] = p["TableName"]
+	}
+	if diff := cmp.Diff(map[string]any{"tableconnections8969752F": "subwire-prod-connections",
+		"tablesubscriptions09E506DF": "subwire-prod-subscriptions", "tableoperationsD0B7A660": "subwire-prod-operations",
+		"tablemessages8E6422C2": "subwire-prod-messages"}, got); diff != "" {
+		t.Errorf("tables differ (-want +got):\n%s", diff)
 	}
 }
 
@@ -137,17 +174,19 @@ func TestFunctions(t *testing.T) {
 	t.Parallel()
 	reserved := map[string]any{topology.Sender.Name: 110.0, topology.Disconnect.Name: 50.0, topology.Stream.Name: 20.0}
 	loops := map[bool]string{true: "Allow", false: "Terminate"}
-	for _, f := range topology.Functions() {
-		p := dev.named("AWS::Lambda::Function", f.Name)
-		check(t, f.Name+" runtime", p["Runtime"], "provided.al2023")
-		check(t, f.Name+" handler", p["Handler"], "bootstrap")
-		check(t, f.Name+" architecture", p["Architectures"], []string{"arm64"})
-		check(t, f.Name+" time-out", p["Timeout"], f.Timeout.Seconds())
-		check(t, f.Name+" memory", p["MemorySize"], f.MemoryMB)
-		check(t, f.Name+" concurrency", p["ReservedConcurrentExecutions"], reserved[f.Name])
-		check(t, f.Name+" loops", p["RecursiveLoop"], loops[f.AllowLoops])
-		check(t, f.Name+" log", dev.text(p["LoggingConfig"].(object)["LogGroup"]), "</aws/lambda/subwire-dev-"+f.Name+">")
-		check(t, f.Name+" environment", environment(dev, p), wantedEnvironment(f))
+	for _, tmpl := range []template{dev, shopDev} {
+		for _, f := range tmpl.app.Functions() {
+			p := tmpl.named("AWS::Lambda::Function", f.Name)
+			check(t, f.Name+" runtime", p["Runtime"], "provided.al2023")
+			check(t, f.Name+" handler", p["Handler"], "bootstrap")
+			check(t, f.Name+" architecture", p["Architectures"], []string{"arm64"})
+			check(t, f.Name+" time-out", p["Timeout"], f.Timeout.Seconds())
+			check(t, f.Name+" memory", p["MemorySize"], f.MemoryMB)
+			check(t, f.Name+" concurrency", p["ReservedConcurrentExecutions"], reserved[f.Name])
+			check(t, f.Name+" loops", p["RecursiveLoop"], loops[f.AllowLoops])
+			check(t, f.Name+" log", tmpl.text(p["LoggingConfig"].(object)["LogGroup"]), "</aws/lambda/"+tmpl.prefix()+f.Name+">")
+			check(t, f.Name+" environment", environment(tmpl, p), wantedEnvironment(tmpl, f))
+		}
 	}
 }
 
@@ -190,23 +229,24 @@ func environment(t template, function object) any {
 }
 
 // wantedEnvironment is what boot.Load asks for.
-func wantedEnvironment(f topology.Function) object {
+func wantedEnvironment(tmpl template, f topology.Function) object {
 	env := object{}
 	for _, t := range f.Tables {
-		env[t.Env] = "<subwire-dev-" + t.Name + ">"
+		env[t.Env()] = "<" + tmpl.prefix() + t.Name + ">"
 	}
 	for _, q := range f.Queues {
-		env[q.Env] = "<subwire-dev-" + q.Name + ">"
+		env[q.Env] = "<" + tmpl.prefix() + q.Name + ">"
 	}
 	if f.Callback {
-		env[topology.CallbackEnv] = "https://<subwire-dev-sockets>.execute-api.Region.URLSuffix/live"
+		env[topology.CallbackEnv] = "https://<" + tmpl.prefix() + "sockets>.execute-api.Region.URLSuffix/live"
 	}
 	if f.WebSocket {
-		env[topology.WebSocketEnv] = "wss://<subwire-dev-sockets>.execute-api.Region.URLSuffix/live"
+		env[topology.WebSocketEnv] = "wss://<" + tmpl.prefix() + "sockets>.execute-api.Region.URLSuffix/live"
 	}
 	for _, s := range f.Settings() {
 		env[s.Env] = s.Default
 	}
+	env[topology.App.Env] = tmpl.app.Name
 	return env
 }
 
@@ -219,34 +259,39 @@ func TestLogsAreNotKeptForEver(t *testing.T) {
 
 func TestMappings(t *testing.T) {
 	t.Parallel()
-	got := map[string]object{}
-	for _, p := range dev.all("AWS::Lambda::EventSourceMapping") {
-		source := dev.text(p["EventSourceArn"])
-		p = maps.Clone(p)
-		p["FunctionName"] = dev.text(p["FunctionName"])
-		delete(p, "EventSourceArn")
-		delete(p, "Tags")
-		got[source] = p
-	}
-	m := topology.MessageStream
-	stream := got["<StreamArn of subwire-dev-messages>"]
-	check(t, "dead letters of the stream", dev.text(stream["DestinationConfig"].(object)["OnFailure"].(object)["Destination"]),
-		"<Arn of subwire-dev-"+m.OnFailure.Name+">")
-	delete(stream, "DestinationConfig")
-	check(t, "stream mapping", map[string]any(stream), object{
-		"FunctionName": "<subwire-dev-" + m.Function.Name + ">", "StartingPosition": "TRIM_HORIZON",
-		"BatchSize": m.BatchSize, "MaximumBatchingWindowInSeconds": 0, "ParallelizationFactor": m.Parallelization,
-		"BisectBatchOnFunctionError": m.Bisect, "MaximumRetryAttempts": m.MaxRetries, "MaximumRecordAgeInSeconds": m.MaxAge.Seconds(),
-		"FunctionResponseTypes": []string{"ReportBatchItemFailures"},
-		"FilterCriteria":        object{"Filters": []object{{"Pattern": `{"eventName":["INSERT"]}`}}},
-	})
-	for _, m := range topology.QueueMappings() {
-		want := object{"FunctionName": "<subwire-dev-" + m.Function.Name + ">", "BatchSize": m.BatchSize,
-			"FunctionResponseTypes": []string{"ReportBatchItemFailures"}, "ScalingConfig": object{"MaximumConcurrency": m.MaxConcurrency}}
-		if !m.Queue.FIFO {
-			want["MaximumBatchingWindowInSeconds"] = 0
+	patterns := map[string]string{"messages": `{"eventName":["INSERT"]}`, "orders": `{"eventName":["INSERT","MODIFY","REMOVE"]}`,
+		"visits": `{"eventName":["INSERT","REMOVE"]}`}
+	for _, tmpl := range []template{dev, shopDev} {
+		got := map[string]object{}
+		for _, p := range tmpl.all("AWS::Lambda::EventSourceMapping") {
+			source := tmpl.text(p["EventSourceArn"])
+			p = maps.Clone(p)
+			p["FunctionName"] = tmpl.text(p["FunctionName"])
+			delete(p, "EventSourceArn")
+			delete(p, "Tags")
+			got[source] = p
 		}
-		check(t, m.Queue.Name+" mapping", map[string]any(got["<Arn of subwire-dev-"+m.Queue.Name+">"]), want)
+		for _, m := range tmpl.app.StreamMappings() {
+			stream := got["<StreamArn of "+tmpl.prefix()+m.Table.Name+">"]
+			check(t, "dead letters of the stream", tmpl.text(stream["DestinationConfig"].(object)["OnFailure"].(object)["Destination"]),
+				"<Arn of "+tmpl.prefix()+m.OnFailure.Name+">")
+			delete(stream, "DestinationConfig")
+			check(t, m.Table.Name+" mapping", map[string]any(stream), object{
+				"FunctionName": "<" + tmpl.prefix() + m.Function.Name + ">", "StartingPosition": "TRIM_HORIZON",
+				"BatchSize": m.BatchSize, "MaximumBatchingWindowInSeconds": 0, "ParallelizationFactor": m.Parallelization,
+				"BisectBatchOnFunctionError": m.Bisect, "MaximumRetryAttempts": m.MaxRetries, "MaximumRecordAgeInSeconds": m.MaxAge.Seconds(),
+				"FunctionResponseTypes": []string{"ReportBatchItemFailures"},
+				"FilterCriteria":        object{"Filters": []object{{"Pattern": patterns[m.Table.Name]}}},
+			})
+		}
+		for _, m := range topology.QueueMappings() {
+			want := object{"FunctionName": "<" + tmpl.prefix() + m.Function.Name + ">", "BatchSize": m.BatchSize,
+				"FunctionResponseTypes": []string{"ReportBatchItemFailures"}, "ScalingConfig": object{"MaximumConcurrency": m.MaxConcurrency}}
+			if !m.Queue.FIFO {
+				want["MaximumBatchingWindowInSeconds"] = 0
+			}
+			check(t, m.Queue.Name+" mapping", map[string]any(got["<Arn of "+tmpl.prefix()+m.Queue.Name+">"]), want)
+		}
 	}
 }
 
@@ -266,51 +311,56 @@ func TestAPIs(t *testing.T) {
 
 func TestRoutesReachTheirFunctions(t *testing.T) {
 	t.Parallel()
-	got, want := map[string]string{}, map[string]string{}
-	for _, p := range dev.all("AWS::ApiGatewayV2::Route") {
-		key := p["RouteKey"].(string)
-		for id, integration := range dev.all("AWS::ApiGatewayV2::Integration") {
-			if strings.HasSuffix(dev.text(p["Target"]), "<"+id+">") {
-				uri := dev.text(integration["IntegrationUri"])
-				got[key] = uri[strings.LastIndex(uri, "subwire-dev-"):]
+	for _, tmpl := range []template{dev, shopDev} {
+		got, want := map[string]string{}, map[string]string{}
+		for _, p := range tmpl.all("AWS::ApiGatewayV2::Route") {
+			key := p["RouteKey"].(string)
+			for id, integration := range tmpl.all("AWS::ApiGatewayV2::Integration") {
+				if strings.HasSuffix(tmpl.text(p["Target"]), "<"+id+">") {
+					uri := tmpl.text(integration["IntegrationUri"])
+					got[key] = uri[strings.LastIndex(uri, tmpl.prefix()):]
+				}
 			}
 		}
-	}
-	for key, f := range topology.Routes {
-		want[key] = "subwire-dev-" + f.Name
-	}
-	for _, path := range topology.HTTPRoutes() {
-		want["ANY "+path] = "subwire-dev-" + topology.GraphQL.Name
-	}
-	for key, name := range want {
-		if !strings.HasPrefix(got[key], name) {
-			t.Errorf("%s goes to %q, want %s", key, got[key], name)
+		for key, f := range topology.Routes {
+			want[key] = tmpl.prefix() + f.Name
 		}
-	}
-	if len(got) != len(want) {
-		t.Errorf("routes are %v", got)
+		for _, path := range tmpl.app.HTTPRoutes() {
+			want["ANY "+path] = tmpl.prefix() + topology.GraphQL.Name
+		}
+		for key, name := range want {
+			if !strings.HasPrefix(got[key], name) {
+				t.Errorf("%s goes to %q, want %s", key, got[key], name)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("routes are %v", got)
+		}
 	}
 }
 
 func TestOutputs(t *testing.T) {
 	t.Parallel()
-	want := map[string]string{
-		topology.OutputHTTPURL: "https://<subwire-dev-http>.execute-api.Region.URLSuffix/graphql",
-		topology.OutputWSURL:   "wss://<subwire-dev-sockets>.execute-api.Region.URLSuffix/live",
-	}
-	for _, table := range topology.Tables() {
-		want[topology.TableOutputs[table.Name]] = "<subwire-dev-" + table.Name + ">"
-	}
-	for _, q := range topology.Queues() {
-		want[topology.QueueOutputs[q.Name]] = "<subwire-dev-" + q.Name + ">"
-	}
-	want[topology.OutputFanoutGroups] = topology.FanoutGroups.Default
-	got := map[string]string{}
-	for key, output := range dev.Outputs {
-		got[key] = dev.text(output["Value"])
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("outputs differ (-want +got):\n%s", diff)
+	for _, tmpl := range []template{dev, shopDev} {
+		want := map[string]string{
+			topology.OutputHTTPURL:      "https://<" + tmpl.prefix() + "http>.execute-api.Region.URLSuffix/graphql",
+			topology.OutputWSURL:        "wss://<" + tmpl.prefix() + "sockets>.execute-api.Region.URLSuffix/live",
+			topology.OutputApp:          tmpl.app.Name,
+			topology.OutputFanoutGroups: topology.FanoutGroups.Default,
+		}
+		for name, key := range tmpl.app.TableOutputs() {
+			want[key] = "<" + tmpl.prefix() + name + ">"
+		}
+		for _, q := range topology.Queues() {
+			want[topology.QueueOutputs[q.Name]] = "<" + tmpl.prefix() + q.Name + ">"
+		}
+		got := map[string]string{}
+		for key, output := range tmpl.Outputs {
+			got[key] = tmpl.text(output["Value"])
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("outputs differ (-want +got):\n%s", diff)
+		}
 	}
 }
 

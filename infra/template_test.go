@@ -12,12 +12,14 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
 	"github.com/aws/jsii-runtime-go"
 
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
 type object = map[string]any
 
 type template struct {
+	app       topology.Product
 	Resources map[string]resource
 	Outputs   map[string]object
 }
@@ -29,11 +31,21 @@ type resource struct {
 	UpdateReplacePolicy string
 }
 
-var dev, everySwitch, small, emulated template
+// shopDev is of a product of the tests' own, with a table of each kind; the others are the
+// chat's.
+var dev, shopDev, everySwitch, small, emulated template
+
+var shop = topology.Product{Name: "shop", Paths: []string{"/track/{order}"}, Tables: []topology.Table{
+	{Name: "orders", Key: "id", Stream: true, OldImages: true, Kept: true, Indexes: []topology.Index{
+		{Name: "byShop", Key: "shopId", Sort: "id"}, {Name: "byCourier", Key: "courierId"}}},
+	{Name: "visits", Key: "shopId", Sort: "id", TTL: "expires", Stream: true, Events: []string{"INSERT", "REMOVE"}},
+	{Name: "customers", Key: "id"},
+}}
 
 func TestMain(m *testing.M) {
 	// Before the tests, as the CDK's runtime takes one call at a time.
 	dev = synthesize(map[string]string{})
+	shopDev = synthesizeApp(shop, map[string]string{})
 	everySwitch = synthesize(map[string]string{"env": topology.Production, "arch": "amd64", "allowedOrigins": "https://A.example:443, https://b.example",
 		"logRetention": "90", "reserve": "false", "accessLogs": "true", "wsDomain": "ws.a.example", "httpDomain": "api.a.example",
 		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/1", "settings": "MAX_DEPTH=20;FANOUT_GROUPS=16;MAX_CONNECTIONS=20;AUTH=jwt;JWT_ISSUER=https://i.example;JWT_AUDIENCE=a;JWT_KEY=ssm:/aws/reference/secretsmanager/jwt", "trustedDocuments": "true"})
@@ -43,9 +55,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// synthesize makes the template of a stack with stand-in binaries. It panics, as it
+func synthesize(context map[string]string) template { return synthesizeApp(chat.Product, context) }
+
+// synthesizeApp makes the template of a stack with stand-in binaries. It panics, as it
 // has no test to fail.
-func synthesize(context map[string]string) template {
+func synthesizeApp(app topology.Product, context map[string]string) template {
 	assets, err := os.MkdirTemp("", "subwire-infra")
 	must(err)
 	defer os.RemoveAll(assets)
@@ -56,10 +70,11 @@ func synthesize(context map[string]string) template {
 	context["assets"] = assets
 	o, err := parse(context)
 	must(err)
+	o.app = app
 	stack := newStack(awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(filepath.Join(assets, "out"))}), o)
 	raw, err := json.Marshal(assertions.Template_FromStack(stack, nil).ToJSON())
 	must(err)
-	var t template
+	t := template{app: app}
 	must(json.Unmarshal(raw, &t))
 	return t
 }
@@ -81,11 +96,14 @@ func (t template) all(kind string) map[string]object {
 	return found
 }
 
-// named returns the properties of the resource of a type with the physical name
-// "subwire-dev-"+name, or an empty object.
+// prefix begins the physical names of a dev stack.
+func (t template) prefix() string { return t.app.Stack("dev") + "-" }
+
+// named returns the properties of the resource of a type with the logical name in a dev
+// stack, or an empty object.
 func (t template) named(kind, name string) object {
 	for _, p := range t.all(kind) {
-		if p[nameProperty[kind]] == "subwire-dev-"+name {
+		if p[nameProperty[kind]] == t.prefix()+name {
 			return p
 		}
 	}

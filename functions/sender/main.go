@@ -11,6 +11,7 @@ import (
 	"subwire/shared/dynamo"
 	"subwire/shared/gql"
 	"subwire/shared/queue"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
@@ -18,7 +19,11 @@ func main() { boot.Main(topology.Sender, run) }
 
 func run(p boot.Process) error {
 	queues, store := sqs.NewFromConfig(p.AWS), dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	schema := gql.Chat{Store: store, Policy: gql.PolicyOf(topology.Auth.In(p.Settings))}.Schema()
+	anonymous := topology.Auth.In(p.Settings) == topology.Anonymous
+	schema, err := p.App.Open(subwire.Env{Tables: store, Anonymous: anonymous})
+	if err != nil {
+		return err
+	}
 	schema.Limits, schema.Log = gql.LimitsOf(p.Settings).OverSocket(), p.Log
 	executor, err := gql.New(schema)
 	if err != nil {

@@ -204,7 +204,7 @@ func TestOneInvocationIsNotSlowerThanTenWere(t *testing.T) {
 				running.Wait()
 				before := time.Since(begun)
 				h.sent, begun = &recent{}, time.Now()
-				for some := range slices.Chunk(rows, topology.MessageStream.BatchSize) {
+				for some := range slices.Chunk(rows, topology.TableStream.BatchSize) {
 					if failed := invoke(t, h, strings.Join(some, ",")); failed != nil {
 						t.Fatalf("failed %v", failed)
 					}

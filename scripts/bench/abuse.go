@@ -194,7 +194,7 @@ var (
 // fill writes the chats to be read.
 func (a *abuse) fill(ctx context.Context) error {
 	a.store = dynamo.New(dynamo.NewClient(a.cloud.Backend.AWS()), dynamo.Tables{
-		Messages: a.cloud.Tables[topology.Messages.Name], Connections: a.cloud.Tables[topology.Connections.Name]})
+		Messages: a.cloud.Tables[chat.Messages.Name], Connections: a.cloud.Tables[topology.Connections.Name]})
 	for _, c := range []abuseChat{longChat, shortChat} {
 		for i := range c.messages {
 			m := chat.Message{ID: abuseID(i), ChatID: c.id, Content: strings.Repeat("x", c.bytes), SenderName: "a", CreatedAt: time.Now()}

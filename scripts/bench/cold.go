@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"subwire/scripts/bench/report"
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -27,7 +28,7 @@ func coldCommand() command {
 		starts := flags.Int("starts", 5, "of each function; times are medians")
 		return func(ctx context.Context, _ uint64) (report.Report, error) {
 			t := report.Table{Title: coldTitle, Key: "function", Columns: []string{"ready ms", "answer ms", "together ms", "CPU ms", "connections before ready", "binary MB"}}
-			for _, f := range topology.Functions() {
+			for _, f := range chat.Product.Functions() {
 				row, err := coldRow(ctx, filepath.Join(*root, "bin", "local", f.Name, "bootstrap"), f, *starts)
 				if err != nil {
 					return report.Report{}, fmt.Errorf("%s: %w", f.Name, err)
@@ -178,7 +179,7 @@ func coldEnv(f topology.Function, inside, outside string) []string {
 		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench", "AWS_ENDPOINT_URL=http://" + outside,
 		"HTTP_PROXY=http://" + outside, "HTTPS_PROXY=http://" + outside}
 	for _, t := range f.Tables {
-		env = append(env, t.Env+"="+t.Name)
+		env = append(env, t.Env()+"="+t.Name)
 	}
 	for _, q := range f.Queues {
 		env = append(env, q.Env+"=http://"+outside+"/"+q.Name)

@@ -206,7 +206,7 @@ func (t topics) byTopic() (report.Table, error) {
 	table := report.Table{Title: topicTitle, Key: "subscribers", Columns: []string{"USD", "API Gateway", "SQS", "Lambda", "DynamoDB", "CloudWatch Logs",
 		"packed best", "one push per Lambda", "AppSync"}}
 	best := t.model()
-	best.Receive, best.Records, best.Cached = topology.QueueMappings()[0].BatchSize, topology.MessageStream.BatchSize, true
+	best.Receive, best.Records, best.Cached = topology.QueueMappings()[0].BatchSize, topology.TableStream.BatchSize, true
 	for _, size := range topicSizes() {
 		ours, err := t.perMillion(t.model(), size, t.size)
 		if err != nil {

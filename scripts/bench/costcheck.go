@@ -33,7 +33,7 @@ func figures() []figure {
 	table := func(name string) func(billing.Usage) billing.Table {
 		return func(u billing.Usage) billing.Table { return u.Tables[name] }
 	}
-	put, query := table(topology.Messages.Name+".PutItem"), table(topology.Subscriptions.Name+".Query")
+	put, query := table(chat.Messages.Name+".PutItem"), table(topology.Subscriptions.Name+".Query")
 	queue := func(u billing.Usage) billing.Queue { return u.Queues[topology.Fanout.Name] }
 	invoked := func(f topology.Function) func(billing.Usage) float64 {
 		return func(u billing.Usage) float64 { return u.Functions[f.Name].Invocations }
@@ -102,7 +102,7 @@ func (c *costing) try(ctx context.Context, size int) (comparison, error) {
 		return out, err
 	}
 	best := c.model()
-	best.Receive, best.Records, best.Cached = topology.QueueMappings()[0].BatchSize, topology.MessageStream.BatchSize, true
+	best.Receive, best.Records, best.Cached = topology.QueueMappings()[0].BatchSize, topology.TableStream.BatchSize, true
 	out.best, err = predict(best, c.size, done.subscriptions)
 	return out, err
 }

@@ -53,7 +53,7 @@ func (b *subscribeBench) measure(ctx context.Context) (report.Report, error) {
 		return report.Report{}, err
 	}
 	defer local.Stop()
-	if _, err := local.CreateTables(ctx, prefix); err != nil {
+	if _, err := local.CreateTables(ctx, topology.Tables(), prefix); err != nil {
 		return report.Report{}, err
 	}
 	counting := meter.New(prefix)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"subwire/scripts/internal/faults"
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -320,7 +321,7 @@ func TestABugInOneChatDisturbsNoOtherAndIsRedriven(t *testing.T) {
 		const bad, badMessages = "chat-0", 10
 		chatCount := size(10, 4)
 		redelivery := time.Duration(size(3, 1)) * time.Second // twenty redeliveries must outlast the other chats' posts
-		h := start(t, Setup{Plan: "sender:fail(" + bad + ")", Seed: seed, Chats: chatCount, Clients: size(100, 24), Redelivery: redelivery})
+		h := start(t, Setup{Plan: "sender:fail(" + chat.Topic(bad) + ")", Seed: seed, Chats: chatCount, Clients: size(100, 24), Redelivery: redelivery})
 		good := chats(chatCount)[1:]
 		failed := postAll(t, h, good, 2, nil) // starts the processes
 		drain(t, h)

@@ -379,7 +379,7 @@ func (h *Harness) Final(ctx context.Context) (Run, error) {
 
 // Run returns what happened so far, without the order.
 func (h *Harness) Run(ctx context.Context) (Run, error) {
-	items, err := h.scan(ctx, topology.Messages)
+	items, err := h.scan(ctx, chat.Messages)
 	if err != nil {
 		return Run{}, err
 	}

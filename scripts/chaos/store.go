@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -104,7 +105,7 @@ func (s *snapshot) hold(set types.AttributeValue) {
 
 // order returns the place of every message in the stream, counted from 1.
 func (h *Harness) order(ctx context.Context) (map[string]int, error) {
-	table := h.cloud.Tables[topology.Messages.Name]
+	table := h.cloud.Tables[chat.Messages.Name]
 	described, err := h.dynamo.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {
 		return nil, fmt.Errorf("find stream: %w", err)
@@ -130,7 +131,7 @@ func (h *Harness) order(ctx context.Context) (map[string]int, error) {
 				break // an open shard has no end
 			}
 			for _, r := range page.Records {
-				if id, ok := r.Dynamodb.Keys[topology.Messages.Sort].(*streamtypes.AttributeValueMemberS); ok {
+				if id, ok := r.Dynamodb.Keys[chat.Messages.Sort].(*streamtypes.AttributeValueMemberS); ok {
 					order[id.Value] = len(order) + 1
 				}
 			}

@@ -64,9 +64,9 @@ func within(t *testing.T) context.Context {
 }
 
 func (c *cloud) store() *dynamo.Store {
-	name := func(t topology.Table) string { return c.output[topology.TableOutputs[t.Name]] }
+	name := func(t topology.Table) string { return c.output[chat.Product.TableOutputs()[t.Name]] }
 	return dynamo.New(dynamo.NewClient(c.config()), dynamo.Tables{Connections: name(topology.Connections),
-		Subscriptions: name(topology.Subscriptions), Operations: name(topology.Operations), Messages: name(topology.Messages)})
+		Subscriptions: name(topology.Subscriptions), Operations: name(topology.Operations), Messages: name(chat.Messages)})
 }
 
 func (c *cloud) awaitSubscribers(t *testing.T, chatID string, want int) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -19,13 +20,13 @@ import (
 func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
 	t.Parallel()
 	names := []string{topology.CallbackEnv, topology.WebSocketEnv}
-	for _, path := range topology.HTTPRoutes() {
+	for _, path := range chat.Product.HTTPRoutes() {
 		if path != "/" { // a separator elsewhere
 			names = append(names, path)
 		}
 	}
-	for _, table := range topology.Tables() {
-		names = append(names, table.Name, table.Env)
+	for _, table := range chat.Product.AllTables() {
+		names = append(names, table.Name, table.Env())
 	}
 	for _, q := range topology.Queues() {
 		names = append(names, q.Name, q.Env)
@@ -45,17 +46,15 @@ func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
 					t.Errorf("%s: %q is topology's to say", file.Name, text)
 				}
 			case *ast.SelectorExpr:
-				if of, ok := n.X.(*ast.Ident); ok && of.Name == "topology" {
-					takes = append(takes, n.Sel.Name)
-				}
+				takes = append(takes, n.Sel.Name)
 			}
 			return true
 		})
 	}
-	for _, list := range []string{"Tables", "Queues", "Functions", "Routes", "HTTPRoutes", "MessageStream", "QueueMappings",
+	for _, list := range []string{"AllTables", "Queues", "Functions", "Routes", "HTTPRoutes", "StreamMappings", "QueueMappings",
 		"CallbackEnv", "WebSocketEnv", "GraphQLPath"} {
 		if !slices.Contains(takes, list) {
-			t.Errorf("the local cloud does not use topology.%s", list)
+			t.Errorf("the local cloud does not use %s of topology", list)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -34,13 +35,13 @@ func probes() []probe {
 		}
 	}
 	for _, f := range topology.Functions() {
-		for _, p := range topology.Access[f.Name] {
+		for _, p := range chat.Product.Access()[f.Name] {
 			if p.On != topology.OnStream {
 				add(p.On, p.Name, p.Actions...)
 			}
 		}
 	}
-	for _, table := range topology.Tables() {
+	for _, table := range chat.Product.AllTables() {
 		add(topology.OnTable, table.Name, "dynamodb:Scan", "dynamodb:DeleteItem", "dynamodb:DescribeTable")
 	}
 	for _, q := range topology.Queues() {
@@ -55,7 +56,7 @@ func probes() []probe {
 
 // allowed reports whether topology lets the function make the call.
 func (p probe) allowed(f topology.Function) bool {
-	return slices.ContainsFunc(topology.Access[f.Name], func(a topology.Permission) bool {
+	return slices.ContainsFunc(chat.Product.Access()[f.Name], func(a topology.Permission) bool {
 		return a.On == p.on && a.Name == p.name && slices.Contains(a.Actions, p.action)
 	})
 }
@@ -129,9 +130,9 @@ func (c *cloud) probeRequest(t *testing.T, p probe) request {
 
 // tableBody is the input of a table operation that finds or writes nothing.
 func (c *cloud) tableBody(name, operation string) object {
-	physical := c.output[topology.TableOutputs[name]]
-	i := slices.IndexFunc(topology.Tables(), func(t topology.Table) bool { return t.Name == name })
-	table := topology.Tables()[i]
+	physical := c.output[chat.Product.TableOutputs()[name]]
+	tables := chat.Product.AllTables()
+	table := tables[slices.IndexFunc(tables, func(t topology.Table) bool { return t.Name == name })]
 	key := object{table.Key: object{"S": "probe"}}
 	if table.Sort != "" {
 		key[table.Sort] = object{"S": "probe"}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"subwire/shared/topology"
+	"subwire/shared/chat"
 )
 
 const certificate = "arn:aws:acm:" + region + ":000000000000:certificate/1"
@@ -24,7 +24,7 @@ func TestANewAccount(t *testing.T) {
 	needs(t)
 	c := startCloud(t, "LAMBDA_ACCOUNT_CONCURRENCY=10")
 	c.stack = "subwire-prod"
-	messages := c.stack + "-" + topology.Messages.Name
+	messages := c.stack + "-" + chat.Messages.Name
 	step(t, "Bootstrap", func(t *testing.T) {
 		if said, err := c.script(t, "bootstrap"); err != nil {
 			t.Fatalf("%v\n%s", err, said)

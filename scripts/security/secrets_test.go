@@ -24,7 +24,7 @@ import (
 
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/wsclient"
-	"subwire/shared/topology"
+	"subwire/shared/chat"
 )
 
 // mark is in everything that must not be logged.
@@ -169,7 +169,7 @@ func (r *run) request(t *testing.T, bearer, body string) string {
 // putNonsense writes an item that is not a message, as only a bug could.
 func (r *run) putNonsense(t *testing.T) {
 	t.Helper()
-	table := r.Tables[topology.Messages.Name]
+	table := r.Tables[chat.Messages.Name]
 	_, err := dynamodb.NewFromConfig(r.Backend.AWS()).PutItem(r.ctx, &dynamodb.PutItemInput{TableName: &table,
 		Item: map[string]ddb.AttributeValue{"chatId": &ddb.AttributeValueMemberS{Value: "nonsense"}, "id": &ddb.AttributeValueMemberS{Value: "1"},
 			"createdAt": &ddb.AttributeValueMemberS{Value: mark + "-time"}, "content": &ddb.AttributeValueMemberS{Value: mark + "-content"}}})

@@ -14,7 +14,7 @@ export async function startCloud(...args) {
   await new Promise((resolve, reject) => {
     cloud.stdout.on('data', (text) => {
       output += text;
-      if (output.includes('Post a message')) resolve();
+      if (output.includes('Try it')) resolve();
     });
     ended.then((code) => reject(new Error(`the local cloud ended with ${code}:\n${logs}`)));
   });

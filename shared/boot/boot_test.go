@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"subwire/shared/products"
 	"subwire/shared/topology"
 )
 
@@ -38,9 +40,17 @@ func TestMain(m *testing.M) {
 
 // full is an environment with all that any function needs.
 func full() map[string]string {
+	p, err := products.Named(topology.App.Default)
+	if err != nil {
+		panic(err) // TestMain has no test to fail
+	}
+	return environment(p)
+}
+
+func environment(p topology.Product) map[string]string {
 	env := map[string]string{topology.CallbackEnv: "https://api/stage", topology.WebSocketEnv: "wss://api/stage"}
-	for _, t := range topology.Tables() {
-		env[t.Env] = "dev-" + t.Name
+	for _, t := range p.AllTables() {
+		env[t.Env()] = "dev-" + t.Name
 	}
 	for _, q := range topology.Queues() {
 		env[q.Env] = "https://sqs/" + q.Name
@@ -58,7 +68,7 @@ func TestEveryFunctionStartsWithItsDefaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, table := range f.Tables {
+			for _, table := range c.App.Product().Function(f.Name).Tables {
 				if got := fmt.Sprint(c.Tables()); !strings.Contains(got, "dev-"+table.Name) {
 					t.Errorf("tables are %s, without %s", got, table.Name)
 				}
@@ -69,6 +79,30 @@ func TestEveryFunctionStartsWithItsDefaults(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// shop is a product of the tests' own.
+var shop = topology.Product{Name: "shop", Tables: []topology.Table{{Name: "orders", Key: "id", Stream: true},
+	{Name: "customers", Key: "id"}}}
+
+func TestRowsOfAProduct(t *testing.T) {
+	t.Parallel()
+	env := environment(shop)
+	want := map[string]string{"orders": "dev-orders", "customers": "dev-customers"}
+	for _, f := range []topology.Function{topology.Message, topology.GraphQL, topology.Sender} {
+		c, errs := load(shop, f.Name, func(name string) string { return env[name] })
+		if got := c.Tables().Products; errs != nil || !maps.Equal(got, want) {
+			t.Errorf("%s has %v, %v", f.Name, got, errs)
+		}
+		_, errs = load(shop, f.Name, func(string) string { return "" })
+		if err := errors.Join(errs...); err == nil || !strings.Contains(err.Error(), "CUSTOMERS_TABLE is not set") {
+			t.Errorf("%s without its tables: %v", f.Name, err)
+		}
+	}
+	if c, errs := load(shop, topology.Stream.Name, func(name string) string { return env[name] }); errs != nil ||
+		strings.Contains(fmt.Sprint(c.Tables()), "dev-orders") {
+		t.Errorf("stream has %v, %v", c.Tables(), errs)
 	}
 }
 
@@ -102,6 +136,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"FramesNotANumber":    {topology.Message, map[string]string{"MAX_FRAMES_PER_SECOND": "", "MAX_INIT_BYTES": "x"}, []string{"MAX_INIT_BYTES"}},
 		"CostNegative":        {topology.Connect, map[string]string{"MAX_COST_PER_MINUTE": "-1"}, []string{"MAX_COST_PER_MINUTE", "0 to 1000000000"}},
 		"OriginWithAPath":     {topology.GraphQL, map[string]string{"ALLOWED_ORIGINS": "https://a.example/"}, []string{"ALLOWED_ORIGINS", "without a slash"}},
+		"NoSuchProduct":       {topology.Connect, map[string]string{"APP": "nothing"}, []string{`APP is "nothing": it must be one of chat`}},
 		"IntrospectionNoBool": {topology.Message, map[string]string{"INTROSPECTION": "maybe"}, []string{"INTROSPECTION"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,6 +169,7 @@ func outside(t *testing.T, s *topology.Setting) []string {
 	switch _, err := strconv.Atoi(least); {
 	case s.Bounds == "":
 		return map[*topology.Setting][]string{
+			topology.App.Setting:            {"nothing", "Chat", " chat"},
 			topology.Auth.Setting:           {"none", "JWT", " jwt"},
 			topology.JWTAlgorithm.Setting:   {"RS512", "none", "hs256"},
 			topology.JWTKeysURL.Setting:     {"i.example/keys", "file:///keys", "https:///keys", "https://:443/keys"},

@@ -17,7 +17,7 @@ import (
 func TestWhatAnOperationCostsIsTallied(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
-	if err := store.SetAudience(t.Context(), string(Topic("loud")), 1000, time.Now().Add(time.Hour)); err != nil {
+	if err := store.SetAudience(t.Context(), Topic("loud"), 1000, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	executor := gql.MustNew(New().MustOpen(subwire.Env{Tables: store, Anonymous: true, NewID: func() string { return "01B" },

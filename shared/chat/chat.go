@@ -33,7 +33,13 @@ const (
 )
 
 // Topic is where new messages of a chat are announced.
-func Topic(chatID string) subwire.Topic { return subwire.Topic("newMessage/" + chatID) }
+func Topic(chatID string) subwire.Topic { return "newMessage/" + chatID }
+
+// Product is what a deployment of the chat adds to the core.
+var (
+	Product  = New().Product()
+	Messages = Product.Tables[0]
+)
 
 // Chat is the product with its table.
 type Chat struct {
@@ -49,7 +55,7 @@ type Chat struct {
 func New() Chat {
 	c := Chat{App: subwire.New("chat")}
 	c.Claims = []string{"name", "chats_read", "chats_write"}
-	c.Paths = []string{"/c/{chat+}"}
+	c.Paths = []string{"/", "/c/{chat+}"}
 	c.Messages = subwire.NewTable(c.App, subwire.TableSpec{Name: "messages", Key: "chatId", Sort: "id", Kept: true,
 		OnlyInserts: true, RowBytes: MaxContentBytes + 1<<10},
 		func(change subwire.Change[Message], emit subwire.Emit) { emit(change.Now, Topic(change.Now.ChatID)) })

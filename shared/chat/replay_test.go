@@ -79,7 +79,7 @@ func TestAReplayOverlaps(t *testing.T) {
 		var got []string
 		for _, e := range missed {
 			payload, err := x.Run(t.Context(), &e)
-			if want := `{"data":{"newMessage":{"id":"` + e.ID + `"}}}`; err != nil || string(payload) != want || e.Topic != string(Topic("1")) {
+			if want := `{"data":{"newMessage":{"id":"` + e.ID + `"}}}`; err != nil || string(payload) != want || e.Topic != Topic("1") {
 				t.Errorf("event %+v gives %s, %v", e, payload, err)
 			}
 			var m Message
@@ -171,7 +171,7 @@ func (c *crossing) write(id string) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	e := pubsub.Event{ID: id, Topic: string(Topic("1")), Root: root}
+	e := pubsub.Event{ID: id, Topic: Topic("1"), Root: root}
 	for batch, err := range fanout.Plan(e, c.store.Subscriptions(c.Context(), e.Topic, time.Now()), fanout.Limits{Targets: 10, Bytes: 60_000, Groups: 1}) {
 		if err != nil {
 			c.Fatal(err)

@@ -44,7 +44,7 @@ func TestEventOfAnInsert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := pubsub.Event{ID: "01KJ0000000000000000000000", Topic: string(Topic("général"))}
+	want := pubsub.Event{ID: "01KJ0000000000000000000000", Topic: Topic("général")}
 	root := got.Root
 	got.Root = nil
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -129,7 +129,7 @@ func FuzzEvent(f *testing.F) {
 		if err := json.Unmarshal(event.Root, &m); err != nil {
 			t.Fatalf("root value %s: %v", event.Root, err)
 		}
-		if event.ID == "" || event.Topic != string(Topic(record.Change.NewImage["chatId"].String())) {
+		if event.ID == "" || event.Topic != Topic(record.Change.NewImage["chatId"].String()) {
 			t.Errorf("event has id %q and topic %q", event.ID, event.Topic)
 		}
 	})

@@ -40,7 +40,7 @@ func newDistinct(t testing.TB, n int, document func(i int) string) *distinct {
 	if err != nil {
 		t.Fatal(err)
 	}
-	batch := fanout.Batch{Event: pubsub.Event{ID: m.ID, Topic: string(chat.Topic(m.ChatID)), Root: root}}
+	batch := fanout.Batch{Event: pubsub.Event{ID: m.ID, Topic: chat.Topic(m.ChatID), Root: root}}
 	for i := range n {
 		op := pubsub.Operation{Document: document(i)}
 		d.documents[op.Key()] = op

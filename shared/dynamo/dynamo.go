@@ -14,6 +14,7 @@ import (
 // of a table may leave its name empty.
 type Tables struct {
 	Connections, Subscriptions, Operations, Messages string
+	Products                                         map[string]string // by logical name
 }
 
 // Store implements pubsub.Store and chat.Store. It is safe for concurrent use.

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"subwire/shared/chat"
 	"subwire/shared/storetest"
 	"subwire/shared/topology"
 )
@@ -32,7 +33,7 @@ func localStore(t *testing.T) *Store {
 		t.Skipf("needs DynamoDB Local: %s is not set", endpointEnv)
 	}
 	client, prefix := newClient(endpoint), rand.Text()[:12]+"-"
-	for _, table := range topology.Tables() {
+	for _, table := range chat.Product.AllTables() {
 		name := prefix + table.Name
 		for range 2 { // the second time it already exists
 			if err := CreateTable(t.Context(), client, table, name); err != nil {
@@ -48,7 +49,7 @@ func localStore(t *testing.T) *Store {
 	}
 	return New(client, Tables{Connections: prefix + topology.Connections.Name,
 		Subscriptions: prefix + topology.Subscriptions.Name,
-		Operations:    prefix + topology.Operations.Name, Messages: prefix + topology.Messages.Name})
+		Operations:    prefix + topology.Operations.Name, Messages: prefix + chat.Messages.Name})
 }
 
 // newClient returns a client of a server on this machine. It does not retry: tests of

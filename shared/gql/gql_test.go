@@ -75,7 +75,7 @@ func event(t testing.TB) *pubsub.Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &pubsub.Event{ID: hello.ID, Topic: string(chat.Topic("lobby")), Root: root}
+	return &pubsub.Event{ID: hello.ID, Topic: chat.Topic("lobby"), Root: root}
 }
 
 func TestSubscriptionsAreExecutedWithTheEvent(t *testing.T) {
@@ -105,7 +105,7 @@ func TestSubscriptionsAreExecutedWithTheEvent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if x.Kind != pubsub.KindSubscription || x.Topic != string(chat.Topic("lobby")) {
+			if x.Kind != pubsub.KindSubscription || x.Topic != chat.Topic("lobby") {
 				t.Errorf("kind %q, topic %q", x.Kind, x.Topic)
 			}
 			got, err := x.Run(t.Context(), event(t))

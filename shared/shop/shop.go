@@ -44,9 +44,9 @@ type Position struct {
 	Longitude float64 `json:"longitude"`
 }
 
-func orderTopic(id string) subwire.Topic   { return subwire.Topic("order/" + id) }
-func shopTopic(id string) subwire.Topic    { return subwire.Topic("shop/" + id) }
-func courierTopic(id string) subwire.Topic { return subwire.Topic("courier/" + id) }
+func orderTopic(id string) subwire.Topic   { return "order/" + id }
+func shopTopic(id string) subwire.Topic    { return "shop/" + id }
+func courierTopic(id string) subwire.Topic { return "courier/" + id }
 
 // Shop is the product with its table.
 type Shop struct {

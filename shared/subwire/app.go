@@ -24,7 +24,7 @@ import (
 type Viewer = pubsub.Viewer
 
 // Topic names what is subscribed to, such as "order/17". Products share no topics.
-type Topic string
+type Topic = string
 
 // App is a product. Its functions run in any process, and keep nothing in memory.
 type App struct {
@@ -83,7 +83,7 @@ func (a *App) Open(e Env) (gql.Config, error) {
 	for name, build := range a.subscriptions {
 		c.Subscriptions[name] = build()
 	}
-	if err := errors.Join(append(a.errs, a.types.errs...)...); err != nil {
+	if err := errors.Join(append(a.errs, a.types.complete())...); err != nil {
 		return gql.Config{}, fmt.Errorf("product %s: %w", a.name, err)
 	}
 	return c, nil
@@ -108,6 +108,9 @@ func object(name string, roots []root) *graphql.Object {
 	}
 	return graphql.NewObject(graphql.ObjectConfig{Name: name, Fields: fields})
 }
+
+// Name is the name that New was given.
+func (a *App) Name() string { return a.name }
 
 // Product is what the product adds to the core's tables, functions and permissions.
 func (a *App) Product() topology.Product {

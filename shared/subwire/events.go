@@ -195,7 +195,7 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 	}
 	all := make([]pubsub.Event, len(changes))
 	for i, c := range changes {
-		all[i] = pubsub.Event{ID: id, Topic: string(c.topic), Root: c.root}
+		all[i] = pubsub.Event{ID: id, Topic: c.topic, Root: c.root}
 		if i > 0 {
 			all[i].ID += "/" + strconv.Itoa(i)
 		}

@@ -75,7 +75,7 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 					return "", err
 				}
 				topic, err := s.Topic(args)
-				return string(topic), err
+				return topic, err
 			},
 			Root: func(root json.RawMessage) (any, error) {
 				var event E
@@ -173,7 +173,7 @@ func (r *Replay[A]) missed(argument string, topicOf func(A) (Topic, error)) func
 				return nil, false, err
 			}
 			if p.id != given[argument] {
-				missed = append(missed, pubsub.Event{ID: p.id, Topic: string(topic), Root: root})
+				missed = append(missed, pubsub.Event{ID: p.id, Topic: topic, Root: root})
 			}
 		}
 		return missed, len(found) == max, nil

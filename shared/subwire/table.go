@@ -270,7 +270,7 @@ func (t *Table[T]) cost(ctx context.Context, before, now table.Row) float64 {
 	}
 	changes, _ := t.changed(before, now) // what cannot be decoded is no event
 	for _, e := range changes {
-		targets := t.app.env.Audiences.Of(ctx, string(e.topic))
+		targets := t.app.env.Audiences.Of(ctx, e.topic)
 		sum += allowance.FannedOut(len(e.root)) + float64(targets)*allowance.Sent(len(e.root))
 	}
 	return sum

@@ -1,7 +1,9 @@
 package subwire
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"strconv"
@@ -19,8 +21,9 @@ import (
 //   - A struct is an object, or an input object where it is part of an argument. Its
 //     fields have the names of their json tags; gql:"-" leaves one out. The tag doc
 //     describes it.
-//   - A slice is a list. A pointer may be null; nothing else may, except an argument
-//     tagged gql:"optional", which is its zero value or the tag default when not given.
+//   - A slice is a list. A pointer may be null, and nothing else of a result. An argument
+//     must be given unless it is a pointer or slice, or tagged gql:"optional", or has a
+//     tag default with its value.
 type goTypes struct {
 	enums   map[reflect.Type]*graphql.Enum
 	objects map[reflect.Type]*graphql.Object
@@ -52,6 +55,28 @@ func (t *goTypes) enum(of reflect.Type, name string, values []string) {
 
 func (t *goTypes) extend(of reflect.Type, name string, build func() *graphql.Field) {
 	t.extra[of] = append(t.extra[of], root{name, build})
+}
+
+// complete finds what is wrong with the fields of all types, of which the library asks
+// only later.
+func (t *goTypes) complete() error {
+	seen := map[any]bool{}
+	for n := -1; n != len(seen); {
+		n = len(seen)
+		for _, o := range maps.Clone(t.objects) {
+			if !seen[o] {
+				seen[o] = true
+				o.Fields()
+			}
+		}
+		for _, o := range maps.Clone(t.inputs) {
+			if !seen[o] {
+				seen[o] = true
+				o.Fields()
+			}
+		}
+	}
+	return errors.Join(t.errs...)
 }
 
 // member is a field of a struct that a schema shows.
@@ -219,15 +244,17 @@ func (m *member) setDefault() {
 	if m.hasDefault = ok; !ok {
 		return
 	}
-	switch m.Type.Kind() {
-	case reflect.Int:
-		if n, err := strconv.Atoi(text); err == nil {
-			m.fallback = n
-		}
-	case reflect.String:
+	n, err := strconv.ParseFloat(text, 64)
+	switch kind := reflect.Zero(m.Type); {
+	case m.Type.Kind() == reflect.String:
 		m.fallback = text
-	case reflect.Bool:
+	case m.Type.Kind() == reflect.Bool:
 		m.fallback = text == "true"
+	case err != nil:
+	case kind.CanFloat():
+		m.fallback = n
+	case kind.CanInt() || kind.CanUint():
+		m.fallback = int(n)
 	}
 }
 
@@ -240,7 +267,7 @@ func (t *goTypes) input(m member) graphql.Input {
 		t.fail("argument %s cannot have the default %s", m.name, m.Tag.Get("default"))
 	}
 	nullable := t.nullableInput(kind, m.id)
-	if m.optional || m.hasDefault || m.Type.Kind() == reflect.Pointer {
+	if m.optional || m.hasDefault || m.Type.Kind() == reflect.Pointer || m.Type.Kind() == reflect.Slice {
 		return nullable
 	}
 	return graphql.NewNonNull(nullable)
@@ -301,8 +328,8 @@ func fill(to reflect.Value, given map[string]any) error {
 	return nil
 }
 
-// set converts a coerced value. Its error is a time or number that its type cannot hold,
-// which is the client's fault.
+// set converts a coerced value, or one of a stored filter. A time or number that its
+// type cannot hold is Invalid.
 func set(to reflect.Value, v any) error {
 	if to.Kind() == reflect.Pointer {
 		to.Set(reflect.New(to.Type().Elem()))
@@ -317,31 +344,50 @@ func set(to reflect.Value, v any) error {
 		to.Set(reflect.ValueOf(at.UTC()))
 		return nil
 	}
+	kind, mismatch := to.Kind(), fmt.Errorf("is a %T", v)
 	switch v := v.(type) {
 	case string:
+		if kind != reflect.String {
+			return mismatch
+		}
 		to.SetString(v)
 	case bool:
+		if kind != reflect.Bool {
+			return mismatch
+		}
 		to.SetBool(v)
 	case int:
 		return setNumber(to, float64(v))
 	case float64:
 		return setNumber(to, v)
 	case []any:
-		list := reflect.MakeSlice(to.Type(), len(v), len(v))
-		for i, item := range v {
-			if item == nil {
-				continue
-			}
-			if err := set(list.Index(i), item); err != nil {
-				return err
-			}
+		if kind != reflect.Slice {
+			return mismatch
 		}
-		to.Set(list)
+		return setList(to, v)
 	case map[string]any:
+		if kind != reflect.Struct {
+			return mismatch
+		}
 		return fill(to, v)
 	default:
-		return fmt.Errorf("is a %T", v)
+		return mismatch
 	}
+	return nil
+}
+
+// setList leaves null items at their zero values.
+func setList(to reflect.Value, items []any) error {
+	list := reflect.MakeSlice(to.Type(), len(items), len(items))
+	for i, item := range items {
+		if item == nil {
+			continue
+		}
+		if err := set(list.Index(i), item); err != nil {
+			return err
+		}
+	}
+	to.Set(list)
 	return nil
 }
 

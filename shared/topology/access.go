@@ -1,11 +1,14 @@
 package topology
 
+import "slices"
+
 // Resource is a kind of thing that a permission is for.
 type Resource string
 
 // The kinds, and what a permission's Name is for each.
 const (
 	OnTable   Resource = "table"       // logical name of the table
+	OnIndex   Resource = "index"       // logical name of the table, "/", and name of the index
 	OnStream  Resource = "stream"      // logical name of the streamed table
 	OnStreams Resource = "all streams" // ""
 	OnQueue   Resource = "queue"       // logical name of the queue
@@ -28,10 +31,9 @@ var (
 
 const manageConnections = "execute-api:ManageConnections"
 
-// Access says what each function may do, by its name: what its code and its event
-// source mappings do, and nothing else. Besides, every function may write to its own
-// log group. A batch needs its own action.
-var Access = map[string][]Permission{
+// coreAccess says what each function may do with what is the core's, by its name. A
+// batch needs its own action.
+var coreAccess = map[string][]Permission{
 	Connect.Name: {
 		{OnTable, Connections.Name, []string{"dynamodb:PutItem", "dynamodb:UpdateItem"}},
 		{OnQueue, ConnectionChecks.Name, []string{"sqs:SendMessage"}},
@@ -40,7 +42,6 @@ var Access = map[string][]Permission{
 		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
 		{OnTable, Subscriptions.Name, []string{"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}},
 		{OnTable, Operations.Name, []string{"dynamodb:PutItem"}},
-		{OnTable, Messages.Name, []string{"dynamodb:PutItem", "dynamodb:Query"}},
 		{OnQueue, ConnectionChecks.Name, []string{"sqs:SendMessage"}},
 		{OnSockets, "POST", []string{manageConnections}},
 		{OnSockets, "DELETE", []string{manageConnections}},
@@ -54,10 +55,8 @@ var Access = map[string][]Permission{
 	},
 	GraphQL.Name: {
 		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}}, // what is spent, and audiences
-		{OnTable, Messages.Name, []string{"dynamodb:PutItem", "dynamodb:Query"}},
 	},
 	Stream.Name: {
-		{OnStream, Messages.Name, readStream},
 		{OnStreams, "", []string{"dynamodb:ListStreams"}}, // IAM knows no narrower resource for it
 		{OnTable, Subscriptions.Name, []string{"dynamodb:Query"}},
 		{OnTable, Connections.Name, []string{"dynamodb:PutItem"}}, // audiences
@@ -74,4 +73,35 @@ var Access = map[string][]Permission{
 		{OnSockets, "POST", []string{manageConnections}},
 		{OnSockets, "DELETE", []string{manageConnections}},
 	},
+}
+
+// What a function may do with the rows of a product. The sender reads what a result shows
+// besides its event.
+var (
+	readRows      = []string{"dynamodb:GetItem", "dynamodb:Query"}
+	readWriteRows = append([]string{"dynamodb:PutItem", "dynamodb:DeleteItem"}, readRows...)
+)
+
+// rowAccess has the functions that get a product's tables.
+var rowAccess = map[string][]string{Message.Name: readWriteRows, GraphQL.Name: readWriteRows, Sender.Name: readRows}
+
+// Access says what each function may do, by its name: what its code and its event source
+// mappings do, and nothing else. Besides, every function may write to its own log group.
+func (p Product) Access() map[string][]Permission {
+	all := map[string][]Permission{}
+	for name, permissions := range coreAccess {
+		all[name] = slices.Clone(permissions)
+	}
+	for _, t := range p.Tables {
+		for name, actions := range rowAccess {
+			all[name] = append(all[name], Permission{OnTable, t.Name, actions})
+			for _, index := range t.Indexes {
+				all[name] = append(all[name], Permission{OnIndex, t.Name + "/" + index.Name, []string{"dynamodb:Query"}})
+			}
+		}
+		if t.Stream {
+			all[Stream.Name] = append(all[Stream.Name], Permission{OnStream, t.Name, readStream})
+		}
+	}
+	return all
 }

@@ -4,17 +4,10 @@ package topology
 const (
 	OutputHTTPURL = "HttpUrl" // of GraphQL over HTTP
 	OutputWSURL   = "WsUrl"   // of the WebSocket API
+	OutputApp     = "App"     // name of the product
 
 	OutputFanoutGroups = "FanoutGroups" // value of the setting FanoutGroups, for tools that plan batches
 )
-
-// TableOutputs are the keys of the tables' physical names, by logical name.
-var TableOutputs = map[string]string{
-	Connections.Name:   "TableConnections",
-	Subscriptions.Name: "TableSubscriptions",
-	Operations.Name:    "TableOperations",
-	Messages.Name:      "TableMessages",
-}
 
 // QueueOutputs are the keys of the queues' URLs, by logical name.
 var QueueOutputs = map[string]string{

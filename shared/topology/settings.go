@@ -26,6 +26,10 @@ const (
 // allowed values, the functions that get it, and its meaning for docs/settings.md,
 // which go run ./scripts/docs/settings writes.
 var (
+	// App's values are checked by boot, which knows the products.
+	App = setting("APP", "chat", anyText(), "connect message disconnect graphql stream sender",
+		"the product that runs, one of those in `shared/products`; a deployment sets it with `-c app=NAME`")
+
 	Auth         = setting("AUTH", Anonymous, oneOf(Anonymous, JWT), prepare, "or `jwt`: everybody needs a token")
 	JWTIssuer    = setting("JWT_ISSUER", "", anyText(), serve, "claim `iss`; required with `jwt`")
 	JWTAudience  = setting("JWT_AUDIENCE", "", anyText(), serve, "must be in claim `aud`; required with `jwt`")

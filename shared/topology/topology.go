@@ -1,40 +1,44 @@
 // Package topology is the one list of what Subwire is made of: tables, queues,
 // functions and the event source mappings between them, and the settings with their
-// allowed values. The infrastructure and the local cloud are both built from it, so
-// they cannot drift apart. It is data and does nothing.
+// allowed values. A Product adds its tables to that of the core. The infrastructure and
+// the local cloud are both built from it, so they cannot drift apart. It is data and
+// does nothing.
 package topology
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Table is one DynamoDB table. Keys are strings.
 type Table struct {
-	Name   string // logical name; a deployment puts its prefix before it
-	Env    string // environment variable that carries the physical name
+	Name   string // logical name, of letters and digits; a deployment puts its prefix before it
 	Key    string // partition key attribute
 	Sort   string // sort key attribute, or "" for none
 	TTL    string // attribute with the expiry in Unix seconds, or "" for no expiry
 	Stream bool   // whether changes are streamed
 	Kept   bool   // whether it is backed up, and in production outlives the deployment
 
-	OldImages bool    // whether the stream also has the rows as they were before
-	Indexes   []Index // secondary ones, of all attributes
-
-	Events []string // names of the stream's records that are events, such as INSERT; nil for all
+	Events    []string // names of the stream's records that are moved to the stream function; nil for all
+	OldImages bool     // whether the stream also has the rows as they were before
+	Indexes   []Index  // secondary ones, of all attributes
 }
 
 // Index is a global secondary index of a table. Keys are strings.
 type Index struct{ Name, Key, Sort string }
 
-// The tables. ARCHITECTURE.md, "Data", says what they hold.
+// The core's tables. ARCHITECTURE.md, "Data", says what they hold.
 var (
-	Connections   = Table{Name: "connections", Env: "CONNECTIONS_TABLE", Key: "id", TTL: "ttl"}
-	Subscriptions = Table{Name: "subscriptions", Env: "SUBSCRIPTIONS_TABLE", Key: "topic", Sort: "subscriber", TTL: "ttl"}
-	Operations    = Table{Name: "operations", Env: "OPERATIONS_TABLE", Key: "key", TTL: "ttl"}
-	Messages      = Table{Name: "messages", Env: "MESSAGES_TABLE", Key: "chatId", Sort: "id", Stream: true, Kept: true}
+	Connections   = Table{Name: "connections", Key: "id", TTL: "ttl"}
+	Subscriptions = Table{Name: "subscriptions", Key: "topic", Sort: "subscriber", TTL: "ttl"}
+	Operations    = Table{Name: "operations", Key: "key", TTL: "ttl"}
 )
 
-// Tables lists every table.
-func Tables() []Table { return []Table{Connections, Subscriptions, Operations, Messages} }
+// Tables lists the core's tables.
+func Tables() []Table { return []Table{Connections, Subscriptions, Operations} }
+
+// Env is the environment variable that carries the table's physical name.
+func (t Table) Env() string { return strings.ToUpper(t.Name) + "_TABLE" }
 
 // Queue is one SQS queue.
 type Queue struct {
@@ -114,19 +118,19 @@ type Function struct {
 
 const senderTimeout = 30 * time.Second
 
-// Functions of the pipeline. A message frame must be answered within the
+// Functions of the pipeline, without what a product adds. A message frame must be answered within the
 // gateway's 29 s integration limit ("Quotas for configuring and running a
 // WebSocket API in API Gateway").
 var (
 	Connect = Function{Name: "connect", Timeout: 10 * time.Second, MemoryMB: 256,
 		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks}}
 	Message = Function{Name: "message", Timeout: 25 * time.Second, MemoryMB: 512, Callback: true,
-		Tables: []Table{Connections, Subscriptions, Operations, Messages}, Queues: []Queue{ConnectionChecks}}
+		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{ConnectionChecks}}
 	Disconnect = Function{Name: "disconnect", Timeout: 10 * time.Second, MemoryMB: 256, Callback: true,
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{ConnectionChecks},
 		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives, at most two hours
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
-		Tables: []Table{Connections, Messages}}
+		Tables: []Table{Connections}}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 1769, // one vCPU: a shard has one invocation at a time
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{Fanout, StreamDead},
 		Reserved: 20} // one per shard at a time, whatever floods the account's other functions
@@ -135,7 +139,7 @@ var (
 		Reserved: 110, AllowLoops: true} // a target that stays busy is queued again, up to its attempts
 )
 
-// Functions lists every function.
+// Functions lists every function, without what a product adds.
 func Functions() []Function {
 	return []Function{Connect, Message, Disconnect, GraphQL, Stream, Sender}
 }
@@ -143,29 +147,22 @@ func Functions() []Function {
 // Routes of the WebSocket API, by route key.
 var Routes = map[string]Function{"$connect": Connect, "$default": Message, "$disconnect": Disconnect}
 
-// Paths of the HTTP API that others need.
+// Paths of the HTTP API, besides a product's own.
 const (
 	GraphQLPath = "/graphql"
-	ConfigPath  = "/config.json" // what a page must know of the deployment
+	ConfigPath  = "/config.json"   // what a page must know of the deployment
+	assetsPath  = "/assets/{file}" // of GraphiQL, and of a product's pages
 )
 
 // AnyMethod stands for all methods in a route of the HTTP API.
 const AnyMethod = "ANY"
-
-// HTTPRoutes lists the paths that the HTTP API sends to the graphql function, in the
-// syntax of "Create routes for HTTP APIs": {name} is one segment, {name+} all that
-// follow. The API itself answers any other with 404. Their method is AnyMethod: the
-// function handles HEAD, and names the allowed methods to a client that uses another.
-func HTTPRoutes() []string {
-	return []string{GraphQLPath, ConfigPath, "/", "/c/{chat+}", "/assets/{file}"}
-}
 
 // StreamMapping moves a table's stream records to a function. Batch item failures are
 // always reported.
 type StreamMapping struct {
 	Table           Table
 	Function        Function
-	Event           string // the name of the records to move; others are filtered out
+	Events          []string // names of the records to move; others are filtered out
 	BatchSize       int
 	Parallelization int           // concurrent batches per shard; above 1, order is kept per item only
 	Bisect          bool          // halve a batch whose invocation failed, to isolate the bad record
@@ -183,11 +180,13 @@ type QueueMapping struct {
 	MaxConcurrency int // the most invocations at once
 }
 
-// MessageStream feeds new chat messages to the stream function.
+// TableStream feeds the changes of a product's table to the stream function; Table and
+// Events are left out.
 //
 // One invocation per shard at a time keeps the order. With more, Lambda keeps it only
-// "at the item (partition and sort key) level", and each message is an item of its own
-// ("Using AWS Lambda with Amazon DynamoDB"). So the concurrency is inside the function.
+// "at the item (partition and sort key) level", and a topic's events may be items of
+// their own ("Using AWS Lambda with Amazon DynamoDB"). So the concurrency is inside the
+// function.
 // A batch is twice what a poll brings from a shard at its limit of 1,000 writes a
 // second, as Lambda polls four times a second. It takes 5 s if all of it is of one
 // topic with listeners, at 10 ms for each to be queued. Lambda ends a batch at 6 MB
@@ -197,7 +196,7 @@ type QueueMapping struct {
 // fails has met an incident. After six hours somebody must look, and has 18 more until
 // the stream drops the record. The age also counts for a new mapping: older records are
 // discarded.
-var MessageStream = StreamMapping{Table: Messages, Function: Stream, Event: "INSERT", BatchSize: 500,
+var TableStream = StreamMapping{Function: Stream, BatchSize: 500,
 	Parallelization: 1, Bisect: true, MaxRetries: -1, MaxAge: 6 * time.Hour, OnFailure: StreamDead}
 
 // QueueMappings lists what polls the queues.

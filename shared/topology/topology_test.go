@@ -38,8 +38,8 @@ func TestEveryEnvironmentVariableHasOneMeaning(t *testing.T) {
 		}
 		meaning[env] = what
 	}
-	for _, table := range Tables() {
-		add(table.Env, "table "+table.Name)
+	for _, table := range shop.AllTables() {
+		add(table.Env(), "table "+table.Name)
 	}
 	for _, f := range Functions() {
 		for _, q := range f.Queues {
@@ -70,10 +70,10 @@ func TestASubscriptionOutlivesItsSocket(t *testing.T) {
 }
 
 // With more than one invocation per shard at a time, Lambda keeps only the order of an
-// item, and each message is one ("Using AWS Lambda with Amazon DynamoDB").
+// item, and a topic may have many ("Using AWS Lambda with Amazon DynamoDB").
 func TestTheStreamKeepsItsOrderAndOutlastsAnIncident(t *testing.T) {
 	t.Parallel()
-	m := MessageStream
+	m := TableStream
 	if m.Parallelization != 1 {
 		t.Errorf("%d invocations per shard at once", m.Parallelization)
 	}

@@ -8,6 +8,7 @@ import (
 	"subwire/shared/boot"
 	"subwire/shared/dynamo"
 	"subwire/shared/gql"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 	"subwire/shared/trusted"
 )
@@ -27,8 +28,11 @@ func New(p boot.Process, limits gql.Limits) (o Operations, err error) {
 	cost := topology.MaxCostPerMinute.In(p.Settings)
 	o.Store = dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	o.Allowance = allowance.New(o.Store, cost, p.Log)
-	schema := gql.Chat{Store: o.Store, Policy: gql.PolicyOf(topology.Auth.In(p.Settings)),
-		Audiences: allowance.NewAudiences(o.Store, cost)}.Schema()
+	schema, err := p.App.Open(subwire.Env{Tables: o.Store, Anonymous: topology.Auth.In(p.Settings) == topology.Anonymous,
+		Audiences: allowance.NewAudiences(o.Store, cost)})
+	if err != nil {
+		return o, err
+	}
 	schema.Limits, schema.Log = limits, p.Log
 	schema.Introspection = topology.Introspection.In(p.Settings)
 	if o.Executor, err = gql.New(schema); err != nil {

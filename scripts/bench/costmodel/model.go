@@ -89,7 +89,7 @@ func (m Model) Event(e pubsub.Event, subs []pubsub.Subscription) (Event, error) 
 		Queues: map[string]billing.Queue{topology.Fanout.Name: {FIFO: true, Sends: sends, Deletes: receives,
 			Receives: max(receives, math.Ceil(units/billing.QueueUnit))}},
 		Tables: map[string]billing.Table{
-			topology.Messages.Name + ".PutItem":    {Requests: 1, Writes: billing.Units(messageBytes(message), writeUnit)},
+			chat.Messages.Name + ".PutItem":        {Requests: 1, Writes: billing.Units(messageBytes(message), writeUnit)},
 			topology.Subscriptions.Name + ".Query": m.read(subs),
 		},
 	}

@@ -45,7 +45,7 @@ func Defaults() Quotas {
 	fanout, retries := topology.QueueMappings()[0], topology.QueueMappings()[1]
 	return Quotas{
 		Requests: 10_000, RequestBurst: 5_000, Connects: 500, TopicReads: 3_000, TopicWrites: 1_000, GroupSends: 300,
-		Shards: 1, Lanes: topology.MessageStream.Parallelization, Records: topology.MessageStream.BatchSize, Topics: topology.StreamTopics,
+		Shards: 1, Lanes: topology.TableStream.Parallelization, Records: topology.TableStream.BatchSize, Topics: topology.StreamTopics,
 		Groups: number(topology.FanoutGroups), Senders: fanout.MaxConcurrency, Retriers: retries.MaxConcurrency, Receive: fanout.BatchSize,
 		Targets: min(topology.BatchTargets, (topology.BatchBytes-batchOverhead)/targetBytes), Workers: number(topology.SenderWorkers),
 		Concurrency:   1000 - reserved(),

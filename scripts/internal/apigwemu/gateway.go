@@ -38,7 +38,7 @@ type Config struct {
 	HTTP                         Invoker // integration of every route of the HTTP API
 
 	Stage  string   // of the WebSocket API, part of the management API's paths; default topology.LocalStage
-	Routes []string // of the HTTP API; default topology.HTTPRoutes
+	Routes []string // of the HTTP API
 	Limits Limits   // zero fields have the documented defaults
 	Usage  Observer // notes what AWS charges for
 
@@ -178,9 +178,6 @@ type Gateway struct {
 // New returns a gateway. It needs no start.
 func New(cfg Config) *Gateway {
 	setDefault(&cfg.Stage, topology.LocalStage)
-	if cfg.Routes == nil {
-		cfg.Routes = topology.HTTPRoutes()
-	}
 	cfg.Limits, cfg.Usage = cfg.Limits.withDefaults(), cfg.Usage.withDefaults()
 	g := &Gateway{cfg: cfg, quotas: newQuotas(cfg.Limits), log: cfg.Log, sockets: map[string]*socket{}}
 	if g.log == nil {

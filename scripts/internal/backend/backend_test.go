@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -95,7 +96,7 @@ func TestBackendIsWhatTopologySays(t *testing.T) {
 	b := start(t, "")
 	tables, queues := create(t, b)
 	ddb, streams, queue := dynamodb.NewFromConfig(b.AWS()), dynamodbstreams.NewFromConfig(b.AWS()), sqs.NewFromConfig(b.AWS())
-	for _, table := range topology.Tables() {
+	for _, table := range chat.Product.AllTables() {
 		ttl, err := ddb.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: aws.String(tables[table.Name])})
 		if err != nil {
 			t.Fatal(err)
@@ -150,7 +151,7 @@ func create(t *testing.T, b *Backend) (tables, queues map[string]string) {
 	t.Helper()
 	for range 2 {
 		var err error
-		if tables, err = b.CreateTables(t.Context(), "t-"); err != nil {
+		if tables, err = b.CreateTables(t.Context(), chat.Product.AllTables(), "t-"); err != nil {
 			t.Fatal(err)
 		}
 		if queues, err = b.CreateQueues(t.Context(), "t-"); err != nil {

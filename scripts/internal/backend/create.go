@@ -16,12 +16,12 @@ import (
 	"subwire/shared/topology"
 )
 
-// CreateTables creates topology's tables with the prefix before their names and
-// returns the physical names by logical name. Existing tables keep their content.
-func (b *Backend) CreateTables(ctx context.Context, prefix string) (map[string]string, error) {
+// CreateTables creates the tables with the prefix before their names and returns the
+// physical names by logical name. Existing tables keep their content.
+func (b *Backend) CreateTables(ctx context.Context, tables []topology.Table, prefix string) (map[string]string, error) {
 	client, names := dynamodb.NewFromConfig(b.AWS()), map[string]string{}
 	var all errgroup.Group
-	for _, table := range topology.Tables() {
+	for _, table := range tables {
 		name := prefix + table.Name
 		names[table.Name] = name
 		// DynamoDB Local deletes expired items within half a minute. DynamoDB deletes

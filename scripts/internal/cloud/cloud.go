@@ -25,12 +25,14 @@ import (
 	"subwire/scripts/internal/meter"
 	"subwire/scripts/internal/strictdb"
 	"subwire/scripts/internal/timing"
+	"subwire/shared/products"
 	"subwire/shared/topology"
 )
 
 // Config says how to run the cloud. Only Root is required.
 type Config struct {
 	Root     string            // of the repository, with bin/local/FUNCTION/bootstrap and .cache
+	App      topology.Product  // that runs; default the default of topology.App
 	HTTP     string            // address of the HTTP API; default a free port on loopback
 	WS       string            // address of the WebSocket API; default a free port on loopback
 	Control  string            // loopback address of the control API (see control.go); "" for none
@@ -69,6 +71,7 @@ type Cloud struct {
 	Meter          *meter.Meter                  // nil unless Config asks for it
 
 	cfg           Config
+	prefix        string // of the physical names, as in a deployment
 	dynamoDB, sqs string // endpoints: of the servers, or of the last proxies before them
 	servers       []*http.Server
 	stop          context.CancelFunc // of the event source mappings
@@ -80,7 +83,12 @@ type Cloud struct {
 func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	cfg.Output = &lockedWriter{w: cfg.Output}
-	c := &Cloud{cfg: cfg, Functions: map[string]*lambdart.Function{}, stop: func() {}, Injector: faults.New(cfg.Faults, cfg.Seed)}
+	if cfg.App.Name == "" {
+		if cfg.App, err = products.Named(topology.App.Default); err != nil {
+			return nil, err
+		}
+	}
+	c := &Cloud{cfg: cfg, prefix: cfg.App.Stack("") + "-", Functions: map[string]*lambdart.Function{}, stop: func() {}, Injector: faults.New(cfg.Faults, cfg.Seed)}
 	defer func() {
 		if err != nil {
 			c.Stop()
@@ -93,10 +101,10 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.startProxies(); err != nil {
 		return nil, err
 	}
-	if c.Tables, err = c.Backend.CreateTables(ctx, prefix); err != nil {
+	if c.Tables, err = c.Backend.CreateTables(ctx, cfg.App.AllTables(), c.prefix); err != nil {
 		return nil, err
 	}
-	if c.Queues, err = c.Backend.CreateQueues(ctx, prefix); err != nil {
+	if c.Queues, err = c.Backend.CreateQueues(ctx, c.prefix); err != nil {
 		return nil, err
 	}
 	if err := c.startIssuer(); err != nil {
@@ -125,9 +133,6 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	return c, c.startMappings(ctx)
 }
 
-// prefix of the physical names, as in a deployment.
-const prefix = "subwire-"
-
 // listen opens the address, or a free port of its host if that is taken.
 func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", cmp.Or(address, "127.0.0.1:0"))
@@ -155,7 +160,7 @@ func (c *Cloud) startFunctions(callback string) error {
 		return err
 	}
 	account, reserve := c.account()
-	for _, f := range topology.Functions() {
+	for _, f := range c.cfg.App.Functions() {
 		invoked, output := c.functionUsage(f)
 		fn, err := lambdart.New(lambdart.Config{
 			Name:      f.Name,
@@ -205,7 +210,7 @@ func (c *Cloud) function(name string) faults.Invoker { return c.Injector.Wrap(na
 func (c *Cloud) environ(f topology.Function, callback string) []string {
 	var env []string
 	for _, t := range f.Tables {
-		env = append(env, t.Env+"="+c.Tables[t.Name])
+		env = append(env, t.Env()+"="+c.Tables[t.Name])
 	}
 	for _, q := range f.Queues {
 		env = append(env, q.Env+"="+c.Queues[q.Name])
@@ -218,7 +223,10 @@ func (c *Cloud) environ(f topology.Function, callback string) []string {
 	}
 	for _, s := range f.Settings() {
 		value := s.Default
-		if s == topology.MaxCostPerMinute.Setting { // nobody pays here, and all clients have one address
+		switch s {
+		case topology.App.Setting:
+			value = c.cfg.App.Name
+		case topology.MaxCostPerMinute.Setting: // nobody pays here, and all clients have one address
 			value = "0"
 		}
 		env = append(env, s.Env+"="+cmp.Or(c.cfg.Settings[s.Env], value))
@@ -231,7 +239,7 @@ func (c *Cloud) startGateway(ws, web net.Listener) {
 	c.Gateway = apigwemu.New(apigwemu.Config{
 		Connect: route("$connect"), Message: route("$default"), Disconnect: route("$disconnect"),
 		HTTP:  c.function(topology.GraphQL.Name),
-		Stage: topology.LocalStage, Routes: topology.HTTPRoutes(), Limits: c.cfg.Limits, Log: c.cfg.Log,
+		Stage: topology.LocalStage, Routes: c.cfg.App.HTTPRoutes(), Limits: c.cfg.Limits, Log: c.cfg.Log,
 		Usage: c.gatewayUsage(), PostLatency: c.cfg.Timing.Post,
 	})
 	c.Gateway.SetFaults(c.Injector.Gateway())
@@ -256,7 +264,7 @@ func (c *Cloud) Announce(folder string) (forget func(), err error) {
 	if errs != nil {
 		return nil, errors.Join(errs...)
 	}
-	return deployment.Save(folder, c.Backend, deployment.Deployment{
+	return deployment.Save(folder, c.Backend, deployment.Deployment{App: c.cfg.App,
 		HTTPURL: c.HTTPURL, WSURL: c.WSURL, Tables: c.Tables, Queues: c.Queues, FanoutGroups: topology.FanoutGroups.In(settings)})
 }
 

@@ -19,13 +19,19 @@ import (
 func (c *Cloud) startMappings(ctx context.Context) error {
 	cfg := c.Backend.AWS()
 	queues := c.queueClient(cfg)
-	stream, err := c.stream(ctx, cfg, queues)
-	if err != nil {
-		return err
+	var streams []*esm.Stream
+	for _, m := range c.cfg.App.StreamMappings() {
+		s, err := c.stream(ctx, m, cfg, queues)
+		if err != nil {
+			return err
+		}
+		streams = append(streams, s)
 	}
 	run, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	c.running.Go(func() { stream.Run(run) })
+	for _, s := range streams {
+		c.running.Go(func() { s.Run(run) })
+	}
 	for _, m := range topology.QueueMappings() {
 		q := c.queue(m, queues)
 		c.running.Go(func() { q.Run(run) })
@@ -34,7 +40,7 @@ func (c *Cloud) startMappings(ctx context.Context) error {
 }
 
 func (c *Cloud) queue(m topology.QueueMapping, client *sqs.Client) *esm.Queue {
-	q := &esm.Queue{Mapping: m, URL: c.Queues[m.Queue.Name], ARN: backend.QueueARN(prefix + m.Queue.Name),
+	q := &esm.Queue{Mapping: m, URL: c.Queues[m.Queue.Name], ARN: backend.QueueARN(c.prefix + m.Queue.Name),
 		Client: client, Invoker: c.function(m.Function.Name), Log: c.cfg.Log, Delay: c.cfg.Timing.Standard,
 		DeadLettersURL: c.Queues[m.Queue.DeadLetters], DeadLetters: client, Unguarded: c.cfg.Unguarded}
 	if m.Queue.FIFO {
@@ -49,8 +55,7 @@ func (c *Cloud) queue(m topology.QueueMapping, client *sqs.Client) *esm.Queue {
 	return q
 }
 
-func (c *Cloud) stream(ctx context.Context, cfg aws.Config, queues *sqs.Client) (*esm.Stream, error) {
-	m := topology.MessageStream
+func (c *Cloud) stream(ctx context.Context, m topology.StreamMapping, cfg aws.Config, queues *sqs.Client) (*esm.Stream, error) {
 	table := c.Tables[m.Table.Name]
 	out, err := dynamodb.NewFromConfig(cfg).DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {
@@ -59,8 +64,8 @@ func (c *Cloud) stream(ctx context.Context, cfg aws.Config, queues *sqs.Client) 
 	var checkpoints *esm.Checkpoints
 	var shardsFile string
 	if c.cfg.Data != "" {
-		shardsFile = filepath.Join(c.cfg.Data, "shards.json")
-		if checkpoints, err = esm.OpenCheckpoints(filepath.Join(c.cfg.Data, "checkpoints.json")); err != nil {
+		shardsFile = filepath.Join(c.cfg.Data, table+"-shards.json")
+		if checkpoints, err = esm.OpenCheckpoints(filepath.Join(c.cfg.Data, table+"-checkpoints.json")); err != nil {
 			return nil, err
 		}
 	}
@@ -76,7 +81,7 @@ func (c *Cloud) stream(ctx context.Context, cfg aws.Config, queues *sqs.Client) 
 		Poll: c.cfg.Timing.StreamPoll, Lag: c.cfg.Timing.StreamLag}, nil
 }
 
-// Shards of the stream at first, and at most. Each is read separately, which takes
+// Shards of each stream at first, and at most. Each is read separately, which takes
 // this machine's time.
 const (
 	shards     = 2

@@ -18,11 +18,11 @@ import (
 // wanted. Streams bypass both: Lambda's reads of them are free.
 func (c *Cloud) startProxies() (err error) {
 	c.dynamoDB, c.sqs = c.Backend.DynamoDB.Endpoint, c.Backend.SQS.Endpoint
-	c.cfg.DynamoDB.Prefix, c.cfg.DynamoDB.Seed = prefix, c.cfg.Seed
+	c.cfg.DynamoDB.Prefix, c.cfg.DynamoDB.Tables, c.cfg.DynamoDB.Seed = c.prefix, c.cfg.App.AllTables(), c.cfg.Seed
 	if c.dynamoDB, err = c.before(c.dynamoDB, strictdb.New(c.cfg.DynamoDB).Proxy); err != nil || !c.cfg.Meter {
 		return err
 	}
-	c.Meter = meter.New(prefix)
+	c.Meter = meter.New(c.prefix)
 	if c.dynamoDB, err = c.before(c.dynamoDB, c.Meter.DynamoDB); err != nil {
 		return err
 	}

@@ -8,10 +8,13 @@ import (
 	"flag"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"subwire/shared/topology"
 )
 
 // Deployment is where the parts of a running Subwire are.
 type Deployment struct {
+	App            topology.Product  // that runs
 	AWS            aws.Config        // for clients of AWS services
 	HTTPURL, WSURL string            // for Subwire's clients
 	Tables, Queues map[string]string // physical names and URLs by logical name

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/scripts/internal/backend"
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -51,7 +52,7 @@ func saved(t *testing.T) (root string, d Deployment, forget func(), queues net.L
 	web, _ := listen(t, "http")
 	ws, _ := listen(t, "ws")
 	root = t.TempDir()
-	d = Deployment{FanoutGroups: 8, HTTPURL: web + "/graphql", WSURL: ws + "/local", Tables: map[string]string{"messages": "x-messages"}, Queues: map[string]string{"retries": sqs + "/0/x-retries"}}
+	d = Deployment{App: chat.Product, FanoutGroups: 8, HTTPURL: web + "/graphql", WSURL: ws + "/local", Tables: map[string]string{"messages": "x-messages"}, Queues: map[string]string{"retries": sqs + "/0/x-retries"}}
 	b := &backend.Backend{DynamoDB: &backend.Server{Endpoint: database}, SQS: &backend.Server{Endpoint: sqs}}
 	forget, err := Save(root, b, d)
 	if err != nil {
@@ -82,7 +83,7 @@ func TestTheLocalCloudIsFoundFromAnyFolder(t *testing.T) {
 		t.Errorf("SQS is at %q, %v", endpoint, err)
 	}
 	got.AWS = aws.Config{}
-	if diff := cmp.Diff([]any{want.HTTPURL, want.WSURL, want.Tables, want.Queues, want.FanoutGroups}, []any{got.HTTPURL, got.WSURL, got.Tables, got.Queues, got.FanoutGroups}); diff != "" {
+	if diff := cmp.Diff([]any{want.App, want.HTTPURL, want.WSURL, want.Tables, want.Queues, want.FanoutGroups}, []any{got.App, got.HTTPURL, got.WSURL, got.Tables, got.Queues, got.FanoutGroups}); diff != "" {
 		t.Errorf("deployment (-want +got):\n%s", diff)
 	}
 }
@@ -166,7 +167,7 @@ func outputs() map[string]string {
 	for _, key := range []string{topology.OutputHTTPURL, topology.OutputWSURL} {
 		all[key] = "the" + key
 	}
-	for _, keys := range []map[string]string{topology.TableOutputs, topology.QueueOutputs} {
+	for _, keys := range []map[string]string{chat.Product.TableOutputs(), topology.QueueOutputs} {
 		for _, key := range keys {
 			all[key] = "the" + key
 		}
@@ -184,7 +185,7 @@ func TestAStackIsFoundByItsOutputs(t *testing.T) {
 	if d.HTTPURL != "theHttpUrl" || d.WSURL != "theWsUrl" || d.FanoutGroups != 16 || d.AWS.Region != "eu-west-1" {
 		t.Errorf("found %+v", d)
 	}
-	for _, table := range topology.Tables() {
+	for _, table := range chat.Product.AllTables() {
 		if d.Tables[table.Name] == "" {
 			t.Errorf("no table %s", table.Name)
 		}
@@ -207,6 +208,7 @@ func TestAStackThatCannotBeUsedIsExplainedInOneLine(t *testing.T) {
 	}{
 		"Unknown":        {fakeStacks{err: &smithy.GenericAPIError{Code: "ValidationError", Message: "Stack with id chat does not exist"}}, `there is no stack "chat" in eu-west-1`},
 		"Forbidden":      {fakeStacks{err: &smithy.GenericAPIError{Code: "AccessDenied", Message: "no\npermission"}}, `describe stack "chat" in eu-west-1: api error AccessDenied: no permission`},
+		"UnknownProduct": {fakeStacks{outputs: map[string]string{"App": "nothing"}}, `stack "chat" runs "nothing": it must be one of chat`},
 		"MissingOutputs": {fakeStacks{outputs: lacking}, `stack "chat" is no stack of this version of Subwire: it has no output QueueRetries, WsUrl`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"subwire/scripts/internal/backend"
+	"subwire/shared/products"
 )
 
 // stateFile describes the running local cloud, relative to the repository's root. It
@@ -27,6 +28,7 @@ const answerLimit = 2 * time.Second
 var errNoLocal = errors.New("no local cloud runs here; start one with make run")
 
 type state struct {
+	App      string            `json:"app"`      // name of the product
 	DynamoDB string            `json:"dynamodb"` // endpoint, also for the streams
 	SQS      string            `json:"sqs"`      // endpoint
 	HTTPURL  string            `json:"httpUrl"`
@@ -41,7 +43,7 @@ type state struct {
 // finds it; d.AWS is ignored. Of several local clouds the last is found. Call forget
 // when the cloud ends: it removes the note, unless another cloud has written its own.
 func Save(root string, b *backend.Backend, d Deployment) (forget func(), err error) {
-	data, err := json.MarshalIndent(state{b.DynamoDB.Endpoint, b.SQS.Endpoint, d.HTTPURL, d.WSURL, d.Tables, d.Queues, d.FanoutGroups}, "", "  ")
+	data, err := json.MarshalIndent(state{d.App.Name, b.DynamoDB.Endpoint, b.SQS.Endpoint, d.HTTPURL, d.WSURL, d.Tables, d.Queues, d.FanoutGroups}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode state of the local cloud: %w", err)
 	}
@@ -90,11 +92,12 @@ func findLocal(ctx context.Context, folder string) (Deployment, error) {
 			return Deployment{}, fmt.Errorf("the local cloud of %s does not answer at %q any more; start one with make run: %w", path, endpoint, err)
 		}
 	}
-	if s.FanoutGroups < 1 {
+	app, err := products.Named(s.App)
+	if s.FanoutGroups < 1 || err != nil {
 		return Deployment{}, fmt.Errorf("the local cloud of %s is of another version; start one with make run", path)
 	}
 	b := &backend.Backend{DynamoDB: &backend.Server{Endpoint: s.DynamoDB}, SQS: &backend.Server{Endpoint: s.SQS}}
-	return Deployment{AWS: b.AWS(), HTTPURL: s.HTTPURL, WSURL: s.WSURL, Tables: s.Tables, Queues: s.Queues, FanoutGroups: s.FanoutGroups}, nil
+	return Deployment{App: app, AWS: b.AWS(), HTTPURL: s.HTTPURL, WSURL: s.WSURL, Tables: s.Tables, Queues: s.Queues, FanoutGroups: s.FanoutGroups}, nil
 }
 
 // findState looks for the state file in the folder and its parents.

@@ -1,6 +1,7 @@
 package deployment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 
+	"subwire/shared/products"
 	"subwire/shared/topology"
 )
 
@@ -69,8 +71,13 @@ func fromStack(ctx context.Context, cfg aws.Config, client stacks, name string) 
 	return fromOutputs(cfg, name, values)
 }
 
-// fromOutputs fails with the names of all missing outputs.
+// fromOutputs fails with the names of all missing outputs. A stack of an older release
+// does not say what it runs: there was only the default.
 func fromOutputs(cfg aws.Config, name string, values map[string]string) (Deployment, error) {
+	app, err := products.Named(cmp.Or(values[topology.OutputApp], topology.App.Default))
+	if err != nil {
+		return Deployment{}, fmt.Errorf("stack %q runs %q: %w", name, values[topology.OutputApp], err)
+	}
 	var missing []string
 	value := func(key string) string {
 		if values[key] == "" {
@@ -85,14 +92,13 @@ func fromOutputs(cfg aws.Config, name string, values map[string]string) (Deploym
 		}
 		return found
 	}
-	d := Deployment{AWS: cfg, HTTPURL: value(topology.OutputHTTPURL), WSURL: value(topology.OutputWSURL),
-		Tables: byName(topology.TableOutputs), Queues: byName(topology.QueueOutputs)}
+	d := Deployment{App: app, AWS: cfg, HTTPURL: value(topology.OutputHTTPURL), WSURL: value(topology.OutputWSURL),
+		Tables: byName(app.TableOutputs()), Queues: byName(topology.QueueOutputs)}
 	groups := value(topology.OutputFanoutGroups)
 	if len(missing) > 0 {
 		slices.Sort(missing)
 		return Deployment{}, fmt.Errorf("stack %q is no stack of this version of Subwire: it has no output %s", name, strings.Join(missing, ", "))
 	}
-	var err error
 	if d.FanoutGroups, err = strconv.Atoi(groups); err != nil {
 		return Deployment{}, fmt.Errorf("output %s of stack %q: %w", topology.OutputFanoutGroups, name, err)
 	}

@@ -2,7 +2,7 @@
 // semantics of Lambda's event source mappings ("Using AWS Lambda with Amazon
 // DynamoDB" and "Using Lambda with Amazon SQS" in the Lambda Developer Guide). It
 // supports what package topology can express, always with batch item failures. It has
-// no batching window, no tumbling window and one filter: only inserts of a stream.
+// no batching window, no tumbling window and one filter: the names of a stream's records.
 package esm
 
 import (

@@ -19,18 +19,19 @@ type record struct {
 	hash     uint32    // of its item's key: partition and sort key
 }
 
-// newRecord encodes r as an element of a function's input.
-func newRecord(r types.Record, streamARN string) (record, error) {
+// Record translates a stream record from the form of the stream's API to that of a
+// function's input.
+func Record(r types.Record, streamARN string) events.DynamoDBEventRecord {
 	change := events.DynamoDBStreamRecord{
 		ApproximateCreationDateTime: events.SecondsEpochTime{Time: aws.ToTime(r.Dynamodb.ApproximateCreationDateTime).Truncate(time.Second)},
-		Keys:                        Attributes(r.Dynamodb.Keys),
-		NewImage:                    Attributes(r.Dynamodb.NewImage),
-		OldImage:                    Attributes(r.Dynamodb.OldImage),
+		Keys:                        attributes(r.Dynamodb.Keys),
+		NewImage:                    attributes(r.Dynamodb.NewImage),
+		OldImage:                    attributes(r.Dynamodb.OldImage),
 		SequenceNumber:              aws.ToString(r.Dynamodb.SequenceNumber),
 		SizeBytes:                   aws.ToInt64(r.Dynamodb.SizeBytes),
 		StreamViewType:              string(r.Dynamodb.StreamViewType),
 	}
-	encoded, err := json.Marshal(events.DynamoDBEventRecord{
+	return events.DynamoDBEventRecord{
 		AWSRegion:      aws.ToString(r.AwsRegion),
 		Change:         change,
 		EventID:        aws.ToString(r.EventID),
@@ -38,7 +39,14 @@ func newRecord(r types.Record, streamARN string) (record, error) {
 		EventSource:    aws.ToString(r.EventSource),
 		EventVersion:   aws.ToString(r.EventVersion),
 		EventSourceArn: streamARN,
-	})
+	}
+}
+
+// newRecord encodes r as an element of a function's input.
+func newRecord(r types.Record, streamARN string) (record, error) {
+	translated := Record(r, streamARN)
+	change := translated.Change
+	encoded, err := json.Marshal(translated)
 	if err != nil {
 		return record{}, fmt.Errorf("encode record %s: %w", change.SequenceNumber, err)
 	}
@@ -88,9 +96,8 @@ func fit(records []record, size int) int {
 	return min(size, len(records))
 }
 
-// Attributes translates an item of a stream record from the form of the stream's API
-// to that of a function's input.
-func Attributes(in map[string]types.AttributeValue) map[string]events.DynamoDBAttributeValue {
+// attributes translates an item likewise.
+func attributes(in map[string]types.AttributeValue) map[string]events.DynamoDBAttributeValue {
 	out := make(map[string]events.DynamoDBAttributeValue, len(in))
 	for name, v := range in {
 		out[name] = attribute(v)
@@ -115,7 +122,7 @@ func attribute(v types.AttributeValue) events.DynamoDBAttributeValue {
 	case *types.AttributeValueMemberBS:
 		return events.NewBinarySetAttribute(v.Value)
 	case *types.AttributeValueMemberM:
-		return events.NewMapAttribute(Attributes(v.Value))
+		return events.NewMapAttribute(attributes(v.Value))
 	case *types.AttributeValueMemberL:
 		list := make([]events.DynamoDBAttributeValue, len(v.Value))
 		for i, e := range v.Value {

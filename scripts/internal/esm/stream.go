@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +45,7 @@ type Destination interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 }
 
-// Stream moves a table's inserts to a function, from the oldest record that the
+// Stream moves a table's changes to a function, from the oldest record that the
 // stream holds or from the checkpoint. At the first attempt, records of one item
 // reach the function in order. With a parallelization factor of 1 that holds for all
 // records of a shard, and so of a partition key. With a higher factor, batches of one
@@ -225,7 +226,7 @@ func (s *Stream) page(ctx context.Context, id, position string, iterator *string
 func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) error {
 	hands, dealt := make([][]record, len(lanes)), []string{}
 	for _, r := range page {
-		if string(r.EventName) != s.Mapping.Event {
+		if !slices.Contains(s.Mapping.Events, string(r.EventName)) {
 			continue
 		}
 		rec, err := newRecord(r, s.ARN)

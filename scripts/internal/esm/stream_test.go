@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 	"github.com/google/go-cmp/cmp"
 
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -52,7 +53,7 @@ func (c *calls) Invoke(_ context.Context, payload []byte) ([]byte, error) {
 // stream returns a mapping of one lane over the fakes.
 func stream(client StreamClient, destination Destination, invoker Invoker) *Stream {
 	return &Stream{
-		Mapping: topology.StreamMapping{Table: topology.Messages, Function: topology.Stream, Event: topology.MessageStream.Event, BatchSize: 100,
+		Mapping: topology.StreamMapping{Table: chat.Messages, Function: topology.Stream, Events: chat.Messages.Events, BatchSize: 100,
 			Parallelization: 1, MaxRetries: 2, MaxAge: time.Hour},
 		ARN: streamARN, OnFailureURL: "dead", Client: client, Destination: destination, Invoker: invoker, Log: silent(),
 	}

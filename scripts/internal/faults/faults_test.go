@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"subwire/shared/chat"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -36,9 +35,9 @@ func parsed(t *testing.T, plan string) Plan {
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	got := parsed(t, "post:429@0.05, lambda.stream:kill@1,sender:fail(a chat)")
+	got := parsed(t, "post:429@0.05, lambda.stream:kill@1,sender:fail(a topic)")
 	want := Plan{{Point: "post", Kind: "429", Chance: 0.05}, {Point: "lambda.stream", Kind: "kill", Chance: 1},
-		{Point: "sender", Kind: "fail", Chat: "a chat", Chance: 1}}
+		{Point: "sender", Kind: "fail", Topic: "a topic", Chance: 1}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
@@ -73,9 +72,9 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"post:429@NaN":                `up to 1`,
 		"post:429@x":                  `it must be post:429@CHANCE`,
 		"post:429(chat)@0.1":          `it must be post:429@CHANCE`,
-		"sender:fail":                 `it must be sender:fail(CHAT)`,
-		"sender:fail()":               `it must be sender:fail(CHAT)`,
-		"sender:fail(a)@0.5":          `it must be sender:fail(CHAT)`,
+		"sender:fail":                 `it must be sender:fail(TOPIC)`,
+		"sender:fail()":               `it must be sender:fail(TOPIC)`,
+		"sender:fail(a)@0.5":          `it must be sender:fail(TOPIC)`,
 		"post:429@0.1,post:429@0.2":   `it is in the plan already`,
 		"post:429@0.1,,post:500@0.22": `no point ""`,
 	} {
@@ -241,10 +240,10 @@ func TestAStreamBatchIsHandledTwice(t *testing.T) {
 	}
 }
 
-func batch(t *testing.T, id, chatID string) events.SQSMessage {
+func batch(t *testing.T, id, topic string) events.SQSMessage {
 	t.Helper()
 	body, _, err := fanout.Encode(fanout.Batch{
-		Event: pubsub.Event{ID: id, Topic: chat.Topic(chatID), Root: json.RawMessage("{}")},
+		Event: pubsub.Event{ID: id, Topic: topic, Root: json.RawMessage("{}")},
 		Tasks: []fanout.Task{{Operation: "op", Targets: []fanout.Target{{ConnectionID: "c", OperationID: "1"}}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -252,7 +251,7 @@ func batch(t *testing.T, id, chatID string) events.SQSMessage {
 	return events.SQSMessage{MessageId: id, Body: string(body)}
 }
 
-func TestABuggySenderFailsOneChatUntilItIsFixed(t *testing.T) {
+func TestABuggySenderFailsOneTopicUntilItIsFixed(t *testing.T) {
 	t.Parallel()
 	i := New(parsed(t, "sender:fail(bad)"), 1)
 	f := &fakeFunction{answer: `{"batchItemFailures":[{"itemIdentifier":"3"}]}`}
@@ -285,7 +284,7 @@ func TestABuggySenderFailsOneChatUntilItIsFixed(t *testing.T) {
 	}
 }
 
-func TestABatchOfTheBuggyChatAloneDoesNotReachTheSender(t *testing.T) {
+func TestABatchOfTheFailingTopicAloneDoesNotReachTheSender(t *testing.T) {
 	t.Parallel()
 	f := &fakeFunction{}
 	payload, _ := json.Marshal(events.SQSEvent{Records: []events.SQSMessage{batch(t, "2", "bad")}})

@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"subwire/shared/chat"
 	"subwire/shared/fanout"
 	"subwire/shared/topology"
 )
@@ -37,7 +36,7 @@ func (i *Injector) Wrap(name string, f Function) Invoker {
 	}
 	if name == topology.Sender.Name {
 		for _, b := range i.points[pointSender] {
-			wrapped = bug{i, chat.Topic(b.Chat), wrapped}
+			wrapped = bug{i, b.Topic, wrapped}
 		}
 	}
 	return wrapped

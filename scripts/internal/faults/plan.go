@@ -17,7 +17,7 @@ import (
 type Fault struct {
 	Point  string  // where: post, delete, sqs.send, dynamodb, lambda.FUNCTION, stream, disconnect or sender
 	Kind   string  // what: a status, timeout, 408idle, cutidle, throttle, kill, duplicate, drop or fail
-	Chat   string  // fail only: the chat with the failing events
+	Topic  string  // fail only: of the failing events
 	Chance float64 // per call, from 0 to 1
 }
 
@@ -89,7 +89,7 @@ func kinds() map[string][]string {
 //	lambda.FUNCTION:kill  its process is killed during an invocation
 //	stream:duplicate  a batch of stream records is handled twice
 //	disconnect:drop   a $disconnect event is lost
-//	sender:fail(CHAT) a sender with a bug that fails every event of that chat;
+//	sender:fail(TOPIC) a sender with a bug that fails every event of that topic;
 //	                  this has no chance
 func Parse(plan string) (Plan, error) {
 	if strings.TrimSpace(plan) == "" {
@@ -101,7 +101,7 @@ func Parse(plan string) (Plan, error) {
 		if err != nil {
 			return nil, fmt.Errorf("fault %q: %w", part, err)
 		}
-		if slices.ContainsFunc(p, func(g Fault) bool { return g.Point == f.Point && g.Kind == f.Kind && g.Chat == f.Chat }) {
+		if slices.ContainsFunc(p, func(g Fault) bool { return g.Point == f.Point && g.Kind == f.Kind && g.Topic == f.Topic }) {
 			return nil, fmt.Errorf("fault %q: it is in the plan already", part)
 		}
 		p = append(p, f)
@@ -113,8 +113,8 @@ func parse(part string) (Fault, error) {
 	point, rest, _ := strings.Cut(part, ":")
 	kind, chance, hasChance := strings.Cut(rest, "@")
 	f := Fault{Point: point, Kind: kind, Chance: 1}
-	if name, chat, ok := strings.Cut(kind, "("); ok && strings.HasSuffix(chat, ")") {
-		f.Kind, f.Chat = name, strings.TrimSuffix(chat, ")")
+	if name, topic, ok := strings.Cut(kind, "("); ok && strings.HasSuffix(topic, ")") {
+		f.Kind, f.Topic = name, strings.TrimSuffix(topic, ")")
 	}
 	all := kinds()
 	if all[point] == nil {
@@ -125,13 +125,13 @@ func parse(part string) (Fault, error) {
 		return f, fmt.Errorf("%s has no kind %q; it has %s", point, f.Kind, strings.Join(all[point], ", "))
 	}
 	if f.Kind == kindFail {
-		if f.Chat == "" || hasChance {
-			return f, fmt.Errorf("it must be %s:%s(CHAT)", point, kindFail)
+		if f.Topic == "" || hasChance {
+			return f, fmt.Errorf("it must be %s:%s(TOPIC)", point, kindFail)
 		}
 		return f, nil
 	}
 	var err error
-	if f.Chance, err = strconv.ParseFloat(chance, 64); err != nil || !(f.Chance > 0 && f.Chance <= 1) || f.Chat != "" {
+	if f.Chance, err = strconv.ParseFloat(chance, 64); err != nil || !(f.Chance > 0 && f.Chance <= 1) || f.Topic != "" {
 		return f, fmt.Errorf("it must be %s:%s@CHANCE, with a chance above 0 and up to 1", point, f.Kind)
 	}
 	return f, nil
@@ -149,7 +149,7 @@ func (p Plan) String() string {
 // String is the fault's part of a plan.
 func (f Fault) String() string {
 	if f.Kind == kindFail {
-		return fmt.Sprintf("%s:%s(%s)", f.Point, f.Kind, f.Chat)
+		return fmt.Sprintf("%s:%s(%s)", f.Point, f.Kind, f.Topic)
 	}
 	return f.name() + "@" + strconv.FormatFloat(f.Chance, 'g', -1, 64)
 }

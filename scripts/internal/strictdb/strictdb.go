@@ -40,7 +40,7 @@ import (
 type Config struct {
 	Off    bool                 // pass everything on unchanged
 	Prefix string               // of the tables' physical names
-	Tables []topology.Table     // default topology.Tables; others are not watched
+	Tables []topology.Table     // others are not watched
 	Hold   func() time.Duration // how long a transaction is in progress; default 5 to 25 ms at random, a guess
 	Seed   uint64               // of its default
 
@@ -63,9 +63,6 @@ type DB struct {
 
 // New returns a DB with nothing in progress.
 func New(cfg Config) *DB {
-	if cfg.Tables == nil {
-		cfg.Tables = topology.Tables()
-	}
 	if cfg.Hold == nil {
 		cfg.Hold = holds(cfg.Seed)
 	}

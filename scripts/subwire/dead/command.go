@@ -18,6 +18,7 @@ import (
 	"subwire/scripts/subwire/cli"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
+	"subwire/shared/products"
 	"subwire/shared/topology"
 )
 
@@ -33,7 +34,10 @@ func Command() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := newTool(d, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			t, err := newTool(d, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
 			t.local = where.Local()
 			return do(t, cmd.Context(), o)
 		}
@@ -109,19 +113,25 @@ type tool struct {
 	errs   io.Writer // also for the progress bar, if it is a terminal
 }
 
-func newTool(d deployment.Deployment, out, errs io.Writer) *tool {
+func newTool(d deployment.Deployment, out, errs io.Writer) (*tool, error) {
+	app, err := products.App(d.App.Name)
+	if err != nil {
+		return nil, fmt.Errorf("product of the deployment: %w", err)
+	}
 	client := dynamo.NewClient(d.AWS)
 	return &tool{queues: sqs.NewFromConfig(d.AWS), urls: d.Queues, out: out, errs: errs, packer: packer{
 		connections:   connections{client, d.Tables[topology.Connections.Name]},
-		records:       source{dynamodbstreams.NewFromConfig(d.AWS), client, d.Tables[topology.Messages.Name]},
+		records:       source{dynamodbstreams.NewFromConfig(d.AWS), client, d.App.StreamMappings(), d.Tables},
 		subscriptions: dynamo.New(client, dynamo.Tables{Subscriptions: d.Tables[topology.Subscriptions.Name]}),
+		decode:        app.Events,
+		passes:        app.Passes,
 		limits:        fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.QueueMessageBytes, Groups: d.FanoutGroups},
-	}}
+	}}, nil
 }
 
 // walk walks through a queue of n letters; page is the time each page takes.
 func (t *tool) walk(q deadQueue, n int, page time.Duration) *walk {
-	return &walk{client: t.queues, queue: q, url: t.urls[q.name],
+	return &walk{client: t.queues, decode: t.packer.decode, queue: q, url: t.urls[q.name],
 		hidden: min(hidden+time.Duration(n)*hiddenPerLetter+page, hiddenMost)}
 }
 
@@ -161,7 +171,7 @@ func (t *tool) show(ctx context.Context, o options) error {
 		}
 		w := t.walk(q, all, 0)
 		err = w.each(ctx, func(l letter) (verdict, error) {
-			if o.topic != "" && l.topic() != o.topic {
+			if o.topic != "" && l.event().Topic != o.topic {
 				return stays, nil
 			}
 			return stays, newLine(l, time.Now()).print(t.out, l, o.json)

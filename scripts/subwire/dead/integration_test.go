@@ -24,7 +24,6 @@ import (
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
-	"subwire/shared/topology"
 )
 
 // rig is the tool on DynamoDB Local and ElasticMQ, without functions: what it sends
@@ -47,8 +46,8 @@ func start(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Stop)
-	d := deployment.Deployment{AWS: b.AWS(), FanoutGroups: 4}
-	if d.Tables, err = b.CreateTables(t.Context(), "dead-"); err != nil {
+	d := deployment.Deployment{App: chat.Product, AWS: b.AWS(), FanoutGroups: 4}
+	if d.Tables, err = b.CreateTables(t.Context(), d.App.AllTables(), "dead-"); err != nil {
 		t.Fatal(err)
 	}
 	if d.Queues, err = b.CreateQueues(t.Context(), "dead-"); err != nil {
@@ -234,7 +233,7 @@ func TestRecordsOfARealStreamAreSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		said := r.do(t, r.send, options{queue: "stream-dead"}, nil)
-		if !strings.Contains(said, "3 events") || strings.Contains(said, "messages table") != (name == "from the table") {
+		if !strings.Contains(said, "3 events") || strings.Contains(said, "in its table") != (name == "from the table") {
 			t.Errorf("%s: it says %s", name, said)
 		}
 		r.do(t, r.send, options{queue: "stream-dead", yes: true}, nil)
@@ -247,7 +246,7 @@ func TestRecordsOfARealStreamAreSent(t *testing.T) {
 // discarded is the range of all records in the messages table's stream.
 func (r *rig) discarded(t *testing.T) recordRange {
 	t.Helper()
-	table := r.d.Tables[topology.Messages.Name]
+	table := r.d.Tables[chat.Messages.Name]
 	description, err := dynamodb.NewFromConfig(r.d.AWS).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,10 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"subwire/scripts/internal/plain"
-	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
@@ -35,7 +36,7 @@ func deadQueues() []deadQueue {
 			all = append(all, deadQueue{q.DeadLetters, q.Name, q.FIFO})
 		}
 	}
-	return append(all, deadQueue{name: topology.MessageStream.OnFailure.Name})
+	return append(all, deadQueue{name: topology.StreamDead.Name})
 }
 
 // findQueues returns the queue with the name, or all for "".
@@ -67,7 +68,7 @@ type letter struct {
 	batch   fanout.Batch   // its content, unless it is the stream's
 	records recordRange    // what it points to, if Lambda gave up the stream's records
 	held    *fanout.Letter // its content, if the stream function gave up a record
-	event   pubsub.Event   // of that record
+	events  []pubsub.Event // of that record
 	err     error          // why it contains nothing that can be sent
 }
 
@@ -90,7 +91,7 @@ type recordRange struct {
 
 var (
 	errNoRecords = errors.New("names no stream records")
-	errCut       = errors.New("its record is too large for a letter; the item is in the messages table")
+	errCut       = errors.New("its record is too large for a letter; the row is in its table")
 )
 
 // decodeRange reads what Lambda sends to a destination.
@@ -112,15 +113,18 @@ func decodeRange(body string) (recordRange, error) {
 	return m.Batch, nil
 }
 
+// decoder is subwire.App.Events.
+type decoder func(events.DynamoDBEventRecord) ([]pubsub.Event, error)
+
 // newLetter decodes a message that was received from q.
-func newLetter(q deadQueue, m types.Message) letter {
+func newLetter(q deadQueue, m types.Message, decode decoder) letter {
 	l := letter{queue: q, id: aws.ToString(m.MessageId), receipt: aws.ToString(m.ReceiptHandle), group: group(m)}
 	sent, _ := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64)
 	l.sent = time.UnixMilli(sent)
 	l.receives, _ = strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	l.parked = aws.ToString(m.MessageAttributes[queue.ReasonAttribute].StringValue)
 	if q.source == "" {
-		l.decodeStream(aws.ToString(m.Body))
+		l.decodeStream(aws.ToString(m.Body), decode)
 	} else {
 		l.batch, l.err = fanout.Decode([]byte(aws.ToString(m.Body)))
 	}
@@ -128,7 +132,7 @@ func newLetter(q deadQueue, m types.Message) letter {
 }
 
 // decodeStream decodes both kinds of the stream's letters.
-func (l *letter) decodeStream(body string) {
+func (l *letter) decodeStream(body string, decode decoder) {
 	held, err := fanout.DecodeLetter([]byte(body))
 	if err != nil {
 		l.records, l.err = decodeRange(body)
@@ -141,10 +145,10 @@ func (l *letter) decodeStream(body string) {
 	}
 	var record events.DynamoDBEventRecord
 	if err := json.Unmarshal(held.Record, &record); err != nil {
-		l.err = fmt.Errorf("%w: %w", dynamo.ErrUndecodable, err)
+		l.err = fmt.Errorf("%w: %w", subwire.ErrUndecodable, err)
 		return
 	}
-	l.event, l.err = dynamo.Event(record)
+	l.events, l.err = decode(record)
 }
 
 // sequence is the number of the record that the stream function gave up.
@@ -156,10 +160,13 @@ func (l letter) sequence() string {
 	return cmp.Or(record.Change.SequenceNumber, "without a number")
 }
 
-// topic and eventID are those of the letter's event, or "" if it has none.
-func (l letter) topic() string { return cmp.Or(l.batch.Event.Topic, l.event.Topic) }
-
-func (l letter) eventID() string { return cmp.Or(l.batch.Event.ID, l.event.ID) }
+// event is the letter's event, or the first of several, or none.
+func (l letter) event() pubsub.Event {
+	if len(l.events) > 0 {
+		return l.events[0]
+	}
+	return l.batch.Event
+}
 
 func group(m types.Message) string {
 	return m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
@@ -184,14 +191,16 @@ func (l letter) reason() string {
 // about reports whether the letter may concern the topic, or any for "". The topics
 // of a stream's letter are only in its records.
 func (l letter) about(topic string) bool {
-	return topic == "" || l.err == nil && (l.topic() == topic || l.topic() == "")
+	is := func(e pubsub.Event) bool { return e.Topic == topic }
+	unknown := l.event().Topic == ""
+	return topic == "" || l.err == nil && (unknown || is(l.batch.Event) || slices.ContainsFunc(l.events, is))
 }
 
 // what describes the letter's content to people.
 func (l letter) what() string {
 	switch {
-	case l.topic() != "":
-		return plain.Text(l.topic()) + " event " + plain.Text(l.eventID())
+	case l.event().Topic != "":
+		return plain.Text(l.event().Topic) + " event " + plain.Text(l.event().ID)
 	case l.held != nil:
 		return "record " + plain.Text(l.sequence())
 	case l.err != nil:

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"time"
 
-	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
@@ -35,6 +34,8 @@ type packer struct {
 	connections   connections
 	records       source
 	subscriptions lister
+	decode        decoder
+	passes        func(pubsub.Event) func(filter string) bool // subwire.App.Passes
 	limits        fanout.Limits
 	topic         string // of the events to send; "" for all
 }
@@ -73,39 +74,55 @@ func (p packer) packRecords(ctx context.Context, l letter) (out parcel, err erro
 	if l.held != nil {
 		return p.packEvent(ctx, l)
 	}
-	records, fromTable, err := p.records.records(ctx, l.records)
+	out.to = topology.Fanout.Name
+	mapping, ok := p.records.mapping(l.records)
+	if !ok {
+		out.stays = "its stream is of no table of the product"
+		return out, nil
+	}
+	records, fromTable, err := p.records.records(ctx, mapping, l.records)
 	if err != nil {
 		return parcel{}, err
 	}
-	out = parcel{to: topology.Fanout.Name, note: plural(len(records), "event")}
+	out.note = plural(len(records), "event")
 	if fromTable {
-		out.note += " of that time in the messages table, as the stream has them no longer"
+		out.note += " of that time in its table, as the stream has them no longer"
 	}
 	defer func() { out.note += ", " + plural(out.targets, "target") }()
 	if len(records) == 0 {
-		out.stays = "neither the stream nor the messages table has its records"
+		out.stays = "neither the stream nor its table has its records"
 	}
 	for _, record := range records {
-		event, err := dynamo.Event(record)
+		events, err := p.decode(record)
 		if err != nil {
 			out.stays = err.Error()
 			continue
 		}
-		if p.topic != "" && event.Topic != p.topic {
-			out.stays = "it has events of other topics"
-			continue
-		}
-		if err := p.plan(ctx, event, l, &out); err != nil {
+		if err := p.planAll(ctx, events, l, &out); err != nil {
 			return parcel{}, err
 		}
 	}
 	return out, nil
 }
 
-// packEvent plans the event of a record that the stream function gave up.
+// planAll plans the events of the topic that was asked for.
+func (p packer) planAll(ctx context.Context, events []pubsub.Event, l letter, out *parcel) error {
+	for _, event := range events {
+		if p.topic != "" && event.Topic != p.topic {
+			out.stays = "it has events of other topics"
+			continue
+		}
+		if err := p.plan(ctx, event, l, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packEvent plans the events of a record that the stream function gave up.
 func (p packer) packEvent(ctx context.Context, l letter) (parcel, error) {
 	out := parcel{to: topology.Fanout.Name}
-	if err := p.plan(ctx, l.event, l, &out); err != nil {
+	if err := p.planAll(ctx, l.events, l, &out); err != nil {
 		return parcel{}, err
 	}
 	out.note = plural(out.targets, "target")
@@ -136,7 +153,7 @@ func addressed(l letter, all iter.Seq2[pubsub.Subscription, error]) iter.Seq2[pu
 func (p packer) plan(ctx context.Context, event pubsub.Event, l letter, out *parcel) error {
 	var messages []queue.Message
 	subscriptions := addressed(l, p.subscriptions.Subscriptions(ctx, event.Topic, time.Now()))
-	for b, err := range fanout.Plan(event, subscriptions, p.limits) {
+	for b, err := range fanout.Plan(event, fanout.Passing(subscriptions, p.passes(event)), p.limits) {
 		if errors.Is(err, fanout.ErrEventTooLarge) {
 			out.stays = err.Error()
 			return nil

@@ -46,7 +46,7 @@ func TestARecordThatWasParkedIsPlannedAgain(t *testing.T) {
 		"OfOneWhoIsGone": {fanout.Letter{Record: json.RawMessage(chatRecord("lobby", "1", 5)), Target: &fanout.Addressee{ConnectionID: "z", OperationID: "1"}}, nil, nil, 0, "1 deleted"},
 		"Undecodable":    {fanout.Letter{Record: json.RawMessage(undecodable)}, errRemain, nil, 1, "stays in stream-dead, record 7: stream record cannot be decoded"},
 		"TooLarge":       {fanout.Letter{Record: json.RawMessage(chatRecord("lobby", "1", 70_000))}, errRemain, nil, 1, "event is too large"},
-		"Cut":            {fanout.Letter{Record: json.RawMessage(chatRecord("lobby", "1", 300_000))}, errRemain, nil, 1, "the item is in the messages table"},
+		"Cut":            {fanout.Letter{Record: json.RawMessage(chatRecord("lobby", "1", 300_000))}, errRemain, nil, 1, "the row is in its table"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

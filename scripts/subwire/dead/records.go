@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,12 +27,13 @@ type streamReader interface {
 	GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error)
 }
 
-// source reads stream records again: from the stream for a day, and from the messages
-// table after that.
+// source reads stream records again: from the stream for a day, and from its table after
+// that.
 type source struct {
-	stream streamReader
-	table  dynamodb.ScanAPIClient
-	name   string // of the messages table
+	stream   streamReader
+	table    dynamodb.ScanAPIClient
+	mappings []topology.StreamMapping // of the product
+	names    map[string]string        // physical names of the tables, by logical name
 }
 
 const (
@@ -41,23 +43,33 @@ const (
 	emptyReads = 50
 	emptyPause = 200 * time.Millisecond
 
-	// A message's id has its creation time, a little before its record arrived;
-	// arrival times have a resolution of one second.
+	// A ULID has its creation time, a little before its record arrived; arrival times
+	// have a resolution of one second.
 	beforeArrival = 10 * time.Second
 	afterArrival  = 2 * time.Second
 )
 
 var errNotInStream = errors.New("the stream does not have the records")
 
-// records returns the inserts of the range in the stream's order, and whether they
-// had to be read from the table. The table has no sequence numbers: then they are all
-// messages of that time, by chat and id.
-func (s source) records(ctx context.Context, r recordRange) (records []events.DynamoDBEventRecord, fromTable bool, err error) {
-	records, err = s.fromStream(ctx, r)
+// mapping is the one that gave the records up; ok is false if the product has none such.
+func (s source) mapping(r recordRange) (_ topology.StreamMapping, ok bool) {
+	for _, m := range s.mappings {
+		if strings.Contains(r.Stream, ":table/"+s.names[m.Table.Name]+"/") {
+			return m, true
+		}
+	}
+	return topology.StreamMapping{}, false
+}
+
+// records returns what the mapping moves of the range, in the stream's order, and whether
+// it had to be read from the table. The table has no sequence numbers: then it is all
+// rows of that time, by key.
+func (s source) records(ctx context.Context, m topology.StreamMapping, r recordRange) (records []events.DynamoDBEventRecord, fromTable bool, err error) {
+	records, err = s.fromStream(ctx, m, r)
 	if err == nil || !trimmed(err) {
 		return records, false, err
 	}
-	records, err = s.fromTable(ctx, r)
+	records, err = s.fromTable(ctx, m, r)
 	return records, true, err
 }
 
@@ -69,13 +81,13 @@ func trimmed(err error) bool {
 	return old || lost || errors.Is(err, errNotInStream)
 }
 
-func (s source) fromStream(ctx context.Context, r recordRange) ([]events.DynamoDBEventRecord, error) {
+func (s source) fromStream(ctx context.Context, m topology.StreamMapping, r recordRange) ([]events.DynamoDBEventRecord, error) {
 	out, err := s.stream.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: &r.Stream, ShardId: &r.Shard,
 		ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, SequenceNumber: &r.Start})
 	if err != nil {
 		return nil, fmt.Errorf("get shard iterator: %w", err)
 	}
-	var inserts []events.DynamoDBEventRecord
+	var moved []events.DynamoDBEventRecord
 	for empty, iterator := 0, out.ShardIterator; iterator != nil; {
 		page, err := s.stream.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: iterator})
 		if err != nil {
@@ -83,11 +95,11 @@ func (s source) fromStream(ctx context.Context, r recordRange) ([]events.DynamoD
 		}
 		for _, record := range page.Records {
 			order := compareSequence(aws.ToString(record.Dynamodb.SequenceNumber), r.End)
-			if order <= 0 && record.EventName == types.OperationTypeInsert {
-				inserts = append(inserts, insert(esm.Attributes(record.Dynamodb.NewImage)))
+			if order <= 0 && slices.Contains(m.Events, string(record.EventName)) {
+				moved = append(moved, esm.Record(record, r.Stream))
 			}
 			if order >= 0 {
-				return inserts, nil
+				return moved, nil
 			}
 		}
 		if iterator = page.NextShardIterator; len(page.Records) > 0 {
@@ -107,23 +119,27 @@ func compareSequence(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
 
-// fromTable reads the whole table, as an id cannot be found by its time in another
-// way. The cost grows with the table.
-func (s source) fromTable(ctx context.Context, r recordRange) ([]events.DynamoDBEventRecord, error) {
+// fromTable reads the whole table, as a row cannot be found by its time in another way.
+// The cost grows with the table. It finds rows that are written once and whose sort key
+// is a ULID; what others have been is known to their stream alone.
+func (s source) fromTable(ctx context.Context, m topology.StreamMapping, r recordRange) ([]events.DynamoDBEventRecord, error) {
+	if m.Table.Sort == "" || !slices.Equal(m.Events, []string{string(events.DynamoDBOperationTypeInsert)}) {
+		return nil, nil
+	}
 	var from, to ulid.ULID
 	if err := errors.Join(from.SetTime(ulid.Timestamp(r.First.Add(-beforeArrival))), to.SetTime(ulid.Timestamp(r.Last.Add(afterArrival)))); err != nil {
 		return nil, fmt.Errorf("time of the records: %w", err)
 	}
 	var found []events.DynamoDBEventRecord
-	pages := dynamodb.NewScanPaginator(s.table, &dynamodb.ScanInput{TableName: &s.name, ConsistentRead: aws.Bool(true),
-		FilterExpression:         aws.String("#id BETWEEN :from AND :to"),
-		ExpressionAttributeNames: map[string]string{"#id": topology.Messages.Sort},
+	pages := dynamodb.NewScanPaginator(s.table, &dynamodb.ScanInput{TableName: aws.String(s.names[m.Table.Name]), ConsistentRead: aws.Bool(true),
+		FilterExpression:         aws.String("#sort BETWEEN :from AND :to"),
+		ExpressionAttributeNames: map[string]string{"#sort": m.Table.Sort},
 		ExpressionAttributeValues: map[string]tabletypes.AttributeValue{
 			":from": &tabletypes.AttributeValueMemberS{Value: from.String()}, ":to": &tabletypes.AttributeValueMemberS{Value: to.String()}}})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("scan messages: %w", err)
+			return nil, fmt.Errorf("scan %s: %w", m.Table.Name, err)
 		}
 		for _, item := range page.Items {
 			found = append(found, insert(tableImage(item)))
@@ -132,25 +148,45 @@ func (s source) fromTable(ctx context.Context, r recordRange) ([]events.DynamoDB
 	return found, nil
 }
 
-// insert is the record of a new item, as the stream function gets it.
+// insert is the record of a new row, as the stream function gets it.
 func insert(image map[string]events.DynamoDBAttributeValue) events.DynamoDBEventRecord {
 	return events.DynamoDBEventRecord{EventName: string(events.DynamoDBOperationTypeInsert),
 		Change: events.DynamoDBStreamRecord{NewImage: image}}
 }
 
-// tableImage copies strings and numbers. Other types become null: a message has none
-// of them, so its decoder refuses both.
+// tableImage translates a row from the form of the table's API.
 func tableImage(in map[string]tabletypes.AttributeValue) map[string]events.DynamoDBAttributeValue {
 	out := make(map[string]events.DynamoDBAttributeValue, len(in))
 	for name, v := range in {
-		switch v := v.(type) {
-		case *tabletypes.AttributeValueMemberS:
-			out[name] = events.NewStringAttribute(v.Value)
-		case *tabletypes.AttributeValueMemberN:
-			out[name] = events.NewNumberAttribute(v.Value)
-		default:
-			out[name] = events.NewNullAttribute()
-		}
+		out[name] = tableValue(v)
 	}
 	return out
+}
+
+func tableValue(v tabletypes.AttributeValue) events.DynamoDBAttributeValue {
+	switch v := v.(type) {
+	case *tabletypes.AttributeValueMemberS:
+		return events.NewStringAttribute(v.Value)
+	case *tabletypes.AttributeValueMemberN:
+		return events.NewNumberAttribute(v.Value)
+	case *tabletypes.AttributeValueMemberB:
+		return events.NewBinaryAttribute(v.Value)
+	case *tabletypes.AttributeValueMemberBOOL:
+		return events.NewBooleanAttribute(v.Value)
+	case *tabletypes.AttributeValueMemberSS:
+		return events.NewStringSetAttribute(v.Value)
+	case *tabletypes.AttributeValueMemberNS:
+		return events.NewNumberSetAttribute(v.Value)
+	case *tabletypes.AttributeValueMemberBS:
+		return events.NewBinarySetAttribute(v.Value)
+	case *tabletypes.AttributeValueMemberM:
+		return events.NewMapAttribute(tableImage(v.Value))
+	case *tabletypes.AttributeValueMemberL:
+		list := make([]events.DynamoDBAttributeValue, len(v.Value))
+		for i, item := range v.Value {
+			list[i] = tableValue(item)
+		}
+		return events.NewListAttribute(list)
+	}
+	return events.NewNullAttribute()
 }

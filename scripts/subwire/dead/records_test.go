@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/oklog/ulid/v2"
 
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -92,7 +93,7 @@ func streamTool(stream *fakeStream, table *fakeScan) (*tool, *fakeSQS, *strings.
 	f := newFake()
 	f.put("stream-dead", held{body: invocationRecord})
 	tool, out := newTestTool(f, connected())
-	tool.packer.records = source{stream, table, "messages"}
+	tool.packer.records = source{stream, table, chat.Product.StreamMappings(), map[string]string{"messages": "dev-messages"}}
 	tool.packer.subscriptions = topics{
 		"newMessage/lobby": {{ConnectionID: "a", OperationID: "1", OperationKey: "k"}, {ConnectionID: "a", OperationID: "2", OperationKey: "k"}},
 		"newMessage/hall":  {{ConnectionID: "c", OperationID: "1", OperationKey: "k"}},
@@ -127,7 +128,7 @@ func TestStreamRecordsArePlannedAgain(t *testing.T) {
 		"OneTopicOfTwo": {stream: fakeStream{pages: whole, open: true}, topic: "newMessage/hall", err: errRemain, want: []string{"B"}, stays: "it has events of other topics"},
 		"TooLarge": {stream: fakeStream{pages: [][]types.Record{{record("105", "lobby", "A", strings.Repeat("x", 60_000))}}},
 			err: errRemain, stays: "event is too large"},
-		"NotFoundAnywhere":  {stream: fakeStream{iterator: trimmed}, err: errRemain, stays: "neither the stream nor the messages table"},
+		"NotFoundAnywhere":  {stream: fakeStream{iterator: trimmed}, err: errRemain, stays: "neither the stream nor its table"},
 		"TheStreamIsBroken": {stream: fakeStream{iterator: errBroken}, err: errBroken, stays: ""},
 		"TheTableIsBroken":  {stream: fakeStream{iterator: trimmed}, table: fakeScan{err: errBroken}, err: errBroken},
 	} {
@@ -164,7 +165,7 @@ func TestAStreamsLetterSentTwiceIsSuppressed(t *testing.T) {
 	if len(got) != 2 || len(f.queues["stream-dead"]) != 0 {
 		t.Errorf("%d batches sent, %d letters left", len(got), len(f.queues["stream-dead"]))
 	}
-	if in := stream.from; *in.ShardId != "shard-1" || *in.SequenceNumber != "100" || *in.StreamArn != "arn:stream" || in.ShardIteratorType != types.ShardIteratorTypeAtSequenceNumber {
+	if in := stream.from; *in.ShardId != "shard-1" || *in.SequenceNumber != "100" || *in.StreamArn != streamARN || in.ShardIteratorType != types.ShardIteratorTypeAtSequenceNumber {
 		t.Errorf("asked for %+v", in)
 	}
 }
@@ -174,7 +175,7 @@ func TestADryRunTellsWhereRecordsAreReadFrom(t *testing.T) {
 	table := &fakeScan{items: []map[string]tabletypes.AttributeValue{stored("lobby", "A")}}
 	tool, f, out := streamTool(&fakeStream{iterator: &types.TrimmedDataAccessException{}}, table)
 	send(t, tool, options{queue: "stream-dead"}, nil)
-	want := "would send stream-dead, records 100 to 105 to fanout.fifo (1 event of that time in the messages table, as the stream has them no longer, 2 targets)\n"
+	want := "would send stream-dead, records 100 to 105 to fanout.fifo (1 event of that time in its table, as the stream has them no longer, 2 targets)\n"
 	if !strings.HasPrefix(out.String(), want) || len(f.queues[topology.Fanout.Name]) > 0 {
 		t.Errorf("it says %s", out)
 	}
@@ -191,13 +192,13 @@ func TestAStreamThatStaysSilentIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := &fakeStream{open: true}
 		start := time.Now()
-		_, err := source{stream: stream}.fromStream(t.Context(), recordRange{Start: "1", End: "2"})
+		_, err := source{stream: stream}.fromStream(t.Context(), topology.StreamMapping{}, recordRange{Start: "1", End: "2"})
 		if !errors.Is(err, errNotInStream) || stream.reads != emptyReads || time.Since(start) != (emptyReads-1)*emptyPause {
 			t.Errorf("after %d reads, %s: %v", stream.reads, time.Since(start), err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := (source{stream: stream}).fromStream(ctx, recordRange{}); !errors.Is(err, context.Canceled) {
+		if _, err := (source{stream: stream}).fromStream(ctx, topology.StreamMapping{}, recordRange{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("with an ended context: %v", err)
 		}
 	})

@@ -105,7 +105,7 @@ type line struct {
 }
 
 func newLine(l letter, now time.Time) line {
-	out := line{Queue: l.queue.name, MessageID: l.id, Topic: l.topic(), EventID: l.eventID(),
+	out := line{Queue: l.queue.name, MessageID: l.id, Topic: l.event().Topic, EventID: l.event().ID,
 		Targets: l.batch.Targets(), Attempts: l.batch.Attempt, Receives: l.receives,
 		Sent: l.sent.UTC(), Age: int(now.Sub(l.sent) / time.Second), Reason: l.reason()}
 	if l.held != nil {

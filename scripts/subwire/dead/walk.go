@@ -52,6 +52,7 @@ var errEnough = errors.New("enough letters")
 // walk goes through a dead-letter queue and leaves its letters in place. Of a FIFO
 // queue's group SQS shows only the first ten, until some are deleted.
 type walk struct {
+	decode decoder
 	client receiver
 	queue  deadQueue
 	url    string
@@ -95,7 +96,7 @@ func (w *walk) round(ctx context.Context, visit func(letter) (verdict, error)) (
 			v := stays
 			if !w.seen[id] {
 				if err = ctx.Err(); err == nil {
-					v, err = visit(newLetter(w.queue, m))
+					v, err = visit(newLetter(w.queue, m, w.decode))
 				}
 				w.seen[id], found = true, true
 			}

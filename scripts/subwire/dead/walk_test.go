@@ -117,11 +117,13 @@ func TestAWalkEndsWithItsContext(t *testing.T) {
 	}
 }
 
+const streamARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/dev-messages/stream/2026-11-01T00:00:00.000"
+
 // invocationRecord is what Lambda sends about a discarded batch.
 const invocationRecord = `{"requestContext":{"requestId":"r","functionArn":"arn:f","condition":"RetryAttemptsExhausted","approximateInvokeCount":9},
 "responseContext":{"statusCode":200,"executedVersion":"$LATEST","functionError":"Unhandled"},"version":"1.0","timestamp":"2026-11-14T00:38:06.021Z",
 "DDBStreamBatchInfo":{"shardId":"shard-1","startSequenceNumber":"100","endSequenceNumber":"105","approximateArrivalOfFirstRecord":"2026-11-14T00:38:00Z",
-"approximateArrivalOfLastRecord":"2026-11-14T00:38:05Z","batchSize":3,"streamArn":"arn:stream"}}`
+"approximateArrivalOfLastRecord":"2026-11-14T00:38:05Z","batchSize":3,"streamArn":"` + streamARN + `"}}`
 
 // filled is a fake with letters of every kind, ten minutes old.
 func filled(t *testing.T) *fakeSQS {

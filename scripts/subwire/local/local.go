@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,13 +20,15 @@ import (
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
 	"subwire/scripts/internal/timing"
+	"subwire/shared/chat"
+	"subwire/shared/products"
 	"subwire/shared/topology"
 )
 
 // options are the flags that are not the cloud's own settings.
 type options struct {
-	auth, faults, timing string
-	verbose              bool
+	app, auth, faults, timing string
+	verbose                   bool
 }
 
 func Command() *cobra.Command {
@@ -42,13 +45,14 @@ until Ctrl-C. make run builds them before.`,
 		}}
 	flags := cmd.Flags()
 	flags.StringVar(&cfg.Root, "root", ".", "`FOLDER` of the repository")
+	flags.StringVar(&o.app, "app", topology.App.Default, "`NAME` of the product to run")
 	flags.StringVar(&cfg.HTTP, "http", "127.0.0.1:4000", "`ADDRESS` of the HTTP API; a free port when it is taken")
 	flags.StringVar(&cfg.WS, "ws", "127.0.0.1:4001", "`ADDRESS` of the WebSocket API, likewise")
 	flags.StringVar(&cfg.Control, "control", "", "loopback `ADDRESS` of an API that breaks the cloud, for tests; default none")
 	flags.StringVar(&o.auth, "auth", topology.Anonymous, "`MODE`: with jwt, viewers need tokens (subwire token)")
 	flags.StringVar(&cfg.Issuer, "issuer", "127.0.0.1:4002", "`ADDRESS` of the issuer of tokens, likewise")
 	flags.StringVar(&cfg.Data, "data", "", "`FOLDER` that keeps data between runs; default in memory")
-	flags.StringVar(&o.faults, "fault", "", "`PLAN` of what goes wrong, such as the example's; sender:fail(CHAT) is a bug")
+	flags.StringVar(&o.faults, "fault", "", "`PLAN` of what goes wrong, such as the example's; sender:fail(TOPIC) is a bug")
 	flags.DurationVar(&cfg.Redelivery, "redelivery", 0,
 		"`TIME` after which a queue gives out again what a function failed on, in whole seconds;\n"+
 			"default as on AWS: 3m, and an hour until it is in dead letters")
@@ -62,7 +66,10 @@ until Ctrl-C. make run builds them before.`,
 	return cmd
 }
 
-func (o options) set(cfg *cloud.Config) error {
+func (o options) set(cfg *cloud.Config) (err error) {
+	if cfg.App, err = products.Named(o.app); err != nil {
+		return fmt.Errorf("--app is %q: %w", o.app, err)
+	}
 	if o.verbose {
 		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
 	}
@@ -117,7 +124,10 @@ func run(ctx context.Context, cfg cloud.Config, out io.Writer) error {
 		return err
 	}
 	defer forget()
-	control, header := "", ""
+	pages, control, header := "", "", ""
+	if slices.Contains(cfg.App.Paths, "/") {
+		pages = fmt.Sprintf("  %-19s %s/\n", cfg.App.Name, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath))
+	}
 	if c.ControlURL != "" {
 		control = "  control             " + c.ControlURL + "\n"
 	}
@@ -125,7 +135,7 @@ func run(ctx context.Context, cfg cloud.Config, out io.Writer) error {
 		control += fmt.Sprintf(withTokens, c.IssuerURL, c.IssuerURL)
 		header = "-H 'authorization: Bearer TOKEN' "
 	}
-	fmt.Fprintf(out, banner, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath)+"/", c.HTTPURL, c.WSURL, control, c.HTTPURL, header)
+	fmt.Fprintf(out, banner, pages, c.HTTPURL, c.WSURL, control, c.HTTPURL, header, example(cfg.App))
 	<-ctx.Done()
 	fmt.Fprintln(out, "\nstopping")
 	if c.Meter != nil {
@@ -139,15 +149,22 @@ const withTokens = `  tokens              %s   (a viewer needs one, as the heade
   subwire token ada --chats lobby --issuer %s
 `
 
+// example is a document for people to begin with.
+func example(app topology.Product) string {
+	if app.Name == chat.Product.Name {
+		return `mutation { postMessage(chatId: \"lobby\", content: \"hello\", senderName: \"Ada\") { id } }`
+	}
+	return "{ __typename }"
+}
+
 const banner = `
 Subwire is running. Ctrl-C stops it.
 
-  chat                %s
-  GraphQL over HTTP   %s   (GraphiQL in a browser)
+%s  GraphQL over HTTP   %s   (GraphiQL in a browser)
   subscriptions       %s   (graphql-transport-ws)
 %s
-Post a message:
+Try it:
 
-  curl %s %s-H 'content-type: application/json' -d '{"query":"mutation { postMessage(chatId: \"lobby\", content: \"hello\", senderName: \"Ada\") { id } }"}'
+  curl %s %s-H 'content-type: application/json' -d '{"query":"%s"}'
 
 `
