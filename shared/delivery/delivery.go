@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"time"
 
@@ -58,31 +57,11 @@ type Config struct {
 type Sender struct {
 	Config
 	pace        *pace
-	slots       slots
+	slots       *slots
 	stragglers  stragglers
 	endings     chan struct{}                         // bounds how many connections are ended at once
 	executables *lru.Cache[string, pubsub.Executable] // by operation key
-	served      *lru.Cache[service, struct{}]         // services of batches that will come again
-}
-
-// service is one message for one subscription, wherever in the batch its viewer is. A
-// later operation with the same id is another one. So is what was queued of a message,
-// for the same event and subscription: it was not served.
-type service struct {
-	message uint64 // hash
-	place   place
-	at      int64 // as of fanout.Target
-}
-
-// bodySeed makes the hashes of messages unpredictable.
-var bodySeed = maphash.MakeSeed()
-
-// serviceOf identifies the service of t by the round's own message.
-func (d *round) serviceOf(t fanout.Target) service {
-	if d.hash == 0 {
-		d.hash = maphash.Bytes(bodySeed, d.body)
-	}
-	return service{d.hash, placeOf(t), t.At}
+	receipts    *lru.Cache[receipt, struct{}]         // of messages that will come again
 }
 
 const (
@@ -91,9 +70,9 @@ const (
 	// 50 KB each, most of them 5.
 	cachedOperations = 5000
 
-	// rememberedServices is how many served targets of failed batches a sender
-	// remembers: ten of the largest batches.
-	rememberedServices = 10_000
+	// keptReceipts is how many served targets of failed batches a sender remembers: ten
+	// of the largest batches.
+	keptReceipts = 10_000
 )
 
 // New returns a sender.
@@ -102,10 +81,15 @@ func New(c Config) *Sender {
 		c.Log = slog.Default()
 	}
 	p := newPace()
-	return &Sender{Config: c, pace: p, slots: newSlots(c.Workers, p), stragglers: stragglers{last: map[place]chan struct{}{}},
+	return &Sender{
+		Config:      c,
+		pace:        p,
+		slots:       newSlots(c.Workers, p),
+		stragglers:  stragglers{last: map[place]chan struct{}{}},
 		endings:     make(chan struct{}, c.Workers),
 		executables: newCache[string, pubsub.Executable](cachedOperations),
-		served:      newCache[service, struct{}](rememberedServices)}
+		receipts:    newCache[receipt, struct{}](keptReceipts),
+	}
 }
 
 func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
@@ -127,76 +111,51 @@ type Report struct {
 	Skipped   int // served when this process had the batch before, or the operation had ended
 }
 
+// count counts a target. Those that are neither served nor kept are in no count: their
+// message fails.
+func (r *Report) count(outcome state) {
+	switch outcome {
+	case delivered:
+		r.Delivered++
+	case gone:
+		r.Gone++
+	case expired:
+		r.Expired++
+	case queued:
+		r.Retried++
+	case parked:
+		r.Parked++
+	case skipped:
+		r.Skipped++
+	}
+}
+
 // Deliver brings an encoded batch to all its targets, at least once. What is not a
 // batch is parked. An error means that some targets could neither be served nor kept,
 // or that ctx ended before they were tried: deliver the message again.
 func (s *Sender) Deliver(ctx context.Context, body []byte) (Report, error) {
 	w := s.open(ctx)
 	defer w.close()
-	d := s.begin(w, body)
-	<-d.done
-	return d.report, d.err
+	r := s.begin(w, body)
+	<-r.done
+	return r.report, r.err
 }
 
-// pending is a batch that is being delivered.
-type pending struct {
-	round  *round        // nil if the message is not a batch
-	done   chan struct{} // closed when what follows is known
-	report Report
-	err    error
-}
-
-// failed reports whether the delivery is known to have failed.
-func (d *pending) failed() bool {
-	select {
-	case <-d.done:
-		return d.err != nil
-	default:
-		return false
-	}
-}
-
-// begin delivers a batch and returns when only stragglers are left. A batch of a newer
+// begin delivers a message and returns when only stragglers are left. A batch of a newer
 // release fails, so it waits for the newer sender.
-func (s *Sender) begin(w *window, body []byte) *pending {
-	b, err := fanout.Decode(body)
-	if err == nil {
-		return s.beginBatch(w, body, b)
-	}
-	if !errors.Is(err, fanout.ErrNewer) {
-		err = s.park(w.trying, body, err.Error())
-	}
-	d := &pending{done: make(chan struct{}), err: err}
-	close(d.done)
-	return d
-}
-
-func (s *Sender) beginBatch(w *window, body []byte, b fanout.Batch) *pending {
-	r := &round{sender: s, window: w, body: body, batch: b, posts: make(chan post),
-		left: map[string][]fanout.Target{}, untried: map[string][]fanout.Target{}, ended: map[string]*ending{}}
-	d := &pending{round: r, done: make(chan struct{})}
-	r.run()
-	go func() {
-		defer close(d.done)
-		r.work.Wait()
-		if d.err = r.keepLeft(w.trying); d.err != nil {
-			r.rememberServed()
+func (s *Sender) begin(w *window, body []byte) *round {
+	r := &round{sender: s, window: w, body: body,
+		idle: make(chan *target), endings: map[string]*ending{}, done: make(chan struct{})}
+	if err := r.decode(); err != nil {
+		if r.err = err; !errors.Is(err, fanout.ErrNewer) {
+			r.err = s.park(w.trying, body, err.Error())
 		}
-		d.report = r.report
-		s.Log.Info("batch delivered", "event", b.Event.ID, "attempt", b.Attempt, "outcome", r.report, "last refusal", r.reason)
-	}()
-	return d
-}
-
-// park puts a message to the dead letters, even after ctx has ended.
-func (s *Sender) park(ctx context.Context, body []byte, reason string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
-	defer cancel()
-	if err := s.Dead.Park(ctx, body, reason); err != nil {
-		return fmt.Errorf("park batch (%s): %w", reason, err)
+		close(r.done)
+		return r
 	}
-	s.Log.Warn("batch parked", "reason", reason)
-	return nil
+	r.run()
+	go r.finish()
+	return r
 }
 
 // executable returns the prepared operation. A pubsub.Errors or

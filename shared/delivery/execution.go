@@ -10,6 +10,7 @@ import (
 
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
+	"subwire/shared/transportws"
 )
 
 // execution runs one operation of a batch with its event: once for all viewers, or once
@@ -20,63 +21,61 @@ type execution struct {
 
 	prepared   bool
 	executable pubsub.Executable
-	shared     *outcome         // of a run that looked at no viewer, or of none at all: good for everybody
-	outcomes   map[int]*outcome // by the viewer's place in the batch
+	shared     *result         // of a run that looked at no viewer, or of none at all: good for everybody
+	results    map[int]*result // by the viewer's place in the batch
 }
 
-// outcome is the result of an execution. If it has an error, trying again may help.
-type outcome struct {
-	answer answer
-	err    error
+// result is what came of an execution. If it has an error, trying again may help.
+type result struct {
+	frame frame
+	err   error
 }
 
-// answer is what to send to the target.
-func (e *execution) answer(ctx context.Context, t fanout.Target) (*answer, error) {
-	o := e.outcomes[t.Viewer]
-	if o == nil {
-		if o = e.run(ctx, e.round.batch.Viewer(t)); o.err != nil {
-			e.round.sender.Log.Warn("operation not executed", "event", e.round.batch.Event.ID, "operation", e.operation, "error", o.err)
+// frame is what to send to the target.
+func (e *execution) frame(ctx context.Context, t *target) (*frame, error) {
+	res := e.results[t.Viewer]
+	if res == nil {
+		if res = e.run(ctx, e.round.batch.Viewer(*t.Target)); res.err != nil {
+			e.round.sender.Log.Warn("operation not executed",
+				"event", e.round.batch.Event.ID, "operation", e.operation, "error", res.err)
 		}
-		if e.outcomes == nil {
-			e.outcomes = map[int]*outcome{}
-		}
-		e.outcomes[t.Viewer] = o
+		e.results[t.Viewer] = res
 	}
-	return &o.answer, o.err
+	return &res.frame, res.err
 }
 
-// errPanicked is the outcome of an execution that panicked. The panic's value may hold
+// errPanicked is the error of an execution that panicked. The panic's value may hold
 // data, so it is neither logged nor sent.
 var errPanicked = errors.New("policy or resolver panicked")
 
 // run executes for the viewer, unless another viewer's result will do. Whether the
 // viewer may have the event at all is asked each time. A panic is the fault of this
 // operation alone; the others go on.
-func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
+func (e *execution) run(ctx context.Context, v pubsub.Viewer) (res *result) {
 	defer func() {
 		if p := recover(); p != nil {
 			e.round.sender.Log.Error(errPanicked.Error(), "event", e.round.batch.Event.ID, "operation", e.operation,
 				"type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			o = newOutcome(nil, errPanicked)
+			res = newResult(nil, errPanicked)
 		}
 	}()
-	if why, ends := refusals[e.operation]; ends {
-		return newOutcome(nil, why)
+	if why, over := limits[e.operation]; over {
+		return newResult(nil, why)
 	}
 	if !e.prepared {
-		e.prepared, e.shared = true, newOutcome(nil, errPanicked) // in case it does
+		e.prepared, e.shared = true, newResult(nil, errPanicked) // in case it does
 		err := e.round.patiently(ctx, loadShare, func(ctx context.Context) (err error) {
 			e.executable, err = e.round.sender.executable(ctx, e.operation)
 			return err
 		})
 		e.shared = nil
 		if err != nil {
-			e.shared = newOutcome(nil, err)
+			e.shared = newResult(nil, err)
 		}
 	}
 	if e.executable.Allow != nil {
 		if err := e.executable.Allow(v, &e.round.batch.Event); err != nil {
-			return newOutcome(nil, err)
+			return newResult(nil, err)
 		}
 	}
 	if e.shared != nil {
@@ -88,31 +87,53 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (o *outcome) {
 		payload, err = e.executable.Run(ctx, &e.round.batch.Event)
 		return err
 	})
-	o = newOutcome(payload, err)
+	res = newResult(payload, err)
 	if !pubsub.ViewerRead(ctx) {
-		e.shared = o
+		e.shared = res
 	}
-	return o
+	return res
 }
 
-// refusals are what the targets hear of a task that is not an operation's.
-var refusals = map[string]pubsub.Errors{
+// limits are what the targets hear of a task that is not an operation's.
+var limits = map[string]pubsub.Errors{
 	fanout.TooMany: pubsub.Refusal(pubsub.CodeLimit,
 		"The connection has too many subscriptions of one topic; this one has ended."),
 	fanout.TooLarge: pubsub.Refusal(pubsub.CodeLimit,
 		"An event was too large to be sent to this subscription, which has ended."),
 }
 
-// newOutcome turns an error that no retry would mend into the answer that ends the
+// newResult turns an error that no retry would mend into the frame that ends the
 // subscription.
-func newOutcome(payload []byte, err error) *outcome {
-	o := &outcome{answer: answer{payload: payload}, err: err}
-	if refused, ok := errors.AsType[pubsub.Errors](err); ok {
-		o.answer, o.err = refusal(refused)
-	} else if errors.Is(err, pubsub.ErrUnknownOperation) {
-		o.answer, o.err = refusal(pubsub.Refusal(pubsub.CodeInternal, "The subscription's operation is no longer known."))
+func newResult(payload []byte, err error) *result {
+	final, ok := errors.AsType[pubsub.Errors](err)
+	if errors.Is(err, pubsub.ErrUnknownOperation) {
+		final, ok = pubsub.Refusal(pubsub.CodeInternal, "The subscription's operation is no longer known."), true
 	}
-	return o
+	if !ok {
+		return &result{frame{payload: payload}, err}
+	}
+	if payload, err = json.Marshal(final); err != nil {
+		return &result{err: fmt.Errorf("encode errors: %w", err)}
+	}
+	return &result{frame: frame{payload: payload, ends: true}}
+}
+
+// resultTooLarge ends an operation with a result that the gateway does not take.
+var resultTooLarge = newResult(nil, pubsub.Refusal(pubsub.CodeTooLarge,
+	"The result is larger than a message may be; the subscription has ended.")).frame
+
+// frame is what a target is sent, without the operation id.
+type frame struct {
+	payload []byte
+	ends    bool // an error message: once it is posted, the subscription is deleted
+}
+
+func (f frame) encode(operationID string) []byte {
+	if f.ends {
+		return transportws.AppendError(nil, operationID, f.payload)
+	}
+	// The envelope around id and payload is about 35 bytes.
+	return transportws.AppendNext(make([]byte, 0, len(f.payload)+len(operationID)+48), operationID, f.payload)
 }
 
 // executeTime bounds how long the executions of a batch may fail, all together: loads
@@ -126,13 +147,13 @@ const loadShare = 5
 
 // patiently calls do with a share of what earlier failures of the batch have left of
 // executeTime. Success costs none of it.
-func (d *round) patiently(ctx context.Context, share time.Duration, do func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, (executeTime-d.failing)/share)
+func (r *round) patiently(ctx context.Context, share time.Duration, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, (executeTime-r.failing)/share)
 	defer cancel()
 	begun := time.Now()
 	err := do(ctx)
 	if err != nil {
-		d.failing += time.Since(begun)
+		r.failing += time.Since(begun)
 	}
 	return err
 }

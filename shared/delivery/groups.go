@@ -22,23 +22,23 @@ func (s *Sender) DeliverGroups(ctx context.Context, groups [][]string) []Result 
 	w := s.open(ctx)
 	defer w.close()
 	begun := time.Now()
-	deliveries := make([][]*pending, len(groups))
-	var others sync.WaitGroup
+	rounds := make([][]*round, len(groups))
+	var begin sync.WaitGroup
 	for i, group := range groups {
-		others.Go(func() {
+		begin.Go(func() {
 			for _, body := range group {
-				if ctx.Err() != nil || slices.ContainsFunc(deliveries[i], (*pending).failed) {
+				if ctx.Err() != nil || slices.ContainsFunc(rounds[i], (*round).failed) {
 					return
 				}
-				deliveries[i] = append(deliveries[i], s.begin(w, []byte(body)))
+				rounds[i] = append(rounds[i], s.begin(w, []byte(body)))
 			}
 		})
 	}
-	others.Wait()
-	s.awaitStragglers(w, slices.Concat(deliveries...), time.Since(begun))
+	begin.Wait()
+	s.awaitStragglers(w, slices.Concat(rounds...), time.Since(begun))
 	results := make([]Result, len(groups))
-	for i, group := range deliveries {
-		results[i] = result(group)
+	for i, group := range rounds {
+		results[i] = resultOf(group)
 		if r := &results[i]; r.Err == nil && len(group) < len(groups[i]) {
 			r.Err = fmt.Errorf("begin batch: %w", context.Cause(ctx))
 		}
@@ -57,53 +57,56 @@ func patience(took time.Duration) time.Duration { return max(time.Second-took, t
 // awaitStragglers waits until all is settled, or until the stragglers cost the others
 // too much. Where most targets straggle, it is the gateway that is slow, and few wait
 // for them: they go on as long as posts succeed.
-func (s *Sender) awaitStragglers(w *window, deliveries []*pending, took time.Duration) {
-	settled := make(chan struct{})
-	go func() {
-		defer close(settled)
-		for _, d := range deliveries {
-			<-d.done
-		}
-	}()
-	for wait := patience(took); ; wait = moment {
+func (s *Sender) awaitStragglers(w *window, rounds []*round, took time.Duration) {
+	look := time.After(patience(took))
+	for i := 0; i < len(rounds); {
 		select {
-		case <-settled:
-			return
-		case <-time.After(wait):
-		}
-		if !s.pace.moves() || !mostStraggle(deliveries) {
-			w.stop()
-			return
+		case <-rounds[i].done:
+			i++
+		case <-look:
+			if !s.pace.moves() || !mostStraggle(rounds) {
+				w.stop()
+				return
+			}
+			look = time.After(moment)
 		}
 	}
 }
 
-func mostStraggle(deliveries []*pending) bool {
+func mostStraggle(rounds []*round) bool {
 	straggled, targets := 0, 0
-	for _, d := range deliveries {
-		if d.round != nil {
-			straggled += int(d.round.straggled.Load())
-			targets += d.round.batch.Targets()
-		}
+	for _, r := range rounds {
+		straggled += int(r.straggled.Load())
+		targets += len(r.targets)
 	}
 	return 2*straggled > targets
 }
 
-// result waits for all deliveries of a group. Those after a failure come again with it,
+// failed reports whether the round is known to have failed.
+func (r *round) failed() bool {
+	select {
+	case <-r.done:
+		return r.err != nil
+	default:
+		return false
+	}
+}
+
+// resultOf waits for all rounds of a group. Those after a failure come again with it,
 // even if they succeeded.
-func result(group []*pending) (r Result) {
-	for _, d := range group {
-		<-d.done
+func resultOf(group []*round) (res Result) {
+	for _, r := range group {
+		<-r.done
 		switch {
-		case r.Err != nil:
-			if d.round != nil && d.err == nil {
-				d.round.rememberServed()
+		case res.Err != nil:
+			if r.err == nil {
+				r.keepReceipts()
 			}
-		case d.err != nil:
-			r.Err = d.err
+		case r.err != nil:
+			res.Err = r.err
 		default:
-			r.Done++
+			res.Done++
 		}
 	}
-	return r
+	return res
 }

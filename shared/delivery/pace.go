@@ -32,7 +32,10 @@ type pace struct {
 }
 
 func newPace() *pace {
-	return &pace{usual: quantile{share: 0.9, limit: slowTime / promptTimes}, most: quantile{share: 0.98, limit: slowTime / waitTimes}}
+	return &pace{
+		usual: quantile{share: 0.9, limit: slowTime / promptTimes},
+		most:  quantile{share: 0.98, limit: slowTime / waitTimes},
+	}
 }
 
 // observe notes a post that succeeded.
@@ -50,14 +53,6 @@ func (p *pace) prompt() time.Duration {
 		return slowTime
 	}
 	return max(promptTime, promptTimes*p.usual.value())
-}
-
-// look is when to check whether a post is slow.
-func (p *pace) look() time.Duration {
-	if p.latest.Load() == 0 {
-		return promptTime // the pace may be known by then
-	}
-	return p.prompt()
 }
 
 // wait is how long a begun post is worth waiting for.

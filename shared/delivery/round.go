@@ -1,150 +1,176 @@
 package delivery
 
 import (
-	"encoding/json"
-	"fmt"
-	"slices"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"subwire/shared/fanout"
-	"subwire/shared/pubsub"
-	"subwire/shared/transportws"
 )
 
-// round is the delivery of one batch.
+// round is the delivery of one message.
 type round struct {
-	sender    *Sender
-	window    *window
-	body      []byte // of the message
-	batch     fanout.Batch
-	posts     chan post      // to idle workers
-	others    sync.WaitGroup // unsettled targets that are not stragglers
-	work      sync.WaitGroup
-	straggled atomic.Int64
-	failing   time.Duration // how long executions have failed, see executeTime
-	hash      uint64        // of the body, once it was needed
+	sender  *Sender
+	window  *window
+	body    []byte // the message
+	batch   fanout.Batch
+	targets []target      // of the batch, in its order; none if the message is no batch
+	idle    chan *target  // to idle workers
+	failing time.Duration // how long executions have failed, see executeTime
+	hash    uint64        // of the body, once it was needed
 
-	mu      sync.Mutex // guards what follows
-	report  Report
-	left    map[string][]fanout.Target // to be tried later, by operation key
-	untried map[string][]fanout.Target // for lack of time, by operation key
-	reason  string                     // why a target was last left
-	ended   map[string]*ending         // by connection
-	owed    []service                  // neither served nor kept yet
+	inOrder   sync.WaitGroup // targets in the state inOrder
+	straggled atomic.Int64   // targets that are, or were, in the state straggling
+	work      sync.WaitGroup // goroutines that may change a target; without any, each has its outcome
+
+	mu      sync.Mutex
+	endings map[string]*ending // guarded by mu; by connection
+
+	done        chan struct{} // closed when what follows is known
+	report      Report
+	err         error
+	lastRefusal string
 }
 
-// post is what one target is to be sent.
-type post struct {
-	target    fanout.Target
-	operation string // operation key
-	answer    *answer
-	self      chan struct{} // its place among the stragglers; nil before it is one
-	tried     bool          // at least once
-	gone      bool          // as the gateway said of the last try
-}
-
-// run delivers the batch and returns when only stragglers are left.
-func (d *round) run() {
-	for _, task := range d.batch.Tasks {
-		d.deliver(task)
+// decode takes the batch out of the message.
+func (r *round) decode() error {
+	b, err := fanout.Decode(r.body)
+	if err != nil {
+		return err
 	}
-	close(d.posts)
-	d.others.Wait()
+	r.batch, r.targets = b, make([]target, 0, b.Targets())
+	for _, task := range b.Tasks {
+		for i := range task.Targets {
+			r.targets = append(r.targets, target{Target: &task.Targets[i], round: r, operation: task.Operation})
+		}
+	}
+	return nil
 }
 
-// hand waits for a slot and hands the post to a worker: an idle one, or a new one. So a
-// batch has no more workers than slots.
-func (d *round) hand(p post) {
-	if !d.sender.slots.take(d.window.trying) {
-		d.settle(p, 1, errUnbegun)
+// run begins all targets and returns when none is in order any more.
+func (r *round) run() {
+	r.skipServed()
+	next := r.targets
+	for _, task := range r.batch.Tasks {
+		e := execution{round: r, operation: task.Operation, results: map[int]*result{}}
+		for range task.Targets {
+			if next[0].state == planned {
+				r.begin(&next[0], &e)
+			}
+			next = next[1:]
+		}
+	}
+	close(r.idle)
+	r.inOrder.Wait()
+}
+
+// begin gives a target its frame and its first try.
+func (r *round) begin(t *target, e *execution) {
+	if r.window.trying.Err() != nil {
+		t.settle(errTimeUp)
+		return
+	}
+	f, err := e.frame(r.window.trying, t)
+	switch {
+	case r.window.trying.Err() != nil: // that may be the error
+		t.settle(errTimeUp)
+	case err != nil:
+		t.err = err
+		t.enter(failed)
+	case r.sender.stragglers.has(placeOf(t)):
+		t.frame = f
+		t.tryAgain(0)
+	default:
+		t.frame = f
+		t.enter(inOrder)
+		r.hand(t)
+	}
+}
+
+// hand waits for a slot and hands the target to a worker: an idle one, or a new one. So
+// few goroutines serve many targets.
+func (r *round) hand(t *target) {
+	if !r.sender.slots.take(r.window.trying, t) {
+		t.settle(errTimeUp)
 		return
 	}
 	select {
-	case d.posts <- p:
+	case r.idle <- t:
 	default:
-		d.work.Go(func() { d.serve(p) })
+		r.work.Go(func() { r.serve(t) })
 	}
 }
 
-// serve is one worker: it gives posts their first try, each in a slot taken for it.
-func (d *round) serve(p post) {
-	h := d.sender.slots.hold(func() { d.straggle(&p) })
-	for more := true; more; p, more = <-d.posts {
-		h.begin()
-		err := d.try(p.target, p.answer)
-		h.release()
-		d.settle(p, 1, err)
+// serve is a worker: it tries t, and then what is handed to it.
+func (r *round) serve(t *target) {
+	for more := true; more; t, more = <-r.idle {
+		t.try()
 	}
 }
 
-// deliver executes the task and hands its targets to the workers.
-func (d *round) deliver(task fanout.Task) {
-	targets := d.unserved(task.Targets)
-	e := execution{round: d, operation: task.Operation}
-	for i, target := range targets {
-		answer, err := e.answer(d.window.trying, target)
-		if d.window.trying.Err() != nil { // that may be the error
-			d.notTried(task.Operation, targets[i:]...)
-			return
-		}
-		if err != nil {
-			d.later(task.Operation, target, err)
-			continue
-		}
-		d.others.Add(1)
-		p := post{target: target, operation: task.Operation, answer: answer}
-		if d.sender.stragglers.has(target) {
-			d.again(p, 0, 0)
-		} else {
-			d.hand(p)
+// finish waits for all outcomes, keeps what was not served, and says what became of the
+// batch.
+func (r *round) finish() {
+	defer close(r.done)
+	r.work.Wait()
+	if r.err = r.keepUnserved(); r.err != nil {
+		r.keepReceipts()
+	}
+	for i := range r.targets {
+		r.report.count(r.targets[i].state)
+	}
+	r.sender.Log.Info("batch delivered", "event", r.batch.Event.ID, "attempt", r.batch.Attempt,
+		"outcome", r.report, "last refusal", r.lastRefusal)
+}
+
+// in returns the targets in the state.
+func (r *round) in(s state) (ts []*target) {
+	for i := range r.targets {
+		if t := &r.targets[i]; t.state == s {
+			ts = append(ts, t)
 		}
 	}
+	return ts
 }
 
-// unserved leaves out the targets that this process served when it had the batch
-// before, which is rare.
-func (d *round) unserved(targets []fanout.Target) []fanout.Target {
-	if d.sender.served.Len() == 0 {
-		return targets
+// receipt says that one target of a message was served. What is queued of the message is
+// another message, and has receipts of its own.
+type receipt struct {
+	message uint64 // hash
+	target  int    // which of the batch
+}
+
+// hashSeed makes the hashes of messages unpredictable.
+var hashSeed = maphash.MakeSeed()
+
+func (r *round) receipt(target int) receipt {
+	if r.hash == 0 {
+		r.hash = maphash.Bytes(hashSeed, r.body)
 	}
-	left := slices.DeleteFunc(slices.Clone(targets), func(t fanout.Target) bool {
-		return d.sender.served.Contains(d.serviceOf(t))
-	})
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.report.Skipped += len(targets) - len(left)
-	return left
+	return receipt{r.hash, target}
 }
 
-// answer is what to send to a target, without the operation id.
-type answer struct {
-	payload []byte
-	ends    bool // an error message: the subscription is over
-}
-
-func (a answer) frame(operationID string) []byte {
-	if a.ends {
-		return transportws.AppendError(nil, operationID, a.payload)
+// skipServed skips the targets that this process served when it had the message before,
+// which is rare.
+func (r *round) skipServed() {
+	if r.sender.receipts.Len() == 0 {
+		return
 	}
-	// The envelope around id and payload is about 35 bytes.
-	return transportws.AppendNext(make([]byte, 0, len(a.payload)+len(operationID)+48), operationID, a.payload)
+	for i := range r.targets {
+		if r.sender.receipts.Contains(r.receipt(i)) {
+			r.targets[i].enter(skipped)
+		}
+	}
 }
 
-func refusal(e pubsub.Errors) (answer, error) {
-	payload, err := json.Marshal(e)
-	if err != nil {
-		return answer{}, fmt.Errorf("encode errors: %w", err)
+// keepReceipts notes who need not get this message again: all but those who were neither
+// served nor kept. It is only for a message that comes again; a target that it misses
+// gets the event twice.
+func (r *round) keepReceipts() {
+	for i := range r.targets {
+		if s := r.targets[i].state; s != failed && s != untried {
+			r.sender.receipts.Add(r.receipt(i), struct{}{})
+		}
 	}
-	return answer{payload: payload, ends: true}, nil
 }
-
-// tooLarge ends an operation with a result that the gateway does not take.
-var tooLarge = func() answer {
-	a, err := refusal(pubsub.Refusal(pubsub.CodeTooLarge, "The result is larger than a message may be; the subscription has ended."))
-	if err != nil {
-		panic(err) // a constant
-	}
-	return a
-}()

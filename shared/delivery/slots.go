@@ -10,79 +10,72 @@ import (
 // one among the slow ones, if there is room: then a slow client costs the others
 // nothing.
 type slots struct {
-	prompt, slow chan struct{}
+	prompt, slow chan struct{} // as many as there are posts of each kind
 	pace         *pace
+
+	mu    sync.Mutex
+	begun map[*target]time.Time // since when the prompt ones have their slots
 }
 
-func newSlots(n int, p *pace) slots { return slots{make(chan struct{}, n), make(chan struct{}, n), p} }
-
-// take waits for a slot, for one post of a hold. It returns false if ctx ended.
-func (s slots) take(ctx context.Context) bool {
-	select {
-	case s.prompt <- struct{}{}:
-		return true
-	default:
+func newSlots(n int, p *pace) *slots {
+	return &slots{
+		prompt: make(chan struct{}, n),
+		slow:   make(chan struct{}, n),
+		pace:   p,
+		begun:  make(map[*target]time.Time, n),
 	}
+}
+
+// take waits for a slot, for one post to t. It returns false if ctx ended.
+func (s *slots) take(ctx context.Context, t *target) bool {
 	select {
 	case s.prompt <- struct{}{}:
-		return true
 	case <-ctx.Done():
 		return false
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun[t] = time.Now()
+	return true
 }
 
-// hold is how one worker holds slots. It is reused for each post, with its timer.
-type hold struct {
-	slots
-	timer *time.Timer
-
-	moved func() // called when a post turns out to be slow, before release returns
-
-	mu    sync.Mutex    // guards what follows
-	slot  chan struct{} // prompt or slow; nil between posts
-	begun time.Time
-}
-
-func (s slots) hold(moved func()) *hold {
-	h := &hold{slots: s, moved: moved}
-	h.timer = time.AfterFunc(time.Hour, h.move)
-	h.timer.Stop()
-	return h
-}
-
-// begin begins a post in a slot that was already taken.
-func (h *hold) begin() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.slot, h.begun = h.prompt, time.Now()
-	h.timer.Reset(h.pace.look())
-}
-
-func (h *hold) release() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.timer.Stop()
-	<-h.slot
-	h.slot = nil
-}
-
-// move goes to the slow ones if the post is slow; otherwise it looks again later.
-func (h *hold) move() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.slot != h.prompt {
+func (s *slots) release(t *target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, prompt := s.begun[t]; !prompt {
+		<-s.slow
 		return
 	}
-	if left := h.pace.prompt() - time.Since(h.begun); left > 0 {
-		h.timer.Reset(min(left, promptTime))
-		return
+	delete(s.begun, t)
+	<-s.prompt
+}
+
+// watch moves posts that have become slow, until ctx ends.
+func (s *slots) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait(ctx, time.After(s.moveSlow()))
 	}
-	select {
-	case h.slow <- struct{}{}:
-		<-h.slot
-		h.slot = h.slow
-		h.moved()
-	default:
-		h.timer.Reset(promptTime)
+}
+
+// moveSlow moves the slow posts for which there is room, and makes their targets
+// stragglers. It returns when to look again: no post that begins later is slow by then.
+func (s *slots) moveSlow() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next, prompt := promptTime, s.pace.prompt()
+	for t, begun := range s.begun {
+		if left := prompt - time.Since(begun); left > 0 {
+			next = min(next, left)
+			continue
+		}
+		select {
+		case s.slow <- struct{}{}:
+			delete(s.begun, t)
+			<-s.prompt
+			t.enter(straggling)
+		default:
+			return promptTime // no room
+		}
 	}
+	return next
 }

@@ -14,28 +14,25 @@ const lastPosts = slowTime
 // into an event that comes twice, and late.
 type window struct {
 	trying, posting context.Context
-	stop, close     context.CancelFunc
+	stop, close     context.CancelFunc // end trying; end both
 }
 
 // open returns the window of an invocation that has the time of ctx. It can be stopped
 // earlier, and must be closed.
 func (s *Sender) open(ctx context.Context) *window {
-	w := &window{}
-	w.trying, w.stop = context.WithCancel(ctx)
+	trying, stop := context.WithCancel(ctx)
 	posting, cut := context.WithCancel(context.WithoutCancel(ctx))
-	w.posting = posting
-	unwatch := context.AfterFunc(w.trying, func() {
-		wait := lastPosts
-		if ctx.Err() == nil {
-			wait = s.pace.wait()
+	go func() {
+		defer cut()
+		s.slots.watch(trying)
+		left := lastPosts
+		if ctx.Err() == nil { // stopped
+			left = s.pace.wait()
 		}
-		end := time.AfterFunc(wait, cut)
-		context.AfterFunc(posting, func() { end.Stop() })
-	})
-	w.close = func() {
-		unwatch()
-		w.stop()
+		wait(posting, time.After(left))
+	}()
+	return &window{trying: trying, posting: posting, stop: stop, close: func() {
 		cut()
-	}
-	return w
+		stop()
+	}}
 }
