@@ -9,7 +9,7 @@ import (
 
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
+	"subwire/shared/socket"
 	"subwire/shared/transportws"
 )
 
@@ -275,7 +275,7 @@ func (d *round) endOnce(connectionID string, how func(ctx context.Context, conne
 
 // expire tells a client that its time is up, and ends its connection.
 func (d *round) expire(ctx context.Context, connectionID string) error {
-	if err := session.Refuse(ctx, d.sender.Gateway, connectionID, transportws.ConnectionExpired()); err != nil {
+	if err := socket.Close(ctx, d.sender.Gateway, connectionID, transportws.ConnectionExpired()); err != nil {
 		return err
 	}
 	return d.forget(ctx, connectionID)
@@ -283,5 +283,5 @@ func (d *round) expire(ctx context.Context, connectionID string) error {
 
 // forget ends a connection that is gone.
 func (d *round) forget(ctx context.Context, connectionID string) error {
-	return session.Forget(ctx, d.sender.Gateway, d.sender.Store, connectionID)
+	return socket.Forget(ctx, d.sender.Gateway, d.sender.Store, connectionID)
 }
