@@ -50,7 +50,8 @@ func sendCheck(ctx context.Context, queue Checks, c check, delay time.Duration) 
 
 // SendExpiryCheck queues a look at the connection for when its time is up.
 func SendExpiryCheck(ctx context.Context, queue Checks, connectionID string, expires time.Time) error {
-	return sendCheck(ctx, queue, check{ConnectionID: connectionID, Expires: expires.Unix()}, time.Until(expires)+checkMargin)
+	c := check{ConnectionID: connectionID, Expires: expires.Unix()}
+	return sendCheck(ctx, queue, c, time.Until(expires)+checkMargin)
 }
 
 // Check ends the connection of a queued check if it is still not initialised or its
@@ -66,7 +67,7 @@ func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	defer cancel()
 	switch {
 	case c.Quota != "":
-		return d.checkCounted(ctx, c)
+		return d.checkQuota(ctx, c)
 	case c.Expires != 0:
 		return d.checkExpiry(ctx, c)
 	}
@@ -86,9 +87,9 @@ func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	return socket.Close(ctx, d.Gateway, c.ConnectionID, transportws.ConnectionInitialisationTimeout())
 }
 
-// checkCounted stops counting a connection that came to nothing. One that is stored
+// checkQuota stops counting a connection that came to nothing. One that is stored
 // with its quota is released when it is deleted.
-func (d Disconnector) checkCounted(ctx context.Context, c check) error {
+func (d Disconnector) checkQuota(ctx context.Context, c check) error {
 	return retry.Do(ctx, retry.EndReserve, func(ctx context.Context) error {
 		stored, err := d.Connections.Connection(ctx, c.ConnectionID)
 		switch {
@@ -124,5 +125,7 @@ func (d Disconnector) checkLater(ctx context.Context, connectionID string, expir
 	case err != nil:
 		return fmt.Errorf("load connection: %w", err)
 	}
-	return retry.Do(ctx, retry.EndReserve, func(ctx context.Context) error { return SendExpiryCheck(ctx, d.Checks, connectionID, expires) })
+	return retry.Do(ctx, retry.EndReserve, func(ctx context.Context) error {
+		return SendExpiryCheck(ctx, d.Checks, connectionID, expires)
+	})
 }

@@ -97,7 +97,9 @@ func (c Connector) store(ctx context.Context, conn pubsub.Connection) error {
 	if err != nil {
 		return err
 	}
-	err = retry.Do(ctx, retry.CloseReserve, func(ctx context.Context) error { return c.Connections.PutConnection(ctx, conn) })
+	err = retry.Do(ctx, retry.CloseReserve, func(ctx context.Context) error {
+		return c.Connections.PutConnection(ctx, conn)
+	})
 	if err != nil {
 		return fmt.Errorf("put connection: %w", err)
 	}

@@ -41,7 +41,7 @@ func (s *Store) PutMessage(ctx context.Context, m chat.Message) error {
 		TableName: &s.tables.Messages, Item: item,
 		ConditionExpression: aws.String("attribute_not_exists(id)"),
 	})
-	if _, exists := refused(err); err != nil && !exists {
+	if _, exists := failedCondition(err); err != nil && !exists {
 		return fmt.Errorf("put message: %w", err)
 	}
 	return nil

@@ -119,7 +119,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 		TableName: &s.tables.Connections, Item: item,
 		ConditionExpression: aws.String("attribute_not_exists(id)"),
 	})
-	if _, exists := refused(err); err != nil && !exists {
+	if _, exists := failedCondition(err); err != nil && !exists {
 		return fmt.Errorf("put connection: %w", err)
 	}
 	return nil
@@ -240,7 +240,7 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 	if err == nil {
 		return nil
 	}
-	old, _ := refused(err)
+	old, _ := failedCondition(err)
 	if by, ok := old["acknowledgedBy"].(*types.AttributeValueMemberS); ok && by.Value == token {
 		return nil // even if the connection is gone by now
 	}
@@ -260,7 +260,7 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 // another call finishes the work.
 func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 	item, err := s.mark(ctx, id, "attribute_exists(id)", attributes{":yes": boolean(true)})
-	if _, missing := refused(err); missing {
+	if _, missing := failedCondition(err); missing {
 		return nil
 	}
 	if err != nil {
@@ -274,7 +274,7 @@ func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 // whose count it is in.
 func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, error) {
 	item, err := s.mark(ctx, id, "acknowledged = :no", attributes{":yes": boolean(true), ":no": boolean(false)})
-	if old, isRefused := refused(err); isRefused {
+	if old, failed := failedCondition(err); failed {
 		return len(old) == 0, nil // otherwise it is acknowledged
 	}
 	if err != nil {

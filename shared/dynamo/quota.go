@@ -57,7 +57,7 @@ func of(id string) func(entry string) bool {
 func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) error {
 	mine, now := entry(c.ID, c.Expires.Unix()), time.Now()
 	quota, err := s.addEntry(ctx, c, max)
-	if full, isFull := refused(err); isFull {
+	if full, isFull := failedCondition(err); isFull {
 		stale := entries(full, func(e string) bool { return expired(e, now) || of(c.ID)(e) })
 		if len(stale) == 0 {
 			return pubsub.ErrTooManyConnections
@@ -67,7 +67,7 @@ func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) err
 		}
 		quota, err = s.addEntry(ctx, c, max)
 	}
-	if _, isFull := refused(err); isFull {
+	if _, isFull := failedCondition(err); isFull {
 		return pubsub.ErrTooManyConnections
 	}
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *Store) dropEntries(ctx context.Context, quota string, entries []string)
 		ExpressionAttributeValues: attributes{":entries": &types.AttributeValueMemberSS{Value: entries}},
 		ReturnValues:              types.ReturnValueAllNew,
 	})
-	if _, missing := refused(err); missing {
+	if _, missing := failedCondition(err); missing {
 		return nil, nil
 	}
 	if err != nil {

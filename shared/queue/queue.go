@@ -49,8 +49,8 @@ const (
 // help.
 var ErrInvalidMessage = errors.New("message is refused")
 
-// errNoAnswer is why a message is sent again if the answer does not name it.
-var errNoAnswer = errors.New("missing in the answer")
+// errMissing is why a message is sent again if the answer does not name it.
+var errMissing = errors.New("missing in the answer")
 
 // Client is the part of *sqs.Client that is used.
 type Client interface {
@@ -275,7 +275,7 @@ func notTaken(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessage
 			rest = append(rest, e)
 		}
 	}
-	again, reason = true, errNoAnswer
+	again, reason = true, errMissing
 	for _, f := range out.Failed {
 		switch {
 		case aboutContent(aws.ToString(f.Code)): // the reason that ends it all is the one to report

@@ -34,7 +34,9 @@ func (s *Session) acknowledge(ctx context.Context, f Frame, c pubsub.Connection,
 	opened := c // as it is counted for its address
 	if !a.Expires.IsZero() && a.Expires.Before(c.Expires) {
 		c.Expires = a.Expires
-		err := retry.Do(ctx, retry.EndReserve, func(ctx context.Context) error { return connection.SendExpiryCheck(ctx, s.Checks, c.ID, c.Expires) })
+		err := retry.Do(ctx, retry.EndReserve, func(ctx context.Context) error {
+			return connection.SendExpiryCheck(ctx, s.Checks, c.ID, c.Expires)
+		})
 		if err != nil {
 			return undecided(err)
 		}
@@ -47,7 +49,8 @@ func (s *Session) acknowledge(ctx context.Context, f Frame, c pubsub.Connection,
 	if err := s.accept(ctx, f, c, a); err != nil {
 		return err
 	}
-	err = socket.Post(ctx, s.Gateway, f.ConnectionID, retry.AnswerReserve, transportws.Message{Type: transportws.TypeConnectionAck}.Append(nil))
+	ack := transportws.Message{Type: transportws.TypeConnectionAck}.Append(nil)
+	err = socket.Post(ctx, s.Gateway, f.ConnectionID, retry.AnswerReserve, ack)
 	switch {
 	case errors.Is(err, pubsub.ErrGone):
 		return s.forget(ctx, f.ConnectionID)
@@ -113,7 +116,8 @@ func (s *Session) storeAcknowledgement(ctx context.Context, f Frame, a pubsub.Ac
 // once is retry.Do for a write that succeeds once. A try with an unknown effect may have
 // been that one, and then the next fails with done. Then look decides: without an
 // error, the write was ours.
-func once(ctx context.Context, write func(ctx context.Context) error, done error, look func(ctx context.Context) error) error {
+func once(ctx context.Context, write func(ctx context.Context) error, done error,
+	look func(ctx context.Context) error) error {
 	unknown := false
 	return retry.Do(ctx, retry.EndReserve, func(ctx context.Context) error {
 		err := write(ctx)
