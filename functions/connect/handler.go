@@ -6,15 +6,15 @@ import (
 	"net/http"
 
 	"subwire/functions/internal/wsevent"
+	"subwire/shared/connection"
 	"subwire/shared/edge"
-	"subwire/shared/session"
 	"subwire/shared/transportws"
 )
 
 type handler struct {
 	log       *slog.Logger
 	edge      edge.Guard
-	connector session.Connector
+	connector connection.Connector
 }
 
 // handle answers with the status of the upgrade. It echoes the subprotocol only to a

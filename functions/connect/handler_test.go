@@ -12,9 +12,9 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/internal/wsevent"
+	"subwire/shared/connection"
 	"subwire/shared/edge"
 	"subwire/shared/memory"
-	"subwire/shared/session"
 )
 
 type noChecks struct{}
@@ -33,7 +33,7 @@ func TestTheSubprotocolIsEchoedOnlyWhenOffered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := handler{slog.New(slog.DiscardHandler), edge.Guard{}, session.Connector{Connections: memory.New(), Checks: noChecks{}, Origins: []string{"*"}, TTL: time.Hour}}
+			h := handler{slog.New(slog.DiscardHandler), edge.Guard{}, connection.Connector{Connections: memory.New(), Checks: noChecks{}, Origins: []string{"*"}, TTL: time.Hour}}
 			r, err := h.handle(t.Context(), wsevent.Event{Headers: map[string]string{"Sec-WebSocket-Protocol": tc.offer},
 				RequestContext: events.APIGatewayWebsocketProxyRequestContext{ConnectionID: "c", ConnectedAt: time.Now().UnixMilli()}})
 			if err != nil || r.StatusCode != tc.status || r.Headers["Sec-WebSocket-Protocol"] != tc.echo {
@@ -53,7 +53,7 @@ func TestBehindTheEdge(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := memory.New()
-	h := handler{slog.New(slog.DiscardHandler), guard, session.Connector{Connections: store, Checks: noChecks{}, Origins: []string{"*"},
+	h := handler{slog.New(slog.DiscardHandler), guard, connection.Connector{Connections: store, Checks: noChecks{}, Origins: []string{"*"},
 		MaxPerAddress: 1, KeepAddress: true, TTL: time.Hour}}
 	for i, tc := range []struct {
 		secret, viewer string

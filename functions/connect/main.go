@@ -7,9 +7,9 @@ import (
 
 	"subwire/shared/allowance"
 	"subwire/shared/boot"
+	"subwire/shared/connection"
 	"subwire/shared/dynamo"
 	"subwire/shared/queue"
-	"subwire/shared/session"
 	"subwire/shared/topology"
 )
 
@@ -21,7 +21,7 @@ func run(p boot.Process) error {
 	lambda.Start(handler{
 		log:  p.Log,
 		edge: guard,
-		connector: session.Connector{
+		connector: connection.Connector{
 			Connections:   store,
 			Checks:        queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
 			Origins:       topology.AllowedOrigins.In(settings),

@@ -10,12 +10,12 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/internal/wsevent"
-	"subwire/shared/session"
+	"subwire/shared/connection"
 )
 
 type handler struct {
 	log          *slog.Logger
-	disconnector session.Disconnector
+	disconnector connection.Disconnector
 }
 
 // trigger is either a $disconnect or a batch of queued checks. A $disconnect has no
@@ -25,9 +25,9 @@ type trigger struct {
 	Records []events.SQSMessage `json:"Records"`
 }
 
-// answer serves both: the gateway reads the status, and the queue's mapping reads
+// response serves both: the gateway reads the status, and the queue's mapping reads
 // which checks to retry.
-type answer struct {
+type response struct {
 	events.SQSEventResponse
 	StatusCode int `json:"statusCode"`
 }
@@ -35,8 +35,8 @@ type answer struct {
 // handle reports an error of a $disconnect for the metrics only. Disconnect has
 // retried for as long as it could, the gateway does not retry, and the next event
 // finds the connection gone.
-func (h handler) handle(ctx context.Context, e trigger) (answer, error) {
-	r := answer{StatusCode: http.StatusOK}
+func (h handler) handle(ctx context.Context, e trigger) (response, error) {
+	r := response{StatusCode: http.StatusOK}
 	r.BatchItemFailures = []events.SQSBatchItemFailure{} // not null: AWS takes null for success, its emulators do not
 	if id := e.RequestContext.ConnectionID; id != "" {
 		if err := h.disconnector.Disconnect(ctx, id); err != nil {

@@ -8,9 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"subwire/shared/connection"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
 	"subwire/shared/topology"
 )
 
@@ -21,7 +21,7 @@ func setup(t *testing.T) (handler, *memory.Store, *memory.Gateway) {
 	if err := store.PutConnection(t.Context(), pubsub.Connection{ID: "c", Expires: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	return handler{slog.New(slog.DiscardHandler), session.Disconnector{Connections: store, Gateway: gateway}}, store, gateway
+	return handler{slog.New(slog.DiscardHandler), connection.Disconnector{Connections: store, Gateway: gateway}}, store, gateway
 }
 
 // invoke gives the handler the JSON that Lambda would send.

@@ -8,9 +8,9 @@ import (
 
 	"subwire/shared/apigw"
 	"subwire/shared/boot"
+	"subwire/shared/connection"
 	"subwire/shared/dynamo"
 	"subwire/shared/queue"
-	"subwire/shared/session"
 	"subwire/shared/topology"
 )
 
@@ -19,7 +19,7 @@ func main() { boot.Main(topology.Disconnect, run) }
 func run(p boot.Process) error {
 	lambda.Start(handler{
 		log: p.Log,
-		disconnector: session.Disconnector{
+		disconnector: connection.Disconnector{
 			Connections: dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
 			Gateway:     apigw.New(p.AWS, p.Callback, 1),
 			Checks:      queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),

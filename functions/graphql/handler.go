@@ -53,10 +53,10 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 		r.Headers = map[string]string{"Allow": methods(e.RawPath)}
 	case method == http.MethodHead:
 		e.RequestContext.HTTP.Method = http.MethodGet
-		r = h.answer(ctx, e)
+		r = h.serve(ctx, e)
 		r.Body, r.IsBase64Encoded = "", false
 	default:
-		r = h.answer(ctx, e)
+		r = h.serve(ctx, e)
 	}
 	r.Headers = merge(r.Headers, cors)
 	maps.Copy(r.Headers, always(e.Headers["x-forwarded-proto"]))
@@ -92,8 +92,8 @@ func merge(header, more map[string]string) map[string]string {
 	return merged
 }
 
-// answer returns a page or the result of an operation, without the CORS headers.
-func (h handler) answer(ctx context.Context, e events.APIGatewayV2HTTPRequest) events.APIGatewayV2HTTPResponse {
+// serve returns a page or the result of an operation, without the CORS headers.
+func (h handler) serve(ctx context.Context, e events.APIGatewayV2HTTPRequest) events.APIGatewayV2HTTPResponse {
 	page, isPage, err := h.site.Serve(pageRequest(e))
 	if isPage {
 		h.draw(ctx, allowance.Transferred(len(page.Body)), h.payer(e))
@@ -128,7 +128,7 @@ func (h handler) draw(ctx context.Context, units float64, payers ...string) bool
 
 // spent is the refusal for a payer who cannot.
 func (h handler) spent() error {
-	return graphqlhttp.Refusal{Status: http.StatusTooManyRequests, Code: pubsub.CodeLimit,
+	return graphqlhttp.StatusError{Status: http.StatusTooManyRequests, Code: pubsub.CodeLimit,
 		Header:  map[string]string{"Retry-After": strconv.Itoa(h.allowance.Again())},
 		Message: "what may be asked for in a minute is spent"}
 }
@@ -184,7 +184,7 @@ func pageRequest(e events.APIGatewayV2HTTPRequest) web.Request {
 func request(e events.APIGatewayV2HTTPRequest) (graphqlhttp.Request, error) {
 	query, err := url.ParseQuery(e.RawQueryString)
 	if err != nil {
-		return graphqlhttp.Request{}, graphqlhttp.Refusal{Status: http.StatusBadRequest, Code: pubsub.CodeInput,
+		return graphqlhttp.Request{}, graphqlhttp.StatusError{Status: http.StatusBadRequest, Code: pubsub.CodeInput,
 			Message: "the query string cannot be read"}
 	}
 	body := []byte(e.Body)
@@ -200,7 +200,7 @@ func request(e events.APIGatewayV2HTTPRequest) (graphqlhttp.Request, error) {
 
 // shown reports whether the client may see all of err.
 func shown(err error) bool {
-	var refusal graphqlhttp.Refusal
-	var refused pubsub.Errors
-	return err == nil || errors.As(err, &refusal) || errors.As(err, &refused)
+	var status graphqlhttp.StatusError
+	var refusal pubsub.Errors
+	return err == nil || errors.As(err, &status) || errors.As(err, &refusal)
 }

@@ -84,7 +84,7 @@ func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Vi
 	case "missing":
 		err = pubsub.ErrTokenMissing
 	default:
-		err = pubsub.ErrTokenRefused
+		err = pubsub.ErrTokenInvalid
 	}
 	return v, time.Time{}, err
 }

@@ -30,7 +30,7 @@ func run(p boot.Process) error {
 		Auth:           o.Auth,
 		Checks:         queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
 		Documents:      o.Documents,
-		Frames:         session.NewFrames(topology.MaxFramesPerSecond.In(settings)),
+		Rate:           session.NewFrameRate(topology.MaxFramesPerSecond.In(settings)),
 		Allowance:      o.Allowance,
 		BehindEdge:     topology.EdgeSecret.In(settings).On(),
 		InitMembers:    topology.InitMembers.In(settings),

@@ -91,7 +91,7 @@ type refusing struct{ *sent }
 func (r refusing) SendUnordered(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error {
 	for m := range msgs {
 		if strings.Contains(string(m.Body), "refused") {
-			return fmt.Errorf("1 of 1 messages not sent: %w", queue.ErrRefused)
+			return fmt.Errorf("1 of 1 messages not sent: %w", queue.ErrInvalidMessage)
 		}
 		r.messages = append(r.messages, m)
 	}

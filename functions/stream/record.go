@@ -67,7 +67,7 @@ func recovered(err *error) {
 }
 
 func isHopeless(err error) bool {
-	for _, hopeless := range []error{dynamo.ErrUndecodable, fanout.ErrEventTooLarge, queue.ErrRefused, errPanic} {
+	for _, hopeless := range []error{dynamo.ErrUndecodable, fanout.ErrEventTooLarge, queue.ErrInvalidMessage, errPanic} {
 		if errors.Is(err, hopeless) {
 			return true
 		}

@@ -14,7 +14,6 @@ import (
 	"subwire/shared/gql"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
 	"subwire/shared/topology"
 )
 
@@ -68,7 +67,7 @@ func (c *core) fill(ctx context.Context, payload int) error {
 }
 
 // sender returns a new sender that posts through g.
-func (c *core) sender(g session.Gateway, workers int) *delivery.Sender {
+func (c *core) sender(g pubsub.Gateway, workers int) *delivery.Sender {
 	return delivery.New(delivery.Config{Store: c.store, Executor: c.executor, Gateway: g, Retries: later{}, Dead: later{},
 		Workers: workers, Log: slog.New(slog.NewJSONHandler(io.Discard, nil))})
 }
@@ -146,7 +145,7 @@ func isWell(connectionID string) bool {
 
 // counter is a gateway that counts the posts to healthy targets.
 type counter struct {
-	session.Gateway
+	pubsub.Gateway
 	well atomic.Int64
 }
 
@@ -166,7 +165,7 @@ type variant struct {
 	next     int // index in messages
 }
 
-func (c *core) variant(g session.Gateway, workers int, messages []message) *variant {
+func (c *core) variant(g pubsub.Gateway, workers int, messages []message) *variant {
 	v := &variant{counter: &counter{Gateway: g}, messages: messages}
 	v.sender = c.sender(v.counter, workers)
 	return v

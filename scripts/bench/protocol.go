@@ -77,7 +77,7 @@ func newConversation() conversation {
 // send handles frames of the connection.
 func (c conversation) send(ctx context.Context, connection string, frames ...string) error {
 	for _, f := range frames {
-		if err := c.Receive(ctx, session.Message{ConnectionID: connection, Data: []byte(f), At: time.Now()}); err != nil {
+		if err := c.Receive(ctx, session.Frame{ConnectionID: connection, Data: []byte(f), At: time.Now()}); err != nil {
 			return err
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"subwire/shared/apigw"
 	"subwire/shared/chat"
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
+	"subwire/shared/socket"
 	"subwire/shared/transportws"
 )
 
@@ -91,7 +91,7 @@ func TestTheLargestConnectionIsRevokedAtOnce(t *testing.T) {
 	post(t, c.chats[0], "after the end")
 	next(t, witness)
 	gateway := apigw.New(local.Backend.AWS(), "http"+strings.TrimPrefix(local.WSURL, "ws"), 1)
-	if err := session.Refuse(within(t), gateway, c.id, transportws.ConnectionRevoked()); err != nil {
+	if err := socket.Close(within(t), gateway, c.id, transportws.ConnectionRevoked()); err != nil {
 		t.Fatal(err)
 	}
 	if frame := receive(t, c.Raw); !strings.Contains(frame, "4401 Connection revoked") {

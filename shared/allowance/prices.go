@@ -24,7 +24,7 @@ const (
 const (
 	Handshake = 7.0                   // $connect, its check by the queue, $disconnect
 	Init      = 2 * (message + write) // acknowledged
-	Counted   = 4 * write             // for its holder, and released: two items of 2 KB
+	Counted   = 4 * write             // against its quota, and released: two items of 2 KB
 	Ending    = 4.5                   // of a refused connection: told, deleted, $disconnect
 	Operation = 5.5                   // begun, ended, its answers' messages
 	Stop      = 2.5                   // complete

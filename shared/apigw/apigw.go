@@ -23,13 +23,15 @@ import (
 // callTimeout bounds one call. The SDK sets no bound of its own.
 const callTimeout = 5 * time.Second
 
-// Client calls the management API of one stage. It may be used by many
-// goroutines at once.
+// Client is a pubsub.Gateway: it calls the management API of one stage. It may be used
+// by many goroutines at once.
 type Client struct {
 	api     *apigatewaymanagementapi.Client
 	poster  *poster // nil to post by api
 	timeout time.Duration
 }
+
+var _ pubsub.Gateway = (*Client)(nil)
 
 // New returns a client for the stage at callbackURL, which is
 // https://{api}.execute-api.{region}.amazonaws.com/{stage}. Up to maxConns connections
@@ -37,16 +39,15 @@ type Client struct {
 // posts without the SDK (post.go), unless a proxy or a foreign HTTP client is
 // configured.
 func New(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
-	c := NewReference(awsCfg, callbackURL, maxConns)
+	c := newSDK(awsCfg, callbackURL, maxConns)
 	if stage, err := url.Parse(callbackURL); err == nil { // otherwise the SDK says what is wrong with it
 		c.poster = newPoster(awsCfg, stage, maxConns)
 	}
 	return c
 }
 
-// NewReference is New for a client that posts with the SDK's PostToConnection: the
-// reference for tests and benchmarks of the faster way.
-func NewReference(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
+// newSDK is New for a client that posts with the SDK's PostToConnection.
+func newSDK(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
 	api := apigatewaymanagementapi.NewFromConfig(awsCfg, func(o *apigatewaymanagementapi.Options) {
 		o.BaseEndpoint = &callbackURL
 		// The SDK's retries share one budget. 1 % of slow clients would use it up and
@@ -74,11 +75,7 @@ func pooled(client aws.HTTPClient, n int) aws.HTTPClient {
 	})
 }
 
-// Post sends one text frame to the client. Errors: pubsub.ErrGone when the gateway says
-// that the connection does not exist, which it may say of one that does;
-// pubsub.ErrTooLarge; the error of ctx if that ended first; otherwise pubsub.ErrBusy:
-// the same post may succeed later, or has succeeded unknown to us. Errors about an
-// answer have a method Reason.
+// Post implements pubsub.Gateway. Every error about an answer has a method Reason.
 func (c *Client) Post(ctx context.Context, connectionID string, frame []byte) error {
 	if err := c.post(ctx, connectionID, frame); err != nil {
 		return fmt.Errorf("post to connection %s: %w", connectionID, err)
@@ -100,9 +97,7 @@ func (c *Client) post(ctx context.Context, connectionID string, frame []byte) er
 	return a.verdict()
 }
 
-// Delete closes the socket; the client sees code 1000 and no reason. A socket that is
-// gone is not an error. Errors: pubsub.ErrBusy, as for Post; the error of ctx if that
-// ended first.
+// Delete implements pubsub.Gateway. The client sees code 1000 and no reason.
 func (c *Client) Delete(ctx context.Context, connectionID string) error {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()

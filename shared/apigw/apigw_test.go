@@ -60,7 +60,7 @@ func closeIdle(c *Client) {
 
 // bothWays runs a test with our own post and with the SDK's: they must not differ.
 func bothWays(t *testing.T, test func(t *testing.T, start func(*testing.T, http.HandlerFunc) *Client)) {
-	for name, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": NewReference} {
+	for name, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": newSDK} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, func(t *testing.T, h http.HandlerFunc) *Client { return startClient(t, build, h) })

@@ -144,11 +144,11 @@ func (p *pool) close() {
 	p.idle = nil
 }
 
-// exchange writes c.request and reads the answer, until the deadline or until ctx ends.
+// exchange writes c.request and reads the response, until the deadline or until ctx ends.
 // It returns an answer or an error.
-func (c *conn) exchange(ctx context.Context, deadline time.Time) (answer, error) {
+func (c *conn) exchange(ctx context.Context, deadline time.Time) (response, error) {
 	if err := c.SetDeadline(deadline); err != nil {
-		return answer{}, fmt.Errorf("set deadline: %w", err)
+		return response{}, fmt.Errorf("set deadline: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	_, err := c.Write(c.request)
@@ -158,22 +158,22 @@ func (c *conn) exchange(ctx context.Context, deadline time.Time) (answer, error)
 	}
 	switch {
 	case a.status == 0:
-		return answer{}, cmp.Or(err, readErr)
+		return response{}, cmp.Or(err, readErr)
 	case err != nil && a.succeeded(): // to a request that was not sent
-		return answer{}, fmt.Errorf("send request: %w", err)
+		return response{}, fmt.Errorf("send request: %w", err)
 	}
 	return a, nil
 }
 
 // read reads one answer with its body. Without a whole head there is no answer; without
 // a whole body the status still counts.
-func (c *conn) read() (answer, error) {
+func (c *conn) read() (response, error) {
 	for {
 		r, err := http.ReadResponse(c.reader, nil)
 		if err != nil {
-			return answer{}, fmt.Errorf("read answer: %w", err)
+			return response{}, fmt.Errorf("read answer: %w", err)
 		}
-		a := answer{status: r.StatusCode}
+		a := response{status: r.StatusCode}
 		var said []byte
 		if !a.succeeded() {
 			a.date = r.Header.Get("Date")

@@ -54,26 +54,26 @@ func cached(p aws.CredentialsProvider) aws.CredentialsProvider {
 
 // post posts the frame before the deadline, at most twice. It returns the answer or why
 // there was none.
-func (p *poster) post(ctx context.Context, deadline time.Time, connectionID string, frame []byte) (answer, error) {
+func (p *poster) post(ctx context.Context, deadline time.Time, connectionID string, frame []byte) (response, error) {
 	credentials, err := p.credentials.Retrieve(ctx)
 	if err != nil {
-		return answer{}, fmt.Errorf("credentials: %w", err)
+		return response{}, fmt.Errorf("credentials: %w", err)
 	}
 	c, err := p.pool.get(ctx, deadline)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	reused := c.reused
 	a, err := p.send(ctx, deadline, c, credentials, connectionID, frame)
 	if reused && unbelievable(a, err) && ctx.Err() == nil {
 		p.pool.close() // the server closed it while it was idle, and perhaps the others too
 		if c, err = p.pool.connect(ctx, deadline); err != nil {
-			return answer{}, err
+			return response{}, err
 		}
 		a, err = p.send(ctx, deadline, c, credentials, connectionID, frame)
 	}
 	if err == nil && a.status == http.StatusForbidden && p.correctClock(a.date) {
-		return answer{}, errors.New("our clock was wrong")
+		return response{}, errors.New("our clock was wrong")
 	}
 	return a, err
 }
@@ -81,7 +81,7 @@ func (p *poster) post(ctx context.Context, deadline time.Time, connectionID stri
 // unbelievable reports whether the outcome of a post on a used connection may have
 // nothing to do with the post: the connection was closed, or it is what a load balancer
 // writes before it closes an idle one.
-func unbelievable(a answer, err error) bool {
+func unbelievable(a response, err error) bool {
 	if err != nil {
 		return !errors.Is(err, os.ErrDeadlineExceeded)
 	}
@@ -89,7 +89,7 @@ func unbelievable(a answer, err error) bool {
 }
 
 // send sends the signed post on the connection, and keeps the connection if possible.
-func (p *poster) send(ctx context.Context, deadline time.Time, c *conn, by aws.Credentials, connectionID string, frame []byte) (answer, error) {
+func (p *poster) send(ctx context.Context, deadline time.Time, c *conn, by aws.Credentials, connectionID string, frame []byte) (response, error) {
 	now := time.Now().Add(time.Duration(p.skew.Load()))
 	c.request = p.signer.append(c.request[:0], by, now, connectionID, frame)
 	a, err := c.exchange(ctx, deadline)

@@ -29,8 +29,8 @@ func (f failure) Unwrap() error { return f.kind }
 // dead letters, and holds no payload.
 func (f failure) Reason() string { return f.why }
 
-// answer is what matters of a response. It is zero if there was none.
-type answer struct {
+// response is what matters of an answer. It is zero if there was none.
+type response struct {
 	status    int
 	date      string // header Date; empty for a success
 	errorType string // such as GoneException; empty for a success, or if unknown
@@ -42,7 +42,7 @@ type answer struct {
 // answers are worth a retry. A server in between, a permission that is still spreading
 // or an unknown answer says nothing about the client ("PostToConnection" in the API
 // reference; it does not say that 403, 404 and others last, so that is a guess).
-func (a answer) verdict() error {
+func (a response) verdict() error {
 	if a.succeeded() {
 		return nil
 	}
@@ -57,14 +57,14 @@ func (a answer) verdict() error {
 	}
 }
 
-func (a answer) succeeded() bool {
+func (a response) succeeded() bool {
 	return a.status >= http.StatusOK && a.status < http.StatusMultipleChoices
 }
 
 // invalidID reports whether the answer says that no connection can have the id. No page
 // documents that answer. It is what API Gateway gives for an id that it did not make,
 // so any other 400 does not count.
-func (a answer) invalidID() bool {
+func (a response) invalidID() bool {
 	return strings.EqualFold(a.errorType, "BadRequestException") && strings.HasPrefix(a.message, "Invalid connectionId")
 }
 
@@ -74,7 +74,7 @@ const maxError = 1024
 
 // explain reads the error from the header X-Amzn-ErrorType and the body, like the SDK.
 // An incomplete body says nothing.
-func (a *answer) explain(header string, body []byte, whole bool) {
+func (a *response) explain(header string, body []byte, whole bool) {
 	var said struct {
 		Code    string
 		Type    string `json:"__type"`
@@ -109,13 +109,13 @@ func translate(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	var response *smithyhttp.ResponseError
-	if !errors.As(err, &response) || response.HTTPStatusCode() == 0 {
+	var failed *smithyhttp.ResponseError
+	if !errors.As(err, &failed) || failed.HTTPStatusCode() == 0 {
 		return translateFailure(ctx, err)
 	}
-	a := answer{status: response.HTTPStatusCode()}
-	if response.Response != nil {
-		a.errorType = plainType(response.Response.Header.Get("X-Amzn-ErrorType"))
+	a := response{status: failed.HTTPStatusCode()}
+	if failed.Response != nil {
+		a.errorType = plainType(failed.Response.Header.Get("X-Amzn-ErrorType"))
 	}
 	var said smithy.APIError
 	if errors.As(err, &said) && said.ErrorCode() != "UnknownError" {

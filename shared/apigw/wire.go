@@ -54,7 +54,7 @@ func (w *wire) Read(b []byte) (int, error) {
 }
 
 // quiet reports whether nothing has arrived since the last answer: no end, and no
-// unasked answer, such as the 408 with which load balancers close idle connections. It
+// unasked response, such as the 408 with which load balancers close idle connections. It
 // looks through TLS, which may already have read something. A session ticket that comes
 // only now also counts as unasked: servers send them before their first answer.
 func (w *wire) quiet(through *bufio.Reader) bool {

@@ -100,7 +100,7 @@ func (c Config) check() error {
 
 // Authenticate returns the viewer that an Authorization header names, and until when:
 // the token's expiry with the leeway, zero for ever. Errors: pubsub.ErrTokenMissing;
-// pubsub.ErrTokenExpired; pubsub.ErrTokenRefused, with a reason that holds nothing of
+// pubsub.ErrTokenExpired; pubsub.ErrTokenInvalid, with a reason that holds nothing of
 // the token; any other when no key was available.
 func (a *Authenticator) Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error) {
 	if a.anonymous {
@@ -126,11 +126,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, authorization string) 
 		return v, expires, unavailable
 	}
 	if err != nil {
-		return v, expires, refusal(err)
+		return v, expires, tokenError(err)
 	}
 	exp, err := parsed.Claims.GetExpirationTime()
 	if err != nil || exp == nil {
-		return v, expires, fmt.Errorf("%w: no expiry", pubsub.ErrTokenRefused)
+		return v, expires, fmt.Errorf("%w: no expiry", pubsub.ErrTokenInvalid)
 	}
 	v, err = viewer(found)
 	return v, exp.Add(a.leeway), err
@@ -144,9 +144,9 @@ func bearer(authorization string) (string, error) {
 	case authorization == "":
 		return "", pubsub.ErrTokenMissing
 	case !strings.EqualFold(scheme, "Bearer") || token == "":
-		return "", fmt.Errorf("%w: it is no Bearer token", pubsub.ErrTokenRefused)
+		return "", fmt.Errorf("%w: it is no Bearer token", pubsub.ErrTokenInvalid)
 	case len(token) > maxTokenBytes:
-		return "", fmt.Errorf("%w: it has more than %d bytes", pubsub.ErrTokenRefused, maxTokenBytes)
+		return "", fmt.Errorf("%w: it has more than %d bytes", pubsub.ErrTokenInvalid, maxTokenBytes)
 	}
 	return token, nil
 }
@@ -156,8 +156,8 @@ var (
 	errNoKey    = errors.New("no key for the token")
 )
 
-// refusal says why the library refused a token, and holds nothing of the token.
-func refusal(err error) error {
+// tokenError says why the library refused a token, and holds nothing of the token.
+func tokenError(err error) error {
 	for _, reason := range []struct {
 		cause error
 		text  string
@@ -173,13 +173,13 @@ func refusal(err error) error {
 		{jwt.ErrTokenUsedBeforeIssued, "issued in the future"},
 	} {
 		if errors.Is(err, reason.cause) {
-			return fmt.Errorf("%w: %s", pubsub.ErrTokenRefused, reason.text)
+			return fmt.Errorf("%w: %s", pubsub.ErrTokenInvalid, reason.text)
 		}
 	}
 	if errors.Is(err, jwt.ErrTokenExpired) { // after everything else was found good
 		return pubsub.ErrTokenExpired
 	}
-	return fmt.Errorf("%w: invalid", pubsub.ErrTokenRefused)
+	return fmt.Errorf("%w: invalid", pubsub.ErrTokenInvalid)
 }
 
 // viewer keeps the allowed claims.
@@ -187,7 +187,7 @@ func viewer(found jwt.MapClaims) (pubsub.Viewer, error) {
 	id, _ := found["sub"].(string)
 	wasText := !strings.ContainsRune(id, utf8.RuneError) // decoders put it where the input is not text
 	if id == "" || len(id) > maxIDBytes || !wasText {
-		return pubsub.Viewer{}, fmt.Errorf("%w: claim sub is not a text of 1 to %d bytes", pubsub.ErrTokenRefused, maxIDBytes)
+		return pubsub.Viewer{}, fmt.Errorf("%w: claim sub is not a text of 1 to %d bytes", pubsub.ErrTokenInvalid, maxIDBytes)
 	}
 	kept := map[string]any{}
 	for _, name := range claims {
@@ -200,7 +200,7 @@ func viewer(found jwt.MapClaims) (pubsub.Viewer, error) {
 	}
 	raw, err := json.Marshal(kept) // sorted names: equal claims give equal texts
 	if err != nil || len(raw) > maxClaimsBytes {
-		return pubsub.Viewer{}, fmt.Errorf("%w: its claims have more than %d bytes", pubsub.ErrTokenRefused, maxClaimsBytes)
+		return pubsub.Viewer{}, fmt.Errorf("%w: its claims have more than %d bytes", pubsub.ErrTokenInvalid, maxClaimsBytes)
 	}
 	return pubsub.Viewer{ID: id, Claims: string(raw)}, nil
 }

@@ -113,33 +113,33 @@ func TestTokens(t *testing.T) {
 		"OneOfManyAudiences":     {rs256(jwt.MapClaims{"aud": []string{"other", audience}}), nil, ""},
 		"WithinTheLeeway":        {rs256(jwt.MapClaims{"exp": at(-leeway / 2), "nbf": at(leeway / 2), "iat": at(leeway / 2)}), nil, ""},
 		"Missing":                {"", pubsub.ErrTokenMissing, ""},
-		"OtherScheme":            {"Basic YTpi", pubsub.ErrTokenRefused, "no Bearer"},
-		"EmptyToken":             {"Bearer ", pubsub.ErrTokenRefused, "no Bearer"},
-		"NoToken":                {"Bearer secret-nonsense", pubsub.ErrTokenRefused, "malformed"},
-		"ManyDots":               {"Bearer " + strings.Repeat(".", 8000), pubsub.ErrTokenRefused, "malformed"},
-		"TooLong":                {rs256(jwt.MapClaims{"x": strings.Repeat("x", 8<<10)}), pubsub.ErrTokenRefused, "more than"},
-		"OtherKey":               {sign(t, jwt.SigningMethodRS256, other, nil, good()), pubsub.ErrTokenRefused, "signature"},
-		"ChangedClaims":          {parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"eve"}`)) + "." + parts[2], pubsub.ErrTokenRefused, "signature"},
-		"NoSignature":            {parts[0] + "." + parts[1] + ".", pubsub.ErrTokenRefused, "signature"},
-		"AlgorithmNone":          {sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, good()), pubsub.ErrTokenRefused, "algorithm"},
-		"PublicKeyAsSecret":      {sign(t, jwt.SigningMethodHS256, []byte(public), nil, good()), pubsub.ErrTokenRefused, "algorithm"},
-		"OtherAlgorithmSameKey":  {sign(t, jwt.SigningMethodRS512, key, nil, good()), pubsub.ErrTokenRefused, "algorithm"},
-		"CriticalHeader":         {sign(t, jwt.SigningMethodRS256, key, map[string]any{"crit": []string{"b64"}}, good()), pubsub.ErrTokenRefused, "critical"},
+		"OtherScheme":            {"Basic YTpi", pubsub.ErrTokenInvalid, "no Bearer"},
+		"EmptyToken":             {"Bearer ", pubsub.ErrTokenInvalid, "no Bearer"},
+		"NoToken":                {"Bearer secret-nonsense", pubsub.ErrTokenInvalid, "malformed"},
+		"ManyDots":               {"Bearer " + strings.Repeat(".", 8000), pubsub.ErrTokenInvalid, "malformed"},
+		"TooLong":                {rs256(jwt.MapClaims{"x": strings.Repeat("x", 8<<10)}), pubsub.ErrTokenInvalid, "more than"},
+		"OtherKey":               {sign(t, jwt.SigningMethodRS256, other, nil, good()), pubsub.ErrTokenInvalid, "signature"},
+		"ChangedClaims":          {parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"eve"}`)) + "." + parts[2], pubsub.ErrTokenInvalid, "signature"},
+		"NoSignature":            {parts[0] + "." + parts[1] + ".", pubsub.ErrTokenInvalid, "signature"},
+		"AlgorithmNone":          {sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, good()), pubsub.ErrTokenInvalid, "algorithm"},
+		"PublicKeyAsSecret":      {sign(t, jwt.SigningMethodHS256, []byte(public), nil, good()), pubsub.ErrTokenInvalid, "algorithm"},
+		"OtherAlgorithmSameKey":  {sign(t, jwt.SigningMethodRS512, key, nil, good()), pubsub.ErrTokenInvalid, "algorithm"},
+		"CriticalHeader":         {sign(t, jwt.SigningMethodRS256, key, map[string]any{"crit": []string{"b64"}}, good()), pubsub.ErrTokenInvalid, "critical"},
 		"Expired":                {rs256(jwt.MapClaims{"exp": at(-time.Minute)}), pubsub.ErrTokenExpired, ""},
-		"ExpiredOfAnotherIssuer": {rs256(jwt.MapClaims{"exp": at(-time.Minute), "iss": "evil"}), pubsub.ErrTokenRefused, "issuer"},
-		"HalfAPairAsSubject":     {rs256(jwt.MapClaims{"sub": json.RawMessage(`"\ud83d"`)}), pubsub.ErrTokenRefused, "claim sub"},
-		"NoExpiry":               {rs256(jwt.MapClaims{"exp": nil}), pubsub.ErrTokenRefused, "missing"},
-		"ExpiryIsNoNumber":       {rs256(jwt.MapClaims{"exp": "tomorrow"}), pubsub.ErrTokenRefused, "invalid"},
-		"NotYetValid":            {rs256(jwt.MapClaims{"nbf": at(time.Minute)}), pubsub.ErrTokenRefused, "not valid yet"},
-		"FromTheFuture":          {rs256(jwt.MapClaims{"iat": at(time.Minute)}), pubsub.ErrTokenRefused, "future"},
-		"OtherIssuer":            {rs256(jwt.MapClaims{"iss": issuer + "/"}), pubsub.ErrTokenRefused, "issuer"},
-		"NoIssuer":               {rs256(jwt.MapClaims{"iss": nil}), pubsub.ErrTokenRefused, "missing"},
-		"OtherAudience":          {rs256(jwt.MapClaims{"aud": "subwire2"}), pubsub.ErrTokenRefused, "audience"},
-		"NoAudience":             {rs256(jwt.MapClaims{"aud": nil}), pubsub.ErrTokenRefused, "missing"},
-		"NoSubject":              {rs256(jwt.MapClaims{"sub": nil}), pubsub.ErrTokenRefused, "sub"},
-		"EmptySubject":           {rs256(jwt.MapClaims{"sub": ""}), pubsub.ErrTokenRefused, "sub"},
-		"SubjectTooLong":         {rs256(jwt.MapClaims{"sub": strings.Repeat("x", 257)}), pubsub.ErrTokenRefused, "sub"},
-		"ClaimsTooLarge":         {rs256(jwt.MapClaims{"chats_read": strings.Repeat("x", 2<<10)}), pubsub.ErrTokenRefused, "claims"},
+		"ExpiredOfAnotherIssuer": {rs256(jwt.MapClaims{"exp": at(-time.Minute), "iss": "evil"}), pubsub.ErrTokenInvalid, "issuer"},
+		"HalfAPairAsSubject":     {rs256(jwt.MapClaims{"sub": json.RawMessage(`"\ud83d"`)}), pubsub.ErrTokenInvalid, "claim sub"},
+		"NoExpiry":               {rs256(jwt.MapClaims{"exp": nil}), pubsub.ErrTokenInvalid, "missing"},
+		"ExpiryIsNoNumber":       {rs256(jwt.MapClaims{"exp": "tomorrow"}), pubsub.ErrTokenInvalid, "invalid"},
+		"NotYetValid":            {rs256(jwt.MapClaims{"nbf": at(time.Minute)}), pubsub.ErrTokenInvalid, "not valid yet"},
+		"FromTheFuture":          {rs256(jwt.MapClaims{"iat": at(time.Minute)}), pubsub.ErrTokenInvalid, "future"},
+		"OtherIssuer":            {rs256(jwt.MapClaims{"iss": issuer + "/"}), pubsub.ErrTokenInvalid, "issuer"},
+		"NoIssuer":               {rs256(jwt.MapClaims{"iss": nil}), pubsub.ErrTokenInvalid, "missing"},
+		"OtherAudience":          {rs256(jwt.MapClaims{"aud": "subwire2"}), pubsub.ErrTokenInvalid, "audience"},
+		"NoAudience":             {rs256(jwt.MapClaims{"aud": nil}), pubsub.ErrTokenInvalid, "missing"},
+		"NoSubject":              {rs256(jwt.MapClaims{"sub": nil}), pubsub.ErrTokenInvalid, "sub"},
+		"EmptySubject":           {rs256(jwt.MapClaims{"sub": ""}), pubsub.ErrTokenInvalid, "sub"},
+		"SubjectTooLong":         {rs256(jwt.MapClaims{"sub": strings.Repeat("x", 257)}), pubsub.ErrTokenInvalid, "sub"},
+		"ClaimsTooLarge":         {rs256(jwt.MapClaims{"chats_read": strings.Repeat("x", 2<<10)}), pubsub.ErrTokenInvalid, "claims"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -286,7 +286,7 @@ func FuzzAuthenticate(f *testing.F) {
 		if err == nil && !signedWith(secret, authorization) {
 			t.Errorf("%q is taken for %+v", authorization, v)
 		}
-		if err != nil && !errors.Is(err, pubsub.ErrTokenMissing) && !errors.Is(err, pubsub.ErrTokenRefused) && !errors.Is(err, pubsub.ErrTokenExpired) {
+		if err != nil && !errors.Is(err, pubsub.ErrTokenMissing) && !errors.Is(err, pubsub.ErrTokenInvalid) && !errors.Is(err, pubsub.ErrTokenExpired) {
 			t.Errorf("%q: %v", authorization, err)
 		}
 		if v.Claims != "" && !json.Valid([]byte(v.Claims)) {

@@ -77,11 +77,11 @@ func TestKeysAreFetchedWithTheFirstTokenAndKept(t *testing.T) {
 	}{
 		{"good", id("1"), key, nil},
 		{"good again", id("1"), key, nil},
-		{"of another key", id("1"), other, pubsub.ErrTokenRefused},
-		{"without key id", nil, key, pubsub.ErrTokenRefused},
-		{"with a strange key id", id(1), key, pubsub.ErrTokenRefused},
-		{"with an unknown key id", id("2"), key, pubsub.ErrTokenRefused},
-		{"with another unknown key id", id("3"), key, pubsub.ErrTokenRefused},
+		{"of another key", id("1"), other, pubsub.ErrTokenInvalid},
+		{"without key id", nil, key, pubsub.ErrTokenInvalid},
+		{"with a strange key id", id(1), key, pubsub.ErrTokenInvalid},
+		{"with an unknown key id", id("2"), key, pubsub.ErrTokenInvalid},
+		{"with another unknown key id", id("3"), key, pubsub.ErrTokenInvalid},
 	} {
 		if _, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, tc.key, tc.header, good())); !errors.Is(err, tc.want) {
 			t.Errorf("a token %s: %v", tc.name, err)
@@ -105,7 +105,7 @@ func TestASecretInAKeySetVerifiesNothing(t *testing.T) {
 			private = newRSA(t)
 		}
 		token := sign(t, m, private, map[string]any{"kid": "1"}, good())
-		if _, _, err := a.Authenticate(t.Context(), token); !errors.Is(err, pubsub.ErrTokenRefused) {
+		if _, _, err := a.Authenticate(t.Context(), token); !errors.Is(err, pubsub.ErrTokenInvalid) {
 			t.Errorf("%s: %v", m.Alg(), err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestKeysThatChange(t *testing.T) {
 		}
 		set.keys.Store("")
 		_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, old, map[string]any{"kid": "old"}, good()))
-		if err == nil || errors.Is(err, pubsub.ErrTokenRefused) {
+		if err == nil || errors.Is(err, pubsub.ErrTokenInvalid) {
 			t.Errorf("without keys a token is not the one to blame: %v", err)
 		}
 		set.keys.Store(jwk("old", &old.PublicKey))
@@ -149,7 +149,7 @@ func TestKeysThatChange(t *testing.T) {
 		check("the server is down", "young", young, true)
 		for range 2 { // the second is within the pause
 			_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, old, map[string]any{"kid": "newest"}, good()))
-			if err == nil || errors.Is(err, pubsub.ErrTokenRefused) {
+			if err == nil || errors.Is(err, pubsub.ErrTokenInvalid) {
 				t.Errorf("a key that may be new is not the token's fault: %v", err)
 			}
 		}
@@ -182,7 +182,7 @@ func TestAnIssuerThatIsDownIsAskedOnceInAWhile(t *testing.T) {
 			a := authenticator(t, auth.Config{Algorithm: "RS256", KeysURL: "https://issuer.example/keys"})
 			send := func(kid any) {
 				_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": kid}, good()))
-				if err == nil || errors.Is(err, pubsub.ErrTokenRefused) != (name == "NoKeys") {
+				if err == nil || errors.Is(err, pubsub.ErrTokenInvalid) != (name == "NoKeys") {
 					t.Errorf("%s: got %v", name, err)
 				}
 			}
@@ -241,7 +241,7 @@ func TestATokenThatNoKeyCouldVerifyFetchesNone(t *testing.T) {
 		"SignatureNoText": sign(t, jwt.SigningMethodRS256, newRSA(t), id, good()) + "!",
 	} {
 		_, _, err := a.Authenticate(t.Context(), authorization)
-		if !errors.Is(err, pubsub.ErrTokenRefused) && !errors.Is(err, pubsub.ErrTokenMissing) {
+		if !errors.Is(err, pubsub.ErrTokenInvalid) && !errors.Is(err, pubsub.ErrTokenMissing) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -290,7 +290,7 @@ func TestAKeyInAParameterIsReadOnce(t *testing.T) {
 			}
 			for range 2 {
 				_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodHS256, secret, nil, good()))
-				if (err == nil) != tc.accepted || errors.Is(err, pubsub.ErrTokenRefused) {
+				if (err == nil) != tc.accepted || errors.Is(err, pubsub.ErrTokenInvalid) {
 					t.Errorf("got %v", err)
 				}
 			}
@@ -342,7 +342,7 @@ func TestAForeignKeyFailsNoOtherToken(t *testing.T) {
 		if err := accepts("1", key); err != nil {
 			t.Errorf("%s: another key's token: %v", name, err)
 		}
-		if err := accepts("foreign", other); !errors.Is(err, pubsub.ErrTokenRefused) {
+		if err := accepts("foreign", other); !errors.Is(err, pubsub.ErrTokenInvalid) {
 			t.Errorf("%s: its own token: %v", name, err)
 		}
 		server.Close()
@@ -392,7 +392,7 @@ func TestKeysThatShareAnIDAreAllTried(t *testing.T) {
 		accepted bool
 	}{{first, true}, {second, true}, {third, false}} {
 		_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, tc.key, map[string]any{"kid": "1"}, good()))
-		if (err == nil) != tc.accepted || !tc.accepted && !errors.Is(err, pubsub.ErrTokenRefused) {
+		if (err == nil) != tc.accepted || !tc.accepted && !errors.Is(err, pubsub.ErrTokenInvalid) {
 			t.Errorf("key %d: %v", i+1, err)
 		}
 	}
@@ -426,7 +426,7 @@ func TestASetWithoutKeysRefusesAndNoSetDoesNot(t *testing.T) {
 			answer = step.answer
 			time.Sleep(time.Hour)
 			_, _, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": "1"}, good()))
-			if errors.Is(err, pubsub.ErrTokenRefused) != step.refused || !step.refused && err != nil {
+			if errors.Is(err, pubsub.ErrTokenInvalid) != step.refused || !step.refused && err != nil {
 				t.Errorf("%.40s: %v", step.answer, err)
 			}
 		}

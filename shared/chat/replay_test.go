@@ -230,7 +230,7 @@ func (c *crossing) resume(connectionID string) {
 		c.Fatal(err)
 	}
 	frame := fmt.Sprintf(`{"id":"s","type":"subscribe","payload":{"query":%q,"variables":{"chatId":"1","after":%q}}}`, resumable, c.newest)
-	if err := c.session.Receive(c.Context(), session.Message{ConnectionID: connectionID, Data: []byte(frame), At: now}); err != nil {
+	if err := c.session.Receive(c.Context(), session.Frame{ConnectionID: connectionID, Data: []byte(frame), At: now}); err != nil {
 		c.Error(err)
 	}
 	c.receive(connectionID)

@@ -15,7 +15,6 @@ import (
 
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
 )
 
 // Store is what the sender needs of pubsub.Store.
@@ -46,7 +45,7 @@ type DeadLetters interface {
 type Config struct {
 	Store    Store
 	Executor pubsub.Executor
-	Gateway  session.Gateway // an error's method Reason, if it has one, says why, without ids and payload
+	Gateway  pubsub.Gateway // an error's method Reason, if it has one, says why, without ids and payload
 	Retries  Retries
 	Dead     DeadLetters
 	Workers  int          // posts in flight at once, over all batches, and as many slow ones on top

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
+	"subwire/shared/socket"
 	"subwire/shared/transportws"
 )
 
@@ -119,9 +119,9 @@ func (r *round) endOnce(connectionID string, outcome state) error {
 // endConnection tells a client whose time is up, and closes and deletes the connection.
 func (s *Sender) endConnection(ctx context.Context, connectionID string, outcome state) error {
 	if outcome == expired {
-		if err := session.Refuse(ctx, s.Gateway, connectionID, transportws.ConnectionExpired()); err != nil {
+		if err := socket.Close(ctx, s.Gateway, connectionID, transportws.ConnectionExpired()); err != nil {
 			return err
 		}
 	}
-	return session.Forget(ctx, s.Gateway, s.Store, connectionID)
+	return socket.Forget(ctx, s.Gateway, s.Store, connectionID)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // How many targets a topic's events have is kept in the connections table, like what a
-// holder has.
+// quota has.
 const audiencePrefix = "audience/"
 
 // SetAudience implements allowance.AudienceStore.

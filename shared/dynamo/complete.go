@@ -129,7 +129,7 @@ func (s *Store) free(ctx context.Context, in *dynamodb.UpdateItemInput, operatio
 		_, err := s.client.UpdateItem(ctx, in)
 		return err
 	})
-	old, changed := refused(err)
+	old, changed := failedCondition(err)
 	if !changed {
 		return err == nil, err
 	}

@@ -31,7 +31,7 @@ type connectionItem struct {
 	Init           string `dynamodbav:"init,omitempty"`           // JSON
 	Viewer         string `dynamodbav:"viewer,omitempty"`         // its id
 	Claims         string `dynamodbav:"claims,omitempty"`         // its claims, JSON
-	Holder         string `dynamodbav:"holder,omitempty"`         // see holder.go
+	Quota          string `dynamodbav:"holder,omitempty"`         // see quota.go
 	Address        string `dynamodbav:"address,omitempty"`        // of the client, behind CloudFront
 	ReplayMinute   int64  `dynamodbav:"replayMinute,omitempty"`   // Unix minutes
 	Replayed       int    `dynamodbav:"replayed,omitempty"`       // events, in that minute
@@ -90,7 +90,7 @@ func (i connectionItem) gone() bool { return i.Closing || i.TTL <= time.Now().Un
 // bytes is about how large the item is.
 func (i connectionItem) bytes() int {
 	const around = 512 // attribute names, times, ids and tokens
-	return around + len(i.Init) + len(i.Viewer) + len(i.Claims) + len(i.Holder) + i.turnsBytes() + i.operationsBytes()
+	return around + len(i.Init) + len(i.Viewer) + len(i.Claims) + len(i.Quota) + i.turnsBytes() + i.operationsBytes()
 }
 
 // operationsBytes is what OperationBytes should be.
@@ -109,7 +109,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 	item, err := attributevalue.MarshalMap(connectionItem{
 		ID: c.ID, ConnectedAt: c.ConnectedAt.UnixMilli(), InitDeadline: c.InitDeadline.UnixMilli(),
 		TTL: c.Expires.Unix(), Acknowledged: c.Acknowledged, Init: string(c.Init),
-		Viewer: c.Viewer.ID, Claims: c.Viewer.Claims, Holder: c.Holder, Address: c.Address,
+		Viewer: c.Viewer.ID, Claims: c.Viewer.Claims, Quota: c.Quota, Address: c.Address,
 		Operations: map[string]runningItem{}, Completed: map[string]int64{}, Turns: map[string][]turnItem{},
 	})
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *Store) PutConnection(ctx context.Context, c pubsub.Connection) error {
 		TableName: &s.tables.Connections, Item: item,
 		ConditionExpression: aws.String("attribute_not_exists(id)"),
 	})
-	if _, exists := refused(err); err != nil && !exists {
+	if _, exists := failedCondition(err); err != nil && !exists {
 		return fmt.Errorf("put connection: %w", err)
 	}
 	return nil
@@ -141,7 +141,7 @@ func (s *Store) Connection(ctx context.Context, id string) (pubsub.Connection, e
 func (s *Store) Connections(ctx context.Context) iter.Seq2[pubsub.Connection, error] {
 	return func(yield func(pubsub.Connection, error) bool) {
 		pages := dynamodb.NewScanPaginator(s.client, &dynamodb.ScanInput{TableName: &s.tables.Connections, Limit: s.page,
-			FilterExpression: aws.String("attribute_exists(connectedAt)")}) // holders have none
+			FilterExpression: aws.String("attribute_exists(connectedAt)")}) // quotas have none
 		for pages.HasMorePages() {
 			var page *dynamodb.ScanOutput
 			err := retry(ctx, func(ctx context.Context) (err error) { // a failed page is asked for again
@@ -185,7 +185,7 @@ func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 	c := pubsub.Connection{
 		ID: item.ID, ConnectedAt: time.UnixMilli(item.ConnectedAt), InitDeadline: time.UnixMilli(item.InitDeadline),
 		Expires: time.Unix(item.TTL, 0), Acknowledged: item.Acknowledged,
-		Viewer: pubsub.Viewer{ID: item.Viewer, Claims: item.Claims}, Holder: item.Holder, Address: item.Address,
+		Viewer: pubsub.Viewer{ID: item.Viewer, Claims: item.Claims}, Quota: item.Quota, Address: item.Address,
 		Operations: make(map[string]pubsub.Running, len(item.Operations)), Bytes: item.bytes(),
 	}
 	if item.Init != "" {
@@ -232,15 +232,15 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 		*in.UpdateExpression += ", #ttl = :ttl"
 		in.ExpressionAttributeValues[":ttl"] = number(a.Expires.Unix())
 	}
-	if a.Holder != "" {
+	if a.Quota != "" {
 		*in.UpdateExpression += ", holder = :holder"
-		in.ExpressionAttributeValues[":holder"] = text(a.Holder)
+		in.ExpressionAttributeValues[":holder"] = text(a.Quota)
 	}
 	_, err := call(ctx, s.client.UpdateItem, in)
 	if err == nil {
 		return nil
 	}
-	old, _ := refused(err)
+	old, _ := failedCondition(err)
 	if by, ok := old["acknowledgedBy"].(*types.AttributeValueMemberS); ok && by.Value == token {
 		return nil // even if the connection is gone by now
 	}
@@ -260,7 +260,7 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 // another call finishes the work.
 func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 	item, err := s.mark(ctx, id, "attribute_exists(id)", attributes{":yes": boolean(true)})
-	if _, missing := refused(err); missing {
+	if _, missing := failedCondition(err); missing {
 		return nil
 	}
 	if err != nil {
@@ -274,7 +274,7 @@ func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 // whose count it is in.
 func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, error) {
 	item, err := s.mark(ctx, id, "acknowledged = :no", attributes{":yes": boolean(true), ":no": boolean(false)})
-	if old, isRefused := refused(err); isRefused {
+	if old, failed := failedCondition(err); failed {
 		return len(old) == 0, nil // otherwise it is acknowledged
 	}
 	if err != nil {
@@ -308,7 +308,7 @@ func (s *Store) delete(ctx context.Context, item connectionItem) error {
 	if err := s.deleteRows(ctx, item.ID, item.Operations); err != nil {
 		return err
 	}
-	if err := s.release(ctx, item); err != nil {
+	if err := s.releaseQuota(ctx, item); err != nil {
 		return err
 	}
 	_, err := call(ctx, s.client.DeleteItem, &dynamodb.DeleteItemInput{

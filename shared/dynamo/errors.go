@@ -9,9 +9,9 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// refused reports whether err is a write's failed condition. old is the item that
+// failedCondition reports whether err is a write's failed condition. old is the item that
 // failed it, without attributes if there was none.
-func refused(err error) (old attributes, ok bool) {
+func failedCondition(err error) (old attributes, ok bool) {
 	if failed := (*types.ConditionalCheckFailedException)(nil); errors.As(err, &failed) {
 		return failed.Item, true
 	}
@@ -22,7 +22,7 @@ func refused(err error) (old attributes, ok bool) {
 // says why: ErrGone, or what judge makes of the connection as it was. Any other error
 // is wrapped with what could not be done.
 func explain(what string, err error, judge func(connectionItem) error) error {
-	old, ok := refused(err)
+	old, ok := failedCondition(err)
 	if !ok {
 		return fmt.Errorf("%s: %w", what, err)
 	}

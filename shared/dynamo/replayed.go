@@ -69,8 +69,8 @@ func (s *Store) count(ctx context.Context, connectionID, update, condition strin
 	if err == nil {
 		return nil, nil
 	}
-	old, isRefused := refused(err)
-	if !isRefused {
+	old, failed := failedCondition(err)
+	if !failed {
 		return nil, fmt.Errorf("count replayed events: %w", err)
 	}
 	item, err := decodeItem(old)

@@ -77,7 +77,7 @@ func (s *Store) deleteRow(ctx context.Context, connectionID, operationID string,
 		*in.ConditionExpression += " OR attribute_not_exists(#by)"
 	}
 	_, err := call(ctx, s.client.DeleteItem, in)
-	if _, foreign := refused(err); err != nil && !foreign {
+	if _, foreign := failedCondition(err); err != nil && !foreign {
 		return fmt.Errorf("delete row of subscription: %w", err)
 	}
 	return nil
@@ -91,7 +91,7 @@ func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
 		ExpressionAttributeNames:  map[string]string{"#at": "at"},
 		ExpressionAttributeValues: attributes{":at": number(sub.At.UnixMilli())},
 	})
-	if _, later := refused(err); err != nil && !later {
+	if _, later := failedCondition(err); err != nil && !later {
 		return fmt.Errorf("delete row of subscription: %w", err)
 	}
 	return nil

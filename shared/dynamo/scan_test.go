@@ -16,7 +16,7 @@ func TestConnectionsYieldsAllThatAreThere(t *testing.T) {
 	s.page = aws.Int32(3)
 	want := map[string]bool{}
 	for i := range 10 {
-		c := pubsub.Connection{ID: fmt.Sprint("c", i), Holder: "address/1", ConnectedAt: time.Now(), Expires: time.Now().Add(time.Hour)}
+		c := pubsub.Connection{ID: fmt.Sprint("c", i), Quota: "address/1", ConnectedAt: time.Now(), Expires: time.Now().Add(time.Hour)}
 		if i == 0 {
 			c.Expires = time.Now().Add(-time.Hour)
 		} else {
@@ -25,7 +25,7 @@ func TestConnectionsYieldsAllThatAreThere(t *testing.T) {
 		if err := s.PutConnection(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Hold(t.Context(), c, 100); err != nil { // a counted connection is not a connection
+		if err := s.TakeQuota(t.Context(), c, 100); err != nil { // a counted connection is not a connection
 			t.Fatal(err)
 		}
 	}
@@ -33,7 +33,7 @@ func TestConnectionsYieldsAllThatAreThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !want[c.ID] || c.Holder != "address/1" {
+		if !want[c.ID] || c.Quota != "address/1" {
 			t.Errorf("got %+v", c)
 		}
 		delete(want, c.ID)

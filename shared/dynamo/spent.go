@@ -12,7 +12,7 @@ import (
 )
 
 // What a payer has spent in a window is kept in the connections table, like what a
-// holder has.
+// quota has.
 const spentPrefix = "spent/"
 
 // spentTTL is how long it is kept from the start of the window: its readers' clocks may

@@ -142,7 +142,7 @@ func (s *Store) recount(ctx context.Context, item connectionItem) error {
 		ExpressionAttributeValues: attributes{":sum": number(int64(item.operationsBytes())),
 			":wrong": number(int64(item.OperationBytes)), ":now": number(time.Now().Unix())},
 	})
-	if _, changed := refused(err); err != nil && !changed {
+	if _, changed := failedCondition(err); err != nil && !changed {
 		return fmt.Errorf("count operations again: %w", err)
 	}
 	return nil
@@ -244,7 +244,7 @@ func (s *Store) list(ctx context.Context, sub pubsub.Subscription, op pubsub.Ope
 	foreign := attributes(nil)
 	for {
 		err := s.putRow(ctx, sub, running, foreign)
-		other, taken := refused(err)
+		other, taken := failedCondition(err)
 		if err != nil && !taken {
 			return fmt.Errorf("put row of subscription: %w", err)
 		}

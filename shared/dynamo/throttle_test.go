@@ -23,7 +23,7 @@ const (
 func everyCall(t *testing.T, s *Store, each func(name string, call func(context.Context) error)) {
 	t.Helper()
 	expires, at := time.Now().Add(time.Hour), time.Now()
-	c := pubsub.Connection{ID: "c", Holder: "h", InitDeadline: expires, Expires: expires}
+	c := pubsub.Connection{ID: "c", Quota: "h", InitDeadline: expires, Expires: expires}
 	silent := c
 	silent.ID = "silent"
 	sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k", Expires: expires}
@@ -34,14 +34,14 @@ func everyCall(t *testing.T, s *Store, each func(name string, call func(context.
 	m := chat.Message{ID: "1", ChatID: "1", Content: "x", SenderName: "x", CreatedAt: at}
 	each("PutConnection", func(ctx context.Context) error { return s.PutConnection(ctx, c) })
 	each("PutConnection", func(ctx context.Context) error { return s.PutConnection(ctx, silent) })
-	each("Hold", func(ctx context.Context) error { return s.Hold(ctx, silent, 1) })
+	each("TakeQuota", func(ctx context.Context) error { return s.TakeQuota(ctx, silent, 1) })
 	each("DeleteUnacknowledged", func(ctx context.Context) error {
 		absent, err := s.DeleteUnacknowledged(ctx, "silent")
 		return errors.Join(err, unless(absent, "it is there"))
 	})
-	each("Hold", func(ctx context.Context) error { return s.Hold(ctx, c, 1) })
+	each("TakeQuota", func(ctx context.Context) error { return s.TakeQuota(ctx, c, 1) })
 	each("Acknowledge", func(ctx context.Context) error {
-		return s.Acknowledge(ctx, "c", pubsub.Acknowledgement{Holder: "h"}, at)
+		return s.Acknowledge(ctx, "c", pubsub.Acknowledgement{Quota: "h"}, at)
 	})
 	each("PutSubscription", func(ctx context.Context) error {
 		return s.PutSubscription(ctx, sub, pubsub.Operation{}, pubsub.Sent{At: at}, 2)
@@ -94,7 +94,7 @@ func everyCall(t *testing.T, s *Store, each func(name string, call func(context.
 	each("PutMessage", func(ctx context.Context) error { return s.PutMessage(ctx, m) })
 	each("Messages", func(ctx context.Context) error { _, err := s.Messages(ctx, "1", "", "", 1); return err })
 	each("DeleteConnection", func(ctx context.Context) error { return s.DeleteConnection(ctx, "c") })
-	each("Release", func(ctx context.Context) error { return s.Release(ctx, c) })
+	each("ReleaseQuota", func(ctx context.Context) error { return s.ReleaseQuota(ctx, c) })
 }
 
 func unless(ok bool, what string) error {

@@ -173,7 +173,7 @@ func (s *Store) remember(ctx context.Context, connectionID, operationID string, 
 		*in.UpdateExpression += " REMOVE " + forget[2:]
 	}
 	_, err = call(ctx, s.client.UpdateItem, in)
-	if _, changed := refused(err); changed {
+	if _, changed := failedCondition(err); changed {
 		return false, nil
 	}
 	return err == nil, err

@@ -88,7 +88,7 @@ func TestASecondDomainNeedsNoChangeOfTheCore(t *testing.T) {
 		}
 		for _, frame := range []string{`{"type":"connection_init"}`,
 			fmt.Sprintf(`{"id":"1","type":"subscribe","payload":{"query":"%s","variables":{"s":"ACME"}}}`, document)} {
-			if err := client.Receive(t.Context(), session.Message{ConnectionID: id, Data: []byte(frame), At: now}); err != nil {
+			if err := client.Receive(t.Context(), session.Frame{ConnectionID: id, Data: []byte(frame), At: now}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -234,6 +234,16 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 	if err := source.hooks(x, args); err != nil {
 		return err
 	}
+	if source.Begin != nil {
+		x.Begin = func(ctx context.Context, v pubsub.Viewer) error {
+			err := source.Begin(ctx, v, args)
+			if err == nil {
+				return nil
+			}
+			p.executor.note(err)
+			return pubsub.Errors{p.shown(err, []any{root.key}, root.nodes)}
+		}
+	}
 	for _, argument := range source.atStart() {
 		if name := droppable(p.document, def, root, argument); name != "" {
 			if x.Stored.Variables, err = dropVariable(x.Stored.Variables, name); err != nil {
@@ -250,9 +260,6 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 
 // hooks sets what is asked besides the operation itself.
 func (s *eventSource) hooks(x *pubsub.Executable, args map[string]any) (err error) {
-	if s.Begin != nil {
-		x.Begin = func(ctx context.Context, v pubsub.Viewer) error { return refusedAs(s.Begin(ctx, v, args)) }
-	}
 	if s.Allow != nil {
 		x.Allow = func(v pubsub.Viewer, e *pubsub.Event) error {
 			event, err := s.root(e)

@@ -29,7 +29,7 @@ func FuzzHTTPRequest(f *testing.F) {
 		}
 		op, err := graphqlhttp.Decode(r, maxBody)
 		if err != nil {
-			if refusal := err.(graphqlhttp.Refusal); refusal.Status != response.Status || refusal.Status < 400 || refusal.Status > 499 {
+			if refusal := err.(graphqlhttp.StatusError); refusal.Status != response.Status || refusal.Status < 400 || refusal.Status > 499 {
 				t.Fatalf("refusal %+v answered with %d", refusal, response.Status)
 			}
 			return

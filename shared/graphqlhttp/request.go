@@ -27,6 +27,7 @@ import (
 	"subwire/shared/accept"
 	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
+	"subwire/shared/trusted"
 )
 
 // Request is what GraphQL over HTTP looks at in an HTTP request.
@@ -44,25 +45,25 @@ type Request struct {
 // HEAD, as GET without the body, and OPTIONS.
 const Methods = "GET, HEAD, POST, OPTIONS"
 
-// Refusal is a request that breaks a rule of HTTP or is malformed; it says nothing
+// StatusError says that a request breaks a rule of HTTP or is malformed, and nothing
 // about the operation. Respond turns it into a response.
-type Refusal struct {
+type StatusError struct {
 	Status  int
 	Header  map[string]string // required by the status, such as Allow with 405; nil for none
-	Code    string            // one of pubsub's
+	Code    string            // in the error's extensions
 	Message string            // for the client; it holds nothing of the request
 }
 
-func (r Refusal) Error() string { return "request refused: " + r.Message }
+func (e StatusError) Error() string { return "request refused: " + e.Message }
 
-func badRequest(message string) Refusal {
-	return Refusal{Status: http.StatusBadRequest, Code: pubsub.CodeInput, Message: message}
+func badRequest(message string) StatusError {
+	return StatusError{Status: http.StatusBadRequest, Code: pubsub.CodeInput, Message: message}
 }
 
 // Decode reads the operation that a GET or POST request asks for. A body of more than
 // maxBody bytes is refused. Unknown members and parameters are ignored, null counts as
 // absent, and of a repeated member of a JSON object the last counts. The error is
-// always a Refusal.
+// always a StatusError.
 //
 // A POST must be application/json: a browser sends the other types to a foreign origin
 // without asking first, which lets any page post with a visitor's cookies. Its body
@@ -70,44 +71,44 @@ func badRequest(message string) Refusal {
 // compressed either.
 func Decode(r Request, maxBody int) (pubsub.Operation, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		return pubsub.Operation{}, Refusal{Status: http.StatusMethodNotAllowed, Header: map[string]string{"Allow": Methods},
+		return pubsub.Operation{}, StatusError{Status: http.StatusMethodNotAllowed, Header: map[string]string{"Allow": Methods},
 			Code: pubsub.CodeInput, Message: "method must be GET or POST"}
 	}
 	if _, ok := negotiate(r.Accept); !ok {
-		return pubsub.Operation{}, Refusal{Status: http.StatusNotAcceptable,
+		return pubsub.Operation{}, StatusError{Status: http.StatusNotAcceptable,
 			Code: pubsub.CodeInput, Message: "only " + graphQLType + " and " + jsonType + " are served"}
 	}
 	if _, identity := accept.Codings(r.AcceptEncoding); identity == 0 {
-		return pubsub.Operation{}, Refusal{Status: http.StatusNotAcceptable,
+		return pubsub.Operation{}, StatusError{Status: http.StatusNotAcceptable,
 			Code: pubsub.CodeInput, Message: "answers are not compressed, which Accept-Encoding rules out"}
 	}
 	if r.Method == http.MethodGet {
 		return decodeQuery(r.Query)
 	}
 	if !isPlain(r.ContentEncoding) {
-		return pubsub.Operation{}, Refusal{Status: http.StatusUnsupportedMediaType, Header: map[string]string{"Accept-Encoding": "identity"},
+		return pubsub.Operation{}, StatusError{Status: http.StatusUnsupportedMediaType, Header: map[string]string{"Accept-Encoding": "identity"},
 			Code: pubsub.CodeInput, Message: "body must not be compressed"}
 	}
 	if !isJSON(r.ContentType) {
-		return pubsub.Operation{}, Refusal{Status: http.StatusUnsupportedMediaType, Header: map[string]string{"Accept": jsonType},
+		return pubsub.Operation{}, StatusError{Status: http.StatusUnsupportedMediaType, Header: map[string]string{"Accept": jsonType},
 			Code: pubsub.CodeInput, Message: "content type must be " + jsonType + " in UTF-8"}
 	}
 	if len(r.Body) > maxBody {
-		return pubsub.Operation{}, Refusal{Status: http.StatusRequestEntityTooLarge,
+		return pubsub.Operation{}, StatusError{Status: http.StatusRequestEntityTooLarge,
 			Code: pubsub.CodeTooLarge, Message: "body is larger than " + strconv.Itoa(maxBody) + " bytes"}
 	}
 	return decodeBody(r.Body)
 }
 
 // CheckKind refuses what a method may not do. A mutation over GET, which links and
-// prefetches would run, is a Refusal. A subscription is a pubsub.Errors: HTTP gives one
+// prefetches would run, is a StatusError. A subscription is a pubsub.Errors: HTTP gives one
 // answer, and a subscription many.
 func CheckKind(method string, kind pubsub.Kind) error {
 	switch {
 	case kind == pubsub.KindSubscription:
 		return pubsub.Refusal(pubsub.CodeValidation, "Subscriptions are served over WebSocket, not HTTP.")
 	case kind == pubsub.KindMutation && method == http.MethodGet:
-		return Refusal{Status: http.StatusMethodNotAllowed, Header: map[string]string{"Allow": "POST"},
+		return StatusError{Status: http.StatusMethodNotAllowed, Header: map[string]string{"Allow": "POST"},
 			Code: pubsub.CodeInput, Message: "a mutation must be sent by POST"}
 	}
 	return nil
@@ -143,7 +144,7 @@ func decodeQuery(q url.Values) (op pubsub.Operation, err error) {
 		return op, err
 	}
 	extensions, err := optionalObject("extensions", []byte(q.Get("extensions")))
-	op.Document, op.DocumentID = q.Get("query"), cmp.Or(q.Get("documentId"), pubsub.DocumentID(extensions))
+	op.Document, op.DocumentID = q.Get("query"), cmp.Or(q.Get("documentId"), trusted.DocumentID(extensions))
 	if err == nil && op.Document == "" && op.DocumentID == "" {
 		err = badRequest("parameter query is missing")
 	}
@@ -160,7 +161,7 @@ func decodeBody(body []byte) (op pubsub.Operation, err error) {
 		return op, err
 	}
 	id, _ := text(members["documentId"])
-	op.DocumentID = cmp.Or(id, pubsub.DocumentID(extensions))
+	op.DocumentID = cmp.Or(id, trusted.DocumentID(extensions))
 	var ok bool
 	if op.Document, ok = text(members["query"]); !ok && (op.DocumentID == "" || members["query"] != nil) {
 		return op, badRequest("query is missing or not a string")

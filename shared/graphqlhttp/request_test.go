@@ -135,7 +135,7 @@ func TestDecodeRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := graphqlhttp.Decode(test.request, maxBody)
-			refusal, ok := errors.AsType[graphqlhttp.Refusal](err)
+			refusal, ok := errors.AsType[graphqlhttp.StatusError](err)
 			if !ok || refusal.Status != test.status || refusal.Message != test.message {
 				t.Errorf("got %+v", err)
 			}

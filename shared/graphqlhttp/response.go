@@ -29,7 +29,7 @@ var (
 //     client accepts application/graphql-response+json
 //   - a result without data that is the server's fault (an error with the code
 //     UNAVAILABLE) is sent with 503
-//   - a Refusal has its own status
+//   - a StatusError has its own status
 //   - pubsub.Errors are sent with 400, or with 200 to a client that accepts only
 //     application/json and may hide the errors of another status
 //   - any other error is a fault of the server: a 503 that says only that it may
@@ -48,7 +48,7 @@ func Respond(accept string, result json.RawMessage, err error) Response {
 		}
 		return respond(media, status, result)
 	}
-	if r, ok := errors.AsType[Refusal](err); ok {
+	if r, ok := errors.AsType[StatusError](err); ok {
 		response := respond(media, r.Status, encode(pubsub.NewError(r.Code, r.Message)))
 		maps.Copy(response.Header, r.Header)
 		return response

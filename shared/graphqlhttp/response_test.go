@@ -99,7 +99,7 @@ func TestRespondFindsWrappedErrors(t *testing.T) {
 	if string(got.Body) != want || got.Status != 200 {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
-	got = graphqlhttp.Respond("", nil, fmt.Errorf("decode: %w", graphqlhttp.Refusal{Status: 418, Message: "d"}))
+	got = graphqlhttp.Respond("", nil, fmt.Errorf("decode: %w", graphqlhttp.StatusError{Status: 418, Message: "d"}))
 	if got.Status != 418 {
 		t.Errorf("status %d", got.Status)
 	}

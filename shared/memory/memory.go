@@ -42,7 +42,7 @@ type Store struct {
 	connections map[string]*connection
 	rows        map[row]pubsub.Subscription
 	operations  map[string]pubsub.Operation
-	held        map[string]map[string]time.Time    // holder -> connection id -> expiry
+	quotas      map[string]map[string]time.Time    // quota -> connection id -> expiry
 	tables      map[string]map[table.Key]table.Row // of products
 	spent       map[spending]int
 	audiences   map[string]audience // by topic
@@ -83,7 +83,7 @@ type row struct{ topic, connectionID, operationID string }
 func New() *Store {
 	return &Store{
 		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{},
-		operations: map[string]pubsub.Operation{}, held: map[string]map[string]time.Time{}, tables: map[string]map[table.Key]table.Row{},
+		operations: map[string]pubsub.Operation{}, quotas: map[string]map[string]time.Time{}, tables: map[string]map[table.Key]table.Row{},
 		spent: map[spending]int{}, audiences: map[string]audience{},
 	}
 }
@@ -171,7 +171,7 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 			return pubsub.ErrInitTimeout
 		}
 		c.Acknowledged, c.Init, c.Viewer = true, slices.Clone(a.Init), a.Viewer
-		c.Holder = cmp.Or(a.Holder, c.Holder)
+		c.Quota = cmp.Or(a.Quota, c.Quota)
 		if !a.Expires.IsZero() {
 			c.Expires = a.Expires
 		}
@@ -179,27 +179,27 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 	})
 }
 
-// Hold implements pubsub.Store.
-func (s *Store) Hold(ctx context.Context, c pubsub.Connection, max int) error {
-	return s.do(ctx, "Hold", func() error {
-		held := s.held[c.Holder]
-		if held == nil {
-			held = map[string]time.Time{}
-			s.held[c.Holder] = held
+// TakeQuota implements pubsub.Store.
+func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) error {
+	return s.do(ctx, "TakeQuota", func() error {
+		counted := s.quotas[c.Quota]
+		if counted == nil {
+			counted = map[string]time.Time{}
+			s.quotas[c.Quota] = counted
 		}
-		maps.DeleteFunc(held, func(id string, expires time.Time) bool { return id == c.ID || !expires.After(time.Now()) })
-		if len(held) >= max {
+		maps.DeleteFunc(counted, func(id string, expires time.Time) bool { return id == c.ID || !expires.After(time.Now()) })
+		if len(counted) >= max {
 			return pubsub.ErrTooManyConnections
 		}
-		held[c.ID] = c.Expires
+		counted[c.ID] = c.Expires
 		return nil
 	})
 }
 
-// Release implements pubsub.Store.
-func (s *Store) Release(ctx context.Context, c pubsub.Connection) error {
-	return s.do(ctx, "Release", func() error {
-		delete(s.held[c.Holder], c.ID)
+// ReleaseQuota implements pubsub.Store.
+func (s *Store) ReleaseQuota(ctx context.Context, c pubsub.Connection) error {
+	return s.do(ctx, "ReleaseQuota", func() error {
+		delete(s.quotas[c.Quota], c.ID)
 		return nil
 	})
 }
@@ -406,7 +406,7 @@ func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 			for operationID, op := range c.running {
 				delete(s.rows, row{op.topic, id, operationID})
 			}
-			delete(s.held[c.Holder], id)
+			delete(s.quotas[c.Quota], id)
 			delete(s.connections, id)
 		}
 		return nil
@@ -418,7 +418,7 @@ func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (absent boo
 	err = s.do(ctx, "DeleteUnacknowledged", func() error {
 		c, ok := s.connections[id]
 		if absent = !ok || !c.Acknowledged; absent && ok {
-			delete(s.held[c.Holder], id)
+			delete(s.quotas[c.Quota], id)
 			delete(s.connections, id)
 		}
 		return nil

@@ -3,7 +3,6 @@ package pubsub
 import (
 	"context"
 	"encoding/json"
-	"time"
 )
 
 // Kind says what an operation does.
@@ -48,16 +47,8 @@ type Executable struct {
 	// however often their clients reconnect.
 	Stored Operation
 
-	// Missed is set when a subscription resumes after an event that its client has. It
-	// reads the events committed at the call, oldest first, at most max (2 or more):
-	// with a zero since those after the client's event, otherwise those that may have
-	// been committed since then. An event may be committed, or reach a client, after
-	// one with a higher id. So it begins earlier, by the time that the domain takes to
-	// commit an event, and after the client's event by SettleTime too. It therefore
-	// returns events that the client has as well. If more is set, there may be others:
-	// to go on, pass the id of the last event as read, from which nothing is
-	// subtracted.
-	Missed func(ctx context.Context, since time.Time, read string, max int) (events []Event, more bool, err error)
+	// Missed is set when a subscription resumes after an event that its client has.
+	Missed Missed
 
 	// Run executes the operation and returns the result as JSON: the payload of a next
 	// message or the body of an HTTP response. A subscription is run once per event;
@@ -66,11 +57,6 @@ type Executable struct {
 	// the viewer, see WithViewer.
 	Run func(ctx context.Context, event *Event) (json.RawMessage, error)
 }
-
-// SettleTime is how long a resumed subscription may take, from its last read before it
-// is listed under its topic until all that it missed is posted. In that time the client
-// may get new events before older ones, and lose its connection between the two.
-const SettleTime = 8 * time.Second
 
 // Error is a GraphQL error. Empty members are left out, as clients reject null there.
 type Error struct {
@@ -96,7 +82,6 @@ const (
 	CodeParse       = "GRAPHQL_PARSE_FAILED"
 	CodeValidation  = "GRAPHQL_VALIDATION_FAILED"
 	CodeInput       = "BAD_USER_INPUT"
-	CodeNoViewer    = "UNAUTHENTICATED"
 	CodeForbidden   = "FORBIDDEN"
 	CodeTooLarge    = "PAYLOAD_TOO_LARGE"
 	CodeLimit       = "LIMIT_EXCEEDED" // of the operation itself: the message says which

@@ -1,6 +1,7 @@
 // Package pubsub holds the types that the whole pipeline shares: connections,
-// subscriptions, operations, topics and events, and the contract of the store that
-// keeps them. It knows no protocol, no schema and no AWS service.
+// subscriptions, operations, topics and events, and the contracts of what the core is
+// given: a store, an executor and a gateway. It knows no protocol, no schema and no AWS
+// service.
 package pubsub
 
 import (
@@ -24,15 +25,13 @@ var (
 	ErrReused             = errors.New("operation id was used for another operation at that time")
 	ErrTooManyOperations  = errors.New("connection has too many operations")
 	ErrTooManyOfTopic     = errors.New("connection has too many subscriptions of the topic")
-	ErrTooManyConnections = errors.New("holder has too many connections")
+	ErrTooManyConnections = errors.New("quota of connections is used up")
 	ErrTokenMissing       = errors.New("token is missing")
 	ErrTokenExpired       = errors.New("token has expired")
-	ErrTokenRefused       = errors.New("token is refused")
+	ErrTokenInvalid       = errors.New("token is refused")
 	ErrReplayLimit        = errors.New("connection has had too much replayed")
 	ErrUndecodableRow     = errors.New("row of a subscription cannot be decoded")
 	ErrUnknownOperation   = errors.New("operation is unknown")
-	ErrBusy               = errors.New("connection takes no message now")
-	ErrTooLarge           = errors.New("message is too large for the connection")
 )
 
 // Connection is the protocol conversation on one socket.
@@ -41,7 +40,7 @@ type Connection struct {
 	ConnectedAt  time.Time
 	InitDeadline time.Time // connection_init must arrive by then
 	Expires      time.Time // readers treat it as absent from then on
-	Holder       string    // who it is counted for; "" when it is not counted
+	Quota        string    // name of the quota that it counts against; "" for none
 	Address      string    // of the client; "" when it is not kept
 
 	Acknowledged bool
@@ -106,7 +105,7 @@ type Acknowledgement struct {
 	Viewer  Viewer
 	Init    json.RawMessage
 	Expires time.Time // zero leaves it unchanged
-	Holder  string    // "" leaves it unchanged
+	Quota   string    // "" leaves it unchanged
 }
 
 // Operation is what a client asks for.
@@ -128,20 +127,6 @@ func (o Operation) Key() string {
 		h.Write(part)
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// DocumentID is the id of a registered document in the extensions of a request
-// (Apollo, "Automatic Persisted Queries"), or "".
-func DocumentID(extensions json.RawMessage) string {
-	var e struct {
-		PersistedQuery struct {
-			Hash string `json:"sha256Hash"`
-		} `json:"persistedQuery"`
-	}
-	if len(extensions) == 0 || json.Unmarshal(extensions, &e) != nil {
-		return ""
-	}
-	return e.PersistedQuery.Hash
 }
 
 // Subscription is one active subscription operation of one connection.

@@ -27,14 +27,14 @@ type Store interface {
 	// deadline.
 	Acknowledge(ctx context.Context, id string, a Acknowledgement, at time.Time) error
 
-	// Hold counts a connection for its holder until it expires or is deleted with that
-	// Holder. Holding it twice counts once. Error: ErrTooManyConnections when the
-	// holder has max others.
-	Hold(ctx context.Context, c Connection, max int) error
+	// TakeQuota counts a connection against c.Quota until it expires, or is deleted
+	// with that Quota. Taking it twice counts once. Error: ErrTooManyConnections when
+	// max others count against it.
+	TakeQuota(ctx context.Context, c Connection, max int) error
 
-	// Release stops counting a connection for c.Holder. One that is not counted is not
-	// an error.
-	Release(ctx context.Context, c Connection) error
+	// ReleaseQuota stops counting a connection against c.Quota. One that is not counted
+	// is not an error.
+	ReleaseQuota(ctx context.Context, c Connection) error
 
 	// PutSubscription begins the operation of a subscribe message: it takes the
 	// operation id and, if s has a topic, lists s under the topic. It does both or

@@ -45,12 +45,12 @@ const (
 	tryTime = 2 * time.Second
 )
 
-// ErrRefused is returned for a message with content that SQS refuses. A retry cannot
+// ErrInvalidMessage is returned for a message with content that SQS refuses. A retry cannot
 // help.
-var ErrRefused = errors.New("message is refused")
+var ErrInvalidMessage = errors.New("message is refused")
 
-// errNoAnswer is why a message is sent again if the answer does not name it.
-var errNoAnswer = errors.New("missing in the answer")
+// errMissing is why a message is sent again if the answer does not name it.
+var errMissing = errors.New("missing in the answer")
 
 // Client is the part of *sqs.Client that is used.
 type Client interface {
@@ -167,7 +167,7 @@ func (p *Publisher) send(ctx context.Context, msgs []Message) error {
 		if len(rest) == 0 {
 			return nil
 		}
-		if errors.Is(err, ErrRefused) && len(rest) > 1 {
+		if errors.Is(err, ErrInvalidMessage) && len(rest) > 1 {
 			return p.sendEach(ctx, msgs, rest)
 		}
 		entries = rest
@@ -213,9 +213,9 @@ func (p *Publisher) try(ctx context.Context, entries []types.SendMessageBatchReq
 	late := once.Err() != nil
 	switch {
 	case err == nil:
-		return refused(entries, out)
-	case isRefusal(err):
-		return entries, false, fmt.Errorf("send %d messages: %w: %w", len(entries), ErrRefused, err)
+		return notTaken(entries, out)
+	case isInvalidMessage(err):
+		return entries, false, fmt.Errorf("send %d messages: %w: %w", len(entries), ErrInvalidMessage, err)
 	}
 	return entries, ctx.Err() == nil && (late || transient(err)), fmt.Errorf("send %d messages: %w", len(entries), err)
 }
@@ -223,11 +223,11 @@ func (p *Publisher) try(ctx context.Context, entries []types.SendMessageBatchReq
 // transient reports whether the SDK would try again, had it not already.
 func transient(err error) bool { return retry.NewStandard().IsErrorRetryable(err) }
 
-// isRefusal reports whether a request failed because of what its messages hold. The
+// isInvalidMessage reports whether a request failed because of what its messages hold. The
 // answer does not say which of them.
-func isRefusal(err error) bool {
-	var refusal smithy.APIError
-	return errors.As(err, &refusal) && aboutContent(refusal.ErrorCode())
+func isInvalidMessage(err error) bool {
+	var failure smithy.APIError
+	return errors.As(err, &failure) && aboutContent(failure.ErrorCode())
 }
 
 // aboutContent reports whether the code says that a message can never be taken. Other
@@ -261,10 +261,10 @@ func entry(id string, m Message) types.SendMessageBatchRequestEntry {
 	return e
 }
 
-// refused returns the entries that SQS did not take, in order, with the reason of one
+// notTaken returns the entries that SQS did not take, in order, with the reason of one
 // of them, and whether a retry may help. It cannot if one is refused for its content,
-// which is an ErrRefused.
-func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBatchOutput) (
+// which is an ErrInvalidMessage.
+func notTaken(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBatchOutput) (
 	rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
 	taken := make(map[string]bool, len(out.Successful))
 	for _, s := range out.Successful {
@@ -275,11 +275,11 @@ func refused(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageB
 			rest = append(rest, e)
 		}
 	}
-	again, reason = true, errNoAnswer
+	again, reason = true, errMissing
 	for _, f := range out.Failed {
 		switch {
 		case aboutContent(aws.ToString(f.Code)): // the reason that ends it all is the one to report
-			return rest, false, fmt.Errorf("%w: %s: %s", ErrRefused, aws.ToString(f.Code), aws.ToString(f.Message))
+			return rest, false, fmt.Errorf("%w: %s: %s", ErrInvalidMessage, aws.ToString(f.Code), aws.ToString(f.Message))
 		default:
 			reason = fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
 		}

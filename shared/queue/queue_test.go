@@ -309,7 +309,7 @@ func TestSendGivesUp(t *testing.T) {
 				}}
 				begun := time.Now()
 				err := queue.New(fake, "url").Send(ctx, messages(20))
-				if err == nil || errors.Is(err, queue.ErrRefused) != tt.atOnce {
+				if err == nil || errors.Is(err, queue.ErrInvalidMessage) != tt.atOnce {
 					t.Errorf("error is %v", err)
 				}
 				took := time.Since(begun)
@@ -347,7 +347,7 @@ func TestSendOutlastsARequestThatFails(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fake := &fakeSQS{fail: tt.fail}
 				err := queue.New(fake, "url").Send(t.Context(), messages(10))
-				if errors.Is(err, queue.ErrRefused) != tt.refuse || !tt.refuse && err != nil {
+				if errors.Is(err, queue.ErrInvalidMessage) != tt.refuse || !tt.refuse && err != nil {
 					t.Errorf("error is %v", err)
 				}
 				if len(fake.held) != tt.held {
@@ -379,7 +379,7 @@ func TestSendGivesUpAtOnceWhenTryingAgainCannotHelp(t *testing.T) {
 		gone := &types.QueueDoesNotExist{}
 		fake := &fakeSQS{fail: func(int) (bool, error) { return false, gone }}
 		err := queue.New(fake, "url").Send(t.Context(), messages(3))
-		if !errors.Is(err, gone) || errors.Is(err, queue.ErrRefused) || len(fake.requests) != 1 {
+		if !errors.Is(err, gone) || errors.Is(err, queue.ErrInvalidMessage) || len(fake.requests) != 1 {
 			t.Errorf("error is %v after %d requests", err, len(fake.requests))
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/retry"
 )
 
 // openers remembers the addresses that opened this process's connections, by
@@ -20,22 +21,22 @@ const maxOpeners = 10_000
 // address is the address that pays for a message. Behind CloudFront the gateway names
 // an edge, which many clients share, so a process asks the store once who opened the
 // connection. Until the store says, the connection pays for itself.
-func (s *Session) address(ctx context.Context, m Message) string {
+func (s *Session) address(ctx context.Context, f Frame) string {
 	if s.Allowance == nil || !s.BehindEdge {
-		return m.Address
+		return f.Address
 	}
-	if address := s.openers.of(m.ConnectionID); address != "" {
+	if address := s.openers.of(f.ConnectionID); address != "" {
 		return address
 	}
 	var c pubsub.Connection
-	err := briefly(ctx, func(ctx context.Context) (err error) {
-		c, err = s.Connections.Connection(ctx, m.ConnectionID)
+	err := retry.Briefly(ctx, func(ctx context.Context) (err error) {
+		c, err = s.Connections.Connection(ctx, f.ConnectionID)
 		return err
 	})
 	if err != nil || c.Address == "" {
-		return m.ConnectionID
+		return f.ConnectionID
 	}
-	s.openers.remember(m.ConnectionID, c.Address)
+	s.openers.remember(f.ConnectionID, c.Address)
 	return c.Address
 }
 

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"subwire/shared/allowance"
+	"subwire/shared/connection"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
 )
 
 // bill notes who pays what.
@@ -55,7 +55,7 @@ func TestAnAddressThatSpendsTooMuchIsRefused(t *testing.T) {
 			b := setup(t)
 			b.allowing(290)
 			for _, frame := range tc.send {
-				m := b.message(frame)
+				m := b.frame(frame)
 				m.Address = "192.0.2.1"
 				if err := b.Receive(t.Context(), m); err != nil {
 					t.Fatal(err)
@@ -84,7 +84,7 @@ func TestAViewerPaysForItsOperations(t *testing.T) {
 	b.Checks = &checks{}
 	paid := b.allowing(1_000_000)
 	for i, frame := range []string{`{"type":"connection_init","payload":{"authorization":"ada"}}`, subscribe("1", "subscription"), subscribe("2", "query")} {
-		m := b.message(frame)
+		m := b.frame(frame)
 		m.Address = []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"}[i]
 		if err := b.Receive(t.Context(), m); err != nil {
 			t.Fatal(err)
@@ -247,7 +247,7 @@ func TestBehindTheEdgeWhoOpenedTheSocketPays(t *testing.T) {
 				paid := b.allowing(1_000_000)
 				b.BehindEdge = true
 				for range 2 {
-					m := b.message(`{"type":"ping"}`)
+					m := b.frame(`{"type":"ping"}`)
 					m.ConnectionID, m.Address = "edge", "192.0.2.1"
 					if err := b.Receive(t.Context(), m); err != nil {
 						t.Fatal(err)
@@ -264,23 +264,6 @@ func TestBehindTheEdgeWhoOpenedTheSocketPays(t *testing.T) {
 	}
 }
 
-func TestAnAddressThatSpendsTooMuchOpensNoSocket(t *testing.T) {
-	t.Parallel()
-	store := memory.New()
-	c := session.Connector{Connections: store, Checks: &checks{}, Origins: []string{"*"}, TTL: time.Hour,
-		Allowance: &allowance.Allowance{Store: bill{}, PerMinute: 100, Chance: func() float64 { return 0 }}}
-	for i, want := range []int{http.StatusOK, http.StatusTooManyRequests, http.StatusTooManyRequests} {
-		status, err := c.Connect(t.Context(), session.Handshake{ConnectionID: string(rune('a' + i)), At: time.Now(),
-			Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"})
-		if status != want || err != nil {
-			t.Errorf("handshake %d: %d, %v", i, status, err)
-		}
-	}
-	if n := len(store.Contents().Connections); n != 1 {
-		t.Errorf("%d connections are stored", n)
-	}
-}
-
 // A bound on connections is paid for where there is one.
 func TestToBeCountedHasItsPrice(t *testing.T) {
 	t.Parallel()
@@ -290,9 +273,9 @@ func TestToBeCountedHasItsPrice(t *testing.T) {
 		initPaid := b.allowing(1_000_000)
 		b.Allowance.Chance = func() float64 { return 0.1 } // 6 units
 		handshakePaid := bill{}
-		c := session.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: max, TTL: time.Hour,
+		c := connection.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: max, TTL: time.Hour,
 			Allowance: &allowance.Allowance{Store: handshakePaid, PerMinute: 1_000_000, Chance: func() float64 { return 0.15 }}} // 9
-		status, err := c.Connect(t.Context(), session.Handshake{ConnectionID: "d", At: b.start, Subprotocols: "graphql-transport-ws"})
+		status, err := c.Connect(t.Context(), connection.Handshake{ConnectionID: "d", At: b.start, Subprotocols: "graphql-transport-ws"})
 		if status != http.StatusOK || err != nil {
 			t.Fatal(status, err)
 		}

@@ -28,13 +28,13 @@ func BenchmarkReceive(b *testing.B) {
 			if err := store.PutConnection(b.Context(), c); err != nil {
 				b.Fatal(err)
 			}
-			if err := s.Receive(b.Context(), session.Message{ConnectionID: "c", Data: []byte(initFrame), At: now}); err != nil {
+			if err := s.Receive(b.Context(), session.Frame{ConnectionID: "c", Data: []byte(initFrame), At: now}); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
 				now = now.Add(time.Millisecond)
-				if err := s.Receive(b.Context(), session.Message{ConnectionID: "c", Data: []byte(frame), At: now}); err != nil {
+				if err := s.Receive(b.Context(), session.Frame{ConnectionID: "c", Data: []byte(frame), At: now}); err != nil {
 					b.Fatal(err)
 				}
 			}

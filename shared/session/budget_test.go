@@ -168,7 +168,7 @@ func TestARoomThatIsBeingLeftIsWaitedFor(t *testing.T) {
 				}
 				b.MaxOperations, b.MaxOfTopic = tc.operations, tc.ofTopic
 				b.Operations = &raced{Store: b.store, times: tc.raced}
-				complete, third := b.message(`{"id":"1","type":"complete"}`), b.message(subscribe("3", "subscription"))
+				complete, third := b.frame(`{"id":"1","type":"complete"}`), b.frame(subscribe("3", "subscription"))
 				var completed sync.WaitGroup
 				completed.Go(func() {
 					time.Sleep(time.Second)
@@ -208,13 +208,13 @@ func TestAThirdReplayWaits(t *testing.T) {
 				b := resumable(t, &history{log: events(1, 3)})
 				b.MaxOperations = 10
 				b.replaying(t, "a", "b")
-				var m session.Message
+				var m session.Frame
 				if name == "ForOneThatEnds" {
-					m = b.message(subscribe("1", "x"))
+					m = b.frame(subscribe("1", "x"))
 					go end(t, b)
 				} else {
 					end(t, b)
-					m = b.message(subscribe("1", "x"))
+					m = b.frame(subscribe("1", "x"))
 				}
 				if err := b.Receive(t.Context(), m); err != nil {
 					t.Fatal(err)
@@ -294,7 +294,7 @@ func TestWhatAReplayMultiplies(t *testing.T) {
 			sent, got := 0, len(strings.Join(b.gateway.Frames("c"), ""))
 			var all sync.WaitGroup
 			for i := range 20 {
-				m := b.message(subscribe(fmt.Sprint(n, "-", i), "x"))
+				m := b.frame(subscribe(fmt.Sprint(n, "-", i), "x"))
 				sent += len(m.Data)
 				all.Go(func() {
 					if err := b.Receive(t.Context(), m); err != nil {

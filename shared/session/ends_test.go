@@ -2,8 +2,6 @@ package session_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +11,6 @@ import (
 
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
 )
 
 // stuck is a gateway whose sockets cannot be closed.
@@ -176,80 +173,4 @@ func TestAnIDInUseWithoutTimeToLookAgain(t *testing.T) {
 		}
 		b.check(t, frames, false)
 	})
-}
-
-// The check of a silent connection deletes it but cannot close its socket. Done again,
-// it must still close it.
-func TestACheckIsDoneAgain(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := setup(t)
-		d := session.Disconnector{Connections: b.store, Gateway: stuck{b.gateway}}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		if err := d.Check(ctx, []byte(`{"connectionId":"c"}`)); err == nil || ctx.Err() != nil {
-			t.Errorf("got %v; context: %v", err, ctx.Err())
-		}
-		d.Gateway = b.gateway
-		if err := d.Check(t.Context(), []byte(`{"connectionId":"c"}`)); err != nil {
-			t.Error(err)
-		}
-		silent := connectionError("4408", "Connection initialisation timeout")
-		b.check(t, []string{silent, silent}, true)
-	})
-}
-
-// A fault makes neither kind of check end a healthy connection, and each says that it
-// must be done again.
-func TestAFaultInACheckEndsNothing(t *testing.T) {
-	t.Parallel()
-	later := fmt.Sprintf(`{"connectionId":"c","expires":%d}`, time.Date(2000, 1, 1, 0, 30, 0, 0, time.UTC).Unix()) // as synctest begins in 2000
-	for name, tc := range map[string]struct {
-		check, method string
-		queue         error
-	}{
-		"Silent":      {check: `{"connectionId":"c"}`, method: "DeleteUnacknowledged"},
-		"ToComeLater": {check: later, method: "Connection"},
-		"NotQueued":   {check: later, queue: errors.New("busy")},
-	} {
-		for kind, fault := range faults {
-			t.Run(name+kind, func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					b := setup(t)
-					if err := b.send(t.Context(), initFrame); err != nil {
-						t.Fatal(err)
-					}
-					queue := &checks{err: tc.queue}
-					d := session.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
-					b.failing(tc.method, fault, forEver)
-					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-					defer cancel()
-					if err := d.Check(ctx, []byte(tc.check)); err == nil || ctx.Err() != nil {
-						t.Errorf("got %v; context: %v", err, ctx.Err())
-					}
-					b.check(t, []string{ackFrame}, false)
-				})
-			})
-		}
-	}
-}
-
-func TestADisconnectIsTriedAgain(t *testing.T) {
-	t.Parallel()
-	for kind, fault := range faults {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				b := setup(t)
-				b.failing("DeleteConnection", fault, 3)
-				if err := (session.Disconnector{Connections: b.store, Gateway: b.gateway}).Disconnect(t.Context(), "c"); err != nil {
-					t.Error(err)
-				}
-				if n := len(b.store.Contents().Connections); n != 0 {
-					t.Errorf("%d connections are left", n)
-				}
-			})
-		})
-	}
 }

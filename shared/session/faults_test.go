@@ -24,7 +24,7 @@ func (b *bench) invoke(t *testing.T, frame string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	err := b.Receive(ctx, b.message(frame))
+	err := b.Receive(ctx, b.frame(frame))
 	if ctx.Err() != nil {
 		t.Errorf("%s took all of its time", frame)
 	}

@@ -12,7 +12,7 @@ import (
 
 // once calls a live connection gone, once.
 type once struct {
-	session.Gateway
+	pubsub.Gateway
 	posts int
 }
 
@@ -35,7 +35,7 @@ func TestNoTimeToLookAgainEndsNoConnection(t *testing.T) {
 		b.Gateway = &once{Gateway: b.gateway}
 		ctx, cancel := context.WithTimeout(t.Context(), 540*time.Millisecond) // 500 of it are kept for the return
 		defer cancel()
-		_ = b.Receive(ctx, b.message(`{"type":"ping"}`))
+		_ = b.Receive(ctx, b.frame(`{"type":"ping"}`))
 		b.check(t, []string{ackFrame}, false)
 	})
 }

@@ -30,7 +30,7 @@ func (l *longest) Post(_ context.Context, _ string, frame []byte) error {
 }
 
 // hostileSession has a connection and a chat 1 of the largest size.
-func hostileSession(t testing.TB, gateway session.Gateway) (s *session.Session, start time.Time) {
+func hostileSession(t testing.TB, gateway pubsub.Gateway) (s *session.Session, start time.Time) {
 	t.Helper()
 	store, start := memory.New(), time.Now()
 	hostile.Fill(t, store, "1")
@@ -42,7 +42,7 @@ func hostileSession(t testing.TB, gateway session.Gateway) (s *session.Session, 
 	if err := store.PutConnection(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Receive(t.Context(), session.Message{ConnectionID: "c", Data: []byte(initFrame), At: start}); err != nil {
+	if err := s.Receive(t.Context(), session.Frame{ConnectionID: "c", Data: []byte(initFrame), At: start}); err != nil {
 		t.Fatal(err)
 	}
 	return s, start
@@ -73,7 +73,7 @@ func TestNoFrameIsAnsweredWithTooMuch(t *testing.T) { // not parallel: it measur
 		t.Run(name, func(t *testing.T) {
 			at, gateway.bytes = at.Add(time.Millisecond), 0
 			var err error
-			m := session.Message{ConnectionID: "c", Data: frame, At: at}
+			m := session.Frame{ConnectionID: "c", Data: frame, At: at}
 			if n := hostile.Allocated(func() { err = s.Receive(t.Context(), m) }); n > hostile.MostMemory || err != nil {
 				t.Errorf("%d MB allocated, %v", n>>20, err)
 			}
@@ -93,7 +93,7 @@ func BenchmarkHostile(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				at = at.Add(time.Millisecond)
-				if err := s.Receive(b.Context(), session.Message{ConnectionID: "c", Data: frame, At: at}); err != nil {
+				if err := s.Receive(b.Context(), session.Frame{ConnectionID: "c", Data: frame, At: at}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -40,7 +40,7 @@ func TestWhatIsTooLargeIsRefused(t *testing.T) {
 func (b *bench) sendAt(t *testing.T, n int, at time.Duration) {
 	t.Helper()
 	for range n {
-		m := session.Message{ConnectionID: "c", Data: []byte(`{"type":"pong"}`), At: b.start.Add(at)}
+		m := session.Frame{ConnectionID: "c", Data: []byte(`{"type":"pong"}`), At: b.start.Add(at)}
 		if err := b.Receive(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestAClientThatSendsTooFastIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			b.Frames = session.NewFrames(2)
+			b.Rate = session.NewFrameRate(2)
 			tc.send(t, b)
 			b.check(t, tc.want, tc.want != nil)
 		})
@@ -76,9 +76,9 @@ func TestAClientThatSendsTooFastIsRefused(t *testing.T) {
 func TestFramesAreCountedByConnection(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.Frames = session.NewFrames(2)
+	b.Rate = session.NewFrameRate(2)
 	for i := range 20_000 {
-		m := session.Message{ConnectionID: fmt.Sprint("other", i), Data: []byte(`{`), At: b.start}
+		m := session.Frame{ConnectionID: fmt.Sprint("other", i), Data: []byte(`{`), At: b.start}
 		b.gateway.Open(m.ConnectionID)
 		if err := b.Receive(t.Context(), m); err != nil {
 			t.Fatal(err)

@@ -12,174 +12,20 @@ import (
 	"testing/synctest"
 	"time"
 
+	"subwire/shared/connection"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
 )
 
-// isFree reports whether the holder has room for its one connection.
-func isFree(t *testing.T, store *memory.Store, holder string) bool {
+// isFree reports whether the quota has room for its one connection.
+func isFree(t *testing.T, store *memory.Store, quota string) bool {
 	t.Helper()
 	store.Fault = nil
-	err := store.Hold(t.Context(), pubsub.Connection{ID: "another", Holder: holder, Expires: time.Now().Add(time.Hour)}, 1)
+	err := store.TakeQuota(t.Context(), pubsub.Connection{ID: "another", Quota: quota, Expires: time.Now().Add(time.Hour)}, 1)
 	if err != nil && !errors.Is(err, pubsub.ErrTooManyConnections) {
 		t.Fatal(err)
 	}
 	return err == nil
-}
-
-// A handshake that comes to nothing is not counted, whatever failed.
-func TestARefusedHandshakeIsNotCounted(t *testing.T) {
-	t.Parallel()
-	for kind, fault := range faults {
-		for name, tc := range map[string]struct {
-			method  string // that fails
-			failing int    // releases
-			queue   error
-			free    bool
-		}{
-			"Accepted":            {free: false},
-			"NotHeld":             {method: "Hold", free: true},
-			"NotQueued":           {queue: errors.New("busy"), free: true},
-			"NotPut":              {method: "PutConnection", free: true},
-			"NotReleasedAtOnce":   {method: "PutConnection", failing: 2, free: true},
-			"NotReleasedInTheEnd": {method: "PutConnection", failing: forEver, free: fault == memory.Applied},
-		} {
-			t.Run(name+kind, func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					store, queue := memory.New(), &checks{err: tc.queue}
-					store.Fault = func(m string) memory.Fault {
-						if m == "Release" {
-							if tc.failing--; tc.failing >= 0 {
-								return fault
-							}
-						}
-						return map[bool]memory.Fault{true: fault}[m == tc.method]
-					}
-					c := session.Connector{Connections: store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: 1,
-						InitTimeout: 10 * time.Second, TTL: time.Hour}
-					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-					defer cancel()
-					status, err := c.Connect(ctx, session.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1",
-						Subprotocols: "graphql-transport-ws"})
-					if accepted := name == "Accepted"; (status == http.StatusOK) != accepted || (err == nil) != accepted || ctx.Err() != nil {
-						t.Errorf("got %d, %v; context: %v", status, err, ctx.Err())
-					}
-					if got := isFree(t, store, "address/192.0.2.1/32"); got != tc.free {
-						t.Errorf("its address is free: %v", got)
-					}
-				})
-			})
-		}
-	}
-}
-
-// A check releases what a handshake could not, and what is counted only after the
-// release. A connection that exists stays counted.
-func TestACheckReleasesWhatIsStillCounted(t *testing.T) {
-	t.Parallel()
-	for kind, fault := range faults {
-		for name, tc := range map[string]struct {
-			released bool // at once
-			late     bool // it is counted after the release
-			exists   bool // the connection is stored after all
-			free     bool
-		}{
-			"NotReleased":  {free: true},
-			"CountedLate":  {released: true, late: true, free: true},
-			"IsThere":      {exists: true},
-			"IsThereAgain": {released: true, late: true, exists: true},
-		} {
-			t.Run(name+kind, func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					store, queue := memory.New(), &checks{}
-					store.Fault = func(m string) memory.Fault {
-						return map[bool]memory.Fault{true: memory.NotApplied}[m == "PutConnection" || m == "Release" && !tc.released]
-					}
-					c := session.Connector{Connections: store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: 1,
-						InitTimeout: 10 * time.Second, TTL: time.Hour}
-					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-					defer cancel()
-					h := session.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"}
-					if status, err := c.Connect(ctx, h); status != http.StatusInternalServerError || err == nil {
-						t.Fatalf("got %d, %v", status, err)
-					}
-					store.Fault = nil
-					const holder = "address/192.0.2.1/32"
-					conn := pubsub.Connection{ID: "c", Holder: holder, ConnectedAt: h.At, InitDeadline: h.At.Add(10 * time.Second), Expires: h.At.Add(c.TTL)}
-					if tc.late {
-						if err := store.Hold(t.Context(), conn, 1); err != nil {
-							t.Fatal(err)
-						}
-					}
-					if tc.exists {
-						if err := store.PutConnection(t.Context(), conn); err != nil {
-							t.Fatal(err)
-						}
-					}
-					failures := 3 // of either call
-					store.Fault = func(m string) memory.Fault {
-						if failures--; failures >= 0 {
-							return fault
-						}
-						return memory.NoFault
-					}
-					d := session.Disconnector{Connections: store, Gateway: &memory.Gateway{}, Checks: queue}
-					if err := d.Check(t.Context(), queue.bodies[len(queue.bodies)-1]); err != nil {
-						t.Error(err)
-					}
-					if got := isFree(t, store, holder); got != tc.free {
-						t.Errorf("its address is free: %v", got)
-					}
-				})
-			})
-		}
-	}
-}
-
-// The count is released even when no time is left for anything.
-func TestAHandshakeThatIsCutShortIsNotCounted(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		store := memory.New()
-		store.Fault = func(m string) memory.Fault {
-			if m == "PutConnection" {
-				cancel()
-			}
-			return memory.NoFault
-		}
-		c := session.Connector{Connections: store, Checks: &checks{}, Origins: []string{"*"}, MaxPerAddress: 1, TTL: time.Hour}
-		status, err := c.Connect(ctx, session.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"})
-		if status == http.StatusOK || err == nil || !isFree(t, store, "address/192.0.2.1/32") {
-			t.Errorf("got %d, %v", status, err)
-		}
-	})
-}
-
-// A client that opens a socket does not see a passing fault either.
-func TestAHandshakeWaits(t *testing.T) {
-	t.Parallel()
-	for _, method := range []string{"Hold", "PutConnection"} {
-		for kind, fault := range faults {
-			t.Run(method+kind, func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					b := setup(t)
-					b.failing(method, fault, 4)
-					c := session.Connector{Connections: b.store, Checks: &checks{}, Origins: []string{"*"}, MaxPerAddress: 1, TTL: time.Hour}
-					status, err := c.Connect(t.Context(), session.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1",
-						Subprotocols: "graphql-transport-ws"})
-					if status != http.StatusOK || err != nil {
-						t.Errorf("got %d, %v", status, err)
-					}
-				})
-			})
-		}
-	}
 }
 
 // A connection counts for its viewer only if it is acknowledged in the end.
@@ -194,7 +40,7 @@ func TestAnInitThatComesToNothingIsNotCounted(t *testing.T) {
 			free   bool
 		}{
 			"Accepted":        {want: ackFrame},
-			"NotHeld":         {method: "Hold", want: connectionError("4500", "Internal server error"), free: true},
+			"NotHeld":         {method: "TakeQuota", want: connectionError("4500", "Internal server error"), free: true},
 			"NotAcknowledged": {method: "Acknowledge", want: connectionError("4500", "Internal server error"), free: true},
 			"TooLate":         {late: time.Minute, want: connectionError("4408", "Connection initialisation timeout"), free: true},
 			"LeavesInBetween": {during: func(b *bench, method string) {
@@ -204,13 +50,13 @@ func TestAnInitThatComesToNothingIsNotCounted(t *testing.T) {
 				}
 			}, free: true},
 			"LeavesBefore": {during: func(b *bench, method string) {
-				if method == "Hold" {
+				if method == "TakeQuota" {
 					_ = b.gateway.Delete(context.Background(), "c")
 					_ = b.store.DeleteConnection(context.Background(), "c")
 				}
 			}, free: true},
 			"LeavesAfter": {during: func(b *bench, method string) {
-				if method == "Release" || method == "DeleteConnection" {
+				if method == "ReleaseQuota" || method == "DeleteConnection" {
 					return
 				}
 				b.gateway.Fault = func(string, []byte) (bool, error) { return false, pubsub.ErrGone }
@@ -227,7 +73,7 @@ func TestAnInitThatComesToNothingIsNotCounted(t *testing.T) {
 						}
 						return map[bool]memory.Fault{true: fault}[m == tc.method]
 					}
-					m := b.message(initWith(`{"Authorization":"Bearer ada"}`))
+					m := b.frame(initWith(`{"Authorization":"Bearer ada"}`))
 					if tc.late > 0 { // the store finds it late, as it was loaded in time
 						b.Connections = patient{b.store}
 						m.At = m.At.Add(tc.late)
@@ -253,7 +99,7 @@ func TestAnInitThatComesToNothingIsNotCounted(t *testing.T) {
 // otherwise an address could hold any number of silent ones.
 func TestASocketWithoutATokenIsCountedForItsAddress(t *testing.T) {
 	t.Parallel()
-	const holder = "address/192.0.2.1/32"
+	const quota = "address/192.0.2.1/32"
 	for name, tc := range map[string]struct {
 		frame   string // that the client sends; "" for none
 		failing int    // releases
@@ -276,20 +122,20 @@ func TestASocketWithoutATokenIsCountedForItsAddress(t *testing.T) {
 				if err := b.store.DeleteConnection(t.Context(), "c"); err != nil {
 					t.Fatal(err)
 				}
-				c := session.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: 1,
+				c := connection.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: 1,
 					InitTimeout: 10 * time.Second, TTL: time.Hour}
-				h := session.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"}
+				h := connection.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"}
 				if status, err := c.Connect(t.Context(), h); status != http.StatusOK {
 					t.Fatalf("got %d, %v", status, err)
 				}
-				b.failing("Release", memory.NotApplied, tc.failing)
+				b.failing("ReleaseQuota", memory.NotApplied, tc.failing)
 				if tc.frame != "" {
 					if err := b.send(t.Context(), tc.frame); err != nil {
 						t.Error(err)
 					}
 				}
 				b.store.Fault = nil
-				d := session.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
+				d := connection.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
 				for _, body := range queue.bodies {
 					if tc.checked {
 						if err := d.Check(t.Context(), body); err != nil {
@@ -297,7 +143,7 @@ func TestASocketWithoutATokenIsCountedForItsAddress(t *testing.T) {
 						}
 					}
 				}
-				if got := isFree(t, b.store, holder); got != tc.free {
+				if got := isFree(t, b.store, quota); got != tc.free {
 					t.Errorf("its address is free: %v", got)
 				}
 				if got := isFree(t, b.store, "viewer/ada"); got == strings.Contains(tc.frame, "ada") {
@@ -317,12 +163,12 @@ func (p patient) Connection(ctx context.Context, id string) (pubsub.Connection, 
 	return c, err
 }
 
-// A holder's item is rewritten with each connection that comes or goes, so its size is
+// A quota's item is rewritten with each connection that comes or goes, so its size is
 // bounded, whatever MAX_CONNECTIONS is. What was counted in parts is released in parts.
 func TestManyConnectionsAreCountedInParts(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		max, atLeast int // connections of one holder
+		max, atLeast int // connections of one quota
 		viewer       bool
 	}{
 		"OnePart":        {60, 60, false},
@@ -334,20 +180,20 @@ func TestManyConnectionsAreCountedInParts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, queue := guarded(t, time.Hour)
-			c := session.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, InitTimeout: time.Minute, TTL: 2 * time.Hour}
+			c := connection.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, InitTimeout: time.Minute, TTL: 2 * time.Hour}
 			if tc.viewer {
 				b.MaxConnections = tc.max
 			} else {
 				c.MaxPerAddress = tc.max
 			}
 			open := func(id string) bool {
-				status, err := c.Connect(t.Context(), session.Handshake{ConnectionID: id, At: b.start, Address: "192.0.2.1",
+				status, err := c.Connect(t.Context(), connection.Handshake{ConnectionID: id, At: b.start, Address: "192.0.2.1",
 					Subprotocols: "graphql-transport-ws"})
 				if status != http.StatusOK || !tc.viewer {
 					return status == http.StatusOK && err == nil
 				}
 				b.gateway.Open(id)
-				m := b.message(initWith(`{"Authorization":"Bearer ada"}`))
+				m := b.frame(initWith(`{"Authorization":"Bearer ada"}`))
 				m.ConnectionID = id
 				if err := b.Receive(t.Context(), m); err != nil {
 					t.Fatal(err)
@@ -366,8 +212,8 @@ func TestManyConnectionsAreCountedInParts(t *testing.T) {
 			}
 			counted := map[string]int{}
 			for _, c := range b.store.Contents().Connections {
-				if c.Holder != "" {
-					counted[c.Holder]++
+				if c.Quota != "" {
+					counted[c.Quota]++
 				}
 			}
 			if largest := slices.Max(slices.Collect(maps.Values(counted))); largest > 60 {

@@ -10,37 +10,12 @@ import (
 
 	"subwire/shared/allowance"
 	"subwire/shared/pubsub"
+	"subwire/shared/retry"
+	"subwire/shared/socket"
 	"subwire/shared/transportws"
 )
 
 const (
-	// replayLimit is the most events that an operation is replayed. At 10 to 20 ms a
-	// post that is 5 to 10 of the 25 s of an invocation.
-	replayLimit = 500
-
-	// minuteLimit is the most events that a connection is replayed per minute: all of
-	// its operations together, however often they begin.
-	minuteLimit = 2000
-
-	// DefaultReplayBytes is the most bytes that an operation is replayed; a connection
-	// gets twice as many per minute. An event counts with its frame or, if that is
-	// more, with what is read for it: a small selection costs the whole read.
-	DefaultReplayBytes = 1 << 20
-
-	// replayFactor is how many bytes an operation is replayed at most for each byte of
-	// its subscribe message: how far a client may multiply.
-	replayFactor = 2000
-
-	// pageEvents is how many events are read before they are counted: the cost of a
-	// refused replay.
-	pageEvents = 50
-
-	// maxReplays is how many operations of a connection catch up at once, as far as its
-	// state tells. One that a process left behind counts for longestReplay, which is
-	// longer than an invocation.
-	maxReplays    = 2
-	longestReplay = 30 * time.Second
-
 	// A replay has caught up when a read finds so few new events that posting
 	// them takes well below settleTime.
 	fewEvents = 50
@@ -57,90 +32,64 @@ const (
 	postsPerLook = 25
 )
 
-// errReplaying says that a subscribe must wait for other replays of its connection.
-var errReplaying = errors.New("connection is being replayed as much as it may be at once")
-
-// minuteMost is the most that a connection is replayed per minute.
-func (s *Session) minuteMost() pubsub.Replayed {
-	return pubsub.Replayed{Events: minuteLimit, Bytes: 2 * s.replayBytes()}
-}
-
-func (s *Session) replayBytes() int { return cmp.Or(s.MaxReplayBytes, DefaultReplayBytes) }
-
-// replayedOut reports whether the connection has had what it may have this minute, or
-// less than a page is left: what could not be counted would be read for nothing,
-// however often the client asks.
-func (s *Session) replayedOut(c pubsub.Connection) bool {
-	most := s.minuteMost()
-	return !time.Now().Truncate(time.Minute).After(c.ReplayMinute) &&
-		(c.Replayed.Events+pageEvents > most.Events || c.Replayed.Bytes+most.Bytes/4 > most.Bytes)
-}
-
-func (s *Session) replayedEnough() error {
-	most := s.minuteMost()
-	return pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
-		"A connection is replayed %d events or %d bytes a minute; query them, and subscribe after the newest.",
-		most.Events, most.Bytes))
-}
-
 // resume begins a subscription whose client has missed events. The operation takes its
 // id and catches up before it is listed: if new events were posted among old ones, a
 // client that loses its connection again would ask for what follows its newest event,
 // and never get the rest. Then the subscription is activated, and what was committed
 // before that is read once more. What is committed later finds it listed. Any failure
 // ends the operation with an error, so that the client subscribes again.
-func (s *Session) resume(ctx context.Context, m Message, c pubsub.Connection, sub pubsub.Subscription,
+func (s *Session) resume(ctx context.Context, f Frame, c pubsub.Connection, sub pubsub.Subscription,
 	x pubsub.Executable) error {
 	silent := sub
 	silent.Topic, silent.Replaying = "", sub.Topic
-	if err := s.begin(ctx, m, silent, x.Stored); err != nil {
-		return s.notBegun(ctx, m, sub.OperationID, err)
+	if err := s.begin(ctx, f, silent, x.Stored); err != nil {
+		return s.notBegun(ctx, f, sub.OperationID, err)
 	}
-	r := &replay{session: s, message: m, stored: c.Bytes, id: sub.OperationID, operation: x, seen: map[string]bool{},
-		most: min(s.replayBytes(), replayFactor*len(m.Data))}
+	r := &replay{session: s, frame: f, stored: c.Bytes, id: sub.OperationID, operation: x, seen: map[string]bool{},
+		most: min(s.replayBytes(), replayFactor*len(f.Data))}
 	err := r.run(ctx, sub)
-	if refusal, refused := errors.AsType[transportws.CloseError](err); refused {
-		return refusal
+	if why, closes := errors.AsType[transportws.CloseError](err); closes {
+		return why
 	}
 	switch {
 	case err == nil, errors.Is(err, pubsub.ErrCompleted):
 		return nil
 	case errors.Is(err, pubsub.ErrGone):
-		return s.forget(ctx, m.ConnectionID)
+		return s.forget(ctx, f.ConnectionID)
 	case errors.Is(err, pubsub.ErrTooLarge):
 		err = tooLarge()
 	}
 	if r.listed.IsZero() {
-		_, err = s.takeBack(ctx, m, sub.OperationID, err)
+		_, err = s.takeBack(ctx, f, sub.OperationID, err)
 		return err
 	}
 	// From here to the answer, or to the end of the socket, there is a hole.
 	hole, cancel := context.WithDeadline(ctx, r.listed.Add(pubsub.SettleTime))
 	defer cancel()
-	ended, err := s.takeBack(hole, m, sub.OperationID, err)
+	ended, err := s.takeBack(hole, f, sub.OperationID, err)
 	switch {
 	case err != nil: // the client was not told; its socket may be open, and there is time left to close it
-		return errors.Join(err, s.forget(ctx, m.ConnectionID))
+		return errors.Join(err, s.forget(ctx, f.ConnectionID))
 	case !ended: // the client was told, but its id must not stay taken
-		s.end(ctx, m, sub.OperationID)
+		s.end(ctx, f, sub.OperationID)
 	}
 	return nil
 }
 
 // takeBack ends a resumed subscription and tells the client why, even if it could not
 // be ended.
-func (s *Session) takeBack(ctx context.Context, m Message, id string, why error) (ended bool, err error) {
-	running, ended := s.end(ctx, m, id)
+func (s *Session) takeBack(ctx context.Context, f Frame, id string, why error) (ended bool, err error) {
+	running, ended := s.end(ctx, f, id)
 	if !running {
 		return ended, nil
 	}
-	return ended, s.fail(ctx, m, id, why)
+	return ended, s.fail(ctx, f, id, why)
 }
 
 // replay is one subscription that is being resumed.
 type replay struct {
 	session   *Session
-	message   Message
+	frame     Frame
 	stored    int // bytes of its connection
 	id        string
 	operation pubsub.Executable
@@ -158,7 +107,7 @@ type replay struct {
 // when the gateway no longer knows the connection, and a CloseError when the
 // store does not.
 func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
-	ctx, cancel := within(ctx, reserve)
+	ctx, cancel := retry.Within(ctx, retry.EndReserve)
 	defer cancel()
 	ctx, r.tally = allowance.WithTally(ctx)
 	for n := fewEvents + 1; n > fewEvents; {
@@ -171,7 +120,7 @@ func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
 	settle, cancel := context.WithDeadline(ctx, r.listed.Add(settleTime))
 	defer cancel()
 	err := r.ask(settle, "activate subscription", func(ctx context.Context) error {
-		return r.session.Operations.ActivateSubscription(ctx, sub, r.operation.Stored, r.message.sent)
+		return r.session.Operations.ActivateSubscription(ctx, sub, r.operation.Stored, r.frame.sent)
 	})
 	if err != nil {
 		return err
@@ -204,7 +153,7 @@ func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 	for more := true; more; {
 		var events []pubsub.Event
 		var begun time.Time
-		err = again(reading, 0, func(ctx context.Context) error {
+		err = retry.Do(reading, 0, func(ctx context.Context) error {
 			begun = time.Now()
 			events, more, err = r.operation.Missed(ctx, since, last, pageEvents)
 			return err
@@ -240,7 +189,7 @@ func (r *replay) pay(ctx context.Context, frames [][]byte) error {
 	for _, frame := range frames {
 		units += allowance.Sent(len(frame)) + allowance.Read(r.stored)/postsPerLook
 	}
-	return r.session.draw(ctx, r.message, pubsub.ViewerOf(ctx), units)
+	return r.session.draw(ctx, r.frame, pubsub.ViewerOf(ctx), units)
 }
 
 // count executes the operation with the events and counts them. Past a limit of the
@@ -275,7 +224,7 @@ func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]b
 	}
 	err = r.ask(ctx, "count replayed events", func(ctx context.Context) error {
 		allowance.Add(ctx, allowance.Stored(r.stored))
-		return r.session.Operations.CountReplayed(ctx, r.message.ConnectionID, add, r.session.minuteMost(), time.Now())
+		return r.session.Operations.CountReplayed(ctx, r.frame.ConnectionID, add, r.session.minuteMost(), time.Now())
 	})
 	if errors.Is(err, pubsub.ErrReplayLimit) {
 		err = r.session.replayedEnough()
@@ -283,22 +232,9 @@ func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]b
 	return frames, cmp.Or(past, err)
 }
 
-// pastLimit returns the refusal of an operation that has had all it may have.
-func (r *replay) pastLimit() error {
-	switch {
-	case len(r.seen) > replayLimit:
-		return pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
-			"More than %d events were missed; query them, and subscribe after the newest.", replayLimit))
-	case r.bytes > r.most:
-		return pubsub.Refusal(pubsub.CodeReplayLimit, fmt.Sprintf(
-			"More than %d bytes were missed; query them, and subscribe after the newest.", r.most))
-	}
-	return nil
-}
-
 // ask asks the store, which may no longer know the connection.
 func (r *replay) ask(ctx context.Context, what string, do func(ctx context.Context) error) error {
-	err := again(ctx, 0, do)
+	err := retry.Do(ctx, 0, do)
 	switch {
 	case errors.Is(err, pubsub.ErrGone):
 		return transportws.ConnectionExpired()
@@ -315,14 +251,14 @@ func (r *replay) post(ctx context.Context, frame []byte) error {
 		}
 	}
 	r.posts++
-	return postUnless(ctx, r.session.Gateway, r.message.ConnectionID, 0, frame, r.look)
+	return socket.PostUnless(ctx, r.session.Gateway, r.frame.ConnectionID, 0, frame, r.look)
 }
 
 // look returns ErrCompleted when the operation no longer runs.
 func (r *replay) look(ctx context.Context) error {
 	return r.ask(ctx, "load connection", func(ctx context.Context) error {
-		c, err := r.session.Connections.Connection(ctx, r.message.ConnectionID)
-		if err == nil && c.Operations[r.id].By != r.message.sent.ID {
+		c, err := r.session.Connections.Connection(ctx, r.frame.ConnectionID)
+		if err == nil && c.Operations[r.id].By != r.frame.sent.ID {
 			return pubsub.ErrCompleted // another may have its id
 		}
 		return err

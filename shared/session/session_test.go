@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -81,15 +80,15 @@ func setup(t *testing.T) *bench {
 func (b *bench) send(ctx context.Context, frames ...string) error {
 	var errs []error
 	for _, f := range frames {
-		errs = append(errs, b.Receive(ctx, b.message(f)))
+		errs = append(errs, b.Receive(ctx, b.frame(f)))
 	}
 	return errors.Join(errs...)
 }
 
-// message is what the gateway makes of the client's next frame.
-func (b *bench) message(frame string) session.Message {
+// frame is what the gateway makes of the client's next message.
+func (b *bench) frame(data string) session.Frame {
 	b.sent++
-	return session.Message{ConnectionID: "c", Data: []byte(frame), At: b.start.Add(time.Duration(b.sent) * time.Millisecond)}
+	return session.Frame{ConnectionID: "c", Data: []byte(data), At: b.start.Add(time.Duration(b.sent) * time.Millisecond)}
 }
 
 const (
@@ -171,7 +170,7 @@ func TestAMalformedMessageIsRefusedWithAReason(t *testing.T) {
 func TestALateInitIsRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	late := session.Message{ConnectionID: "c", Data: []byte(initFrame), At: b.start.Add(11 * time.Second)}
+	late := session.Frame{ConnectionID: "c", Data: []byte(initFrame), At: b.start.Add(11 * time.Second)}
 	if err := b.Receive(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +195,7 @@ func TestInitAtOnceIsAcknowledgedOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			if err := b.Receive(t.Context(), session.Message{ConnectionID: "c", Data: []byte(initFrame), At: b.start}); err != nil {
+			if err := b.Receive(t.Context(), session.Frame{ConnectionID: "c", Data: []byte(initFrame), At: b.start}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -215,7 +214,7 @@ func TestACompleteThatOvertakesItsSubscribeLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := func(ms int) time.Time { return b.start.Add(time.Duration(ms) * time.Millisecond) }
-	for _, m := range []session.Message{
+	for _, m := range []session.Frame{
 		{ConnectionID: "c", Data: []byte(`{"id":"1","type":"complete"}`), At: at(20)},
 		{ConnectionID: "c", Data: []byte(subscribe("1", "subscription")), At: at(10)},
 	} {
@@ -243,13 +242,13 @@ func TestASubscribeWaitsForTheCompleteThatItOvertook(t *testing.T) {
 					if stale {
 						b.Connections = staleReads{b.store}
 					}
-					old, again := b.message(subscribe("1", "subscription")), b.message(subscribe("1", "query"))
+					old, again := b.frame(subscribe("1", "subscription")), b.frame(subscribe("1", "query"))
 					complete := again
 					complete.Data = []byte(`{"id":"1","type":"complete"}`)
 					if err := b.send(t.Context(), initFrame); err != nil {
 						t.Fatal(err)
 					}
-					for i, m := range []session.Message{old, again, complete} {
+					for i, m := range []session.Frame{old, again, complete} {
 						go func() {
 							time.Sleep(time.Duration(i/2) * delay)
 							if err := b.Receive(t.Context(), m); err != nil {
@@ -333,70 +332,4 @@ type checks struct {
 func (c *checks) SendLater(_ context.Context, body []byte, delay time.Duration) error {
 	c.bodies, c.delay = append(c.bodies, body), delay
 	return c.err
-}
-
-func TestConnect(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		handshake session.Handshake
-		origins   []string
-		fault     memory.Fault
-		queue     error
-		status    int
-		stored    int
-	}{
-		"Accepted":       {handshake: session.Handshake{Subprotocols: "foo, graphql-transport-ws"}, origins: []string{"*"}, status: http.StatusOK, stored: 1},
-		"AllowedOrigin":  {handshake: session.Handshake{Subprotocols: "graphql-transport-ws", Origin: "https://a.example"}, origins: []string{"https://a.example"}, status: http.StatusOK, stored: 1},
-		"NoBrowser":      {handshake: session.Handshake{Subprotocols: "graphql-transport-ws"}, origins: []string{"https://a.example"}, status: http.StatusOK, stored: 1},
-		"ForeignOrigin":  {handshake: session.Handshake{Subprotocols: "graphql-transport-ws", Origin: "https://a.example.evil"}, origins: []string{"https://a.example"}, status: http.StatusForbidden},
-		"LegacyProtocol": {handshake: session.Handshake{Subprotocols: "graphql-ws"}, origins: []string{"*"}, status: http.StatusBadRequest},
-		"NoSubprotocol":  {origins: []string{"*"}, status: http.StatusBadRequest},
-		"TheStoreFails":  {handshake: session.Handshake{Subprotocols: "graphql-transport-ws"}, origins: []string{"*"}, fault: memory.NotApplied, status: http.StatusInternalServerError},
-		"TheQueueFails":  {handshake: session.Handshake{Subprotocols: "graphql-transport-ws"}, origins: []string{"*"}, queue: errors.New("busy"), status: http.StatusInternalServerError},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				store, queue := memory.New(), &checks{err: tc.queue}
-				store.Fault = func(string) memory.Fault { return tc.fault }
-				tc.handshake.ConnectionID, tc.handshake.At = "c", time.Now()
-				c := session.Connector{Connections: store, Checks: queue, Origins: tc.origins, InitTimeout: 10 * time.Second, TTL: time.Hour}
-				status, err := c.Connect(t.Context(), tc.handshake)
-				if status != tc.status || (err != nil) != (status == http.StatusInternalServerError) {
-					t.Errorf("got %d, %v", status, err)
-				}
-				if got := len(store.Contents().Connections); got != tc.stored {
-					t.Errorf("%d connections are stored", got)
-				}
-				if tc.stored == 1 && queue.delay != 11*time.Second {
-					t.Errorf("check after %s", queue.delay)
-				}
-			})
-		})
-	}
-}
-
-func TestASilentConnectionIsEnded(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		before []string
-		want   []string
-		closed bool
-	}{
-		"Silent":      {want: []string{connectionError("4408", "Connection initialisation timeout")}, closed: true},
-		"Initialised": {before: []string{initFrame}, want: []string{ackFrame}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			if err := b.send(t.Context(), tc.before...); err != nil {
-				t.Fatal(err)
-			}
-			d := session.Disconnector{Connections: b.store, Gateway: b.gateway}
-			if err := d.Check(t.Context(), []byte(`{"connectionId":"c"}`)); err != nil {
-				t.Fatal(err)
-			}
-			b.check(t, tc.want, tc.closed)
-		})
-	}
 }

@@ -73,7 +73,7 @@ func testTurns(t *testing.T, word, came string, call int, fault memory.Fault) {
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
-			m := session.Message{ConnectionID: "c", Data: []byte(frames[kind]), At: at, ID: fmt.Sprint("m", i)}
+			m := session.Frame{ConnectionID: "c", Data: []byte(frames[kind]), At: at, ID: fmt.Sprint("m", i)}
 			if err := b.Receive(ctx, m); err != nil {
 				t.Error(err)
 			}
@@ -98,7 +98,7 @@ func TestTheEndOfAQueryLeavesTheNextOfItsMillisecond(t *testing.T) {
 	}
 	at := b.start.Add(time.Second)
 	receive := func(id, frame string) {
-		m := session.Message{ConnectionID: "c", Data: []byte(frame), At: at, ID: id}
+		m := session.Frame{ConnectionID: "c", Data: []byte(frame), At: at, ID: id}
 		if err := b.Receive(t.Context(), m); err != nil {
 			t.Error(err)
 		}

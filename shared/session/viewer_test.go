@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"subwire/shared/connection"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
 )
 
 // tokens knows one good token for each viewer, good for its life, and the names of
@@ -29,7 +28,7 @@ func (a tokens) Authenticate(ctx context.Context, authorization string) (v pubsu
 	case "old":
 		return v, expires, pubsub.ErrTokenExpired
 	case "bad":
-		return v, expires, fmt.Errorf("%w: wrong audience", pubsub.ErrTokenRefused)
+		return v, expires, fmt.Errorf("%w: wrong audience", pubsub.ErrTokenInvalid)
 	case "down":
 		return v, expires, errors.New("no keys")
 	case "slow":
@@ -184,7 +183,7 @@ func TestPastItsTokenAConnectionIsTold(t *testing.T) {
 			}
 		}, []string{ackFrame, expired}},
 		"ByItsCheck": {func(t *testing.T, b *bench, queue *checks) {
-			d := session.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
+			d := connection.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
 			if err := d.Check(t.Context(), queue.bodies[0]); err != nil {
 				t.Error(err)
 			}
@@ -193,7 +192,7 @@ func TestPastItsTokenAConnectionIsTold(t *testing.T) {
 			if err := errors.Join(b.store.DeleteConnection(t.Context(), "c"), b.gateway.Delete(t.Context(), "c")); err != nil {
 				t.Error(err)
 			}
-			d := session.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
+			d := connection.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
 			if err := d.Check(t.Context(), queue.bodies[0]); err != nil {
 				t.Error(err)
 			}
@@ -226,7 +225,7 @@ func TestALongWaitIsPassedOn(t *testing.T) {
 		if err := b.send(t.Context(), initWith(`{"Authorization":"Bearer ada"}`)); err != nil {
 			t.Fatal(err)
 		}
-		d := session.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
+		d := connection.Disconnector{Connections: b.store, Gateway: b.gateway, Checks: queue}
 		var delays []time.Duration
 		for i := 0; i < len(queue.bodies); i++ {
 			delays = append(delays, queue.delay.Truncate(time.Minute))
@@ -247,7 +246,7 @@ func TestALongWaitIsPassedOn(t *testing.T) {
 		if err := errors.Join(again.store.DeleteConnection(t.Context(), "c"), again.gateway.Delete(t.Context(), "c")); err != nil {
 			t.Fatal(err)
 		}
-		d = session.Disconnector{Connections: again.store, Gateway: again.gateway, Checks: queue}
+		d = connection.Disconnector{Connections: again.store, Gateway: again.gateway, Checks: queue}
 		if err := d.Check(t.Context(), queue.bodies[0]); err != nil || len(queue.bodies) != 1 {
 			t.Errorf("a connection that is gone is watched on: %v", err)
 		}
@@ -263,7 +262,7 @@ func TestAViewerHasSoManyConnections(t *testing.T) {
 		if err := b.store.PutConnection(t.Context(), pubsub.Connection{ID: id, InitDeadline: b.start.Add(time.Minute), Expires: b.start.Add(2 * time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
-		m := b.message(initWith(`{"Authorization":"Bearer ` + viewer + `"}`))
+		m := b.frame(initWith(`{"Authorization":"Bearer ` + viewer + `"}`))
 		m.ConnectionID = id
 		if err := b.Receive(t.Context(), m); err != nil {
 			t.Fatal(err)
@@ -282,52 +281,6 @@ func TestAViewerHasSoManyConnections(t *testing.T) {
 	}
 	if got := connect("6", "ada"); got != ackFrame {
 		t.Errorf("after one is gone, another got %s", got)
-	}
-}
-
-func TestWhoMayOpenASocket(t *testing.T) {
-	t.Parallel()
-	ok := session.Handshake{Subprotocols: "graphql-transport-ws", Origin: "https://a.example", Address: "192.0.2.1"}
-	with := func(change func(*session.Handshake)) session.Handshake {
-		h := ok
-		change(&h)
-		return h
-	}
-	// Two connections of each address are open already.
-	open := []string{"192.0.2.9", "192.0.2.9", "2001:db8:1:2::1", "2001:db8:1:2::2"}
-	for name, tc := range map[string]struct {
-		handshake session.Handshake
-		require   bool
-		status    int
-	}{
-		"KnownOrigin":       {ok, true, http.StatusOK},
-		"OtherScheme":       {with(func(h *session.Handshake) { h.Origin = "http://a.example" }), false, http.StatusForbidden},
-		"OtherPort":         {with(func(h *session.Handshake) { h.Origin = "https://a.example:444" }), false, http.StatusForbidden},
-		"Subdomain":         {with(func(h *session.Handshake) { h.Origin = "https://x.a.example" }), false, http.StatusForbidden},
-		"Null":              {with(func(h *session.Handshake) { h.Origin = "null" }), false, http.StatusForbidden},
-		"NoOrigin":          {with(func(h *session.Handshake) { h.Origin = "" }), false, http.StatusOK},
-		"NoOriginRequired":  {with(func(h *session.Handshake) { h.Origin = "" }), true, http.StatusForbidden},
-		"FullAddress":       {with(func(h *session.Handshake) { h.Address = "192.0.2.9" }), false, http.StatusTooManyRequests},
-		"FullNetwork":       {with(func(h *session.Handshake) { h.Address = "2001:db8:1:2:ffff::3" }), false, http.StatusTooManyRequests},
-		"OtherNetwork":      {with(func(h *session.Handshake) { h.Address = "2001:db8:1:3::3" }), false, http.StatusOK},
-		"IPv4MappedAddress": {with(func(h *session.Handshake) { h.Address = "::ffff:192.0.2.9" }), false, http.StatusTooManyRequests},
-		"NoAddress":         {with(func(h *session.Handshake) { h.Address = "" }), false, http.StatusOK},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := session.Connector{Connections: memory.New(), Checks: &checks{}, Origins: []string{"https://a.example"},
-				RequireOrigin: tc.require, MaxPerAddress: 2, InitTimeout: time.Minute, TTL: time.Hour}
-			for i, address := range open {
-				before := with(func(h *session.Handshake) { h.Address, h.ConnectionID, h.At = address, fmt.Sprint(i), time.Now() })
-				if status, err := c.Connect(t.Context(), before); status != http.StatusOK {
-					t.Fatalf("connection %d: %d, %v", i, status, err)
-				}
-			}
-			tc.handshake.ConnectionID, tc.handshake.At = "c", time.Now()
-			if status, err := c.Connect(t.Context(), tc.handshake); status != tc.status || err != nil {
-				t.Errorf("got %d, %v", status, err)
-			}
-		})
 	}
 }
 
@@ -351,7 +304,7 @@ func TestASlowStoreAndASlowIssuerLeaveTimeToTellTheClient(t *testing.T) {
 			b.Connections = &slowLoad{b.store, takes}
 			ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 			defer cancel()
-			_ = b.Receive(ctx, b.message(initWith(`{"Authorization":"Bearer slow"}`)))
+			_ = b.Receive(ctx, b.frame(initWith(`{"Authorization":"Bearer slow"}`)))
 			if got := strings.Join(b.gateway.Frames("c"), ""); !strings.Contains(got, "4500") {
 				t.Errorf("after a load of %s the client hears %q", takes, got)
 			}

@@ -42,9 +42,9 @@ var connectionTests = []test{
 		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, pubsub.Acknowledgement{}, base), pubsub.ErrGone)
 		check(t, "PutSubscription", subscribe(t, s, sub(c, "1", topic), base), pubsub.ErrGone)
 	}},
-	{"is acknowledged with viewer, init payload, expiry and holder", acknowledgedWith(pubsub.Acknowledgement{
+	{"is acknowledged with viewer, init payload, expiry and quota", acknowledgedWith(pubsub.Acknowledgement{
 		Viewer: pubsub.Viewer{ID: "ü", Claims: `{"chats_read":["1"]}`}, Init: json.RawMessage(`{"lang":"ü","n":1}`),
-		Expires: time.Now().Add(24 * time.Hour).Truncate(time.Second), Holder: "viewer/1"})},
+		Expires: time.Now().Add(24 * time.Hour).Truncate(time.Second), Quota: "viewer/1"})},
 	{"is acknowledged with nothing", acknowledgedWith(pubsub.Acknowledgement{})},
 	{"is gone when its acknowledgement expires", func(t *testing.T, s Store) {
 		c := newConnection()
@@ -90,7 +90,7 @@ func acknowledgedWith(a pubsub.Acknowledgement) func(*testing.T, Store) {
 		check(t, "Acknowledge", s.Acknowledge(t.Context(), c.ID, a, base), nil)
 		got, err := s.Connection(t.Context(), c.ID)
 		check(t, "Connection", err, nil)
-		c.Acknowledged, c.Init, c.Viewer, c.Holder = true, a.Init, a.Viewer, a.Holder
+		c.Acknowledged, c.Init, c.Viewer, c.Quota = true, a.Init, a.Viewer, a.Quota
 		if !a.Expires.IsZero() {
 			c.Expires = a.Expires
 		}
@@ -210,10 +210,10 @@ var deleteConnectionTests = []test{
 	}},
 	{"if unacknowledged, by many at once", func(t *testing.T, s Store) {
 		c, next := newConnection(), newConnection()
-		c.Holder = unique("holder")
-		next.Holder = c.Holder
+		c.Quota = unique("quota")
+		next.Quota = c.Quota
 		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
-		check(t, "Hold", s.Hold(t.Context(), c, 1), nil)
+		check(t, "TakeQuota", s.TakeQuota(t.Context(), c, 1), nil)
 		calls := slices.Repeat([]func(context.Context) error{func(ctx context.Context) error {
 			absent, err := s.DeleteUnacknowledged(ctx, c.ID)
 			if err == nil && !absent {
@@ -226,7 +226,7 @@ var deleteConnectionTests = []test{
 		}
 		_, err := s.Connection(t.Context(), c.ID)
 		check(t, "Connection", err, pubsub.ErrGone)
-		check(t, "Hold", s.Hold(t.Context(), next, 1), nil)
+		check(t, "TakeQuota", s.TakeQuota(t.Context(), next, 1), nil)
 	}},
 	{"if unacknowledged or acknowledging wins", func(t *testing.T, s Store) {
 		for range 20 {

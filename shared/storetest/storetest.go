@@ -43,7 +43,7 @@ func Run(t *testing.T, s Store) {
 		name  string
 		tests []test
 	}{
-		{"Connection", connectionTests}, {"Hold", holdTests}, {"Release", releaseTests}, {"PutSubscription", putTests},
+		{"Connection", connectionTests}, {"TakeQuota", quotaTests}, {"ReleaseQuota", quotaReleaseTests}, {"PutSubscription", putTests},
 		{"ActivateSubscription", activateTests}, {"DeleteSubscription", deleteTests},
 		{"Unlist", unlistTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
 		{"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},

@@ -65,7 +65,7 @@ type player struct {
 	asks     []pubsub.Operation // what each subscribes to
 
 	waiting []int // subscribes that found the id in use
-	refused []int // subscribes of an id that another operation has used
+	reused  []int // subscribes of an id that another operation has used
 }
 
 // newPlayer returns a player with subscribes that ask for the same, or for different
@@ -113,7 +113,7 @@ func (p *player) handle(t *testing.T, i int) {
 		case errors.Is(err, pubsub.ErrSubscriberExists):
 			p.waiting = append(p.waiting, i)
 		case errors.Is(err, pubsub.ErrReused):
-			p.refused = append(p.refused, i)
+			p.reused = append(p.reused, i)
 		case !errors.Is(err, pubsub.ErrCompleted):
 			check(t, "PutSubscription", err, nil)
 		}
@@ -130,7 +130,7 @@ func (p *player) check(t *testing.T) {
 	switch runs := last%2 == 0; {
 	case runs && len(rows) == 1:
 		equal(t, "operation", rows[0].OperationKey, p.asks[last].Key())
-	case runs && len(p.refused) == 0 || !runs && len(rows) > 0:
+	case runs && len(p.reused) == 0 || !runs && len(rows) > 0:
 		t.Errorf("%d subscriptions are left", len(rows))
 	}
 	checkTogether(t, p.s, c, []string{p.sub.Topic})
@@ -157,7 +157,7 @@ func play(t *testing.T, s Store, all turns) {
 		for _, i := range all.order {
 			p.handle(t, i)
 		}
-		equal(t, "refused", p.refused, []int(nil))
+		equal(t, "reused", p.reused, []int(nil))
 		p.check(t)
 	})
 }
@@ -186,7 +186,7 @@ var turnsTests = []test{
 			for _, i := range all.order {
 				p.handle(t, i)
 			}
-			equal(t, fmt.Sprint(all, ": refused"), len(p.refused) == 1, all.at[0] == all.at[2])
+			equal(t, fmt.Sprint(all, ": reused"), len(p.reused) == 1, all.at[0] == all.at[2])
 		}
 	}},
 	{"of which one is handled once more, at any later time, end as the last message says", func(t *testing.T, s Store) {

@@ -107,7 +107,7 @@ func (c *Client) send(message any) {
 	if err != nil {
 		c.cloud.t.Fatal(err)
 	}
-	m := session.Message{ConnectionID: c.id, Data: data, At: time.Now()}
+	m := session.Frame{ConnectionID: c.id, Data: data, At: time.Now()}
 	if err := c.cloud.session.Receive(context.Background(), m); err != nil {
 		c.cloud.t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ const (
 	CodeBadRequest                      = 4400
 	CodeUnauthorized                    = 4401
 	CodeForbidden                       = 4403
-	CodeSubprotocolNotAcceptable        = 4406
 	CodeConnectionInitialisationTimeout = 4408
 	CodeSubscriberAlreadyExists         = 4409
 	CodeTooManyInitialisationRequests   = 4429

@@ -1,13 +1,32 @@
 package transportws
 
 import (
+	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
 
+// retriedByResume is what resume.mjs retries after. It has a list of its own, as graphql-ws
+// does not pass on the payload, which says whether to.
+func retriedByResume(t *testing.T) *regexp.Regexp {
+	t.Helper()
+	source, err := os.ReadFile("../../functions/graphql/web/src/resume.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^const passing = /(.*)/;$`).FindSubmatch(source)
+	if found == nil {
+		t.Fatal("resume.mjs has no list of passing reasons")
+	}
+	return regexp.MustCompile(string(found[1]))
+}
+
 // What a client does after each reason is decided here; docs/clients.md says the same.
 func TestWhatIsWorthTryingAgain(t *testing.T) {
 	t.Parallel()
+	resume := retriedByResume(t)
 	for name, tc := range map[string]struct {
 		reason CloseError
 		retry  bool
@@ -19,7 +38,7 @@ func TestWhatIsWorthTryingAgain(t *testing.T) {
 		"ConnectionRevoked":               {ConnectionRevoked(), false},
 		"Forbidden":                       {Forbidden("Forbidden"), false},
 		"TooManyConnections":              {TooManyConnections(), true},
-		"SubprotocolNotAcceptable":        {CloseError{CodeSubprotocolNotAcceptable, ""}, false},
+		"SubprotocolNotAcceptable":        {CloseError{4406, "Subprotocol not acceptable"}, false},
 		"ConnectionInitialisationTimeout": {ConnectionInitialisationTimeout(), true},
 		"SubscriberAlreadyExists":         {SubscriberAlreadyExists("1"), false},
 		"TooManyInitialisationRequests":   {TooManyInitialisationRequests(), false},
@@ -36,6 +55,9 @@ func TestWhatIsWorthTryingAgain(t *testing.T) {
 			}
 			if frame := string(AppendConnectionError(nil, tc.reason)); tc.reason.Retry() != tc.retry || !strings.HasSuffix(frame, want) {
 				t.Errorf("retry is %t, and the frame %s", tc.reason.Retry(), frame)
+			}
+			if retries := resume.MatchString(fmt.Sprint(tc.reason.Code, " ", tc.reason.Reason)); retries != tc.retry {
+				t.Errorf("resume.mjs retries: %t", retries)
 			}
 		})
 	}

@@ -32,6 +32,20 @@ func ID(document string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// DocumentID is the id of a registered document in the extensions of a request
+// (Apollo, "Automatic Persisted Queries"), or "".
+func DocumentID(extensions json.RawMessage) string {
+	var e struct {
+		PersistedQuery struct {
+			Hash string `json:"sha256Hash"`
+		} `json:"persistedQuery"`
+	}
+	if len(extensions) == 0 || json.Unmarshal(extensions, &e) != nil {
+		return ""
+	}
+	return e.PersistedQuery.Hash
+}
+
 // Read reads the documents from a file, like Decode. For the path "" it returns nil:
 // every document is trusted.
 func Read(path string) (*Documents, error) {

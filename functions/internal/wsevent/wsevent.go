@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"subwire/shared/connection"
 	"subwire/shared/session"
 )
 
@@ -18,10 +19,10 @@ type Event = events.APIGatewayWebsocketProxyRequest
 // of the client.
 type Response = events.APIGatewayProxyResponse
 
-// Message returns the client's message of a $default event.
-func Message(e Event) session.Message {
+// Frame returns the client's message of a $default event.
+func Frame(e Event) session.Frame {
 	id, _ := e.RequestContext.MessageID.(string)
-	return session.Message{
+	return session.Frame{
 		ID:           id,
 		ConnectionID: e.RequestContext.ConnectionID,
 		Data:         []byte(e.Body),
@@ -31,8 +32,8 @@ func Message(e Event) session.Message {
 }
 
 // Handshake returns the request of a $connect event, the only event with headers.
-func Handshake(e Event) session.Handshake {
-	return session.Handshake{
+func Handshake(e Event) connection.Handshake {
+	return connection.Handshake{
 		ConnectionID: e.RequestContext.ConnectionID,
 		At:           time.UnixMilli(e.RequestContext.ConnectedAt),
 		Address:      e.RequestContext.Identity.SourceIP,

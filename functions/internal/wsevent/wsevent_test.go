@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"subwire/shared/connection"
 	"subwire/shared/session"
 )
 
@@ -27,7 +28,7 @@ func read(t *testing.T, name string) Event {
 
 func TestHandshake(t *testing.T) {
 	t.Parallel()
-	want := session.Handshake{ConnectionID: "TWegAf_YCYcCJ9w=", At: time.UnixMilli(1795504302000), Address: "192.0.2.1",
+	want := connection.Handshake{ConnectionID: "TWegAf_YCYcCJ9w=", At: time.UnixMilli(1795504302000), Address: "192.0.2.1",
 		Origin: "https://chat.example", Subprotocols: "foo,graphql-transport-ws"}
 	e := read(t, "connect.json")
 	if diff := cmp.Diff(want, Handshake(e)); diff != "" {
@@ -40,11 +41,11 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-func TestMessage(t *testing.T) {
+func TestFrame(t *testing.T) {
 	t.Parallel()
-	want := session.Message{ConnectionID: "TWegAf_YCYcCJ9w=", ID: "TWegTd2oiYcCJ9w=",
+	want := session.Frame{ConnectionID: "TWegAf_YCYcCJ9w=", ID: "TWegTd2oiYcCJ9w=",
 		Data: []byte(`{"type":"connection_init"}`), At: time.UnixMilli(1795504304123), Address: "192.0.2.1"}
-	if diff := cmp.Diff(want, Message(read(t, "message.json")), cmpopts.IgnoreUnexported(want)); diff != "" {
+	if diff := cmp.Diff(want, Frame(read(t, "message.json")), cmpopts.IgnoreUnexported(want)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"subwire/shared/apigw"
 	"subwire/shared/dynamo"
 	"subwire/shared/pubsub"
-	"subwire/shared/session"
+	"subwire/shared/socket"
 	"subwire/shared/topology"
 	"subwire/shared/transportws"
 )
@@ -80,7 +80,7 @@ type tool struct {
 		Connection(ctx context.Context, id string) (pubsub.Connection, error)
 		DeleteConnection(ctx context.Context, id string) error
 	}
-	gateway session.Gateway
+	gateway pubsub.Gateway
 	out     io.Writer
 }
 
@@ -212,5 +212,5 @@ func (t tool) end(ctx context.Context, id string) error {
 	if err := t.store.DeleteConnection(ctx, id); err != nil {
 		return err
 	}
-	return session.Refuse(ctx, t.gateway, id, transportws.ConnectionRevoked())
+	return socket.Close(ctx, t.gateway, id, transportws.ConnectionRevoked())
 }

@@ -75,7 +75,7 @@ func (s *sending) visit(ctx context.Context, l letter) (verdict, error) {
 	}
 	if s.really {
 		err := s.send(ctx, l, p)
-		if errors.Is(err, queue.ErrRefused) {
+		if errors.Is(err, queue.ErrInvalidMessage) {
 			return s.keep(l, err.Error()), nil
 		}
 		if err != nil {

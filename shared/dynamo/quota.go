@@ -16,18 +16,19 @@ import (
 	"subwire/shared/topology"
 )
 
-// A holder's item is in the connections table, under an id that no connection has, as
-// theirs hold no '/'. Its set has one entry for each connection of the holder. The
-// entry begins with the connection's expiry, so that what a lost deletion left behind
-// is recognised and expires.
-const holderPrefix = "holder/"
+// A quota's item is in the connections table, under an id that no connection has, as
+// theirs hold no '/'. Its set has one entry for each connection that counts. The entry
+// begins with the connection's expiry, so that what a lost deletion left behind is
+// recognised and expires. Holder and held, as it is stored, are words of earlier
+// releases.
+const quotaPrefix = "holder/"
 
-// holderTTL is how long a holder's item is kept after its last entry. It is longer than
+// quotaTTL is how long a quota's item is kept after its last entry. It is longer than
 // any entry can last: with only the connection's life, one whose token soon expires
 // would take the others' entries with it.
-const holderTTL = 2 * topology.ConnectionTTL
+const quotaTTL = 2 * topology.ConnectionTTL
 
-// entry stands for a connection in its holder's set: expiry#id.
+// entry stands for a connection in its quota's set: expiry#id.
 func entry(id string, expires int64) string { return strconv.FormatInt(expires, 10) + "#" + id }
 
 // expired reports whether the entry's connection can no longer live.
@@ -37,13 +38,13 @@ func expired(entry string, now time.Time) bool {
 	return err != nil || expires <= now.Unix()
 }
 
-// entries returns the entries of a holder's set that want accepts.
-func entries(holder attributes, want func(entry string) bool) (found []string) {
-	held, _ := holder["held"].(*types.AttributeValueMemberSS)
-	if held == nil {
+// entries returns the entries of a quota's set that want accepts.
+func entries(quota attributes, want func(entry string) bool) (found []string) {
+	set, _ := quota["held"].(*types.AttributeValueMemberSS)
+	if set == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(held.Value), func(e string) bool { return !want(e) })
+	return slices.DeleteFunc(slices.Clone(set.Value), func(e string) bool { return !want(e) })
 }
 
 // of reports of an entry whether it stands for the connection.
@@ -51,46 +52,46 @@ func of(id string) func(entry string) bool {
 	return func(entry string) bool { return strings.HasSuffix(entry, "#"+id) }
 }
 
-// Hold implements pubsub.Store. If the set is full, Hold drops the expired entries, and
+// TakeQuota implements pubsub.Store. If the set is full, it drops the expired entries, and
 // those that the connection had with another expiry, and tries once more.
-func (s *Store) Hold(ctx context.Context, c pubsub.Connection, max int) error {
+func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) error {
 	mine, now := entry(c.ID, c.Expires.Unix()), time.Now()
-	holder, err := s.hold(ctx, c, max)
-	if full, isFull := refused(err); isFull {
+	quota, err := s.addEntry(ctx, c, max)
+	if full, isFull := failedCondition(err); isFull {
 		stale := entries(full, func(e string) bool { return expired(e, now) || of(c.ID)(e) })
 		if len(stale) == 0 {
 			return pubsub.ErrTooManyConnections
 		}
-		if _, err := s.dropEntries(ctx, c.Holder, stale); err != nil {
-			return fmt.Errorf("drop expired connections of holder: %w", err)
+		if _, err := s.dropEntries(ctx, c.Quota, stale); err != nil {
+			return fmt.Errorf("drop expired connections of quota: %w", err)
 		}
-		holder, err = s.hold(ctx, c, max)
+		quota, err = s.addEntry(ctx, c, max)
 	}
-	if _, isFull := refused(err); isFull {
+	if _, isFull := failedCondition(err); isFull {
 		return pubsub.ErrTooManyConnections
 	}
 	if err != nil {
-		return fmt.Errorf("hold connection: %w", err)
+		return fmt.Errorf("take quota: %w", err)
 	}
-	former := entries(holder, func(e string) bool { return of(c.ID)(e) && e != mine })
-	if _, err := s.dropEntries(ctx, c.Holder, former); err != nil {
+	former := entries(quota, func(e string) bool { return of(c.ID)(e) && e != mine })
+	if _, err := s.dropEntries(ctx, c.Quota, former); err != nil {
 		return fmt.Errorf("drop former entry of connection: %w", err)
 	}
 	return nil
 }
 
-// hold adds the connection to its holder's set, unless that has max others. It returns
-// the holder's item.
-func (s *Store) hold(ctx context.Context, c pubsub.Connection, max int) (attributes, error) {
+// addEntry adds the connection to its quota's set, unless that has max others. It
+// returns the quota's item.
+func (s *Store) addEntry(ctx context.Context, c pubsub.Connection, max int) (attributes, error) {
 	mine := entry(c.ID, c.Expires.Unix())
 	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Connections, Key: connectionKey(holderPrefix + c.Holder),
+		TableName: &s.tables.Connections, Key: connectionKey(quotaPrefix + c.Quota),
 		UpdateExpression:         aws.String("ADD held :set SET #ttl = :ttl"),
 		ConditionExpression:      aws.String("attribute_not_exists(held) OR size(held) < :max OR contains(held, :entry)"),
 		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
 		ExpressionAttributeValues: attributes{
 			":set": &types.AttributeValueMemberSS{Value: []string{mine}}, ":entry": text(mine),
-			":max": number(int64(max)), ":ttl": number(time.Now().Add(holderTTL).Unix()),
+			":max": number(int64(max)), ":ttl": number(time.Now().Add(quotaTTL).Unix()),
 		},
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
@@ -101,20 +102,20 @@ func (s *Store) hold(ctx context.Context, c pubsub.Connection, max int) (attribu
 	return out.Attributes, nil
 }
 
-// Release implements pubsub.Store.
-func (s *Store) Release(ctx context.Context, c pubsub.Connection) error {
-	return s.release(ctx, connectionItem{ID: c.ID, Holder: c.Holder, TTL: c.Expires.Unix()})
+// ReleaseQuota implements pubsub.Store.
+func (s *Store) ReleaseQuota(ctx context.Context, c pubsub.Connection) error {
+	return s.releaseQuota(ctx, connectionItem{ID: c.ID, Quota: c.Quota, TTL: c.Expires.Unix()})
 }
 
-// release takes a connection out of its holder's set. Its expiry may differ from when
+// releaseQuota takes a connection out of its quota's set. Its expiry may differ from when
 // it was counted: what is left in the set shows that.
-func (s *Store) release(ctx context.Context, item connectionItem) error {
-	if item.Holder == "" {
+func (s *Store) releaseQuota(ctx context.Context, item connectionItem) error {
+	if item.Quota == "" {
 		return nil
 	}
-	left, err := s.dropEntries(ctx, item.Holder, []string{entry(item.ID, item.TTL)})
+	left, err := s.dropEntries(ctx, item.Quota, []string{entry(item.ID, item.TTL)})
 	if err == nil {
-		_, err = s.dropEntries(ctx, item.Holder, entries(left, of(item.ID)))
+		_, err = s.dropEntries(ctx, item.Quota, entries(left, of(item.ID)))
 	}
 	if err != nil {
 		return fmt.Errorf("release connection: %w", err)
@@ -122,20 +123,20 @@ func (s *Store) release(ctx context.Context, item connectionItem) error {
 	return nil
 }
 
-// dropEntries removes entries from a holder's set and returns the item after that. The
+// dropEntries removes entries from a quota's set and returns the item after that. The
 // condition keeps the update from creating an item that nothing would delete.
-func (s *Store) dropEntries(ctx context.Context, holder string, entries []string) (attributes, error) {
+func (s *Store) dropEntries(ctx context.Context, quota string, entries []string) (attributes, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
 	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Connections, Key: connectionKey(holderPrefix + holder),
+		TableName: &s.tables.Connections, Key: connectionKey(quotaPrefix + quota),
 		UpdateExpression:          aws.String("DELETE held :entries"),
 		ConditionExpression:       aws.String("attribute_exists(id)"),
 		ExpressionAttributeValues: attributes{":entries": &types.AttributeValueMemberSS{Value: entries}},
 		ReturnValues:              types.ReturnValueAllNew,
 	})
-	if _, missing := refused(err); missing {
+	if _, missing := failedCondition(err); missing {
 		return nil, nil
 	}
 	if err != nil {

@@ -1,4 +1,8 @@
-package session
+// Package connection is the life of a connection around the client's frames, which are
+// session's: the handshake, $disconnect, the queued checks that end what is silent or
+// has expired, and the quotas that connections count against. It knows no schema and no
+// AWS service.
+package connection
 
 import (
 	"context"
@@ -10,6 +14,7 @@ import (
 
 	"subwire/shared/allowance"
 	"subwire/shared/pubsub"
+	"subwire/shared/retry"
 	"subwire/shared/transportws"
 )
 
@@ -26,7 +31,7 @@ type Handshake struct {
 type Connector struct {
 	Connections interface {
 		PutConnection(ctx context.Context, c pubsub.Connection) error
-		Holders
+		Quotas
 	}
 	Checks        Checks
 	Origins       []string      // allowed ones, exact; "*" for any
@@ -60,16 +65,16 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 	if c.KeepAddress {
 		conn.Address = h.Address
 	}
-	ctx, cancel := within(ctx, returnReserve)
+	ctx, cancel := retry.Within(ctx, retry.ReturnReserve)
 	defer cancel()
 	if c.MaxPerAddress > 0 {
-		conn.Holder = allowance.Address(h.Address)
+		conn.Quota = allowance.Address(h.Address)
 		defer func() {
 			if status != http.StatusOK && status != http.StatusTooManyRequests { // nothing else would stop the counting
-				err = errors.Join(err, release(ctx, c.Connections, c.Checks, conn))
+				err = errors.Join(err, ReleaseQuota(ctx, c.Connections, c.Checks, conn))
 			}
 		}()
-		err := count(ctx, closeReserve, c.Connections, &conn, c.MaxPerAddress)
+		err := TakeQuota(ctx, retry.CloseReserve, c.Connections, &conn, c.MaxPerAddress)
 		if errors.Is(err, pubsub.ErrTooManyConnections) {
 			return http.StatusTooManyRequests, nil
 		}
@@ -86,74 +91,19 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 // store stores a connection. The check comes first: a check without its connection does
 // nothing, but a connection without a check may stay silent for minutes.
 func (c Connector) store(ctx context.Context, conn pubsub.Connection) error {
-	err := again(ctx, closeReserve, func(ctx context.Context) error {
+	err := retry.Do(ctx, retry.CloseReserve, func(ctx context.Context) error {
 		return sendCheck(ctx, c.Checks, check{ConnectionID: conn.ID}, c.InitTimeout+checkMargin)
 	})
 	if err != nil {
 		return err
 	}
-	err = again(ctx, closeReserve, func(ctx context.Context) error { return c.Connections.PutConnection(ctx, conn) })
+	err = retry.Do(ctx, retry.CloseReserve, func(ctx context.Context) error {
+		return c.Connections.PutConnection(ctx, conn)
+	})
 	if err != nil {
 		return fmt.Errorf("put connection: %w", err)
 	}
 	return nil
-}
-
-// A holder that may have more than partSize connections has them counted in parts, as
-// each that comes or goes rewrites the whole item: 2 KB when full of 28-byte ids and the
-// longest name of a viewer.
-const partSize = 60
-
-// partLooks is how many parts are searched for room before a connection is refused.
-// With up to four parts that is all of them; of 1,000, refusals begin at about 900.
-const partLooks = 4
-
-// count counts the connection for its holder, in parts that hold max together. To the
-// store a part is a holder, and it becomes c's: it is stored with the connection, so
-// whoever deletes that, even an older release, finds its count. Errors:
-// pubsub.ErrTooManyConnections; after any other, c may be counted.
-func count(ctx context.Context, reserve time.Duration, h Holders, c *pubsub.Connection, max int) (err error) {
-	holder, parts := c.Holder, (max+partSize-1)/partSize
-	for look := range min(parts, partLooks) {
-		part := (pubsub.Bucket(c.ID) + look) % parts
-		if parts > 1 {
-			c.Holder = fmt.Sprintf("%d/%s", part, holder) // in front, as a viewer's name may end with anything
-		}
-		err = again(ctx, reserve, func(ctx context.Context) error { return h.Hold(ctx, *c, (max+part)/parts) })
-		if !errors.Is(err, pubsub.ErrTooManyConnections) {
-			return err
-		}
-	}
-	return err
-}
-
-// releaseTime bounds a release, and the queueing of its check. They happen even after
-// ctx has ended; closeReserve and returnReserve have room for both.
-const releaseTime = 400 * time.Millisecond
-
-// releaseCheck is when a release is looked at again: a count with an unknown outcome
-// may be applied after it.
-const releaseCheck = 15 * time.Second
-
-// release stops counting a connection that came to nothing, at once and again by a
-// check. Only if both fail is it counted until its time is up.
-func release(ctx context.Context, h Holders, checks Checks, c pubsub.Connection) error {
-	ctx = context.WithoutCancel(ctx)
-	released := briefly(ctx, func(ctx context.Context) error { return h.Release(ctx, c) })
-	queued := briefly(ctx, func(ctx context.Context) error {
-		return sendCheck(ctx, checks, check{ConnectionID: c.ID, Expires: c.Expires.Unix(), Holder: c.Holder}, releaseCheck)
-	})
-	if released != nil {
-		released = fmt.Errorf("release connection: %w", released)
-	}
-	return errors.Join(released, queued)
-}
-
-// briefly is again within the releaseTime.
-func briefly(ctx context.Context, do func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, releaseTime)
-	defer cancel()
-	return again(ctx, 0, do)
 }
 
 // welcomes reports whether a page of the origin may connect. A browser cannot leave its

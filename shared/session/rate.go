@@ -9,13 +9,13 @@ import (
 // connects again starts all its operations.
 const burst = 4
 
-// maxBuckets is how many connections a Frames remembers. Beyond that it forgets all.
+// maxBuckets is how many connections a FrameRate remembers. Beyond that it forgets all.
 const maxBuckets = 10_000
 
-// Frames bounds how many messages per second a connection may send. It knows only what
+// FrameRate bounds how many messages per second a connection may send. It knows only what
 // its own process was handed, so n processes take up to n times as many; counting them
-// all would cost a write per message. A nil Frames has no limit.
-type Frames struct {
+// all would cost a write per message. A nil FrameRate has no limit.
+type FrameRate struct {
 	perSecond float64
 	mu        sync.Mutex
 	buckets   map[string]bucket
@@ -27,13 +27,13 @@ type bucket struct {
 	at   time.Time
 }
 
-// NewFrames returns a limit of perSecond messages per connection.
-func NewFrames(perSecond int) *Frames {
-	return &Frames{perSecond: float64(perSecond), buckets: map[string]bucket{}}
+// NewFrameRate returns a limit of perSecond messages per connection.
+func NewFrameRate(perSecond int) *FrameRate {
+	return &FrameRate{perSecond: float64(perSecond), buckets: map[string]bucket{}}
 }
 
 // take reports whether the connection may send a message at the given time.
-func (f *Frames) take(connectionID string, at time.Time) bool {
+func (f *FrameRate) take(connectionID string, at time.Time) bool {
 	if f == nil {
 		return true
 	}

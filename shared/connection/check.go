@@ -1,4 +1,4 @@
-package session
+package connection
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/retry"
+	"subwire/shared/socket"
 	"subwire/shared/transportws"
 )
 
@@ -17,12 +19,12 @@ type Checks interface {
 }
 
 // check is a queued question about a connection: whether its time is up; without a
-// time, whether it was initialised; with a holder, whether it is counted for that
-// holder and should not be.
+// time, whether it was initialised; with a quota, whether it is counted against that
+// and should not be.
 type check struct {
 	ConnectionID string `json:"connectionId"`
 	Expires      int64  `json:"expires,omitempty"` // Unix seconds
-	Holder       string `json:"holder,omitempty"`
+	Quota        string `json:"holder,omitempty"`
 }
 
 const (
@@ -46,51 +48,31 @@ func sendCheck(ctx context.Context, queue Checks, c check, delay time.Duration) 
 	return nil
 }
 
-// sendExpiryCheck queues a look at the connection for when its time is up.
-func sendExpiryCheck(ctx context.Context, queue Checks, connectionID string, expires time.Time) error {
-	return sendCheck(ctx, queue, check{ConnectionID: connectionID, Expires: expires.Unix()}, time.Until(expires)+checkMargin)
-}
-
-// Disconnector ends connections.
-type Disconnector struct {
-	Connections interface {
-		Connection(ctx context.Context, id string) (pubsub.Connection, error)
-		DeleteConnection(ctx context.Context, id string) error
-		DeleteUnacknowledged(ctx context.Context, id string) (bool, error)
-		Release(ctx context.Context, c pubsub.Connection) error
-	}
-	Gateway Gateway
-	Checks  Checks
-}
-
-// Disconnect deletes what is stored of a connection that has ended, before ctx ends:
-// API Gateway does not retry $disconnect. What it leaves is deleted by the next event
-// or by its TTL.
-func (d Disconnector) Disconnect(ctx context.Context, connectionID string) error {
-	ctx, cancel := within(ctx, returnReserve)
-	defer cancel()
-	return deleteRows(ctx, d.Connections, connectionID)
+// SendExpiryCheck queues a look at the connection for when its time is up.
+func SendExpiryCheck(ctx context.Context, queue Checks, connectionID string, expires time.Time) error {
+	c := check{ConnectionID: connectionID, Expires: expires.Unix()}
+	return sendCheck(ctx, queue, c, time.Until(expires)+checkMargin)
 }
 
 // Check ends the connection of a queued check if it is still not initialised or its
-// time is up. If its time is yet to come, it is queued again. With a holder, Check
-// stops the counting for it, unless the connection exists and is counted rightly. It
+// time is up. If its time is yet to come, it is queued again. With a quota, Check stops
+// the counting against it, unless the connection exists and is counted rightly. It
 // tries until ctx ends; after an error the check must be done again.
 func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	var c check
 	if err := json.Unmarshal(body, &c); err != nil {
 		return fmt.Errorf("decode check: %w", err)
 	}
-	ctx, cancel := within(ctx, returnReserve)
+	ctx, cancel := retry.Within(ctx, retry.ReturnReserve)
 	defer cancel()
 	switch {
-	case c.Holder != "":
-		return d.checkCounted(ctx, c)
+	case c.Quota != "":
+		return d.checkQuota(ctx, c)
 	case c.Expires != 0:
 		return d.checkExpiry(ctx, c)
 	}
 	var absent bool
-	err := again(ctx, reserve, func(ctx context.Context) (err error) {
+	err := retry.Do(ctx, retry.EndReserve, func(ctx context.Context) (err error) {
 		absent, err = d.Connections.DeleteUnacknowledged(ctx, c.ConnectionID)
 		return err
 	})
@@ -102,22 +84,22 @@ func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	}
 	// Close the socket even if the connection was absent before: the first try of this
 	// check may have failed to reach the gateway.
-	return Refuse(ctx, d.Gateway, c.ConnectionID, transportws.ConnectionInitialisationTimeout())
+	return socket.Close(ctx, d.Gateway, c.ConnectionID, transportws.ConnectionInitialisationTimeout())
 }
 
-// checkCounted stops counting a connection that came to nothing. One that is stored
-// with its holder is released when it is deleted.
-func (d Disconnector) checkCounted(ctx context.Context, c check) error {
-	return again(ctx, reserve, func(ctx context.Context) error {
+// checkQuota stops counting a connection that came to nothing. One that is stored
+// with its quota is released when it is deleted.
+func (d Disconnector) checkQuota(ctx context.Context, c check) error {
+	return retry.Do(ctx, retry.EndReserve, func(ctx context.Context) error {
 		stored, err := d.Connections.Connection(ctx, c.ConnectionID)
 		switch {
-		case err == nil && stored.Holder == c.Holder:
+		case err == nil && stored.Quota == c.Quota:
 			return nil
 		case err != nil && !errors.Is(err, pubsub.ErrGone):
 			return fmt.Errorf("load connection: %w", err)
 		}
-		counted := pubsub.Connection{ID: c.ConnectionID, Holder: c.Holder, Expires: time.Unix(c.Expires, 0)}
-		if err := d.Connections.Release(ctx, counted); err != nil {
+		counted := pubsub.Connection{ID: c.ConnectionID, Quota: c.Quota, Expires: time.Unix(c.Expires, 0)}
+		if err := d.Connections.ReleaseQuota(ctx, counted); err != nil {
 			return fmt.Errorf("release connection: %w", err)
 		}
 		return nil
@@ -128,15 +110,12 @@ func (d Disconnector) checkExpiry(ctx context.Context, c check) error {
 	if expires := time.Unix(c.Expires, 0); time.Now().Before(expires) {
 		return d.checkLater(ctx, c.ConnectionID, expires)
 	}
-	if err := Refuse(ctx, d.Gateway, c.ConnectionID, transportws.ConnectionExpired()); err != nil {
-		return err
-	}
-	return deleteRows(ctx, d.Connections, c.ConnectionID)
+	return socket.End(ctx, d.Gateway, d.Connections, c.ConnectionID, transportws.ConnectionExpired())
 }
 
 // checkLater queues the check again, if the connection still exists.
 func (d Disconnector) checkLater(ctx context.Context, connectionID string, expires time.Time) error {
-	err := again(ctx, reserve, func(ctx context.Context) error {
+	err := retry.Do(ctx, retry.EndReserve, func(ctx context.Context) error {
 		_, err := d.Connections.Connection(ctx, connectionID)
 		return err
 	})
@@ -146,5 +125,7 @@ func (d Disconnector) checkLater(ctx context.Context, connectionID string, expir
 	case err != nil:
 		return fmt.Errorf("load connection: %w", err)
 	}
-	return again(ctx, reserve, func(ctx context.Context) error { return sendExpiryCheck(ctx, d.Checks, connectionID, expires) })
+	return retry.Do(ctx, retry.EndReserve, func(ctx context.Context) error {
+		return SendExpiryCheck(ctx, d.Checks, connectionID, expires)
+	})
 }

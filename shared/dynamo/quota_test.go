@@ -15,16 +15,16 @@ import (
 
 // When its time is up an item is deleted whole, so it must outlive all its entries, in
 // whatever order they come.
-func TestAHoldersItemOutlivesItsEntries(t *testing.T) {
+func TestAQuotasItemOutlivesItsEntries(t *testing.T) {
 	t.Parallel()
 	s := localStore(t)
 	for i, life := range []time.Duration{topology.ConnectionTTL, time.Minute, time.Second} {
-		c := pubsub.Connection{ID: strconv.Itoa(i), Holder: "h", Expires: time.Now().Add(life)}
-		if err := s.Hold(t.Context(), c, 9); err != nil {
+		c := pubsub.Connection{ID: strconv.Itoa(i), Quota: "h", Expires: time.Now().Add(life)}
+		if err := s.TakeQuota(t.Context(), c, 9); err != nil {
 			t.Fatal(err)
 		}
 		out, err := s.client.GetItem(t.Context(), &dynamodb.GetItemInput{
-			TableName: &s.tables.Connections, Key: connectionKey(holderPrefix + "h"), ConsistentRead: aws.Bool(true)})
+			TableName: &s.tables.Connections, Key: connectionKey(quotaPrefix + "h"), ConsistentRead: aws.Bool(true)})
 		if err != nil {
 			t.Fatal(err)
 		}
