@@ -3,6 +3,8 @@ package pubsub
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"runtime/debug"
 	"time"
 )
 
@@ -56,6 +58,10 @@ type Executable struct {
 	// the viewer, see WithViewer.
 	Run func(ctx context.Context, event *Event) (json.RawMessage, error)
 }
+
+// PanicText describes a panic for the log: the type of what was recovered, and the
+// stack. The value itself may hold data.
+func PanicText(p any) string { return fmt.Sprintf("a %T\n%s", p, debug.Stack()) }
 
 // SettleTime is how long a resumed subscription may take, from its last read before it
 // is listed under its topic until all that it missed is posted. In that time the client

@@ -132,7 +132,7 @@ func (s *Session) Receive(ctx context.Context, m Message) (err error) {
 
 var errPanic = errors.New("panic")
 
-func panicked(p any) error { return fmt.Errorf("%w: %v", errPanic, p) }
+func panicked(p any) error { return fmt.Errorf("%w: %s", errPanic, pubsub.PanicText(p)) }
 
 // loggable returns the reason, unless it holds text from the client.
 func loggable(refusal transportws.CloseError) string {
