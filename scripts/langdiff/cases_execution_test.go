@@ -143,6 +143,7 @@ var execution = []namedQuestion{
 	{name: "later", document: "{ faults { later laterObject { ok later laterFails } } }"},
 	{name: "later failure", document: "{ faults { ok laterFails a: laterFails } }"},
 	{name: "later failure of a required field", document: "{ faults { ok laterFailsRequired { __typename } } }"},
+	{name: "later failure beside failures", document: "{ faults { laterFailsRequired { __typename } fails } }"},
 	{name: "later failure two below", document: "{ faults { laterObject { laterObject { laterFailsRequired { __typename } } } } }"},
 	{name: "later failure of an item", document: "{ faults { laterItems { ok fails } } }"},
 	{name: "later failure of a required item", document: "{ faults { ok laterItemsRequired } }"},
