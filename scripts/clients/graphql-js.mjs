@@ -30,6 +30,7 @@ function canonical(v) {
 }
 
 const fail = () => { throw new Error('This field fails.'); };
+const failLater = async () => fail();
 const append = (_, { v }, { log }) => { log.push(v); return [...log]; };
 const appendAndFail = (_, { v }, { log }) => { log.push(v); fail(); };
 const named = (source, { upper }) => (upper ? source.name.toUpperCase() : source.name);
@@ -72,6 +73,10 @@ const resolvers = {
   Rock: { owner: () => null },
   Faults: {
     fails: fail, failsRequired: fail, failsOld: fail, beside: fail, besideRequired: fail,
+    besideColor: fail, besideAny: fail, besideObject: fail, besideObjectRequired: fail, besideNode: fail, besideBeing: fail,
+    besideList: fail, besideListRequired: fail, besideGrid: fail,
+    later: async () => 'text', laterObject: async () => world.Faults, laterFails: failLater, laterFailsRequired: failLater,
+    laterItems: () => [Promise.resolve(world.Faults), failLater(), null], laterItemsRequired: () => ['text', failLater()],
     child: () => world.Faults, childRequired: () => world.Faults,
     children: () => [world.Faults, null, world.Faults], childrenRequired: () => [world.Faults, world.Faults],
   },

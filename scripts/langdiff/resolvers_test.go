@@ -49,8 +49,17 @@ func nest(p graphql.ResolveParams) (any, error) {
 	return map[string]any{}, err
 }
 
-func fail(graphql.ResolveParams) (any, error)   { return nil, errField }
-func beside(graphql.ResolveParams) (any, error) { return "a value beside an error", errField }
+func fail(graphql.ResolveParams) (any, error) { return nil, errField }
+
+// beside returns a value beside an error.
+func beside(v any) graphql.FieldResolveFn {
+	return func(graphql.ResolveParams) (any, error) { return v, errField }
+}
+
+// later is a thunk, like graphql-js's promise.
+func later(v any, err error) func() (any, error) {
+	return func() (any, error) { return v, err }
+}
 
 func name(p graphql.ResolveParams) (any, error) {
 	source := p.Source.(map[string]any)["name"].(string)
@@ -100,11 +109,28 @@ func (b *builder) resolver(parent, field string) graphql.FieldResolveFn {
 		"Robot.owner":    object("Person"),
 		"Rock.owner":     b.value(nil),
 
-		"Faults.fails":            fail,
-		"Faults.failsRequired":    fail,
-		"Faults.failsOld":         fail,
-		"Faults.beside":           beside,
-		"Faults.besideRequired":   beside,
+		"Faults.fails":         fail,
+		"Faults.failsRequired": fail,
+		"Faults.failsOld":      fail,
+
+		"Faults.beside":               beside("text"),
+		"Faults.besideRequired":       beside(1),
+		"Faults.besideColor":          beside("RED"),
+		"Faults.besideAny":            beside(map[string]any{"a": 1}),
+		"Faults.besideObject":         beside(faults),
+		"Faults.besideObjectRequired": beside(faults),
+		"Faults.besideNode":           beside(person),
+		"Faults.besideBeing":          beside(person),
+		"Faults.besideList":           beside([]any{faults}),
+		"Faults.besideListRequired":   beside([]any{faults}),
+		"Faults.besideGrid":           beside([]any{[]any{person}}),
+		"Faults.later":                b.value(later("text", nil)),
+		"Faults.laterObject":          b.value(later(faults, nil)),
+		"Faults.laterFails":           b.value(later("text", errField)),
+		"Faults.laterFailsRequired":   b.value(later(person, errField)),
+		"Faults.laterItems":           b.value([]any{later(faults, nil), later(faults, errField), nil}),
+		"Faults.laterItemsRequired":   b.value([]any{"text", later("text", errField)}),
+
 		"Faults.child":            object("Faults"),
 		"Faults.childRequired":    object("Faults"),
 		"Faults.children":         b.value([]any{faults, nil, faults}),

@@ -167,7 +167,7 @@ func (s *eventSource) resolve(p graphql.ResolveParams) (any, error) {
 func (e *Executor) Prepare(op pubsub.Operation) (x pubsub.Executable, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("prepare operation: panic: %v", p)
+			err = fmt.Errorf("prepare operation: panic: %s", pubsub.PanicText(p))
 		}
 	}()
 	doc, err := syntax.Parse(op.Document, e.limits.Limits)

@@ -145,29 +145,27 @@ func (w *writer) value(v any, t *ast.Type, f *field) bool {
 	return !t.NonNull
 }
 
+// notNull writes a value as its type says. Whatever else the library returned is an error
+// of the field: encoding/json would write all that is in it.
 func (w *writer) notNull(v any, t *ast.Type, f *field) bool {
-	if t.Elem != nil {
-		list, ok := v.([]any)
-		return w.expect(ok, v) && w.list(list, t.Elem, f)
+	list, isList := v.([]any)
+	object, isObject := v.(map[string]any)
+	var err error
+	switch {
+	case t.Elem != nil && isList:
+		return w.list(list, t.Elem, f)
+	case t.Elem == nil && f.below.on.IsLeafType():
+		err = w.leaf(v)
+	case t.Elem == nil && isObject:
+		return w.object(object, f.below)
+	default:
+		err = fmt.Errorf("a %T cannot be encoded as %s", v, t)
 	}
-	if !f.below.on.IsCompositeType() {
-		err := w.leaf(v)
-		if err != nil { // a custom scalar made invalid JSON
-			w.plan.executor.note(err)
-			w.fail(err, f)
-		}
-		return err == nil
+	if err != nil {
+		w.plan.executor.note(err)
+		w.fail(err, f)
 	}
-	object, ok := v.(map[string]any)
-	return w.expect(ok, v) && w.object(object, f.below)
-}
-
-// expect notes that the library returned something other than a list or object.
-func (w *writer) expect(ok bool, v any) bool {
-	if !ok && w.err == nil {
-		w.err = fmt.Errorf("the result has a %T at %v", v, w.path)
-	}
-	return ok
+	return err == nil
 }
 
 func (w *writer) list(list []any, item *ast.Type, f *field) bool {

@@ -3,11 +3,13 @@ package gql
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/graphql-go/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"subwire/shared/gql/schema"
+	"subwire/shared/pubsub"
 )
 
 // The library gets a simpler schema than the one which clients see. So it does only
@@ -17,6 +19,8 @@ import (
 //   - Every field is nullable, so an error stays where it happens. What becomes
 //     null for it is decided when the result is written (response.go).
 //   - Scalars and enums serialize as schema.Result says.
+//   - What the author's code panics with becomes an error without its text, as that may
+//     hold data and errors are logged.
 //   - Names that begin with "__" are changed, as the library has such types and
 //     fields of its own, from an older edition of the specification.
 type skeleton struct {
@@ -65,9 +69,10 @@ func (e *Executor) executed(types graphql.Schema) (graphql.Schema, error) {
 // leaf has a name that no type of the library has.
 func (s skeleton) leaf(name string) graphql.Type {
 	return graphql.NewScalar(graphql.ScalarConfig{Name: "__leaf_" + name, Serialize: func(v any) any {
+		defer hidePanic()
 		result, err := s.executor.types.Result(name, v)
 		if err != nil {
-			panic(err) // the library offers no other way; it becomes the field's error
+			panic(failure{err}) // the library offers no other way; it becomes the field's error
 		}
 		return result
 	}})
@@ -80,7 +85,12 @@ func (s skeleton) object(def *ast.Definition) graphql.Type {
 		c.Fields = graphql.FieldsThunk(func() graphql.Fields { return s.fields(def, nil) })
 		return graphql.NewObject(c)
 	}
-	c.IsTypeOf = authors.IsTypeOf
+	if authors.IsTypeOf != nil {
+		c.IsTypeOf = func(p graphql.IsTypeOfParams) bool {
+			defer hidePanic()
+			return authors.IsTypeOf(p)
+		}
+	}
 	c.Fields = graphql.FieldsThunk(func() graphql.Fields { return s.fields(def, authors.Fields()) })
 	c.Interfaces = graphql.InterfacesThunk(func() (all []*graphql.Interface) {
 		for _, name := range def.Interfaces {
@@ -93,12 +103,14 @@ func (s skeleton) object(def *ast.Definition) graphql.Type {
 
 func (s skeleton) interfaceType(def *ast.Definition) graphql.Type {
 	authors := s.types[def.Name].(*graphql.Interface)
-	return graphql.NewInterface(graphql.InterfaceConfig{Name: def.Name, ResolveType: s.resolveType(authors.ResolveType),
-		Fields: graphql.FieldsThunk(func() graphql.Fields { return s.fields(def, authors.Fields()) })})
+	return graphql.NewInterface(graphql.InterfaceConfig{Name: def.Name,
+		ResolveType: s.resolveType(def.Name, authors.ResolveType),
+		Fields:      graphql.FieldsThunk(func() graphql.Fields { return s.fields(def, authors.Fields()) })})
 }
 
 func (s skeleton) union(def *ast.Definition) graphql.Type {
-	c := graphql.UnionConfig{Name: def.Name, ResolveType: s.resolveType(s.types[def.Name].(*graphql.Union).ResolveType)}
+	authors := s.types[def.Name].(*graphql.Union)
+	c := graphql.UnionConfig{Name: def.Name, ResolveType: s.resolveType(def.Name, authors.ResolveType)}
 	var members []*graphql.Object
 	for _, name := range def.Types {
 		members = append(members, s.made[name].(*graphql.Object))
@@ -107,20 +119,32 @@ func (s skeleton) union(def *ast.Definition) graphql.Type {
 	return graphql.NewUnion(c)
 }
 
-// resolveType turns the author's object into the skeleton's. nil leaves it to IsTypeOf
-// of the objects.
-func (s skeleton) resolveType(authors graphql.ResolveTypeFn) graphql.ResolveTypeFn {
-	if authors == nil {
-		return nil
-	}
+// resolveType finds the skeleton's object for a value: the one that the author's
+// function names or, without a function, the first whose IsTypeOf says so. It fails
+// where the library would, as the library's error quotes the value.
+func (s skeleton) resolveType(abstract string, authors graphql.ResolveTypeFn) graphql.ResolveTypeFn {
 	return func(p graphql.ResolveTypeParams) *graphql.Object {
-		found := authors(p)
-		if found == nil {
-			return nil
+		defer hidePanic()
+		var found *graphql.Object
+		if authors == nil {
+			found = s.firstOf(abstract, p)
+		} else if named := authors(p); named != nil {
+			found, _ = s.made[named.Name()].(*graphql.Object)
 		}
-		made, _ := s.made[found.Name()].(*graphql.Object)
-		return made
+		if found == nil {
+			panic(failure{fmt.Errorf("a %T is no object of the type %s", p.Value, abstract)})
+		}
+		return found
 	}
+}
+
+func (s skeleton) firstOf(abstract string, p graphql.ResolveTypeParams) *graphql.Object {
+	for _, object := range p.Info.Schema.PossibleTypes(s.made[abstract].(graphql.Abstract)) {
+		if object.IsTypeOf != nil && object.IsTypeOf(graphql.IsTypeOfParams(p)) {
+			return object
+		}
+	}
+	return nil
 }
 
 // fields returns the fields of a type with the author's resolvers. Introspection fields
@@ -136,21 +160,13 @@ func (s skeleton) fields(def *ast.Definition, authors graphql.FieldDefinitionMap
 		if resolve == nil {
 			resolve = graphql.DefaultResolveFn
 		}
+		r := resolver{run: resolve, defaults: s.executor.types.Defaults(f.Arguments)}
 		if s.executor.types.Types[f.Type.Name()].IsLeafType() {
-			resolve = visible(f.Type, resolve)
+			r.leaf = f.Type
 		}
-		resolve = resolver(resolve, s.executor.types.Defaults(f.Arguments))
-		fields[hidden(f.Name)] = &graphql.Field{Type: s.nullable(f.Type), Resolve: resolve}
+		fields[hidden(f.Name)] = &graphql.Field{Type: s.nullable(f.Type), Resolve: r.resolve}
 	}
 	return fields
-}
-
-// visible wraps a resolver whose NaN the library would take for null.
-func visible(t *ast.Type, run graphql.FieldResolveFn) graphql.FieldResolveFn {
-	return func(p graphql.ResolveParams) (any, error) {
-		value, err := run(p)
-		return schema.Visible(t, value), err
-	}
 }
 
 func (s skeleton) introspection(def *ast.Definition, f *ast.FieldDefinition) graphql.FieldResolveFn {
@@ -167,33 +183,93 @@ func (s skeleton) nullable(t *ast.Type) graphql.Output {
 	return s.made[t.NamedType]
 }
 
-// failure is a resolver's error. The library would take errors of some types for its
-// own.
+// failure is an error of the author's code. The library would take errors of some types
+// for its own.
 type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// resolver makes a resolver get the coerced arguments and return either a value or an
-// error, never both.
-func resolver(run graphql.FieldResolveFn, defaults map[string]any) graphql.FieldResolveFn {
-	return func(p graphql.ResolveParams) (value any, err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				value, err = nil, failure{fmt.Errorf("panic: %v", r)}
-			}
-		}()
-		given := coerced(p.Info.FieldASTs[0])
-		if given.err != nil {
-			return nil, failure{given.err}
-		}
-		if len(defaults)+len(given.values) > 0 {
-			p.Args = merged(defaults, given.values)
-		}
-		if value, err = run(p); err != nil {
-			return nil, failure{err}
-		}
-		return value, nil
+// panicked is the failure for what was recovered.
+func panicked(p any) failure {
+	if f, ok := p.(failure); ok {
+		return f
 	}
+	return failure{fmt.Errorf("panic: %s", pubsub.PanicText(p))}
+}
+
+// hidePanic lets a panic go on as a failure. Defer it.
+func hidePanic() {
+	if p := recover(); p != nil {
+		panic(panicked(p))
+	}
+}
+
+// resolver calls the author's resolver of a field.
+type resolver struct {
+	run      graphql.FieldResolveFn
+	defaults map[string]any // of the arguments
+	leaf     *ast.Type      // the field's type if that is a leaf, or lists of one
+}
+
+// resolve implements graphql.FieldResolveFn with the coerced arguments.
+func (r resolver) resolve(p graphql.ResolveParams) (any, error) {
+	given := coerced(p.Info.FieldASTs[0])
+	if given.err != nil {
+		return nil, failure{given.err}
+	}
+	if len(r.defaults)+len(given.values) > 0 {
+		p.Args = merged(r.defaults, given.values)
+	}
+	return r.outcome(func() (any, error) { return r.run(p) })
+}
+
+// outcome is either the value or the error of a call, never both: the library would
+// write the value, with all that is in it, beside the error.
+func (r resolver) outcome(call func() (any, error)) (value any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			value, err = nil, panicked(p)
+		}
+	}()
+	value, err = call()
+	if err != nil {
+		_ = err.Error() // if it panics, then here
+		return nil, failure{err}
+	}
+	if r.leaf != nil {
+		value = schema.Visible(r.leaf, value) // NaN, which the library takes for null
+	}
+	if hasThunk(value) {
+		value = r.guarded(value)
+	}
+	return value, nil
+}
+
+// hasThunk reports whether a value is a thunk, which the library calls later, or a list
+// with one.
+func hasThunk(v any) bool {
+	switch v := v.(type) {
+	case func() (any, error):
+		return true
+	case []any:
+		return slices.ContainsFunc(v, hasThunk)
+	}
+	return false
+}
+
+// guarded makes thunks in a value have one outcome too.
+func (r resolver) guarded(v any) any {
+	switch v := v.(type) {
+	case func() (any, error):
+		return func() (any, error) { return r.outcome(v) }
+	case []any:
+		items := make([]any, len(v))
+		for i, item := range v {
+			items[i] = r.guarded(item)
+		}
+		return items
+	}
+	return v
 }
 
 // merged returns the given values and the defaults of the others. Resolvers own the

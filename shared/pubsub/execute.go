@@ -3,6 +3,8 @@ package pubsub
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"runtime/debug"
 )
 
 // Kind says what an operation does.
@@ -57,6 +59,10 @@ type Executable struct {
 	// the viewer, see WithViewer.
 	Run func(ctx context.Context, event *Event) (json.RawMessage, error)
 }
+
+// PanicText describes a panic for the log: the type of what was recovered, and the
+// stack. The value itself may hold data.
+func PanicText(p any) string { return fmt.Sprintf("a %T\n%s", p, debug.Stack()) }
 
 // Error is a GraphQL error. Empty members are left out, as clients reject null there.
 type Error struct {

@@ -99,7 +99,7 @@ func (s *Session) Receive(ctx context.Context, f Frame) (err error) {
 
 var errPanic = errors.New("panic")
 
-func panicked(p any) error { return fmt.Errorf("%w: %v", errPanic, p) }
+func panicked(p any) error { return fmt.Errorf("%w: %s", errPanic, pubsub.PanicText(p)) }
 
 // loggable returns the reason, unless it holds text from the client.
 func loggable(why transportws.CloseError) string {

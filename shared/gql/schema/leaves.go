@@ -274,6 +274,9 @@ func enumLeaf(t *graphql.Enum) leaf {
 		},
 		literal: func(v *ast.Value, _ map[string]any) (any, error) { return read(v.Raw, v.Kind == ast.EnumValue) },
 		result: func(v any) (any, error) {
+			if !reflect.ValueOf(v).Comparable() {
+				return nil, errResult(t.Name(), v)
+			}
 			if name, ok := byValue[v]; ok {
 				return name, nil
 			}
@@ -297,10 +300,48 @@ func scalarLeaf(t *graphql.Scalar) leaf {
 		},
 		result: func(v any) (any, error) {
 			result := t.Serialize(v)
-			if f, is := result.(float64); result == nil || is && math.IsNaN(f) {
+			switch {
+			case result == nil:
 				return nil, errResult(t.Name(), v)
+			case !isPlain(reflect.ValueOf(result), deepest):
+				return nil, fmt.Errorf("%s made a %T of a %T, which cannot be encoded", t.Name(), result, v)
 			}
 			return result, nil
 		},
 	}
+}
+
+// deepest is how deep lists and maps may nest in what a scalar made.
+const deepest = 100
+
+// isPlain reports whether what a scalar made is text, a finite number, a Boolean, null,
+// or lists and maps of these. Of other Go values, encoding/json would write all that is
+// in them.
+func isPlain(v reflect.Value, depth int) bool {
+	if depth == 0 {
+		return false
+	}
+	switch v.Kind() {
+	case reflect.Invalid, reflect.Bool, reflect.String:
+		return true
+	case reflect.Float32, reflect.Float64:
+		return !math.IsNaN(v.Float()) && !math.IsInf(v.Float(), 0)
+	case reflect.Interface, reflect.Pointer:
+		return isPlain(v.Elem(), depth-1)
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if !isPlain(v.Index(i), depth-1) {
+				return false
+			}
+		}
+		return true
+	case reflect.Map:
+		for members := v.MapRange(); members.Next(); {
+			if members.Key().Kind() != reflect.String || !isPlain(members.Value(), depth-1) {
+				return false
+			}
+		}
+		return true
+	}
+	return v.CanInt() || v.CanUint()
 }
