@@ -40,15 +40,16 @@ func TestOneReadDoesForTheEventsOfATopicThatComeTogether(t *testing.T) {
 	const events = 100
 	for name, tc := range map[string]struct {
 		audience
-		sending time.Duration // of each request
-		reads   int
+		sending  time.Duration // of each request
+		reads    int
+		requests int
 	}{
-		"Nobody":              {audience{}, 0, 1},
-		"Few":                 {audience{n: 3}, 0, 1},
-		"APage":               {audience{n: keptRows}, 0, 1},
-		"More":                {audience{n: keptRows + 1}, 0, events},
-		"ARowCannotBeDecoded": {audience{n: 3, err: pubsub.ErrUndecodableRow}, 0, events},
-		"ForLonger":           {audience{n: 3}, keptFor / 5, 4}, // 10 requests of one event and 9 of ten take 3.8 s
+		"Nobody":              {audience{}, 0, 1, alone}, // no request, in fact
+		"Few":                 {audience{n: 3}, 0, 1, alone + (events-alone)/together},
+		"APage":               {audience{n: keptRows}, 0, 1, alone + (events-alone)/together},
+		"More":                {audience{n: keptRows + 1}, 0, events, events},
+		"ARowCannotBeDecoded": {audience{n: 3, err: pubsub.ErrUndecodableRow}, 0, events, events},
+		"ForLonger":           {audience{n: 3}, keptFor / 5, 4, alone + (events-alone)/together}, // 3.8 s
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,6 +65,9 @@ func TestOneReadDoesForTheEventsOfATopicThatComeTogether(t *testing.T) {
 					if want := (batch + 1) * tc.reads; tc.audience.reads != want {
 						t.Errorf("%d reads, want %d", tc.audience.reads, want)
 					}
+				}
+				if out.calls != 2*tc.requests {
+					t.Errorf("%d requests, want %d", out.calls, 2*tc.requests)
 				}
 				if targets := out.targets(t); targets != 2*events*tc.n {
 					t.Errorf("%d targets of %d events and %d listeners", targets, 2*events, tc.n)

@@ -118,7 +118,7 @@ func newFIFO(t *testing.T, listeners int, q *fifo) handler {
 // with a request for each.
 func TestAFastWriterDoesNotHoldUpTheOtherChatsOfItsShard(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{1, 3, 300} {
+	for _, n := range []int{1, 3, 100} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -292,6 +292,29 @@ func TestEventsSentTogetherComeAgainTogether(t *testing.T) {
 			t.Errorf("%d requests for %d events", n, together)
 		}
 	})
+}
+
+// An event that was committed long before another must not be behind it for a client
+// that resumes.
+func TestEventsThatAreFarApartAreSentAlone(t *testing.T) {
+	t.Parallel()
+	for seconds, mixed := range map[int]int{0: 3, 10: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &fifo{}
+			h := newFIFO(t, 1, q)
+			var records []string
+			for i := range alone + 3*together {
+				at := fmt.Sprintf(`"ApproximateCreationDateTime":%d,"SequenceNumber"`, 1_795_521_600+i*seconds)
+				records = append(records, strings.Replace(insert(fmt.Sprintf("%03d", i), "lobby"), `"SequenceNumber"`, at, 1))
+			}
+			if failed := invoke(t, h, strings.Join(records, ",")); failed != nil {
+				t.Fatalf("failed %v", failed)
+			}
+			if q.mixed != mixed || len(q.held) != len(records) {
+				t.Errorf("%d s apart: %d requests had several events, want %d", seconds, q.mixed, mixed)
+			}
+		})
+	}
 }
 
 func TestPartsOfALane(t *testing.T) {
