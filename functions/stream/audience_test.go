@@ -8,6 +8,23 @@ import (
 	"subwire/shared/memory"
 )
 
+func TestTheAudienceOfEveryEventIsNoted(t *testing.T) {
+	t.Parallel()
+	h, _, store := setup(t, "a", "b")
+	h.audiences = &allowance.Audiences{Store: store, Chance: func() float64 { return 0 }}
+	notes := 0
+	store.Fault = func(method string) memory.Fault {
+		if method == "SetAudience" {
+			notes++
+		}
+		return memory.NoFault
+	}
+	const events = alone + 2*together
+	if failed := invoke(t, h, inserts(events, "lobby")); failed != nil || notes != events {
+		t.Errorf("failed %v, noted %d of %d", failed, notes, events)
+	}
+}
+
 // A message's writer pays for its audience, so stream records how large that is. A
 // failure to record it must not make stream send the event again.
 func TestAnAudienceIsNoted(t *testing.T) {

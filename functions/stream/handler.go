@@ -23,6 +23,7 @@ type handler struct {
 	store  store
 	fanout interface {
 		SendUnordered(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error
+		SendInOrder(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error
 	}
 	dead interface {
 		Park(ctx context.Context, body []byte, reason string) error
@@ -98,13 +99,32 @@ func (h handler) fanOutAll(ctx context.Context, records []record) (first int) {
 // place behind them all.
 func (h handler) fanOutLane(ctx context.Context, lane []record) int {
 	to := &listeners{store: h.store, topic: lane[0].event.Topic}
-	for _, r := range lane {
-		if err := h.fanOut(ctx, r, to); err != nil {
+	for _, part := range parts(lane) {
+		if r, err := h.fanOutPart(ctx, part, to); err != nil {
 			h.log.Error("fan-out failed", "record", r.sequence, "event", r.event.ID, "error", err)
 			return r.place
 		}
 	}
 	return math.MaxInt
+}
+
+// fanOutPart sends the events of several records together if that is possible, or else
+// one after the other. It returns the first record that failed, with the reason.
+func (h handler) fanOutPart(ctx context.Context, part []record, to *listeners) (record, error) {
+	if len(part) > 1 && to.few && ctx.Err() == nil {
+		switch err := h.sendTogether(ctx, part, to); {
+		case err == nil:
+			return record{}, nil
+		case !isHopeless(err) && !errors.Is(err, errSplit):
+			return part[0], err
+		}
+	}
+	for _, r := range part {
+		if err := h.fanOut(ctx, r, to); err != nil {
+			return r, err
+		}
+	}
+	return record{}, nil
 }
 
 // fanOut sends the record's event, or parks a hopeless record. When it returns nil,
@@ -133,12 +153,17 @@ func (h handler) send(ctx context.Context, r record, to *listeners) (err error) 
 	defer recovered(&err)
 	// Batches of one event have different targets, so no order is lost.
 	targets := 0
-	batches := h.others(ctx, r, fanout.Plan(r.event, to.all(ctx), h.limits))
-	err = h.fanout.SendUnordered(ctx, messages(counted(batches, &targets)))
+	err = h.fanout.SendUnordered(ctx, h.plan(ctx, r, to, &targets))
 	if err == nil {
 		h.audiences.Note(ctx, r.event.Topic, targets)
 	}
 	return err
+}
+
+// plan yields the messages of an event, and counts its targets.
+func (h handler) plan(ctx context.Context, r record, to *listeners, targets *int) iter.Seq2[queue.Message, error] {
+	batches := h.others(ctx, r, fanout.Plan(r.event, to.all(ctx), h.limits))
+	return h.messages(r, counted(batches, targets))
 }
 
 // counted adds up the targets of the batches.
@@ -206,12 +231,16 @@ func (h handler) park(ctx context.Context, l fanout.Letter, r record, why error)
 }
 
 // messages encodes each batch as it is planned.
-func messages(batches iter.Seq2[fanout.Batch, error]) iter.Seq2[queue.Message, error] {
+func (h handler) messages(r record, batches iter.Seq2[fanout.Batch, error]) iter.Seq2[queue.Message, error] {
 	return func(yield func(queue.Message, error) bool) {
 		for b, err := range batches {
 			var m queue.Message
 			if err == nil {
 				m.Group = b.Group()
+				m.Overtaken = func() ([]byte, string, error) {
+					h.log.Error("event overtaken", "record", r.sequence, "event", r.event.ID)
+					return fanout.Encode(b.Ending(fanout.Overtaken))
+				}
 				m.Body, m.DeduplicationID, err = fanout.Encode(b)
 			}
 			if err != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +44,10 @@ func (s *sent) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, er
 		s.messages = append(s.messages, m)
 	}
 	return nil
+}
+
+func (s *sent) SendInOrder(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error {
+	return s.SendUnordered(ctx, msgs)
 }
 
 // batches decodes what was sent.
@@ -119,6 +125,15 @@ func insert(sequence, chatID string) string {
 		"NewImage":{"chatId":{"S":"` + chatID + `"},"id":{"S":"01A` + sequence + `"},"content":{"S":"hi"},"senderName":{"S":"Ada"},"createdAt":{"N":"1795521600000"}}}}`
 }
 
+// inserts are n inserts, from number 000 on.
+func inserts(n int, chatID string) string {
+	records := make([]string, n)
+	for i := range records {
+		records[i] = insert(fmt.Sprintf("%03d", i), chatID)
+	}
+	return strings.Join(records, ",")
+}
+
 func decode(t testing.TB, records string) (b batch) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(`{"Records":[`+records+`]}`), &b); err != nil {
@@ -163,8 +178,9 @@ func TestTheFirstFailureIsReportedAndNothingAfterItIsSent(t *testing.T) {
 		want    string
 		sent    int
 	}{
-		"TheQueueFails": {insert("1", "lobby") + "," + insert("2", "lobby"), func(s *sent, _ *memory.Store) { s.failAt = 2 }, "2", 1},
-		"TheStoreFails": {insert("1", "lobby"), func(_ *sent, s *memory.Store) { s.Fault = func(string) memory.Fault { return memory.NotApplied } }, "1", 0},
+		"TheQueueFails":           {insert("1", "lobby") + "," + insert("2", "lobby"), func(s *sent, _ *memory.Store) { s.failAt = 2 }, "2", 1},
+		"TheQueueFailsForSeveral": {inserts(3*together, "lobby"), func(s *sent, _ *memory.Store) { s.failAt = alone + 2 }, "020", alone + together},
+		"TheStoreFails":           {insert("1", "lobby"), func(_ *sent, s *memory.Store) { s.Fault = func(string) memory.Fault { return memory.NotApplied } }, "1", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -33,6 +33,7 @@ type listeners struct {
 
 	rows  []pubsub.Subscription // valid until the time below
 	until time.Time
+	few   bool // whether the latest read was complete and found no more than are kept
 }
 
 func (l *listeners) all(ctx context.Context) iter.Seq2[pubsub.Subscription, error] {
@@ -53,7 +54,7 @@ func (l *listeners) all(ctx context.Context) iter.Seq2[pubsub.Subscription, erro
 func (l *listeners) read(ctx context.Context) iter.Seq2[pubsub.Subscription, error] {
 	return func(yield func(pubsub.Subscription, error) bool) {
 		now, whole := time.Now(), true
-		l.rows = nil
+		l.rows, l.few = nil, false
 		for s, err := range l.store.Subscriptions(ctx, l.topic, now.Add(-tellExpired)) {
 			if whole = whole && err == nil && len(l.rows) < keptRows; whole {
 				l.rows = append(l.rows, s)
@@ -62,7 +63,7 @@ func (l *listeners) read(ctx context.Context) iter.Seq2[pubsub.Subscription, err
 				return
 			}
 		}
-		if whole {
+		if l.few = whole; whole {
 			l.until = now.Add(keptFor)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,21 +38,18 @@ func (a *audience) Subscriptions(_ context.Context, topic string, _ time.Time) i
 func TestOneReadDoesForTheEventsOfATopicThatComeTogether(t *testing.T) {
 	t.Parallel()
 	const events = 100
-	var records []string
-	for i := range events {
-		records = append(records, insert(fmt.Sprintf("%03d", i), "lobby"))
-	}
 	for name, tc := range map[string]struct {
 		audience
-		sending time.Duration // of each event
-		reads   int
+		sending  time.Duration // of each request
+		reads    int
+		requests int
 	}{
-		"Nobody":              {audience{}, 0, 1},
-		"Few":                 {audience{n: 3}, 0, 1},
-		"APage":               {audience{n: keptRows}, 0, 1},
-		"More":                {audience{n: keptRows + 1}, 0, events},
-		"ARowCannotBeDecoded": {audience{n: 3, err: pubsub.ErrUndecodableRow}, 0, events},
-		"ForLonger":           {audience{n: 3}, keptFor / 10, 10},
+		"Nobody":              {audience{}, 0, 1, alone}, // no request, in fact
+		"Few":                 {audience{n: 3}, 0, 1, alone + (events-alone)/together},
+		"APage":               {audience{n: keptRows}, 0, 1, alone + (events-alone)/together},
+		"More":                {audience{n: keptRows + 1}, 0, events, events},
+		"ARowCannotBeDecoded": {audience{n: 3, err: pubsub.ErrUndecodableRow}, 0, events, events},
+		"ForLonger":           {audience{n: 3}, keptFor / 5, 4, alone + (events-alone)/together}, // 3.8 s
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,12 +59,15 @@ func TestOneReadDoesForTheEventsOfATopicThatComeTogether(t *testing.T) {
 				h.limits.Targets, h.limits.Bytes = keptRows+1, 1<<20
 				for batch := range 2 { // each batch reads again
 					h.sent = &recent{}
-					if failed := invoke(t, h, strings.Join(records, ",")); failed != nil {
+					if failed := invoke(t, h, inserts(events, "lobby")); failed != nil {
 						t.Fatalf("failed %v", failed)
 					}
 					if want := (batch + 1) * tc.reads; tc.audience.reads != want {
 						t.Errorf("%d reads, want %d", tc.audience.reads, want)
 					}
+				}
+				if out.calls != 2*tc.requests {
+					t.Errorf("%d requests, want %d", out.calls, 2*tc.requests)
 				}
 				if targets := out.targets(t); targets != 2*events*tc.n {
 					t.Errorf("%d targets of %d events and %d listeners", targets, 2*events, tc.n)

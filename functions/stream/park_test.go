@@ -98,6 +98,10 @@ func (r refusing) SendUnordered(ctx context.Context, msgs iter.Seq2[queue.Messag
 	return nil
 }
 
+func (r refusing) SendInOrder(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error {
+	return r.SendUnordered(ctx, msgs)
+}
+
 func TestWhatCannotBeParkedComesAgain(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []memory.Fault{memory.NotApplied, memory.Applied} {
@@ -194,4 +198,8 @@ func (failing) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, er
 	for range msgs {
 	}
 	return errThrottled
+}
+
+func (f failing) SendInOrder(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error {
+	return f.SendUnordered(ctx, msgs)
 }

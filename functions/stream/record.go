@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -26,7 +27,8 @@ type record struct {
 	id       string // the same at each delivery; "" if it has none
 	sequence string // the record is reported by it; "" reports the whole batch
 	event    pubsub.Event
-	err      error // why it cannot become an event
+	at       time.Time // of the commit, in whole seconds
+	err      error     // why it cannot become an event
 }
 
 // errPanic is a bug that one record triggers: it must not fail the others.
@@ -43,6 +45,7 @@ func newRecord(place int, raw json.RawMessage) (r record) {
 		return r
 	}
 	r.id, r.sequence = decoded.EventID, decoded.Change.SequenceNumber
+	r.at = decoded.Change.ApproximateCreationDateTime.Time
 	r.event, r.err = dynamo.Event(decoded)
 	return r
 }
@@ -92,5 +95,34 @@ func lanes(records []record) [][]record {
 		all[i] = append(all[i], r)
 	}
 	slices.SortStableFunc(all, func(a, b []record) int { return len(b) - len(a) })
+	return all
+}
+
+const (
+	// alone is how many events of a topic are sent one by one, of each batch of
+	// records. Only a chat with more of them in a quarter of a second is in such a hurry
+	// that its events share requests. By then the connection to SQS has proved good.
+	alone = 10
+
+	// together is how many share a request to each message group.
+	together = 10
+
+	// span bounds the time between their commits. A subscription that ends because an
+	// event was overtaken resumes at the latest that it has, and from there a replay
+	// goes back far enough: see pubsub.SettleTime.
+	span = pubsub.SettleTime / 2
+)
+
+// parts splits a topic's records into those that are sent together.
+func parts(lane []record) [][]record {
+	var all [][]record
+	for n := 0; n < len(lane); {
+		end := n + 1
+		for n >= alone && end < len(lane) && end-n < together && lane[end].at.Sub(lane[n].at) <= span {
+			end++
+		}
+		all = append(all, lane[n:end])
+		n = end
+	}
 	return all
 }

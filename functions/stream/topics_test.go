@@ -53,6 +53,10 @@ func (s *slow) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, er
 	return nil
 }
 
+func (s *slow) SendInOrder(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error {
+	return s.SendUnordered(ctx, msgs)
+}
+
 func (s *slow) take(e pubsub.Event) error {
 	s.mu.Lock()
 	if s.running[e.Topic] {

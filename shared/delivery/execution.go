@@ -100,6 +100,8 @@ var limits = map[string]pubsub.Errors{
 		"The connection has too many subscriptions of one topic; this one has ended."),
 	fanout.TooLarge: pubsub.Refusal(pubsub.CodeLimit,
 		"An event was too large to be sent to this subscription, which has ended."),
+	fanout.Overtaken: pubsub.Refusal(pubsub.CodeUnavailable,
+		"An event could not be kept in order; this subscription has ended. Try again."),
 }
 
 // newResult turns an error that no retry would mend into the frame that ends the

@@ -11,9 +11,10 @@ import (
 
 // A viewer that may not have the event hears why, and its subscription ends; others of
 // the same connection go on.
-func TestWhoIsOverALimitIsTold(t *testing.T) {
+func TestWhoCannotHaveAnEventIsTold(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{fanout.TooMany, fanout.TooLarge} {
+	for key, code := range map[string]string{fanout.TooMany: pubsub.CodeLimit, fanout.TooLarge: pubsub.CodeLimit,
+		fanout.Overtaken: pubsub.CodeUnavailable} {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, 1, same("doc"))
@@ -32,7 +33,7 @@ func TestWhoIsOverALimitIsTold(t *testing.T) {
 			}
 			frames := strings.Join(b.gateway.Frames("c0"), "\n")
 			if !strings.Contains(frames, `{"id":"s","type":"next"`) || !strings.Contains(frames, `{"id":"t","type":"error"`) ||
-				strings.Count(frames, pubsub.CodeLimit) != 1 {
+				strings.Count(frames, code) != 1 {
 				t.Errorf("sent %s", frames)
 			}
 			c := b.store.Contents()

@@ -57,6 +57,9 @@ type Batch struct {
 const (
 	TooMany  = "too-many"  // the connection has too many of the topic
 	TooLarge = "too-large" // the event does not fit into a batch for the target
+
+	// Overtaken: the queue may have taken later events of the topic first.
+	Overtaken = "overtaken"
 )
 
 // Task is one operation to execute, and who gets the result.
@@ -107,6 +110,22 @@ func (b Batch) Targets() int {
 		n += len(t.Targets)
 	}
 	return n
+}
+
+// Ending is the batch that ends its targets' subscriptions, for the reason of the key.
+// It has no event for them.
+func (b Batch) Ending(key string) Batch {
+	b.Event.Root = json.RawMessage("null")
+	b.Viewers = nil
+	var all targets
+	for _, t := range b.Tasks {
+		for _, target := range t.Targets {
+			target.Viewer = 0
+			all = append(all, target)
+		}
+	}
+	b.Tasks = []Task{{Operation: key, Targets: all}}
+	return b
 }
 
 // Viewer is who the target's operation is executed for.

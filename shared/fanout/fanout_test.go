@@ -159,6 +159,48 @@ func TestTheFirstBatchLeavesBeforeTheLastSubscriptionIsRead(t *testing.T) {
 	}
 }
 
+// It must fit wherever the batch fits.
+func TestAnEndingHasTheTargetsOfItsBatchAndIsNoLarger(t *testing.T) {
+	t.Parallel()
+	subs := topic(500, 5, rand.New(rand.NewPCG(1, 1)))
+	ended := 0
+	for _, b := range plan(t, event, each(subs), Limits{Targets: 100, Bytes: 20_000, Groups: 4}) {
+		body, id, err := Encode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ending, endingID, err := Encode(b.Ending(Overtaken))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decode(ending)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]int64{}
+		for _, task := range b.Tasks {
+			for _, target := range task.Targets {
+				want[target.ConnectionID+target.OperationID] = target.At
+			}
+		}
+		for _, target := range got.Tasks[0].Targets {
+			if at, known := want[target.ConnectionID+target.OperationID]; !known || at != target.At {
+				t.Fatalf("ended %+v", target)
+			}
+		}
+		if got.Targets() != b.Targets() || got.Group() != b.Group() || got.Event.ID != event.ID || got.Tasks[0].Operation != Overtaken {
+			t.Errorf("got %+v", got)
+		}
+		if len(ending) > len(body) || endingID == id {
+			t.Errorf("ending has %d bytes, batch %d", len(ending), len(body))
+		}
+		ended += got.Targets()
+	}
+	if ended != len(subs) {
+		t.Errorf("ended %d of %d", ended, len(subs))
+	}
+}
+
 func TestPlanReportsErrors(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("throttled")

@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -185,8 +184,8 @@ func (p *planner) alone(o open, s pubsub.Subscription, size int) (Batch, error) 
 // tell returns the empty batch b with s in it, to be told that a batch with the event
 // would take that many bytes. The event's root is left out.
 func (p *planner) tell(b Batch, s pubsub.Subscription, bytes int) (Batch, error) {
-	b.Event.Root = json.RawMessage("null")
-	b.Tasks = []Task{{Operation: TooLarge, Targets: targets{target(s, 0)}}}
+	b.Tasks = []Task{{Targets: targets{target(s, 0)}}}
+	b = b.Ending(TooLarge)
 	body, _, err := Encode(b)
 	if err == nil && queued(body) > max(p.limits.Bytes, p.limits.Alone) {
 		err = &TargetError{s.ConnectionID, s.OperationID, bytes}

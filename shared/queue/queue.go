@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,6 +67,10 @@ type Message struct {
 	DeduplicationID string        // FIFO queues only: a second one within 5 minutes is accepted and dropped
 	Delay           time.Duration // standard queues only: at most 15 minutes, rounded up to seconds
 	Reason          string        // why it is a dead letter, if it is one; see ReasonAttribute
+
+	// Overtaken makes what SendInOrder sends instead, once later messages of the group
+	// may be in the queue.
+	Overtaken func() (body []byte, deduplicationID string, err error)
 }
 
 // ReasonAttribute is the message attribute that says why a message was parked.
@@ -91,7 +97,7 @@ func New(client Client, url string) *Publisher { return &Publisher{client, url} 
 //
 // No message overtakes one of an earlier request. Within a request SQS may take a
 // message and refuse one before it, so messages of a group whose order matters belong
-// in different calls.
+// in different calls, or in SendInOrder.
 func (p *Publisher) Send(ctx context.Context, msgs iter.Seq2[Message, error]) error {
 	return requests(msgs, func(full []Message) error { return p.send(ctx, full) })
 }
@@ -109,6 +115,84 @@ func (p *Publisher) SendUnordered(ctx context.Context, msgs iter.Seq2[Message, e
 		return context.Cause(ctx)
 	})
 	return cmp.Or(sending.Wait(), err)
+}
+
+// SendInOrder is Send for messages of one group, several to a request, each with an
+// Overtaken. It never puts a message into the queue behind one that follows it.
+//
+// "For a FIFO queue, multiple messages within a single batch are enqueued in the order
+// they are sent." But each may fail by itself, and no page says that those behind it
+// then fail as well ("SendMessageBatch" in the SQS API Reference). What failed must not
+// be sent again behind these, so its Overtaken is sent. The same goes for a request that
+// may have been applied in part, as nobody knows the outcome. What is left goes one by
+// one. If that fails too, the caller sends all again, and order is lost if SQS did take
+// later messages without earlier ones.
+func (p *Publisher) SendInOrder(ctx context.Context, msgs iter.Seq2[Message, error]) error {
+	return requests(msgs, func(full []Message) error {
+		rest, err := p.inOrder(ctx, full)
+		if err != nil {
+			return err
+		}
+		for _, m := range rest {
+			if err := p.send(ctx, []Message{m}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// inOrder sends one request once. It returns what must follow it, in order.
+func (p *Publisher) inOrder(ctx context.Context, msgs []Message) (rest []Message, err error) {
+	if len(msgs) == 1 {
+		return msgs, nil
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	taken, unknown := p.once(ctx, entries(msgs))
+	overtaken := false
+	for i, m := range slices.Backward(msgs) {
+		if taken[strconv.Itoa(i)] {
+			overtaken = true
+			continue
+		}
+		if overtaken {
+			if m.Body, m.DeduplicationID, err = m.Overtaken(); err != nil {
+				return nil, fmt.Errorf("replace an overtaken message: %w", err)
+			}
+		}
+		rest = append(rest, m)
+		overtaken = overtaken || unknown
+	}
+	slices.Reverse(rest)
+	return rest, nil
+}
+
+// once sends the entries without any retry: the SDK's would hide what became of the
+// first try. Nor does the end of ctx cut it off. It returns the ids of those that SQS
+// took, or that this is unknown.
+func (p *Publisher) once(ctx context.Context, entries []types.SendMessageBatchRequestEntry) (
+	taken map[string]bool, unknown bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
+	defer cancel()
+	out, err := p.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &p.url, Entries: entries},
+		func(o *sqs.Options) { o.Retryer = aws.NopRetryer{} })
+	if err != nil {
+		return nil, !isClientFault(err)
+	}
+	return successful(out), false
+}
+
+// isClientFault reports whether SQS answered a request with an HTTP status that says
+// that it did nothing, as when it throttles.
+func isClientFault(err error) bool {
+	var answer interface{ HTTPStatusCode() int }
+	if !errors.As(err, &answer) {
+		return false
+	}
+	status := answer.HTTPStatusCode()
+	return status >= 400 && status < 500 && status != http.StatusRequestTimeout
 }
 
 // requests divides the messages into requests, and hands each over when it is full.
@@ -157,10 +241,7 @@ func (p *Publisher) Park(ctx context.Context, body []byte, reason string) error 
 // send sends one request, and repeats what SQS refused of it, while that may help and
 // there is time.
 func (p *Publisher) send(ctx context.Context, msgs []Message) error {
-	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
-	for i, m := range msgs {
-		entries[i] = entry(strconv.Itoa(i), m)
-	}
+	entries := entries(msgs)
 	until := giveUp(ctx)
 	for attempt := 1; ; attempt++ {
 		rest, again, err := p.try(ctx, entries)
@@ -241,6 +322,15 @@ func aboutContent(code string) bool {
 	return false
 }
 
+// entries are numbered: the id of each is its index.
+func entries(msgs []Message) []types.SendMessageBatchRequestEntry {
+	list := make([]types.SendMessageBatchRequestEntry, len(msgs))
+	for i, m := range msgs {
+		list[i] = entry(strconv.Itoa(i), m)
+	}
+	return list
+}
+
 func entry(id string, m Message) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{
 		Id:           &id,
@@ -266,10 +356,7 @@ func entry(id string, m Message) types.SendMessageBatchRequestEntry {
 // which is an ErrInvalidMessage.
 func notTaken(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBatchOutput) (
 	rest []types.SendMessageBatchRequestEntry, again bool, reason error) {
-	taken := make(map[string]bool, len(out.Successful))
-	for _, s := range out.Successful {
-		taken[aws.ToString(s.Id)] = true
-	}
+	taken := successful(out)
 	for _, e := range entries {
 		if !taken[*e.Id] {
 			rest = append(rest, e)
@@ -285,6 +372,15 @@ func notTaken(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessage
 		}
 	}
 	return rest, again, reason
+}
+
+// successful are the ids of the entries that SQS took.
+func successful(out *sqs.SendMessageBatchOutput) map[string]bool {
+	taken := make(map[string]bool, len(out.Successful))
+	for _, s := range out.Successful {
+		taken[aws.ToString(s.Id)] = true
+	}
+	return taken
 }
 
 // pause waits before the attempt after the given one. It returns false if ctx ended.
