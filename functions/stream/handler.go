@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"math"
 	"sync"
 	"time"
 
@@ -19,9 +18,10 @@ import (
 )
 
 type handler struct {
-	log    *slog.Logger
-	store  store
-	fanout interface {
+	log     *slog.Logger
+	product product
+	store   store
+	fanout  interface {
 		SendUnordered(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error
 		SendInOrder(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error
 	}
@@ -58,22 +58,21 @@ func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventRespo
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
 		defer cancel()
 	}
-	records := make([]record, len(b.Records))
+	var records []record
 	for i, raw := range b.Records {
-		records[i] = newRecord(i, raw)
+		records = append(records, newRecords(h.product, i, raw)...)
 	}
 	r := events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
-	if first := h.fanOutAll(ctx, records); first < len(records) {
-		failed := events.DynamoDBBatchItemFailure{ItemIdentifier: records[first].sequence}
+	if first := h.fanOutAll(ctx, records); first != nil {
+		failed := events.DynamoDBBatchItemFailure{ItemIdentifier: first.sequence}
 		r.BatchItemFailures = append(r.BatchItemFailures, failed)
 	}
 	return r, nil
 }
 
-// fanOutAll returns the place of the first record that failed, or the number of records.
-func (h handler) fanOutAll(ctx context.Context, records []record) (first int) {
+// fanOutAll returns the first record that failed, or nil.
+func (h handler) fanOutAll(ctx context.Context, records []record) (first *record) {
 	var mu sync.Mutex
-	first = len(records)
 	all := lanes(records)
 	work := make(chan []record, len(all))
 	for _, lane := range all {
@@ -86,7 +85,9 @@ func (h handler) fanOutAll(ctx context.Context, records []record) (first int) {
 			for lane := range work {
 				failed := h.fanOutLane(ctx, lane)
 				mu.Lock()
-				first = min(first, failed)
+				if failed != nil && (first == nil || failed.place < first.place) {
+					first = failed
+				}
 				mu.Unlock()
 			}
 		})
@@ -95,17 +96,16 @@ func (h handler) fanOutAll(ctx context.Context, records []record) (first int) {
 	return first
 }
 
-// fanOutLane stops at the first record that fails and returns its place, or else a
-// place behind them all.
-func (h handler) fanOutLane(ctx context.Context, lane []record) int {
+// fanOutLane stops at the first record that fails, and returns it.
+func (h handler) fanOutLane(ctx context.Context, lane []record) *record {
 	to := &listeners{store: h.store, topic: lane[0].event.Topic}
 	for _, part := range parts(lane) {
 		if r, err := h.fanOutPart(ctx, part, to); err != nil {
 			h.log.Error("fan-out failed", "record", r.sequence, "event", r.event.ID, "error", err)
-			return r.place
+			return &r
 		}
 	}
-	return math.MaxInt
+	return nil
 }
 
 // fanOutPart sends the events of several records together if that is possible, or else
@@ -162,7 +162,7 @@ func (h handler) send(ctx context.Context, r record, to *listeners) (err error) 
 
 // plan yields the messages of an event, and counts its targets.
 func (h handler) plan(ctx context.Context, r record, to *listeners, targets *int) iter.Seq2[queue.Message, error] {
-	batches := h.others(ctx, r, fanout.Plan(r.event, to.all(ctx), h.limits))
+	batches := h.others(ctx, r, fanout.Plan(r.event, fanout.Passing(to.all(ctx), h.product.Passes(r.event)), h.limits))
 	return h.messages(r, counted(batches, targets))
 }
 

@@ -114,7 +114,7 @@ func setup(t *testing.T, subscribers ...string) (handler, *sent, *memory.Store) 
 			t.Fatal(err)
 		}
 	}
-	return handler{log: slog.New(slog.DiscardHandler), store: store, fanout: out, dead: &parked{}, sent: &recent{},
+	return handler{log: slog.New(slog.DiscardHandler), product: chat.New(), store: store, fanout: out, dead: &parked{}, sent: &recent{},
 		limits: fanout.Limits{Targets: 10, Bytes: 10_000, Alone: 20_000, Groups: 1}}, out, store
 }
 

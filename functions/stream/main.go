@@ -1,4 +1,4 @@
-// Command stream turns new chat messages into fan-out batches.
+// Command stream turns changes of the product's tables into fan-out batches.
 package main
 
 import (
@@ -19,10 +19,11 @@ func run(p boot.Process) error {
 	client := sqs.NewFromConfig(p.AWS)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	lambda.Start(handler{
-		log:    p.Log,
-		store:  store,
-		fanout: queue.New(client, p.Queue(topology.Fanout)),
-		dead:   queue.New(client, p.Queue(topology.StreamDead)),
+		log:     p.Log,
+		product: p.App,
+		store:   store,
+		fanout:  queue.New(client, p.Queue(topology.Fanout)),
+		dead:    queue.New(client, p.Queue(topology.StreamDead)),
 		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes,
 			Alone: topology.QueueMessageBytes, Groups: topology.FanoutGroups.In(p.Settings),
 			OfConnection: topology.MaxOfTopic.In(p.Settings)},

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
+	"subwire/shared/subwire"
 )
 
 // batch is the function's input. Its records are decoded one by one, so that a bad
@@ -21,10 +22,11 @@ type batch struct {
 	Records []json.RawMessage `json:"Records"`
 }
 
+// record is a record of the stream with one of its events.
 type record struct {
 	place    int // index in the batch
 	raw      json.RawMessage
-	id       string // the same at each delivery; "" if it has none
+	id       string // of the event: the same at each delivery; "" if it has none
 	sequence string // the record is reported by it; "" reports the whole batch
 	event    pubsub.Event
 	at       time.Time // of the commit, in whole seconds
@@ -34,20 +36,42 @@ type record struct {
 // errPanic is a bug that one record triggers: it must not fail the others.
 var errPanic = errors.New("panic")
 
-// newRecord decodes the record at an index of the batch.
-func newRecord(place int, raw json.RawMessage) (r record) {
-	r = record{place: place, raw: raw}
-	defer recovered(&r.err)
+// product is the part of subwire.App that the handler needs.
+type product interface {
+	Events(events.DynamoDBEventRecord) ([]pubsub.Event, error)
+	Passes(pubsub.Event) func(filter string) bool
+}
+
+// newRecords decodes the record at an index of the batch: one for each of its events,
+// or one with an error.
+func newRecords(p product, place int, raw json.RawMessage) (all []record) {
+	r := record{place: place, raw: raw}
 	var decoded events.DynamoDBEventRecord
 	if err := json.Unmarshal(raw, &decoded); err != nil {
 		r.identify()
-		r.err = fmt.Errorf("%w: %w", dynamo.ErrUndecodable, err)
-		return r
+		r.err = fmt.Errorf("%w: %w", subwire.ErrUndecodable, err)
+		return []record{r}
 	}
 	r.id, r.sequence = decoded.EventID, decoded.Change.SequenceNumber
 	r.at = decoded.Change.ApproximateCreationDateTime.Time
-	r.event, r.err = dynamo.Event(decoded)
-	return r
+	found, err := decodeEvents(p, decoded)
+	if err != nil {
+		r.err = err
+		return []record{r}
+	}
+	for i, event := range found {
+		one := r
+		if one.event = event; i > 0 && one.id != "" {
+			one.id += "/" + strconv.Itoa(i)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+func decodeEvents(p product, decoded events.DynamoDBEventRecord) (all []pubsub.Event, err error) {
+	defer recovered(&err)
+	return p.Events(decoded)
 }
 
 // identify finds the ids of a record that is otherwise malformed.
@@ -70,7 +94,7 @@ func recovered(err *error) {
 }
 
 func isHopeless(err error) bool {
-	for _, hopeless := range []error{dynamo.ErrUndecodable, fanout.ErrEventTooLarge, queue.ErrInvalidMessage, errPanic} {
+	for _, hopeless := range []error{subwire.ErrUndecodable, fanout.ErrEventTooLarge, queue.ErrInvalidMessage, errPanic} {
 		if errors.Is(err, hopeless) {
 			return true
 		}
