@@ -61,6 +61,7 @@ func newAPI(t *testing.T, cfg Config) *api {
 	cfg.Connect = a.recorder(a.connected, cfg.Connect)
 	cfg.Message = a.recorder(a.messages, cfg.Message)
 	cfg.Disconnect = a.recorder(a.disconnected, cfg.Disconnect)
+	cfg.Routes = routes
 	a.Gateway = New(cfg)
 	a.server = httptest.NewUnstartedServer(a.WebSocket())
 	a.server.Listener = a.Listen(a.server.Listener)

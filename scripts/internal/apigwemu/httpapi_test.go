@@ -15,10 +15,13 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
+// routes of the HTTP API in the tests.
+var routes = []string{"/graphql", "/", "/c/{chat+}"}
+
 // serve answers one request through an HTTP API with the function.
 func serve(t *testing.T, f Invoker, limits Limits, r *http.Request) *http.Response {
 	t.Helper()
-	g := New(Config{HTTP: f, Limits: limits})
+	g := New(Config{HTTP: f, Routes: routes, Limits: limits})
 	w := httptest.NewRecorder()
 	g.HTTP().ServeHTTP(w, r)
 	if err := g.Close(t.Context()); err != nil {

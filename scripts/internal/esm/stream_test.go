@@ -183,19 +183,21 @@ func TestStreamGivesUpOldRecords(t *testing.T) {
 	})
 }
 
-func TestStreamTakesOnlyInsertsInFullBatches(t *testing.T) {
+func TestStreamTakesOnlyTheEventsOfItsMappingInFullBatches(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		records := inserts(7)
-		records[1].EventName, records[4].EventName = types.OperationTypeModify, types.OperationTypeRemove
-		function := &calls{}
-		s := stream(&fakeStream{page: 10, shards: []fakeShard{{id: "a", records: records}}}, nil, function)
-		s.Mapping.BatchSize = 3
-		runFor(t, s, time.Minute)
-		if diff := cmp.Diff([]string{"1 3 4", "6 7"}, function.made); diff != "" {
-			t.Errorf("invocations (-want +got):\n%s", diff)
-		}
-	})
+	for events, want := range map[string][]string{"INSERT": {"1 3 4", "6 7"}, "INSERT REMOVE": {"1 3 4", "5 6 7"}, "MODIFY": {"2"}} {
+		synctest.Test(t, func(t *testing.T) {
+			records := inserts(7)
+			records[1].EventName, records[4].EventName = types.OperationTypeModify, types.OperationTypeRemove
+			function := &calls{}
+			s := stream(&fakeStream{page: 10, shards: []fakeShard{{id: "a", records: records}}}, nil, function)
+			s.Mapping.BatchSize, s.Mapping.Events = 3, strings.Fields(events)
+			runFor(t, s, time.Minute)
+			if diff := cmp.Diff(want, function.made); diff != "" {
+				t.Errorf("invocations with %s (-want +got):\n%s", events, diff)
+			}
+		})
+	}
 }
 
 // follow runs a mapping with the parallelization factor over records of chat and id,

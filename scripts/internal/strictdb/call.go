@@ -23,6 +23,7 @@ type call struct {
 // access is what a call does with one item, or with the items of one partition key.
 type access struct {
 	table     string  // physical name
+	index     string  // of the table, if it is read; its partitions are its own
 	partition string  // its key's value; "" if unknown
 	sort      string  // the same for the sort key
 	read      bool    // whether it consumes read units
@@ -42,6 +43,7 @@ func (a attribute) String() string { return a.S + a.N + a.B }
 // reference is the part of a request that names an item.
 type reference struct {
 	TableName string
+	IndexName string
 	Key, Item map[string]json.RawMessage
 
 	ConsistentRead           bool
@@ -152,7 +154,7 @@ func (d *DB) access(r reference, read bool, least float64) (access, bool) {
 		key = r.Item
 	}
 	if key == nil {
-		a.partition = r.queried(t)
+		a.index, a.partition = r.IndexName, r.queried(partitionKey(t, r.IndexName))
 		return a, true
 	}
 	a.partition = text(key[t.Key])
@@ -162,16 +164,26 @@ func (d *DB) access(r reference, read bool, least float64) (access, bool) {
 	return a, true
 }
 
+// partitionKey is the one of the table's index, or of the table itself for "".
+func partitionKey(t topology.Table, index string) string {
+	for _, i := range t.Indexes {
+		if i.Name == index {
+			return i.Key
+		}
+	}
+	return t.Key
+}
+
 // queried is the value that a Query's condition compares the partition key with: "KEY
 // = :value", written first or after AND.
-func (r reference) queried(t topology.Table) string {
+func (r reference) queried(partitionKey string) string {
 	words := strings.Fields(strings.ReplaceAll(r.KeyConditionExpression, "=", " = "))
 	for i, word := range words {
 		name := word
 		if alias, ok := r.ExpressionAttributeNames[word]; ok {
 			name = alias
 		}
-		if name == t.Key && slices.Equal(words[i+1:min(i+2, len(words))], []string{"="}) && i+2 < len(words) {
+		if name == partitionKey && slices.Equal(words[i+1:min(i+2, len(words))], []string{"="}) && i+2 < len(words) {
 			return text(r.Values[words[i+2]])
 		}
 	}

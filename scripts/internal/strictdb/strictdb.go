@@ -7,11 +7,11 @@
 //     consumption that DynamoDB Local reports (throughput.go). The limits of a
 //     whole table and of the account are not: an on-demand table takes 4,000
 //     writes a second from the start, more than this machine makes.
-//   - Reads that may be stale are not. Nothing is done about that, as all
-//     reads of package dynamo but the operators' scan are consistent.
-//   - Parallel scans are sequential, item collections are not measured, pages
-//     of an index are measured differently, tables change at once: none of it
-//     is used.
+//   - Reads that may be stale are not. Nothing is done about that: of package
+//     dynamo's, only the operators' scan and the queries of an index may be.
+//   - Parallel scans are sequential, item collections are not measured, tables
+//     change at once: none of it is used. Pages of an index are measured
+//     differently: nobody relies on their size.
 //   - Shards of streams differ: package esm takes care of that.
 //
 // The page does not mention expired items: DynamoDB Local deletes them within half a

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var table = topology.Table{Name: "t", Key: "p", Sort: "s"}
+var table = topology.Table{Name: "t", Key: "p", Sort: "s", Indexes: []topology.Index{{Name: "byS", Key: "s"}}}
 
 const name = "x-t"
 
@@ -323,6 +324,7 @@ func TestThroughputOfAPartitionKey(t *testing.T) {
 		"ConsistentReads":   {Config{ReadUnits: 10}, "GetItem", `{"ConsistentRead":true,` + key + `}`, 1, 10, hot},
 		"Queries":           {Config{ReadUnits: 10}, "Query", `{"KeyConditionExpression":"p = :v AND s > :s",` + values + `}`, 5, 2, hot},
 		"QueriesByAnAlias":  {Config{ReadUnits: 10}, "Query", `{"KeyConditionExpression":"s > :s AND #k=:v",` + values + `}`, 5, 2, hot},
+		"QueriesOfAnIndex":  {Config{ReadUnits: 10}, "Query", `{"IndexName":"byS","KeyConditionExpression":"s = :s",` + values + `}`, 5, 2, hot},
 		"Transactions":      {Config{WriteUnits: 11}, "TransactWriteItems", transact, 4, 2, "None,ThrottlingError ThrottlingError,ThrottlingError "},
 		"LargeTransactions": {Config{WriteUnits: 9}, "TransactWriteItems", transact, 8, 1, "ThrottlingError,ThrottlingError ThrottlingError,ThrottlingError "},
 		"Batches":           {Config{WriteUnits: 4}, "BatchWriteItem", batch, 2, 2, hot},
@@ -430,6 +432,16 @@ func TestOffPassesEverythingOn(t *testing.T) {
 		t.Error(err)
 	}
 	release()
+}
+
+// A global secondary index has a throughput of its own.
+func TestAnIndexAndItsTableDoNotThrottleEachOther(t *testing.T) {
+	t.Parallel()
+	d := New(Config{Tables: []topology.Table{table}, ReadUnits: 1})
+	ofTable, ofIndex := access{table: "t", partition: "a", read: true, least: 1}, access{table: "t", index: "byS", partition: "a", read: true, least: 1}
+	if over := d.admit([]access{ofTable, ofIndex, ofTable, ofIndex}); !slices.Equal(over, []bool{false, false, true, true}) {
+		t.Errorf("over their throughput: %v", over)
+	}
 }
 
 func TestBucketsOfQuietKeysGo(t *testing.T) {

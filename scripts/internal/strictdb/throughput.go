@@ -24,7 +24,7 @@ func newMeters(units float64) meters {
 func (m meters) bucket(a access) *tokens.Bucket {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := itemKey{table: a.table, partition: a.partition}
+	key := itemKey{table: a.table + "/" + a.index, partition: a.partition}
 	if b, ok := m.keys[key]; ok {
 		return b
 	}
