@@ -12,6 +12,7 @@ import (
 	"subwire/shared/chat"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
+	"subwire/shared/table"
 	"subwire/shared/topology"
 )
 
@@ -31,10 +32,15 @@ func TestWhatAClientChoosesFitsIntoABatch(t *testing.T) {
 		if text == "\x01" { // a content that arrives as JSON has room for 2,730 of these
 			m.Content = fill(text, topology.MaxVariablesBytes.In(topology.Defaults())/6)
 		}
-		root, err := m.Root()
+		row, err := table.Encode(m)
 		if err != nil {
 			t.Fatal(err)
 		}
+		event, err := chat.New().Changed(chat.Messages.Name, "1", nil, row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := event[0].Root
 		var subscribers rows
 		for i := range 100 {
 			subscribers = append(subscribers, pubsub.Subscription{ConnectionID: fmt.Sprint("R1kmxc2VNjMCFI", i),
