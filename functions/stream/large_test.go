@@ -36,11 +36,11 @@ func TestWhatAClientChoosesFitsIntoABatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		event, err := chat.New().Changed(chat.Messages.Name, "1", nil, row)
+		changes, err := chat.New().Changed(chat.Messages.Name, "1", nil, row)
 		if err != nil {
 			t.Fatal(err)
 		}
-		root := event[0].Root
+		root := changes[0].Root
 		var subscribers rows
 		for i := range 100 {
 			subscribers = append(subscribers, pubsub.Subscription{ConnectionID: fmt.Sprint("R1kmxc2VNjMCFI", i),
