@@ -17,13 +17,11 @@ short)
 	$bench sender -slices 2
 	$bench sender -slow 1 -slices 2
 	$bench plan
-	$bench protocol
 	$bench cold
-	$bench subscribe -rows 1,1000,10000
 	$bench pipeline -connections 100,500 -duration 8s
 	$bench cost
 	$bench peers -subscribers 100 -events 10
-	$bench scale -subscribers 100000 -rate 100 -clients 20000
+	$bench storm
 	;;
 figures)
 	shift
@@ -39,14 +37,12 @@ figures)
 	figure growth sender -targets 100,1000,10000,100000 "$@"
 	figure slow sender -slow 1 -slices 5 "$@"
 	figure plan plan "$@"
-	figure protocol protocol -sockets 16 "$@"
 	figure cold cold "$@"
-	figure subscribe subscribe -rows 1,1000,1000000 # takes minutes, and its counts never vary
 	figure pipeline pipeline -connections 100,500,2000 -rate 2 -duration 20s "$@"
 	figure forecast pipeline -connections 100 -rate 2 -duration 60s -aws
 	figure cost cost -check 1,10,100,1000
 	figure peers peers "$@"
-	figure scale scale -check 100,1000,300,500,2000
+	figure storm storm
 	$bench document docs/performance.md
 	;;
 *) exec $bench "$@" ;;

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 . scripts/need.sh
 need go
 
-for module in shared functions scripts infra; do
+for module in $(go list -m -f '{{.Dir}}'); do
 	(cd $module && go list -f '{{.ImportPath}} {{join .Imports " "}}' ./...)
 done | awk -v rules=scripts/imports.txt '
 # matches: p is q itself or below it

@@ -12,7 +12,7 @@ if [ -n "$unformatted" ]; then
 	echo "$unformatted" >&2
 	exit 1
 fi
-for module in shared functions scripts infra; do
+for module in $(go list -m -f '{{.Dir}}'); do
 	(cd $module && go vet ./... && go run $staticcheck ./...)
 done
 scripts/imports.sh

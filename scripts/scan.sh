@@ -13,7 +13,7 @@ GOWORK=off go run $gitleaks git --no-banner --redact -v --config scripts/gitleak
 
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
-for module in shared functions scripts infra; do
+for module in $(go list -m -f '{{.Dir}}'); do
 	if (cd $module && GOWORK=off go run $govulncheck ./...) >"$out" 2>&1; then
 		echo "no known vulnerability: $module"
 	elif grep -q 'fetching vulnerabilities' "$out"; then

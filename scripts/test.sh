@@ -37,6 +37,7 @@ scripts/allocs.sh
 step "race detector, with DynamoDB Local and ElasticMQ"
 (cd shared && go run ../scripts/withbackend go test -race ./...)
 (cd scripts && GOWORK=off go test -race -timeout 20m $(GOWORK=off go list ./... | grep -v -e /chaos -e /langdiff))
+(cd scripts/bench && GOWORK=off go test -race -timeout 20m ./...)
 
 # Alone and without the race detector: the emulators are in its process, and ten
 # times slower they would dominate the test.

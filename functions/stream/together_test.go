@@ -129,7 +129,7 @@ func TestAFastWriterDoesNotHoldUpTheOtherChatsOfItsShard(t *testing.T) {
 					records = append(records, insert(fmt.Sprintf("%04d", i), "lobby"))
 				}
 				begun := time.Now()
-				for batch := range slices.Chunk(records, topology.MessageStream.BatchSize) {
+				for batch := range slices.Chunk(records, topology.TableStream.BatchSize) {
 					if failed := invoke(t, h, strings.Join(batch, ",")); failed != nil {
 						t.Fatalf("failed %v", failed)
 					}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -13,13 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"subwire/scripts/bench/report"
 	"subwire/scripts/internal/billing"
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/wsclient"
-	"subwire/shared/chat"
 	"subwire/shared/dynamo"
 	"subwire/shared/topology"
 )
@@ -37,17 +33,19 @@ type abuse struct {
 	large   *wsclient.Raw   // its connection is as large as a client can make it
 	stored  int             // bytes of that connection, which its messages are charged for
 
-	mu      sync.Mutex     // guards the fields below
-	in, out int            // bytes of HTTP requests and responses
-	counts  map[string]int // of an attack
+	mu      sync.Mutex // guards the fields below
+	in, out int        // bytes of HTTP requests and responses
 }
 
 func abuseCommand() command {
-	return command{"abuse", "what one frame or request of a client makes the owner pay, by way in, on the metered local cloud", func(flags *flag.FlagSet) measure {
+	const about = "what one frame or request of a client makes the owner pay, by way in, on the metered local cloud"
+	return command{"abuse", about, func(flags *flag.FlagSet) measure {
 		a := &abuse{}
-		flags.StringVar(&a.root, "root", ".", "`folder` of the repository")
 		flags.IntVar(&a.times, "times", 5, "that each way in is gone")
-		return a.measure
+		return func(ctx context.Context, in input) (report.Report, error) {
+			a.root = in.root
+			return a.measure(ctx)
+		}
 	}}
 }
 
@@ -98,13 +96,13 @@ func (w wayIn) hourly(t toll) (without, with float64) {
 	}
 	rate = min(rate, account/(1+t.usage.Gateway.Sent)) // posts are requests
 	without = rate * t.microdollars() * hour / 1e6
-	through := float64(defaultOf(topology.MaxCostPerMinute)) / 60 * t.microdollars() / w.drawn(t)
+	through := float64(topology.MaxCostPerMinute.In(topology.Defaults())) / 60 * t.microdollars() / w.drawn(t)
 	return without, min(without, (through+refusals)*hour/1e6)
 }
 
 const abuseTitle = "By way in, once, and in an hour from one address"
 
-func (a *abuse) measure(ctx context.Context, _ uint64) (report.Report, error) {
+func (a *abuse) measure(ctx context.Context) (report.Report, error) {
 	tolls, err := a.tolls(ctx)
 	if err != nil {
 		return report.Report{}, err
@@ -117,9 +115,11 @@ func (a *abuse) measure(ctx context.Context, _ uint64) (report.Report, error) {
 		t.Rows = append(t.Rows, report.NewRow(w.name, float64(got.in), float64(got.out), got.units(), got.microdollars(),
 			w.drawn(got), without, with))
 	}
-	return report.Report{Settings: []report.Setting{{Name: "times", Value: a.times}}, Tables: []report.Table{t}, Notes: []string{
-		"Units are messages, requests, invocations, and units of reading and writing. A µ$ is a millionth of a dollar; the time of functions is not in it, nor are the pushes to others.",
-		"$/h: what one address makes of it in an hour, at the rates of the stages and of the account, without and with the allowance; with it, what is let through and what it costs to refuse the rest.",
+	return report.Report{Settings: report.Settings("times", a.times), Tables: []report.Table{t}, Notes: []string{
+		"Units are messages, requests, invocations, and units of reading and writing. A µ$ is a millionth of a " +
+			"dollar; the time of functions is not in it, nor are the pushes to others.",
+		"$/h: what one address makes of it in an hour, at the rates of the stages and of the account, without and with the " +
+			"allowance; with it, what is let through and what it costs to refuse the rest.",
 	}}, nil
 }
 
@@ -179,49 +179,15 @@ func (a *abuse) goIn(ctx context.Context, ways []wayIn, guarded bool, tolls map[
 	return nil
 }
 
-// abuseChat is a chat to be read. It has nearly as much as a replay may have, in
-// messages or in bytes.
-type abuseChat struct {
-	id              string
-	messages, bytes int // bytes: of a message's content
-}
-
-var (
-	longChat  = abuseChat{"long", 115, chat.MaxContentBytes}
-	shortChat = abuseChat{"short", 490, 20}
-)
-
-// fill writes the chats to be read.
-func (a *abuse) fill(ctx context.Context) error {
-	a.store = dynamo.New(dynamo.NewClient(a.cloud.Backend.AWS()), dynamo.Tables{
-		Messages: a.cloud.Tables[chat.Messages.Name], Connections: a.cloud.Tables[topology.Connections.Name]})
-	for _, c := range []abuseChat{longChat, shortChat} {
-		for i := range c.messages {
-			m := chat.Message{ID: abuseID(i), ChatID: c.id, Content: strings.Repeat("x", c.bytes), SenderName: "a", CreatedAt: time.Now()}
-			if err := a.store.PutMessage(ctx, m); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// enlarge makes one connection as large as it can be, with room left for a dozen
-// short operations. It runs as many long operations as fit, and has as many completes
-// without an operation to remember.
+// enlarge makes one connection as large as it can be, with room left for a dozen short
+// operations: it runs as many long ones as fit beside them, and remembers as many
+// completes.
 func (a *abuse) enlarge(ctx context.Context) error {
 	const operations, completes = 36, 24
-	for i := range operations {
-		id := long(i, defaultOf(topology.MaxOperationIDBytes))
-		if err := a.send(ctx, a.large, startFrame(id, listenDocument, in(long(i, chat.MaxChatIDBytes)))); err != nil {
-			return err
-		}
+	if _, err := a.large.Enlarge(ctx, "large", operations, completes); err != nil {
+		return err
 	}
-	for i := range completes {
-		if err := a.send(ctx, a.large, stopFrame(long(operations+i, defaultOf(topology.MaxOperationIDBytes)))); err != nil {
-			return err
-		}
-	}
+	a.settle(ctx)
 	running := 0
 	for c, err := range a.store.Connections(ctx) {
 		if err != nil {
@@ -235,37 +201,32 @@ func (a *abuse) enlarge(ctx context.Context) error {
 	return nil
 }
 
-// abuseID is the id of the chat's message i, from long ago.
-func abuseID(i int) string {
-	var id ulid.ULID
-	_ = id.SetTime(uint64(1_700_000_000_000 + i)) // it is in range
-	return id.String()
+// dial opens a socket and discards what it receives.
+func (a *abuse) dial(ctx context.Context) (*wsclient.Raw, error) {
+	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{HTTPClient: a.client})
+	if err != nil {
+		return nil, err
+	}
+	go discard(raw)
+	return raw, nil
 }
 
-// dial opens sockets and discards what they receive.
-func (a *abuse) dial(ctx context.Context, n int) (sockets []*wsclient.Raw, err error) {
-	for range n {
-		raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{})
-		if err != nil {
-			return nil, err
+// discard receives until the socket is closed.
+func discard(raw *wsclient.Raw) {
+	for {
+		if _, err := raw.Next(context.Background()); err != nil {
+			return
 		}
-		sockets = append(sockets, raw)
-		go func() {
-			for err == nil { // until it is closed
-				_, err = raw.Next(context.Background())
-			}
-		}()
 	}
-	return sockets, nil
 }
 
 // acknowledged opens a socket and initialises its connection.
 func (a *abuse) acknowledged(ctx context.Context) (*wsclient.Raw, error) {
-	sockets, err := a.dial(ctx, 1)
+	socket, err := a.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return sockets[0], a.send(ctx, sockets[0], `{"type":"connection_init"}`)
+	return socket, a.send(ctx, socket, `{"type":"connection_init"}`)
 }
 
 // send sends a frame and waits until it was handled, and so answered.
@@ -275,14 +236,8 @@ func (a *abuse) send(ctx context.Context, raw *wsclient.Raw, frame string) error
 	if err := raw.Send(ctx, frame); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, trialPatience)
-	defer cancel()
-	for handled() == before {
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if !until(ctx, func() bool { return handled() > before }) {
+		return fmt.Errorf("the frame %.100s was not handled", frame)
 	}
 	return nil
 }
@@ -294,12 +249,12 @@ func (a *abuse) meter(ctx context.Context, w wayIn) (toll, error) {
 	if w.large {
 		sockets = []*wsclient.Raw{a.large}
 	}
-	if w.silent > 0 {
-		var err error
-		if sockets, err = a.dial(ctx, w.silent); err != nil {
+	for range w.silent {
+		socket, err := a.dial(ctx)
+		if err != nil {
 			return toll{}, err
 		}
-		defer time.Sleep(abuseChecked)
+		sockets = append(sockets, socket)
 	}
 	for i := range a.times {
 		if w.before != nil {
@@ -329,6 +284,9 @@ func (a *abuse) meter(ctx context.Context, w wayIn) (toll, error) {
 	}
 	a.settle(ctx)
 	used := withoutPolling(a.cloud.Meter.Usage().Minus(before))
+	if w.silent > 0 {
+		time.Sleep(abuseChecked) // their checks are not the next one's
+	}
 	a.out += int(used.Gateway.SentBytes)
 	used.Gateway.SentBytes, used.Gateway.ConnectionMinutes = 0, 0 // the bytes are in out
 	return toll{used.Times(1 / float64(a.times)), a.in / a.times, a.out / a.times}, nil
@@ -360,9 +318,8 @@ const headBytes = 150
 
 // open opens a socket and closes it at once.
 func (a *abuse) open(ctx context.Context) error {
-	raw, err := wsclient.DialRaw(ctx, a.cloud.WSURL, wsclient.Options{HTTPClient: a.client})
+	raw, err := a.dial(ctx)
 	if err != nil {
-		a.failed(ctx, err)
 		return err
 	}
 	raw.Close(1000, "")
@@ -376,24 +333,6 @@ func (a *abuse) transferred(in, out int) {
 	defer a.mu.Unlock()
 	a.in += in
 	a.out += out
-}
-
-func (a *abuse) count(what string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.counts == nil {
-		a.counts = map[string]int{}
-	}
-	a.counts[what]++
-}
-
-// failed counts a handshake or a frame that failed, unless time was up.
-func (a *abuse) failed(ctx context.Context, err error) {
-	if _, ok := errors.AsType[*wsclient.RefusedError](err); ok {
-		a.count(refused)
-	} else if ctx.Err() == nil {
-		a.count(closed)
-	}
 }
 
 func (a *abuse) call(ctx context.Context, method, path, body string, header map[string]string) error {
@@ -411,9 +350,6 @@ func (a *abuse) call(ctx context.Context, method, path, body string, header map[
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusTooManyRequests {
-		a.count(refused)
-	}
 	got, err := io.ReadAll(resp.Body)
 	a.transferred(headBytes+len(body), len(got))
 	return err

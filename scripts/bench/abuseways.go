@@ -7,9 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"subwire/shared/allowance"
 	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
+	"subwire/shared/dynamo"
 	"subwire/shared/topology"
 )
 
@@ -51,15 +56,49 @@ func stopFrame(id string) string { return fmt.Sprintf(`{"type":"complete","id":%
 // in returns the variables of a subscription to the chat.
 func in(chatID string) string { return fmt.Sprintf(`{"chatId":%q}`, chatID) }
 
-// long returns an id of that many bytes, by number.
-func long(n, bytes int) string { return fmt.Sprintf("%0*d", bytes, n) }
+// abuseChat is a chat to be read. It has nearly as much as a replay may have, in
+// messages or in bytes.
+type abuseChat struct {
+	id              string
+	messages, bytes int // bytes: of a message's content
+}
+
+var (
+	longChat  = abuseChat{"long", 115, chat.MaxContentBytes}
+	shortChat = abuseChat{"short", 490, 20}
+)
+
+// fill writes the chats to be read.
+func (a *abuse) fill(ctx context.Context) error {
+	a.store = dynamo.New(dynamo.NewClient(a.cloud.Backend.AWS()), dynamo.Tables{
+		Products: a.cloud.Tables, Connections: a.cloud.Tables[topology.Connections.Name]})
+	for _, c := range []abuseChat{longChat, shortChat} {
+		for i := range c.messages {
+			m := chat.Message{ID: abuseID(i), ChatID: c.id, Content: strings.Repeat("x", c.bytes), SenderName: "a",
+				CreatedAt: time.Now()}
+			if err := chattest.Put(ctx, a.store, m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// abuseID is the id of the chat's message i, from long ago.
+func abuseID(i int) string {
+	var id ulid.ULID
+	_ = id.SetTime(uint64(1_700_000_000_000 + i)) // it is in range
+	return id.String()
+}
 
 // ways lists the ways in. The handshake is last, as its check comes later.
 func (a *abuse) ways() []wayIn {
 	const (
-		write  = `mutation($chatId: ID!, $content: String!) { postMessage(chatId: $chatId, content: $content, senderName: \"a\") { id } }`
+		field  = `postMessage(chatId: $chatId, content: $content, senderName: \"a\") { id }`
+		write  = `mutation($chatId: ID!, $content: String!) `
 		stored = chat.MaxContentBytes + 100 // roughly, of the chat's messages
 	)
+	settings := topology.Defaults()
 	name := func(i int) string { return fmt.Sprint("op", i) }
 	content := func(bytes int) string {
 		return fmt.Sprintf(`{"chatId":"other","content":%q}`, strings.Repeat("x", bytes))
@@ -73,8 +112,9 @@ func (a *abuse) ways() []wayIn {
 	get := func(path string, header map[string]string) func(context.Context) error {
 		return func(ctx context.Context) error { return a.call(ctx, "GET", path, "", header) }
 	}
-	large := "#" + strings.Repeat("x", defaultOf(topology.MaxSubscriptionBytes)-len(listenDocument)-100) + `\n` + listenDocument
-	longest := strings.Repeat("i", defaultOf(topology.MaxOperationIDBytes)-8)
+	comment := "#" + strings.Repeat("x", topology.MaxSubscriptionBytes.In(settings)-len(listenDocument)-100)
+	large := comment + `\n` + listenDocument
+	longest := strings.Repeat("i", topology.MaxOperationIDBytes.In(settings)-8)
 
 	frame := func(units func(t toll) float64) func(toll) float64 {
 		return func(t toll) float64 { return allowance.Frame(t.in) + units(t) }
@@ -99,8 +139,8 @@ func (a *abuse) ways() []wayIn {
 		return wayIn{name: way, sockets: a.times, frame: frame, drawn: func(t toll) float64 {
 			const page, look = 50, 25
 			n, size := float64(c.messages), c.bytes+100
-			return begun(t) + allowance.Read(c.messages*size) + 2*allowance.Read(0) + n/page*allowance.Stored(0) + n/look*allowance.Read(0) +
-				n*allowance.Sent(t.out/c.messages)
+			return begun(t) + allowance.Read(c.messages*size) + 2*allowance.Read(0) +
+				n/page*allowance.Stored(0) + n/look*allowance.Read(0) + n*allowance.Sent(t.out/c.messages)
 		}}
 	}
 	return []wayIn{
@@ -124,8 +164,8 @@ func (a *abuse) ways() []wayIn {
 		{name: "complete of nothing", sockets: 1, frame: complete, drawn: flat(allowance.Stop)},
 		{name: "ping" + onLarge, large: true, frame: func(int) string { return `{"type":"ping"}` },
 			drawn: flat(allowance.Sent(0))},
-		{name: "complete" + onLarge, large: true, before: func(i int) string { return startFrame(name(i), listenDocument, in(name(i))) },
-			frame: complete, drawn: flat(allowance.Stop + look + touch)},
+		{name: "complete" + onLarge, large: true,
+			before: func(i int) string { return startFrame(name(i), listenDocument, in(name(i))) }, frame: complete, drawn: flat(allowance.Stop + look + touch)},
 		{name: "complete of nothing" + onLarge, large: true,
 			frame: func(i int) string { return stopFrame("no" + name(i)) },
 			drawn: flat(allowance.Stop + look + touch)},
@@ -142,17 +182,17 @@ func (a *abuse) ways() []wayIn {
 		}, drawn: answered(allowance.Read(10 * stored))},
 		{name: queried, sockets: 1, frame: func(i int) string {
 			return startFrame(name(i), repeated(30, `getNewMessages(chatId: \"long\", limit: 100) { id }`), `{}`)
-		}, drawn: answered(allowance.Read(defaultOf(topology.MaxReadBytes)))},
+		}, drawn: answered(allowance.Read(topology.MaxReadBytes.In(settings)))},
 		{name: "mutation", sockets: 1,
-			frame: func(i int) string { return startFrame(name(i), write, content(20)) }, drawn: answered(written(1, 120))},
+			frame: func(i int) string { return startFrame(name(i), write+"{ "+field+" }", content(20)) }, drawn: answered(written(1, 120))},
 		{name: "mutation of 5 messages of 8 KB", sockets: 1, frame: func(i int) string {
-			return startFrame(name(i), `mutation($chatId: ID!, $content: String!) `+
-				repeated(defaultOf(topology.MaxMutations), `postMessage(chatId: $chatId, content: $content, senderName: \"a\") { id }`), content(chat.MaxContentBytes))
+			document := write + repeated(topology.MaxMutations.In(settings), field)
+			return startFrame(name(i), document, content(chat.MaxContentBytes))
 		}, drawn: answered(written(5, stored))},
 		{name: requested, request: post(`{ getNewMessages(chatId: \"long\", limit: 100) { content } }`, `{}`),
 			drawn: overHTTP(allowance.Read(100 * stored))},
 		{name: "HTTP: query, refused", request: post(`{ nothing }`, `{}`), drawn: overHTTP(0)},
-		{name: "HTTP: mutation", request: post(write, content(20)), drawn: overHTTP(written(1, 120))},
+		{name: "HTTP: mutation", request: post(write+"{ "+field+" }", content(20)), drawn: overHTTP(written(1, 120))},
 		{name: "HTTP: page", request: get("/", nil), drawn: overHTTP(0)},
 		{name: asset, request: get("/assets/"+largestAsset(a.root), map[string]string{"Accept-Encoding": "gzip"}),
 			drawn: overHTTP(0)},

@@ -11,84 +11,89 @@ import (
 
 	"subwire/shared/delivery"
 	"subwire/shared/fanout"
-	"subwire/shared/gql"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 )
 
-// core is what senders are made of, except for the gateway.
-type core struct {
-	store      *memory.Store // holds the operations
-	executor   *gql.Executor
-	operations int
-	groups     int
-	text       string // of the message, so that results have the requested size
-	seed       uint64
-}
-
-func newCore(ctx context.Context, b *senderBench, seed uint64) (*core, error) {
-	c := &core{store: memory.New(), executor: gql.MustNew(gql.Chat{}.Schema()), operations: b.operations, groups: b.groups, seed: seed}
+// subscribe stores a connection and its subscriptions.
+func subscribe(ctx context.Context, store pubsub.Store, connection string,
+	subs []pubsub.Subscription, ops []pubsub.Operation) error {
 	now := time.Now()
-	connection := pubsub.Connection{ID: "c", InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}
-	if err := c.store.PutConnection(ctx, connection); err != nil {
-		return nil, err
+	c := pubsub.Connection{ID: connection, ConnectedAt: now, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}
+	if err := store.PutConnection(ctx, c); err != nil {
+		return err
 	}
-	if err := c.store.Acknowledge(ctx, connection.ID, pubsub.Acknowledgement{}, now); err != nil {
-		return nil, err
+	if err := store.Acknowledge(ctx, c.ID, pubsub.Acknowledgement{}, now); err != nil {
+		return err
 	}
-	for i := range b.operations {
-		op := operation(i, benchChat)
-		s := pubsub.Subscription{ConnectionID: connection.ID, OperationID: fmt.Sprint(i), Topic: "t", OperationKey: op.Key(), Expires: connection.Expires}
-		if err := c.store.PutSubscription(ctx, s, op, pubsub.Sent{At: now}, b.operations); err != nil {
-			return nil, err
+	for i, s := range subs {
+		s.ConnectionID, s.OperationKey, s.Expires = c.ID, ops[i].Key(), c.Expires
+		if err := store.PutSubscription(ctx, s, ops[i], pubsub.Sent{At: now}, len(subs)); err != nil {
+			return err
 		}
 	}
-	return c, c.fill(ctx, b.payload)
-}
-
-// fill makes the text as long as a result of that many bytes requires.
-func (c *core) fill(ctx context.Context, payload int) error {
-	x, err := c.executor.Prepare(operation(0, benchChat))
-	if err != nil {
-		return err
-	}
-	event := chatEvent(eventID, "")
-	empty, err := x.Run(ctx, &event)
-	if err != nil {
-		return err
-	}
-	if len(empty) > payload {
-		return fmt.Errorf("the smallest result has %d bytes", len(empty))
-	}
-	c.text = text("", 0, payload-len(empty))
-	c.text = c.text[:payload-len(empty)]
 	return nil
 }
 
-// sender returns a new sender that posts through g.
-func (c *core) sender(g pubsub.Gateway, workers int) *delivery.Sender {
-	return delivery.New(delivery.Config{Store: c.store, Executor: c.executor, Gateway: g, Retries: later{}, Dead: later{},
+// newSender is a sender that posts through g and discards what it should send later.
+func newSender(store delivery.Store, g pubsub.Gateway, workers int) *delivery.Sender {
+	return delivery.New(delivery.Config{Store: store, Executor: executor(), Gateway: g, Retries: later{}, Dead: later{},
 		Workers: workers, Log: slog.New(slog.NewJSONHandler(io.Discard, nil))})
 }
 
-// later discards what is to be sent later.
 type later struct{}
 
 func (later) SendLater(context.Context, []byte, time.Duration) error { return nil }
 
 func (later) Park(context.Context, []byte, string) error { return nil }
 
-// message is one batch as it waits in the queue.
-type message struct {
+// core is what senders are made of, except for the gateway.
+type core struct {
+	*senderBench
+	store *memory.Store // holds the operations
+	text  string        // of the message, so that results have the requested size
+	seed  uint64
+}
+
+func newCore(ctx context.Context, b *senderBench, seed uint64) (*core, error) {
+	c := &core{senderBench: b, store: memory.New(), seed: seed}
+	var subs []pubsub.Subscription
+	var ops []pubsub.Operation
+	for i := range b.operations {
+		subs = append(subs, pubsub.Subscription{OperationID: fmt.Sprint(i), Topic: "t"})
+		ops = append(ops, operation(i, benchChat))
+	}
+	if err := subscribe(ctx, c.store, "c", subs, ops); err != nil {
+		return nil, err
+	}
+	x, err := executor().Prepare(operation(0, benchChat))
+	if err != nil {
+		return nil, err
+	}
+	event := chatEvent(eventID, "")
+	empty, err := x.Run(ctx, &event)
+	if err != nil {
+		return nil, err
+	}
+	room := b.payload - len(empty)
+	if room < 0 {
+		return nil, fmt.Errorf("the smallest result has %d bytes", len(empty))
+	}
+	c.text = strings.Repeat("x", room)
+	return c, nil
+}
+
+// batch is one batch as it waits in the queue.
+type batch struct {
 	group int
 	body  string
 	well  int // targets that are healthy
 }
 
-// event plans an event for n targets and returns its messages, alternating between
-// the groups. Unless prefix is "", percent of the targets have ids that begin with it.
-func (c *core) event(n, percent int, prefix string) ([]message, error) {
+// event plans an event for n targets and returns its batches, alternating between the
+// groups. Unless prefix is "", percent of the targets have ids that begin with it.
+func (c *core) event(n, percent int, prefix string) ([]batch, error) {
 	subs := subscribers(n, c.operations, c.seed)
 	if prefix != "" {
 		for i := range subs {
@@ -98,37 +103,28 @@ func (c *core) event(n, percent int, prefix string) ([]message, error) {
 		}
 		sortByBucket(subs)
 	}
-	limits := fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: c.groups}
-	groups := make([][]message, c.groups)
-	for b, err := range fanout.Plan(chatEvent(eventID, c.text), each(subs, new(int)), limits) {
-		if err != nil {
-			return nil, err
-		}
-		body, _, err := fanout.Encode(b)
-		if err != nil {
-			return nil, err
-		}
-		groups[b.Range] = append(groups[b.Range], message{b.Range, string(body), well(b)})
+	groups := make([][]batch, c.groups)
+	note := func(b fanout.Batch, body []byte) {
+		groups[b.Range] = append(groups[b.Range], batch{b.Range, string(body), well(b)})
 	}
-	return inTurn(groups), nil
-}
-
-// inTurn takes one of each list in turn.
-func inTurn[T any](lists [][]T) []T {
-	var out []T
+	for _, err := range messages(fanout.Plan(chatEvent(eventID, c.text), each(subs, new(int)), limitsOf(c.groups)), note) {
+		if err != nil {
+			return nil, err
+		}
+	}
+	var out []batch
 	for i, more := 0, true; more; i++ {
 		more = false
-		for _, l := range lists {
-			if i < len(l) {
-				out, more = append(out, l[i]), true
+		for _, batches := range groups {
+			if i < len(batches) {
+				out, more = append(out, batches[i]), true
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
-func well(b fanout.Batch) int {
-	n := 0
+func well(b fanout.Batch) (n int) {
 	for _, task := range b.Tasks {
 		for _, t := range task.Targets {
 			if isWell(t.ConnectionID) {
@@ -143,53 +139,54 @@ func isWell(connectionID string) bool {
 	return !strings.HasPrefix(connectionID, busyPrefix) && !strings.HasPrefix(connectionID, slowPrefix)
 }
 
-// counter is a gateway that counts the posts to healthy targets.
-type counter struct {
+// variant is a sender with batches that it delivers again and again.
+type variant struct {
 	pubsub.Gateway
-	well atomic.Int64
+	label   string
+	sender  *delivery.Sender
+	batches []batch
+	next    int          // index in batches
+	reached atomic.Int64 // healthy targets
+
+	pushes float64 // to healthy targets, in the time that counts
+	took   spent
 }
 
-func (c *counter) Post(ctx context.Context, connectionID string, frame []byte) error {
-	err := c.Gateway.Post(ctx, connectionID, frame)
+func (c *core) variant(label string, g pubsub.Gateway, batches []batch) *variant {
+	v := &variant{label: label, Gateway: g, batches: batches}
+	v.sender = newSender(c.store, v, c.workers)
+	return v
+}
+
+// Post counts the posts to healthy targets.
+func (v *variant) Post(ctx context.Context, connectionID string, frame []byte) error {
+	err := v.Gateway.Post(ctx, connectionID, frame)
 	if err == nil && isWell(connectionID) {
-		c.well.Add(1)
+		v.reached.Add(1)
 	}
 	return err
 }
 
-// variant is a sender with messages that it delivers again and again.
-type variant struct {
-	counter  *counter
-	sender   *delivery.Sender
-	messages []message
-	next     int // index in messages
-}
-
-func (c *core) variant(g pubsub.Gateway, workers int, messages []message) *variant {
-	v := &variant{counter: &counter{Gateway: g}, messages: messages}
-	v.sender = c.sender(v.counter, workers)
-	return v
-}
-
-// invoke delivers as many messages as one invocation gets at most, and returns the
-// number of healthy targets reached.
-func (v *variant) invoke(ctx context.Context, groups int) (int, error) {
-	pushes, bodies := 0, make([][]string, groups)
+// invoke delivers as many batches as one invocation gets at most. On a busy machine
+// not all healthy targets are reached, as the sender queues slow posts.
+func (v *variant) invoke(ctx context.Context, groups int) error {
+	most, bodies := 0, make([][]string, groups)
 	for range topology.QueueMappings()[0].BatchSize {
-		m := v.messages[v.next%len(v.messages)]
+		b := v.batches[v.next%len(v.batches)]
 		v.next++
-		bodies[m.group] = append(bodies[m.group], m.body)
-		pushes += m.well
+		bodies[b.group] = append(bodies[b.group], b.body)
+		most += b.well
 	}
-	before := v.counter.well.Load()
+	before := v.reached.Load()
 	for _, r := range v.sender.DeliverGroups(ctx, bodies) {
 		if r.Err != nil {
-			return 0, r.Err
+			return r.Err
 		}
 	}
-	got := int(v.counter.well.Load() - before)
-	if got == 0 || got > pushes {
-		return 0, fmt.Errorf("of %d targets that are well, %d got a push", pushes, got)
+	got := int(v.reached.Load() - before)
+	if got == 0 || got > most {
+		return fmt.Errorf("of %d targets that are well, %d got a push", most, got)
 	}
-	return got, nil // fewer than pushes on a busy machine, where the sender queues slow posts
+	v.pushes += float64(got)
+	return nil
 }

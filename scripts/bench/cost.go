@@ -1,17 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"flag"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
 
-	"subwire/scripts/bench/costmodel"
 	"subwire/scripts/bench/report"
 	"subwire/scripts/internal/billing"
 	"subwire/shared/pubsub"
@@ -21,9 +20,9 @@ import (
 // goal is the most that a million pushes may cost, in USD.
 const goal = 1.05
 
-// costing holds the flags of bench cost.
+// costing is what bench cost is asked.
 type costing struct {
-	root        string
+	model
 	subscribers int
 	operations  int
 	size        int // bytes of a message's text
@@ -31,17 +30,13 @@ type costing struct {
 	connections int
 	minutes     float64
 	ping        time.Duration
-	groups      int
-	workers     int
-	times       costmodel.Times
-	socket      costmodel.Socket
 	check       numbers
 }
 
 func costCommand() command {
-	return command{"cost", "what a million pushes cost on AWS: a model, with -check against the metered local cloud", func(flags *flag.FlagSet) measure {
-		c := &costing{}
-		flags.StringVar(&c.root, "root", ".", "`folder` of the repository, for -check")
+	const about = "what a million pushes cost on AWS: a model, with -check against the metered local cloud"
+	return command{"cost", about, func(flags *flag.FlagSet) measure {
+		c := &costing{model: deployed()}
 		flags.IntVar(&c.subscribers, "subscribers", 1000, "per topic")
 		flags.IntVar(&c.operations, "operations", 10, "distinct operations of a topic")
 		flags.IntVar(&c.size, "text", 100, "`bytes` of a message's text")
@@ -49,25 +44,20 @@ func costCommand() command {
 		flags.IntVar(&c.connections, "connections", 10_000, "open sockets")
 		flags.Float64Var(&c.minutes, "minutes", 60, "for which they are open and messages come")
 		flags.DurationVar(&c.ping, "ping", 2*time.Minute, "between two pings of a client")
-		flags.IntVar(&c.groups, "groups", defaultOf(topology.FanoutGroups), "message groups per topic ("+topology.FanoutGroups.Env+")")
-		flags.IntVar(&c.workers, "workers", defaultOf(topology.SenderWorkers), "posts in flight per sender ("+topology.SenderWorkers.Env+")")
-		serviceTimes(flags, &c.times.GraphQL, &c.times.Row, &c.times.Sender, &c.times.Post, &c.times.PostCPU)
-		flags.DurationVar(&c.times.Stream, "stream", 15*time.Millisecond, "one stream record, beside its rows")
-		flags.DurationVar(&c.socket.Connect, "connect", 15*time.Millisecond, "one $connect")
-		flags.DurationVar(&c.socket.Message, "message", 15*time.Millisecond, "one message of a client")
-		flags.DurationVar(&c.socket.Disconnect, "disconnect", 15*time.Millisecond, "one $disconnect or init check")
+		flags.IntVar(&c.limits.Groups, "groups", c.limits.Groups, "message groups per topic ("+topology.FanoutGroups.Env+")")
+		flags.IntVar(&c.workers, "workers", c.workers, "posts in flight per sender ("+topology.SenderWorkers.Env+")")
+		flags.DurationVar(&c.graphql, "graphql", 15*time.Millisecond, "one mutation")
+		flags.DurationVar(&c.stream, "stream", 15*time.Millisecond, "one stream record, beside its rows")
+		flags.DurationVar(&c.row, "row", 15*time.Microsecond, "one subscription, read and planned")
+		flags.DurationVar(&c.sender, "sender", 5*time.Millisecond, "one invocation of the sender, beside its posts")
+		flags.DurationVar(&c.post, "post", 10*time.Millisecond, "one post, there and back")
+		flags.DurationVar(&c.postCPU, "cpu", 35*time.Microsecond, "one post's share of a vCPU, as bench sender measures it")
+		flags.DurationVar(&c.connect, "connect", 15*time.Millisecond, "one $connect")
+		flags.DurationVar(&c.message, "message", 15*time.Millisecond, "one message of a client")
+		flags.DurationVar(&c.disconnect, "disconnect", 15*time.Millisecond, "one $disconnect or init check")
 		flags.Var(&c.check, "check", "`LIST` of subscribers to run the metered local cloud with, and to compare")
 		return c.measure
 	}}
-}
-
-// defaultOf is the default of a numeric setting.
-func defaultOf(s topology.SettingOf[int]) int {
-	n, err := strconv.Atoi(s.Default)
-	if err != nil {
-		panic(s.Env + " has no number for a default") // topology is data
-	}
-	return n
 }
 
 const (
@@ -77,272 +67,198 @@ const (
 	groupTitle   = "USD per million pushes, by message groups and subscribers of a topic"
 	hourTitle    = "USD in the whole time"
 	priceTitle   = "Prices"
-	checkTitle   = "Model and meter"
 )
 
-func (c *costing) measure(ctx context.Context, seed uint64) (report.Report, error) {
-	r := report.Report{Settings: []report.Setting{{Name: "subscribers", Value: c.subscribers}, {Name: "operations", Value: c.operations},
-		{Name: "text", Value: c.size}, {Name: "rate", Value: c.rate}, {Name: "connections", Value: c.connections}, {Name: "minutes", Value: c.minutes},
-		{Name: "ping", Value: c.ping.String()}, {Name: "groups", Value: c.groups}, {Name: "workers", Value: c.workers},
-		{Name: "post", Value: c.times.Post.String()}, {Name: "cpu", Value: c.times.PostCPU.String()}, {Name: "seed", Value: seed}},
-		Plot: &report.Plot{Title: "A million pushes", Table: topicTitle, Columns: []string{"USD", "one push per Lambda", "AppSync"},
-			Y: "USD", LogX: true, LogY: true}}
-	topics := newTopics(c, seed)
-	for _, table := range []func() (report.Table, error){
-		topics.byService, topics.byTopic, topics.byBatch, topics.byGroups, topics.wholeTime, c.prices} {
-		t, err := table()
-		if err != nil {
-			return report.Report{}, err
-		}
-		r.Tables = append(r.Tables, t)
+func (c *costing) measure(ctx context.Context, in input) (report.Report, error) {
+	b := &bills{costing: c, prices: billing.USEast1(), seed: in.seed, known: map[int][]pubsub.Subscription{}}
+	r := report.Report{
+		Settings: report.Settings("subscribers", c.subscribers, "operations", c.operations, "text", c.size, "rate", c.rate,
+			"connections", c.connections, "minutes", c.minutes, "ping", c.ping.String(), "groups", c.limits.Groups,
+			"workers", c.workers, "post", c.post.String(), "cpu", c.postCPU.String(), "seed", in.seed),
+		Tables: []report.Table{b.byService(), b.byTopic(), b.byBatch(), b.byGroups(), b.wholeTime(), b.priceList()},
+		Notes: append([]string{
+			"Everything that a push needs is in it, from the HTTP request of the mutation to the sender's log; " +
+				"every queue message and stream record is taken for an invocation of its own, " +
+				"and every operation for one that is not cached.",
+			"Not in it: open sockets and data transfer, which are in the table of the whole time; free tiers and discounts. " +
+				"Stream reads by Lambda are free.",
+			"* is what topology has now."}, b.holds()...),
+		Plot: &report.Plot{Title: "A million pushes", Table: topicTitle, Y: "USD", LogX: true, LogY: true,
+			Columns: []string{"USD", "one push per Lambda", "AppSync"}},
 	}
-	holds, err := topics.holds()
-	if err != nil {
-		return report.Report{}, err
+	if b.err != nil || len(c.check) == 0 {
+		return r, b.err
 	}
-	r.Notes = append(costNotes(), holds...)
-	if len(c.check) > 0 {
-		t, err := c.compare(ctx)
-		if err != nil {
-			return report.Report{}, err
-		}
-		r.Tables = append(r.Tables, t)
-	}
-	return r, nil
+	t, err := c.compare(ctx, in.root)
+	r.Tables = append(r.Tables, t)
+	return r, err
 }
 
-func costNotes() []string {
-	return []string{
-		"Everything that a push needs is in it, from the HTTP request of the mutation to the sender's log; every queue message and stream record is taken for an invocation of its own, and every operation for one that is not cached.",
-		"Not in it: open sockets and data transfer, which are in the table of the whole time; free tiers and discounts. Stream reads by Lambda are free.",
-		"* is what topology has now.",
-	}
-}
-
-func (c *costing) model() costmodel.Model { return costmodel.Deployed(c.times, c.groups, c.workers) }
-
-// onePush is the model with one push per invocation: the cost of a queue message per subscriber.
-func (c *costing) onePush() costmodel.Model {
-	m := c.model()
-	m.Limits.Targets = 1
-	return m
-}
-
-func (c *costing) prices() (report.Table, error) {
-	p := billing.USEast1()
-	t := report.Table{Title: priceTitle, Key: "us-east-1", Columns: []string{"USD", "for"}}
-	for _, price := range []billing.Price{p.Message, p.ConnectionMinute, p.Request, p.Invocation, p.GBSecond, p.Standard, p.FIFO,
-		p.Write, p.Read, p.Log, p.Transfer, p.AppSyncUpdate, p.AppSyncQuery, p.AppSyncMinute} {
-		t.Rows = append(t.Rows, report.NewRow(price.Unit+" ("+price.Source+")", price.USD, price.Per))
-	}
-	return t, nil
-}
-
-// topics makes topics of any size, each only once.
-type topics struct {
+// bills makes out bills of pushes to topics of any size. It keeps the first error.
+type bills struct {
 	*costing
-	seed  uint64
-	known map[int][]pubsub.Subscription
+	prices billing.Prices
+	seed   uint64
+	known  map[int][]pubsub.Subscription // topics, by size
+	err    error
 }
 
-func newTopics(c *costing, seed uint64) topics {
-	return topics{c, seed, map[int][]pubsub.Subscription{}}
-}
-
-// of returns a topic's subscriptions. Their operation ids are UUIDs, like those of graphql-ws.
-func (t topics) of(size int) []pubsub.Subscription {
-	if t.known[size] == nil {
-		subs := subscribers(size, t.operations, t.seed)
+// topic returns a topic's subscriptions. Their operation ids are as long as UUIDs, like
+// those of graphql-ws.
+func (b *bills) topic(size int) []pubsub.Subscription {
+	if b.known[size] == nil {
+		subs := subscribers(size, b.operations, b.seed)
 		for i := range subs {
-			var id [16]byte
-			binary.BigEndian.PutUint64(id[:], uint64(i))
-			text := hex.EncodeToString(id[:])
-			subs[i].OperationID = strings.Join([]string{text[:8], text[8:12], text[12:16], text[16:20], text[20:]}, "-")
+			subs[i].OperationID = fmt.Sprintf("00000000-0000-0000-0000-%012x", i)
 		}
-		t.known[size] = subs
+		b.known[size] = subs
 	}
-	return t.known[size]
+	return b.known[size]
 }
 
-// event is a message to a topic with a text of that many bytes.
-func (t topics) event(text int) pubsub.Event { return chatEvent(eventID, strings.Repeat("x", text)) }
+// withText is the event of a message with a text of that many bytes.
+func withText(bytes int) pubsub.Event { return chatEvent(eventID, strings.Repeat("x", bytes)) }
 
-// perMillion is the bill of a million pushes to topics of one size.
-func (t topics) perMillion(m costmodel.Model, size, text int) (billing.Bill, error) {
-	event, err := m.Event(t.event(text), t.of(size))
-	if err != nil {
-		return nil, err
-	}
-	return billing.USEast1().Of(event.Usage.Times(1e6 / float64(size))), nil
+// perMillion is the bill of a million pushes of messages with a text of that many bytes.
+func (b *bills) perMillion(m model, subs []pubsub.Subscription, text int) billing.Bill {
+	event, err := m.event(withText(text), subs)
+	b.err = cmp.Or(b.err, err)
+	return b.prices.Of(event.usage.Times(1e6 / float64(len(subs))))
 }
 
-func (t topics) appSync(size, text int) float64 {
-	frame := costmodel.Frame(t.event(text))
-	return costmodel.AppSync(billing.USEast1(), size, frame).Total() / float64(size) * 1e6
+func (b *bills) appSync(size int) float64 {
+	return appSync(b.prices, size, frameBytes(withText(b.size))).Total() / float64(size) * 1e6
 }
 
-func (t topics) byService() (report.Table, error) {
-	ours, err := t.perMillion(t.model(), t.subscribers, t.size)
-	if err != nil {
-		return report.Table{}, err
-	}
-	single, err := t.perMillion(t.onePush(), t.subscribers, t.size)
-	if err != nil {
-		return report.Table{}, err
-	}
-	table := report.Table{Title: serviceTitle, Key: "service", Columns: []string{"Subwire", "one push per Lambda", "AppSync"}}
+func (b *bills) byService() report.Table {
+	subs := b.topic(b.subscribers)
+	ours, single := b.perMillion(b.model, subs, b.size), b.perMillion(b.single(), subs, b.size)
+	t := report.Table{Title: serviceTitle, Key: "service", Columns: []string{"Subwire", "one push per Lambda", "AppSync"}}
 	for _, s := range ours.Services() {
-		table.Rows = append(table.Rows, report.NewRow(s, ours.Service(s), single.Service(s), 0))
+		t.Rows = append(t.Rows, report.NewRow(s, ours.Service(s), single.Service(s), 0))
 	}
-	appSync := t.appSync(t.subscribers, t.size)
-	table.Rows = append(table.Rows, report.NewRow("AppSync", 0, 0, appSync), report.NewRow("sum", ours.Total(), single.Total(), appSync))
-	return table, nil
+	appSync := b.appSync(b.subscribers)
+	t.Rows = append(t.Rows, report.NewRow("AppSync", 0, 0, appSync),
+		report.NewRow("sum", ours.Total(), single.Total(), appSync))
+	return t
 }
 
 // topicSizes are the rows or columns of the tables by topic.
 func topicSizes() []int { return []int{1, 10, 100, 1_000, 10_000, 100_000} }
 
-func (t topics) byTopic() (report.Table, error) {
-	table := report.Table{Title: topicTitle, Key: "subscribers", Columns: []string{"USD", "API Gateway", "SQS", "Lambda", "DynamoDB", "CloudWatch Logs",
-		"packed best", "one push per Lambda", "AppSync"}}
-	best := t.model()
-	best.Receive, best.Records, best.Cached = topology.QueueMappings()[0].BatchSize, topology.TableStream.BatchSize, true
+func (b *bills) byTopic() report.Table {
+	services := []string{"API Gateway", "SQS", "Lambda", "DynamoDB", "CloudWatch Logs"}
+	t := report.Table{Title: topicTitle, Key: "subscribers",
+		Columns: slices.Concat([]string{"USD"}, services, []string{"packed best", "one push per Lambda", "AppSync"})}
 	for _, size := range topicSizes() {
-		ours, err := t.perMillion(t.model(), size, t.size)
-		if err != nil {
-			return report.Table{}, err
-		}
-		packed, err := t.perMillion(best, size, t.size)
-		if err != nil {
-			return report.Table{}, err
-		}
-		single, err := t.perMillion(t.onePush(), size, t.size)
-		if err != nil {
-			return report.Table{}, err
-		}
+		ours := b.perMillion(b.model, b.topic(size), b.size)
 		values := []float64{ours.Total()}
-		for _, service := range table.Columns[1:6] {
-			values = append(values, ours.Service(service))
+		for _, s := range services {
+			values = append(values, ours.Service(s))
 		}
-		table.Rows = append(table.Rows, report.NewRow(strconv.Itoa(size), append(values, packed.Total(), single.Total(), t.appSync(size, t.size))...))
+		for _, m := range []model{b.packed(), b.single()} {
+			values = append(values, b.perMillion(m, b.topic(size), b.size).Total())
+		}
+		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(size), append(values, b.appSync(size))...))
 	}
-	return table, nil
+	return t
 }
 
-func (t topics) byBatch() (report.Table, error) {
+func (b *bills) byBatch() report.Table {
 	sizes := []int{50, 100, 250, 500, topology.BatchTargets, 2000, 4000}
-	return t.sweep(batchTitle, "targets", sizes, topology.BatchTargets, func(m *costmodel.Model, targets int) {
-		m.Limits.Targets, m.Limits.Bytes = targets, targets*topology.BatchBytes/topology.BatchTargets
+	return b.sweep(batchTitle, "targets", sizes, topology.BatchTargets, func(m *model, targets int) {
+		m.limits.Targets, m.limits.Bytes = targets, targets*topology.BatchBytes/topology.BatchTargets
 	})
 }
 
-func (t topics) byGroups() (report.Table, error) {
-	return t.sweep(groupTitle, "groups", []int{1, 2, 4, 8, 16}, t.groups, func(m *costmodel.Model, groups int) { m.Limits.Groups = groups })
+func (b *bills) byGroups() report.Table {
+	groups := []int{1, 2, 4, 8, 16}
+	return b.sweep(groupTitle, "groups", groups, b.limits.Groups, func(m *model, n int) { m.limits.Groups = n })
 }
 
 // sweep is a table of the cost of a million pushes, with a row for each value of a
 // parameter and a column for each size of a topic.
-func (t topics) sweep(title, key string, values []int, now int, set func(*costmodel.Model, int)) (report.Table, error) {
-	table := report.Table{Title: title, Key: key}
+func (b *bills) sweep(title, key string, values []int, now int, set func(*model, int)) report.Table {
+	t := report.Table{Title: title, Key: key}
 	for _, size := range topicSizes() {
-		table.Columns = append(table.Columns, strconv.Itoa(size))
+		t.Columns = append(t.Columns, strconv.Itoa(size))
 	}
 	for _, value := range values {
-		m, label, totals := t.model(), strconv.Itoa(value), []float64(nil)
+		m, label, totals := b.model, strconv.Itoa(value), []float64(nil)
 		set(&m, value)
 		if value == now {
 			label = "* " + label
 		}
 		for _, size := range topicSizes() {
-			bill, err := t.perMillion(m, size, t.size)
-			if err != nil {
-				return report.Table{}, err
-			}
-			totals = append(totals, bill.Total())
+			totals = append(totals, b.perMillion(m, b.topic(size), b.size).Total())
 		}
-		table.Rows = append(table.Rows, report.NewRow(label, totals...))
+		t.Rows = append(t.Rows, report.NewRow(label, totals...))
 	}
-	return table, nil
+	return t
 }
 
 // wholeTime is the bill for the period that the flags describe.
-func (t topics) wholeTime() (report.Table, error) {
-	long := time.Duration(t.minutes * float64(time.Minute))
-	messages := t.rate * long.Seconds()
-	event, err := t.model().Event(t.event(t.size), t.of(t.subscribers))
-	if err != nil {
-		return report.Table{}, err
+func (b *bills) wholeTime() report.Table {
+	long := time.Duration(b.minutes * float64(time.Minute))
+	million := b.rate * long.Seconds() * float64(b.subscribers) / 1e6
+	pushes := b.perMillion(b.model, b.topic(b.subscribers), b.size)
+	sockets := b.prices.Of(b.open(long, b.ping).Times(float64(b.connections)))
+	t := report.Table{Title: hourTitle, Key: "what", Columns: []string{"USD", "per million pushes"}}
+	sum := 0.0
+	for _, row := range []struct {
+		label string
+		usd   float64
+	}{
+		{"pushes", pushes.Total() * million},
+		{"polling of idle queues, at most", b.prices.Of(polling(long)).Total()},
+		{"connection minutes", sockets.Extra()},
+		{"pings, and connecting every two hours", sockets.Total()},
+		{"data transfer", pushes.Extra() * million},
+	} {
+		t.Rows = append(t.Rows, report.NewRow(row.label, row.usd, row.usd/million))
+		sum += row.usd
 	}
-	p := billing.USEast1()
-	pushes, transfer := p.Of(event.Usage.Times(messages)), p.Of(event.Usage.Times(messages)).Extra()
-	sockets := p.Of(t.socket.Open(long, t.ping).Times(float64(t.connections)))
-	polling := p.Of(costmodel.Polling(long)).Total()
-	million := messages * float64(t.subscribers) / 1e6
-	table := report.Table{Title: hourTitle, Key: "what", Columns: []string{"USD", "per million pushes"}}
-	row := func(label string, usd float64) {
-		table.Rows = append(table.Rows, report.NewRow(label, usd, usd/million))
-	}
-	row("pushes", pushes.Total())
-	row("polling of idle queues, at most", polling)
-	row("connection minutes", sockets.Extra())
-	row("pings, and connecting every two hours", sockets.Total())
-	row("data transfer", transfer)
-	row("sum", pushes.Total()+polling+sockets.Extra()+sockets.Total()+transfer)
-	return table, nil
+	t.Rows = append(t.Rows, report.NewRow("sum", sum, sum/million))
+	return t
 }
+
+func (b *bills) priceList() report.Table {
+	p := b.prices
+	t := report.Table{Title: priceTitle, Key: "us-east-1", Columns: []string{"USD", "for"}}
+	for _, price := range []billing.Price{p.Message, p.ConnectionMinute, p.Request, p.Invocation, p.GBSecond,
+		p.Standard, p.FIFO, p.Write, p.Read, p.Log, p.Transfer, p.AppSyncUpdate, p.AppSyncQuery, p.AppSyncMinute} {
+		t.Rows = append(t.Rows, report.NewRow(price.Unit+" ("+price.Source+")", price.USD, price.Per))
+	}
+	return t
+}
+
+// searched is the largest topic tried in the search for the smallest that meets the
+// goal.
+const searched = 20_000
 
 // holds says from how many subscribers on the goal is met, for the message's text and
 // for the largest that makes one frame.
-func (t topics) holds() ([]string, error) {
-	largest := billing.MessageUnit - costmodel.Frame(t.event(0))
-	var notes []string
-	for _, text := range slices.Compact([]int{t.size, largest}) {
-		from, err := t.smallest(text)
-		if err != nil {
-			return nil, err
-		}
-		if from == 0 {
-			notes = append(notes, fmt.Sprintf("A million pushes of %d bytes cost more than $%.2f for all topics of up to %d subscribers.", costmodel.Frame(t.event(text)), goal, searched))
+func (b *bills) holds() (notes []string) {
+	largest := billing.MessageUnit - frameBytes(withText(0))
+	for _, text := range slices.Compact([]int{b.size, largest}) {
+		all := b.topic(searched)
+		from := 1 + sort.Search(searched, func(below int) bool {
+			// Every n-th, so that the buckets stay in order and all occur.
+			size := below + 1
+			var subs []pubsub.Subscription
+			for i := range size {
+				subs = append(subs, all[i*len(all)/size])
+			}
+			return b.perMillion(b.model, subs, text).Total() <= goal
+		})
+		frame := frameBytes(withText(text))
+		if from > searched {
+			notes = append(notes, fmt.Sprintf(
+				"A million pushes of %d bytes cost more than $%.2f for all topics of up to %d subscribers.", frame, goal, searched))
 			continue
 		}
-		notes = append(notes, fmt.Sprintf("A million pushes of %d bytes cost at most $%.2f from %d subscribers of a topic on: below, the event's own way is shared by too few.", costmodel.Frame(t.event(text)), goal, from))
+		notes = append(notes, fmt.Sprintf("A million pushes of %d bytes cost at most $%.2f "+
+			"from %d subscribers of a topic on: below, the event's own way is shared by too few.", frame, goal, from))
 	}
-	return notes, nil
-}
-
-// searched is the largest topic tried in the search for the smallest.
-const searched = 20_000
-
-// smallest is the smallest topic for which a million pushes meet the goal, or 0.
-func (t topics) smallest(text int) (int, error) {
-	all := t.of(searched)
-	dear := func(size int) (bool, error) {
-		// Every n-th, so that the buckets stay in order and all occur.
-		var subs []pubsub.Subscription
-		for i := range size {
-			subs = append(subs, all[i*len(all)/size])
-		}
-		event, err := t.model().Event(t.event(text), subs)
-		if err != nil {
-			return false, err
-		}
-		return billing.USEast1().Of(event.Usage).Total()/float64(size)*1e6 > goal, nil
-	}
-	low, high := 0, searched // too expensive, and cheap enough
-	if tooDear, err := dear(high); err != nil || tooDear {
-		return 0, err
-	}
-	for high-low > 1 {
-		size := (low + high) / 2
-		tooDear, err := dear(size)
-		if err != nil {
-			return 0, err
-		}
-		if tooDear {
-			low = size
-		} else {
-			high = size
-		}
-	}
-	return high, nil
+	return notes
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"subwire/scripts/internal/billing"
-	"subwire/shared/topology"
 )
 
 func TestCostShowsItsInputsAndPrices(t *testing.T) {
@@ -26,14 +25,14 @@ func TestCostShowsItsInputsAndPrices(t *testing.T) {
 // messages is equal to the unit, the rest is within the bounds.
 func TestModelAndMeterAgree(t *testing.T) {
 	t.Parallel()
-	c := &costing{root: "../..", operations: 3, size: 100, groups: defaultOf(topology.FanoutGroups), workers: defaultOf(topology.SenderWorkers)}
-	compared, err := c.try(t.Context(), 12)
+	c := &costing{model: deployed(), operations: 3, size: 100}
+	compared, err := c.try(t.Context(), "../..", 12)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range figures() {
-		if e := f.errorOf(compared); e != 0 {
-			t.Errorf("%s: metered %v, the model says %v, at best %v", f.label, f.of(compared.metered), f.of(compared.dearest), f.of(compared.best))
+	for _, q := range quantities() {
+		if e := q.errorOf(compared); e != 0 {
+			t.Errorf("%s: metered %v, the model says %v, at best %v", q.label, q.of(compared.metered), q.of(compared.dearest), q.of(compared.best))
 		}
 	}
 	if n := compared.metered.Gateway.Sent; n != 12*trialMessages {
@@ -50,16 +49,8 @@ func TestErrorsAreCountedBeyondTheBoundsOnly(t *testing.T) {
 		metered, want float64
 	}{{false, 10, 0}, {false, 11, 10}, {true, 10, 0}, {true, 5, 0}, {true, 2, 0}, {true, 1, -50}, {true, 20, 100}} {
 		c := comparison{dearest: sent(10), best: sent(2), metered: sent(tt.metered)}
-		if got := (figure{"", tt.packing, of}).errorOf(c); got != tt.want {
+		if got := (quantity{"", tt.packing, of}).errorOf(c); got != tt.want {
 			t.Errorf("metered %v, packing %t: error %v%%, want %v%%", tt.metered, tt.packing, got, tt.want)
 		}
-	}
-}
-
-func TestTopicsAreAsLargeAsAsked(t *testing.T) {
-	t.Parallel()
-	topics := newTopics(&costing{operations: 3}, 1)
-	if got := topics.of(40); len(got) != 40 || got[0].OperationID == got[1].OperationID {
-		t.Errorf("%d subscriptions, the first two are %v and %v", len(got), got[0], got[1])
 	}
 }

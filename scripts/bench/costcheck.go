@@ -3,16 +3,20 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
-	"subwire/scripts/bench/costmodel"
 	"subwire/scripts/bench/report"
 	"subwire/scripts/internal/billing"
-	"subwire/shared/chat"
+	"subwire/scripts/internal/cloud"
+	"subwire/shared/dynamo"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 )
+
+const checkTitle = "Model and meter"
+
+// trialMessages is low, as the counts of each message are the same.
+const trialMessages = 20
 
 // comparison is what the model predicts for a trial, and what was metered.
 type comparison struct {
@@ -20,25 +24,26 @@ type comparison struct {
 	metered       billing.Usage
 }
 
-// figure is one number of a usage. For packing, how many messages or records one
+// quantity is one number of a usage. For packing, how many messages or records one
 // invocation gets, the model gives only bounds.
-type figure struct {
+type quantity struct {
 	label   string
 	packing bool
 	of      func(billing.Usage) float64
 }
 
-// figures are what the model and the meter are compared by.
-func figures() []figure {
-	table := func(name string) func(billing.Usage) billing.Table {
-		return func(u billing.Usage) billing.Table { return u.Tables[name] }
+// quantities are what the model and the meter are compared by.
+func quantities() []quantity {
+	table := func(call string) func(billing.Usage) billing.Table {
+		return func(u billing.Usage) billing.Table { return u.Tables[call] }
 	}
-	put, query := table(chat.Messages.Name+".PutItem"), table(topology.Subscriptions.Name+".Query")
+	put, query := table(eventsTable().Name+".PutItem"), table(topology.Subscriptions.Name+".Query")
+	operations := table(topology.Operations.Name + ".GetItem")
 	queue := func(u billing.Usage) billing.Queue { return u.Queues[topology.Fanout.Name] }
 	invoked := func(f topology.Function) func(billing.Usage) float64 {
 		return func(u billing.Usage) float64 { return u.Functions[f.Name].Invocations }
 	}
-	return []figure{
+	return []quantity{
 		{"HTTP requests", false, func(u billing.Usage) float64 { return u.Gateway.Requests }},
 		{"messages sent", false, func(u billing.Usage) float64 { return u.Gateway.Sent }},
 		{"graphql invocations", false, invoked(topology.GraphQL)},
@@ -50,17 +55,16 @@ func figures() []figure {
 		{"sender invocations", true, invoked(topology.Sender)},
 		{"fanout receives", true, func(u billing.Usage) float64 { return queue(u).Receives }},
 		{"fanout deletes", true, func(u billing.Usage) float64 { return queue(u).Deletes }},
-		{"operations read, units", true, func(u billing.Usage) float64 { return u.Tables[topology.Operations.Name+".GetItem"].Reads }},
+		{"operations read, units", true, func(u billing.Usage) float64 { return operations(u).Reads }},
 	}
 }
 
-// errorOf is how far the meter is from the model, in percent of the model. A figure
+// errorOf is how far the meter is from the model, in percent of the model. A quantity
 // with bounds is off only outside them.
-func (f figure) errorOf(c comparison) float64 {
-	model, metered := f.of(c.dearest), f.of(c.metered)
-	if f.packing {
-		low := min(f.of(c.best), model)
-		model = min(max(metered, low), model)
+func (q quantity) errorOf(c comparison) float64 {
+	model, metered := q.of(c.dearest), q.of(c.metered)
+	if q.packing {
+		model = min(max(metered, min(q.of(c.best), model)), model)
 	}
 	if model == metered {
 		return 0
@@ -68,48 +72,95 @@ func (f figure) errorOf(c comparison) float64 {
 	return 100 * (metered - model) / model
 }
 
-// trialMessages is low, as the counts of each message are the same.
-const trialMessages = 20
-
 // compare runs a trial for each size and sets model and meter side by side.
-func (c *costing) compare(ctx context.Context) (report.Table, error) {
+func (c *costing) compare(ctx context.Context, root string) (report.Table, error) {
 	t := report.Table{Title: checkTitle, Key: fmt.Sprintf("%d messages", trialMessages)}
-	rows := make([][]float64, len(figures()))
+	rows := make([][]float64, len(quantities()))
 	for _, size := range c.check {
 		t.Columns = append(t.Columns, fmt.Sprintf("%d: model", size), "at best", "metered", "error, %")
-		compared, err := c.try(ctx, size)
+		compared, err := c.try(ctx, root, size)
 		if err != nil {
-			return report.Table{}, fmt.Errorf("check with %d subscribers: %w", size, err)
+			return t, fmt.Errorf("check with %d subscribers: %w", size, err)
 		}
-		for i, f := range figures() {
-			rows[i] = append(rows[i], f.of(compared.dearest), f.of(compared.best), f.of(compared.metered), f.errorOf(compared))
+		for i, q := range quantities() {
+			rows[i] = append(rows[i], q.of(compared.dearest), q.of(compared.best), q.of(compared.metered), q.errorOf(compared))
 		}
 	}
-	for i, f := range figures() {
-		t.Rows = append(t.Rows, report.NewRow(f.label, rows[i]...))
+	for i, q := range quantities() {
+		t.Rows = append(t.Rows, report.NewRow(q.label, rows[i]...))
 	}
 	return t, nil
 }
 
-// try runs one trial and predicts it from the subscriptions that it had.
-func (c *costing) try(ctx context.Context, size int) (comparison, error) {
-	done, err := trial{root: c.root, operations: c.operations, messages: trialMessages, gap: 400 * time.Millisecond, size: c.size}.run(ctx, size)
+// try sends messages one after the other to that many subscribers, through a metered
+// local cloud, and predicts it from the subscriptions that it had. If a delivery is
+// missing it returns an error, as the figures would be meaningless.
+func (c *costing) try(ctx context.Context, root string, subscribers int) (out comparison, err error) {
+	counter := &tally{}
+	local, err := counter.start(ctx, cloud.Config{Root: root, Meter: true})
 	if err != nil {
-		return comparison{}, err
-	}
-	out := comparison{metered: done.usage}
-	if out.dearest, err = predict(c.model(), c.size, done.subscriptions); err != nil {
 		return out, err
 	}
-	best := c.model()
-	best.Receive, best.Records, best.Cached = topology.QueueMappings()[0].BatchSize, topology.TableStream.BatchSize, true
-	out.best, err = predict(best, c.size, done.subscriptions)
+	defer local.Stop()
+	chats := []string{benchChat}
+	members, err := gather(ctx, local.WSURL, subscribers, c.operations, chats)
+	if err != nil {
+		return out, err
+	}
+	defer members.close()
+	l := newLoad(local.HTTPURL, chats, c.size)
+	if err := l.warmUp(ctx, members); err != nil {
+		return out, err
+	}
+	counter.settled(ctx, members, stages{})
+	before := settledUsage(ctx, local)
+	var at []time.Duration
+	for i := range trialMessages {
+		at = append(at, time.Duration(i)*400*time.Millisecond) // so that they do not meet
+	}
+	if _, _, err := l.run(ctx, members, at, patience); err != nil {
+		return out, err
+	}
+	if members.left > 0 || members.failures > 0 {
+		return out, fmt.Errorf("%d deliveries are missing, %d mutations failed", members.left, members.failures)
+	}
+	counter.settled(ctx, members, stages{})
+	out.metered = settledUsage(ctx, local).Minus(before)
+	subs, err := subscriptionsOf(ctx, local)
+	if err != nil {
+		return out, err
+	}
+	dearest, err := c.event(withText(c.size), subs)
+	if err != nil {
+		return out, err
+	}
+	best, err := c.packed().event(withText(c.size), subs)
+	out.dearest, out.best = dearest.usage.Times(trialMessages), best.usage.Times(trialMessages)
 	return out, err
 }
 
-func predict(m costmodel.Model, size int, subs []pubsub.Subscription) (billing.Usage, error) {
-	e := chatEvent(eventID, strings.Repeat("x", size))
-	e.Topic = chat.Topic(trialChat)
-	event, err := m.Event(e, subs)
-	return event.Usage.Times(trialMessages), err
+// patience is how long nothing may arrive.
+const patience = 30 * time.Second
+
+// settledUsage reads the meter once the received messages have been deleted, which
+// nobody else waits for.
+func settledUsage(ctx context.Context, c *cloud.Cloud) (u billing.Usage) {
+	until(ctx, func() bool {
+		u = c.Meter.Usage()
+		q := u.Queues[topology.Fanout.Name]
+		return q.Deletes >= u.Functions[topology.Sender.Name].Invocations && q.Sends > 0
+	})
+	return u
+}
+
+func subscriptionsOf(ctx context.Context, c *cloud.Cloud) (subs []pubsub.Subscription, err error) {
+	tables := dynamo.Tables{Subscriptions: c.Tables[topology.Subscriptions.Name]}
+	store := dynamo.New(dynamo.NewClient(c.Backend.AWS()), tables)
+	for s, err := range store.Subscriptions(ctx, topicOf(benchChat), time.Now()) {
+		if err != nil {
+			return nil, err
+		}
+		subs = append(subs, s)
+	}
+	return subs, nil
 }

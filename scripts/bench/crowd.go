@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -26,15 +22,17 @@ type crowd struct {
 	stop    context.CancelFunc // stops the readers
 	news    chan struct{}      // holds a token when something arrived
 
-	mu     sync.Mutex // guards the fields below
-	warm   []int      // by member: the latest warm-up message received
-	posts  []*posted  // the messages that count
-	left   int        // arrivals still to come
-	delays *hdr.Histogram
-	all    int       // arrivals, including warm-up and duplicates
-	double int       // repeated arrivals
-	last   time.Time // time of the latest arrival that counts
-	lost   error     // why a member's subscription ended early
+	mu       sync.Mutex // guards the fields below
+	warm     []int      // by member: the latest warm-up message received
+	posts    []*posted  // the messages that count
+	failures int        // of their mutations
+	expected int        // arrivals of the others
+	left     int        // of these, still to come
+	delays   *hdr.Histogram
+	all      int       // arrivals, including warm-up and duplicates
+	double   int       // repeated arrivals
+	last     time.Time // time of the latest arrival that counts
+	lost     error     // why a member's subscription ended early
 }
 
 // posted is one message that counts.
@@ -55,15 +53,15 @@ const (
 	keepAlive = 2 * time.Minute // well within the gateway's idle limit of 10 minutes
 )
 
-// gather opens n connections and subscribes member i with operation
-// i%operations. ctx bounds the opening.
+// gather opens n connections and subscribes member i with operation i%operations. ctx
+// bounds the opening.
 func gather(ctx context.Context, url string, n, operations int, chats []string) (*crowd, error) {
 	if err := needFiles(2*n + 500); err != nil {
 		return nil, err
 	}
 	read, stop := context.WithCancel(context.Background())
-	c := &crowd{clients: make([]*wsclient.Client, n), chats: len(chats), stop: stop, news: make(chan struct{}, 1), warm: make([]int, n),
-		delays: hdr.New(1, longest, digits)}
+	c := &crowd{clients: make([]*wsclient.Client, n), chats: len(chats), stop: stop, news: make(chan struct{}, 1),
+		warm: make([]int, n), delays: hdr.New(1, longest, digits)}
 	opening, openCtx := errgroup.WithContext(ctx)
 	opening.SetLimit(dialers)
 	for i := range n {
@@ -123,48 +121,32 @@ func (c *crowd) read(ctx context.Context, member int, s *wsclient.Subscription) 
 		if ctx.Err() != nil {
 			return
 		}
-		var result struct {
-			Data struct{ NewMessage struct{ Content string } }
-		}
+		var kind string
+		var number int
 		if err == nil {
-			err = json.Unmarshal(payload, &result)
-		}
-		kind, number, parseErr := parseText(result.Data.NewMessage.Content)
-		if err == nil && parseErr != nil {
-			err = fmt.Errorf("%w: %s", parseErr, payload)
+			kind, number, err = readResult(payload)
 		}
 		if err != nil {
-			c.end(fmt.Errorf("subscriber %d: %w", member, err))
+			c.change(func() { c.lost = fmt.Errorf("subscriber %d: %w", member, err) })
 			return
 		}
-		c.arrived(member, kind, number, at)
+		c.change(func() { c.arrived(member, kind, number, at) })
 	}
 }
 
-const (
-	warmUp = "warm-up"
-	counts = "message"
-)
-
-// text is the content of a message, padded to size bytes.
-func text(kind string, number, size int) string {
-	s := kind + " " + strconv.Itoa(number) + " "
-	return s + strings.Repeat("x", max(0, size-len(s)))
-}
-
-func parseText(s string) (kind string, number int, err error) {
-	parts := strings.SplitN(s, " ", 3)
-	if len(parts) != 3 {
-		return "", 0, errors.New("not a message of this benchmark")
-	}
-	number, err = strconv.Atoi(parts[1])
-	return parts[0], number, err
-}
-
-func (c *crowd) arrived(member int, kind string, number int, at time.Time) {
+// change lets do change the fields, and wakes who waits for a change.
+func (c *crowd) change(do func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	defer c.wake()
+	do()
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
+}
+
+// arrived must be called with mu held.
+func (c *crowd) arrived(member int, kind string, number int, at time.Time) {
 	c.all++
 	if kind == warmUp {
 		c.warm[member] = max(c.warm[member], number)
@@ -191,24 +173,8 @@ func (c *crowd) arrivals() int {
 	return c.all
 }
 
-func (c *crowd) end(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer c.wake()
-	if c.lost == nil {
-		c.lost = err
-	}
-}
-
-func (c *crowd) wake() {
-	select {
-	case c.news <- struct{}{}:
-	default:
-	}
-}
-
 // await returns nil once done returns true, else why it cannot, or the error of ctx.
-// done is called under the lock after every arrival.
+// done is called under the lock after every change.
 func (c *crowd) await(ctx context.Context, done func() bool) error {
 	for {
 		c.mu.Lock()
@@ -221,6 +187,52 @@ func (c *crowd) await(ctx context.Context, done func() bool) error {
 		case <-c.news:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// expect notes who is to receive what.
+func (c *crowd) expect(begin time.Time, at []time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, offset := range at {
+		members := (len(c.clients) - i%c.chats + c.chats - 1) / c.chats
+		c.posts = append(c.posts, &posted{at: begin.Add(offset), got: make([]bool, members), missed: members})
+		c.expected += members
+		c.left += members
+	}
+}
+
+// fail notes that a mutation did not succeed. Its message may still arrive.
+func (c *crowd) fail(post int) {
+	c.change(func() {
+		p := c.posts[post]
+		p.failed = true
+		c.failures++
+		c.expected -= len(p.got)
+		c.left -= p.missed
+	})
+}
+
+// drain waits until nothing more is due, or nothing has arrived for patience. What is
+// missing then is lost, which is not an error here.
+func (c *crowd) drain(ctx context.Context, patience time.Duration) error {
+	for {
+		c.mu.Lock()
+		before := c.left
+		c.mu.Unlock()
+		if before == 0 {
+			return nil
+		}
+		wait, cancel := context.WithTimeout(ctx, patience)
+		err := c.await(wait, func() bool { return c.left < before })
+		timeUp := wait.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case timeUp:
+			return nil
+		case err != nil:
+			return err
 		}
 	}
 }

@@ -11,16 +11,6 @@ import (
 	"subwire/scripts/bench/report"
 )
 
-// fillDocument, as the first of two arguments, writes reports into the Markdown file
-// that the second names: see fill.
-const fillDocument = "document"
-
-// A block of a document begins with its report's name and ends here.
-const (
-	blockBegin = "<!-- bench "
-	blockEnd   = "<!-- end -->"
-)
-
 // document fills the blocks of a file with the reports in the folder of the same name
 // without the suffix: docs/performance/NAME.json.
 func document(file string) error {
@@ -29,13 +19,13 @@ func document(file string) error {
 		return err
 	}
 	folder := strings.TrimSuffix(file, filepath.Ext(file))
-	filled, err := fill(string(text), func(name string) (report.Report, error) {
-		var r report.Report
+	filled, err := fill(string(text), func(name string) (r report.Report, err error) {
 		raw, err := os.ReadFile(filepath.Join(folder, name+".json"))
 		if err != nil {
 			return r, err
 		}
-		return r, json.Unmarshal(raw, &r)
+		err = json.Unmarshal(raw, &r)
+		return r, err
 	})
 	if err != nil {
 		return fmt.Errorf("fill %s: %w", file, err)
@@ -43,18 +33,19 @@ func document(file string) error {
 	return os.WriteFile(file, []byte(filled), 0o644)
 }
 
-// fill replaces the text between "<!-- bench NAME -->" and "<!-- end -->" with the
-// report of that name.
+// fill replaces the text of each block, from "<!-- bench NAME -->" to "<!-- end -->",
+// with the report of that name.
 func fill(text string, read func(name string) (report.Report, error)) (string, error) {
+	const begin, end = "<!-- bench ", "<!-- end -->"
 	var out strings.Builder
 	for {
-		before, rest, found := strings.Cut(text, blockBegin)
+		before, rest, found := strings.Cut(text, begin)
 		out.WriteString(before)
 		if !found {
 			return out.String(), nil
 		}
 		name, rest, ok := strings.Cut(rest, " -->")
-		_, after, ended := strings.Cut(rest, blockEnd)
+		_, after, ended := strings.Cut(rest, end)
 		if !ok || !ended {
 			return "", fmt.Errorf("block %q does not end", name)
 		}
@@ -66,7 +57,7 @@ func fill(text string, read func(name string) (report.Report, error)) (string, e
 		if err := r.WriteText(&b); err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&out, "%s%s -->\n```text\n%s```\n%s", blockBegin, name, b.Bytes(), blockEnd)
+		fmt.Fprintf(&out, "%s%s -->\n```text\n%s```\n%s", begin, name, b.Bytes(), end)
 		text = after
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path"
 	"strings"
 	"sync/atomic"
@@ -21,10 +19,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
-
-// serveGateway, as the only argument, turns this program into a gateway for others of
-// its kind: a separate process, so that its CPU time is not the sender's.
-const serveGateway = "serve-gateway"
 
 // prompt is how long the gateway takes for a post. Connections with these prefixes
 // are busy, or slow by that much.
@@ -35,12 +29,12 @@ const (
 	slow       = time.Second
 )
 
+// gateway is a process that answers posts.
 type gateway struct {
 	URL         string // of its stage
 	Certificate []byte // its certificate, DER
 
-	stdin io.Closer
-	cmd   *exec.Cmd
+	*child
 }
 
 // startGateway starts another process of this program.
@@ -49,28 +43,19 @@ func startGateway(ctx context.Context) (*gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, self, serveGateway)
-	cmd.Stderr = os.Stderr
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
-		return nil, fmt.Errorf("start gateway: %w", err)
+	g := &gateway{}
+	if g.child, err = startChild(ctx, nil, self, serveGateway); err != nil {
+		return nil, err
 	}
-	g := &gateway{stdin: stdin, cmd: cmd}
-	if err := json.NewDecoder(bufio.NewReader(stdout)).Decode(g); err != nil {
+	if err := g.out.Decode(g); err != nil {
 		g.stop()
 		return nil, fmt.Errorf("start gateway: %w", err)
 	}
 	return g, nil
 }
 
-func (g *gateway) stop() {
-	g.stdin.Close()
-	_ = g.cmd.Wait() // it does not matter how it ended
-}
-
 // posts is how many posts have arrived so far.
-func (g *gateway) posts() (float64, error) {
+func (g *gateway) posts() (n float64, err error) {
 	cfg, err := g.aws()
 	if err != nil {
 		return 0, err
@@ -85,12 +70,12 @@ func (g *gateway) posts() (float64, error) {
 		return 0, fmt.Errorf("count posts: %w", err)
 	}
 	defer resp.Body.Close()
-	var n float64
 	_, err = fmt.Fscan(resp.Body, &n)
 	return n, err
 }
 
-// aws is a configuration for clients that trust the gateway, with credentials like a function's.
+// aws is a configuration for clients that trust the gateway, with credentials as long
+// as a function's.
 func (g *gateway) aws() (aws.Config, error) {
 	certificate, err := x509.ParseCertificate(g.Certificate)
 	if err != nil {
@@ -99,12 +84,11 @@ func (g *gateway) aws() (aws.Config, error) {
 	roots := x509.NewCertPool()
 	roots.AddCert(certificate)
 	credentials := aws.Credentials{AccessKeyID: "ASIAEXAMPLEEXAMPLE00", SecretAccessKey: strings.Repeat("s", 40),
-		SessionToken: strings.Repeat("t", 700)} // as long as a function's
+		SessionToken: strings.Repeat("t", 700)}
+	provide := func(context.Context) (aws.Credentials, error) { return credentials, nil }
 	return aws.Config{
-		Region: "us-east-1",
-		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return credentials, nil
-		})),
+		Region:      "us-east-1",
+		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(provide)),
 		HTTPClient: awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 			t.TLSClientConfig = &tls.Config{RootCAs: roots}
 		}),

@@ -26,10 +26,8 @@ func newLoad(url string, chats []string, size int) *load {
 		Timeout: 40 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
 }
 
-const mutation = `mutation Post($chatId: ID!, $content: String!) { postMessage(chatId: $chatId, content: $content, senderName: "Ada") { id } }`
-
 func (l *load) post(ctx context.Context, chat, content string) error {
-	body, err := json.Marshal(map[string]any{"query": mutation, "variables": map[string]string{"chatId": chat, "content": content}})
+	body, err := mutation(chat, content)
 	if err != nil {
 		return err
 	}
@@ -44,7 +42,8 @@ func (l *load) post(ctx context.Context, chat, content string) error {
 	}
 	defer resp.Body.Close()
 	var answer struct{ Errors json.RawMessage }
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK || answer.Errors != nil {
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	if err != nil || resp.StatusCode != http.StatusOK || answer.Errors != nil {
 		return errors.Join(fmt.Errorf("the mutation was answered %s %s", resp.Status, answer.Errors), err)
 	}
 	return nil
@@ -87,7 +86,8 @@ func schedule(rate float64, duration time.Duration, seed uint64) []time.Duration
 // run posts the schedule, alternating between chats. It returns when every member has
 // each message of its chat, or when nothing has arrived for patience after the last
 // post. begin is when the schedule began, late the largest delay of a post.
-func (l *load) run(ctx context.Context, c *crowd, at []time.Duration, patience time.Duration) (begin time.Time, late time.Duration, err error) {
+func (l *load) run(ctx context.Context, c *crowd, at []time.Duration, patience time.Duration) (
+	begin time.Time, late time.Duration, err error) {
 	begin = time.Now()
 	c.expect(begin, at)
 	var posting sync.WaitGroup
@@ -107,73 +107,4 @@ func (l *load) run(ctx context.Context, c *crowd, at []time.Duration, patience t
 	}
 	posting.Wait()
 	return begin, late, c.drain(ctx, patience)
-}
-
-// expect notes who is to receive what.
-func (c *crowd) expect(begin time.Time, at []time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i, offset := range at {
-		members := (len(c.clients) - i%c.chats + c.chats - 1) / c.chats
-		c.posts = append(c.posts, &posted{at: begin.Add(offset), got: make([]bool, members), missed: members})
-		c.left += members
-	}
-}
-
-// fail notes that a mutation did not succeed. Its message may still arrive.
-func (c *crowd) fail(post int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer c.wake()
-	c.posts[post].failed = true
-	c.left -= c.posts[post].missed
-}
-
-// drain waits until nothing more is due, or nothing has arrived for patience. What is
-// missing then is lost, which is not an error here.
-func (c *crowd) drain(ctx context.Context, patience time.Duration) error {
-	for {
-		c.mu.Lock()
-		before := c.left
-		c.mu.Unlock()
-		if before == 0 {
-			return nil
-		}
-		wait, cancel := context.WithTimeout(ctx, patience)
-		err := c.await(wait, func() bool { return c.left < before })
-		timeUp := wait.Err() != nil && ctx.Err() == nil
-		cancel()
-		switch {
-		case timeUp:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
-}
-
-// expected is how many arrivals are due by now.
-func (c *crowd) expected() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := 0
-	for _, p := range c.posts {
-		if !p.failed {
-			n += len(p.got)
-		}
-	}
-	return n
-}
-
-// failures is how many mutations did not succeed.
-func (c *crowd) failures() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := 0
-	for _, p := range c.posts {
-		if p.failed {
-			n++
-		}
-	}
-	return n
 }

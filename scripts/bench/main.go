@@ -22,14 +22,26 @@ type command struct {
 	register func(flags *flag.FlagSet) measure
 }
 
-// measure returns one repetition's report. Equal seeds choose the same random
-// input.
-type measure func(ctx context.Context, seed uint64) (report.Report, error)
+// measure returns one repetition's report.
+type measure func(ctx context.Context, in input) (report.Report, error)
+
+// input is what every command gets.
+type input struct {
+	root string // of the repository
+	seed uint64 // equal seeds choose the same random input
+}
 
 func commands() []command {
-	return []command{pipelineCommand(), senderCommand(), planCommand(), protocolCommand(), subscribeCommand(), coldCommand(),
-		costCommand(), abuseCommand(), victimsCommand(), scaleCommand(), peersCommand()}
+	return []command{pipelineCommand(), senderCommand(), planCommand(), coldCommand(), costCommand(), peersCommand(),
+		stormCommand(), abuseCommand()}
 }
+
+// Arguments that run no command.
+const (
+	serveGateway = "serve-gateway" // a gateway for another process of this program
+	servePeer    = "serve-peer"    // Subwire's side of bench peers
+	fillDocument = "document"      // writes reports into the Markdown file that follows
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,20 +59,17 @@ func main() {
 var errUsage = errors.New("say which command")
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) == 1 && args[0] == serveGateway {
+	switch {
+	case len(args) == 1 && args[0] == serveGateway:
 		return runGateway(os.Stdin, out)
-	}
-	if len(args) == 2 && args[0] == fillDocument {
+	case len(args) == 1 && args[0] == servePeer:
+		return runPeer(ctx, os.Stdin, out)
+	case len(args) == 2 && args[0] == fillDocument:
 		return document(args[1])
 	}
-	if len(args) == 1 && args[0] == servePeer {
-		return runPeer(ctx, os.Stdin, out)
-	}
-	if len(args) > 0 {
-		for _, c := range commands() {
-			if c.name == args[0] {
-				return c.run(ctx, args[1:], out)
-			}
+	for _, c := range commands() {
+		if len(args) > 0 && c.name == args[0] {
+			return c.run(ctx, args[1:], out)
 		}
 	}
 	fmt.Fprintln(out, "usage: bench COMMAND [-count N] [-seed N] [-json FILE] [-svg FILE] [flags of the command]")
@@ -73,8 +82,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 // run measures as often as asked and shows the report.
 func (c command) run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench "+c.name, flag.ContinueOnError)
-	count := flags.Int("count", 1, "repetitions; figures are then the median and, in percent of it, the sample farthest from it")
-	seed := flags.Uint64("seed", 1, "of what is random in the input; each repetition adds one")
+	var in input
+	flags.StringVar(&in.root, "root", ".", "`folder` of the repository, with built functions in it")
+	flags.Uint64Var(&in.seed, "seed", 1, "of what is random in the input; each repetition adds one")
+	count := flags.Int("count", 1, "repetitions; figures are then medians and, in percent, how far the farthest is")
 	jsonFile := flags.String("json", "", "`FILE` for the report with all samples")
 	svgFile := flags.String("svg", "", "`FILE` for the plot")
 	once := c.register(flags)
@@ -85,28 +96,20 @@ func (c command) run(ctx context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("%s: -count must be 1 or more, and nothing may follow the flags", c.name)
 	}
 	var repetitions []report.Report
-	for i := range *count {
-		r, err := once(ctx, *seed+uint64(i))
+	for range *count {
+		r, err := once(ctx, in)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		repetitions = append(repetitions, r)
+		in.seed++
 	}
 	r, err := report.Merge(repetitions)
 	if err != nil {
 		return err
 	}
 	r.Command, r.Machine = c.name, report.ThisMachine(ctx)
-	return show(r, out, *jsonFile, *svgFile)
-}
-
-// show writes the text and any files that are named.
-func show(r report.Report, out io.Writer, jsonFile, svgFile string) error {
-	return errors.Join(
-		r.WriteText(out),
-		write(jsonFile, r.WriteJSON),
-		write(svgFile, r.WriteSVG),
-	)
+	return errors.Join(r.WriteText(out), write(*jsonFile, r.WriteJSON), write(*svgFile, r.WriteSVG))
 }
 
 // write fills the file, unless it has no name.

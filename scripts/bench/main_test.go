@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -18,9 +19,9 @@ import (
 	"subwire/scripts/bench/report"
 )
 
-// TestMain also serves as the gateway that bench sender starts.
+// TestMain also serves as the processes that the benchmarks start.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && (os.Args[1] == serveGateway || os.Args[1] == servePeer) { // this program, started by itself
+	if len(os.Args) == 2 && (os.Args[1] == serveGateway || os.Args[1] == servePeer) {
 		if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -110,21 +111,6 @@ func TestThePlannerReachesEverySubscriber(t *testing.T) {
 	}
 }
 
-func TestProtocolAnswersItsFrames(t *testing.T) {
-	if r := bench(t, "protocol"); !(r.Find(sessionTitle).Value("ping", perCPUColumn) > 0) {
-		t.Errorf("got %+v", r)
-	}
-}
-
-func TestASubscribeCostsTheSameWhateverIsThere(t *testing.T) {
-	table := bench(t, "subscribe", "-root", "../..", "-rows", "1,200", "-ops", "5").Find(subscribeTitle)
-	for _, column := range []string{"calls", "write units", "read units"} {
-		if one, many := table.Value("1", column), table.Value("200", column); one != many || math.IsNaN(one) {
-			t.Errorf("%s: %v with one row, %v with many", column, one, many)
-		}
-	}
-}
-
 func TestNoFunctionCallsAnythingWhileItStarts(t *testing.T) {
 	table := bench(t, "cold", "-root", "../..", "-starts", "1").Find(coldTitle)
 	for _, row := range table.Rows {
@@ -176,5 +162,50 @@ func TestDocumentsAreFilled(t *testing.T) {
 		if _, err := fill(text, one); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// TestPeersPublishTheSame needs Node.js and npm ci in peers. The command itself
+// checks that both post every event once to each subscriber.
+func TestPeersPublishTheSame(t *testing.T) {
+	table := bench(t, "peers", "-root", "../..", "-subscribers", "3", "-operations", "2", "-events", "2", "-workers", "8").Find(peersTitle)
+	for column, want := range map[string]float64{"posts, Subwire": 3, "posts, peer": 3, "DynamoDB calls, Subwire": 1, "DynamoDB calls, peer": 1} {
+		if got := table.Value("3", column); got != want {
+			t.Errorf("%s: %v, want %v", column, got, want)
+		}
+	}
+	if got := table.Value("3", "CPU ms, Subwire"); !(got > 0) {
+		t.Errorf("Subwire used %v ms of CPU", got)
+	}
+}
+
+// TestAStormIsAsLongAsTheQuotaSays: whoever is refused comes back, and nobody is early.
+func TestAStormIsAsLongAsTheQuotaSays(t *testing.T) {
+	t.Parallel()
+	s := &storm{clients: 2000, connects: 50}
+	for name, w := range map[string]wait{"Recommended": recommended, "GraphQLWS": graphQLWS} {
+		back := s.run(w, 1)
+		if len(back) != s.clients {
+			t.Errorf("%s: %d of %d came back", name, len(back), s.clients)
+		}
+		if !slices.IsSorted(back) {
+			t.Errorf("%s: the times are out of order", name)
+		}
+		for i, at := range back {
+			if most := s.connects * (1 + at.Seconds()); float64(i+1) > most+1e-6 {
+				t.Fatalf("%s: %d connected within %v", name, i+1, at)
+			}
+		}
+	}
+	if free, capped := s.run(graphQLWS, 1), s.run(recommended, 1); capped[1999] >= free[1999] {
+		t.Errorf("with waits of up to 30 s the last is back after %v, without a cap after %v", capped[1999], free[1999])
+	}
+}
+
+func TestAStormWithoutQuotaLastsAsLongAsTheFirstWait(t *testing.T) {
+	t.Parallel()
+	back := (&storm{clients: 1000, connects: 1e9}).run(recommended, 1)
+	if first, last := back[0], back[999]; first < 500*time.Millisecond || last > time.Second {
+		t.Errorf("the first is back after %v, the last after %v", first, last)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"iter"
-	"log/slog"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,19 +13,43 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"subwire/shared/apigw"
-	"subwire/shared/chat"
 	"subwire/shared/delivery"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
-	"subwire/shared/gql"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
 	"subwire/shared/topology"
 )
 
-// servePeer, as the only argument, turns this program into Subwire's side of bench
-// peers: a separate process, so that its CPU time is that of one event.
-const servePeer = "serve-peer"
+// peerSetup is the first line that a side of bench peers reads.
+type peerSetup struct {
+	DynamoDB      string             `json:"dynamoDB"` // endpoint
+	SQS           string             `json:"sqs"`
+	Gateway       string             `json:"gateway"`
+	Certificate   []byte             `json:"certificate"` // of the gateway, DER
+	Region        string             `json:"region"`
+	AccessKey     string             `json:"accessKey"`
+	SecretKey     string             `json:"secretKey"`
+	Workers       int                `json:"workers"`
+	Tables        map[string]string  `json:"tables"` // Subwire's, and its queues
+	Queues        map[string]string  `json:"queues"`
+	Subscriptions []peerSubscription `json:"subscriptions"`
+}
+
+// peerSubscription is the only one of its connection.
+type peerSubscription struct {
+	ConnectionID string          `json:"connectionId"`
+	OperationID  string          `json:"operationId"`
+	Query        string          `json:"query"`
+	Variables    json.RawMessage `json:"variables"`
+}
+
+// peerAnswer is what a side reports about one event: how long it took, and the CPU
+// time of its process.
+type peerAnswer struct {
+	MS    float64 `json:"ms"`
+	CPUMS float64 `json:"cpuMs"`
+}
 
 // peer is what the stream and the sender function are made of.
 type peer struct {
@@ -37,15 +59,12 @@ type peer struct {
 	limits fanout.Limits
 }
 
-// runPeer reads its set-up and then events, one per line, and answers each.
+// runPeer is Subwire's side. It reads its set-up and then events, one per line, and
+// answers each.
 func runPeer(ctx context.Context, in io.Reader, out io.Writer) error {
-	lines, answers := bufio.NewScanner(in), json.NewEncoder(out)
-	lines.Buffer(nil, 16<<20)
+	lines, answers := json.NewDecoder(bufio.NewReader(in)), json.NewEncoder(out)
 	var setup peerSetup
-	if !lines.Scan() {
-		return fmt.Errorf("read set-up: %w", io.ErrUnexpectedEOF)
-	}
-	if err := json.Unmarshal(lines.Bytes(), &setup); err != nil {
+	if err := lines.Decode(&setup); err != nil {
 		return fmt.Errorf("read set-up: %w", err)
 	}
 	p, err := newPeer(setup)
@@ -55,20 +74,23 @@ func runPeer(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := p.subscribe(ctx, setup.Subscriptions); err != nil {
 		return err
 	}
-	if err := answers.Encode(struct{}{}); err != nil {
+	if err := answers.Encode(peerAnswer{}); err != nil {
 		return err
 	}
-	for lines.Scan() {
+	for lines.More() {
+		var root json.RawMessage
+		if err := lines.Decode(&root); err != nil {
+			return fmt.Errorf("read event: %w", err)
+		}
 		begin, cpu := time.Now(), cpuTime()
-		if err := p.publish(ctx, lines.Bytes()); err != nil {
+		if err := p.publish(ctx, root); err != nil {
 			return err
 		}
-		a := peerAnswer{MS: time.Since(begin).Seconds() * 1000, CPUMS: (cpuTime() - cpu).Seconds() * 1000}
-		if err := answers.Encode(a); err != nil {
+		if err := answers.Encode(peerAnswer{MS: ms(time.Since(begin)), CPUMS: ms(cpuTime() - cpu)}); err != nil {
 			return err
 		}
 	}
-	return lines.Err()
+	return nil
 }
 
 func newPeer(s peerSetup) (*peer, error) {
@@ -89,9 +111,8 @@ func newPeer(s peerSetup) (*peer, error) {
 	return &peer{
 		store:  store,
 		fanout: queue.New(client, s.Queues[topology.Fanout.Name]),
-		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: defaultOf(topology.FanoutGroups)},
-		sender: delivery.New(delivery.Config{Store: store, Executor: gql.MustNew(gql.Chat{}.Schema()), Gateway: apigw.New(cfg, s.Gateway, 2*s.Workers),
-			Retries: later{}, Dead: later{}, Workers: s.Workers, Log: slog.New(slog.NewJSONHandler(io.Discard, nil))}),
+		limits: deployed().limits,
+		sender: newSender(store, apigw.New(cfg, s.Gateway, 2*s.Workers), s.Workers),
 	}, nil
 }
 
@@ -101,17 +122,9 @@ func (p *peer) subscribe(ctx context.Context, subs []peerSubscription) error {
 	group.SetLimit(dialers)
 	for _, s := range subs {
 		group.Go(func() error {
-			now := time.Now()
-			c := pubsub.Connection{ID: s.ConnectionID, ConnectedAt: now, InitDeadline: now.Add(time.Hour), Expires: now.Add(time.Hour)}
-			if err := p.store.PutConnection(ctx, c); err != nil {
-				return err
-			}
-			if err := p.store.Acknowledge(ctx, c.ID, pubsub.Acknowledgement{}, now); err != nil {
-				return err
-			}
+			one := pubsub.Subscription{OperationID: s.OperationID, Topic: topicOf(benchChat)}
 			op := pubsub.Operation{Document: s.Query, Variables: s.Variables}
-			return p.store.PutSubscription(ctx, pubsub.Subscription{ConnectionID: c.ID, OperationID: s.OperationID,
-				Topic: chat.Topic(benchChat), OperationKey: op.Key(), Expires: c.Expires}, op, pubsub.Sent{At: now}, 1)
+			return subscribe(ctx, p.store, s.ConnectionID, []pubsub.Subscription{one}, []pubsub.Operation{op})
 		})
 	}
 	return group.Wait()
@@ -119,14 +132,14 @@ func (p *peer) subscribe(ctx context.Context, subs []peerSubscription) error {
 
 // publish does what the two functions do with an event, one after the other.
 func (p *peer) publish(ctx context.Context, root []byte) error {
-	var m chat.Message
-	if err := json.Unmarshal(root, &m); err != nil {
-		return fmt.Errorf("read event: %w", err)
+	event, err := eventOf(root)
+	if err != nil {
+		return err
 	}
-	event := pubsub.Event{ID: m.ID, Topic: chat.Topic(m.ChatID), Root: append([]byte(nil), root...)}
 	groups := make([][]string, p.limits.Groups)
+	note := func(b fanout.Batch, body []byte) { groups[b.Range] = append(groups[b.Range], string(body)) }
 	subscriptions := p.store.Subscriptions(ctx, event.Topic, time.Now())
-	if err := p.fanout.Send(ctx, noting(fanout.Plan(event, subscriptions, p.limits), groups)); err != nil {
+	if err := p.fanout.Send(ctx, messages(fanout.Plan(event, subscriptions, p.limits), note)); err != nil {
 		return err
 	}
 	for _, r := range p.sender.DeliverGroups(ctx, groups) {
@@ -135,20 +148,4 @@ func (p *peer) publish(ctx context.Context, root []byte) error {
 		}
 	}
 	return nil
-}
-
-// noting encodes the batches as messages and keeps them by group.
-func noting(batches iter.Seq2[fanout.Batch, error], groups [][]string) iter.Seq2[queue.Message, error] {
-	return func(yield func(queue.Message, error) bool) {
-		for b, err := range batches {
-			m := queue.Message{Group: b.Group()}
-			if err == nil {
-				m.Body, m.DeduplicationID, err = fanout.Encode(b)
-				groups[b.Range] = append(groups[b.Range], string(m.Body))
-			}
-			if !yield(m, err) {
-				return
-			}
-		}
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"log/slog"
 	"math"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 
 // pipeline is one measurement of the whole way from a mutation to next.
 type pipeline struct {
-	root        string // of the repository
 	connections numbers
 	operations  int
 	chats       int
@@ -30,9 +28,9 @@ type pipeline struct {
 }
 
 func pipelineCommand() command {
-	return command{"pipeline", "the local cloud (or -local, -stack): latency from publish to receive, losses, counts by stage", func(flags *flag.FlagSet) measure {
+	const about = "the local cloud (or -local, -stack): latency from publish to receive, losses, counts by stage"
+	return command{"pipeline", about, func(flags *flag.FlagSet) measure {
 		p := &pipeline{connections: numbers{100, 1000}, where: deployment.Register(flags)}
-		flags.StringVar(&p.root, "root", ".", "`folder` of the repository, with built functions in it")
 		flags.Var(&p.connections, "connections", "`LIST` of how many subscribers to have; one run for each")
 		flags.IntVar(&p.operations, "operations", 10, "distinct operations among them")
 		flags.IntVar(&p.chats, "chats", 1, "chats that they are spread over, and messages in turn")
@@ -40,20 +38,18 @@ func pipelineCommand() command {
 		flags.DurationVar(&p.duration, "duration", 10*time.Second, "of posting, warm-up not counted")
 		flags.IntVar(&p.size, "text", 100, "`bytes` of a message's text")
 		flags.DurationVar(&p.patience, "patience", 30*time.Second, "without an arrival, after which what is missing is lost")
-		flags.BoolVar(&p.aws, "aws", false, "let the local cloud take as long as AWS, by what is documented or was measured by others")
+		flags.BoolVar(&p.aws, "aws", false, "let the local cloud take as long as AWS (scripts/internal/timing)")
 		return p.measure
 	}}
 }
 
 // outcome is what one run gave.
 type outcome struct {
-	crowd    *crowd
+	*crowd
 	messages int
-	expected int
 	took     time.Duration // from the first post to the last arrival
 	late     time.Duration
-	stages   stages
-	counted  bool // whether stages is filled
+	stages   *stages // nil for a deployment that is not counted
 }
 
 const (
@@ -61,130 +57,127 @@ const (
 	countsTitle  = "Counts"
 )
 
-func (p *pipeline) measure(ctx context.Context, seed uint64) (report.Report, error) {
-	latency := report.Table{Title: latencyTitle, Key: "percentile"}
-	counts := report.Table{Title: countsTitle, Key: "count"}
+func (p *pipeline) measure(ctx context.Context, in input) (report.Report, error) {
+	var columns []string
 	var runs []outcome
 	for _, n := range p.connections {
-		r, err := p.run(ctx, n, seed)
+		r, err := p.run(ctx, n, in)
 		if err != nil {
 			return report.Report{}, fmt.Errorf("%d connections: %w", n, err)
 		}
 		runs = append(runs, r)
-		latency.Columns = append(latency.Columns, fmt.Sprintf("%d subscribers", n))
+		columns = append(columns, fmt.Sprintf("%d subscribers", n))
 	}
-	counts.Columns = latency.Columns
-	for _, p := range percentiles() {
-		latency.Rows = append(latency.Rows, rowOf(p.label, runs, func(r outcome) float64 {
-			return float64(r.crowd.delays.ValueAtPercentile(p.value)) / 1000
-		}))
-	}
-	for _, c := range countsOf() {
-		counts.Rows = append(counts.Rows, rowOf(c.label, runs, c.value))
-	}
+	latency := report.Table{Title: latencyTitle, Key: "percentile", Columns: columns, Rows: rowsOf(runs, percentiles())}
 	pace := "local"
 	if p.aws {
 		pace = "aws"
 	}
 	return report.Report{
-		Settings: []report.Setting{{Name: "operations", Value: p.operations}, {Name: "chats", Value: p.chats}, {Name: "rate", Value: p.rate},
-			{Name: "duration", Value: p.duration.String()}, {Name: "text", Value: p.size}, {Name: "timing", Value: pace}, {Name: "seed", Value: seed}},
-		Tables: []report.Table{latency, counts},
-		Notes: []string{"A latency begins when the message was to be posted, whether or not that was late; the subscribers share the machine with all the rest.",
+		Settings: report.Settings("operations", p.operations, "chats", p.chats, "rate", p.rate,
+			"duration", p.duration.String(), "text", p.size, "timing", pace, "seed", in.seed),
+		Tables: []report.Table{latency, {Title: countsTitle, Key: "count", Columns: columns, Rows: rowsOf(runs, countsOf())}},
+		Notes: []string{"A latency begins when the message was to be posted, whether or not that was late; " +
+			"the subscribers share the machine with all the rest.",
 			"Lost is what had not arrived when nothing had come for " + p.patience.String() + "."},
-		Plot: &report.Plot{Title: "From publish to receive", Table: latencyTitle, Columns: latency.Columns, Y: "ms"},
+		Plot: &report.Plot{Title: "From publish to receive", Table: latencyTitle, Columns: columns, Y: "ms"},
 	}, nil
 }
 
-func rowOf(label string, runs []outcome, value func(outcome) float64) report.Row {
-	var values []float64
-	for _, r := range runs {
-		values = append(values, value(r))
-	}
-	return report.NewRow(label, values...)
-}
-
-// percentile is one of those that reports show.
-type percentile struct {
+// figure is one row of a table, with a value for each run.
+type figure struct {
 	label string
-	value float64
+	of    func(outcome) float64
 }
 
-func percentiles() []percentile {
-	return []percentile{{"p50", 50}, {"p90", 90}, {"p99", 99}, {"p99.9", 99.9}, {"max", 100}}
-}
-
-// counted is one row of the counts.
-type counted struct {
-	label string
-	value func(outcome) float64
-}
-
-// countsOf lists the rows, in the order of the pipeline.
-func countsOf() []counted {
-	rows := []counted{
-		{"mutations", func(r outcome) float64 { return float64(r.messages) }},
-		{"mutations failed", func(r outcome) float64 { return float64(r.crowd.failures()) }},
+func rowsOf(runs []outcome, figures []figure) (rows []report.Row) {
+	for _, f := range figures {
+		var values []float64
+		for _, r := range runs {
+			values = append(values, f.of(r))
+		}
+		rows = append(rows, report.NewRow(f.label, values...))
 	}
-	stage := func(label string, value func(stages) int) {
-		rows = append(rows, counted{label, func(r outcome) float64 {
-			if !r.counted {
-				return math.NaN()
-			}
-			return float64(value(r.stages))
+	return rows
+}
+
+func percentiles() (rows []figure) {
+	for _, p := range []struct {
+		label string
+		value float64
+	}{{"p50", 50}, {"p90", 90}, {"p99", 99}, {"p99.9", 99.9}, {"max", 100}} {
+		rows = append(rows, figure{p.label, func(r outcome) float64 {
+			return float64(r.delays.ValueAtPercentile(p.value)) / 1000
 		}})
 	}
-	for _, f := range []topology.Function{topology.GraphQL, topology.Stream, topology.Sender} {
-		stage(f.Name+" invocations", func(s stages) int { return s.invocations[f.Name] })
+	return rows
+}
+
+// countsOf lists the counts in the order of the pipeline.
+func countsOf() []figure {
+	stage := func(label string, of func(stages) int) figure {
+		return figure{label, func(r outcome) float64 {
+			if r.stages == nil {
+				return math.NaN()
+			}
+			return float64(of(*r.stages))
+		}}
 	}
-	stage("invocations failed", func(s stages) int { return s.failures })
-	stage("events fanned out", func(s stages) int { return len(s.events) })
-	stage("batches", func(s stages) int { return s.batches })
-	stage("posts", func(s stages) int { return s.delivered })
-	stage("targets retried", func(s stages) int { return s.retried })
-	return append(rows, []counted{
+	invoked := func(f topology.Function) figure {
+		return stage(f.Name+" invocations", func(s stages) int { return s.invocations[f.Name] })
+	}
+	return []figure{
+		{"mutations", func(r outcome) float64 { return float64(r.messages) }},
+		{"mutations failed", func(r outcome) float64 { return float64(r.failures) }},
+		invoked(topology.GraphQL),
+		invoked(topology.Stream),
+		invoked(topology.Sender),
+		stage("invocations failed", func(s stages) int { return s.failures }),
+		stage("events fanned out", func(s stages) int { return len(s.events) }),
+		stage("batches", func(s stages) int { return s.batches }),
+		stage("posts", func(s stages) int { return s.delivered }),
+		stage("targets retried", func(s stages) int { return s.retried }),
 		{"expected", func(r outcome) float64 { return float64(r.expected) }},
-		{"received", func(r outcome) float64 { return float64(r.expected - r.crowd.left) }},
-		{"lost", func(r outcome) float64 { return float64(r.crowd.left) }},
-		{"duplicates", func(r outcome) float64 { return float64(r.crowd.double) }},
-		{"received/s", func(r outcome) float64 { return float64(r.expected-r.crowd.left) / r.took.Seconds() }},
-		{"latest post, ms", func(r outcome) float64 { return float64(r.late.Microseconds()) / 1000 }},
-	}...)
+		{"received", func(r outcome) float64 { return float64(r.expected - r.left) }},
+		{"lost", func(r outcome) float64 { return float64(r.left) }},
+		{"duplicates", func(r outcome) float64 { return float64(r.double) }},
+		{"received/s", func(r outcome) float64 { return float64(r.expected-r.left) / r.took.Seconds() }},
+		{"latest post, ms", func(r outcome) float64 { return ms(r.late) }},
+	}
 }
 
 // run posts to one crowd, in its own cloud unless the flags name another.
-func (p *pipeline) run(ctx context.Context, connections int, seed uint64) (outcome, error) {
-	counter, httpURL, wsURL := (*tally)(nil), "", ""
+func (p *pipeline) run(ctx context.Context, connections int, in input) (outcome, error) {
+	var counter *tally
+	var d deployment.Deployment
 	if p.where.Given() {
-		d, err := p.where.Resolve(ctx)
-		if err != nil {
+		var err error
+		if d, err = p.where.Resolve(ctx); err != nil {
 			return outcome{}, err
 		}
-		httpURL, wsURL = d.HTTPURL, d.WSURL
 	} else {
-		counter = newTally()
-		cfg := cloud.Config{Root: p.root, Output: counter, Log: slog.New(invocations{tally: counter}),
-			Settings: map[string]string{topology.InitTimeout.Env: "5m"}} // the machine may be busy
+		counter = &tally{}
+		cfg := cloud.Config{Root: in.root}
 		if p.aws {
-			cfg.Timing = timing.AWS(seed)
+			cfg.Timing = timing.AWS(in.seed)
 		}
-		local, err := cloud.Start(ctx, cfg)
+		local, err := counter.start(ctx, cfg)
 		if err != nil {
 			return outcome{}, err
 		}
 		defer local.Stop()
-		httpURL, wsURL = local.HTTPURL, local.WSURL
+		d.HTTPURL, d.WSURL = local.HTTPURL, local.WSURL
 	}
 	var chats []string
 	for i := range p.chats {
 		chats = append(chats, fmt.Sprintf("bench-%x-%d", time.Now().UnixNano(), i)) // a deployment may have others
 	}
-	members, err := gather(ctx, wsURL, connections, p.operations, chats)
+	members, err := gather(ctx, d.WSURL, connections, p.operations, chats)
 	if err != nil {
 		return outcome{}, err
 	}
 	defer members.close()
-	return p.post(ctx, members, newLoad(httpURL, chats, p.size), counter, seed)
+	return p.post(ctx, members, newLoad(d.HTTPURL, chats, p.size), counter, in.seed)
 }
 
 // post warms up, posts and counts.
@@ -194,16 +187,17 @@ func (p *pipeline) post(ctx context.Context, members *crowd, l *load, counter *t
 	}
 	var before stages
 	if counter != nil {
-		before = counter.settled(ctx, members).since(stages{})
+		before = counter.settled(ctx, members, stages{})
 	}
 	at := schedule(p.rate, p.duration, seed)
 	begin, late, err := l.run(ctx, members, at, p.patience)
 	if err != nil {
 		return outcome{}, err
 	}
-	r := outcome{crowd: members, messages: len(at), expected: members.expected(), took: members.last.Sub(begin), late: late}
+	r := outcome{crowd: members, messages: len(at), took: members.last.Sub(begin), late: late}
 	if counter != nil {
-		r.counted, r.stages = true, counter.settled(ctx, members).since(before)
+		s := counter.settled(ctx, members, before)
+		r.stages = &s
 	}
 	return r, nil
 }

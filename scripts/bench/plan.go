@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"iter"
@@ -14,40 +13,48 @@ import (
 	"time"
 
 	"subwire/scripts/bench/report"
-	"subwire/shared/chat"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
+	"subwire/shared/queue"
 	"subwire/shared/topology"
 )
 
 const planTitle = "Planning and encoding one event"
 
 func planCommand() command {
-	return command{"plan", "the planner: time, memory and batches of one event, by subscribers", func(flags *flag.FlagSet) measure {
+	const about = "the planner: time, memory and batches of one event, by subscribers"
+	return command{"plan", about, func(flags *flag.FlagSet) measure {
 		sizes := numbers{100, 1_000, 10_000, 100_000}
 		flags.Var(&sizes, "subscribers", "`LIST` of how many subscribers the event has")
 		operations := flags.Int("operations", 10, "distinct operations among them")
 		groups := flags.Int("groups", 4, "message groups per topic (FANOUT_GROUPS)")
-		return func(_ context.Context, seed uint64) (report.Report, error) {
-			limits := fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: *groups}
+		return func(_ context.Context, in input) (report.Report, error) {
+			limits := limitsOf(*groups)
 			t := report.Table{Title: planTitle, Key: "subscribers", Columns: []string{"CPU µs", "CPU ns/subscriber",
 				"allocs/subscriber", "B/subscriber", "batches", "KB encoded", "rows before first batch", "% of rows", "peak KB"}}
 			for _, n := range sizes {
-				row, err := planRow(subscribers(n, *operations, seed), limits)
+				row, err := planRow(subscribers(n, *operations, in.seed), limits)
 				if err != nil {
 					return report.Report{}, err
 				}
 				t.Rows = append(t.Rows, row)
 			}
 			return report.Report{
-				Settings: []report.Setting{{Name: "operations", Value: *operations}, {Name: "groups", Value: *groups},
-					{Name: "targets", Value: limits.Targets}, {Name: "bytes", Value: limits.Bytes}},
+				Settings: report.Settings("operations", *operations, "groups", *groups,
+					"targets", limits.Targets, "bytes", limits.Bytes),
 				Tables: []report.Table{t},
-				Notes:  []string{"peak KB is what is live right after a collection, at the moment when each batch leaves, beyond the subscriptions themselves."},
-				Plot:   &report.Plot{Title: planTitle, Table: planTitle, Columns: []string{"CPU ns/subscriber"}, Y: "CPU ns per subscriber", LogX: true},
+				Notes: []string{"peak KB is what is live right after a collection, " +
+					"at the moment when each batch leaves, beyond the subscriptions themselves."},
+				Plot: &report.Plot{Title: planTitle, Table: planTitle, Columns: []string{"CPU ns/subscriber"},
+					Y: "CPU ns per subscriber", LogX: true},
 			}, nil
 		}
 	}}
+}
+
+// limitsOf are the deployed limits of batches, with that many groups.
+func limitsOf(groups int) fanout.Limits {
+	return fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Groups: groups}
 }
 
 // subscribers returns n subscriptions of one topic by different connections, in the
@@ -59,8 +66,9 @@ func subscribers(n, operations int, seed uint64) []pubsub.Subscription {
 	for i := range subs {
 		subs[i] = pubsub.Subscription{
 			ConnectionID: fmt.Sprintf("%08x%04xFCFIA=", random.Uint32(), i%0x10000), // as long as API Gateway's
-			OperationID:  "1", Topic: chat.Topic(benchChat), OperationKey: operation(i%operations, benchChat).Key(), Expires: expires,
-			At: time.UnixMilli(1795521899123).Add(time.Duration(i) * time.Millisecond),
+			OperationID:  "1", Topic: topicOf(benchChat), Expires: expires,
+			OperationKey: operation(i%operations, benchChat).Key(),
+			At:           time.UnixMilli(1795521899123).Add(time.Duration(i) * time.Millisecond),
 		}
 	}
 	sortByBucket(subs)
@@ -69,7 +77,8 @@ func subscribers(n, operations int, seed uint64) []pubsub.Subscription {
 
 func sortByBucket(subs []pubsub.Subscription) {
 	slices.SortFunc(subs, func(a, b pubsub.Subscription) int {
-		return cmp.Or(cmp.Compare(pubsub.Bucket(a.ConnectionID), pubsub.Bucket(b.ConnectionID)), cmp.Compare(a.ConnectionID, b.ConnectionID))
+		buckets := pubsub.Bucket(a.ConnectionID) - pubsub.Bucket(b.ConnectionID)
+		return cmp.Or(buckets, cmp.Compare(a.ConnectionID, b.ConnectionID))
 	})
 }
 
@@ -84,25 +93,25 @@ func each(subs []pubsub.Subscription, read *int) iter.Seq2[pubsub.Subscription, 
 	}
 }
 
-// benchChat is the chat of benchmarks that need only one.
-const benchChat = "bench"
-
-// operation is the i-th of different operations on the events of a chat.
-func operation(i int, chat string) pubsub.Operation {
-	return pubsub.Operation{
-		Document:  fmt.Sprintf(`subscription Op%d($chatId: ID!) { newMessage(chatId: $chatId) { id content createdAt senderName } }`, i),
-		Variables: json.RawMessage(fmt.Sprintf(`{"chatId":%q}`, chat)),
+// messages encodes planned batches for the queue, as the stream function does, and
+// calls note with each.
+func messages(
+	batches iter.Seq2[fanout.Batch, error], note func(b fanout.Batch, body []byte)) iter.Seq2[queue.Message, error] {
+	return func(yield func(queue.Message, error) bool) {
+		for b, err := range batches {
+			m := queue.Message{Group: b.Group()}
+			if err == nil {
+				m.Body, m.DeduplicationID, err = fanout.Encode(b)
+			}
+			if err == nil {
+				note(b, m.Body)
+			}
+			if !yield(m, err) {
+				return
+			}
+		}
 	}
 }
-
-// chatEvent is the event of a message with that text.
-func chatEvent(id, text string) pubsub.Event {
-	return pubsub.Event{ID: id, Topic: chat.Topic(benchChat), Root: json.RawMessage(fmt.Sprintf(
-		`{"id":%q,"chatId":%q,"content":%q,"senderName":"Ada","createdAt":"2026-11-24T04:25:15.041Z"}`, id, benchChat, text))}
-}
-
-// eventID is as long as any.
-const eventID = "01M85WT11137WCG62A1WHZ1ZR6"
 
 // planned is what one pass of the planner gave.
 type planned struct {
@@ -110,19 +119,11 @@ type planned struct {
 	first          int // rows read when the first batch was sent
 }
 
-// plan plans and encodes as the stream function does. It calls left as each batch is sent.
+// plan plans and encodes an event. It calls left as each batch is sent.
 func plan(subs []pubsub.Subscription, limits fanout.Limits, left func()) (planned, error) {
 	var out planned
-	event := chatEvent(eventID, text(counts, 0, 100))
 	read, targets := 0, 0
-	for b, err := range fanout.Plan(event, each(subs, &read), limits) {
-		if err != nil {
-			return out, err
-		}
-		body, _, err := fanout.Encode(b)
-		if err != nil {
-			return out, err
-		}
+	note := func(b fanout.Batch, body []byte) {
 		if out.batches++; out.batches == 1 {
 			out.first = read
 		}
@@ -130,26 +131,38 @@ func plan(subs []pubsub.Subscription, limits fanout.Limits, left func()) (planne
 		targets += b.Targets()
 		left()
 	}
+	event := chatEvent(eventID, text(counts, 0, 100))
+	for _, err := range messages(fanout.Plan(event, each(subs, &read), limits), note) {
+		if err != nil {
+			return out, err
+		}
+	}
 	if targets != len(subs) {
 		return out, fmt.Errorf("%d of %d subscribers are in a batch", targets, len(subs))
 	}
 	return out, nil
 }
 
+// planTime is how much CPU time a row takes to measure.
+const planTime = 300 * time.Millisecond
+
 func planRow(subs []pubsub.Subscription, limits fanout.Limits) (report.Row, error) {
 	n := float64(len(subs))
 	base, peak := live(), uint64(0)
-	pass, err := plan(subs, limits, func() { peak = max(peak, live()) })
+	pass, err := plan(subs, limits, func() { peak = max(peak, live()) }) // warms up as well
 	if err != nil {
 		return report.Row{}, err
 	}
-	cost, err := perRun(func() error { _, err := plan(subs, limits, func() {}); return err })
-	if err != nil {
-		return report.Row{}, err
-	}
-	return report.NewRow(strconv.Itoa(len(subs)), cost.ns/1000, cost.ns/n, cost.allocs/n, cost.bytes/n,
+	runs := 0.0
+	cost, err := spend(planTime, cpuOf, func() error {
+		runs++
+		_, err := plan(subs, limits, func() {})
+		return err
+	})
+	ns, rows := float64(cost.cpu.Nanoseconds())/runs, runs*n
+	return report.NewRow(strconv.Itoa(len(subs)), ns/1000, ns/n, cost.allocs/rows, cost.bytes/rows,
 		float64(pass.batches), float64(pass.bytes)/1000, float64(pass.first), 100*float64(pass.first)/n,
-		float64(peak-min(peak, base))/1000), nil
+		float64(peak-min(peak, base))/1000), err
 }
 
 // live is how many bytes of the heap are in use.

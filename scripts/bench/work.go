@@ -1,52 +1,66 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// cost is the average cost of one run: CPU time of this process, which other work on
-// the machine hardly changes, and allocations.
-type cost struct{ ns, allocs, bytes float64 }
+// spent is what work took: CPU time of this process, which other work on the machine
+// hardly changes, time by the clock, and allocations.
+type spent struct {
+	cpu, wall     time.Duration
+	allocs, bytes float64
+}
 
-// longEnough is how much CPU time a measurement takes.
-const longEnough = 300 * time.Millisecond
-
-// perRun warms up with one run, then repeats work until the measurement is long enough.
-func perRun(work func() error) (cost, error) {
-	if err := work(); err != nil {
-		return cost{}, err
-	}
+// spend runs work until it returns an error, or at least once and for that long in CPU
+// time or by the clock, as elapsed says. It returns what all runs together took.
+func spend(long time.Duration, elapsed func(spent) time.Duration, work func() error) (spent, error) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	begin, runs := cpuTime(), 0
-	for cpuTime()-begin < longEnough {
+	begin, cpu := time.Now(), cpuTime()
+	for {
 		if err := work(); err != nil {
-			return cost{}, err
+			return spent{}, err
 		}
-		runs++
+		s := spent{cpu: cpuTime() - cpu, wall: time.Since(begin)}
+		if elapsed(s) < long {
+			continue
+		}
+		runtime.ReadMemStats(&after)
+		s.allocs, s.bytes = float64(after.Mallocs-before.Mallocs), float64(after.TotalAlloc-before.TotalAlloc)
+		return s, nil
 	}
-	took := cpuTime() - begin
-	runtime.ReadMemStats(&after)
-	n := float64(runs)
-	return cost{float64(took.Nanoseconds()) / n, float64(after.Mallocs-before.Mallocs) / n,
-		float64(after.TotalAlloc-before.TotalAlloc) / n}, nil
 }
+
+func (s spent) plus(t spent) spent {
+	return spent{s.cpu + t.cpu, s.wall + t.wall, s.allocs + t.allocs, s.bytes + t.bytes}
+}
+
+func cpuOf(s spent) time.Duration { return s.cpu }
+
+func wallOf(s spent) time.Duration { return s.wall }
+
+// cpuTime is what this process has used, in user and kernel mode.
+func cpuTime() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		panic(err) // only for a wrong argument
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // numbers is a flag with a list of positive numbers, separated by commas.
 type numbers []int
 
 func (n *numbers) String() string {
-	var out []string
-	for _, v := range *n {
-		out = append(out, strconv.Itoa(v))
-	}
-	return strings.Join(out, ",")
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint([]int(*n)), " ", ","), "[]")
 }
 
 func (n *numbers) Set(list string) error {
@@ -59,14 +73,4 @@ func (n *numbers) Set(list string) error {
 		*n = append(*n, v)
 	}
 	return nil
-}
-
-// serviceTimes are the flags that the models of cost and of scale share: how long one
-// of each takes.
-func serviceTimes(flags *flag.FlagSet, graphql, row, sender, post, postCPU *time.Duration) {
-	flags.DurationVar(graphql, "graphql", 15*time.Millisecond, "one mutation")
-	flags.DurationVar(row, "row", 15*time.Microsecond, "one subscription, read and planned")
-	flags.DurationVar(sender, "sender", 5*time.Millisecond, "one invocation of the sender, beside its posts")
-	flags.DurationVar(post, "post", 10*time.Millisecond, "one post, there and back")
-	flags.DurationVar(postCPU, "cpu", 35*time.Microsecond, "one post's share of a vCPU, as bench sender measures it")
 }

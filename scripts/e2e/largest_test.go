@@ -32,24 +32,17 @@ func makeLargest(t *testing.T) largest {
 	send(t, c.Raw, fmt.Sprintf(`{"type":"connection_init","payload":{"name":%q}}`, t.Name()))
 	receive(t, c.Raw)
 	c.id = connectionID(t, t.Name())
-	idOf := func(kind string, i int) string { return fmt.Sprintf("%s%0*d", kind, 128-len(kind), i) }
-	const perChat, sent = 10, 45
-	for i := range sent {
-		if i%perChat == 0 {
-			c.chats = append(c.chats, fmt.Sprintf("%s%0*d", t.Name(), chat.MaxChatIDBytes-len(t.Name()), i))
-		}
-		send(t, c.Raw, fmt.Sprintf(`{"id":%q,"type":"subscribe","payload":{"query":`+
-			`"subscription { newMessage(chatId: \"%s\") { content } }"}}`, idOf("s", i), c.chats[i/perChat]))
+	const operations, completes = 45, 30
+	var err error
+	if c.chats, err = c.Enlarge(within(t), t.Name(), operations, completes); err != nil {
+		t.Fatal(err)
 	}
-	room := pubsub.RoomForOperations(100) / pubsub.OperationBytes(idOf("s", 0), chat.Topic(c.chats[0]))
+	room := pubsub.RoomForOperations(100) / pubsub.OperationBytes(strings.Repeat("s", 128), chat.Topic(c.chats[0]))
 	await(t, "all subscriptions that there is room for", func() bool { return c.subscribers(t) == room })
-	for range sent - room {
+	for range operations - room {
 		if frame := receive(t, c.Raw); !strings.Contains(frame, pubsub.CodeTooMany) {
 			t.Fatalf("received %s", frame)
 		}
-	}
-	for i := range 30 {
-		send(t, c.Raw, fmt.Sprintf(`{"id":%q,"type":"complete"}`, idOf("c", i)))
 	}
 	await(t, "what is remembered", func() bool {
 		stored, err := store.Connection(t.Context(), c.id)

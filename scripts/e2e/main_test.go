@@ -203,7 +203,7 @@ func subscribersIn(t *testing.T, store *dynamo.Store, chatID string) int {
 
 // chats is the store of a cloud's chat messages.
 func chats(c *cloud.Cloud) *dynamo.Store {
-	return dynamo.New(dynamo.NewClient(c.Backend.AWS()), dynamo.Tables{Messages: c.Tables[chat.Messages.Name]})
+	return dynamo.New(dynamo.NewClient(c.Backend.AWS()), dynamo.Tables{Products: c.Tables})
 }
 
 func awaitSubscribers(t *testing.T, chatID string, n int) {

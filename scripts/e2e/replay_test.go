@@ -14,6 +14,7 @@ import (
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/wsclient"
 	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/topology"
 )
 
@@ -98,7 +99,7 @@ func write(t *testing.T, c *cloud.Cloud, chatID string, from, to int) (contents 
 	t.Helper()
 	for i := from; i <= to; i++ {
 		m := chat.Message{ID: ulid.Make().String(), ChatID: chatID, Content: fmt.Sprint(i), SenderName: "Ada", CreatedAt: time.Now()}
-		if err := chats(c).PutMessage(within(t), m); err != nil {
+		if err := chattest.Put(within(t), chats(c), m); err != nil {
 			t.Fatal(err)
 		}
 		contents = append(contents, m.Content)

@@ -19,6 +19,7 @@ import (
 
 	"subwire/scripts/internal/wsclient"
 	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 )
 
 // What holds on AWS, where transactions conflict, answers are wrong and calls are refused.
@@ -219,7 +220,7 @@ func postMany(t *testing.T, chatID string, n int) (ids []string) {
 		writers.Go(func() {
 			for id := range work {
 				m := chat.Message{ID: id, ChatID: chatID, Content: id, SenderName: "Ada", CreatedAt: time.Now()}
-				if err := chats(local).PutMessage(within(t), m); err != nil {
+				if err := chattest.Put(within(t), chats(local), m); err != nil {
 					t.Error(err)
 				}
 			}

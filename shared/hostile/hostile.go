@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
 	"subwire/shared/topology"
@@ -206,13 +207,8 @@ func Messages(chatID string) []chat.Message {
 // Fill stores the messages of Messages.
 func Fill(t testing.TB, s table.Store, chatID string) {
 	t.Helper()
-	of := chat.New().Product().Tables[0]
 	for _, m := range Messages(chatID) {
-		row, err := table.Encode(m)
-		if err == nil {
-			err = s.PutRow(t.Context(), of, row, table.Condition{})
-		}
-		if err != nil {
+		if err := chattest.Put(t.Context(), s, m); err != nil {
 			t.Fatal(err)
 		}
 	}

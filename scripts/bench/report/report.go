@@ -24,6 +24,14 @@ type Setting struct {
 	Value any    `json:"value"`
 }
 
+// Settings makes settings of names and values in turn.
+func Settings(pairs ...any) (settings []Setting) {
+	for pair := range slices.Chunk(pairs, 2) {
+		settings = append(settings, Setting{fmt.Sprint(pair[0]), pair[1]})
+	}
+	return settings
+}
+
 type Table struct {
 	Title   string   `json:"title"`
 	Key     string   `json:"key"`     // what the rows' labels are, such as "subscribers"

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"subwire/scripts/internal/cloud"
 	"subwire/shared/topology"
 )
 
@@ -32,29 +33,43 @@ type stages struct {
 	repeated    int             // batches that failed and so came back
 }
 
-func newTally() *tally {
-	return &tally{stages: stages{invocations: map[string]int{}, events: map[string]bool{}}}
+// start starts a local cloud that is counted. Its clients have time to initialise, as
+// the machine may be busy.
+func (t *tally) start(ctx context.Context, cfg cloud.Config) (*cloud.Cloud, error) {
+	t.stages = stages{invocations: map[string]int{}, events: map[string]bool{}}
+	settings := map[string]string{topology.InitTimeout.Env: "5m"}
+	maps.Copy(settings, cfg.Settings)
+	cfg.Settings, cfg.Output, cfg.Log = settings, t, slog.New(invocations{tally: t})
+	return cloud.Start(ctx, cfg)
 }
 
-// settled waits until the senders have logged every arrival, which they do after the
-// last post of a batch. The wait is bounded, as a sender may be killed.
-func (t *tally) settled(ctx context.Context, c *crowd) *tally {
+// settling bounds the wait for what happens after an arrival.
+const settling = time.Minute
+
+// until waits until done returns true, but no longer than settling, and reports
+// whether it did.
+func until(ctx context.Context, done func() bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for t.since(stages{}).delivered < c.arrivals() {
+	for !done() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return t
+			return false
 		}
 	}
-	return t
+	return true
 }
 
-// settling bounds the wait for log lines.
-const settling = time.Minute
+// settled is what was counted after before, once the senders have logged every
+// arrival, which they do after the last post of a batch. A sender that was killed never
+// does.
+func (t *tally) settled(ctx context.Context, c *crowd, before stages) stages {
+	until(ctx, func() bool { return t.since(stages{}).delivered >= c.arrivals() })
+	return t.since(before)
+}
 
 // since is what was counted after before, an earlier result.
 func (t *tally) since(before stages) stages {

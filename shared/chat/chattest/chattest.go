@@ -1,0 +1,19 @@
+// Package chattest puts messages into a store, for tests and benchmarks.
+package chattest
+
+import (
+	"context"
+
+	"subwire/shared/chat"
+	"subwire/shared/table"
+)
+
+// Put stores a message as it is, whatever its id says of the time. One that is already
+// there is replaced.
+func Put(ctx context.Context, s table.Store, m chat.Message) error {
+	row, err := table.Encode(m)
+	if err != nil {
+		return err
+	}
+	return s.PutRow(ctx, chat.Messages, row, table.Condition{})
+}
