@@ -20,10 +20,12 @@ import (
 
 	"subwire/functions/graphql/web"
 	"subwire/shared/allowance"
+	"subwire/shared/chat"
 	"subwire/shared/edge"
 	"subwire/shared/gql"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
+	"subwire/shared/subwire"
 	"subwire/shared/trusted"
 )
 
@@ -39,7 +41,7 @@ func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 // A page is binary, as most are gzipped.
 func TestPages(t *testing.T) {
 	t.Parallel()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"},
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New(), Anonymous: true})), tokens{}, []string{"*"},
 		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}, nil}
 	browser := newEvent("GET", "")
 	browser.Headers["accept"] = "text/html, */*"
@@ -91,7 +93,7 @@ func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Vi
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New(), Policy: gql.ByClaims{}}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New()})), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
 	for name, tc := range map[string]struct {
 		authorization, chat string
 		status              int
@@ -119,7 +121,7 @@ func TestTokens(t *testing.T) {
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"https://chat.example"},
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: store, Anonymous: true})), tokens{}, []string{"https://chat.example"},
 		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}, nil}
 	post := `{"query":"mutation { postMessage(chatId: \"1\", content: \"é\", senderName: \"Ada\") { content } }"}`
 	encoded := newEvent("POST", base64.StdEncoding.EncodeToString([]byte(post)))
@@ -171,7 +173,7 @@ func TestAFaultOfTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	store.Fault = func(string) memory.Fault { return memory.NotApplied }
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: store}.Schema()), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: store, Anonymous: true})), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
 	const all = `getNewMessages(chatId: \"1\") { id }`
 	for query, status := range map[string]int{
 		"{ " + all + " }":             503,
@@ -198,7 +200,7 @@ func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents, maxBody, edge.Guard{}, nil}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New(), Anonymous: true})), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents, maxBody, edge.Guard{}, nil}
 	byHash := newEvent("GET", "")
 	byHash.Headers["accept"] = "text/html, */*" // a browser does not get GraphiQL for it either
 	byHash.QueryStringParameters = map[string]string{"extensions": ""}
@@ -307,7 +309,7 @@ func TestALargeAssetIsSentInGzipForm(t *testing.T) {
 
 func pagesHandler() handler {
 	site := web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}
-	return handler{slog.New(slog.DiscardHandler), gql.MustNew(gql.Chat{Store: memory.New()}.Schema()), tokens{}, []string{"*"}, site, nil, maxBody, edge.Guard{}, nil}
+	return handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New(), Anonymous: true})), tokens{}, []string{"*"}, site, nil, maxBody, edge.Guard{}, nil}
 }
 
 // RFC 9110 section 9.3.2: HEAD is GET without the body.

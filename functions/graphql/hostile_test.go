@@ -9,10 +9,12 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/functions/graphql/web"
+	"subwire/shared/chat"
 	"subwire/shared/edge"
 	"subwire/shared/gql"
 	"subwire/shared/hostile"
 	"subwire/shared/memory"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
@@ -23,12 +25,8 @@ const answerBytes = 6 << 20
 func hostileHandler(t testing.TB) handler {
 	t.Helper()
 	store := memory.New()
-	for _, m := range hostile.Messages("1") {
-		if err := store.PutMessage(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	schema := gql.Chat{Store: store}.Schema()
+	hostile.Fill(t, store, "1")
+	schema := chat.New().MustOpen(subwire.Env{Tables: store, Anonymous: true})
 	schema.Introspection, schema.Log = true, slog.New(slog.DiscardHandler)
 	return handler{slog.New(slog.DiscardHandler), gql.MustNew(schema), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
 }

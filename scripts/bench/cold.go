@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"subwire/scripts/bench/report"
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -29,7 +30,7 @@ func coldCommand() command {
 		return func(ctx context.Context, in input) (report.Report, error) {
 			t := report.Table{Title: coldTitle, Key: "function",
 				Columns: []string{"ready ms", "answer ms", "together ms", "CPU ms", "connections before ready", "binary MB"}}
-			for _, f := range topology.Functions() {
+			for _, f := range chat.Product.Functions() {
 				row, err := coldRow(ctx, filepath.Join(in.root, "bin", "local", f.Name, "bootstrap"), f, *starts)
 				if err != nil {
 					return report.Report{}, fmt.Errorf("%s: %w", f.Name, err)
@@ -162,7 +163,7 @@ func coldEnv(f topology.Function, inside, outside string) []string {
 		topology.CallbackEnv + "=http://" + outside + "/bench", topology.WebSocketEnv + "=ws://" + outside + "/bench",
 		topology.AllowedOrigins.Env + "=https://good.example"}
 	for _, t := range f.Tables {
-		env = append(env, t.Env+"="+t.Name)
+		env = append(env, t.Env()+"="+t.Name)
 	}
 	for _, q := range f.Queues {
 		env = append(env, q.Env+"=http://"+outside+"/"+q.Name)

@@ -9,6 +9,7 @@ import (
 
 	"subwire/scripts/bench/report"
 	"subwire/shared/apigw"
+	"subwire/shared/pubsub"
 )
 
 // senderBench measures the delivery core against a gateway in another process.

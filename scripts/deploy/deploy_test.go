@@ -66,7 +66,7 @@ func within(t *testing.T) context.Context {
 func (c *cloud) store() *dynamo.Store {
 	name := func(t topology.Table) string { return c.output[chat.Product.TableOutputs()[t.Name]] }
 	return dynamo.New(dynamo.NewClient(c.config()), dynamo.Tables{Connections: name(topology.Connections),
-		Subscriptions: name(topology.Subscriptions), Operations: name(topology.Operations), Messages: name(chat.Messages)})
+		Subscriptions: name(topology.Subscriptions), Operations: name(topology.Operations), Products: map[string]string{chat.Messages.Name: name(chat.Messages)}})
 }
 
 func (c *cloud) awaitSubscribers(t *testing.T, chatID string, want int) {

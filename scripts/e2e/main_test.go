@@ -29,6 +29,7 @@ import (
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/wsclient"
 	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/dynamo"
 	"subwire/shared/topology"
 )
@@ -301,7 +302,7 @@ var delivered = regexp.MustCompile(`"batch delivered".*"event":"(\w+)".*"Retried
 // retries, as they may on a machine without time: that many may come late.
 func requeued(t *testing.T, chatID string) (n int) {
 	t.Helper()
-	messages, err := chats(local).Messages(within(t), chatID, "", "", 10_000)
+	messages, err := chattest.Messages(within(t), chats(local), chatID, 10_000)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/storetest"
+	"subwire/shared/table"
 )
 
 // answer is one scripted HTTP response. An empty body drops the connection instead, as
@@ -67,7 +69,7 @@ func scripted(t *testing.T, answers ...answer) (*Store, *[]request) {
 		_, _ = io.WriteString(w, a.body)
 	}))
 	t.Cleanup(server.Close)
-	tables := Tables{Connections: "c", Subscriptions: "s", Operations: "o", Messages: "m"}
+	tables := Tables{Connections: "c", Subscriptions: "s", Operations: "o", Products: map[string]string{storetest.Rows.Name: "m"}}
 	return New(newClient(server.URL), tables), &got
 }
 
@@ -145,7 +147,7 @@ func TestPutSubscriptionReportsUnknownEffect(t *testing.T) {
 func TestReadsThatAResumeReliesOnAreConsistent(t *testing.T) {
 	t.Parallel()
 	s, got := scripted(t, answer{200, ok}, answer{200, ok})
-	if _, err := s.Messages(t.Context(), "1", "0", "", 5); err != nil {
+	if _, err := s.QueryRows(t.Context(), storetest.Rows, table.Query{Partition: "1", After: "0", Limit: 5, RowBytes: 1}); err != nil {
 		t.Fatal(err)
 	}
 	for _, err := range s.Subscriptions(t.Context(), "t", time.Now()) {

@@ -1,6 +1,6 @@
-// Package memory keeps connections, subscriptions, operations and products' rows
-// in memory: a fake of the real store for tests. It implements pubsub.Store,
-// table.Store and allowance.Store, can fail on demand, and shows what it holds. It is not for
+// Package memory keeps connections, subscriptions, operations and the rows of products
+// in memory: a fake of the real store for tests. It implements pubsub.Store, table.Store
+// and allowance.Store, can fail on demand, and shows what it holds. It is not for
 // production: it has one lock, and never expires anything.
 package memory
 
@@ -42,8 +42,8 @@ type Store struct {
 	connections map[string]*connection
 	rows        map[row]pubsub.Subscription
 	operations  map[string]pubsub.Operation
-	quotas      map[string]map[string]time.Time    // quota -> connection id -> expiry
-	tables      map[string]map[table.Key]table.Row // of products
+	quotas      map[string]map[string]time.Time // quota -> connection id -> expiry
+	products    map[productRow]table.Row
 	spent       map[spending]int
 	audiences   map[string]audience // by topic
 }
@@ -83,8 +83,8 @@ type row struct{ topic, connectionID, operationID string }
 func New() *Store {
 	return &Store{
 		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{},
-		operations: map[string]pubsub.Operation{}, quotas: map[string]map[string]time.Time{}, tables: map[string]map[table.Key]table.Row{},
-		spent: map[spending]int{}, audiences: map[string]audience{},
+		operations: map[string]pubsub.Operation{}, quotas: map[string]map[string]time.Time{},
+		products: map[productRow]table.Row{}, spent: map[spending]int{}, audiences: map[string]audience{},
 	}
 }
 

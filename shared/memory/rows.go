@@ -3,52 +3,51 @@ package memory
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
-	"strconv"
-
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
 	"subwire/shared/topology"
 )
 
+// productRow is where a row of a product is: the table's name, and its key there.
+type productRow struct {
+	table string
+	key   table.Key
+}
+
 // GetRow implements table.Store.
-func (s *Store) GetRow(ctx context.Context, t topology.Table, k table.Key, _ int) (row table.Row, err error) {
+func (s *Store) GetRow(ctx context.Context, t topology.Table, k table.Key, bytes int) (found table.Row, err error) {
 	err = s.do(ctx, "GetRow", func() error {
-		found, ok := s.tables[t.Name][k]
+		if err := k.Check(t); err != nil {
+			return err
+		}
+		r, ok := s.products[productRow{t.Name, k}]
 		if !ok {
 			return table.ErrNotFound
 		}
-		row = maps.Clone(found)
-		return nil
+		found = table.Normal(r)
+		return spend(ctx, bytes, found)
 	})
-	return row, err
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // PutRow implements table.Store.
-func (s *Store) PutRow(ctx context.Context, t topology.Table, row table.Row, c table.Condition) error {
+func (s *Store) PutRow(ctx context.Context, t topology.Table, r table.Row, c table.Condition) error {
 	return s.do(ctx, "PutRow", func() error {
-		k := table.KeyOf(t, row)
-		old, exists := s.tables[t.Name][k]
-		version, _ := old[table.Version].(*types.AttributeValueMemberN)
-		switch {
-		case c.Absent && exists, c.Version != nil && !exists:
+		k, err := table.KeyOf(t, r)
+		if err != nil {
+			return err
+		}
+		at := productRow{t.Name, k}
+		was, found := s.products[at]
+		if c.Absent && found || c.Version != nil && (!found || table.VersionOf(was) != *c.Version) {
 			return table.ErrConflict
-		case c.Version != nil:
-			var now int64
-			if version != nil {
-				now, _ = strconv.ParseInt(version.Value, 10, 64)
-			}
-			if now != *c.Version {
-				return table.ErrConflict
-			}
 		}
-		if s.tables[t.Name] == nil {
-			s.tables[t.Name] = map[table.Key]table.Row{}
-		}
-		s.tables[t.Name][k] = maps.Clone(row)
+		s.products[at] = table.Normal(r)
 		return nil
 	})
 }
@@ -56,43 +55,60 @@ func (s *Store) PutRow(ctx context.Context, t topology.Table, row table.Row, c t
 // DeleteRow implements table.Store.
 func (s *Store) DeleteRow(ctx context.Context, t topology.Table, k table.Key) error {
 	return s.do(ctx, "DeleteRow", func() error {
-		delete(s.tables[t.Name], k)
+		if err := k.Check(t); err != nil {
+			return err
+		}
+		delete(s.products, productRow{t.Name, k})
 		return nil
 	})
 }
 
-// QueryRows implements table.Store.
+// QueryRows implements table.Store. It looks at every row of all products.
 func (s *Store) QueryRows(ctx context.Context, t topology.Table, q table.Query) (found []table.Row, err error) {
-	key, sort := t.Key, t.Sort
-	for _, i := range t.Indexes {
-		if i.Name == q.Index {
-			key, sort = i.Key, i.Sort
-		}
-	}
 	err = s.do(ctx, "QueryRows", func() error {
-		for _, row := range s.tables[t.Name] {
-			at := table.Text(row, sort)
-			if table.Text(row, key) == q.Partition && (q.After == "" || at > q.After) && (q.Before == "" || at < q.Before) {
-				found = append(found, maps.Clone(row))
+		partition, sort, err := q.Keys(t)
+		if err != nil {
+			return err
+		}
+		for at, r := range s.products {
+			if at.table == t.Name && table.Text(r, partition) == q.Partition && isWithin(q, r, sort) {
+				found = append(found, table.Normal(r))
 			}
 		}
-		return nil
+		slices.SortFunc(found, func(a, b table.Row) int {
+			return cmp.Or(
+				cmp.Compare(table.Text(a, sort), table.Text(b, sort)),
+				cmp.Compare(table.Text(a, t.Key), table.Text(b, t.Key)),
+				cmp.Compare(table.Text(a, t.Sort), table.Text(b, t.Sort)),
+			)
+		})
+		if q.After != "" {
+			found = found[:min(q.Limit, len(found))]
+		} else {
+			found = found[max(0, len(found)-q.Limit):]
+		}
+		return spend(ctx, q.RowBytes, found...)
 	})
-	slices.SortFunc(found, func(a, b table.Row) int { return cmp.Compare(table.Text(a, sort), table.Text(b, sort)) })
-	if n := len(found) - q.Limit; n > 0 && q.After != "" {
-		found = found[:q.Limit]
-	} else if n > 0 {
-		found = found[n:]
-	}
-	bytes := 0
-	for _, row := range found {
-		bytes += table.Bytes(row)
-	}
-	if err == nil {
-		_, err = pubsub.BudgetOf(ctx).Reserve(bytes, bytes)
-	}
 	if err != nil {
 		return nil, err
 	}
 	return found, nil
+}
+
+// isWithin reports whether the row has the sort key, if there is one, and is on the
+// right side of the query's ends.
+func isWithin(q table.Query, r table.Row, sort string) bool {
+	at := table.Text(r, sort)
+	return (sort == "" || at != "") && (q.After == "" || at > q.After) && (q.Before == "" || at < q.Before)
+}
+
+// spend takes the rows out of the budget of ctx. That must have room for the longest
+// row, as who reads does not know how long they are.
+func spend(ctx context.Context, longest int, rows ...table.Row) error {
+	bytes := 0
+	for _, r := range rows {
+		bytes += table.Bytes(r)
+	}
+	_, err := pubsub.BudgetOf(ctx).Reserve(max(longest, bytes), bytes)
+	return err
 }

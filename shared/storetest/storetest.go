@@ -1,5 +1,5 @@
-// Package storetest is the conformance suite of the store: what pubsub.Store
-// and allowance.Store promise, each promise a subtest. It uses only those
+// Package storetest is the conformance suite of the store: what pubsub.Store,
+// table.Store and allowance.Store promise, each promise a subtest. It uses only those
 // contracts, so every implementation runs the same suite.
 package storetest
 
@@ -17,10 +17,12 @@ import (
 
 	"subwire/shared/allowance"
 	"subwire/shared/pubsub"
+	"subwire/shared/table"
 )
 
 type Store interface {
 	pubsub.Store
+	table.Store
 	allowance.Store
 	allowance.AudienceStore
 }
@@ -48,7 +50,7 @@ func Run(t *testing.T, s Store) {
 		{"Unlist", unlistTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
 		{"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},
 		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests},
-		{"Spend", spendTests}, {"Audience", audienceTests},
+		{"Rows", rowTests}, {"Spend", spendTests}, {"Audience", audienceTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

@@ -157,22 +157,13 @@ func (t *Table[T]) Update(ctx context.Context, change func(*T) error, key ...str
 		if err != nil {
 			return row, err
 		}
-		version := versionOf(before)
+		version := table.VersionOf(before)
 		now[table.Version] = &types.AttributeValueMemberN{Value: strconv.FormatInt(version+1, 10)}
 		err = t.put(ctx, before, now, table.Condition{Version: &version})
 		if !errors.Is(err, table.ErrConflict) || !pause(ctx) {
 			return row, t.failed("write", err)
 		}
 	}
-}
-
-func versionOf(row table.Row) int64 {
-	n, _ := row[table.Version].(*types.AttributeValueMemberN)
-	if n == nil {
-		return 0
-	}
-	version, _ := strconv.ParseInt(n.Value, 10, 64)
-	return version
 }
 
 // pause lets another writer of the row finish. It returns false if ctx has ended.

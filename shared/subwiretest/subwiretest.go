@@ -164,8 +164,11 @@ type tables struct {
 }
 
 func (t tables) PutRow(ctx context.Context, to topology.Table, row table.Row, c table.Condition) error {
-	k := table.KeyOf(to, row)
-	before, _ := t.Store.GetRow(ctx, to, k, 0) // nil for a new row
+	k, err := table.KeyOf(to, row)
+	if err != nil {
+		return err
+	}
+	before, _ := t.Store.GetRow(ctx, to, k, 1) // nil for a new row
 	if err := t.Store.PutRow(ctx, to, row, c); err != nil {
 		return err
 	}
@@ -174,7 +177,7 @@ func (t tables) PutRow(ctx context.Context, to topology.Table, row table.Row, c 
 }
 
 func (t tables) DeleteRow(ctx context.Context, from topology.Table, k table.Key) error {
-	before, _ := t.Store.GetRow(ctx, from, k, 0)
+	before, _ := t.Store.GetRow(ctx, from, k, 1)
 	if err := t.Store.DeleteRow(ctx, from, k); err != nil {
 		return err
 	}

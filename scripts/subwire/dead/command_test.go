@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"subwire/scripts/internal/deployment"
+	"subwire/shared/chat"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -45,7 +46,10 @@ func TestNothingThatAClientChoseReachesTheTerminal(t *testing.T) {
 // redriven batches could overtake live ones, or be overtaken by them.
 func TestTheDeploymentsGroupsAreUsed(t *testing.T) {
 	t.Parallel()
-	tool := newTool(deployment.Deployment{FanoutGroups: 16}, io.Discard, io.Discard)
+	tool, err := newTool(deployment.Deployment{App: chat.Product, FanoutGroups: 16}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := tool.packer.limits; got.Groups != 16 || got.Alone != topology.QueueMessageBytes {
 		t.Errorf("limits are %+v", got)
 	}

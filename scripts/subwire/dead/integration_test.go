@@ -55,8 +55,10 @@ func start(t *testing.T) *rig {
 	}
 	r := &rig{d: d, sqs: sqs.NewFromConfig(d.AWS), out: &strings.Builder{}}
 	r.store = dynamo.New(dynamo.NewClient(d.AWS), dynamo.Tables{Connections: d.Tables["connections"], Subscriptions: d.Tables["subscriptions"],
-		Operations: d.Tables["operations"], Messages: d.Tables["messages"]})
-	r.tool = newTool(d, r.out, r.out)
+		Operations: d.Tables["operations"], Products: d.Tables})
+	if r.tool, err = newTool(d, r.out, r.out); err != nil {
+		t.Fatal(err)
+	}
 	r.local = true
 	return r
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"subwire/shared/chat"
+	"subwire/shared/subwire"
 	"subwire/shared/table"
 )
 
@@ -16,4 +17,13 @@ func Put(ctx context.Context, s table.Store, m chat.Message) error {
 		return err
 	}
 	return s.PutRow(ctx, chat.Messages, row, table.Condition{})
+}
+
+// Messages returns the latest messages of a chat, at most limit, in ascending order.
+func Messages(ctx context.Context, s table.Store, chatID string, limit int) ([]chat.Message, error) {
+	c := chat.New()
+	if _, err := c.Open(subwire.Env{Tables: s}); err != nil {
+		return nil, err
+	}
+	return c.Messages.Before(ctx, chatID, "", limit)
 }
