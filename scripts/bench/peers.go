@@ -16,6 +16,7 @@ import (
 	"subwire/scripts/internal/backend"
 	"subwire/scripts/internal/billing"
 	"subwire/scripts/internal/meter"
+	"subwire/shared/chat"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 )
@@ -128,7 +129,7 @@ func (b *peersBench) setup(
 	ctx context.Context, servers *backend.Backend, g *gateway, n int, seed uint64) (s peerSetup, err error) {
 	s = peerSetup{Gateway: g.URL, Certificate: g.Certificate, Region: backend.Region, AccessKey: "local",
 		SecretKey: "local", Workers: b.workers}
-	if s.Tables, err = servers.CreateTables(ctx, peersPrefix); err != nil {
+	if s.Tables, err = servers.CreateTables(ctx, chat.Product.AllTables(), peersPrefix); err != nil {
 		return s, err
 	}
 	if s.Queues, err = servers.CreateQueues(ctx, peersPrefix); err != nil {

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
@@ -70,9 +69,8 @@ func decodeChanges[T any](s *spec, changes func(Change[T], Emit) error) func(bef
 // whole returns an error for a row that lacks what every row has.
 func (s *spec) whole(row table.Row) error {
 	for _, name := range s.required {
-		null, _ := row[name].(*types.AttributeValueMemberNULL)
 		key := name == s.table.Key || name == s.table.Sort
-		if row[name] == nil || null != nil || key && table.Text(row, name) == "" {
+		if !table.Has(row, name) || key && table.Text(row, name) == "" {
 			return fmt.Errorf("it has no %s", name)
 		}
 	}

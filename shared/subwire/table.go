@@ -9,10 +9,8 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
-	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/oklog/ulid/v2"
 
 	"subwire/shared/allowance"
@@ -158,7 +156,7 @@ func (t *Table[T]) Update(ctx context.Context, change func(*T) error, key ...str
 			return row, err
 		}
 		version := table.VersionOf(before)
-		now[table.Version] = &types.AttributeValueMemberN{Value: strconv.FormatInt(version+1, 10)}
+		table.SetVersion(now, version+1)
 		err = t.put(ctx, before, now, table.Condition{Version: &version})
 		if !errors.Is(err, table.ErrConflict) || !pause(ctx) {
 			return row, t.failed("write", err)

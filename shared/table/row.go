@@ -146,3 +146,14 @@ func normalNumber(n string) string {
 	const digits = 130 + 38 // of the smallest number, with 38 significant ones
 	return strings.TrimRight(exact.FloatString(digits), "0")
 }
+
+// SetVersion sets the row's Version.
+func SetVersion(r Row, version int64) {
+	r[Version] = &types.AttributeValueMemberN{Value: strconv.FormatInt(version, 10)}
+}
+
+// Has reports whether the row has an attribute of that name that is not null.
+func Has(r Row, name string) bool {
+	_, null := r[name].(*types.AttributeValueMemberNULL)
+	return r[name] != nil && !null
+}

@@ -20,6 +20,7 @@ import (
 	"subwire/scripts/internal/backend"
 	"subwire/scripts/internal/deployment"
 	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
@@ -217,7 +218,7 @@ func TestRecordsOfARealStreamAreSent(t *testing.T) {
 	var want []string
 	for range 3 {
 		m := chat.Message{ID: ulid.Make().String(), ChatID: "lobby", Content: "hi", SenderName: "Ada", CreatedAt: time.Now()}
-		if err := r.store.PutMessage(t.Context(), m); err != nil {
+		if err := chattest.Put(t.Context(), r.store, m); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, m.ID)
