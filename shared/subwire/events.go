@@ -185,7 +185,7 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 		return nil, errors.New("it is neither INSERT, MODIFY nor REMOVE")
 	}
 	if len(s.table.Events) > 0 && !slices.Contains(s.table.Events, name) {
-		return nil, errors.New("the table's records of this kind are no events")
+		return nil, fmt.Errorf("it is no %s", strings.Join(s.table.Events, " or "))
 	}
 	changes, err := s.changed(before, now)
 	if err != nil {
