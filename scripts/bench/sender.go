@@ -4,8 +4,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 
 	"subwire/scripts/bench/report"
 	"subwire/shared/apigw"
@@ -65,9 +69,19 @@ func (b *senderBench) measure(ctx context.Context, in input) (report.Report, err
 	if b.slow > 0 {
 		err = b.compareTargets(ctx, core, lean, &r)
 	} else {
-		err = b.compareTransports(ctx, core, apigw.NewReference(cfg, g.URL, 2*b.workers), lean, &r)
+		err = b.compareTransports(ctx, core, apigw.New(throughSDK(cfg, 2*b.workers), g.URL, 2*b.workers), lean, &r)
 	}
 	return r, err
+}
+
+// throughSDK returns the config with a client that apigw leaves to the SDK, as it is not
+// the SDK's own, with room for the connections.
+func throughSDK(cfg aws.Config, conns int) aws.Config {
+	client := cfg.HTTPClient.(*awshttp.BuildableClient).WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = conns, conns
+	})
+	cfg.HTTPClient = struct{ aws.HTTPClient }{client}
+	return cfg
 }
 
 // compareTransports compares two ways to post, for events of each size.
