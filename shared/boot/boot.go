@@ -53,6 +53,8 @@ func start(p Process, run func(Process) error) (err error) {
 type Config struct {
 	App *subwire.App // which the function serves; not yet open
 
+	product topology.Product
+
 	tables map[string]string // physical names by logical name
 	queues map[string]string // URLs by logical name
 
@@ -64,7 +66,7 @@ type Config struct {
 // Tables are the physical names of the tables; "" for those the function does not get.
 func (c Config) Tables() dynamo.Tables {
 	rows := map[string]string{}
-	for _, t := range c.App.Product().Tables {
+	for _, t := range c.product.Tables {
 		rows[t.Name] = c.tables[t.Name]
 	}
 	return dynamo.Tables{
@@ -96,7 +98,7 @@ func Load(f topology.Function, getenv func(string) string) (Config, error) {
 // load reads all but the settings.
 func load(p topology.Product, function string, getenv func(string) string) (Config, []error) {
 	f := p.Function(function)
-	c := Config{tables: map[string]string{}, queues: map[string]string{}}
+	c := Config{product: p, tables: map[string]string{}, queues: map[string]string{}}
 	var errs []error
 	required := func(name string) string {
 		value := getenv(name)
