@@ -192,6 +192,22 @@ func TestAMomentsBusynessIsWaitedFor(t *testing.T) {
 	}
 }
 
+// The error that takes a result's place has as many tries as any frame.
+func TestTheErrorForATooLargeResultIsTriedAnew(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1, same("doc"))
+	answers := []error{pubsub.ErrBusy, pubsub.ErrBusy, pubsub.ErrTooLarge, pubsub.ErrBusy, pubsub.ErrBusy, nil}
+	b.gateway.Fault = func(string, []byte) (bool, error) {
+		err := answers[0]
+		answers = answers[1:]
+		return err == nil, err
+	}
+	report, err := b.deliver(t, b.batch(t))
+	if err != nil || report != (delivery.Report{Delivered: 1}) || len(answers) > 0 {
+		t.Errorf("got %+v, %v with %d answers left", report, err, len(answers))
+	}
+}
+
 func TestOnlyBusyTargetsAreQueuedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10, same("doc"))

@@ -259,3 +259,30 @@ func (f failOnce) SendLater(context.Context, []byte, time.Duration) (err error) 
 	f.once.Do(func() { err = errors.New("queue is down") })
 	return err
 }
+
+// A retry that only waited behind an earlier event of its target was not tried: it goes
+// back to the queue of retries without using up an attempt.
+func TestARetryBehindAnEarlierEventUsesNoAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gateway{answer: func(ctx context.Context, id string) error { return after(ctx, time.Hour, nil) }}
+		q := &retries{}
+		s := newGroupSender(g, q)
+		retry, err := fanout.Decode([]byte(message(t, "e2", 0, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		retry.Attempt = 3
+		got := s.DeliverGroups(t.Context(), [][]string{{message(t, "e1", 0, 1), string(body(t, retry))}})
+		if got[0] != (delivery.Result{Done: 2}) {
+			t.Errorf("got %+v", got)
+		}
+		attempts := map[string]int{}
+		for _, b := range q.batches {
+			attempts[b.Event.ID] = b.Attempt
+		}
+		if diff := cmp.Diff(map[string]int{"e1": 1, "e2": 3}, attempts); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
