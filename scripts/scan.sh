@@ -15,7 +15,7 @@ out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 for module in $(go list -m -f '{{.Dir}}'); do
 	if (cd $module && GOWORK=off go run $govulncheck ./...) >"$out" 2>&1; then
-		echo "no known vulnerability: $module"
+		echo "no known vulnerability: ${module##*/}"
 	elif grep -q 'fetching vulnerabilities' "$out"; then
 		echo "NOT CHECKED for known vulnerabilities: the database cannot be reached" >&2
 		break

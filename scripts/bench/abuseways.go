@@ -91,6 +91,55 @@ func abuseID(i int) string {
 	return id.String()
 }
 
+func opID(i int) string { return fmt.Sprint("op", i) }
+
+// framed is what the allowance draws for a frame, and units besides.
+func framed(units func(t toll) float64) func(toll) float64 {
+	return func(t toll) float64 { return allowance.Frame(t.in) + units(t) }
+}
+
+func flat(units float64) func(toll) float64 { return framed(func(toll) float64 { return units }) }
+
+// begun is what it draws for a frame that begins an operation.
+func begun(t toll) float64 {
+	return allowance.Frame(t.in) + allowance.Operation + allowance.Stored(t.in)
+}
+
+func answered(units float64) func(toll) float64 {
+	return func(t toll) float64 { return begun(t) + units + allowance.Sent(t.out) }
+}
+
+func overHTTP(units float64) func(toll) float64 {
+	return func(t toll) float64 { return allowance.Request() + units + allowance.Transferred(t.out) }
+}
+
+// written is what it draws for writing n messages of that many bytes.
+func written(n, bytes int) float64 {
+	return float64(n) * (allowance.Stored(bytes) + allowance.FannedOut(bytes))
+}
+
+func (a *abuse) post(query, variables string) func(context.Context) error {
+	body := fmt.Sprintf(`{"query":"%s","variables":%s}`, query, variables)
+	return func(ctx context.Context) error { return a.call(ctx, "POST", topology.GraphQLPath, body, nil) }
+}
+
+func (a *abuse) get(path string, header map[string]string) func(context.Context) error {
+	return func(ctx context.Context) error { return a.call(ctx, "GET", path, "", header) }
+}
+
+func (a *abuse) replay(way string, c abuseChat) wayIn {
+	document := fmt.Sprintf(`subscription { newMessage(chatId: \"%s\", after: \"%s\") { content } }`, c.id, abuseID(-50_000))
+	frame := func(i int) string { // 2,000 times its bytes may be replayed
+		return startFrame(opID(i), document, `{}`) + strings.Repeat(" ", 400)
+	}
+	return wayIn{name: way, sockets: a.times, frame: frame, drawn: func(t toll) float64 {
+		const page, look = 50, 25
+		n, size := float64(c.messages), c.bytes+100
+		return begun(t) + allowance.Read(c.messages*size) + 2*allowance.Read(0) +
+			n/page*allowance.Stored(0) + n/look*allowance.Read(0) + n*allowance.Sent(t.out/c.messages)
+	}}
+}
+
 // ways lists the ways in. The handshake is last, as its check comes later.
 func (a *abuse) ways() []wayIn {
 	const (
@@ -99,102 +148,66 @@ func (a *abuse) ways() []wayIn {
 		stored = chat.MaxContentBytes + 100 // roughly, of the chat's messages
 	)
 	settings := topology.Defaults()
-	name := func(i int) string { return fmt.Sprint("op", i) }
 	content := func(bytes int) string {
 		return fmt.Sprintf(`{"chatId":"other","content":%q}`, strings.Repeat("x", bytes))
 	}
-	complete := func(i int) string { return stopFrame(name(i)) }
-	post := func(query, variables string) func(context.Context) error {
-		return func(ctx context.Context) error {
-			return a.call(ctx, "POST", topology.GraphQLPath, fmt.Sprintf(`{"query":"%s","variables":%s}`, query, variables), nil)
-		}
-	}
-	get := func(path string, header map[string]string) func(context.Context) error {
-		return func(ctx context.Context) error { return a.call(ctx, "GET", path, "", header) }
-	}
+	complete := func(i int) string { return stopFrame(opID(i)) }
 	comment := "#" + strings.Repeat("x", topology.MaxSubscriptionBytes.In(settings)-len(listenDocument)-100)
 	large := comment + `\n` + listenDocument
 	longest := strings.Repeat("i", topology.MaxOperationIDBytes.In(settings)-8)
-
-	frame := func(units func(t toll) float64) func(toll) float64 {
-		return func(t toll) float64 { return allowance.Frame(t.in) + units(t) }
-	}
-	flat := func(units float64) func(toll) float64 { return frame(func(toll) float64 { return units }) }
-	begun := frame(func(t toll) float64 { return allowance.Operation + allowance.Stored(t.in) })
-	answered := func(units float64) func(toll) float64 {
-		return func(t toll) float64 { return begun(t) + units + allowance.Sent(t.out) }
-	}
-	written := func(n, bytes int) float64 {
-		return float64(n) * (allowance.Stored(bytes) + allowance.FannedOut(bytes))
-	}
 	look, touch := allowance.Look(a.stored), allowance.Touch(a.stored)
-	overHTTP := func(units float64) func(toll) float64 {
-		return func(t toll) float64 { return allowance.Request() + units + allowance.Transferred(t.out) }
-	}
-	replay := func(way string, c abuseChat) wayIn {
-		document := fmt.Sprintf(`subscription { newMessage(chatId: \"%s\", after: \"%s\") { content } }`, c.id, abuseID(-50_000))
-		frame := func(i int) string { // 2,000 times its bytes may be replayed
-			return startFrame(name(i), document, `{}`) + strings.Repeat(" ", 400)
-		}
-		return wayIn{name: way, sockets: a.times, frame: frame, drawn: func(t toll) float64 {
-			const page, look = 50, 25
-			n, size := float64(c.messages), c.bytes+100
-			return begun(t) + allowance.Read(c.messages*size) + 2*allowance.Read(0) +
-				n/page*allowance.Stored(0) + n/look*allowance.Read(0) + n*allowance.Sent(t.out/c.messages)
-		}}
-	}
 	return []wayIn{
 		{name: "ping", sockets: 1, frame: func(int) string { return `{"type":"ping"}` },
 			drawn: flat(allowance.Sent(0))},
 		{name: "ping of 32 KB", sockets: 1, frame: func(int) string {
 			return `{"type":"ping","payload":{"a":"` + strings.Repeat("x", topology.MaxFrameBytes-100) + `"}}`
-		}, drawn: frame(func(t toll) float64 { return allowance.Sent(t.out) })},
+		}, drawn: framed(func(t toll) float64 { return allowance.Sent(t.out) })},
 		{name: "invalid frame", sockets: a.times, frame: func(int) string { return `nonsense` },
 			drawn: flat(allowance.Ending)},
 		{name: ordinary, sockets: 1,
-			frame: func(i int) string { return startFrame(name(i), listenDocument, in("own")) }, drawn: begun},
+			frame: func(i int) string { return startFrame(opID(i), listenDocument, in("own")) }, drawn: begun},
 		{name: "subscribe of 4 KB", sockets: 1,
-			frame: func(i int) string { return startFrame(name(i), large, in(name(i))) }, drawn: begun},
+			frame: func(i int) string { return startFrame(opID(i), large, in(opID(i))) }, drawn: begun},
 		{name: "subscribe, longest id", sockets: a.times,
-			frame: func(i int) string { return startFrame(longest+name(i), listenDocument, in("own")) }, drawn: begun},
+			frame: func(i int) string { return startFrame(longest+opID(i), listenDocument, in("own")) }, drawn: begun},
 		{name: "subscribe, refused", sockets: 1,
-			frame: func(i int) string { return startFrame(name(i), `{ nothing }`, `{}`) }, drawn: begun},
-		{name: "complete", sockets: 1, before: func(i int) string { return startFrame(name(i), listenDocument, in("own")) },
+			frame: func(i int) string { return startFrame(opID(i), `{ nothing }`, `{}`) }, drawn: begun},
+		{name: "complete", sockets: 1, before: func(i int) string { return startFrame(opID(i), listenDocument, in("own")) },
 			frame: complete, drawn: flat(allowance.Stop)},
 		{name: "complete of nothing", sockets: 1, frame: complete, drawn: flat(allowance.Stop)},
 		{name: "ping" + onLarge, large: true, frame: func(int) string { return `{"type":"ping"}` },
 			drawn: flat(allowance.Sent(0))},
 		{name: "complete" + onLarge, large: true,
-			before: func(i int) string { return startFrame(name(i), listenDocument, in(name(i))) }, frame: complete, drawn: flat(allowance.Stop + look + touch)},
+			before: func(i int) string { return startFrame(opID(i), listenDocument, in(opID(i))) }, frame: complete, drawn: flat(allowance.Stop + look + touch)},
 		{name: "complete of nothing" + onLarge, large: true,
-			frame: func(i int) string { return stopFrame("no" + name(i)) },
+			frame: func(i int) string { return stopFrame("no" + opID(i)) },
 			drawn: flat(allowance.Stop + look + touch)},
 		{name: "query" + onLarge, large: true,
-			frame: func(i int) string { return startFrame(name(i), `{ __typename }`, `{}`) },
+			frame: func(i int) string { return startFrame(opID(i), `{ __typename }`, `{}`) },
 			drawn: answered(look + 2*touch)},
 		{name: "subscribe" + onLarge, large: true,
-			frame: func(i int) string { return startFrame(name(i), listenDocument, in(name(i))) },
+			frame: func(i int) string { return startFrame(opID(i), listenDocument, in(opID(i))) },
 			drawn: func(t toll) float64 { return begun(t) + look + 2*touch }},
-		replay(replayed, shortChat),
-		replay(resumed, longChat),
+		a.replay(replayed, shortChat),
+		a.replay(resumed, longChat),
 		{name: "query of 10 messages of 8 KB", sockets: 1, frame: func(i int) string {
-			return startFrame(name(i), `{ getNewMessages(chatId: \"long\", limit: 10) { content } }`, `{}`)
+			return startFrame(opID(i), `{ getNewMessages(chatId: \"long\", limit: 10) { content } }`, `{}`)
 		}, drawn: answered(allowance.Read(10 * stored))},
 		{name: queried, sockets: 1, frame: func(i int) string {
-			return startFrame(name(i), repeated(30, `getNewMessages(chatId: \"long\", limit: 100) { id }`), `{}`)
+			return startFrame(opID(i), repeated(30, `getNewMessages(chatId: \"long\", limit: 100) { id }`), `{}`)
 		}, drawn: answered(allowance.Read(topology.MaxReadBytes.In(settings)))},
 		{name: "mutation", sockets: 1,
-			frame: func(i int) string { return startFrame(name(i), write+"{ "+field+" }", content(20)) }, drawn: answered(written(1, 120))},
+			frame: func(i int) string { return startFrame(opID(i), write+"{ "+field+" }", content(20)) }, drawn: answered(written(1, 120))},
 		{name: "mutation of 5 messages of 8 KB", sockets: 1, frame: func(i int) string {
 			document := write + repeated(topology.MaxMutations.In(settings), field)
-			return startFrame(name(i), document, content(chat.MaxContentBytes))
+			return startFrame(opID(i), document, content(chat.MaxContentBytes))
 		}, drawn: answered(written(5, stored))},
-		{name: requested, request: post(`{ getNewMessages(chatId: \"long\", limit: 100) { content } }`, `{}`),
+		{name: requested, request: a.post(`{ getNewMessages(chatId: \"long\", limit: 100) { content } }`, `{}`),
 			drawn: overHTTP(allowance.Read(100 * stored))},
-		{name: "HTTP: query, refused", request: post(`{ nothing }`, `{}`), drawn: overHTTP(0)},
-		{name: "HTTP: mutation", request: post(write+"{ "+field+" }", content(20)), drawn: overHTTP(written(1, 120))},
-		{name: "HTTP: page", request: get("/", nil), drawn: overHTTP(0)},
-		{name: asset, request: get("/assets/"+largestAsset(a.root), map[string]string{"Accept-Encoding": "gzip"}),
+		{name: "HTTP: query, refused", request: a.post(`{ nothing }`, `{}`), drawn: overHTTP(0)},
+		{name: "HTTP: mutation", request: a.post(write+"{ "+field+" }", content(20)), drawn: overHTTP(written(1, 120))},
+		{name: "HTTP: page", request: a.get("/", nil), drawn: overHTTP(0)},
+		{name: asset, request: a.get("/assets/"+largestAsset(a.root), map[string]string{"Accept-Encoding": "gzip"}),
 			drawn: overHTTP(0)},
 		{name: "garbage token", guarded: true, silent: a.times,
 			frame: func(int) string { return `{"type":"connection_init","payload":{"authorization":"Bearer a.b.c"}}` },
