@@ -29,10 +29,12 @@ type Config struct {
 	KeysURL   string        // of a JSON Web Key Set, as topology.JWTKeysURL reads it; or else
 	Key       string        // public key in PEM, secret for HS256, or ssm:NAME for a parameter that holds one
 	Leeway    time.Duration // how far the issuer's clock may differ from ours
+	Claims    []string      // that a Viewer keeps, for the product's rules
 }
 
-// ConfigOf returns the config that a function was given.
-func ConfigOf(v topology.Values) Config {
+// ConfigOf returns the config that a function was given, for a product that looks at
+// these claims.
+func ConfigOf(v topology.Values, claims []string) Config {
 	return Config{
 		Mode:      topology.Auth.In(v),
 		Issuer:    topology.JWTIssuer.In(v),
@@ -41,11 +43,9 @@ func ConfigOf(v topology.Values) Config {
 		KeysURL:   topology.JWTKeysURL.In(v),
 		Key:       topology.JWTKey.In(v),
 		Leeway:    topology.JWTLeeway.In(v),
+		Claims:    claims,
 	}
 }
-
-// claims are those that a Viewer keeps, for the schema's policy and resolvers.
-var claims = [...]string{"name", "chats_read", "chats_write"}
 
 // Limits on what is taken from a token, in bytes. API Gateway takes 10 KB of headers; a
 // viewer is in every row of its subscriptions.
@@ -61,6 +61,7 @@ type Authenticator struct {
 	parser    *jwt.Parser
 	keys      keys
 	leeway    time.Duration
+	claims    []string
 }
 
 // New returns an authenticator, or an error that says what is wrong with the config. It
@@ -77,7 +78,7 @@ func New(c Config, awsCfg aws.Config) (*Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Authenticator{keys: keys, leeway: c.Leeway, parser: jwt.NewParser(
+	return &Authenticator{keys: keys, leeway: c.Leeway, claims: c.Claims, parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{c.Algorithm}), // refuses "none", and an HMAC with a public key as secret
 		jwt.WithIssuer(c.Issuer),
 		jwt.WithAudience(c.Audience),
@@ -132,7 +133,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, authorization string) 
 	if err != nil || exp == nil {
 		return v, expires, fmt.Errorf("%w: no expiry", pubsub.ErrTokenInvalid)
 	}
-	v, err = viewer(found)
+	v, err = a.viewer(found)
 	return v, exp.Add(a.leeway), err
 }
 
@@ -182,15 +183,15 @@ func tokenError(err error) error {
 	return fmt.Errorf("%w: invalid", pubsub.ErrTokenInvalid)
 }
 
-// viewer keeps the allowed claims.
-func viewer(found jwt.MapClaims) (pubsub.Viewer, error) {
+// viewer keeps the claims of the config.
+func (a *Authenticator) viewer(found jwt.MapClaims) (pubsub.Viewer, error) {
 	id, _ := found["sub"].(string)
 	wasText := !strings.ContainsRune(id, utf8.RuneError) // decoders put it where the input is not text
 	if id == "" || len(id) > maxIDBytes || !wasText {
 		return pubsub.Viewer{}, fmt.Errorf("%w: claim sub is not a text of 1 to %d bytes", pubsub.ErrTokenInvalid, maxIDBytes)
 	}
 	kept := map[string]any{}
-	for _, name := range claims {
+	for _, name := range a.claims {
 		if value, ok := found[name]; ok {
 			kept[name] = value
 		}

@@ -88,6 +88,7 @@ func sign(t testing.TB, m jwt.SigningMethod, key any, header map[string]any, cla
 func authenticator(t testing.TB, c auth.Config) *auth.Authenticator {
 	t.Helper()
 	c.Mode, c.Issuer, c.Audience, c.Leeway = topology.JWT, issuer, audience, leeway
+	c.Claims = []string{"name", "chats_read", "chats_write"}
 	a, err := auth.New(c, aws.Config{})
 	if err != nil {
 		t.Fatal(err)

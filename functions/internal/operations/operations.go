@@ -38,7 +38,7 @@ func New(p boot.Process, limits gql.Limits) (o Operations, err error) {
 	if o.Executor, err = gql.New(schema); err != nil {
 		return o, err
 	}
-	if o.Auth, err = auth.New(auth.ConfigOf(p.Settings), p.AWS); err != nil {
+	if o.Auth, err = auth.New(auth.ConfigOf(p.Settings, p.App.Claims), p.AWS); err != nil {
 		return o, err
 	}
 	o.Documents, err = trusted.Read(topology.TrustedDocuments.In(p.Settings))
