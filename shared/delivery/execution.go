@@ -88,6 +88,9 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (res *result) {
 		return err
 	})
 	res = newResult(payload, err)
+	if err == nil && e.executable.Ends != nil && e.executable.Ends(&e.round.batch.Event) {
+		res.frame.kind = last
+	}
 	if !pubsub.ViewerRead(ctx) {
 		e.shared = res
 	}
@@ -117,7 +120,7 @@ func newResult(payload []byte, err error) *result {
 	if payload, err = json.Marshal(final); err != nil {
 		return &result{err: fmt.Errorf("encode errors: %w", err)}
 	}
-	return &result{frame: frame{payload: payload, ends: true}}
+	return &result{frame: frame{payload: payload, kind: refusal}}
 }
 
 // resultTooLarge ends an operation with a result that the gateway does not take.
@@ -126,12 +129,24 @@ var resultTooLarge = newResult(nil, pubsub.Refusal(pubsub.CodeTooLarge,
 
 // frame is what a target is sent, without the operation id.
 type frame struct {
+	kind    frameKind
 	payload []byte
-	ends    bool // an error message: once it is posted, the subscription is deleted
 }
 
+// frameKind is the type of a frame's message. After all but the first the subscription
+// is deleted.
+type frameKind uint8
+
+const (
+	next    frameKind = iota // a next message
+	last                     // a next message, and then a complete
+	refusal                  // an error message
+)
+
+func (f frame) ends() bool { return f.kind != next }
+
 func (f frame) encode(operationID string) []byte {
-	if f.ends {
+	if f.kind == refusal {
 		return transportws.AppendError(nil, operationID, f.payload)
 	}
 	// The envelope around id and payload is about 35 bytes.

@@ -8,6 +8,7 @@ import (
 
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
+	"subwire/shared/transportws"
 )
 
 // target is one target of a batch, from the plan to its outcome:
@@ -32,6 +33,7 @@ type target struct {
 	state state
 	frame *frame // what to post
 	tries int    // of the frame
+	told  bool   // whether the frame was posted; a complete may have to follow
 	err   error  // why the last try failed, or why there was none; nil before that
 
 	before, self chan struct{} // closed when that straggler has its outcome; before may be nil
@@ -104,17 +106,23 @@ func (t *target) post() error {
 		return errTimeUp
 	case now.Unix() >= t.Expires:
 		return errExpired
-	case t.frame.ends:
+	case t.frame.ends():
 		if err := t.stillRuns(); err != nil {
 			return err
 		}
 		now = time.Now()
 	}
-	err := s.Gateway.Post(w.posting, t.ConnectionID, t.frame.encode(t.OperationID))
-	if err == nil {
+	if !t.told {
+		if err := s.Gateway.Post(w.posting, t.ConnectionID, t.frame.encode(t.OperationID)); err != nil {
+			return err
+		}
 		s.pace.observe(now)
+		t.told = true
 	}
-	return err
+	if t.frame.kind == last {
+		return s.Gateway.Post(w.posting, t.ConnectionID, transportws.AppendComplete(nil, t.OperationID))
+	}
+	return nil
 }
 
 // maxTries is how often a target that takes nothing is tried at once before it is queued.
@@ -129,7 +137,7 @@ func (t *target) settle(err error) {
 	is410 := errors.Is(err, pubsub.ErrGone)
 	switch {
 	case err == nil:
-		if t.frame.ends {
+		if t.frame.ends() {
 			t.endOperation()
 		}
 		t.enter(delivered)
@@ -141,7 +149,7 @@ func (t *target) settle(err error) {
 		t.endConnection(gone)
 	case errors.Is(err, errTimeUp) && last == nil && t.inMessageOrder():
 		t.enter(untried)
-	case errors.Is(err, pubsub.ErrTooLarge) && !t.frame.ends:
+	case errors.Is(err, pubsub.ErrTooLarge) && t.frame.kind != refusal:
 		t.frame, t.tries = &resultTooLarge, 0
 		t.tryAgain(0)
 	case (is410 || t.tries < maxTries) && trying.Err() == nil:

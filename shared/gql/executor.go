@@ -48,6 +48,12 @@ type Subscription struct {
 	Begin func(ctx context.Context, v pubsub.Viewer, args map[string]any) error
 	Allow func(v pubsub.Viewer, args map[string]any, event any) error
 
+	// Ends is Executable.Ends, of the decoded event.
+	Ends func(event any) bool
+
+	// Current is Executable.Current.
+	Current func(ctx context.Context, v pubsub.Viewer, args map[string]any) (*pubsub.Event, error)
+
 	// Filter lets clients choose among the events of a topic; nil for all of them.
 	Filter *Filter
 
@@ -267,6 +273,18 @@ func (s *eventSource) hooks(x *pubsub.Executable, args map[string]any) (err erro
 				return err
 			}
 			return refusedAs(s.Allow(v, args, event))
+		}
+	}
+	if s.Ends != nil {
+		x.Ends = func(e *pubsub.Event) bool {
+			event, err := s.root(e)
+			return err == nil && s.Ends(event)
+		}
+	}
+	if s.Current != nil {
+		x.Current = func(ctx context.Context) (*pubsub.Event, error) {
+			e, err := s.Current(ctx, pubsub.ViewerOf(ctx), args)
+			return e, refusedAs(err)
 		}
 	}
 	if s.Replay != nil {

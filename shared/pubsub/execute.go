@@ -38,6 +38,15 @@ type Executable struct {
 	// which then ends. It is asked for each event; nil allows everyone.
 	Allow func(v Viewer, e *Event) error
 
+	// Ends reports whether an event is the last that the subscription gets: it is
+	// completed after it. nil for never.
+	Ends func(e *Event) bool
+
+	// Current returns the event that a new subscription gets first, once it is listed:
+	// the state as it is then. nil if there is none now. It may do I/O, and ctx carries
+	// the viewer. Current itself is nil for a subscription without a state.
+	Current func(ctx context.Context) (*Event, error)
+
 	// Filter says which events of the topic the subscription gets, in a form that the
 	// schema's owner reads (see fanout.Passing); "" for all. Equal filters are equal
 	// texts. Passes asks it about an event; nil for all.

@@ -49,7 +49,10 @@ func (s *Session) start(ctx context.Context, f Frame, c pubsub.Connection, e tra
 	if err := s.begin(ctx, f, sub, x.Stored); err != nil {
 		return s.notBegun(ctx, f, e.ID, err)
 	}
-	if x.Kind == pubsub.KindSubscription {
+	switch {
+	case x.Kind == pubsub.KindSubscription && x.Current != nil:
+		return s.tell(ctx, f, e.ID, x)
+	case x.Kind == pubsub.KindSubscription:
 		return nil
 	}
 	return s.run(ctx, f, e.ID, x)

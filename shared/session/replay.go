@@ -32,6 +32,9 @@ const (
 	postsPerLook = 25
 )
 
+// errOver says that the last event of a subscription was among those replayed.
+var errOver = errors.New("the subscription has had its last event")
+
 // resume begins a subscription whose client has missed events. The operation takes its
 // id and catches up before it is listed: if new events were posted among old ones, a
 // client that loses its connection again would ask for what follows its newest event,
@@ -54,6 +57,8 @@ func (s *Session) resume(ctx context.Context, f Frame, c pubsub.Connection, sub 
 	switch {
 	case err == nil, errors.Is(err, pubsub.ErrCompleted):
 		return nil
+	case errors.Is(err, errOver):
+		return s.complete(ctx, f, sub.OperationID)
 	case errors.Is(err, pubsub.ErrGone):
 		return s.forget(ctx, f.ConnectionID)
 	case errors.Is(err, pubsub.ErrTooLarge):
@@ -101,6 +106,7 @@ type replay struct {
 	bytes  int             // of the events that were read, as they count
 	seen   map[string]bool // events that are posted or about to be, by id
 	posts  int
+	over   bool // the last event is among those that were read
 }
 
 // run returns ErrCompleted when the operation was completed meanwhile, ErrGone
@@ -130,7 +136,8 @@ func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
 }
 
 // round reads and posts what was committed until now, and returns how many
-// events were new. Past a limit it posts nothing.
+// events were new. Past a limit it posts nothing. After the last event that the
+// subscription may have it returns errOver.
 func (r *replay) round(ctx context.Context) (int, error) {
 	frames, err := r.read(ctx)
 	if err != nil {
@@ -140,6 +147,9 @@ func (r *replay) round(ctx context.Context) (int, error) {
 		if err := r.post(ctx, frame); err != nil {
 			return 0, err
 		}
+	}
+	if r.over {
+		return 0, errOver
 	}
 	return len(frames), nil
 }
@@ -202,7 +212,7 @@ func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]b
 	for _, e := range events {
 		r.seen[e.ID] = true
 		read += len(e.Root)
-		if r.bytes > r.most || r.operation.Passes != nil && !r.operation.Passes(&e) {
+		if r.over || r.bytes > r.most || r.operation.Passes != nil && !r.operation.Passes(&e) {
 			continue
 		}
 		if r.operation.Allow != nil {
@@ -217,6 +227,7 @@ func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]b
 		frame := transportws.AppendNext(nil, r.id, payload)
 		r.bytes += max(len(frame), len(e.Root))
 		frames = append(frames, frame)
+		r.over = r.operation.Ends != nil && r.operation.Ends(&e)
 	}
 	add, past := pubsub.Replayed{Events: len(events), Bytes: r.bytes - before}, r.pastLimit()
 	if past != nil {

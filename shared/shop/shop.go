@@ -82,6 +82,10 @@ func New() Shop {
 			return err
 		},
 		Allow: func(v subwire.Viewer, _ orderArgs, o Order) error { return maySee(v, o) },
+		Current: func(ctx context.Context, _ subwire.Viewer, a orderArgs) (Order, error) {
+			return s.Orders.Get(ctx, a.OrderID)
+		},
+		Ends: Order.over,
 	})
 	subwire.Subscribe(s.App, "ordersOfShop", subwire.Subscription[shopArgs, Order]{
 		Doc:   "The orders of a shop whenever one changes.",

@@ -57,13 +57,36 @@ func TestAnOrderAndItsFollowers(t *testing.T) {
 		client *subwiretest.Client
 		id     string
 	}{{ada, "mine"}, {owner, "one"}} {
-		want(t, c.client, c.id, next("orderChanged", `{"status":"ACCEPTED"}`))
+		want(t, c.client, c.id, next("orderChanged", `{"status":"PLACED"}`), next("orderChanged", `{"status":"ACCEPTED"}`))
 	}
 	if got := eve.Got("theirs"); len(got) != 1 || !strings.Contains(got[0], "FORBIDDEN") {
 		t.Errorf("eve got %q", got)
 	}
 	if got := set(eve, id, "CANCELLED"); !strings.Contains(got, "FORBIDDEN") {
 		t.Errorf("eve sets the status: %s", got)
+	}
+}
+
+func TestAnOrderThatIsOverEndsItsSubscriptions(t *testing.T) {
+	t.Parallel()
+	cloud := subwiretest.Start(t, New().App)
+	ada, owner := cloud.Connect("ada", nil), cloud.Connect("owner", ofA)
+	id := place(t, ada, 12)
+	variables := map[string]any{"id": id}
+	ada.Subscribe("mine", followOrder, variables)
+	for _, status := range []string{"ACCEPTED", "DELIVERED"} {
+		set(owner, id, status)
+	}
+	want(t, ada, "mine", next("orderChanged", `{"status":"PLACED"}`), next("orderChanged", `{"status":"ACCEPTED"}`),
+		next("orderChanged", `{"status":"DELIVERED"}`), "complete")
+	if got := set(owner, id, "PLACED"); !strings.Contains(got, "The order is over.") {
+		t.Errorf("an order that is over changes: %s", got)
+	}
+	ada.Subscribe("late", followOrder, variables)
+	want(t, ada, "late", next("orderChanged", `{"status":"DELIVERED"}`), "complete")
+	ada.Subscribe("mine", `subscription { ordersOfShop(shopId: "a") { id } }`, nil) // the id is free again
+	if got := ada.Got("mine"); len(got) != 1 || !strings.Contains(got[0], "FORBIDDEN") {
+		t.Errorf("the id is not free: %q", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package subwire
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -29,6 +30,14 @@ type Subscription[A, E any] struct {
 	// subscription. It is asked for each event, and does no I/O. Its answer is not part
 	// of the result, so it may look at the viewer freely.
 	Allow func(Viewer, A, E) error
+
+	// Current returns the state as it is, which a new subscription gets first. It may do
+	// I/O. ErrNotFound means that there is none yet.
+	Current func(context.Context, Viewer, A) (E, error)
+
+	// Ends reports whether an event is the last: its subscriptions are completed after
+	// it. It is asked of the current state, too.
+	Ends func(E) bool
 
 	// Filter reports whether a subscription gets an event. It is asked for each distinct
 	// filter and event, and does no I/O. Only the arguments tagged gql:"filter" are set;
@@ -103,6 +112,14 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 				return s.Allow(v, args, event.(E))
 			}
 		}
+		if s.Ends != nil {
+			sub.Ends = func(event any) bool { return s.Ends(event.(E)) }
+		}
+		if s.Current != nil {
+			sub.Current = func(ctx context.Context, v Viewer, given map[string]any) (*pubsub.Event, error) {
+				return s.current(ctx, v, given)
+			}
+		}
 		if s.Filter != nil {
 			sub.Filter = filterOf(name, filters, s.Filter)
 		}
@@ -111,6 +128,27 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 		}
 		return sub
 	}
+}
+
+// current is the current state as an event, or nil if there is none.
+func (s Subscription[A, E]) current(ctx context.Context, v Viewer, given map[string]any) (*pubsub.Event, error) {
+	args, err := argumentsOf[A](given)
+	if err != nil {
+		return nil, err
+	}
+	topic, err := s.Topic(args)
+	if err != nil {
+		return nil, err
+	}
+	event, err := s.Current(ctx, v, args)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	root, err := encode(event)
+	return &pubsub.Event{ID: "current", Topic: topic, Root: root}, err
 }
 
 // Replay says where the events are that a client has missed.
