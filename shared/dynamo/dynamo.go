@@ -1,6 +1,7 @@
-// Package dynamo keeps connections, subscriptions, operations and chat messages in
-// DynamoDB, and decodes the stream of the messages table. It implements pubsub.Store,
-// chat.Store and allowance.Store. It decides nothing about protocols or delivery.
+// Package dynamo keeps connections, subscriptions, operations, chat messages and the
+// rows of products in DynamoDB, and decodes the stream of the messages table. It
+// implements pubsub.Store, chat.Store, table.Store and allowance.Store. It decides
+// nothing about protocols or delivery.
 //
 // Times are kept to the millisecond, expiries to the second, as TTL demands.
 package dynamo
@@ -14,9 +15,10 @@ import (
 // of a table may leave its name empty.
 type Tables struct {
 	Connections, Subscriptions, Operations, Messages string
+	Products                                         map[string]string // by logical name
 }
 
-// Store implements pubsub.Store and chat.Store. It is safe for concurrent use.
+// Store implements pubsub.Store, chat.Store and table.Store. It is safe for concurrent use.
 type Store struct {
 	client *dynamodb.Client
 	tables Tables

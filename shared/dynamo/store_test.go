@@ -32,23 +32,33 @@ func localStore(t *testing.T) *Store {
 		t.Skipf("needs DynamoDB Local: %s is not set", endpointEnv)
 	}
 	client, prefix := newClient(endpoint), rand.Text()[:12]+"-"
-	for _, table := range topology.Tables() {
-		name := prefix + table.Name
-		for range 2 { // the second time it already exists
-			if err := CreateTable(t.Context(), client, table, name); err != nil {
-				t.Fatal(err)
-			}
-		}
-		t.Cleanup(func() {
-			_, err := client.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &name})
-			if err != nil {
-				t.Logf("delete table: %v", err)
-			}
-		})
+	products := map[string]string{}
+	for _, table := range storetest.Tables() {
+		products[table.Name] = prefix + table.Name
+	}
+	for _, table := range append(topology.Tables(), storetest.Tables()...) {
+		createTable(t, client, table, prefix+table.Name)
 	}
 	return New(client, Tables{Connections: prefix + topology.Connections.Name,
 		Subscriptions: prefix + topology.Subscriptions.Name,
-		Operations:    prefix + topology.Operations.Name, Messages: prefix + topology.Messages.Name})
+		Operations:    prefix + topology.Operations.Name, Messages: prefix + topology.Messages.Name,
+		Products: products})
+}
+
+// createTable creates a table until the test ends.
+func createTable(t *testing.T, client *dynamodb.Client, table topology.Table, name string) {
+	t.Helper()
+	for range 2 { // the second time it already exists
+		if err := CreateTable(t.Context(), client, table, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		_, err := client.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &name})
+		if err != nil {
+			t.Logf("delete table: %v", err)
+		}
+	})
 }
 
 // newClient returns a client of a server on this machine. It does not retry: tests of

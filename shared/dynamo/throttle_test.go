@@ -10,6 +10,8 @@ import (
 
 	"subwire/shared/chat"
 	"subwire/shared/pubsub"
+	"subwire/shared/storetest"
+	"subwire/shared/table"
 )
 
 // incident is how long every request fails, out of a call's time.
@@ -93,6 +95,21 @@ func everyCall(t *testing.T, s *Store, each func(name string, call func(context.
 	})
 	each("PutMessage", func(ctx context.Context) error { return s.PutMessage(ctx, m) })
 	each("Messages", func(ctx context.Context) error { _, err := s.Messages(ctx, "1", "", "", 1); return err })
+	each("PutRow", func(ctx context.Context) error {
+		r, err := table.Encode(map[string]string{"owner": "1", "id": "1"})
+		return errors.Join(err, s.PutRow(ctx, storetest.Rows, r, table.Condition{Absent: true}))
+	})
+	each("GetRow", func(ctx context.Context) error {
+		_, err := s.GetRow(ctx, storetest.Rows, table.Key{Partition: "1", Sort: "1"}, 1)
+		return err
+	})
+	each("QueryRows", func(ctx context.Context) error {
+		rows, err := s.QueryRows(ctx, storetest.Rows, table.Query{Partition: "1", Limit: 1, RowBytes: 1})
+		return errors.Join(err, unless(len(rows) == 1, "the row is missing"))
+	})
+	each("DeleteRow", func(ctx context.Context) error {
+		return s.DeleteRow(ctx, storetest.Rows, table.Key{Partition: "1", Sort: "1"})
+	})
 	each("DeleteConnection", func(ctx context.Context) error { return s.DeleteConnection(ctx, "c") })
 	each("Release", func(ctx context.Context) error { return s.Release(ctx, c) })
 }
@@ -204,7 +221,7 @@ func TestEveryCallEndsWithItsContext(t *testing.T) {
 	for name, timeout := range map[string]time.Duration{"Deadline": short, "Cancelled": 0, "NoEnd": patience} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bubble(t, New(newClient("http://127.0.0.1:1"), Tables{"c", "s", "o", "m"}),
+			bubble(t, New(newClient("http://127.0.0.1:1"), Tables{}),
 				func(string) (fault, string) { return notApplied, throttle },
 				func(t *testing.T, s *Store) {
 					everyCall(t, s, func(method string, call func(context.Context) error) {

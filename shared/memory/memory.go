@@ -1,7 +1,8 @@
 // Package memory keeps connections, subscriptions, operations and chat messages in
-// memory: a fake of the real store for tests. It implements pubsub.Store, chat.Store
-// and allowance.Store, can fail on demand, and shows what it holds. It is not for
-// production: it has one lock, and never expires anything.
+// memory, and the rows of products: a fake of the real store for tests. It implements
+// pubsub.Store, chat.Store, table.Store and allowance.Store, can fail on demand, and
+// shows what it holds. It is not for production: it has one lock, and never expires
+// anything.
 package memory
 
 import (
@@ -17,6 +18,7 @@ import (
 
 	"subwire/shared/chat"
 	"subwire/shared/pubsub"
+	"subwire/shared/table"
 )
 
 // ErrFault is the error of a call that failed because of a Fault.
@@ -32,7 +34,7 @@ const (
 	Applied          // the call does its work and returns ErrFault
 )
 
-// Store implements pubsub.Store and chat.Store. It is safe for concurrent use.
+// Store implements pubsub.Store, chat.Store and table.Store. It is safe for concurrent use.
 type Store struct {
 	// Fault, if set, is asked once per call how the call fails, with the method's name.
 	// Many goroutines may call it at once; set it before they start.
@@ -44,6 +46,7 @@ type Store struct {
 	operations  map[string]pubsub.Operation
 	held        map[string]map[string]time.Time // holder -> connection id -> expiry
 	messages    map[string][]chat.Message       // by chat, in ascending order
+	products    map[productRow]table.Row
 	spent       map[spending]int
 	audiences   map[string]audience // by topic
 }
@@ -84,7 +87,7 @@ func New() *Store {
 	return &Store{
 		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{},
 		operations: map[string]pubsub.Operation{}, held: map[string]map[string]time.Time{}, messages: map[string][]chat.Message{},
-		spent: map[spending]int{}, audiences: map[string]audience{},
+		products: map[productRow]table.Row{}, spent: map[spending]int{}, audiences: map[string]audience{},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
 	"subwire/shared/storetest"
+	"subwire/shared/table"
 )
 
 func TestStore(t *testing.T) {
@@ -53,6 +54,43 @@ func TestFault(t *testing.T) {
 				t.Errorf("the connection is stored: %t, want %t", got, tt.applied)
 			}
 		})
+	}
+}
+
+func TestFaultOfARow(t *testing.T) {
+	t.Parallel()
+	for fault, want := range map[memory.Fault]struct{ put, get error }{
+		memory.NotApplied: {nil, nil}, memory.Applied: {table.ErrConflict, table.ErrNotFound},
+	} {
+		s := memory.New()
+		r, err := table.Encode(map[string]string{"id": "1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		absent, key := table.Condition{Absent: true}, table.Key{Partition: "1"}
+		s.Fault = func(string) memory.Fault { return fault }
+		if err := s.PutRow(t.Context(), storetest.Singles, r, absent); !errors.Is(err, memory.ErrFault) {
+			t.Errorf("fault %d: PutRow: %v", fault, err)
+		}
+		if found, err := s.GetRow(t.Context(), storetest.Singles, key, 1); found != nil || !errors.Is(err, memory.ErrFault) {
+			t.Errorf("fault %d: GetRow: %v, %v", fault, found, err)
+		}
+		q := table.Query{Partition: "1", Limit: 1, RowBytes: 1}
+		if found, err := s.QueryRows(t.Context(), storetest.Singles, q); found != nil || !errors.Is(err, memory.ErrFault) {
+			t.Errorf("fault %d: QueryRows: %v, %v", fault, found, err)
+		}
+		s.Fault = nil
+		if err := s.PutRow(t.Context(), storetest.Singles, r, absent); !errors.Is(err, want.put) {
+			t.Errorf("fault %d: the next PutRow: got %v, want %v", fault, err, want.put)
+		}
+		s.Fault = func(string) memory.Fault { return fault }
+		if err := s.DeleteRow(t.Context(), storetest.Singles, key); !errors.Is(err, memory.ErrFault) {
+			t.Errorf("fault %d: DeleteRow: %v", fault, err)
+		}
+		s.Fault = nil
+		if _, err := s.GetRow(t.Context(), storetest.Singles, key, 1); !errors.Is(err, want.get) {
+			t.Errorf("fault %d: the next GetRow: got %v, want %v", fault, err, want.get)
+		}
 	}
 }
 

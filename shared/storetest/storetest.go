@@ -1,6 +1,6 @@
 // Package storetest is the conformance suite of the store: what pubsub.Store,
-// chat.Store and allowance.Store promise, each promise a subtest. It uses only those
-// contracts, so every implementation runs the same suite.
+// chat.Store, table.Store and allowance.Store promise, each promise a subtest. It uses
+// only those contracts, so every implementation runs the same suite.
 package storetest
 
 import (
@@ -18,11 +18,13 @@ import (
 	"subwire/shared/allowance"
 	"subwire/shared/chat"
 	"subwire/shared/pubsub"
+	"subwire/shared/table"
 )
 
 type Store interface {
 	pubsub.Store
 	chat.Store
+	table.Store
 	allowance.Store
 	allowance.AudienceStore
 }
@@ -50,7 +52,7 @@ func Run(t *testing.T, s Store) {
 		{"Unlist", unlistTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
 		{"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},
 		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Chat", chatTests},
-		{"Spend", spendTests}, {"Audience", audienceTests},
+		{"Rows", rowTests}, {"Spend", spendTests}, {"Audience", audienceTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

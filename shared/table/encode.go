@@ -12,7 +12,8 @@ import (
 )
 
 // Encode returns the row of a struct, whose attributes have the names that encoding/json
-// gives its fields. A time is a number of milliseconds since 1970.
+// gives its fields. A time is a number of milliseconds since 1970. MarshalJSON and
+// MarshalText of a type are not called.
 func Encode(v any) (Row, error) {
 	row, err := attributevalue.MarshalMapWithOptions(v, func(o *attributevalue.EncoderOptions) {
 		o.TagKey, o.EncodeTime, o.OmitEmptyTime = "json", encodeTime, true
@@ -61,6 +62,9 @@ func FromImage(image map[string]events.DynamoDBAttributeValue) (Row, error) {
 }
 
 func fromStream(v events.DynamoDBAttributeValue) (types.AttributeValue, error) {
+	if v.IsNull() && v.DataType() != events.DataTypeNull { // a zero value, which claims to be binary
+		return nil, errImage
+	}
 	switch v.DataType() {
 	case events.DataTypeString:
 		return &types.AttributeValueMemberS{Value: v.String()}, nil

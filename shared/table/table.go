@@ -27,7 +27,8 @@ type Key struct{ Partition, Sort string }
 // It begins at 1; a row without it has none.
 const Version = "_version"
 
-// Condition is what must hold for a Put. The zero value demands nothing.
+// Condition is what must hold for a Put: at most one of the two. The zero value demands
+// nothing.
 type Condition struct {
 	Absent  bool   // there is no such row
 	Version *int64 // the row is there, with this Version; 0 for a row without one
@@ -43,14 +44,15 @@ type Query struct {
 	After, Before string
 
 	Limit    int // rows, at most; at least 1
-	RowBytes int // the most that a row takes in the table; for the reader's budget
+	RowBytes int // the most that a row takes in the table, at least 1; for the reader's budget
 }
 
-// Store keeps the rows of products. Reads are strongly consistent, except those of an
-// index, which may lag behind by a second or so. Implementations retry what is worth
-// retrying until ctx ends. What is read comes out of the pubsub.Budget of ctx; if that
-// is not enough, the error is pubsub.ErrBudget. Any other error than those named here
-// leaves the effect unknown, and the call may be made again. storetest checks the
+// Store keeps the rows of products. Parts of a key are not empty; attributes of an index
+// may be missing, and then the row is not in it. Reads are strongly consistent, except
+// those of an index, which may lag behind by a second or so. Implementations retry what
+// is worth retrying until ctx ends. What is read comes out of the pubsub.Budget of ctx;
+// if that is not enough, the error is pubsub.ErrBudget. Any other error than those named
+// here leaves the effect unknown, and the call may be made again. storetest checks the
 // contract.
 type Store interface {
 	// GetRow returns the row, or ErrNotFound. bytes is as Query.RowBytes.

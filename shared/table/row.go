@@ -1,0 +1,148 @@
+package table
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"subwire/shared/topology"
+)
+
+// Text returns a string attribute of the row, or "" if the row has none of that name.
+func Text(r Row, name string) string {
+	s, ok := r[name].(*types.AttributeValueMemberS)
+	if !ok {
+		return ""
+	}
+	return s.Value
+}
+
+// VersionOf returns the row's Version, or 0 if it has none.
+func VersionOf(r Row) int64 {
+	n, ok := r[Version].(*types.AttributeValueMemberN)
+	if !ok {
+		return 0
+	}
+	version, _ := strconv.ParseInt(n.Value, 10, 64)
+	return version
+}
+
+// KeyOf returns the key of a row. It is an error if an attribute of the key, or one that
+// the row has of an index, is not a string or is empty: "PutItem" in the DynamoDB API
+// Reference.
+func KeyOf(t topology.Table, r Row) (Key, error) {
+	for _, index := range t.Indexes {
+		for _, name := range []string{index.Key, index.Sort} {
+			if _, has := r[name]; has && Text(r, name) == "" {
+				return Key{}, fmt.Errorf("table %s: %s, the key of an index, is empty or no string", t.Name, name)
+			}
+		}
+	}
+	k := Key{Partition: Text(r, t.Key), Sort: Text(r, t.Sort)}
+	return k, k.Check(t)
+}
+
+// Check returns an error if no row of the table can have the key.
+func (k Key) Check(t topology.Table) error {
+	if k.Partition == "" || (k.Sort == "") != (t.Sort == "") {
+		return fmt.Errorf("table %s: the key must have just the parts that the table has", t.Name)
+	}
+	return nil
+}
+
+// Keys returns the attributes that the table, or its index, finds and orders the rows
+// by; sort is "" if they have no order. A query that no table can answer is an error.
+func (q Query) Keys(t topology.Table) (partition, sort string, err error) {
+	partition, sort = t.Key, t.Sort
+	if q.Index != "" {
+		i := slices.IndexFunc(t.Indexes, func(i topology.Index) bool { return i.Name == q.Index })
+		if i < 0 {
+			return "", "", fmt.Errorf("table %s has no index %s", t.Name, q.Index)
+		}
+		partition, sort = t.Indexes[i].Key, t.Indexes[i].Sort
+	}
+	if q.Partition == "" {
+		return "", "", fmt.Errorf("table %s: query without a partition", t.Name)
+	}
+	if sort == "" && (q.After != "" || q.Before != "") {
+		return "", "", fmt.Errorf("table %s: query after or before, without a sort key", t.Name)
+	}
+	return partition, sort, nil
+}
+
+// Normal returns a copy of the row, in which equal values look the same. DynamoDB may
+// write a number otherwise than it was put, and return a set in another order.
+func Normal(r Row) Row {
+	out := make(Row, len(r))
+	for name, v := range r {
+		out[name] = normal(v)
+	}
+	return out
+}
+
+func normal(v types.AttributeValue) types.AttributeValue {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return &types.AttributeValueMemberS{Value: v.Value}
+	case *types.AttributeValueMemberN:
+		return &types.AttributeValueMemberN{Value: normalNumber(v.Value)}
+	case *types.AttributeValueMemberBOOL:
+		return &types.AttributeValueMemberBOOL{Value: v.Value}
+	case *types.AttributeValueMemberNULL:
+		return &types.AttributeValueMemberNULL{Value: v.Value}
+	case *types.AttributeValueMemberB:
+		return &types.AttributeValueMemberB{Value: copied(v.Value)}
+	case *types.AttributeValueMemberM:
+		return &types.AttributeValueMemberM{Value: Normal(v.Value)}
+	case *types.AttributeValueMemberL:
+		return &types.AttributeValueMemberL{Value: each(v.Value, normal)}
+	case *types.AttributeValueMemberSS:
+		return &types.AttributeValueMemberSS{Value: slices.Sorted(slices.Values(v.Value))}
+	case *types.AttributeValueMemberNS:
+		numbers := each(v.Value, normalNumber)
+		slices.Sort(numbers)
+		return &types.AttributeValueMemberNS{Value: numbers}
+	case *types.AttributeValueMemberBS:
+		values := each(v.Value, copied)
+		slices.SortFunc(values, bytes.Compare)
+		return &types.AttributeValueMemberBS{Value: values}
+	}
+	return v
+}
+
+func each[A, B any](list []A, f func(A) B) []B {
+	out := make([]B, len(list))
+	for i, v := range list {
+		out[i] = f(v)
+	}
+	return out
+}
+
+func copied(b []byte) []byte { return append([]byte{}, b...) }
+
+// normalNumber returns a number as a decimal fraction without needless zeros.
+func normalNumber(n string) string {
+	const least, most = 1e-130, 1e126 // "Constraints in Amazon DynamoDB"
+	f, err := strconv.ParseFloat(n, 64)
+	if f == 0 && err == nil {
+		return "0"
+	}
+	if err != nil || math.Abs(f) < least || math.Abs(f) > most {
+		return n // no number of DynamoDB's, and perhaps one of a billion digits
+	}
+	exact, ok := new(big.Rat).SetString(n)
+	if !ok {
+		return n
+	}
+	if exact.IsInt() {
+		return exact.Num().String()
+	}
+	const digits = 130 + 38 // of the smallest number, with 38 significant ones
+	return strings.TrimRight(exact.FloatString(digits), "0")
+}
