@@ -59,6 +59,9 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (res *result) {
 			res = newResult(nil, errPanicked)
 		}
 	}()
+	if e.operation == fanout.Completed {
+		return &result{frame: frame{kind: completion}}
+	}
 	if why, over := limits[e.operation]; over {
 		return newResult(nil, why)
 	}
@@ -138,16 +141,20 @@ type frame struct {
 type frameKind uint8
 
 const (
-	next    frameKind = iota // a next message
-	last                     // a next message, and then a complete
-	refusal                  // an error message
+	next       frameKind = iota // a next message
+	last                        // a next message, and then a complete
+	refusal                     // an error message
+	completion                  // a complete message
 )
 
 func (f frame) ends() bool { return f.kind != next }
 
 func (f frame) encode(operationID string) []byte {
-	if f.kind == refusal {
+	switch f.kind {
+	case refusal:
 		return transportws.AppendError(nil, operationID, f.payload)
+	case completion:
+		return transportws.AppendComplete(nil, operationID)
 	}
 	// The envelope around id and payload is about 35 bytes.
 	return transportws.AppendNext(make([]byte, 0, len(f.payload)+len(operationID)+48), operationID, f.payload)

@@ -51,15 +51,18 @@ type Batch struct {
 	Tasks   []Task          `json:"tasks"`
 }
 
-// Keys of tasks that are not operations: their targets' subscriptions end with an error
-// that says why. A sender that does not know these finds no operation, and ends them
-// with another error.
+// Keys of tasks that are not operations: their targets' subscriptions end, with an error
+// that says why or with a complete. A sender that does not know these finds no operation,
+// and ends them with another error.
 const (
 	TooMany  = "too-many"  // the connection has too many of the topic
 	TooLarge = "too-large" // the event does not fit into a batch for the target
 
 	// Overtaken: the queue may have taken later events of the topic first.
 	Overtaken = "overtaken"
+
+	// Completed: the event is the end of its topic (pubsub.Event.End).
+	Completed = "completed"
 )
 
 // Task is one operation to execute, and who gets the result.

@@ -141,6 +141,9 @@ func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
 	if p.latest[bucket].count(s) > p.limits.OfConnection && p.limits.OfConnection > 0 {
 		s.OperationKey, s.Viewer = TooMany, pubsub.Viewer{}
 	}
+	if p.event.End {
+		s.OperationKey, s.Viewer = Completed, pubsub.Viewer{}
+	}
 	group := bucket * p.limits.Groups / pubsub.Buckets
 	o := &p.open[group]
 	size := p.size(o, s)

@@ -152,6 +152,10 @@ type Event struct {
 	ID    string          `json:"id"` // the same each time the event is read
 	Topic string          `json:"topic"`
 	Root  json.RawMessage `json:"root"` // the root value of the execution
+
+	// End says that nothing follows: the topic's subscriptions are completed. Root is
+	// null. The planner says so by the operation's key.
+	End bool `json:"-"`
 }
 
 // Buckets is how many parts the subscribers of a topic fall into.

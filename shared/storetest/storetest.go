@@ -109,7 +109,7 @@ var operation = pubsub.Operation{
 // sub returns a subscription that lives as long as its connection.
 func sub(c pubsub.Connection, operationID, topic string) pubsub.Subscription {
 	return pubsub.Subscription{ConnectionID: c.ID, OperationID: operationID, Topic: topic,
-		OperationKey: operation.Key(), Viewer: pubsub.Viewer{ID: "viewer of " + c.ID, Claims: `{"n":1}`}, Expires: c.Expires}
+		Filter: `newMessage {"least":1}`, OperationKey: operation.Key(), Viewer: pubsub.Viewer{ID: "viewer of " + c.ID, Claims: `{"n":1}`}, Expires: c.Expires}
 }
 
 // subscribe puts a subscription begun at the given time.

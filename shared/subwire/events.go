@@ -29,10 +29,17 @@ type Change[T any] struct{ Before, Now *T }
 // JSON.
 type Emit func(event any, topics ...Topic)
 
+// End completes every subscription of the topics, after the events before it.
+func (e Emit) End(topics ...Topic) { e(end{}, topics...) }
+
+// end is what End emits.
+type end struct{}
+
 // emitted is an event of a change.
 type emitted struct {
 	topic Topic
 	root  json.RawMessage
+	end   bool
 }
 
 // decodeChanges returns the function that turns images of a row into events.
@@ -56,10 +63,14 @@ func decodeChanges[T any](s *spec, changes func(Change[T], Emit) error) func(bef
 			return nil, err
 		}
 		failed := changes(c, func(event any, topics ...Topic) {
+			_, ends := event.(end)
+			if ends {
+				event = nil
+			}
 			root, failed := encode(event)
 			err = errors.Join(err, failed)
 			for _, topic := range topics {
-				all = append(all, emitted{topic, root})
+				all = append(all, emitted{topic, root, ends})
 			}
 		})
 		return all, errors.Join(err, failed)
@@ -193,7 +204,7 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 	}
 	all := make([]pubsub.Event, len(changes))
 	for i, c := range changes {
-		all[i] = pubsub.Event{ID: id, Topic: c.topic, Root: c.root}
+		all[i] = pubsub.Event{ID: id, Topic: c.topic, Root: c.root, End: c.end}
 		if i > 0 {
 			all[i].ID += "/" + strconv.Itoa(i)
 		}

@@ -70,6 +70,9 @@ func judge[A, E any](passes func(A, E) bool) func(root json.RawMessage) func(arg
 func (a *App) Passes(e pubsub.Event) func(filter string) bool {
 	fields := map[string]func(string) bool{}
 	return func(filter string) bool {
+		if e.End {
+			return true
+		}
 		name, arguments, _ := strings.Cut(filter, " ")
 		if a.filters[name] == nil {
 			return true

@@ -1,0 +1,113 @@
+package subwire_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"subwire/shared/subwire"
+	"subwire/shared/subwiretest"
+)
+
+// game is a row whose changes and removal are events.
+type game struct {
+	ID    string `json:"id" gql:"id"`
+	Score int    `json:"score"`
+}
+
+type gameArgs struct {
+	ID    string `json:"id" gql:"id"`
+	Least *int   `json:"least" gql:"filter"`
+}
+
+func games() (*subwire.App, *subwire.Table[game]) {
+	app := subwire.New("games")
+	table := subwire.NewTable(app, subwire.TableSpec{Name: "games", Key: "id", OldImages: true},
+		func(c subwire.Change[game], emit subwire.Emit) {
+			switch {
+			case c.Now == nil:
+				emit.End("game/"+c.Before.ID, "all")
+			case c.Before == nil || c.Before.Score != c.Now.Score:
+				emit(c.Now, "game/"+c.Now.ID, "all")
+			}
+		})
+	subwire.Query(app, "none", func(context.Context, subwire.Viewer, struct{}) (bool, error) { return true, nil })
+	subwire.Subscribe(app, "game", subwire.Subscription[gameArgs, game]{
+		Topic:  func(a gameArgs) (subwire.Topic, error) { return "game/" + a.ID, nil },
+		Filter: func(a gameArgs, g game) bool { return a.Least == nil || g.Score >= *a.Least },
+	})
+	subwire.Subscribe(app, "games", subwire.Subscription[struct{}, game]{
+		Topic: func(struct{}) (subwire.Topic, error) { return "all", nil },
+	})
+	return app, table
+}
+
+// A change reaches each of its topics once, one that is no event nobody, and the end of
+// a topic everybody, whatever their filters.
+func TestChangesRemovalsAndEnds(t *testing.T) {
+	t.Parallel()
+	app, table := games()
+	cloud := subwiretest.Start(t, app)
+	client := cloud.Connect("ada", nil)
+	client.Subscribe("one", `subscription { game(id: "a") { score } }`, nil)
+	client.Subscribe("high", `subscription { game(id: "a", least: 10) { score } }`, nil)
+	client.Subscribe("all", `subscription { games { id score } }`, nil)
+	ctx := t.Context()
+	for _, g := range []game{{"a", 1}, {"b", 5}, {"a", 1}, {"a", 12}} {
+		if err := table.Put(ctx, g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := table.Delete(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Put(ctx, game{"a", 99}); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string][]string{
+		"one":  {`next {"data":{"game":{"score":1}}}`, `next {"data":{"game":{"score":12}}}`, "complete"},
+		"high": {`next {"data":{"game":{"score":12}}}`, "complete"},
+		"all": {`next {"data":{"games":{"id":"a","score":1}}}`, `next {"data":{"games":{"id":"b","score":5}}}`,
+			`next {"data":{"games":{"id":"a","score":12}}}`, "complete"},
+	} {
+		if diff := cmp.Diff(want, client.Got(id)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", id, diff)
+		}
+	}
+}
+
+// Of many that change a row at once, each does so once.
+func TestUpdatesDoNotOverwriteEachOther(t *testing.T) {
+	t.Parallel()
+	app, table := games()
+	subwiretest.Start(t, app)
+	if err := table.Insert(t.Context(), game{ID: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Insert(t.Context(), game{ID: "a", Score: 7}); err != subwire.ErrExists {
+		t.Errorf("a second insert: %v", err)
+	}
+	const n = 20
+	errs := make(chan error, n)
+	for range n {
+		go func() {
+			_, err := table.Update(t.Context(), func(g *game) error { g.Score++; return nil }, "a")
+			errs <- err
+		}()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if g, err := table.Get(t.Context(), "a"); err != nil || g.Score != n {
+		t.Errorf("after %d updates: %+v, %v", n, g, err)
+	}
+	if _, err := table.Update(t.Context(), func(*game) error { return nil }, "b"); err != subwire.ErrNotFound {
+		t.Errorf("update of no row: %v", err)
+	}
+	if _, err := table.Get(t.Context(), "b"); err != subwire.ErrNotFound {
+		t.Errorf("get of no row: %v", err)
+	}
+}
