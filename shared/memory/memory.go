@@ -1,5 +1,5 @@
-// Package memory keeps connections, subscriptions, operations and chat messages in
-// memory, and the rows of products: a fake of the real store for tests. It implements
+// Package memory keeps connections, subscriptions, operations, chat messages and the
+// rows of products in memory: a fake of the real store for tests. It implements
 // pubsub.Store, chat.Store, table.Store and allowance.Store, can fail on demand, and
 // shows what it holds. It is not for production: it has one lock, and never expires
 // anything.
