@@ -3,6 +3,8 @@ package subwire
 import (
 	"cmp"
 	"context"
+	"encoding"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -83,9 +85,19 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 	if s.OnlyInserts {
 		t.table.Events = []string{"INSERT"}
 	}
+	names := map[string]bool{}
 	for _, m := range rowMembers(typeOf[T]()) {
+		names[m.name] = true
 		if !m.optional && m.Type.Kind() != reflect.Pointer {
 			t.required = append(t.required, m.name)
+		}
+		if err := t.check(m); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("table %s: %s %w", s.Name, m.name, err))
+		}
+	}
+	for _, name := range t.keys() {
+		if !names[name] {
+			a.errs = append(a.errs, fmt.Errorf("table %s: its rows have no %s", s.Name, name))
 		}
 	}
 	if changes != nil {
@@ -95,15 +107,61 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 	return t
 }
 
+// keys names the attributes that the table and its indexes find and order rows by.
+func (s *spec) keys() []string {
+	names := []string{s.table.Key, s.table.Sort}
+	for _, i := range s.table.Indexes {
+		names = append(names, i.Key, i.Sort)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
+}
+
+// check returns an error for a field that would not be stored as it is.
+func (s *spec) check(m member) error {
+	of := m.Type
+	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice && !writesItself(of) {
+		of = of.Elem()
+	}
+	switch {
+	case slices.Contains(s.keys(), m.name) && of.Kind() != reflect.String:
+		return errors.New("is part of a key and must be a string")
+	case slices.Contains(s.keys(), m.name) && m.Type.Kind() == reflect.Pointer && !m.optional:
+		return errors.New("is part of a key: it may be missing, but not null (omitempty)")
+	case of != timeType && writesItself(of):
+		return errors.New("has a type that writes itself as JSON, which tables do not heed")
+	}
+	return nil
+}
+
+// writesItself reports whether encoding/json would ask the type for its JSON.
+func writesItself(of reflect.Type) bool {
+	for _, t := range []reflect.Type{of, reflect.PointerTo(of)} {
+		if t.Implements(typeOf[json.Marshaler]()) || t.Implements(typeOf[encoding.TextMarshaler]()) {
+			return true
+		}
+	}
+	return false
+}
+
 // Get returns the row with the key and, if the table has one, the sort key. Error:
 // ErrNotFound.
 func (t *Table[T]) Get(ctx context.Context, key ...string) (row T, err error) {
-	found, err := t.app.env.Tables.GetRow(ctx, t.table, keyOf(key), t.rowBytes)
+	found, err := t.row(ctx, key)
 	if err != nil {
-		return row, t.failed("read", err)
+		return row, err
 	}
 	allowance.Add(ctx, allowance.Read(table.Bytes(found)))
 	return row, t.failed("read", table.Decode(found, &row))
+}
+
+// row returns the row with the key. No row has an empty one.
+func (t *Table[T]) row(ctx context.Context, key []string) (table.Row, error) {
+	k := keyOf(key)
+	if k.Check(t.table) != nil {
+		return nil, ErrNotFound
+	}
+	found, err := t.app.env.Tables.GetRow(ctx, t.table, k, t.rowBytes)
+	return found, t.failed("read", err)
 }
 
 func keyOf(key []string) (k table.Key) {
@@ -140,9 +198,9 @@ func (t *Table[T]) Insert(ctx context.Context, row T) error {
 // another writer came first; its error ends the update. Error: ErrNotFound.
 func (t *Table[T]) Update(ctx context.Context, change func(*T) error, key ...string) (row T, err error) {
 	for {
-		before, err := t.app.env.Tables.GetRow(ctx, t.table, keyOf(key), t.rowBytes)
+		before, err := t.row(ctx, key)
 		if err != nil {
-			return row, t.failed("read", err)
+			return row, err
 		}
 		row = *new(T)
 		if err := table.Decode(before, &row); err != nil {
@@ -178,6 +236,9 @@ func pause(ctx context.Context) bool {
 
 // Delete deletes the row with the key. A missing one is not an error.
 func (t *Table[T]) Delete(ctx context.Context, key ...string) error {
+	if keyOf(key).Check(t.table) != nil {
+		return nil
+	}
 	return t.failed("delete", t.app.env.Tables.DeleteRow(ctx, t.table, keyOf(key)))
 }
 
@@ -200,6 +261,9 @@ func (t *Table[T]) By(ctx context.Context, index, key string, limit int) ([]T, e
 }
 
 func (t *Table[T]) query(ctx context.Context, q table.Query) ([]T, error) {
+	if q.Partition == "" {
+		return []T{}, nil
+	}
 	q.RowBytes = t.rowBytes
 	found, err := t.app.env.Tables.QueryRows(ctx, t.table, q)
 	if err != nil {
@@ -221,6 +285,9 @@ func (t *Table[T]) encode(row T) (table.Row, error) {
 	encoded, err := table.Encode(row)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := table.KeyOf(t.table, encoded); err != nil {
+		return nil, Invalid("What is to be stored has an empty key.")
 	}
 	if n := table.Bytes(encoded); n > t.rowBytes {
 		return nil, Invalid(fmt.Sprintf("What is to be stored has %d bytes; %d are allowed.", n, t.rowBytes))
