@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,18 +19,18 @@ import (
 // and for tests.
 func CreateTable(ctx context.Context, client *dynamodb.Client, t topology.Table, name string) error {
 	in := &dynamodb.CreateTableInput{TableName: &name, BillingMode: types.BillingModePayPerRequest}
-	addKey := func(attribute string, keyType types.KeyType) {
-		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{
-			AttributeName: &attribute, AttributeType: types.ScalarAttributeTypeS})
-		in.KeySchema = append(in.KeySchema, types.KeySchemaElement{AttributeName: &attribute, KeyType: keyType})
-	}
-	addKey(t.Key, types.KeyTypeHash)
-	if t.Sort != "" {
-		addKey(t.Sort, types.KeyTypeRange)
+	in.KeySchema = keySchema(in, t.Key, t.Sort)
+	for _, index := range t.Indexes {
+		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{
+			IndexName: &index.Name, KeySchema: keySchema(in, index.Key, index.Sort),
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}})
 	}
 	if t.Stream {
 		in.StreamSpecification = &types.StreamSpecification{
 			StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage}
+		if t.OldImages {
+			in.StreamSpecification.StreamViewType = types.StreamViewTypeNewAndOldImages
+		}
 	}
 	_, err := client.CreateTable(ctx, in)
 	if exists := (*types.ResourceInUseException)(nil); err != nil && !errors.As(err, &exists) {
@@ -40,6 +41,26 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, t topology.Table,
 		return fmt.Errorf("create table %s: %w", name, err)
 	}
 	return enableTTL(ctx, client, t.TTL, name)
+}
+
+// keySchema returns the key of a table or index, and defines its attributes in the
+// table, each of which is defined once.
+func keySchema(in *dynamodb.CreateTableInput, partition, sort string) (schema []types.KeySchemaElement) {
+	for _, part := range []types.KeySchemaElement{
+		{AttributeName: &partition, KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange},
+	} {
+		name := *part.AttributeName
+		if name == "" {
+			continue
+		}
+		schema = append(schema, part)
+		defined := func(d types.AttributeDefinition) bool { return *d.AttributeName == name }
+		if !slices.ContainsFunc(in.AttributeDefinitions, defined) {
+			in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{
+				AttributeName: &name, AttributeType: types.ScalarAttributeTypeS})
+		}
+	}
+	return schema
 }
 
 // enableTTL makes the table expire items by the attribute, unless that is "" or already

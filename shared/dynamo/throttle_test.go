@@ -204,7 +204,7 @@ func TestEveryCallEndsWithItsContext(t *testing.T) {
 	for name, timeout := range map[string]time.Duration{"Deadline": short, "Cancelled": 0, "NoEnd": patience} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bubble(t, New(newClient("http://127.0.0.1:1"), Tables{Connections: "c", Subscriptions: "s", Operations: "o", Messages: "m"}),
+			bubble(t, New(newClient("http://127.0.0.1:1"), Tables{}),
 				func(string) (fault, string) { return notApplied, throttle },
 				func(t *testing.T, s *Store) {
 					everyCall(t, s, func(method string, call func(context.Context) error) {
