@@ -55,11 +55,9 @@ type Batch struct {
 // that says why. A sender that does not know these finds no operation, and ends them
 // with another error.
 const (
-	TooMany  = "too-many"  // the connection has too many of the topic
-	TooLarge = "too-large" // the event does not fit into a batch for the target
-
-	// Overtaken: the queue may have taken later events of the topic first.
-	Overtaken = "overtaken"
+	TooMany   = "too-many"  // the connection has too many of the topic
+	TooLarge  = "too-large" // the event does not fit into a batch for the target
+	Overtaken = "overtaken" // the queue may have taken later events of the topic first
 )
 
 // Task is one operation to execute, and who gets the result.
