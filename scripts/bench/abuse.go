@@ -184,10 +184,14 @@ func (a *abuse) goIn(ctx context.Context, ways []wayIn, guarded bool, tolls map[
 // completes.
 func (a *abuse) enlarge(ctx context.Context) error {
 	const operations, completes = 36, 24
-	err := a.handled(ctx, operations+completes, func() error {
-		_, err := a.large.Enlarge(ctx, "large", operations, completes)
+	err := a.handled(ctx, operations, func() error {
+		_, err := a.large.BeginLong(ctx, "large", operations)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	err = a.handled(ctx, completes, func() error { return a.large.CompleteLong(ctx, completes) })
 	if err != nil {
 		return err
 	}
