@@ -3,6 +3,7 @@ package products
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"subwire/shared/topology"
@@ -47,7 +48,7 @@ func TestAProductIsFoundByItsName(t *testing.T) {
 	if p, err := Named(topology.App.Default); err != nil || p.Name != topology.App.Default {
 		t.Errorf("the default product is %q, %v", p.Name, err)
 	}
-	if _, err := Named("nothing"); err == nil || err.Error() != "it must be one of chat, shop" {
+	if _, err := Named("nothing"); err == nil || !strings.HasPrefix(err.Error(), "it must be one of chat, ") {
 		t.Errorf("an unknown product: %v", err)
 	}
 }
