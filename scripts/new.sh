@@ -26,10 +26,11 @@ awk -v name="$name" '
 listing && /^}/ { print "\tfunc() *subwire.App { return " name ".New().App },"; listing = 0 }
 { print }' "$before" >$list
 
-# The name may be a word of Go, or that of another package in the list.
-if ! (cd shared && gofmt -w "$name" products/products.go 2>/dev/null && go vet "./$name" ./products); then
+# The name may be a word of Go, that of another package in the list, or too long.
+if ! out=$(cd shared && gofmt -w "$name" products/products.go 2>/dev/null && go test ./products 2>&1); then
 	cp "$before" $list
 	rm -r "shared/$name"
-	refuse "no package can be called $name here"
+	echo "$out" >&2
+	refuse "no product can be called $name"
 fi
 echo "shared/$name is a product. Run it: make run APP=$name"

@@ -40,7 +40,7 @@ func TestANewProductIsAFolderAndALine(t *testing.T) {
 
 	var changed []string
 	for _, name := range slices.Sorted(maps.Keys(after)) {
-		if before[name] != after[name] {
+		if was, there := before[name]; !there || was != after[name] {
 			changed = append(changed, name)
 		}
 	}
@@ -72,15 +72,16 @@ func TestANameThatIsNoProductsChangesNothing(t *testing.T) {
 	folder := copyOfTheRepository(t)
 	before := files(t, folder)
 	for name, want := range map[string]string{
-		"":        "lower case letters and digits",
-		"Games":   "lower case letters and digits",
-		"2048":    "lower case letters and digits",
-		"my-game": "lower case letters and digits",
-		"../game": "lower case letters and digits",
-		"chat":    "shared/chat exists",
-		"pubsub":  "shared/pubsub exists",
-		"func":    "no package can be called func here", // a word of Go
-		"strings": "no package can be called strings here",
+		"":                         "lower case letters and digits",
+		"Games":                    "lower case letters and digits",
+		"2048":                     "lower case letters and digits",
+		"my-game":                  "lower case letters and digits",
+		"../game":                  "lower case letters and digits",
+		"chat":                     "shared/chat exists",
+		"pubsub":                   "shared/pubsub exists",
+		"func":                     "no product can be called func",     // a word of Go
+		"strings":                  "no product can be called strings",  // another package in the list
+		strings.Repeat("long", 11): "no product can be called longlong", // a function of it has too long a name
 	} {
 		out, err := command(t, folder, "scripts/new.sh", name).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), want) {

@@ -22,6 +22,11 @@ func TestEveryProductCanBeDeployed(t *testing.T) {
 			t.Errorf("a product cannot be called %q", p.Name)
 		}
 		stacks[p.Stack("dev")] = true
+		for _, f := range p.Functions() { // "CreateFunction" of AWS Lambda: 64 characters
+			if name := p.Stack(topology.Production) + "-" + f.Name; len(name) > 64 {
+				t.Errorf("a function cannot be called %q", name)
+			}
+		}
 		taken := map[string]bool{}
 		for _, q := range topology.Queues() { // an event source mapping has the name of its source
 			taken[q.Name] = true
