@@ -46,7 +46,8 @@ var (
 )
 
 var defaults = map[string]string{
-	"app": topology.App.Default, "env": "dev", "arch": "arm64", "allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
+	"app": topology.App.Default, "env": "dev", "arch": "arm64",
+	"allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
 	"reserve": "true", "small": "false", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",
 	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false", "public": "false",
 }

@@ -238,7 +238,7 @@ func (h handler) messages(r record, batches iter.Seq2[fanout.Batch, error]) iter
 			if err == nil {
 				m.Group = b.Group()
 				m.Overtaken = func() ([]byte, string, error) {
-					h.log.Error("event overtaken", "record", r.sequence, "event", r.event.ID)
+					h.log.Error("event may be overtaken", "record", r.sequence, "event", r.event.ID)
 					return fanout.Encode(b.Ending(fanout.Overtaken))
 				}
 				m.Body, m.DeduplicationID, err = fanout.Encode(b)

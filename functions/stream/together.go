@@ -20,8 +20,8 @@ var errSplit = errors.New("event has several batches for a group")
 // throttling issues in Amazon SQS").
 //
 // One by one, a chat with 1,700 messages in a second would hold up its shard for 17 s.
-// When SendInOrder cannot keep the order, the event is replaced by an error that ends
-// its targets' subscriptions; clients then resume.
+// An event that SendInOrder cannot keep in order is replaced by an error that ends its
+// targets' subscriptions; clients then resume.
 //
 // After an error none of the records is finished. When they are sent again, the queue
 // drops what it has.

@@ -184,10 +184,17 @@ func (a *abuse) goIn(ctx context.Context, ways []wayIn, guarded bool, tolls map[
 // completes.
 func (a *abuse) enlarge(ctx context.Context) error {
 	const operations, completes = 36, 24
-	if _, err := a.large.Enlarge(ctx, "large", operations, completes); err != nil {
+	err := a.handled(ctx, operations, func() error {
+		_, err := a.large.BeginLong(ctx, "large", operations)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	a.settle(ctx)
+	err = a.handled(ctx, completes, func() error { return a.large.CompleteLong(ctx, completes) })
+	if err != nil {
+		return err
+	}
 	running := 0
 	for c, err := range a.store.Connections(ctx) {
 		if err != nil {
@@ -231,13 +238,18 @@ func (a *abuse) acknowledged(ctx context.Context) (*wsclient.Raw, error) {
 
 // send sends a frame and waits until it was handled, and so answered.
 func (a *abuse) send(ctx context.Context, raw *wsclient.Raw, frame string) error {
-	handled := func() float64 { return a.cloud.Meter.Usage().Functions[topology.Message.Name].Invocations }
-	before := handled()
-	if err := raw.Send(ctx, frame); err != nil {
+	return a.handled(ctx, 1, func() error { return raw.Send(ctx, frame) })
+}
+
+// handled calls send, which sends that many frames, and waits until they were handled.
+func (a *abuse) handled(ctx context.Context, frames float64, send func() error) error {
+	count := func() float64 { return a.cloud.Meter.Usage().Functions[topology.Message.Name].Invocations }
+	before := count()
+	if err := send(); err != nil {
 		return err
 	}
-	if !until(ctx, func() bool { return handled() > before }) {
-		return fmt.Errorf("the frame %.100s was not handled", frame)
+	if !until(ctx, func() bool { return count() >= before+frames }) {
+		return fmt.Errorf("of %v frames, %v were handled", frames, count()-before)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func makeLargest(t *testing.T) largest {
 	c.id = connectionID(t, t.Name())
 	const operations, completes = 45, 30
 	var err error
-	if c.chats, err = c.Enlarge(within(t), t.Name(), operations, completes); err != nil {
+	if c.chats, err = c.BeginLong(within(t), t.Name(), operations); err != nil {
 		t.Fatal(err)
 	}
 	room := pubsub.RoomForOperations(100) / pubsub.OperationBytes(strings.Repeat("s", 128), chat.Topic(c.chats[0]))
@@ -43,6 +43,9 @@ func makeLargest(t *testing.T) largest {
 		if frame := receive(t, c.Raw); !strings.Contains(frame, pubsub.CodeTooMany) {
 			t.Fatalf("received %s", frame)
 		}
+	}
+	if err := c.CompleteLong(within(t), completes); err != nil {
+		t.Fatal(err)
 	}
 	await(t, "what is remembered", func() bool {
 		stored, err := store.Connection(t.Context(), c.id)

@@ -49,6 +49,8 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		"local --auth basic":                             "--auth is anonymous or jwt",
 		"local --timing gcp":                             "--timing is local or aws",
 		"local x":                                        `"x"`,
+		"schema --app nothing":                           `--app is "nothing": it must be one of chat, `,
+		"schema chat":                                    `unknown command "chat"`,
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
@@ -90,6 +92,7 @@ func TestHelp(t *testing.T) {
 		"token --help":            "--chats CHATS",
 		"trust --help":            "byte for byte",
 		"local --help":            "--fault PLAN",
+		"schema --help":           "--app NAME",
 	} {
 		var out strings.Builder
 		if code := run(t.Context(), strings.Fields(line), &out, &out); code != exitDone || !strings.Contains(out.String(), want) {

@@ -29,7 +29,7 @@ const (
 	MaxNameBytes    = 128
 	MaxContentBytes = 8 << 10
 	MaxMessages     = 100
-	DefaultMessages = 50 // as the tag of limit says
+	RowBytes        = MaxContentBytes + 1<<10 // of a message in its table
 )
 
 // Topic is where new messages of a chat are announced.
@@ -57,7 +57,7 @@ func New() Chat {
 	c.Claims = []string{"name", "chats_read", "chats_write"}
 	c.Paths = []string{"/", "/c/{chat+}"}
 	c.Messages = subwire.NewTable(c.App, subwire.TableSpec{Name: "messages", Key: "chatId", Sort: "id", Kept: true,
-		OnlyInserts: true, RowBytes: MaxContentBytes + 1<<10},
+		OnlyInserts: true, RowBytes: RowBytes},
 		func(change subwire.Change[Message], emit subwire.Emit) { emit(change.Now, Topic(change.Now.ChatID)) })
 	subwire.Field(c.App, "mine", func(_ context.Context, viewer func() subwire.Viewer, m Message) (bool, error) {
 		return m.SenderID != "" && m.SenderID == viewer().ID, nil

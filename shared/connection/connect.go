@@ -47,18 +47,8 @@ type Connector struct {
 // socket is refused. Only here can a client be refused with a status. The error is for
 // the log.
 func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err error) {
-	if !c.welcomes(h.Origin) {
-		return http.StatusForbidden, nil
-	}
-	if _, ok := transportws.Subprotocol(h.Subprotocols); !ok {
-		return http.StatusBadRequest, nil
-	}
-	units := allowance.Handshake
-	if c.MaxPerAddress > 0 {
-		units += allowance.Counted
-	}
-	if c.Allowance.Draw(ctx, units, allowance.Address(h.Address)) != allowance.Within {
-		return http.StatusTooManyRequests, nil
+	if status := c.screen(ctx, h); status != http.StatusOK {
+		return status, nil
 	}
 	conn := pubsub.Connection{ID: h.ConnectionID, ConnectedAt: h.At,
 		InitDeadline: h.At.Add(c.InitTimeout), Expires: h.At.Add(c.TTL)}
@@ -86,6 +76,25 @@ func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err er
 		return http.StatusInternalServerError, err
 	}
 	return http.StatusOK, nil
+}
+
+// screen returns 200, or the status for a handshake that says the wrong things or whose
+// address has spent its allowance.
+func (c Connector) screen(ctx context.Context, h Handshake) (status int) {
+	if !c.welcomes(h.Origin) {
+		return http.StatusForbidden
+	}
+	if _, ok := transportws.Subprotocol(h.Subprotocols); !ok {
+		return http.StatusBadRequest
+	}
+	units := allowance.Handshake
+	if c.MaxPerAddress > 0 {
+		units += allowance.Counted
+	}
+	if c.Allowance.Draw(ctx, units, allowance.Address(h.Address)) != allowance.Within {
+		return http.StatusTooManyRequests
+	}
+	return http.StatusOK
 }
 
 // store stores a connection. The check comes first: a check without its connection does

@@ -66,15 +66,7 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (res *result) {
 		return newResult(nil, why)
 	}
 	if !e.prepared {
-		e.prepared, e.shared = true, newResult(nil, errPanicked) // in case it does
-		err := e.round.patiently(ctx, loadShare, func(ctx context.Context) (err error) {
-			e.executable, err = e.round.sender.executable(ctx, e.operation)
-			return err
-		})
-		e.shared = nil
-		if err != nil {
-			e.shared = newResult(nil, err)
-		}
+		e.prepare(ctx)
 	}
 	if e.executable.Allow != nil {
 		if err := e.executable.Allow(v, &e.round.batch.Event); err != nil {
@@ -98,6 +90,19 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (res *result) {
 		e.shared = res
 	}
 	return res
+}
+
+// prepare loads the operation. If that fails, it does so for everybody.
+func (e *execution) prepare(ctx context.Context) {
+	e.prepared, e.shared = true, newResult(nil, errPanicked) // in case it does
+	err := e.round.patiently(ctx, loadShare, func(ctx context.Context) (err error) {
+		e.executable, err = e.round.sender.executable(ctx, e.operation)
+		return err
+	})
+	e.shared = nil
+	if err != nil {
+		e.shared = newResult(nil, err)
+	}
 }
 
 // limits are what the targets hear of a task that is not an operation's.

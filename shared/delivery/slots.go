@@ -10,7 +10,7 @@ import (
 // one among the slow ones, if there is room: then a slow client costs the others
 // nothing.
 type slots struct {
-	prompt, slow chan struct{} // as many as there are posts of each kind
+	prompt, slow chan struct{} // one value for each post of that kind; full if there is no room
 	pace         *pace
 
 	mu    sync.Mutex

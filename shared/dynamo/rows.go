@@ -53,11 +53,11 @@ func (s *Store) PutRow(ctx context.Context, t topology.Table, r table.Row, c tab
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
 	demand(in, t, c)
 	tries := 0
-	put := func(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	err := retry(ctx, func(ctx context.Context) error {
 		tries++
-		return s.client.PutItem(ctx, in, o...)
-	}
-	_, err := call(ctx, put, in)
+		_, err := s.client.PutItem(ctx, in)
+		return err
+	})
 	if old, isRefused := failedCondition(err); isRefused {
 		if tries > 1 && reflect.DeepEqual(table.Normal(old), table.Normal(r)) {
 			return nil // an earlier try has put it, but lost its answer
@@ -89,7 +89,8 @@ func demand(in *dynamodb.PutItemInput, t topology.Table, c table.Condition) {
 
 // DeleteRow implements table.Store.
 func (s *Store) DeleteRow(ctx context.Context, t topology.Table, k table.Key) error {
-	_, err := call(ctx, s.client.DeleteItem, &dynamodb.DeleteItemInput{TableName: s.productTable(t), Key: productKey(t, k)})
+	_, err := call(ctx, s.client.DeleteItem, &dynamodb.DeleteItemInput{
+		TableName: s.productTable(t), Key: productKey(t, k)})
 	if err != nil {
 		return fmt.Errorf("delete row of %s: %w", t.Name, err)
 	}

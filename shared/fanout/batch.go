@@ -55,14 +55,10 @@ type Batch struct {
 // that says why or with a complete. A sender that does not know these finds no operation,
 // and ends them with another error.
 const (
-	TooMany  = "too-many"  // the connection has too many of the topic
-	TooLarge = "too-large" // the event does not fit into a batch for the target
-
-	// Overtaken: the queue may have taken later events of the topic first.
-	Overtaken = "overtaken"
-
-	// Completed: the event is the end of its topic (pubsub.Event.End).
-	Completed = "completed"
+	TooMany   = "too-many"  // the connection has too many of the topic
+	TooLarge  = "too-large" // the event does not fit into a batch for the target
+	Overtaken = "overtaken" // the queue may have taken later events of the topic first
+	Completed = "completed" // the event is the end of its topic (pubsub.Event.End)
 )
 
 // Task is one operation to execute, and who gets the result.

@@ -160,10 +160,8 @@ func (s skeleton) fields(def *ast.Definition, authors graphql.FieldDefinitionMap
 		if resolve == nil {
 			resolve = graphql.DefaultResolveFn
 		}
-		r := resolver{run: resolve, defaults: s.executor.types.Defaults(f.Arguments)}
-		if s.executor.types.Types[f.Type.Name()].IsLeafType() {
-			r.leaf = f.Type
-		}
+		r := resolver{run: resolve, defaults: s.executor.types.Defaults(f.Arguments), of: f.Type,
+			leaf: s.executor.types.Types[f.Type.Name()].IsLeafType()}
 		fields[hidden(f.Name)] = &graphql.Field{Type: s.nullable(f.Type), Resolve: r.resolve}
 	}
 	return fields
@@ -208,7 +206,8 @@ func hidePanic() {
 type resolver struct {
 	run      graphql.FieldResolveFn
 	defaults map[string]any // of the arguments
-	leaf     *ast.Type      // the field's type if that is a leaf, or lists of one
+	of       *ast.Type      // the field's type
+	leaf     bool           // whether that is a leaf, or lists of one
 }
 
 // resolve implements graphql.FieldResolveFn with the coerced arguments.
@@ -220,12 +219,12 @@ func (r resolver) resolve(p graphql.ResolveParams) (any, error) {
 	if len(r.defaults)+len(given.values) > 0 {
 		p.Args = merged(r.defaults, given.values)
 	}
-	return r.outcome(func() (any, error) { return r.run(p) })
+	return r.outcome(r.of, func() (any, error) { return r.run(p) })
 }
 
 // outcome is either the value or the error of a call, never both: the library would
 // write the value, with all that is in it, beside the error.
-func (r resolver) outcome(call func() (any, error)) (value any, err error) {
+func (r resolver) outcome(of *ast.Type, call func() (any, error)) (value any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			value, err = nil, panicked(p)
@@ -236,40 +235,41 @@ func (r resolver) outcome(call func() (any, error)) (value any, err error) {
 		_ = err.Error() // if it panics, then here
 		return nil, failure{err}
 	}
-	if r.leaf != nil {
-		value = schema.Visible(r.leaf, value) // NaN, which the library takes for null
+	if r.leaf {
+		value = schema.Visible(of, value) // NaN, which the library takes for null
 	}
-	if hasThunk(value) {
-		value = r.guarded(value)
+	if hasThunk(of, value) {
+		value = r.guarded(of, value)
 	}
 	return value, nil
 }
 
-// hasThunk reports whether a value is a thunk, which the library calls later, or a list
-// with one.
-func hasThunk(v any) bool {
+// hasThunk reports whether a value of the type is a thunk, which the library calls
+// later, or a list with one.
+func hasThunk(of *ast.Type, v any) bool {
 	switch v := v.(type) {
 	case func() (any, error):
 		return true
 	case []any:
-		return slices.ContainsFunc(v, hasThunk)
+		return of.Elem != nil && slices.ContainsFunc(v, func(item any) bool { return hasThunk(of.Elem, item) })
 	}
 	return false
 }
 
-// guarded makes thunks in a value have one outcome too.
-func (r resolver) guarded(v any) any {
-	switch v := v.(type) {
-	case func() (any, error):
-		return func() (any, error) { return r.outcome(v) }
-	case []any:
-		items := make([]any, len(v))
-		for i, item := range v {
-			items[i] = r.guarded(item)
-		}
-		return items
+// guarded makes thunks in a value of the type have one outcome too.
+func (r resolver) guarded(of *ast.Type, v any) any {
+	if thunk, ok := v.(func() (any, error)); ok {
+		return func() (any, error) { return r.outcome(of, thunk) }
 	}
-	return v
+	list, ok := v.([]any)
+	if !ok || of.Elem == nil {
+		return v
+	}
+	items := make([]any, len(list))
+	for i, item := range list {
+		items[i] = r.guarded(of.Elem, item)
+	}
+	return items
 }
 
 // merged returns the given values and the defaults of the others. Resolvers own the

@@ -183,6 +183,8 @@ func TestAValueOfAnotherShapeIsNotWritten(t *testing.T) {
 	var noThunk func() (any, error)
 	deep := map[string]any{}
 	deep["self"] = deep
+	endless := []any{nil}
+	endless[0] = endless
 	failed := func(path string) string { return `{"data":{"f":null}} [` + path + `]` }
 	for name, tc := range map[string]struct {
 		of, wrapper string
@@ -204,6 +206,9 @@ func TestAValueOfAnotherShapeIsNotWritten(t *testing.T) {
 		"KeysFromScalar":     {"Any", "T", map[account]int{ada: 1}, failed(`["f"]`)},
 		"FunctionFromScalar": {"Any", "T", []any{func() any { return ada }}, failed(`["f"]`)},
 		"CycleFromScalar":    {"Any", "T", deep, failed(`["f"]`)},
+		"EndlessList":        {"Any", "T", endless, failed(`["f"]`)},
+		"LaterNaN":           {"Float", "T", func() (any, error) { return math.NaN(), nil }, failed(`["f"]`)},
+		"LaterNaNs":          {"Float", "[T]", []any{1, func() (any, error) { return math.NaN(), nil }}, `{"data":{"f":[1,null]}} [["f",1]]`},
 		"Infinity":           {"Any", "T", []float64{math.Inf(1)}, failed(`["f"]`)},
 		"NaN":                {"Any", "T", float32(math.NaN()), failed(`["f"]`)},
 		"ScalarThatPanics":   {"Strict", "T", 1, failed(`["f"]`)},

@@ -17,15 +17,15 @@ import (
 
 const (
 	// A replay has caught up when a read finds so few new events that posting
-	// them takes well below settleTime.
+	// them takes well below activateTime.
 	fewEvents = 50
 
-	// settleTime bounds the last read before a subscription is activated, the
+	// activateTime bounds the last read before a subscription is activated, the
 	// activation, and the posts of what came between. The rest of pubsub.SettleTime is
 	// for taking the subscription back and saying so. It also bounds the pages of one
 	// read: what is committed before a page that was read is posted after it, and must
 	// not be older than what the client's next replay repeats.
-	settleTime = pubsub.SettleTime - 3*time.Second
+	activateTime = pubsub.SettleTime - 3*time.Second
 
 	// postsPerLook is after how many posts the replay looks whether the client has
 	// completed the operation.
@@ -123,7 +123,7 @@ func (r *replay) run(ctx context.Context, sub pubsub.Subscription) error {
 		}
 	}
 	r.listed = r.readAt
-	settle, cancel := context.WithDeadline(ctx, r.listed.Add(settleTime))
+	settle, cancel := context.WithDeadline(ctx, r.listed.Add(activateTime))
 	defer cancel()
 	err := r.ask(settle, "activate subscription", func(ctx context.Context) error {
 		return r.session.Operations.ActivateSubscription(ctx, sub, r.operation.Stored, r.frame.sent)
@@ -174,7 +174,7 @@ func (r *replay) read(ctx context.Context) (frames [][]byte, err error) {
 		if last == "" {
 			r.readAt = begun
 			var cancel context.CancelFunc
-			reading, cancel = context.WithDeadline(ctx, begun.Add(settleTime))
+			reading, cancel = context.WithDeadline(ctx, begun.Add(activateTime))
 			defer cancel()
 		}
 		if len(events) > 0 {

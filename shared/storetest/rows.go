@@ -54,9 +54,16 @@ const rowBytes = 4 << 10
 var rowTests = []test{
 	{"return as they were put, with attributes of every type", func(t *testing.T, s Store) {
 		owner := unique("owner")
-		r := encode(t, everyType{Owner: owner, ID: "1", Version: 7, Text: "Grüße 😀", Numbers: []float64{0, -1.5, 1e20, 1e-7, 12300},
-			Bytes: []byte{0, 255}, Yes: true, Texts: []string{"b", "a"}, Counts: []int{10, 9}, Blobs: [][]byte{{2}, {1}},
-			Map: map[string]string{"a b": "c", "#": ""}, List: []any{"a", 1, true, nil, fields{"in": []int{1}}, []string{}}})
+		r := encode(t, everyType{
+			Owner: owner, ID: "1", Version: 7, Text: "Grüße 😀", Yes: true,
+			Numbers: []float64{0, -1.5, 1e20, 1e-7, 12300},
+			Bytes:   []byte{0, 255},
+			Texts:   []string{"b", "a"},
+			Counts:  []int{10, 9},
+			Blobs:   [][]byte{{2}, {1}},
+			Map:     map[string]string{"a b": "c", "#": ""},
+			List:    []any{"a", 1, true, nil, fields{"in": []int{1}}, []string{}},
+		})
 		putRow(t, s, Rows, r)
 		found, err := s.GetRow(t.Context(), Rows, table.Key{Partition: owner, Sort: "1"}, rowBytes)
 		check(t, "GetRow", err, nil)
@@ -213,18 +220,18 @@ var rowTests = []test{
 	{"move in an index as they change", func(t *testing.T, s Store) {
 		owner, tag := unique("owner"), unique("tag")
 		var r table.Row
+		count := func() any { return len(queryRows(t, s, table.Query{Index: "byTag", Partition: tag})) }
 		for _, tt := range []struct {
 			tag  string
 			here int
 		}{{tag, 1}, {tag + "/other", 0}, {tag, 1}} {
 			r = encode(t, fields{"owner": owner, "id": number(1), "tag": tt.tag})
 			putRow(t, s, Rows, r)
-			count := func() any { return len(queryRows(t, s, table.Query{Index: "byTag", Partition: tag})) }
 			soon(t, "rows in the index", count, tt.here)
 		}
 		sameRow(t, queryRows(t, s, table.Query{Index: "byTag", Partition: tag})[0], r)
 		check(t, "DeleteRow", s.DeleteRow(t.Context(), Rows, table.Key{Partition: owner, Sort: number(1)}), nil)
-		soon(t, "rows in the index", func() any { return len(queryRows(t, s, table.Query{Index: "byTag", Partition: tag})) }, 0)
+		soon(t, "rows in the index", count, 0)
 	}},
 	{"in any number without a sort key", func(t *testing.T, s Store) {
 		id, tag := unique("id"), unique("tag")
@@ -236,7 +243,8 @@ var rowTests = []test{
 		for i := range 3 {
 			putRow(t, s, Rows, encode(t, fields{"owner": unique("owner"), "id": number(i), "tag": tag}))
 		}
-		soon(t, "rows in the index", func() any { return len(queryRows(t, s, table.Query{Index: "byTag", Partition: tag})) }, 3)
+		count := func() any { return len(queryRows(t, s, table.Query{Index: "byTag", Partition: tag})) }
+		soon(t, "rows in the index", count, 3)
 		equal(t, "two of them", len(queryRows(t, s, table.Query{Index: "byTag", Partition: tag, Limit: 2})), 2)
 	}},
 	{"of more than a page", func(t *testing.T, s Store) {
@@ -326,7 +334,9 @@ var rowTests = []test{
 				t.Errorf("%v is deleted", k)
 			}
 		}
-		for _, q := range []table.Query{{}, {Index: "byAge", Partition: owner}, {Index: "byTag", Partition: owner, After: "1"}} {
+		for _, q := range []table.Query{
+			{}, {Index: "byAge", Partition: owner}, {Index: "byTag", Partition: owner, After: "1"},
+		} {
 			q.Limit, q.RowBytes = 1, rowBytes
 			if _, err := s.QueryRows(t.Context(), Rows, q); err == nil {
 				t.Errorf("%+v is answered", q)

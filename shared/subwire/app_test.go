@@ -209,6 +209,26 @@ func TestWhatMakesNoProductIsAnError(t *testing.T) {
 			}
 			subwire.Subscribe(a, "s", subwire.Subscription[args, event]{Topic: func(args) (subwire.Topic, error) { return "t", nil }})
 		}, "subscription s"},
+		"KeyIsNoString": {func(a *subwire.App) {
+			subwire.NewTable[event](a, subwire.TableSpec{Name: "t", Key: "n"}, nil)
+		}, "n is part of a key"},
+		"KeyIsNoField": {func(a *subwire.App) {
+			subwire.NewTable[event](a, subwire.TableSpec{Name: "t", Key: "m"}, nil)
+		}, "its rows have no m"},
+		"KeyMayBeNull": {func(a *subwire.App) {
+			type row struct {
+				ID  string  `json:"id"`
+				Key *string `json:"key"`
+			}
+			subwire.NewTable[row](a, subwire.TableSpec{Name: "t", Key: "id", Indexes: map[string][2]string{"i": {"key", ""}}}, nil)
+		}, "omitempty"},
+		"FieldWritesItself": {func(a *subwire.App) {
+			type row struct {
+				ID  string          `json:"id"`
+				Raw json.RawMessage `json:"raw"`
+			}
+			subwire.NewTable[row](a, subwire.TableSpec{Name: "t", Key: "id"}, nil)
+		}, "writes itself"},
 		"EventIsNoStruct": {func(a *subwire.App) {
 			subwire.Subscribe(a, "s", subwire.Subscription[struct{}, string]{Topic: topic})
 		}, "no structs"},

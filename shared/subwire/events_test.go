@@ -107,7 +107,12 @@ func TestUpdatesDoNotOverwriteEachOther(t *testing.T) {
 	if _, err := table.Update(t.Context(), func(*game) error { return nil }, "b"); err != subwire.ErrNotFound {
 		t.Errorf("update of no row: %v", err)
 	}
-	if _, err := table.Get(t.Context(), "b"); err != subwire.ErrNotFound {
-		t.Errorf("get of no row: %v", err)
+	for _, key := range []string{"b", ""} {
+		if _, err := table.Get(t.Context(), key); err != subwire.ErrNotFound {
+			t.Errorf("get of no row: %v", err)
+		}
+	}
+	if err := table.Put(t.Context(), game{}); err == nil || err == subwire.ErrExists {
+		t.Errorf("a row without a key: %v", err)
 	}
 }

@@ -3,6 +3,8 @@ package subwire
 import (
 	"cmp"
 	"context"
+	"encoding"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -87,9 +89,19 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 	if s.OnlyInserts {
 		t.table.Events = onlyInserts
 	}
+	names := map[string]bool{}
 	for _, m := range rowMembers(typeOf[T]()) {
+		names[m.name] = true
 		if !m.optional && m.Type.Kind() != reflect.Pointer {
 			t.required = append(t.required, m.name)
+		}
+		if err := t.check(m); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("table %s: %s %w", s.Name, m.name, err))
+		}
+	}
+	for _, name := range t.keys() {
+		if !names[name] {
+			a.errs = append(a.errs, fmt.Errorf("table %s: its rows have no %s", s.Name, name))
 		}
 	}
 	if changes != nil {
@@ -99,15 +111,61 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 	return t
 }
 
+// keys names the attributes that the table and its indexes find and order rows by.
+func (s *spec) keys() []string {
+	names := []string{s.table.Key, s.table.Sort}
+	for _, i := range s.table.Indexes {
+		names = append(names, i.Key, i.Sort)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
+}
+
+// check returns an error for a field that would not be stored as it is.
+func (s *spec) check(m member) error {
+	of := m.Type
+	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice && !writesItself(of) {
+		of = of.Elem()
+	}
+	switch {
+	case slices.Contains(s.keys(), m.name) && of.Kind() != reflect.String:
+		return errors.New("is part of a key and must be a string")
+	case slices.Contains(s.keys(), m.name) && m.Type.Kind() == reflect.Pointer && !m.optional:
+		return errors.New("is part of a key: it may be missing, but not null (omitempty)")
+	case of != timeType && writesItself(of):
+		return errors.New("has a type that writes itself as JSON, which tables do not heed")
+	}
+	return nil
+}
+
+// writesItself reports whether encoding/json would ask the type for its JSON.
+func writesItself(of reflect.Type) bool {
+	for _, t := range []reflect.Type{of, reflect.PointerTo(of)} {
+		if t.Implements(typeOf[json.Marshaler]()) || t.Implements(typeOf[encoding.TextMarshaler]()) {
+			return true
+		}
+	}
+	return false
+}
+
 // Get returns the row with the key and, if the table has one, the sort key. Error:
 // ErrNotFound.
 func (t *Table[T]) Get(ctx context.Context, key ...string) (row T, err error) {
-	found, err := t.app.env.Tables.GetRow(ctx, t.table, keyOf(key), t.rowBytes)
+	found, err := t.row(ctx, key)
 	if err != nil {
-		return row, t.failed("read", err)
+		return row, err
 	}
 	allowance.Add(ctx, allowance.Read(table.Bytes(found)))
 	return row, t.failed("read", table.Decode(found, &row))
+}
+
+// row returns the row with the key. No row has an empty one.
+func (t *Table[T]) row(ctx context.Context, key []string) (table.Row, error) {
+	k := keyOf(key)
+	if k.Check(t.table) != nil {
+		return nil, ErrNotFound
+	}
+	found, err := t.app.env.Tables.GetRow(ctx, t.table, k, t.rowBytes)
+	return found, t.failed("read", err)
 }
 
 func keyOf(key []string) (k table.Key) {
@@ -149,9 +207,9 @@ func (t *Table[T]) insert(ctx context.Context, w write) error {
 // another writer came first; its error ends the update. Error: ErrNotFound.
 func (t *Table[T]) Update(ctx context.Context, change func(*T) error, key ...string) (row T, err error) {
 	for {
-		before, err := t.app.env.Tables.GetRow(ctx, t.table, keyOf(key), t.rowBytes)
+		before, err := t.row(ctx, key)
 		if err != nil {
-			return row, t.failed("read", err)
+			return row, err
 		}
 		row = *new(T)
 		if err := table.Decode(before, &row); err != nil {
@@ -187,6 +245,9 @@ func pause(ctx context.Context) bool {
 
 // Delete deletes the row with the key. A missing one is not an error.
 func (t *Table[T]) Delete(ctx context.Context, key ...string) error {
+	if keyOf(key).Check(t.table) != nil {
+		return nil
+	}
 	return t.failed("delete", t.app.env.Tables.DeleteRow(ctx, t.table, keyOf(key)))
 }
 
@@ -209,6 +270,9 @@ func (t *Table[T]) By(ctx context.Context, index, key string, limit int) ([]T, e
 }
 
 func (t *Table[T]) query(ctx context.Context, q table.Query) ([]T, error) {
+	if q.Partition == "" {
+		return []T{}, nil
+	}
 	q.RowBytes = t.rowBytes
 	found, err := t.app.env.Tables.QueryRows(ctx, t.table, q)
 	if err != nil {
@@ -237,6 +301,9 @@ type write struct {
 func (t *Table[T]) encode(before table.Row, row T) (w write, err error) {
 	if w.row, err = table.Encode(row); err != nil {
 		return w, err
+	}
+	if _, err := table.KeyOf(t.table, w.row); err != nil {
+		return w, Invalid("What is to be stored has an empty key.")
 	}
 	if n := table.Bytes(w.row); n > t.rowBytes {
 		return w, Invalid(fmt.Sprintf("What is to be stored has %d bytes; %d are allowed.", n, t.rowBytes))

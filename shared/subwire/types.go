@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/graphql-go/graphql"
@@ -92,8 +93,20 @@ type member struct {
 	fallback   any // the value of the tag default; nil if its type has no such value
 }
 
+// knownMembers keeps what members has found, by type.
+var knownMembers sync.Map
+
 // members are the fields of a struct that have a place in a schema.
 func members(of reflect.Type) []member {
+	if known, ok := knownMembers.Load(of); ok {
+		return known.([]member)
+	}
+	all := findMembers(of)
+	knownMembers.Store(of, all)
+	return all
+}
+
+func findMembers(of reflect.Type) []member {
 	var all []member
 	for _, f := range reflect.VisibleFields(of) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")

@@ -116,7 +116,8 @@ func TestANumberBeyondAllBoundsIsLeftAlone(t *testing.T) {
 func TestTheVersionOfARow(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]int64{
-		`{}`: 0, `{"_version":{"N":"7"}}`: 7, `{"_version":{"S":"7"}}`: 0, `{"_version":{"N":"9223372036854775807"}}`: math.MaxInt64,
+		`{}`: 0, `{"_version":{"N":"7"}}`: 7,
+		`{"_version":{"S":"7"}}`: 0, `{"_version":{"N":"9223372036854775807"}}`: math.MaxInt64,
 	} {
 		if got := table.VersionOf(fromJSON(t, raw)); got != want {
 			t.Errorf("%s has version %d, want %d", raw, got, want)

@@ -10,7 +10,8 @@ import (
 
 // shop has a table of each kind.
 var shop = Product{Name: "shop", Paths: []string{"/track/{order}"}, Tables: []Table{
-	{Name: "orders", Key: "id", Stream: true, OldImages: true, Indexes: []Index{{Name: "byShop", Key: "shopId", Sort: "id"}}},
+	{Name: "orders", Key: "id", Stream: true, OldImages: true,
+		Indexes: []Index{{Name: "byShop", Key: "shopId", Sort: "id"}}},
 	{Name: "visits", Key: "shopId", Sort: "id", Stream: true, Events: []string{"INSERT"}},
 	{Name: "customers", Key: "id"},
 }}

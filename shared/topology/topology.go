@@ -118,9 +118,9 @@ type Function struct {
 
 const senderTimeout = 30 * time.Second
 
-// Functions of the pipeline, without what a product adds. A message frame must be answered within the
-// gateway's 29 s integration limit ("Quotas for configuring and running a
-// WebSocket API in API Gateway").
+// Functions of the pipeline, without what a product adds. A message frame must be
+// answered within the gateway's 29 s integration limit ("Quotas for configuring and
+// running a WebSocket API in API Gateway").
 var (
 	Connect = Function{Name: "connect", Timeout: 10 * time.Second, MemoryMB: 256,
 		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks}}

@@ -5,27 +5,35 @@ import (
 	"fmt"
 )
 
-// Enlarge makes the item of an acknowledged connection large: it begins that many
-// operations, ten of each chat, and then completes that many that never began. All ids
-// are as long as they may be by default; those of the chats begin with name. It waits
-// for no answer.
-func (r *Raw) Enlarge(ctx context.Context, name string, operations, completes int) (chats []string, err error) {
-	const perChat, longest = 10, 128
-	id := func(kind string, i int) string { return fmt.Sprintf("%s%0*d", kind, longest-len(kind), i) }
-	for i := range operations {
+// A client makes the item of its connection large with BeginLong and then
+// CompleteLong. Neither waits for answers.
+
+// longID is an id as long as it may be by default.
+func longID(kind string, i int) string { return fmt.Sprintf("%s%0*d", kind, 128-len(kind), i) }
+
+// BeginLong begins n operations with long ids, ten of each chat. It returns the ids of
+// the chats, which are as long and begin with name.
+func (r *Raw) BeginLong(ctx context.Context, name string, n int) (chats []string, err error) {
+	const perChat = 10
+	for i := range n {
 		if i%perChat == 0 {
-			chats = append(chats, id(name, i))
+			chats = append(chats, longID(name, i))
 		}
 		frame := fmt.Sprintf(`{"id":%q,"type":"subscribe","payload":{"query":`+
-			`"subscription { newMessage(chatId: \"%s\") { content } }"}}`, id("s", i), chats[i/perChat])
+			`"subscription { newMessage(chatId: \"%s\") { content } }"}}`, longID("s", i), chats[i/perChat])
 		if err := r.Send(ctx, frame); err != nil {
 			return nil, err
 		}
 	}
-	for i := range completes {
-		if err := r.Send(ctx, fmt.Sprintf(`{"id":%q,"type":"complete"}`, id("c", i))); err != nil {
-			return nil, err
+	return chats, nil
+}
+
+// CompleteLong completes n operations with long ids that never began.
+func (r *Raw) CompleteLong(ctx context.Context, n int) error {
+	for i := range n {
+		if err := r.Send(ctx, fmt.Sprintf(`{"id":%q,"type":"complete"}`, longID("c", i))); err != nil {
+			return err
 		}
 	}
-	return chats, nil
+	return nil
 }
