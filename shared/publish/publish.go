@@ -5,13 +5,11 @@ package publish
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"subwire/shared/dynamo"
 	"subwire/shared/subwire"
-	"subwire/shared/topology"
 )
 
 // Publisher publishes events of one product. Many goroutines may use it at once.
@@ -23,7 +21,7 @@ type Publisher struct{ app *subwire.App }
 // -c publishers=ROLE_ARN. It calls nothing yet. Its error is of a product that takes no
 // events, or makes no schema.
 func New(cfg aws.Config, app *subwire.App, table string) (*Publisher, error) {
-	if !TakesEvents(app.Product()) {
+	if !subwire.TakesEvents(app.Product()) {
 		return nil, fmt.Errorf("product %s takes no events: it has no subwire.Inbox", app.Name())
 	}
 	store := dynamo.New(dynamo.NewClient(cfg), dynamo.Tables{Products: map[string]string{subwire.InboxTable: table}})
@@ -31,11 +29,6 @@ func New(cfg aws.Config, app *subwire.App, table string) (*Publisher, error) {
 		return nil, err
 	}
 	return &Publisher{app}, nil
-}
-
-// TakesEvents reports whether anybody can publish events of the product.
-func TakesEvents(p topology.Product) bool {
-	return slices.ContainsFunc(p.Tables, func(t topology.Table) bool { return t.Name == subwire.InboxTable })
 }
 
 // Publish is subwire.App.Publish: when it returns nil, the event is durable. The id names

@@ -27,6 +27,11 @@ type Published struct {
 // InboxTable is the logical name of the table.
 const InboxTable = "inbox"
 
+// TakesEvents reports whether the product has an Inbox.
+func TakesEvents(p topology.Product) bool {
+	return slices.ContainsFunc(p.Tables, func(t topology.Table) bool { return t.Name == InboxTable })
+}
+
 const publishedFor = 24 * time.Hour // a stream keeps its records for as long
 
 // The longest keys of a row, in bytes ("Constraints in Amazon DynamoDB").
