@@ -141,8 +141,8 @@ func TestPublishersMayPublish(t *testing.T) {
 	s := statements[0].(object)
 	check(t, "table", published.text(s["Resource"]), "<Arn of subwire-shop-dev-inbox>")
 	delete(s, "Resource")
-	check(t, "statements", statements, []object{{"Effect": "Allow", "Action": "dynamodb:PutItem", "Condition": object{"ArnEquals": object{
-		"aws:PrincipalArn": []string{"arn:aws:iam::123456789012:role/tracker", "arn:aws:iam::123456789012:role/of/couriers"}}}}})
+	check(t, "statements", statements, []object{{"Effect": "Allow", "Action": "dynamodb:PutItem",
+		"Condition": object{"StringEquals": object{"aws:PrincipalAccount": "123456789012"}}}})
 	check(t, "roles", policies[0]["Roles"], []string{"tracker", "couriers"})
 	check(t, "table's name", published.text(published.Outputs["TableInbox"]["Value"]), "<subwire-shop-dev-inbox>")
 }

@@ -104,8 +104,9 @@ func parse(context map[string]string) (options, error) {
 		"certificate", "the ARN of a certificate, with wsDomain or httpDomain or both")
 	must(value["wsDomain"] == "" || value["wsDomain"] != value["httpDomain"], "wsDomain", "another domain than httpDomain")
 	publishers := strings.FieldsFunc(value["publishers"], func(r rune) bool { return r == ',' || r == ' ' })
-	must(!slices.ContainsFunc(publishers, func(arn string) bool { return !roleARN.MatchString(arn) }),
-		"publishers", "ARNs of roles such as arn:aws:iam::123456789012:role/tracker, separated by commas")
+	strange := func(arn string) bool { return !roleARN.MatchString(arn) || account(arn) != account(publishers[0]) }
+	must(!slices.ContainsFunc(publishers, strange), "publishers",
+		"ARNs of roles of one account, such as arn:aws:iam::123456789012:role/tracker, separated by commas")
 	must(len(publishers) == 0 || subwire.TakesEvents(app), "publishers", "empty, as product "+app.Name+" takes no events")
 	overrides, bad := parseSettings(value["settings"])
 	for _, err := range bad {

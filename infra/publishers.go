@@ -10,8 +10,8 @@ import (
 )
 
 // addPublishers lets the roles put rows into the inbox. The policy is attached to them by
-// their names, so it names their ARNs, too: a role of this account may have the name of
-// one of another.
+// their names, which are unique in an account. So it names their account, too: a role of
+// this one may have the name of the one that is meant.
 func (s *stack) addPublishers() {
 	if len(s.publishers) == 0 {
 		return
@@ -21,10 +21,13 @@ func (s *stack) addPublishers() {
 		names = append(names, arn[strings.LastIndex(arn, "/")+1:])
 	}
 	statement := allow(s.tables[subwire.InboxTable].TableArn(), "dynamodb:PutItem")
-	statement.AddCondition(jsii.String("ArnEquals"), map[string]any{"aws:PrincipalArn": s.publishers})
+	statement.AddCondition(jsii.String("StringEquals"), map[string]any{"aws:PrincipalAccount": account(s.publishers[0])})
 	awsiam.NewCfnManagedPolicy(s.cdk, jsii.String("publishers"), &awsiam.CfnManagedPolicyProps{
 		Description:    jsii.String("May publish events"),
 		PolicyDocument: awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &[]awsiam.PolicyStatement{statement}}),
 		Roles:          &names,
 	})
 }
+
+// account is that of an ARN.
+func account(arn string) string { return strings.Split(arn, ":")[4] }

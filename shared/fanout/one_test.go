@@ -75,7 +75,7 @@ func TestFitsAgreesWithThePlan(t *testing.T) {
 	for _, text := range []string{"x", "<", "\"", "\uFFFE", "é"} {
 		for n := range 1000 {
 			e := event
-			e.ID, e.Topic = strings.Repeat(text, n%7+1), strings.Repeat(text, n%5+1)
+			e.ID, e.Topic = text, text
 			e.Root, _ = marshal(strings.Repeat(text, n))
 			var planned error
 			for _, err := range Plan(e, smallest, Limits{Targets: 1, Bytes: 1000, Groups: pubsub.Buckets}) {
