@@ -114,10 +114,12 @@ func TestAConnectionThatCannotBeClosedKeepsItsRows(t *testing.T) {
 			b := setup(t, 1, same("doc"))
 			g := b.instrument()
 			g.fails.Store(true)
+			op, now := pubsub.Operation{Document: "doc"}, time.Now()
+			if err := b.store.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: "c0", OperationID: "s2", Topic: "t",
+				OperationKey: op.Key(), Expires: now.Add(time.Hour)}, op, pubsub.Sent{At: now}, 10); err != nil {
+				t.Fatal(err)
+			}
 			batch := b.batch(t)
-			second := batch.Tasks[0].Targets[0]
-			second.OperationID = "s2"
-			batch.Tasks[0].Targets = append(batch.Tasks[0].Targets, second)
 			prepare(b, batch.Tasks[0].Targets)
 			report, err := b.deliver(t, batch)
 			if err != nil || report != (delivery.Report{Retried: 2}) || len(b.store.Contents().Connections) != 1 {
@@ -131,6 +133,23 @@ func TestAConnectionThatCannotBeClosedKeepsItsRows(t *testing.T) {
 				t.Errorf("left behind: %+v", left)
 			}
 		})
+	}
+}
+
+// From the queue of retries, a result comes long after it was planned.
+func TestOnlyARetryLooksWhetherItsOperationHasEnded(t *testing.T) {
+	t.Parallel()
+	for attempt, want := range []delivery.Report{{Delivered: 1}, {Skipped: 1}} {
+		b := setup(t, 1, same("doc"))
+		batch := b.batch(t)
+		batch.Attempt = attempt
+		if _, err := b.store.EndSubscription(t.Context(), "c0", "s", pubsub.Sent{At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		report, err := b.deliver(t, batch)
+		if err != nil || report != want || len(b.gateway.Frames("c0")) != want.Delivered {
+			t.Errorf("attempt %d: %+v, %v, frames %q", attempt, report, err, b.gateway.Frames("c0"))
+		}
 	}
 }
 

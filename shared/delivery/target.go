@@ -98,7 +98,8 @@ func (t *target) try() {
 //
 // A result is sent even if its operation has ended by now, or another has its id: the
 // protocol allows one that crosses a complete, and to look before each post would cost
-// more than the post.
+// more than the post. One from the queue of retries is too late for that, as after an
+// end that the server has announced.
 func (t *target) post() error {
 	w, s, now := t.round.window, t.round.sender, time.Now()
 	switch {
@@ -106,7 +107,7 @@ func (t *target) post() error {
 		return errTimeUp
 	case now.Unix() >= t.Expires:
 		return errExpired
-	case t.frame.ends():
+	case t.frame.ends() || t.round.batch.Attempt > 0:
 		if err := t.stillRuns(); err != nil {
 			return err
 		}
