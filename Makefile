@@ -1,7 +1,7 @@
 # Every target calls one script; each script can be run alone as well.
 SECONDS ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help bench build test test-web test-infra test-deploy deploy diff destroy chaos fuzz scan run tools fmt lint imports clean
+.PHONY: help new bench build test test-web test-infra test-deploy deploy diff destroy chaos fuzz scan run tools fmt lint imports clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ fuzz: ## Run every fuzz target for a while (SECONDS=60)
 
 run: ## Run the whole pipeline on this machine (APP=NAME; ARGS='--data DIR -v' ...)
 	@scripts/run.sh $(if $(APP),--app $(APP)) $(ARGS)
+
+new: ## Make a product of its own (NAME=games)
+	@scripts/new.sh $(NAME)
 
 tools: ## Install subwire, the operator's tool, where go install puts programs
 	@go install ./scripts/subwire

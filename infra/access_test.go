@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -126,6 +127,24 @@ func TestWildcardsAreKnown(t *testing.T) {
 		check(t, name+" is assumed by", trust, []object{{"Action": "sts:AssumeRole", "Effect": "Allow",
 			"Principal": object{"Service": "lambda.amazonaws.com"}}})
 	}
+}
+
+// A publisher may put rows into the inbox and nothing else. Without publishers there is
+// no policy: TestEverythingIsThereOnce.
+func TestPublishersMayPublish(t *testing.T) {
+	t.Parallel()
+	policies := slices.Collect(maps.Values(published.all("AWS::IAM::ManagedPolicy")))
+	if len(policies) != 1 {
+		t.Fatalf("there are %d policies", len(policies))
+	}
+	statements := policies[0]["PolicyDocument"].(object)["Statement"].([]any)
+	s := statements[0].(object)
+	check(t, "table", published.text(s["Resource"]), "<Arn of subwire-shop-dev-inbox>")
+	delete(s, "Resource")
+	check(t, "statements", statements, []object{{"Effect": "Allow", "Action": "dynamodb:PutItem", "Condition": object{"ArnEquals": object{
+		"aws:PrincipalArn": []string{"arn:aws:iam::123456789012:role/tracker", "arn:aws:iam::123456789012:role/of/couriers"}}}}})
+	check(t, "roles", policies[0]["Roles"], []string{"tracker", "couriers"})
+	check(t, "table's name", published.text(published.Outputs["TableInbox"]["Value"]), "<subwire-shop-dev-inbox>")
 }
 
 func TestOnlyOurAPIsInvokeFunctions(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"subwire/shared/origins"
 	"subwire/shared/products"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
@@ -36,6 +37,7 @@ type options struct {
 	values         topology.Values   // values of all settings
 	local          string            // URL of an emulator that stands in for AWS, or ""
 	public         bool              // whether production may be open to anybody
+	publishers     []string          // ARNs of roles that may publish events
 }
 
 var (
@@ -49,7 +51,7 @@ var defaults = map[string]string{
 	"app": topology.App.Default, "env": "dev", "arch": "arm64",
 	"allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
 	"reserve": "true", "small": "false", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",
-	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false", "public": "false",
+	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false", "public": "false", "publishers": "",
 }
 
 // parse reads the switches. Its error says in one line what is wrong and what is
@@ -102,6 +104,10 @@ func parse(context map[string]string) (options, error) {
 	must(value["certificate"] == "" && !hasDomain || strings.HasPrefix(value["certificate"], "arn:") && hasDomain,
 		"certificate", "the ARN of a certificate, with wsDomain or httpDomain or both")
 	must(value["wsDomain"] == "" || value["wsDomain"] != value["httpDomain"], "wsDomain", "another domain than httpDomain")
+	publishers := strings.FieldsFunc(value["publishers"], func(r rune) bool { return r == ',' || r == ' ' })
+	must(!slices.ContainsFunc(publishers, func(arn string) bool { return !roleARN.MatchString(arn) }),
+		"publishers", "ARNs of roles such as arn:aws:iam::123456789012:role/tracker, separated by commas")
+	must(len(publishers) == 0 || subwire.TakesEvents(app), "publishers", "empty, as product "+app.Name+" takes no events")
 	overrides, bad := parseSettings(value["settings"])
 	for _, err := range bad {
 		errs = append(errs, fmt.Sprintf("-c settings: %v", err))
@@ -128,6 +134,7 @@ func parse(context map[string]string) (options, error) {
 		overrides:      overrides,
 		local:          value["local"],
 		public:         is("public"),
+		publishers:     publishers,
 	}
 	o.values, _ = topology.Read(topology.Settings(), func(env string) string { return o.settings()[env] })
 	return o, o.checkOpen()
@@ -189,6 +196,7 @@ func parseSettings(text string) (map[string]string, []error) {
 
 var (
 	plainWord = regexp.MustCompile(`^[A-Za-z]+$`)
+	roleARN   = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$`)
 	domain    = regexp.MustCompile(`^([a-z0-9-]+\.)+[a-z]{2,}$`)
 )
 

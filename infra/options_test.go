@@ -54,6 +54,11 @@ func TestSwitchesOfNoMeaningAreRefused(t *testing.T) {
 		"ASettingOutOfItsBounds":    {"settings", "MAX_DEPTH=101;AUTH=yes", `-c settings: AUTH is "yes": it must be one of anonymous, jwt; -c settings: MAX_DEPTH is "101": it must be a number from 1 to 100`},
 		"PublicNoBoolean":           {"public", "yes", "-c public=yes: it must be one of false, true"},
 		"TrustedDocumentsNoBoolean": {"trustedDocuments", "operations.json", "it must be one of false, true"},
+		"PublishersOfNoEvents":      {"publishers", "arn:aws:iam::123456789012:role/tracker", "it must be empty, as product chat takes no events"},
+		"APublisherByName":          {"publishers", "tracker", "it must be ARNs of roles such as arn:aws:iam::123456789012:role/tracker, separated by commas"},
+		"AUserAsPublisher":          {"publishers", "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:user/b", "it must be ARNs of roles"},
+		"ASessionAsPublisher":       {"publishers", "arn:aws:sts::123456789012:assumed-role/a/b", "it must be ARNs of roles"},
+		"AnyRoleAsPublisher":        {"publishers", "arn:aws:iam::123456789012:role/*", "it must be ARNs of roles"},
 		"AnEmulatorWithoutTLS":      {"local", "http://localhost:4566", "it must be the URL of an emulator, such as https://localhost:4566"},
 	} {
 		t.Run(name, func(t *testing.T) {

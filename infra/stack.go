@@ -51,6 +51,7 @@ func newStack(scope constructs.Construct, o options) awscdk.Stack {
 	s.addMappings()
 	s.addRoutes(sockets)
 	s.addHTTPAPI()
+	s.addPublishers()
 	s.addOutputs()
 	return s.cdk
 }

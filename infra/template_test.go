@@ -13,6 +13,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"subwire/shared/chat"
+	shopapp "subwire/shared/shop"
 	"subwire/shared/topology"
 )
 
@@ -33,7 +34,7 @@ type resource struct {
 
 // shopDev is of a product of the tests' own, with a table of each kind; the others are the
 // chat's.
-var dev, shopDev, everySwitch, small, emulated template
+var dev, shopDev, published, everySwitch, small, emulated template
 
 var shop = topology.Product{Name: "shop", Paths: []string{"/track/{order}"}, Tables: []topology.Table{
 	{Name: "orders", Key: "id", Stream: true, OldImages: true, Kept: true, Indexes: []topology.Index{
@@ -46,6 +47,7 @@ func TestMain(m *testing.M) {
 	// Before the tests, as the CDK's runtime takes one call at a time.
 	dev = synthesize(map[string]string{})
 	shopDev = synthesizeApp(shop, map[string]string{})
+	published = synthesizeApp(shopapp.New().Product(), map[string]string{"app": "shop", "publishers": "arn:aws:iam::123456789012:role/tracker, arn:aws:iam::123456789012:role/of/couriers"})
 	everySwitch = synthesize(map[string]string{"env": topology.Production, "arch": "amd64", "allowedOrigins": "https://A.example:443, https://b.example",
 		"logRetention": "90", "reserve": "false", "accessLogs": "true", "wsDomain": "ws.a.example", "httpDomain": "api.a.example",
 		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/1", "settings": "MAX_DEPTH=20;FANOUT_GROUPS=16;MAX_CONNECTIONS=20;AUTH=jwt;JWT_ISSUER=https://i.example;JWT_AUDIENCE=a;JWT_KEY=ssm:/aws/reference/secretsmanager/jwt", "trustedDocuments": "true"})

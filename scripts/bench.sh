@@ -2,7 +2,8 @@
 # Measures. See docs/performance.md.
 #   bench.sh                       the short form of every command, in five minutes at most
 #   bench.sh COMMAND [flags]       one command; bench.sh COMMAND -help lists its flags
-#   bench.sh figures [-count N]    the long form: rewrites docs/performance/*.json, *.svg and the page's tables
+#   bench.sh figures [-count N]    the long form: rewrites docs/performance/*.json, *.svg and the tables
+#                                  of docs/performance.md and SECURITY.md
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -43,7 +44,10 @@ figures)
 	figure cost cost -check 1,10,100,1000
 	figure peers peers "$@"
 	figure storm storm
+	echo "== victims: bench victims" >&2
+	$bench victims -json $out/victims.json >/dev/null
 	$bench document docs/performance.md
+	$bench document SECURITY.md
 	;;
 *) exec $bench "$@" ;;
 esac

@@ -191,16 +191,18 @@ func (c *crowd) await(ctx context.Context, done func() bool) error {
 	}
 }
 
-// expect notes who is to receive what.
-func (c *crowd) expect(begin time.Time, at []time.Duration) {
+// expect notes who is to receive what. It returns the number of the first message.
+func (c *crowd) expect(begin time.Time, at []time.Duration) (first int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	first = len(c.posts)
 	for i, offset := range at {
 		members := (len(c.clients) - i%c.chats + c.chats - 1) / c.chats
 		c.posts = append(c.posts, &posted{at: begin.Add(offset), got: make([]bool, members), missed: members})
 		c.expected += members
 		c.left += members
 	}
+	return first
 }
 
 // fail notes that a mutation did not succeed. Its message may still arrive.

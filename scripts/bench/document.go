@@ -11,16 +11,15 @@ import (
 	"subwire/scripts/bench/report"
 )
 
-// document fills the blocks of a file with the reports in the folder of the same name
-// without the suffix: docs/performance/NAME.json.
+// document fills the blocks of a file with the reports docs/performance/NAME.json of
+// the working directory.
 func document(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	folder := strings.TrimSuffix(file, filepath.Ext(file))
 	filled, err := fill(string(text), func(name string) (r report.Report, err error) {
-		raw, err := os.ReadFile(filepath.Join(folder, name+".json"))
+		raw, err := os.ReadFile(filepath.Join("docs/performance", name+".json"))
 		if err != nil {
 			return r, err
 		}

@@ -89,7 +89,7 @@ func schedule(rate float64, duration time.Duration, seed uint64) []time.Duration
 func (l *load) run(ctx context.Context, c *crowd, at []time.Duration, patience time.Duration) (
 	begin time.Time, late time.Duration, err error) {
 	begin = time.Now()
-	c.expect(begin, at)
+	first := c.expect(begin, at)
 	var posting sync.WaitGroup
 	defer posting.Wait()
 	for i, offset := range at {
@@ -100,8 +100,8 @@ func (l *load) run(ctx context.Context, c *crowd, at []time.Duration, patience t
 		}
 		late = max(late, time.Since(begin.Add(offset)))
 		posting.Go(func() {
-			if l.post(ctx, l.chats[i%len(l.chats)], text(counts, i, l.size)) != nil {
-				c.fail(i)
+			if l.post(ctx, l.chats[i%len(l.chats)], text(counts, first+i, l.size)) != nil {
+				c.fail(first + i)
 			}
 		})
 	}

@@ -33,7 +33,7 @@ type input struct {
 
 func commands() []command {
 	return []command{pipelineCommand(), senderCommand(), planCommand(), coldCommand(), costCommand(), peersCommand(),
-		stormCommand(), abuseCommand()}
+		stormCommand(), abuseCommand(), victimsCommand()}
 }
 
 // Arguments that run no command.

@@ -109,6 +109,9 @@ func TestThePlannerReachesEverySubscriber(t *testing.T) {
 	if v := r.Find(planTitle).Value("2000", "% of rows"); !(v > 0 && v <= 100) {
 		t.Errorf("the first batch leaves after %v %% of the rows", v)
 	}
+	if n := r.Find(filterTitle).Value("1000", "targets"); n != 20 {
+		t.Errorf("the filters let %v targets pass, want one in a hundred of 2000", n)
+	}
 }
 
 func TestNoFunctionCallsAnythingWhileItStarts(t *testing.T) {

@@ -27,6 +27,7 @@ func planCommand() command {
 		sizes := numbers{100, 1_000, 10_000, 100_000}
 		flags.Var(&sizes, "subscribers", "`LIST` of how many subscribers the event has")
 		operations := flags.Int("operations", 10, "distinct operations among them")
+		filters := flags.Int("filters", 1000, "distinct filters in the second table, with the most subscribers")
 		groups := flags.Int("groups", 4, "message groups per topic (FANOUT_GROUPS)")
 		return func(_ context.Context, in input) (report.Report, error) {
 			limits := limitsOf(*groups)
@@ -39,12 +40,17 @@ func planCommand() command {
 				}
 				t.Rows = append(t.Rows, row)
 			}
+			filtered, err := filterTable(subscribers(slices.Max(sizes), *operations, in.seed), *filters, limits)
+			if err != nil {
+				return report.Report{}, err
+			}
 			return report.Report{
 				Settings: report.Settings("operations", *operations, "groups", *groups,
 					"targets", limits.Targets, "bytes", limits.Bytes),
-				Tables: []report.Table{t},
+				Tables: []report.Table{t, filtered},
 				Notes: []string{"peak KB is what is live right after a collection, " +
-					"at the moment when each batch leaves, beyond the subscriptions themselves."},
+					"at the moment when each batch leaves, beyond the subscriptions themselves.",
+					"Each subscriber of the second table has one of that many filters, of which one in a hundred lets the event pass."},
 				Plot: &report.Plot{Title: planTitle, Table: planTitle, Columns: []string{"CPU ns/subscriber"},
 					Y: "CPU ns per subscriber", LogX: true},
 			}, nil
@@ -115,30 +121,35 @@ func messages(
 
 // planned is what one pass of the planner gave.
 type planned struct {
-	batches, bytes int
-	first          int // rows read when the first batch was sent
+	batches, bytes, targets int
+	first                   int // rows read when the first batch was sent
 }
 
-// plan plans and encodes an event. It calls left as each batch is sent.
+// plan plans and encodes an event of the chat, for all subscribers. It calls left as
+// each batch is sent.
 func plan(subs []pubsub.Subscription, limits fanout.Limits, left func()) (planned, error) {
+	read := 0
+	out, err := planEvent(chatEvent(eventID, text(counts, 0, 100)), each(subs, &read), &read, limits, left)
+	if err == nil && out.targets != len(subs) {
+		err = fmt.Errorf("%d of %d subscribers are in a batch", out.targets, len(subs))
+	}
+	return out, err
+}
+
+func planEvent(e pubsub.Event, subs iter.Seq2[pubsub.Subscription, error], read *int, limits fanout.Limits, left func()) (planned, error) {
 	var out planned
-	read, targets := 0, 0
 	note := func(b fanout.Batch, body []byte) {
 		if out.batches++; out.batches == 1 {
-			out.first = read
+			out.first = *read
 		}
 		out.bytes += len(body)
-		targets += b.Targets()
+		out.targets += b.Targets()
 		left()
 	}
-	event := chatEvent(eventID, text(counts, 0, 100))
-	for _, err := range messages(fanout.Plan(event, each(subs, &read), limits), note) {
+	for _, err := range messages(fanout.Plan(e, subs, limits), note) {
 		if err != nil {
 			return out, err
 		}
-	}
-	if targets != len(subs) {
-		return out, fmt.Errorf("%d of %d subscribers are in a batch", targets, len(subs))
 	}
 	return out, nil
 }

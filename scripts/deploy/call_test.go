@@ -101,6 +101,12 @@ func (c *cloud) assume(t *testing.T, f topology.Function) aws.Credentials {
 	name := c.role(t, f)
 	c.own(t, request{service: "iam", path: "/", form: url.Values{"Action": {"UpdateAssumeRolePolicy"}, "Version": {"2010-05-08"},
 		"RoleName": {name}, "PolicyDocument": {trust}}})
+	return c.assumeRole(t, name)
+}
+
+// assumeRole returns credentials of a role that trusts the account.
+func (c *cloud) assumeRole(t *testing.T, name string) aws.Credentials {
+	t.Helper()
 	body := c.own(t, request{service: "sts", path: "/", form: url.Values{"Action": {"AssumeRole"}, "Version": {"2011-06-15"},
 		"RoleArn": {"arn:aws:iam::000000000000:role/" + name}, "RoleSessionName": {"test"}}})
 	var answer struct {

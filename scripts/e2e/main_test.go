@@ -93,6 +93,11 @@ func stopClouds() {
 			wg.Go(c.Stop)
 		}
 	}
+	if isShopping.Load() {
+		if c, err := shopping(); err == nil {
+			wg.Go(c.Stop)
+		}
+	}
 	wg.Wait()
 }
 

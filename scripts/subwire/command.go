@@ -13,6 +13,8 @@ import (
 	"subwire/scripts/subwire/connections"
 	"subwire/scripts/subwire/dead"
 	"subwire/scripts/subwire/local"
+	"subwire/scripts/subwire/publish"
+	"subwire/scripts/subwire/schema"
 	"subwire/scripts/subwire/token"
 	"subwire/scripts/subwire/trust"
 )
@@ -35,7 +37,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 The exit code is 0 when all was done that was asked for, 1 when not, and 2 for a
 wrong command line.`}
 	root.AddCommand(chat.Command(), connections.Command(), dead.Command(),
-		local.Command(), token.Command(), trust.Command())
+		local.Command(), publish.Command(), schema.Command(), token.Command(), trust.Command())
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	prepare(root)
 	root.SetArgs(args)

@@ -49,6 +49,12 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		"local --auth basic":                             "--auth is anonymous or jwt",
 		"local --timing gcp":                             "--timing is local or aws",
 		"local x":                                        `"x"`,
+		"publish --local":                                "accepts between 1 and 2 arg",
+		"publish a {}":                                   "which deployment",
+		"publish a {} --lines --local":                   "leave out the JSON",
+		"publish a {} --id= --local":                     "--id is empty",
+		"schema --app nothing":                           `--app is "nothing": it must be one of chat, `,
+		"schema chat":                                    `unknown command "chat"`,
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
@@ -90,6 +96,8 @@ func TestHelp(t *testing.T) {
 		"token --help":            "--chats CHATS",
 		"trust --help":            "byte for byte",
 		"local --help":            "--fault PLAN",
+		"publish --help":          "--id ID",
+		"schema --help":           "--app NAME",
 	} {
 		var out strings.Builder
 		if code := run(t.Context(), strings.Fields(line), &out, &out); code != exitDone || !strings.Contains(out.String(), want) {

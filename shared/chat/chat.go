@@ -56,6 +56,8 @@ func New() Chat {
 	c := Chat{App: subwire.New("chat")}
 	c.Claims = []string{"name", "chats_read", "chats_write"}
 	c.Paths = []string{"/", "/c/{chat+}"}
+	c.Try = subwire.Example{Claims: []string{`chats_write=["lobby"]`},
+		Document: `mutation { postMessage(chatId: "lobby", content: "hello", senderName: "Ada") { id } }`}
 	c.Messages = subwire.NewTable(c.App, subwire.TableSpec{Name: "messages", Key: "chatId", Sort: "id", Kept: true,
 		OnlyInserts: true, RowBytes: RowBytes},
 		func(change subwire.Change[Message], emit subwire.Emit) { emit(change.Now, Topic(change.Now.ChatID)) })

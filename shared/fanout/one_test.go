@@ -67,3 +67,23 @@ func TestALargeEventIsPlannedAsLongAsOneTargetFits(t *testing.T) {
 		t.Errorf("%d batches for 5 targets", len(got))
 	}
 }
+
+// Fits says of an event what a plan does.
+func TestFitsAgreesWithThePlan(t *testing.T) {
+	t.Parallel()
+	smallest := each([]pubsub.Subscription{{}})
+	for _, text := range []string{"x", "<", "\"", "\uFFFE", "é"} {
+		for n := range 1000 {
+			e := event
+			e.ID, e.Topic = strings.Repeat(text, n%7+1), strings.Repeat(text, n%5+1)
+			e.Root, _ = marshal(strings.Repeat(text, n))
+			var planned error
+			for _, err := range Plan(e, smallest, Limits{Targets: 1, Bytes: 1000, Groups: pubsub.Buckets}) {
+				planned = err
+			}
+			if got := Fits(e, 1000); errors.Is(got, ErrEventTooLarge) != errors.Is(planned, ErrEventTooLarge) {
+				t.Fatalf("%d of %q: %v, planned with %v", n, text, got, planned)
+			}
+		}
+	}
+}

@@ -51,12 +51,12 @@ type Limits struct {
 // plan: one of the subscriptions, or ErrEventTooLarge.
 func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error], l Limits) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
-		none, err := marshal(message{Batch{Version: versionViewers, Event: event, Range: l.Groups}, []wireTask{}})
+		empty, err := emptyBytes(event, l.Groups)
 		if err != nil {
-			yield(Batch{}, fmt.Errorf("encode event %s: %w", event.ID, err))
+			yield(Batch{}, err)
 			return
 		}
-		p := planner{event: event, limits: l, empty: queued(none), open: make([]open, l.Groups)}
+		p := planner{event: event, limits: l, empty: empty, open: make([]open, l.Groups)}
 		for s, err := range subscriptions {
 			var full Batch
 			if err == nil {
@@ -75,6 +75,29 @@ func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error
 			}
 		}
 	}
+}
+
+// Fits returns ErrEventTooLarge if a batch of that many bytes has no room for the event
+// and a target.
+func Fits(event pubsub.Event, bytes int) error {
+	empty, err := emptyBytes(event, pubsub.Buckets)
+	if err != nil {
+		return err
+	}
+	p := planner{empty: empty}
+	if over := p.least() - bytes; over > 0 {
+		return fmt.Errorf("%w by %d bytes", ErrEventTooLarge, over)
+	}
+	return nil
+}
+
+// emptyBytes is the size of a batch of the event without tasks.
+func emptyBytes(event pubsub.Event, groups int) (int, error) {
+	body, err := marshal(message{Batch{Version: versionViewers, Event: event, Range: groups}, []wireTask{}})
+	if err != nil {
+		return 0, fmt.Errorf("encode event %s: %w", event.ID, err)
+	}
+	return queued(body), nil
 }
 
 // Passing yields the subscriptions that get an event: those without a filter, and those
@@ -174,7 +197,7 @@ func (p *planner) begin(group int) open {
 // alone returns the empty batch o with s in it, which adds size bytes.
 func (p *planner) alone(o open, s pubsub.Subscription, size int) (Batch, error) {
 	most := max(p.limits.Bytes, p.limits.Alone)
-	if p.empty+p.smallest() > most {
+	if p.least() > most {
 		return Batch{}, fmt.Errorf("plan event %s: %w", p.event.ID, ErrEventTooLarge)
 	}
 	if o.bytes+size > most {
@@ -199,9 +222,9 @@ func (p *planner) tell(b Batch, s pubsub.Subscription, bytes int) (Batch, error)
 	return b, nil
 }
 
-// smallest is the least that a subscription adds to a batch, in bytes.
-func (p *planner) smallest() int {
-	return p.size(&open{}, pubsub.Subscription{})
+// least is the size of the smallest batch with a target, in bytes.
+func (p *planner) least() int {
+	return p.empty + p.size(&open{}, pubsub.Subscription{})
 }
 
 // put adds s, which takes size bytes.

@@ -1,6 +1,5 @@
-// Package gql makes GraphQL operations executable. The executor in this file and its
-// neighbours serves any schema; the chat's is in chat.go. No other package knows the
-// GraphQL library.
+// Package gql makes GraphQL operations executable, for any schema. Only package subwire
+// knows the GraphQL library besides, to make types of it.
 package gql
 
 import (

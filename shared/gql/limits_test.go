@@ -195,6 +195,7 @@ func TestCommentsAreNotRead(t *testing.T) {
 
 func TestASchemaWithoutMutationsRefusesThem(t *testing.T) {
 	t.Parallel()
-	_, err := gql.MustNew(quoteSchema()).Prepare(operation(`mutation { a }`, ""))
+	e := newExecutor(t, store{}, func(c *gql.Config) { c.Mutation = nil })
+	_, err := e.Prepare(operation(`mutation { a }`, ""))
 	checkRefusal(t, err, pubsub.CodeValidation, "no mutation")
 }

@@ -56,6 +56,7 @@ type Topic = string
 type App struct {
 	Claims []string // of tokens, that the product's rules look at; no others are kept
 	Paths  []string // of its pages, in the syntax of "Create routes for HTTP APIs"
+	Try    Example  // what somebody new begins with
 
 	name   string
 	env    Env
@@ -69,6 +70,12 @@ type App struct {
 
 	inbox     map[string]inbox // by the name of the event
 	published *Table[Published]
+}
+
+// Example is an operation to try a product with.
+type Example struct {
+	Document string   // without single quotes, so that shells take it
+	Claims   []string // that a token needs for it: NAME=VALUE, as subwire token takes them
 }
 
 // root is a field of the query or mutation type.

@@ -42,6 +42,14 @@ type emitted struct {
 	end   bool
 }
 
+// event is the event at an index of those that a change emits; id is the change's.
+func (e emitted) event(id string, index int) pubsub.Event {
+	if index > 0 {
+		id += "/" + strconv.Itoa(index)
+	}
+	return pubsub.Event{ID: id, Topic: e.topic, Root: e.root, End: e.end}
+}
+
 // decodeChanges returns the function that turns images of a row into events.
 func decodeChanges[T any](s *spec, changes func(Change[T], Emit) error) func(before, now table.Row) ([]emitted, error) {
 	decode := func(row table.Row) (*T, error) {
@@ -204,10 +212,7 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 	}
 	all := make([]pubsub.Event, len(changes))
 	for i, c := range changes {
-		all[i] = pubsub.Event{ID: id, Topic: c.topic, Root: c.root, End: c.end}
-		if i > 0 {
-			all[i].ID += "/" + strconv.Itoa(i)
-		}
+		all[i] = c.event(id, i)
 	}
 	return all, nil
 }

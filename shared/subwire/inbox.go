@@ -1,11 +1,17 @@
 package subwire
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"time"
+
+	"subwire/shared/topology"
 )
 
 // Published is an event that somebody else publishes: a row of the table inbox, whose
@@ -18,13 +24,22 @@ type Published struct {
 	Expires int64  `json:"ttl"`   // Unix seconds; from then on its id may be used again
 }
 
-const (
-	inboxTable   = "inbox"
-	publishedFor = 24 * time.Hour // a stream keeps its records for as long
-)
+// InboxTable is the logical name of the table.
+const InboxTable = "inbox"
+
+// TakesEvents reports whether the product has an Inbox.
+func TakesEvents(p topology.Product) bool {
+	return slices.ContainsFunc(p.Tables, func(t topology.Table) bool { return t.Name == InboxTable })
+}
+
+const publishedFor = 24 * time.Hour // a stream keeps its records for as long
+
+// The longest keys of a row, in bytes ("Constraints in Amazon DynamoDB").
+const maxGroupBytes, maxIDBytes = 2048, 1024
 
 // inbox is what an Inbox does with an event.
 type inbox struct {
+	check   func(data []byte) error // as it is published; who receives it is not so strict
 	group   func(data []byte) (string, error)
 	receive func(data []byte, emit Emit) error
 }
@@ -34,7 +49,8 @@ type inbox struct {
 func Inbox[E any](a *App, name string, group func(E) string, receive func(E, Emit)) {
 	if a.inbox == nil {
 		a.inbox = map[string]inbox{}
-		a.published = newTable(a, TableSpec{Name: inboxTable, Key: "group", Sort: "id", TTL: "ttl", OnlyInserts: true},
+		a.published = newTable(a, TableSpec{Name: InboxTable, Key: "group", Sort: "id", TTL: "ttl", OnlyInserts: true,
+			RowBytes: topology.BatchBytes},
 			func(c Change[Published], emit Emit) error { return a.receive(*c.Now, emit) })
 	}
 	decode := func(data []byte) (e E, err error) {
@@ -44,6 +60,7 @@ func Inbox[E any](a *App, name string, group func(E) string, receive func(E, Emi
 		return e, err
 	}
 	a.inbox[name] = inbox{
+		check: fits[E],
 		group: func(data []byte) (string, error) {
 			e, err := decode(data)
 			if err != nil {
@@ -61,35 +78,82 @@ func Inbox[E any](a *App, name string, group func(E) string, receive func(E, Emi
 	}
 }
 
-var errUnknownEvent = errors.New("the product knows no event of that name")
+// fits returns an error unless the JSON has all members of the type, but those that may
+// be missing or null, and no others.
+func fits[E any](data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(new(E)); err != nil {
+		return err
+	}
+	if typeOf[E]().Kind() != reflect.Struct {
+		return nil
+	}
+	var given map[string]any
+	if err := json.Unmarshal(data, &given); err != nil {
+		return err
+	}
+	for _, m := range rowMembers(typeOf[E]()) {
+		kind := m.Type.Kind()
+		nullable := m.optional || kind == reflect.Pointer || kind == reflect.Map || kind == reflect.Interface
+		if given[m.name] == nil && !nullable {
+			return fmt.Errorf("it has no %s", m.name)
+		}
+	}
+	return nil
+}
 
-// Publish announces an event to an Inbox. When it returns nil, the event is durable. An
-// event with an id that its group had within a day is dropped, so a call may be
-// repeated. Its error says what is wrong with the event, or that it is unknown whether
-// it was published.
+// ErrRefused is returned for an event that can never be published, with what is wrong.
+var ErrRefused = errors.New("event is refused")
+
+// Publish announces an event to an Inbox: a value of its type, or the JSON of one. When
+// it returns nil, the event is durable. An event with an id that its group had within a
+// day is dropped, so a call may be repeated. Error: ErrRefused; after any other it is
+// unknown whether the event was published.
 func (a *App) Publish(ctx context.Context, name, id string, event any) error {
-	in, ok := a.inbox[name]
-	if !ok {
-		return fmt.Errorf("publish %s: %w", name, errUnknownEvent)
-	}
-	data, err := encode(event)
+	w, err := a.publication(name, id, event)
 	if err != nil {
-		return fmt.Errorf("publish %s: %w", name, err)
+		return fmt.Errorf("publish %s: %w: %w", name, ErrRefused, err)
 	}
-	p := Published{ID: id, Event: name, Data: string(data), Expires: time.Now().Add(publishedFor).Unix()}
-	if p.Group, err = in.group(data); err == nil {
-		err = a.published.Insert(ctx, p)
-	}
-	if err != nil && !errors.Is(err, ErrExists) {
+	if err := a.published.insert(ctx, w); err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("publish %s: %w", name, err)
 	}
 	return nil
 }
 
+// publication is the write that publishes an event. Its error says what is wrong with the
+// event.
+func (a *App) publication(name, id string, event any) (w write, err error) {
+	in, known := a.inbox[name]
+	if !known {
+		return w, a.unknownEvent(name)
+	}
+	data, err := encode(event)
+	if err != nil {
+		return w, err
+	}
+	if err := in.check(data); err != nil {
+		return w, err
+	}
+	p := Published{ID: id, Event: name, Data: string(data), Expires: time.Now().Add(publishedFor).Unix()}
+	if p.Group, err = in.group(data); err != nil {
+		return w, err
+	}
+	if id == "" || len(id) > maxIDBytes || len(p.Group) > maxGroupBytes {
+		return w, fmt.Errorf("its id must have 1 to %d bytes, its group no more than %d", maxIDBytes, maxGroupBytes)
+	}
+	return a.published.encode(nil, p)
+}
+
+func (a *App) unknownEvent(name string) error {
+	names := slices.Sorted(maps.Keys(a.inbox))
+	return fmt.Errorf("product %s takes no event %q, but %q", a.name, name, names)
+}
+
 func (a *App) receive(p Published, emit Emit) error {
 	in, ok := a.inbox[p.Event]
 	if !ok {
-		return fmt.Errorf("%w: %q", errUnknownEvent, p.Event)
+		return a.unknownEvent(p.Event)
 	}
 	return in.receive([]byte(p.Data), emit)
 }

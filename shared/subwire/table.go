@@ -11,11 +11,13 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"subwire/shared/allowance"
+	"subwire/shared/fanout"
 	"subwire/shared/gql"
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
@@ -48,6 +50,8 @@ type TableSpec struct {
 	OldImages   bool // whether Change.Before is given
 	RowBytes    int  // the largest row, in bytes; 0 for DefaultRowBytes
 }
+
+var onlyInserts = []string{"INSERT"}
 
 // Table keeps rows of type T, whose attributes have the names of its json tags. All
 // reads are strongly consistent but those by an index.
@@ -83,7 +87,7 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 		t.table.Indexes = append(t.table.Indexes, topology.Index{Name: name, Key: s.Indexes[name][0], Sort: s.Indexes[name][1]})
 	}
 	if s.OnlyInserts {
-		t.table.Events = []string{"INSERT"}
+		t.table.Events = onlyInserts
 	}
 	names := map[string]bool{}
 	for _, m := range rowMembers(typeOf[T]()) {
@@ -172,22 +176,27 @@ func keyOf(key []string) (k table.Key) {
 	return k
 }
 
-// Put stores the row, in the place of the one with its key.
+// Put stores the row, in the place of the one with its key. A row or event that is too
+// large is Invalid, here and in Insert and Update.
 func (t *Table[T]) Put(ctx context.Context, row T) error {
-	encoded, err := t.encode(row)
+	w, err := t.encode(nil, row)
 	if err != nil {
 		return err
 	}
-	return t.failed("write", t.put(ctx, nil, encoded, table.Condition{}))
+	return t.failed("write", t.put(ctx, w, table.Condition{}))
 }
 
 // Insert stores a new row. Error: ErrExists, when the row with its key is another.
 func (t *Table[T]) Insert(ctx context.Context, row T) error {
-	encoded, err := t.encode(row)
+	w, err := t.encode(nil, row)
 	if err != nil {
 		return err
 	}
-	err = t.put(ctx, nil, encoded, table.Condition{Absent: true})
+	return t.insert(ctx, w)
+}
+
+func (t *Table[T]) insert(ctx context.Context, w write) error {
+	err := t.put(ctx, w, table.Condition{Absent: true})
 	if errors.Is(err, table.ErrConflict) {
 		return ErrExists
 	}
@@ -209,13 +218,13 @@ func (t *Table[T]) Update(ctx context.Context, change func(*T) error, key ...str
 		if err := change(&row); err != nil {
 			return row, err
 		}
-		now, err := t.encode(row)
+		w, err := t.encode(before, row)
 		if err != nil {
 			return row, err
 		}
 		version := table.VersionOf(before)
-		table.SetVersion(now, version+1)
-		err = t.put(ctx, before, now, table.Condition{Version: &version})
+		table.SetVersion(w.row, version+1)
+		err = t.put(ctx, w, table.Condition{Version: &version})
 		if !errors.Is(err, table.ErrConflict) || !pause(ctx) {
 			return row, t.failed("write", err)
 		}
@@ -280,28 +289,60 @@ func (t *Table[T]) query(ctx context.Context, q table.Query) ([]T, error) {
 	return rows, nil
 }
 
-// encode refuses a row that is too large: no event of it could be delivered.
-func (t *Table[T]) encode(row T) (table.Row, error) {
-	encoded, err := table.Encode(row)
-	if err != nil {
-		return nil, err
+// write is a row with the events that its insert or change will be.
+type write struct {
+	row    table.Row
+	events []emitted
+}
+
+// encode prepares the write of a row; before is the row in its place, if that is known.
+// What is too large is Invalid: the row, or an event that no batch has room for. An event
+// that shows the row as it was, which Put does not know, may still be too large.
+func (t *Table[T]) encode(before table.Row, row T) (w write, err error) {
+	if w.row, err = table.Encode(row); err != nil {
+		return w, err
 	}
-	if _, err := table.KeyOf(t.table, encoded); err != nil {
-		return nil, Invalid("What is to be stored has an empty key.")
+	if _, err := table.KeyOf(t.table, w.row); err != nil {
+		return w, Invalid("What is to be stored has an empty key.")
 	}
-	if n := table.Bytes(encoded); n > t.rowBytes {
-		return nil, Invalid(fmt.Sprintf("What is to be stored has %d bytes; %d are allowed.", n, t.rowBytes))
+	if n := table.Bytes(w.row); n > t.rowBytes {
+		return w, Invalid(fmt.Sprintf("What is to be stored has %d bytes; %d are allowed.", n, t.rowBytes))
 	}
-	return encoded, nil
+	if t.changed == nil {
+		return w, nil
+	}
+	if !t.table.OldImages {
+		before = nil
+	}
+	w.events, _ = t.changed(before, w.row) // what cannot be decoded is no event
+	for i, e := range w.events {
+		if err := fanout.Fits(e.event(t.longestID(w.row), i), topology.BatchBytes); err != nil {
+			return w, Invalid(err.Error())
+		}
+	}
+	return w, nil
+}
+
+// recordIDBytes is the most that is expected of a stream record's id, of which AWS says
+// only that it is unique ("Record" in the DynamoDB Streams API Reference).
+const recordIDBytes = 64
+
+// longestID is as long as the id may be that an event of the row gets.
+func (t *Table[T]) longestID(row table.Row) string {
+	id := t.id(row)
+	if slices.Equal(t.table.Events, onlyInserts) {
+		return id
+	}
+	return id + strings.Repeat("x", max(0, recordIDBytes-len(id)))
 }
 
 // put writes the row. Meanwhile it finds out who will get the events, for whom the
 // writer pays.
-func (t *Table[T]) put(ctx context.Context, before, now table.Row, c table.Condition) error {
-	ctx, cancel := t.bounded(ctx, now)
+func (t *Table[T]) put(ctx context.Context, w write, c table.Condition) error {
+	ctx, cancel := t.bounded(ctx, w.row)
 	defer cancel()
-	defer t.pay(ctx, before, now)()
-	return t.app.env.Tables.PutRow(ctx, t.table, now, c)
+	defer t.pay(ctx, w)()
+	return t.app.env.Tables.PutRow(ctx, t.table, w.row, c)
 }
 
 // bounded gives the write of a row with a ULID its WriteTime.
@@ -312,20 +353,15 @@ func (t *Table[T]) bounded(ctx context.Context, row table.Row) (context.Context,
 	return context.WithTimeout(ctx, WriteTime)
 }
 
-func (t *Table[T]) pay(ctx context.Context, before, now table.Row) (tally func()) {
+func (t *Table[T]) pay(ctx context.Context, w write) (tally func()) {
 	cost := make(chan float64, 1)
-	go func() { cost <- t.cost(ctx, before, now) }()
+	go func() { cost <- t.cost(ctx, w) }()
 	return func() { allowance.Add(ctx, <-cost) }
 }
 
-func (t *Table[T]) cost(ctx context.Context, before, now table.Row) float64 {
-	bytes := table.Bytes(now)
-	sum := allowance.Stored(bytes)
-	if t.changed == nil {
-		return sum
-	}
-	changes, _ := t.changed(before, now) // what cannot be decoded is no event
-	for _, e := range changes {
+func (t *Table[T]) cost(ctx context.Context, w write) float64 {
+	sum := allowance.Stored(table.Bytes(w.row))
+	for _, e := range w.events {
 		targets := t.app.env.Audiences.Of(ctx, e.topic)
 		sum += allowance.FannedOut(len(e.root)) + float64(targets)*allowance.Sent(len(e.root))
 	}

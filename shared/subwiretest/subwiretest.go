@@ -189,6 +189,9 @@ func (t tables) DeleteRow(ctx context.Context, from topology.Table, k table.Key)
 	return nil
 }
 
+// limits of a batch in bytes are those of the stream function.
+var limits = fanout.Limits{Targets: 100, Bytes: topology.BatchBytes, Alone: topology.QueueMessageBytes, Groups: 4}
+
 // announce brings the events of a change to their subscribers.
 func (c *Cloud) announce(of topology.Table, before, now table.Row) {
 	c.t.Helper()
@@ -203,7 +206,7 @@ func (c *Cloud) announce(of topology.Table, before, now table.Row) {
 	ctx := context.Background()
 	for _, e := range events {
 		subscriptions := fanout.Passing(c.store.Subscriptions(ctx, e.Topic, time.Now()), c.app.Passes(e))
-		for batch, err := range fanout.Plan(e, subscriptions, fanout.Limits{Targets: 100, Bytes: topology.BatchBytes, Groups: 4}) {
+		for batch, err := range fanout.Plan(e, subscriptions, limits) {
 			if err != nil {
 				c.t.Errorf("plan event %s: %v", e.ID, err)
 				continue

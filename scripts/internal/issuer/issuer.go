@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -59,6 +60,8 @@ type Claims struct {
 	Read   []string      // chats_read; "*" for every chat
 	Write  []string      // chats_write; "*" for every chat
 	Life   time.Duration // 0 for an hour; may be negative
+
+	More map[string]any // any others, by name; they replace those above
 }
 
 func (i *Issuer) Token(c Claims) (string, error) {
@@ -71,6 +74,7 @@ func (i *Issuer) Token(c Claims) (string, error) {
 	if c.Name != "" {
 		claims["name"] = c.Name
 	}
+	maps.Copy(claims, c.More)
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims)
 	token.Header["kid"] = keyID
 	signed, err := token.SignedString(i.key)
@@ -81,7 +85,8 @@ func (i *Issuer) Token(c Claims) (string, error) {
 }
 
 // ServeHTTP answers /jwks.json, and /token with the parameters viewer, name,
-// read, write (chats, separated by commas) and life (such as 5m).
+// read, write (chats, separated by commas), life (such as 5m) and any number of claim:
+// NAME=VALUE, where the value is JSON, or else text.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/jwks.json":
@@ -106,6 +111,10 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if c.More, err = more(q["claim"]); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	if c.Viewer == "" {
 		http.Error(w, "viewer is missing", http.StatusBadRequest)
 		return
@@ -116,6 +125,21 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, token)
+}
+
+func more(claims []string) (map[string]any, error) {
+	all := map[string]any{}
+	for _, claim := range claims {
+		name, value, ok := strings.Cut(claim, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("claim %q is not NAME=VALUE", claim)
+		}
+		all[name] = value
+		if json.Valid([]byte(value)) {
+			all[name] = json.RawMessage(value)
+		}
+	}
+	return all, nil
 }
 
 func list(text string) []string {

@@ -4,11 +4,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/go-cmp/cmp"
 
 	"subwire/shared/auth"
 	"subwire/shared/pubsub"
@@ -46,7 +49,8 @@ func TestItsTokensAreGoodForTheFunctions(t *testing.T) {
 	i := served(t)
 	s := i.Settings()
 	a, err := auth.New(auth.Config{Mode: s[topology.Auth.Env], Issuer: s[topology.JWTIssuer.Env], Audience: s[topology.JWTAudience.Env],
-		Algorithm: s[topology.JWTAlgorithm.Env], KeysURL: s[topology.JWTKeysURL.Env]}, aws.Config{})
+		Algorithm: s[topology.JWTAlgorithm.Env], KeysURL: s[topology.JWTKeysURL.Env],
+		Claims: []string{"name", "chats_read", "chats_write"}}, aws.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,10 +68,29 @@ func TestItsTokensAreGoodForTheFunctions(t *testing.T) {
 	}
 }
 
+func TestATokenHasAnyClaim(t *testing.T) {
+	t.Parallel()
+	i := served(t)
+	q := url.Values{"viewer": {"ada"}, "claim": {`shops=["a","b"]`, "role=owner = all", "n=7", "sub=eve"}}
+	status, signed := get(t, i.url+"/token?"+q.Encode())
+	if status != http.StatusOK {
+		t.Fatalf("got %d %s", status, signed)
+	}
+	got := jwt.MapClaims{}
+	if _, _, err := jwt.NewParser().ParseUnverified(signed, got); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{"shops": []any{"a", "b"}, "role": "owner = all", "n": 7.0, "sub": "eve"} {
+		if diff := cmp.Diff(want, got[name]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestRequestsOfNoMeaningAreRefused(t *testing.T) {
 	t.Parallel()
 	i := served(t)
-	for path, want := range map[string]int{"/token": 400, "/token?viewer=a&life=long": 400, "/": 404} {
+	for path, want := range map[string]int{"/token": 400, "/token?viewer=a&life=long": 400, "/token?viewer=a&claim=b": 400, "/token?viewer=a&claim==b": 400, "/": 404} {
 		if got, body := get(t, i.url+path); got != want {
 			t.Errorf("%s: %d %s", path, got, body)
 		}

@@ -5,6 +5,7 @@ package local
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,8 +21,8 @@ import (
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
 	"subwire/scripts/internal/timing"
-	"subwire/shared/chat"
 	"subwire/shared/products"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
@@ -29,6 +30,7 @@ import (
 type options struct {
 	app, auth, faults, timing string
 	verbose                   bool
+	try                       subwire.Example // of the app
 }
 
 func Command() *cobra.Command {
@@ -41,7 +43,7 @@ until Ctrl-C. make run builds them before.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Output = cmd.ErrOrStderr()
 			cfg.Log = slog.New(newLineHandler(cfg.Output))
-			return run(cmd.Context(), cfg, cmd.OutOrStdout())
+			return run(cmd.Context(), cfg, o.try, cmd.OutOrStdout())
 		}}
 	flags := cmd.Flags()
 	flags.StringVar(&cfg.Root, "root", ".", "`FOLDER` of the repository")
@@ -66,10 +68,12 @@ until Ctrl-C. make run builds them before.`,
 	return cmd
 }
 
-func (o options) set(cfg *cloud.Config) (err error) {
-	if cfg.App, err = products.Named(o.app); err != nil {
+func (o *options) set(cfg *cloud.Config) error {
+	app, err := products.App(o.app)
+	if err != nil {
 		return fmt.Errorf("--app is %q: %w", o.app, err)
 	}
+	cfg.App, o.try = app.Product(), app.Try
 	if o.verbose {
 		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
 	}
@@ -110,7 +114,7 @@ func setTiming(cfg *cloud.Config, name string) error {
 	return nil
 }
 
-func run(ctx context.Context, cfg cloud.Config, out io.Writer) error {
+func run(ctx context.Context, cfg cloud.Config, try subwire.Example, out io.Writer) error {
 	if cfg.Faults != nil {
 		fmt.Fprintf(out, "faults: %s\nrepeat with --seed %d\n", cfg.Faults, cfg.Seed)
 	}
@@ -132,10 +136,14 @@ func run(ctx context.Context, cfg cloud.Config, out io.Writer) error {
 		control = "  control             " + c.ControlURL + "\n"
 	}
 	if c.IssuerURL != "" {
-		control += fmt.Sprintf(withTokens, c.IssuerURL, c.IssuerURL)
+		control += fmt.Sprintf(withTokens, c.IssuerURL, c.IssuerURL, claims(try))
 		header = "-H 'authorization: Bearer TOKEN' "
 	}
-	fmt.Fprintf(out, banner, pages, c.HTTPURL, c.WSURL, control, c.HTTPURL, header, example(cfg.App))
+	body, err := json.Marshal(map[string]string{"query": cmp.Or(try.Document, "{ __typename }")})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, banner, cfg.App.Name, pages, c.HTTPURL, c.WSURL, control, c.HTTPURL, header, body)
 	<-ctx.Done()
 	fmt.Fprintln(out, "\nstopping")
 	if c.Meter != nil {
@@ -146,25 +154,25 @@ func run(ctx context.Context, cfg cloud.Config, out io.Writer) error {
 
 const withTokens = `  tokens              %s   (a viewer needs one, as the header Authorization: Bearer TOKEN)
 
-  subwire token ada --chats lobby --issuer %s
+  subwire token ada --issuer %s%s
 `
 
-// example is a document for people to begin with.
-func example(app topology.Product) string {
-	if app.Name == chat.Product.Name {
-		return `mutation { postMessage(chatId: \"lobby\", content: \"hello\", senderName: \"Ada\") { id } }`
+// claims are the flags of subwire token for the example.
+func claims(try subwire.Example) (flags string) {
+	for _, claim := range try.Claims {
+		flags += " --claim '" + claim + "'"
 	}
-	return "{ __typename }"
+	return flags
 }
 
 const banner = `
-Subwire is running. Ctrl-C stops it.
+Subwire is running the %s. Ctrl-C stops it.
 
 %s  GraphQL over HTTP   %s   (GraphiQL in a browser)
   subscriptions       %s   (graphql-transport-ws)
 %s
 Try it:
 
-  curl %s %s-H 'content-type: application/json' -d '{"query":"%s"}'
+  curl %s %s-H 'content-type: application/json' -d '%s'
 
 `

@@ -48,6 +48,18 @@ func TestMain(m *testing.M) {
 // its URLs: HTTP, WebSocket and, with --control, the control API's.
 func start(t *testing.T, args ...string) (cmd *exec.Cmd, urls []string) {
 	t.Helper()
+	cmd, said := begin(t, args...)
+	for _, word := range strings.Fields(said) {
+		if strings.Contains(word, "://") && len(urls) < 4 {
+			urls = append(urls, word)
+		}
+	}
+	return cmd, urls[1:] // the chat's comes first
+}
+
+// begin runs the command until it says that it is running. It returns what it said.
+func begin(t *testing.T, args ...string) (cmd *exec.Cmd, said string) {
+	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("looks for child processes in /proc")
 	}
@@ -66,17 +78,13 @@ func start(t *testing.T, args ...string) (cmd *exec.Cmd, urls []string) {
 		_ = cmd.Wait()
 	})
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		for _, word := range strings.Fields(lines.Text()) {
-			if strings.Contains(word, "://") && len(urls) < 4 {
-				urls = append(urls, word)
-			}
-		}
+		said += lines.Text() + "\n"
 		if strings.Contains(lines.Text(), "curl ") {
-			return cmd, urls[1:] // the chat's comes first
+			return cmd, said
 		}
 	}
 	t.Fatalf("it ended before it ran:\n%s", stderr.String())
-	return nil, nil
+	return nil, ""
 }
 
 func get(url string) (string, error) {
@@ -87,6 +95,41 @@ func get(url string) (string, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	return string(body), err
+}
+
+// Whoever copies what is printed has placed an order, or written to the chat.
+func TestWhatIsPrintedWorks(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ app, auth, want string }{
+		{"chat", "anonymous", `"postMessage":{"id":"`},
+		{"shop", "anonymous", `"status":"PLACED"`},
+		{"shop", "jwt", `"status":"PLACED"`},
+	} {
+		t.Run(tt.app+"/"+tt.auth, func(t *testing.T) {
+			t.Parallel()
+			_, said := begin(t, "--app", tt.app, "--auth", tt.auth, "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--issuer", "127.0.0.1:0")
+			if !strings.Contains(said, "Subwire is running the "+tt.app+".") {
+				t.Errorf("it does not name the product: %s", said)
+			}
+			shell := func(line string) string {
+				t.Helper()
+				out, err := exec.Command("sh", "-c", line).Output()
+				if err != nil {
+					t.Fatalf("%s: %v", line, err)
+				}
+				return strings.TrimSpace(string(out))
+			}
+			_, curl, _ := strings.Cut(said, "  curl ")
+			if tt.auth == "jwt" {
+				_, token, _ := strings.Cut(said, "  subwire token ")
+				token, _, _ = strings.Cut(token, "\n")
+				curl = strings.Replace(curl, "TOKEN", shell(binary+" token "+token), 1)
+			}
+			if got := shell("curl -s " + curl); !strings.Contains(got, tt.want) {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
 }
 
 // children lists the processes below pid, from /proc.

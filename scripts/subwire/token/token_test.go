@@ -20,12 +20,12 @@ func TestATokenIsAskedFor(t *testing.T) {
 	t.Cleanup(server.Close)
 	var out bytes.Buffer
 	cmd := Command()
-	cmd.SetArgs([]string{"ada", "--issuer", server.URL, "--chats", "a,b", "--read", "c", "--life", "5m"})
+	cmd.SetArgs([]string{"ada", "--issuer", server.URL, "--chats", "a,b", "--read", "c", "--life", "5m", "--claim", `shops=["a","b"]`, "--claim", "n=1"})
 	cmd.SetOut(&out)
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff("/token?life=5m0s&name=&read=a%2Cb%2Cc&viewer=ada&write=a%2Cb", asked); diff != "" {
+	if diff := cmp.Diff("/token?claim=shops%3D%5B%22a%22%2C%22b%22%5D&claim=n%3D1&life=5m0s&name=&read=a%2Cb%2Cc&viewer=ada&write=a%2Cb", asked); diff != "" {
 		t.Errorf("asked for something else:\n%s", diff)
 	}
 	if out.String() != "a.b.c\n" {

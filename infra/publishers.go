@@ -1,0 +1,30 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/jsii-runtime-go"
+
+	"subwire/shared/subwire"
+)
+
+// addPublishers lets the roles put rows into the inbox. The policy is attached to them by
+// their names, so it names their ARNs, too: a role of this account may have the name of
+// one of another.
+func (s *stack) addPublishers() {
+	if len(s.publishers) == 0 {
+		return
+	}
+	var names []any
+	for _, arn := range s.publishers {
+		names = append(names, arn[strings.LastIndex(arn, "/")+1:])
+	}
+	statement := allow(s.tables[subwire.InboxTable].TableArn(), "dynamodb:PutItem")
+	statement.AddCondition(jsii.String("ArnEquals"), map[string]any{"aws:PrincipalArn": s.publishers})
+	awsiam.NewCfnManagedPolicy(s.cdk, jsii.String("publishers"), &awsiam.CfnManagedPolicyProps{
+		Description:    jsii.String("May publish events"),
+		PolicyDocument: awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &[]awsiam.PolicyStatement{statement}}),
+		Roles:          &names,
+	})
+}
