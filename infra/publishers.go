@@ -24,7 +24,8 @@ func (s *stack) addPublishers() {
 	statement.AddCondition(jsii.String("ArnEquals"), map[string]any{"aws:PrincipalArn": s.publishers})
 	awsiam.NewCfnManagedPolicy(s.cdk, jsii.String("publishers"), &awsiam.CfnManagedPolicyProps{
 		Description:    jsii.String("May publish events"),
-		PolicyDocument: awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &[]awsiam.PolicyStatement{statement}}),
+		PolicyDocument: awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{
+			Statements: &[]awsiam.PolicyStatement{statement}}),
 		Roles:          &names,
 	})
 }
