@@ -129,7 +129,8 @@ func (s *stack) loggingAccount() constructs.IDependable {
 			jsii.String("service-role/AmazonAPIGatewayPushToCloudWatchLogs"))},
 	})
 	role.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN)
-	account := awsapigateway.NewCfnAccount(s.cdk, jsii.String(id), &awsapigateway.CfnAccountProps{CloudWatchRoleArn: role.RoleArn()})
+	account := awsapigateway.NewCfnAccount(s.cdk, jsii.String(id),
+		&awsapigateway.CfnAccountProps{CloudWatchRoleArn: role.RoleArn()})
 	account.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN, nil)
 	return account
 }

@@ -95,7 +95,8 @@ func parse(context map[string]string) (options, error) {
 		const what = "* or origins such as https://example.com, separated by commas"
 		errs = append(errs, fmt.Sprintf("-c allowedOrigins=%s: it must be %s: %v", value["allowedOrigins"], what, err))
 	}
-	must(value["local"] == "" || isHTTPS(value["local"]), "local", "the URL of an emulator, such as https://localhost:4566")
+	must(value["local"] == "" || isHTTPS(value["local"]), "local",
+		"the URL of an emulator, such as https://localhost:4566")
 	for _, key := range []string{"wsDomain", "httpDomain"} {
 		must(value[key] == "" || domain.MatchString(value[key]), key, "a domain name such as api.example.com")
 	}

@@ -24,7 +24,8 @@ func (s *stack) addPublishers() {
 	statement.AddCondition(jsii.String("StringEquals"), map[string]any{"aws:PrincipalAccount": account(s.publishers[0])})
 	awsiam.NewCfnManagedPolicy(s.cdk, jsii.String("publishers"), &awsiam.CfnManagedPolicyProps{
 		Description:    jsii.String("May publish events"),
-		PolicyDocument: awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &[]awsiam.PolicyStatement{statement}}),
+		PolicyDocument: awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{
+			Statements: &[]awsiam.PolicyStatement{statement}}),
 		Roles:          &names,
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -87,8 +88,9 @@ func (s *stack) addTable(t topology.Table) {
 	}
 	table := awsdynamodb.NewTable(s.cdk, jsii.String("table-"+t.Name), props)
 	for _, index := range t.Indexes {
-		props := &awsdynamodb.GlobalSecondaryIndexProps{IndexName: &index.Name, ProjectionType: awsdynamodb.ProjectionType_ALL,
-			PartitionKey: &awsdynamodb.Attribute{Name: &index.Key, Type: awsdynamodb.AttributeType_STRING}}
+		props := &awsdynamodb.GlobalSecondaryIndexProps{IndexName: &index.Name,
+			ProjectionType: awsdynamodb.ProjectionType_ALL,
+			PartitionKey:   &awsdynamodb.Attribute{Name: &index.Key, Type: awsdynamodb.AttributeType_STRING}}
 		if index.Sort != "" {
 			props.SortKey = &awsdynamodb.Attribute{Name: &index.Sort, Type: awsdynamodb.AttributeType_STRING}
 		}
@@ -139,7 +141,8 @@ func (s *stack) redriveAllowPolicy(q topology.Queue) *awssqs.RedriveAllowPolicy 
 
 // arn names a resource of this account and region.
 func (s *stack) arn(service, resource string) *string {
-	return jsii.String("arn:" + *s.cdk.Partition() + ":" + service + ":" + *s.cdk.Region() + ":" + *s.cdk.Account() + ":" + resource)
+	parts := []string{"arn", *s.cdk.Partition(), service, *s.cdk.Region(), *s.cdk.Account(), resource}
+	return jsii.String(strings.Join(parts, ":"))
 }
 
 func duration(d time.Duration) awscdk.Duration {

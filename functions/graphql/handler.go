@@ -40,7 +40,8 @@ type handler struct {
 }
 
 // handle answers a request of the HTTP API (payload format 2.0).
-func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
+	events.APIGatewayV2HTTPResponse, error) {
 	cors := graphqlhttp.CORS(h.origins, e.Headers["origin"], e.RequestContext.HTTP.Method)
 	var r events.APIGatewayV2HTTPResponse
 	switch method := e.RequestContext.HTTP.Method; {

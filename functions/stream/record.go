@@ -26,7 +26,7 @@ type batch struct {
 type record struct {
 	place    int // index in the batch
 	raw      json.RawMessage
-	id       string // of the event: the same at each delivery; "" if it has none
+	id       string // of the record, and which of its events: the same at each delivery; "" if it has none
 	sequence string // the record is reported by it; "" reports the whole batch
 	event    pubsub.Event
 	at       time.Time // of the commit, in whole seconds

@@ -87,7 +87,8 @@ func (c *Client) post(ctx context.Context, connectionID string, frame []byte) er
 	if c.poster == nil {
 		callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 		defer cancel()
-		_, err := c.api.PostToConnection(callCtx, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connectionID, Data: frame})
+		_, err := c.api.PostToConnection(callCtx,
+			&apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connectionID, Data: frame})
 		return translate(ctx, err)
 	}
 	a, err := c.poster.post(ctx, time.Now().Add(c.timeout), connectionID, frame)

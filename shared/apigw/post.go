@@ -42,7 +42,8 @@ func newPoster(cfg aws.Config, stage *url.URL, maxConns int) *poster {
 			return nil
 		}
 	}
-	return &poster{credentials: cached(cfg.Credentials), signer: newSigner(cfg.Region, stage), pool: newPool(stage, t, maxConns)}
+	return &poster{credentials: cached(cfg.Credentials), signer: newSigner(cfg.Region, stage),
+		pool: newPool(stage, t, maxConns)}
 }
 
 func cached(p aws.CredentialsProvider) aws.CredentialsProvider {
@@ -89,7 +90,8 @@ func unbelievable(a response, err error) bool {
 }
 
 // send sends the signed post on the connection, and keeps the connection if possible.
-func (p *poster) send(ctx context.Context, deadline time.Time, c *conn, by aws.Credentials, connectionID string, frame []byte) (response, error) {
+func (p *poster) send(ctx context.Context, deadline time.Time, c *conn, by aws.Credentials,
+	connectionID string, frame []byte) (response, error) {
 	now := time.Now().Add(time.Duration(p.skew.Load()))
 	c.request = p.signer.append(c.request[:0], by, now, connectionID, frame)
 	a, err := c.exchange(ctx, deadline)

@@ -61,7 +61,8 @@ func hostHeader(u *url.URL) string {
 }
 
 // append appends the whole request that posts the body.
-func (s *signer) append(dst []byte, credentials aws.Credentials, now time.Time, connectionID string, body []byte) []byte {
+func (s *signer) append(dst []byte, credentials aws.Credentials, now time.Time,
+	connectionID string, body []byte) []byte {
 	sec := s.second(credentials, now)
 	dst = append(append(dst, "POST "...), s.path...)
 	dst = appendEscaped(dst, connectionID, "%")
@@ -119,10 +120,12 @@ func (s *signer) newSecond(c aws.Credentials, now time.Time) *second {
 	}
 	sec := &second{
 		at: now.Unix(), credentials: c,
-		head: " HTTP/1.1\r\nHost: " + s.host + "\r\nContent-Type: " + contentType + "\r\nX-Amz-Date: " + date + "\r\n" + tokenLine +
-			"Authorization: AWS4-HMAC-SHA256 Credential=" + c.AccessKeyID + "/" + scope + ", SignedHeaders=" + names + ", Signature=",
-		canonical: "\n\ncontent-type:" + contentType + "\nhost:" + s.host + "\nx-amz-date:" + date + "\n" + token + "\n" + names + "\n",
-		toSign:    "AWS4-HMAC-SHA256\n" + date + "\n" + scope + "\n",
+		head: " HTTP/1.1\r\nHost: " + s.host + "\r\nContent-Type: " + contentType + "\r\nX-Amz-Date: " + date + "\r\n" +
+			tokenLine + "Authorization: AWS4-HMAC-SHA256 Credential=" + c.AccessKeyID + "/" + scope +
+			", SignedHeaders=" + names + ", Signature=",
+		canonical: "\n\ncontent-type:" + contentType + "\nhost:" + s.host + "\nx-amz-date:" + date + "\n" +
+			token + "\n" + names + "\n",
+		toSign: "AWS4-HMAC-SHA256\n" + date + "\n" + scope + "\n",
 	}
 	sec.macs.New = func() any { return hmac.New(sha256.New, key) }
 	return sec

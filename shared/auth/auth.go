@@ -103,7 +103,8 @@ func (c Config) check() error {
 // the token's expiry with the leeway, zero for ever. Errors: pubsub.ErrTokenMissing;
 // pubsub.ErrTokenExpired; pubsub.ErrTokenInvalid, with a reason that holds nothing of
 // the token; any other when no key was available.
-func (a *Authenticator) Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error) {
+func (a *Authenticator) Authenticate(ctx context.Context, authorization string) (
+	v pubsub.Viewer, expires time.Time, err error) {
 	if a.anonymous {
 		return v, expires, nil
 	}

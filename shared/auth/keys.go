@@ -77,7 +77,8 @@ func (c Config) keys(awsCfg aws.Config) (keys, error) {
 	name, isParameter := strings.CutPrefix(c.Key, "ssm:")
 	switch {
 	case parse == nil:
-		return nil, fmt.Errorf("algorithm is %q: it must be one of %s", c.Algorithm, strings.Join(topology.Algorithms(), ", "))
+		return nil, fmt.Errorf("algorithm is %q: it must be one of %s", c.Algorithm,
+			strings.Join(topology.Algorithms(), ", "))
 	case c.KeysURL != "":
 		return &remoteKeys{url: c.KeysURL, algorithm: c.Algorithm, lock: make(chan struct{}, 1),
 			client: &http.Client{Timeout: fetchTime}, log: slog.Default()}, nil

@@ -65,7 +65,8 @@ func parseKey(raw json.RawMessage, algorithm string) (id string, key jwt.Verific
 	}
 	id = text("kid")
 	kty, crv, use, alg := text("kty"), text("crv"), text("use"), text("alg")
-	public := jwkset.JWKMarshal{KTY: jwkset.KTY(kty), CRV: jwkset.CRV(crv), X: text("x"), Y: text("y"), N: text("n"), E: text("e")}
+	public := jwkset.JWKMarshal{KTY: jwkset.KTY(kty), CRV: jwkset.CRV(crv), X: text("x"), Y: text("y"),
+		N: text("n"), E: text("e")}
 	if err != nil {
 		return id, nil, err
 	}

@@ -259,7 +259,8 @@ func (c *crossing) run() bool {
 	schema := New().MustOpen(subwire.Env{Tables: c.store, Anonymous: true})
 	schema.Log = log
 	executor := gql.MustNew(schema)
-	c.session = session.Session{Connections: c.store, Operations: c.store, Executor: executor, Gateway: c.gateway, MaxOperations: 10, Log: log}
+	c.session = session.Session{Connections: c.store, Operations: c.store, Executor: executor, Gateway: c.gateway,
+		MaxOperations: 10, MaxReplayBytes: 1 << 20, Log: log}
 	c.sender = delivery.New(delivery.Config{Store: c.store, Executor: executor, Gateway: c.gateway, Workers: 1, Log: log})
 	for n := range byte(4) { // far apart, like what was missed in an hour
 		c.write(idAt(time.Now().Add(-time.Hour+time.Duration(n)*time.Minute), n))

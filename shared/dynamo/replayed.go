@@ -57,7 +57,8 @@ func (s *Store) CountReplayed(ctx context.Context, connectionID string, n, max p
 
 // count applies the update if the connection exists and the condition holds. Otherwise
 // it returns the connection as it is.
-func (s *Store) count(ctx context.Context, connectionID, update, condition string, values attributes) (*connectionItem, error) {
+func (s *Store) count(ctx context.Context, connectionID, update, condition string, values attributes) (
+	*connectionItem, error) {
 	_, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(connectionID),
 		UpdateExpression:                    aws.String("SET replayedBy = :token, " + update),

@@ -96,7 +96,8 @@ var errUnprocessed = errors.New("batch was not processed whole")
 // busyCodes are passing errors that the SDK does not know. A plain write gets a
 // TransactionConflictException when it meets a transaction, such as an older release's
 // ("TransactWriteItems"); never when it meets a plain one.
-var busyCodes = []string{"TransactionConflictException", "ReplicatedWriteConflictException", "ThroughputExceeded", "ThrottlingError"}
+var busyCodes = []string{"TransactionConflictException", "ReplicatedWriteConflictException",
+	"ThroughputExceeded", "ThrottlingError"}
 
 // sdkRetryables are the SDK's: throttles, 5xx and failed connections.
 var sdkRetryables = sdkretry.IsErrorRetryables(sdkretry.DefaultRetryables)

@@ -66,7 +66,8 @@ func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running run
 
 // deleteRow deletes the row of an operation, and no other's. With untold it also
 // deletes a row that does not say whose it is.
-func (s *Store) deleteRow(ctx context.Context, connectionID, operationID string, running runningItem, untold bool) error {
+func (s *Store) deleteRow(ctx context.Context, connectionID, operationID string,
+	running runningItem, untold bool) error {
 	in := &dynamodb.DeleteItemInput{
 		TableName: &s.tables.Subscriptions, Key: rowKey(running.Topic, connectionID, operationID),
 		ConditionExpression:       aws.String("attribute_not_exists(topic) OR #by = :by"),

@@ -194,7 +194,8 @@ func decodeSubscription(item attributes) (pubsub.Subscription, error) {
 		operationID = row.OperationID
 	}
 	s := pubsub.Subscription{ConnectionID: connectionID, OperationID: operationID, Topic: row.Topic,
-		OperationKey: row.OperationKey, Filter: row.Filter, Viewer: pubsub.Viewer{ID: row.Viewer, Claims: row.Claims}, Expires: time.Unix(row.TTL, 0)}
+		OperationKey: row.OperationKey, Filter: row.Filter, Expires: time.Unix(row.TTL, 0),
+		Viewer: pubsub.Viewer{ID: row.Viewer, Claims: row.Claims}}
 	if row.At != 0 {
 		s.At = time.UnixMilli(row.At)
 	}

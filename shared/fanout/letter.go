@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// ErrNoLetter is returned for a message that holds no Letter.
-var ErrNoLetter = errors.New("holds no stream record")
+// errNoLetter is returned for a message that holds no Letter.
+var errNoLetter = errors.New("holds no stream record")
 
 // Letter is a dead letter of the stream function: a record that cannot become an event,
 // or whose event some target cannot get. The reason is an attribute of its message.
@@ -72,14 +72,14 @@ func wrap(what string, err error) error {
 	return nil
 }
 
-// DecodeLetter reads a queue message. Its error is an ErrNoLetter.
+// DecodeLetter reads a queue message. Its error says that it is none.
 func DecodeLetter(body []byte) (Letter, error) {
 	var l Letter
 	if err := json.Unmarshal(body, &l); err != nil {
-		return Letter{}, fmt.Errorf("%w: %v", ErrNoLetter, err)
+		return Letter{}, fmt.Errorf("%w: %v", errNoLetter, err)
 	}
 	if len(l.Record) == 0 {
-		return Letter{}, ErrNoLetter
+		return Letter{}, errNoLetter
 	}
 	return l, nil
 }

@@ -49,7 +49,7 @@ func TestALetterKeepsItsRecord(t *testing.T) {
 func TestWhatHoldsNoRecordIsNoLetter(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{``, `{}`, `[]`, `{"DDBStreamBatchInfo":{}}`, `{"record":`} {
-		if _, err := DecodeLetter([]byte(body)); !errors.Is(err, ErrNoLetter) {
+		if _, err := DecodeLetter([]byte(body)); !errors.Is(err, errNoLetter) {
 			t.Errorf("%s: %v", body, err)
 		}
 	}

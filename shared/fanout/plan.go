@@ -102,7 +102,8 @@ func emptyBytes(event pubsub.Event, groups int) (int, error) {
 
 // Passing yields the subscriptions that get an event: those without a filter, and those
 // whose filter lets it pass. passes is asked once for each distinct filter.
-func Passing(subscriptions iter.Seq2[pubsub.Subscription, error], passes func(filter string) bool) iter.Seq2[pubsub.Subscription, error] {
+func Passing(subscriptions iter.Seq2[pubsub.Subscription, error],
+	passes func(filter string) bool) iter.Seq2[pubsub.Subscription, error] {
 	return func(yield func(pubsub.Subscription, error) bool) {
 		known := map[string]bool{}
 		for s, err := range subscriptions {
@@ -191,7 +192,8 @@ func (l *latest) count(s pubsub.Subscription) int {
 }
 
 func (p *planner) begin(group int) open {
-	return open{batch: Batch{Event: p.event, Range: group}, bytes: p.empty, tasks: map[string]int{}, viewers: map[pubsub.Viewer]int{}}
+	return open{batch: Batch{Event: p.event, Range: group}, bytes: p.empty,
+		tasks: map[string]int{}, viewers: map[pubsub.Viewer]int{}}
 }
 
 // alone returns the empty batch o with s in it, which adds size bytes.

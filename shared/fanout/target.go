@@ -136,7 +136,8 @@ func (t *Target) set(row []json.RawMessage) error {
 	default:
 		return fmt.Errorf("target has %d members", len(row))
 	}
-	return errors.Join(json.Unmarshal(row[0], &t.ConnectionID), json.Unmarshal(row[1], &t.OperationID), json.Unmarshal(row[2], &t.Expires))
+	return errors.Join(json.Unmarshal(row[0], &t.ConnectionID), json.Unmarshal(row[1], &t.OperationID),
+		json.Unmarshal(row[2], &t.Expires))
 }
 
 // parsePlain reads a list without escapes and spaces, and returns false for any other.

@@ -27,7 +27,8 @@ import (
 // A fixed list can be cached without Vary; one made from Access-Control-Request-Headers
 // cannot.
 var requestHeaders = strings.Join([]string{"Authorization", "Content-Type",
-	"Apollographql-Client-Name", "Apollographql-Client-Version", "Apollographql-Library-Name", "Apollographql-Library-Version",
+	"Apollographql-Client-Name", "Apollographql-Client-Version",
+	"Apollographql-Library-Name", "Apollographql-Library-Version",
 	"Apollo-Require-Preflight", "X-Apollo-Operation-Name", "X-Apollo-Operation-Id",
 	"Traceparent", "Tracestate", "Baggage", "Sentry-Trace", "X-Requested-With", "*"}, ", ")
 

@@ -71,8 +71,9 @@ func badRequest(message string) StatusError {
 // compressed either.
 func Decode(r Request, maxBody int) (pubsub.Operation, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		return pubsub.Operation{}, StatusError{Status: http.StatusMethodNotAllowed, Header: map[string]string{"Allow": Methods},
-			Code: pubsub.CodeInput, Message: "method must be GET or POST"}
+		return pubsub.Operation{}, StatusError{Status: http.StatusMethodNotAllowed,
+			Header: map[string]string{"Allow": Methods},
+			Code:   pubsub.CodeInput, Message: "method must be GET or POST"}
 	}
 	if _, ok := negotiate(r.Accept); !ok {
 		return pubsub.Operation{}, StatusError{Status: http.StatusNotAcceptable,
@@ -86,12 +87,14 @@ func Decode(r Request, maxBody int) (pubsub.Operation, error) {
 		return decodeQuery(r.Query)
 	}
 	if !isPlain(r.ContentEncoding) {
-		return pubsub.Operation{}, StatusError{Status: http.StatusUnsupportedMediaType, Header: map[string]string{"Accept-Encoding": "identity"},
-			Code: pubsub.CodeInput, Message: "body must not be compressed"}
+		return pubsub.Operation{}, StatusError{Status: http.StatusUnsupportedMediaType,
+			Header: map[string]string{"Accept-Encoding": "identity"},
+			Code:   pubsub.CodeInput, Message: "body must not be compressed"}
 	}
 	if !isJSON(r.ContentType) {
-		return pubsub.Operation{}, StatusError{Status: http.StatusUnsupportedMediaType, Header: map[string]string{"Accept": jsonType},
-			Code: pubsub.CodeInput, Message: "content type must be " + jsonType + " in UTF-8"}
+		return pubsub.Operation{}, StatusError{Status: http.StatusUnsupportedMediaType,
+			Header: map[string]string{"Accept": jsonType},
+			Code:   pubsub.CodeInput, Message: "content type must be " + jsonType + " in UTF-8"}
 	}
 	if len(r.Body) > maxBody {
 		return pubsub.Operation{}, StatusError{Status: http.StatusRequestEntityTooLarge,

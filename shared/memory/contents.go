@@ -38,7 +38,8 @@ func (c Contents) Check() error {
 	for _, sub := range c.Subscriptions {
 		listed[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = true
 		if _, ok := c.Operations[sub.OperationKey]; !ok {
-			return fmt.Errorf("subscription %s of connection %s: no operation %s", sub.OperationID, sub.ConnectionID, sub.OperationKey)
+			return fmt.Errorf("subscription %s of connection %s: no operation %s",
+				sub.OperationID, sub.ConnectionID, sub.OperationKey)
 		}
 	}
 	for _, conn := range c.Connections {
@@ -51,7 +52,8 @@ func (c Contents) Check() error {
 		}
 	}
 	for at := range listed {
-		return fmt.Errorf("subscription %s of connection %s under %s: no such operation runs", at.operationID, at.connectionID, at.topic)
+		return fmt.Errorf("subscription %s of connection %s under %s: no such operation runs",
+			at.operationID, at.connectionID, at.topic)
 	}
 	return nil
 }

@@ -290,14 +290,16 @@ func (c *connection) runningTurns(id string) pubsub.Turns {
 }
 
 // ActivateSubscription implements pubsub.Store.
-func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, by pubsub.Sent) error {
+func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent) error {
 	return s.do(ctx, "ActivateSubscription", func() error {
 		c, err := s.live(sub.ConnectionID)
 		if err != nil {
 			return err
 		}
 		running, ok := c.running[sub.OperationID]
-		if !ok || by.ID != "" && running.by.ID != by.ID || !running.by.At.Equal(by.At) || running.topic != "" && running.topic != sub.Topic {
+		if !ok || by.ID != "" && running.by.ID != by.ID || !running.by.At.Equal(by.At) ||
+			running.topic != "" && running.topic != sub.Topic {
 			return pubsub.ErrCompleted
 		}
 		c.running[sub.OperationID] = begun{topic: sub.Topic, key: sub.OperationKey, by: by}

@@ -56,7 +56,8 @@ var errMissing = errors.New("missing in the answer")
 
 // Client is the part of *sqs.Client that is used.
 type Client interface {
-	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (
+		*sqs.SendMessageBatchOutput, error)
 }
 
 // Message is one message for the queue. SQS takes 1 to 128 ASCII letters,

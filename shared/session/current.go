@@ -50,7 +50,8 @@ func (s *Session) tell(ctx context.Context, f Frame, id string, x pubsub.Executa
 
 // state reads the current state, and executes the operation with it. It returns no event
 // if there is no state, or if the subscription's filter does not let it pass.
-func (s *Session) state(ctx context.Context, f Frame, x pubsub.Executable) (e *pubsub.Event, payload json.RawMessage, err error) {
+func (s *Session) state(ctx context.Context, f Frame, x pubsub.Executable) (
+	e *pubsub.Event, payload json.RawMessage, err error) {
 	ctx, tally := allowance.WithTally(ctx)
 	ctx, cancel := retry.Within(ctx, retry.EndReserve)
 	defer cancel()

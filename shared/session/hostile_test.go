@@ -37,7 +37,7 @@ func hostileSession(t testing.TB, gateway pubsub.Gateway) (s *session.Session, s
 	config := chat.New().MustOpen(subwire.Env{Tables: store, Anonymous: true})
 	config.Introspection, config.Limits, config.Log = true, gql.DefaultLimits.OverSocket(), slog.New(slog.DiscardHandler)
 	s = &session.Session{Connections: store, Operations: store, Executor: gql.MustNew(config), Gateway: gateway,
-		MaxOperations: 100, Log: slog.New(slog.DiscardHandler)}
+		MaxOperations: 100, MaxReplayBytes: 1 << 20, Log: slog.New(slog.DiscardHandler)}
 	c := pubsub.Connection{ID: "c", ConnectedAt: start, InitDeadline: start.Add(time.Hour), Expires: start.Add(time.Hour)}
 	if err := store.PutConnection(t.Context(), c); err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func (s *Session) resume(ctx context.Context, f Frame, c pubsub.Connection, sub 
 		return s.notBegun(ctx, f, sub.OperationID, err)
 	}
 	r := &replay{session: s, frame: f, stored: c.Bytes, id: sub.OperationID, operation: x, seen: map[string]bool{},
-		most: min(s.replayBytes(), replayFactor*len(f.Data))}
+		most: min(s.MaxReplayBytes, replayFactor*len(f.Data))}
 	err := r.run(ctx, sub)
 	if why, closes := errors.AsType[transportws.CloseError](err); closes {
 		return why

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -18,11 +17,6 @@ const (
 	// minuteLimit is the most events that a connection is replayed per minute: all of
 	// its operations together, however often they begin.
 	minuteLimit = 2000
-
-	// DefaultReplayBytes is the most bytes that an operation is replayed; a connection
-	// gets twice as many per minute. An event counts with its frame or, if that is
-	// more, with what is read for it: a small selection costs the whole read.
-	DefaultReplayBytes = 1 << 20
 
 	// replayFactor is how many bytes an operation is replayed at most for each byte of
 	// its subscribe message: how far a client may multiply.
@@ -42,12 +36,12 @@ const (
 // errReplaying says that a subscribe must wait for other replays of its connection.
 var errReplaying = errors.New("connection is being replayed as much as it may be at once")
 
-// minuteMost is the most that a connection is replayed per minute.
+// minuteMost is the most that a connection is replayed per minute. An event counts with
+// its frame or, if that is more, with what is read for it: a small selection costs the
+// whole read.
 func (s *Session) minuteMost() pubsub.Replayed {
-	return pubsub.Replayed{Events: minuteLimit, Bytes: 2 * s.replayBytes()}
+	return pubsub.Replayed{Events: minuteLimit, Bytes: 2 * s.MaxReplayBytes}
 }
-
-func (s *Session) replayBytes() int { return cmp.Or(s.MaxReplayBytes, DefaultReplayBytes) }
 
 // replayedOut reports whether the connection has had what it may have this minute, or
 // less than a page is left: what could not be counted would be read for nothing,

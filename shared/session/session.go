@@ -64,7 +64,7 @@ type Session struct {
 	MaxInitBytes   int  // of an init payload; 0 for no limit
 	MaxOperations  int  // running at once, per connection
 	MaxOfTopic     int  // of them, subscriptions of one topic; 0 for no limit
-	MaxReplayBytes int  // of one operation, and half of what a connection gets a minute; 0 for DefaultReplayBytes
+	MaxReplayBytes int  // of one operation, and half of what a connection gets a minute
 	MaxConnections int  // at once, per viewer with a token; 0 for no limit
 	Log            *slog.Logger
 

@@ -61,7 +61,7 @@ func setup(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{store: memory.New(), gateway: &memory.Gateway{}, start: time.Now()}
 	b.Session = &session.Session{Connections: b.store, Operations: b.store, Executor: executor{}, Gateway: b.gateway,
-		MaxOperations: 3, Log: slog.New(slog.DiscardHandler)}
+		MaxOperations: 3, MaxReplayBytes: 1 << 20, Log: slog.New(slog.DiscardHandler)}
 	b.gateway.Open("c")
 	err := b.store.PutConnection(t.Context(), pubsub.Connection{ID: "c", ConnectedAt: b.start,
 		InitDeadline: b.start.Add(10 * time.Second), Expires: b.start.Add(time.Hour)})

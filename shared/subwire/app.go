@@ -1,6 +1,31 @@
 // Package subwire makes a product of Go structs and functions: its types, queries,
 // mutations, subscriptions and tables. What the core needs of it follows: the schema,
-// the events, and the list of tables from which the infrastructure is built.
+// the events, and the list of tables from which the infrastructure is built. Package
+// shop is an example.
+//
+// # Types
+//
+// GraphQL types are made of Go types:
+//
+//   - string, bool, integers and floats are String, Boolean, Int (of 32 bits) and Float.
+//     A string field tagged gql:"id" is an ID. A time.Time is a String as in RFC 3339. A
+//     type of strings that was given to Enum is that enum.
+//   - A struct is an object, or an input object where it is part of an argument. Its
+//     fields have the names of their json tags; gql:"-" leaves one out. The tag doc
+//     describes it.
+//   - A slice is a list. A pointer may be null; no other result may.
+//
+// # Arguments
+//
+// The arguments of a field are the fields of a struct, struct{} for none. One must be
+// given unless it is a pointer or slice, is tagged gql:"optional", or has its default
+// value in the tag default. In a subscription, gql:"after" marks the argument to resume
+// after (see ReplayOf) and gql:"filter" those of its Filter; both are optional.
+//
+// # Errors
+//
+// A client gets the text of Invalid and Forbidden. Any other error is the server's fault:
+// it is logged, and the client learns only that there was one.
 package subwire
 
 import (
@@ -26,7 +51,8 @@ type Viewer = pubsub.Viewer
 // Topic names what is subscribed to, such as "order/17". Products share no topics.
 type Topic = string
 
-// App is a product. Its functions run in any process, and keep nothing in memory.
+// App is a product. Its functions run in any process, and keep nothing in memory. All of
+// it is declared before Open.
 type App struct {
 	Claims []string // of tokens, that the product's rules look at; no others are kept
 	Paths  []string // of its pages, in the syntax of "Create routes for HTTP APIs"
@@ -75,8 +101,8 @@ type Env struct {
 	Now       func() time.Time     // nil for time.Now
 }
 
-// Open connects the product with what it runs on. Its error says which types or fields
-// make no schema.
+// Open connects the product with what it runs on, and returns its schema. Its error says
+// which types or fields make none.
 func (a *App) Open(e Env) (gql.Config, error) {
 	if e.NewID == nil {
 		e.NewID = func() string { return ulid.Make().String() }
@@ -137,13 +163,13 @@ func (a *App) NewID() string { return a.env.NewID() }
 // Now is the time in UTC, to the millisecond: what a table keeps.
 func (a *App) Now() time.Time { return a.env.Now().UTC().Truncate(time.Millisecond) }
 
-// Option is what a field may have besides.
+// Option is what may be added to a field of the schema, such as Doc.
 type Option func(*graphql.Field)
 
 // Doc describes a field in the schema.
 func Doc(text string) Option { return func(f *graphql.Field) { f.Description = text } }
 
-func (a *App) field(f *graphql.Field, options []Option) *graphql.Field {
+func with(options []Option, f *graphql.Field) *graphql.Field {
 	for _, o := range options {
 		o(f)
 	}
@@ -159,8 +185,8 @@ func Enum[S ~string](a *App, name string, values ...S) {
 	a.types.enum(typeOf[S](), name, texts)
 }
 
-// Query adds a field of the query type. Its arguments are the fields of the struct A:
-// see Args. What run returns together with an error is dropped.
+// Query adds a field of the query type, with the arguments A and the result R (see the
+// package comment). What run returns together with an error is dropped.
 func Query[A, R any](a *App, name string, run func(context.Context, Viewer, A) (R, error), options ...Option) {
 	a.queries = append(a.queries, root{name, func() *graphql.Field { return operation(a, run, options) }})
 }
@@ -171,7 +197,7 @@ func Mutation[A, R any](a *App, name string, run func(context.Context, Viewer, A
 }
 
 func operation[A, R any](a *App, run func(context.Context, Viewer, A) (R, error), options []Option) *graphql.Field {
-	return a.field(&graphql.Field{
+	return with(options, &graphql.Field{
 		Type: a.types.output(typeOf[R]()),
 		Args: a.types.arguments(typeOf[A]()),
 		Resolve: func(p graphql.ResolveParams) (any, error) {
@@ -185,14 +211,15 @@ func operation[A, R any](a *App, run func(context.Context, Viewer, A) (R, error)
 			}
 			return valueOf(result), nil
 		},
-	}, options)
+	})
 }
 
-// Field adds a field to the type of the struct T. A result that was made without asking
-// for the viewer is shared by all viewers.
-func Field[T, R any](a *App, name string, run func(ctx context.Context, viewer func() Viewer, of T) (R, error), options ...Option) {
+// Field adds a field without arguments to the type of the struct T. A result that was made
+// without calling viewer is shared by all viewers.
+func Field[T, R any](a *App, name string,
+	run func(ctx context.Context, viewer func() Viewer, of T) (R, error), options ...Option) {
 	a.types.extend(typeOf[T](), name, func() *graphql.Field {
-		return a.field(&graphql.Field{
+		return with(options, &graphql.Field{
 			Type: a.types.output(typeOf[R]()),
 			Resolve: func(p graphql.ResolveParams) (any, error) {
 				viewer := func() Viewer { return pubsub.ViewerOf(p.Context) }
@@ -202,7 +229,7 @@ func Field[T, R any](a *App, name string, run func(ctx context.Context, viewer f
 				}
 				return valueOf(result), nil
 			},
-		}, options)
+		})
 	})
 }
 

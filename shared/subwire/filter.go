@@ -45,8 +45,9 @@ func filterOf[A, E any](name string, arguments []string, passes func(A, E) bool)
 	}
 }
 
-// judge decodes an event and returns what asks a stored filter about it. What cannot be
-// decoded passes: the execution tells what is wrong.
+// judge makes, for each event, a function that reports whether the event passes a stored
+// filter with these arguments. What cannot be decoded passes: the execution tells what is
+// wrong.
 func judge[A, E any](passes func(A, E) bool) func(root json.RawMessage) func(arguments string) bool {
 	return func(root json.RawMessage) func(string) bool {
 		var event E
@@ -55,8 +56,7 @@ func judge[A, E any](passes func(A, E) bool) func(root json.RawMessage) func(arg
 		}
 		return func(arguments string) bool {
 			var given map[string]any
-			d := json.NewDecoder(strings.NewReader(arguments))
-			if d.Decode(&given) != nil {
+			if json.Unmarshal([]byte(arguments), &given) != nil {
 				return true
 			}
 			args, err := argumentsOf[A](given)
@@ -65,8 +65,9 @@ func judge[A, E any](passes func(A, E) bool) func(root json.RawMessage) func(arg
 	}
 }
 
-// Passes returns what tells whether a stored filter lets the event pass. A filter of a
-// field that the product does not have passes.
+// Passes returns a function that reports whether a stored filter lets the event pass. It
+// decodes the event once for all filters. A filter of a field that the product does not
+// have lets everything pass: it may be of another release.
 func (a *App) Passes(e pubsub.Event) func(filter string) bool {
 	fields := map[string]func(string) bool{}
 	return func(filter string) bool {

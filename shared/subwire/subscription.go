@@ -8,8 +8,6 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"subwire/shared/gql"
 	"subwire/shared/pubsub"
 )
@@ -51,15 +49,7 @@ type Subscription[A, E any] struct {
 
 // Subscribe adds a field of the subscription type.
 func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
-	after, filters := "", []string(nil)
-	for _, m := range members(typeOf[A]()) {
-		if m.after {
-			after = m.name
-		}
-		if m.filter {
-			filters = append(filters, m.name)
-		}
-	}
+	after, filters := specialArguments(typeOf[A]())
 	if (after != "") != (s.Replay != nil) || (filters != nil) != (s.Filter != nil) {
 		a.errs = append(a.errs, fmt.Errorf("subscription %s: Replay needs an argument tagged after,"+
 			" Filter one tagged filter, and no others are", name))
@@ -71,63 +61,86 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 		a.filters[name] = judge(s.Filter)
 	}
 	a.subscriptions[name] = func() gql.Subscription {
-		sub := gql.Subscription{
-			Type:        a.types.output(typeOf[E]()),
-			Args:        a.types.arguments(typeOf[A]()),
-			Description: s.Doc,
-			Topic: func(given map[string]any) (string, error) {
-				args, err := argumentsOf[A](given)
-				if err != nil {
-					return "", err
-				}
-				if _, err := replayFrom(after, given, time.Time{}); err != nil {
-					return "", err
-				}
-				topic, err := s.Topic(args)
-				return topic, err
-			},
-			Root: func(root json.RawMessage) (any, error) {
-				var event E
-				if err := json.Unmarshal(root, &event); err != nil {
-					return nil, fmt.Errorf("decode event: %w", err)
-				}
-				return event, nil
-			},
-		}
-		if s.Begin != nil {
-			sub.Begin = func(ctx context.Context, v Viewer, given map[string]any) error {
-				args, err := argumentsOf[A](given)
-				if err != nil {
-					return err
-				}
-				return s.Begin(ctx, v, args)
-			}
-		}
-		if s.Allow != nil {
-			sub.Allow = func(v Viewer, given map[string]any, event any) error {
-				args, err := argumentsOf[A](given)
-				if err != nil {
-					return err
-				}
-				return s.Allow(v, args, event.(E))
-			}
-		}
-		if s.Ends != nil {
-			sub.Ends = func(event any) bool { return s.Ends(event.(E)) }
-		}
-		if s.Current != nil {
-			sub.Current = func(ctx context.Context, v Viewer, given map[string]any) (*pubsub.Event, error) {
-				return s.current(ctx, v, given)
-			}
-		}
+		sub := s.field(after)
+		sub.Type = a.types.output(typeOf[E]())
+		sub.Args = a.types.arguments(typeOf[A]())
 		if s.Filter != nil {
 			sub.Filter = filterOf(name, filters, s.Filter)
 		}
-		if s.Replay != nil {
-			sub.Replay = &gql.Replay{Argument: after, Missed: s.Replay.missed(after, s.Topic)}
-		}
 		return sub
 	}
+}
+
+// specialArguments returns the argument that is tagged after, "" if there is none, and
+// those that are tagged filter.
+func specialArguments(of reflect.Type) (after string, filters []string) {
+	for _, m := range members(of) {
+		if m.after {
+			after = m.name
+		}
+		if m.filter {
+			filters = append(filters, m.name)
+		}
+	}
+	return after, filters
+}
+
+// field is s as the executor takes it, without types and filter. after names the argument
+// with the event to resume after, if there is one.
+func (s Subscription[A, E]) field(after string) gql.Subscription {
+	sub := gql.Subscription{
+		Description: s.Doc,
+		Topic:       func(given map[string]any) (string, error) { return s.topic(given, after) },
+		Root:        decodeEvent[E],
+	}
+	if s.Begin != nil {
+		sub.Begin = func(ctx context.Context, v Viewer, given map[string]any) error {
+			args, err := argumentsOf[A](given)
+			if err != nil {
+				return err
+			}
+			return s.Begin(ctx, v, args)
+		}
+	}
+	if s.Allow != nil {
+		sub.Allow = func(v Viewer, given map[string]any, event any) error {
+			args, err := argumentsOf[A](given)
+			if err != nil {
+				return err
+			}
+			return s.Allow(v, args, event.(E))
+		}
+	}
+	if s.Ends != nil {
+		sub.Ends = func(event any) bool { return s.Ends(event.(E)) }
+	}
+	if s.Current != nil {
+		sub.Current = s.current
+	}
+	if s.Replay != nil {
+		sub.Replay = &gql.Replay{Argument: after, Missed: s.Replay.missed(after, s.Topic)}
+	}
+	return sub
+}
+
+// topic refuses arguments that make no sense, also that of a replay.
+func (s Subscription[A, E]) topic(given map[string]any, after string) (Topic, error) {
+	args, err := argumentsOf[A](given)
+	if err != nil {
+		return "", err
+	}
+	if _, err := replayFrom(after, given, time.Time{}); err != nil {
+		return "", err
+	}
+	return s.Topic(args)
+}
+
+func decodeEvent[E any](root json.RawMessage) (any, error) {
+	var event E
+	if err := json.Unmarshal(root, &event); err != nil {
+		return nil, fmt.Errorf("decode event: %w", err)
+	}
+	return event, nil
 }
 
 // current is the current state as an event, or nil if there is none.
@@ -149,102 +162,4 @@ func (s Subscription[A, E]) current(ctx context.Context, v Viewer, given map[str
 	}
 	root, err := encode(event)
 	return &pubsub.Event{ID: "current", Topic: topic, Root: root}, err
-}
-
-// Replay says where the events are that a client has missed.
-type Replay[A any] struct {
-	// read returns events after an id, in ascending order, at most limit.
-	read func(ctx context.Context, args A, after string, limit int) ([]past, error)
-}
-
-// past is an event that has been before.
-type past struct {
-	id   string
-	root any
-}
-
-// ReplayOf replays the rows of a table's partition, as the events that event makes of
-// them. Their sort keys must be ULIDs made by App.NewID just before each was inserted,
-// and they must not change. The argument tagged after is the sort key of the newest one
-// that a client has, or the lowest ULID, 26 zeros, for all.
-func ReplayOf[A, T, E any](t *Table[T], partition func(A) string, event func(T) (id string, e E)) *Replay[A] {
-	return &Replay[A]{read: func(ctx context.Context, args A, after string, limit int) ([]past, error) {
-		rows, err := t.After(ctx, partition(args), after, limit)
-		if err != nil {
-			return nil, fmt.Errorf("read missed events: %w", err)
-		}
-		all := make([]past, len(rows))
-		for i, row := range rows {
-			all[i].id, all[i].root = event(row)
-		}
-		return all, nil
-	}}
-}
-
-// missed implements pubsub.Executable.Missed. It leaves out the event that the client
-// has.
-func (r *Replay[A]) missed(argument string, topicOf func(A) (Topic, error)) func(
-	context.Context, map[string]any, time.Time, string, int) ([]pubsub.Event, bool, error) {
-	return func(ctx context.Context, given map[string]any, since time.Time, read string, max int) (
-		missed []pubsub.Event, more bool, err error) {
-		from := read
-		if from == "" {
-			if from, err = replayFrom(argument, given, since); err != nil {
-				return nil, false, err
-			}
-		}
-		args, err := argumentsOf[A](given)
-		if err != nil {
-			return nil, false, err
-		}
-		topic, err := topicOf(args)
-		if err != nil {
-			return nil, false, err
-		}
-		found, err := r.read(ctx, args, from, max)
-		if err != nil {
-			return nil, false, err
-		}
-		for _, p := range found {
-			root, err := encode(p.root)
-			if err != nil {
-				return nil, false, err
-			}
-			if p.id != given[argument] {
-				missed = append(missed, pubsub.Event{ID: p.id, Topic: topic, Root: root})
-			}
-		}
-		return missed, len(found) == max, nil
-	}
-}
-
-// lateTime is how much older than its commit a row's id may be, by any clock. Ids are
-// made before the write. AWS keeps its clocks within a millisecond; clockSkew also
-// covers a write that is on its way when its time is up.
-const (
-	clockSkew = 2 * time.Second
-	lateTime  = WriteTime + clockSkew
-)
-
-// replayFrom returns the id where a replay begins to read: what a client with the event
-// of the argument may have missed and, unless since is zero, was committed since then.
-// It is "" without the argument.
-func replayFrom(argument string, given map[string]any, since time.Time) (string, error) {
-	after, asks := given[argument].(string)
-	if !asks {
-		return "", nil
-	}
-	id, err := ulid.ParseStrict(after)
-	if err != nil {
-		return "", Invalid(argument + " is not the id of an event")
-	}
-	begin := ulid.Time(id.Time()).Add(-lateTime - pubsub.SettleTime)
-	if later := since.Add(-lateTime); later.After(begin) {
-		begin = later
-	}
-	var from ulid.ULID
-	if err := from.SetTime(uint64(max(0, begin.UnixMilli()))); err != nil {
-		return "", fmt.Errorf("make id: %w", err)
-	}
-	return from.String(), nil
 }

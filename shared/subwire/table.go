@@ -68,7 +68,10 @@ type spec struct {
 	changed  func(before, now table.Row) ([]emitted, error)
 }
 
-// NewTable adds a table. changes says what a write means to whom, and may be nil.
+// NewTable adds a table. changes says which events a change of a row is, for which topics.
+// It runs for each record of the table's stream, again after a failure, and also before a
+// write, to see how large its events are and what they cost. So it looks at nothing but
+// the change. With nil changes are no events, and the table has no stream.
 func NewTable[T any](a *App, s TableSpec, changes func(Change[T], Emit)) *Table[T] {
 	if changes == nil {
 		return newTable[T](a, s, nil)
@@ -84,7 +87,8 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 	t := &Table[T]{app: a, spec: &spec{rowBytes: cmp.Or(s.RowBytes, DefaultRowBytes), table: topology.Table{
 		Name: s.Name, Key: s.Key, Sort: s.Sort, TTL: s.TTL, Kept: s.Kept, Stream: changes != nil, OldImages: s.OldImages}}}
 	for _, name := range slices.Sorted(maps.Keys(s.Indexes)) {
-		t.table.Indexes = append(t.table.Indexes, topology.Index{Name: name, Key: s.Indexes[name][0], Sort: s.Indexes[name][1]})
+		keys := s.Indexes[name]
+		t.table.Indexes = append(t.table.Indexes, topology.Index{Name: name, Key: keys[0], Sort: keys[1]})
 	}
 	if s.OnlyInserts {
 		t.table.Events = onlyInserts

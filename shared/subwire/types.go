@@ -14,17 +14,7 @@ import (
 	"github.com/graphql-go/graphql"
 )
 
-// goTypes makes GraphQL types of Go types:
-//
-//   - string, bool, integers and floats are String, Boolean, Int (of 32 bits) and Float.
-//     A string field tagged gql:"id" is an ID. A time.Time is a String as in RFC 3339. A
-//     type of strings that was given to Enum is that enum.
-//   - A struct is an object, or an input object where it is part of an argument. Its
-//     fields have the names of their json tags; gql:"-" leaves one out. The tag doc
-//     describes it.
-//   - A slice is a list. A pointer may be null, and nothing else of a result. An argument
-//     must be given unless it is a pointer or slice, or tagged gql:"optional", or has a
-//     tag default with its value.
+// goTypes makes GraphQL types of Go types, by the rules in the package comment.
 type goTypes struct {
 	enums   map[reflect.Type]*graphql.Enum
 	objects map[reflect.Type]*graphql.Object
@@ -58,8 +48,8 @@ func (t *goTypes) extend(of reflect.Type, name string, build func() *graphql.Fie
 	t.extra[of] = append(t.extra[of], root{name, build})
 }
 
-// complete finds what is wrong with the fields of all types, of which the library asks
-// only later.
+// complete returns what is wrong with the fields of all types. It asks for the fields of
+// each type, as graphql-go does only later, and goes on while that finds new types.
 func (t *goTypes) complete() error {
 	seen := map[any]bool{}
 	for n := -1; n != len(seen); {
@@ -171,7 +161,8 @@ func (t *goTypes) leaf(of reflect.Type, id bool) interface {
 		return graphql.String
 	case reflect.Bool:
 		return graphql.Boolean
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint8, reflect.Uint16, reflect.Uint32:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		return graphql.Int
 	case reflect.Float32, reflect.Float64:
 		return graphql.Float
@@ -307,16 +298,20 @@ func (t *goTypes) inputObject(of reflect.Type) graphql.Input {
 	if known, ok := t.inputs[of]; ok {
 		return known
 	}
-	o := graphql.NewInputObject(graphql.InputObjectConfig{Name: of.Name(), Fields: graphql.InputObjectConfigFieldMapThunk(
-		func() graphql.InputObjectConfigFieldMap {
-			fields := graphql.InputObjectConfigFieldMap{}
-			for _, m := range members(of) {
-				fields[m.name] = &graphql.InputObjectFieldConfig{Type: t.input(m), DefaultValue: m.fallback, Description: m.Tag.Get("doc")}
-			}
-			return fields
-		})})
+	fields := func() graphql.InputObjectConfigFieldMap { return t.inputFields(of) } // later: types may be recursive
+	o := graphql.NewInputObject(graphql.InputObjectConfig{Name: of.Name(),
+		Fields: graphql.InputObjectConfigFieldMapThunk(fields)})
 	t.inputs[of] = o
 	return o
+}
+
+func (t *goTypes) inputFields(of reflect.Type) graphql.InputObjectConfigFieldMap {
+	fields := graphql.InputObjectConfigFieldMap{}
+	for _, m := range members(of) {
+		fields[m.name] = &graphql.InputObjectFieldConfig{Type: t.input(m), DefaultValue: m.fallback,
+			Description: m.Tag.Get("doc")}
+	}
+	return fields
 }
 
 // argumentsOf fills the struct A with coerced arguments.

@@ -54,8 +54,9 @@ func Start(t testing.TB, app *subwire.App) *Cloud {
 		t.Fatal(err)
 	}
 	c.session = session.Session{Connections: c.store, Operations: c.store, Executor: executor, Gateway: c.gateway,
-		MaxOperations: 100, Log: config.Log}
-	c.sender = delivery.New(delivery.Config{Store: c.store, Executor: executor, Gateway: c.gateway, Workers: 4, Log: config.Log})
+		MaxOperations: 100, MaxReplayBytes: topology.MaxReplayBytes.In(topology.Defaults()), Log: config.Log}
+	c.sender = delivery.New(delivery.Config{Store: c.store, Executor: executor, Gateway: c.gateway, Workers: 4,
+		Log: config.Log})
 	return c
 }
 
@@ -92,7 +93,8 @@ func (c *Cloud) Connect(viewer string, claims map[string]any) *Client {
 // and Complete.
 func (c *Client) Subscribe(id, document string, variables any) {
 	c.cloud.t.Helper()
-	c.send(map[string]any{"id": id, "type": "subscribe", "payload": map[string]any{"query": document, "variables": variables}})
+	payload := map[string]any{"query": document, "variables": variables}
+	c.send(map[string]any{"id": id, "type": "subscribe", "payload": payload})
 }
 
 // Complete sends a complete message.

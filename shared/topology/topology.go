@@ -71,7 +71,8 @@ var (
 		Retention: 4 * 24 * time.Hour, DeadLetters: RetriesDead.Name, MaxReceives: maxReceives}
 	// RetriesDead also takes what the sender gives up: batches that it cannot decode,
 	// and targets that were tried too often.
-	RetriesDead = Queue{Name: "retries-dead", Env: "RETRIES_DEAD_QUEUE", Visibility: 30 * time.Second, Retention: fourteenDays}
+	RetriesDead = Queue{Name: "retries-dead", Env: "RETRIES_DEAD_QUEUE",
+		Visibility: 30 * time.Second, Retention: fourteenDays}
 
 	// ConnectionChecks holds one delayed message per new connection, and one per
 	// connection with a token that expires. A check that keeps failing is dropped when
@@ -81,7 +82,8 @@ var (
 
 	// StreamDead holds the records that the stream function gave up, and Lambda's notes
 	// of those that Lambda gave up.
-	StreamDead = Queue{Name: "stream-dead", Env: "STREAM_DEAD_QUEUE", Visibility: 30 * time.Second, Retention: fourteenDays}
+	StreamDead = Queue{Name: "stream-dead", Env: "STREAM_DEAD_QUEUE",
+		Visibility: 30 * time.Second, Retention: fourteenDays}
 )
 
 // Queues lists every queue, dead letters before the queue that uses them.
@@ -116,7 +118,10 @@ type Function struct {
 	AllowLoops bool
 }
 
-const senderTimeout = 30 * time.Second
+const (
+	senderTimeout = 30 * time.Second
+	oneVCPU       = 1769 // MB of memory with which a function gets one ("Configure Lambda function memory")
+)
 
 // Functions of the pipeline, without what a product adds. A message frame must be
 // answered within the gateway's 29 s integration limit ("Quotas for configuring and
@@ -131,10 +136,10 @@ var (
 		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives, at most two hours
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
 		Tables: []Table{Connections}}
-	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: 1769, // one vCPU: a shard has one invocation at a time
+	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: oneVCPU,
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{Fanout, StreamDead},
 		Reserved: 20} // one per shard at a time, whatever floods the account's other functions
-	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: 1769, Callback: true, // 1,769 MB is one whole vCPU
+	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: oneVCPU, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
 		Reserved: 110, AllowLoops: true} // a target that stays busy is queued again, up to its attempts
 )
