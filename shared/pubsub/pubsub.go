@@ -146,6 +146,10 @@ type Subscription struct {
 	LookFirst bool
 }
 
+// MaxTopicBytes bounds a topic: it is part of keys, which hold 2,048 bytes ("Constraints in
+// Amazon DynamoDB").
+const MaxTopicBytes = 1 << 10
+
 // Event is something that happened in the domain. Every subscription to its
 // topic is executed with it.
 type Event struct {
