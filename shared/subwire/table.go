@@ -318,12 +318,12 @@ func (t *Table[T]) pay(ctx context.Context, before, now table.Row) (tally func()
 	return func() { allowance.Add(ctx, <-cost) }
 }
 
-func (t *Table[T]) cost(ctx context.Context, before, now table.Row) float64 {
-	bytes := table.Bytes(now)
-	sum := allowance.Stored(bytes)
+func (t *Table[T]) cost(ctx context.Context, before, now table.Row) (sum float64) {
+	sum = allowance.Stored(table.Bytes(now))
 	if t.changed == nil {
 		return sum
 	}
+	defer func() { _ = recover() }() // it would end the process; stream parks the record
 	changes, _ := t.changed(before, now) // what cannot be decoded is no event
 	for _, e := range changes {
 		targets := t.app.env.Audiences.Of(ctx, e.topic)
