@@ -32,8 +32,8 @@ var (
 // DefaultRowBytes is the bound of a row unless TableSpec says otherwise.
 const DefaultRowBytes = 16 << 10
 
-// WriteTime bounds the write of a row whose sort key is a ULID, from the moment that the
-// ULID was made. So whoever reads that much later finds every row with an earlier id.
+// WriteTime bounds the write of a row. In a table with a Replay it begins when the ULID in
+// the sort key was made. So whoever reads that much later finds every row with an earlier id.
 const WriteTime = 5 * time.Second
 
 // TableSpec describes a table.
@@ -61,6 +61,7 @@ type spec struct {
 	table    topology.Table
 	rowBytes int
 	required []string // attributes that every row has
+	replayed bool     // whether a Replay reads it
 	changed  func(before, now table.Row) ([]emitted, error)
 }
 
@@ -304,9 +305,10 @@ func (t *Table[T]) put(ctx context.Context, before, now table.Row, c table.Condi
 	return t.app.env.Tables.PutRow(ctx, t.table, now, c)
 }
 
-// bounded gives the write of a row with a ULID its WriteTime.
+// bounded gives the write of a row its WriteTime: in a table with a Replay from when its
+// ULID was made.
 func (t *Table[T]) bounded(ctx context.Context, row table.Row) (context.Context, context.CancelFunc) {
-	if id, err := ulid.ParseStrict(table.Text(row, t.table.Sort)); err == nil {
+	if id, err := ulid.ParseStrict(table.Text(row, t.table.Sort)); err == nil && t.replayed {
 		return context.WithDeadline(ctx, ulid.Time(id.Time()).Add(WriteTime))
 	}
 	return context.WithTimeout(ctx, WriteTime)
