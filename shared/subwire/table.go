@@ -215,7 +215,6 @@ func (t *Table[T]) Update(ctx context.Context, change func(*T) error, key ...str
 			return row, err
 		}
 		version := table.VersionOf(before)
-		table.SetVersion(now, version+1)
 		err = t.put(ctx, before, now, table.Condition{Version: &version})
 		if !errors.Is(err, table.ErrConflict) || !pause(ctx) {
 			return row, t.failed("write", err)
@@ -299,6 +298,7 @@ func (t *Table[T]) encode(row T) (table.Row, error) {
 // put writes the row. Meanwhile it finds out who will get the events, for whom the
 // writer pays.
 func (t *Table[T]) put(ctx context.Context, before, now table.Row, c table.Condition) error {
+	table.SetVersion(now, 1+rand.Int64N(1<<53))
 	ctx, cancel := t.bounded(ctx, now)
 	defer cancel()
 	defer t.pay(ctx, before, now)()
@@ -325,7 +325,7 @@ func (t *Table[T]) cost(ctx context.Context, before, now table.Row) (sum float64
 	if t.changed == nil {
 		return sum
 	}
-	defer func() { _ = recover() }() // it would end the process; stream parks the record
+	defer func() { _ = recover() }()     // it would end the process; stream parks the record
 	changes, _ := t.changed(before, now) // what cannot be decoded is no event
 	for _, e := range changes {
 		targets := t.app.env.Audiences.Of(ctx, e.topic)
