@@ -237,6 +237,10 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 		p.executor.note(err)
 		return pubsub.Errors{p.shown(err, []any{root.key}, root.nodes)}
 	}
+	if !pubsub.IsTopic(x.Topic) {
+		return syntax.Exceeded("The subscription's arguments make a topic of %d bytes; 1 to %d are allowed.",
+			len(x.Topic), pubsub.MaxTopicBytes)
+	}
 	if err := source.hooks(x, args); err != nil {
 		return err
 	}

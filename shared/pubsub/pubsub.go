@@ -150,6 +150,10 @@ type Subscription struct {
 // Amazon DynamoDB").
 const MaxTopicBytes = 1 << 10
 
+// IsTopic reports whether a topic can be subscribed to. Reading the subscribers of any
+// other would fail for ever.
+func IsTopic(topic string) bool { return topic != "" && len(topic) <= MaxTopicBytes }
+
 // Event is something that happened in the domain. Every subscription to its
 // topic is executed with it.
 type Event struct {

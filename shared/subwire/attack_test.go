@@ -187,7 +187,7 @@ func TestNoRowHasALongKey(t *testing.T) {
 	if rows, err := table.Before(t.Context(), long, "", 1); len(rows) > 0 || err != nil {
 		t.Errorf("before: %v, %v", rows, err)
 	}
-	if rows, err := table.After(t.Context(), "ada", long, 1); len(rows) > 0 || err != nil {
+	if rows, err := table.After(t.Context(), "ada", long, 1); len(rows) > 0 || err == nil || strings.Contains(err.Error(), "read") {
 		t.Errorf("after: %v, %v", rows, err)
 	}
 }

@@ -70,7 +70,9 @@ func decodeChanges[T any](s *spec, changes func(Change[T], Emit) error) func(bef
 			root, failed := encode(event)
 			err = errors.Join(err, failed)
 			for _, topic := range topics {
-				all = append(all, emitted{topic, root, ends})
+				if pubsub.IsTopic(topic) { // nobody can have subscribed to others
+					all = append(all, emitted{topic, root, ends})
+				}
 			}
 		})
 		return all, errors.Join(err, failed)

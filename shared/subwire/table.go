@@ -261,8 +261,11 @@ func (t *Table[T]) By(ctx context.Context, index, key string, limit int) ([]T, e
 }
 
 func (t *Table[T]) query(ctx context.Context, q table.Query) ([]T, error) {
-	if q.Partition == "" {
+	if q.Partition == "" || len(q.Partition) > table.MaxPartitionBytes {
 		return []T{}, nil
+	}
+	if n := len(q.After + q.Before); n > table.MaxSortBytes {
+		return nil, Invalid(fmt.Sprintf("A key of %d bytes is too long.", n))
 	}
 	q.RowBytes = t.rowBytes
 	found, err := t.app.env.Tables.QueryRows(ctx, t.table, q)
@@ -287,7 +290,7 @@ func (t *Table[T]) encode(row T) (table.Row, error) {
 		return nil, err
 	}
 	if _, err := table.KeyOf(t.table, encoded); err != nil {
-		return nil, Invalid("What is to be stored has an empty key.")
+		return nil, Invalid("What is to be stored has an empty key, or one that is too long.")
 	}
 	if n := table.Bytes(encoded); n > t.rowBytes {
 		return nil, Invalid(fmt.Sprintf("What is to be stored has %d bytes; %d are allowed.", n, t.rowBytes))

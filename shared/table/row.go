@@ -34,13 +34,13 @@ func VersionOf(r Row) int64 {
 }
 
 // KeyOf returns the key of a row. It is an error if an attribute of the key, or one that
-// the row has of an index, is not a string or is empty: "PutItem" in the DynamoDB API
+// the row has of an index, is not a string, is empty or too long: "PutItem" in the DynamoDB API
 // Reference.
 func KeyOf(t topology.Table, r Row) (Key, error) {
 	for _, index := range t.Indexes {
-		for _, name := range []string{index.Key, index.Sort} {
-			if _, has := r[name]; has && Text(r, name) == "" {
-				return Key{}, fmt.Errorf("table %s: %s, the key of an index, is empty or no string", t.Name, name)
+		for name, most := range map[string]int{index.Key: MaxPartitionBytes, index.Sort: MaxSortBytes} {
+			if _, has := r[name]; has && (Text(r, name) == "" || len(Text(r, name)) > most) {
+				return Key{}, fmt.Errorf("table %s: %s, the key of an index, is empty, too long or no string", t.Name, name)
 			}
 		}
 	}
@@ -48,8 +48,17 @@ func KeyOf(t topology.Table, r Row) (Key, error) {
 	return k, k.Check(t)
 }
 
+// What the parts of a key hold, in bytes: "Constraints in Amazon DynamoDB".
+const (
+	MaxPartitionBytes = 2048
+	MaxSortBytes      = 1024
+)
+
 // Check returns an error if no row of the table can have the key.
 func (k Key) Check(t topology.Table) error {
+	if len(k.Partition) > MaxPartitionBytes || len(k.Sort) > MaxSortBytes {
+		return fmt.Errorf("table %s: the key is too long", t.Name)
+	}
 	if k.Partition == "" || (k.Sort == "") != (t.Sort == "") {
 		return fmt.Errorf("table %s: the key must have just the parts that the table has", t.Name)
 	}
