@@ -60,8 +60,9 @@ type Table[T any] struct {
 type spec struct {
 	table    topology.Table
 	rowBytes int
-	required []string // attributes that every row has
-	replayed bool     // whether a Replay reads it
+	known    map[string]bool // attributes of the rows' type
+	required []string        // attributes that every row has
+	replayed bool            // whether a Replay reads it
 	changed  func(before, now table.Row) ([]emitted, error)
 }
 
@@ -86,9 +87,9 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 	if s.OnlyInserts {
 		t.table.Events = []string{"INSERT"}
 	}
-	names := map[string]bool{}
+	t.known = map[string]bool{}
 	for _, m := range rowMembers(typeOf[T]()) {
-		names[m.name] = true
+		t.known[m.name] = true
 		if !m.optional && m.Type.Kind() != reflect.Pointer {
 			t.required = append(t.required, m.name)
 		}
@@ -97,7 +98,7 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 		}
 	}
 	for _, name := range t.keys() {
-		if !names[name] {
+		if !t.known[name] {
 			a.errs = append(a.errs, fmt.Errorf("table %s: its rows have no %s", s.Name, name))
 		}
 	}
@@ -214,10 +215,21 @@ func (t *Table[T]) Update(ctx context.Context, change func(*T) error, key ...str
 		if err != nil {
 			return row, err
 		}
+		t.keepUnknown(before, now)
 		version := table.VersionOf(before)
 		err = t.put(ctx, before, now, table.Condition{Version: &version})
 		if !errors.Is(err, table.ErrConflict) || !pause(ctx) {
 			return row, t.failed("write", err)
+		}
+	}
+}
+
+// keepUnknown copies the attributes that T does not have. A newer release may have stored
+// them.
+func (t *Table[T]) keepUnknown(before, now table.Row) {
+	for name, value := range before {
+		if now[name] == nil && !t.known[name] {
+			now[name] = value
 		}
 	}
 }
