@@ -108,10 +108,15 @@ func rowMembers(of reflect.Type) []member {
 	for _, f := range reflect.VisibleFields(of) {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.IsExported() && !f.Anonymous && name != "" && name != "-" {
-			all = append(all, member{StructField: f, name: name, optional: options != "" || f.Type.Kind() == reflect.Slice})
+			all = append(all, member{StructField: f, name: name, optional: options != "" || mayBeNull(f.Type)})
 		}
 	}
 	return all
+}
+
+// mayBeNull reports whether a value of the type can be nil, which is stored as null.
+func mayBeNull(of reflect.Type) bool {
+	return slices.Contains([]reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface}, of.Kind())
 }
 
 // Events decodes a record of the stream of one of the product's tables. A record that is

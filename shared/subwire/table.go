@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -90,7 +91,7 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 	t.known = map[string]bool{}
 	for _, m := range rowMembers(typeOf[T]()) {
 		t.known[m.name] = true
-		if !m.optional && m.Type.Kind() != reflect.Pointer {
+		if !m.optional {
 			t.required = append(t.required, m.name)
 		}
 		if err := t.check(m); err != nil {
@@ -127,7 +128,7 @@ func (s *spec) check(m member) error {
 	switch {
 	case slices.Contains(s.keys(), m.name) && of.Kind() != reflect.String:
 		return errors.New("is part of a key and must be a string")
-	case slices.Contains(s.keys(), m.name) && m.Type.Kind() == reflect.Pointer && !m.optional:
+	case slices.Contains(s.keys(), m.name) && m.Type.Kind() == reflect.Pointer && !strings.Contains(m.Tag.Get("json"), ","):
 		return errors.New("is part of a key: it may be missing, but not null (omitempty)")
 	case of != timeType && writesItself(of):
 		return errors.New("has a type that writes itself as JSON, which tables do not heed")
