@@ -122,8 +122,9 @@ func mayBeNull(of reflect.Type) bool {
 // Events decodes a record of the stream of one of the product's tables. A record that is
 // no event to anybody has none. Error: ErrUndecodable.
 //
-// The id of an event is the same each time the record is read: a new row's is its sort
-// key, or its key if it has none; that of a change is the record's.
+// The id of an event is the same each time the record is read: the record's. In a table
+// with OnlyInserts it is the row's sort key, or its key if it has none. A row of another
+// table may come back after a deletion, and the queue would drop an equal event.
 func (a *App) Events(record events.DynamoDBEventRecord) ([]pubsub.Event, error) {
 	s := a.streamed(record.EventSourceArn)
 	if s == nil {
@@ -198,7 +199,10 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 	case now == nil:
 		return nil, errors.New("it has no new image")
 	case name == insert:
-		before, id = nil, s.id(now)
+		before = nil
+		if s.table.Events != nil { // its rows do not come back
+			id = s.id(now)
+		}
 	case name != string(events.DynamoDBOperationTypeModify):
 		return nil, errors.New("it is neither INSERT, MODIFY nor REMOVE")
 	}
