@@ -45,7 +45,7 @@ type TableSpec struct {
 	Indexes   map[string][2]string // further keys and sort keys, by the index's name
 	Kept      bool                 // whether it is backed up, and outlives a deployment in production
 
-	OnlyInserts bool // whether changes and removals of rows are no events
+	OnlyInserts bool // whether changes and removals of rows are no events; no key is used twice
 	OldImages   bool // whether Change.Before is given
 	RowBytes    int  // the largest row, in bytes; 0 for DefaultRowBytes
 }
@@ -304,6 +304,9 @@ func (t *Table[T]) encode(row T) (table.Row, error) {
 	}
 	if _, err := table.KeyOf(t.table, encoded); err != nil {
 		return nil, Invalid("What is to be stored has an empty key, or one that is too long.")
+	}
+	if !table.HasStorableNumbers(encoded) {
+		return nil, Invalid("What is to be stored has a number that is too large, too small or none.")
 	}
 	if n := table.Bytes(encoded); n > t.rowBytes {
 		return nil, Invalid(fmt.Sprintf("What is to be stored has %d bytes; %d are allowed.", n, t.rowBytes))

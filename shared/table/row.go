@@ -135,14 +135,45 @@ func each[A, B any](list []A, f func(A) B) []B {
 
 func copied(b []byte) []byte { return append([]byte{}, b...) }
 
+// Bounds of the absolute value of a number: "Constraints in Amazon DynamoDB".
+const leastNumber, mostNumber = 1e-130, 1e126
+
+// HasStorableNumbers reports whether DynamoDB takes all numbers of the row, which is not
+// so of NaN, infinity and what is beyond its bounds.
+func HasStorableNumbers(r Row) bool {
+	for _, v := range r {
+		if !isStorable(v) {
+			return false
+		}
+	}
+	return true
+}
+
+func isStorable(v types.AttributeValue) bool {
+	isNumber := func(n string) bool {
+		f, err := strconv.ParseFloat(n, 64)
+		return err == nil && (f == 0 || math.Abs(f) >= leastNumber && math.Abs(f) < mostNumber)
+	}
+	switch v := v.(type) {
+	case *types.AttributeValueMemberN:
+		return isNumber(v.Value)
+	case *types.AttributeValueMemberNS:
+		return !slices.ContainsFunc(v.Value, func(n string) bool { return !isNumber(n) })
+	case *types.AttributeValueMemberL:
+		return !slices.ContainsFunc(v.Value, func(item types.AttributeValue) bool { return !isStorable(item) })
+	case *types.AttributeValueMemberM:
+		return HasStorableNumbers(v.Value)
+	}
+	return true
+}
+
 // normalNumber returns a number as a decimal fraction without needless zeros.
 func normalNumber(n string) string {
-	const least, most = 1e-130, 1e126 // "Constraints in Amazon DynamoDB"
 	f, err := strconv.ParseFloat(n, 64)
 	if f == 0 && err == nil {
 		return "0"
 	}
-	if err != nil || math.Abs(f) < least || math.Abs(f) > most {
+	if err != nil || math.Abs(f) < leastNumber || math.Abs(f) > mostNumber {
 		return n // no number of DynamoDB's, and perhaps one of a billion digits
 	}
 	exact, ok := new(big.Rat).SetString(n)
