@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/oklog/ulid/v2"
 
+	"subwire/shared/allowance"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
 	"subwire/shared/subwire"
@@ -293,12 +294,12 @@ func TestAFilterJudgesEventsAndStatesAlike(t *testing.T) {
 	}
 }
 
-// What a subscription gets last is the newest, even of a state that changes several
-// times while it is told.
+// What a subscription gets last is the newest, even of a state that changes while it is
+// told.
 func TestTheLastThatIsToldIsTheNewest(t *testing.T) {
 	t.Parallel()
 	app, games := games()
-	changes, reads := 6, 0
+	changes, reads := 2, 0
 	subwire.Subscribe(app, "now", subwire.Subscription[struct{}, game]{
 		Topic: func(struct{}) (subwire.Topic, error) { return "game/a", nil },
 		Current: func(ctx context.Context, _ subwire.Viewer, _ struct{}) (game, error) {
@@ -320,5 +321,57 @@ func TestTheLastThatIsToldIsTheNewest(t *testing.T) {
 	want, _ := json.Marshal(map[string]any{"data": map[string]any{"now": map[string]any{"score": g.Score}}})
 	if err != nil || got[len(got)-1] != "next "+string(want) {
 		t.Errorf("got %q, want %s in the end", got, want)
+	}
+}
+
+// Whatever a table is asked has its price, and Begin and Current have a budget.
+func TestWhatATableCostsIsTallied(t *testing.T) {
+	t.Parallel()
+	app := subwire.New("priced")
+	rows := subwire.NewTable[game](app, subwire.TableSpec{Name: "games", Key: "id", RowBytes: 4 << 10,
+		Indexes: map[string][2]string{"again": {"id", ""}}}, nil)
+	subwire.Query(app, "none", func(context.Context, subwire.Viewer, struct{}) (bool, error) { return true, nil })
+	long := strings.Repeat("a", 2000)
+	endless := func(ctx context.Context) (err error) {
+		for range 1000 {
+			if _, err = rows.Get(ctx, long); errors.Is(err, pubsub.ErrBudget) {
+				return err
+			}
+		}
+		return nil
+	}
+	subwire.Subscribe(app, "s", subwire.Subscription[struct{}, event]{
+		Topic:   func(struct{}) (subwire.Topic, error) { return "all", nil },
+		Begin:   func(ctx context.Context, _ subwire.Viewer, _ struct{}) error { return endless(ctx) },
+		Current: func(ctx context.Context, _ subwire.Viewer, _ struct{}) (event, error) { return event{}, endless(ctx) },
+	})
+	x, err := executor(t, app).Prepare(pubsub.Operation{Document: `subscription { s { n } }`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rows.Put(t.Context(), game{long, 1}); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		do    func(ctx context.Context) error
+		least float64
+	}{
+		"GetNothing": {func(ctx context.Context) error { _, _ = rows.Get(ctx, "none"); return nil }, allowance.Read(0)},
+		"Update": {func(ctx context.Context) error {
+			_, err := rows.Update(ctx, func(*game) error { return nil }, long)
+			return err
+		}, allowance.Read(0) + 2*allowance.Stored(0)},
+		"Delete": {func(ctx context.Context) error { return rows.Delete(ctx, "b") }, 2 * allowance.Stored(4<<10)},
+	} {
+		ctx, tally := allowance.WithTally(t.Context())
+		if err := tc.do(ctx); err != nil || tally.Take() < tc.least {
+			t.Errorf("%s is not paid for, %v", name, err)
+		}
+	}
+	if x.Begin(t.Context(), pubsub.Viewer{}) == nil {
+		t.Error("Begin reads without end")
+	}
+	if _, err := x.Current(t.Context()); err == nil {
+		t.Error("Current reads without end")
 	}
 }

@@ -153,7 +153,6 @@ func (t *Table[T]) Get(ctx context.Context, key ...string) (row T, err error) {
 	if err != nil {
 		return row, err
 	}
-	allowance.Add(ctx, allowance.Read(table.Bytes(found)))
 	return row, t.failed("read", table.Decode(found, &row))
 }
 
@@ -164,6 +163,7 @@ func (t *Table[T]) row(ctx context.Context, key []string) (table.Row, error) {
 		return nil, ErrNotFound
 	}
 	found, err := t.app.env.Tables.GetRow(ctx, t.table, k, t.rowBytes)
+	allowance.Add(ctx, allowance.Read(table.Bytes(found)))
 	return found, t.failed("read", err)
 }
 
@@ -252,6 +252,7 @@ func (t *Table[T]) Delete(ctx context.Context, key ...string) error {
 	if keyOf(key).Check(t.table) != nil {
 		return nil
 	}
+	allowance.Add(ctx, t.stored(t.rowBytes)) // it is not known how large the row is
 	return t.failed("delete", t.app.env.Tables.DeleteRow(ctx, t.table, keyOf(key)))
 }
 
@@ -340,7 +341,7 @@ func (t *Table[T]) pay(ctx context.Context, before, now table.Row) (tally func()
 }
 
 func (t *Table[T]) cost(ctx context.Context, before, now table.Row) (sum float64) {
-	sum = allowance.Stored(table.Bytes(now))
+	sum = t.stored(table.Bytes(now))
 	if t.changed == nil {
 		return sum
 	}
@@ -351,6 +352,11 @@ func (t *Table[T]) cost(ctx context.Context, before, now table.Row) (sum float64
 		sum += allowance.FannedOut(len(e.root)) + float64(targets)*allowance.Sent(len(e.root))
 	}
 	return sum
+}
+
+// stored is the price of writing a row of that many bytes to the table and its indexes.
+func (s *spec) stored(bytes int) float64 {
+	return float64(1+len(s.table.Indexes)) * allowance.Stored(bytes)
 }
 
 // failed is an error of the store as clients may learn of it.
