@@ -32,15 +32,16 @@ func TestWhatAnOperationCostsIsTallied(t *testing.T) {
 	}
 	const root = len(`{"id":"01B","chatId":"quiet","content":"1234567","senderName":"Ada","createdAt":"2026-11-24T12:00:00.005Z"}`)
 	bytes := table.Bytes(row)
+	const version = len(table.Version) + 10 // bytes
 	for name, tc := range map[string]struct {
 		document    string
 		least, most float64
 	}{
 		"Nothing":  {`{ __typename }`, 0, 0},
 		"Query":    {`{ getNewMessages(chatId: "quiet", limit: 100) { id } }`, allowance.Read(bytes), allowance.Read(bytes)},
-		"Mutation": {`mutation { postMessage(chatId: "other", content: "1234567", senderName: "Ada") { id } }`, allowance.Stored(bytes) + allowance.FannedOut(root-9), allowance.Stored(bytes+9) + allowance.FannedOut(root)},
+		"Mutation": {`mutation { postMessage(chatId: "other", content: "1234567", senderName: "Ada") { id } }`, allowance.Stored(bytes) + allowance.FannedOut(root-9), allowance.Stored(bytes+9+version) + allowance.FannedOut(root)},
 		"ToMany": {`mutation { postMessage(chatId: "loud", content: "1234567", senderName: "Ada") { id } }`,
-			1000 * allowance.Sent(root-9), allowance.Stored(bytes+9) + allowance.FannedOut(root) + 1000*allowance.Sent(root)},
+			1000 * allowance.Sent(root-9), allowance.Stored(bytes+9+version) + allowance.FannedOut(root) + 1000*allowance.Sent(root)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -40,14 +40,16 @@ func (t *target) stillRuns() error {
 }
 
 // endOperation deletes the subscription of a client that was told of its end. If that
-// fails, the next event finds it again.
-func (t *target) endOperation() {
+// fails, the next event finds it again, or, after the last one, the queue of retries.
+func (t *target) endOperation() error {
 	ctx, cancel := context.WithTimeout(t.round.window.posting, deleteTime)
 	defer cancel()
 	s := t.round.sender
-	if _, err := s.Store.EndSubscription(ctx, t.ConnectionID, t.OperationID, pubsub.Sent{At: t.began()}); err != nil {
+	_, err := s.Store.EndSubscription(ctx, t.ConnectionID, t.OperationID, pubsub.Sent{At: t.began()})
+	if err != nil {
 		s.Log.Warn("subscription not deleted", "connection", t.ConnectionID, "error", err)
 	}
+	return err
 }
 
 // endConnection ends the connection of a target that is gone or expired, which straggles

@@ -371,3 +371,22 @@ func TestABatchOfANewerReleaseWaits(t *testing.T) {
 		t.Errorf("got %+v, parked %q", got, b.retries.parked)
 	}
 }
+
+// Nothing follows the end of a topic that could find what is left of its subscriptions:
+// the id would stay taken.
+func TestACompletedSubscriptionDoesNotStay(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1, same("a"))
+	b.store.Fault = func(method string) memory.Fault {
+		return map[bool]memory.Fault{true: memory.NotApplied}[method == "EndSubscription"]
+	}
+	batch := b.batch(t)
+	batch.Tasks[0].Operation = fanout.Completed
+	if report := b.deliverWithTimes(t, batch); report.Retried != 1 || len(b.retries.batches) != 1 {
+		t.Fatalf("got %+v", report)
+	}
+	b.store.Fault = nil
+	if report := b.deliverWithTimes(t, b.retries.batches[0]); report.Delivered != 1 || len(b.store.Contents().Subscriptions) != 0 {
+		t.Errorf("got %+v, left %+v", report, b.store.Contents().Subscriptions)
+	}
+}

@@ -139,7 +139,11 @@ func (t *target) settle(err error) {
 	switch {
 	case err == nil:
 		if t.frame.ends() {
-			t.endOperation()
+			t.err = t.endOperation()
+		}
+		if t.err != nil && t.frame.kind != refusal {
+			t.enter(failed) // no later event would find it
+			return
 		}
 		t.enter(delivered)
 	case errors.Is(err, errEnded):

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
 
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
@@ -52,15 +54,18 @@ func (s *Store) PutRow(ctx context.Context, t topology.Table, r table.Row, c tab
 	in := &dynamodb.PutItemInput{TableName: s.productTable(t), Item: r,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
 	demand(in, t, c)
-	tries := 0
+	perhapsPut := false // by an earlier try
 	err := retry(ctx, func(ctx context.Context) error {
-		tries++
 		_, err := s.client.PutItem(ctx, in)
+		perhapsPut = perhapsPut || err != nil && !isClientsFault(err)
 		return err
 	})
 	if old, isRefused := failedCondition(err); isRefused {
-		if tries > 1 && reflect.DeepEqual(table.Normal(old), table.Normal(r)) {
+		switch {
+		case perhapsPut && reflect.DeepEqual(table.Normal(old), table.Normal(r)):
 			return nil // an earlier try has put it, but lost its answer
+		case perhapsPut && c.Version != nil:
+			return fmt.Errorf("put row of %s: %w", t.Name, errPerhapsPut)
 		}
 		return table.ErrConflict
 	}
@@ -68,6 +73,17 @@ func (s *Store) PutRow(ctx context.Context, t topology.Table, r table.Row, c tab
 		return fmt.Errorf("put row of %s: %w", t.Name, err)
 	}
 	return nil
+}
+
+// errPerhapsPut says that an earlier try may have put the row, which another writer has
+// changed since. Who made the change again could make it twice.
+var errPerhapsPut = errors.New("the row may have been put, and has been changed since")
+
+// isClientsFault reports whether DynamoDB has refused a request, such as one that it
+// throttles or whose condition does not hold, and so has not applied it.
+func isClientsFault(err error) bool {
+	answer, ok := errors.AsType[smithy.APIError](err)
+	return ok && answer.ErrorFault() == smithy.FaultClient
 }
 
 // demand makes the put depend on the condition.

@@ -190,3 +190,29 @@ func keyOf(schema []types.KeySchemaElement) (partition, sort string) {
 	}
 	return partition, sort
 }
+
+// If an update lost its answer and the row has been changed since, it may have been
+// made: making it again could make it twice.
+func TestAnUpdateWithoutAnAnswerIsNotMadeTwice(t *testing.T) {
+	t.Parallel()
+	changed := conditionFailedOn(`{"id":{"S":"1"},"_version":{"N":"9"}}`)
+	row, err := attributevalue.UnmarshalMapJSON([]byte(`{"id":{"S":"1"},"_version":{"N":"8"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := int64(7)
+	for name, tt := range map[string]struct {
+		answers  []answer
+		conflict bool
+	}{
+		"AnswerLost": {[]answer{{}, changed}, false},
+		"AtOnce":     {[]answer{changed}, true},
+		"Throttled":  {[]answer{{400, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}`}, changed}, true},
+	} {
+		s, _ := scripted(t, tt.answers...)
+		err := s.PutRow(t.Context(), storetest.Singles, row, table.Condition{Version: &version})
+		if err == nil || errors.Is(err, table.ErrConflict) != tt.conflict {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -236,12 +236,16 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 		p.executor.note(err)
 		return pubsub.Errors{p.shown(err, []any{root.key}, root.nodes)}
 	}
-	if err := source.hooks(x, args); err != nil {
+	if !pubsub.IsTopic(x.Topic) {
+		return syntax.Exceeded("The subscription's arguments make a topic of %d bytes; 1 to %d are allowed.",
+			len(x.Topic), pubsub.MaxTopicBytes)
+	}
+	if err := source.hooks(x, args, p.executor.limits.ReadBytes); err != nil {
 		return err
 	}
 	if source.Begin != nil {
 		x.Begin = func(ctx context.Context, v pubsub.Viewer) error {
-			err := source.Begin(ctx, v, args)
+			err := source.Begin(pubsub.WithBudget(ctx, p.executor.limits.ReadBytes), v, args)
 			if err == nil {
 				return nil
 			}
@@ -263,8 +267,9 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 	return nil
 }
 
-// hooks sets what is asked besides the operation itself.
-func (s *eventSource) hooks(x *pubsub.Executable, args map[string]any) (err error) {
+// hooks sets what is asked besides the operation itself. The current state may read that
+// many bytes.
+func (s *eventSource) hooks(x *pubsub.Executable, args map[string]any, readBytes int) (err error) {
 	if s.Allow != nil {
 		x.Allow = func(v pubsub.Viewer, e *pubsub.Event) error {
 			event, err := s.root(e)
@@ -282,7 +287,7 @@ func (s *eventSource) hooks(x *pubsub.Executable, args map[string]any) (err erro
 	}
 	if s.Current != nil {
 		x.Current = func(ctx context.Context) (*pubsub.Event, error) {
-			e, err := s.Current(ctx, pubsub.ViewerOf(ctx), args)
+			e, err := s.Current(pubsub.WithBudget(ctx, readBytes), pubsub.ViewerOf(ctx), args)
 			return e, refusedAs(err)
 		}
 	}

@@ -146,6 +146,14 @@ type Subscription struct {
 	LookFirst bool
 }
 
+// MaxTopicBytes bounds a topic: it is part of keys, which hold 2,048 bytes ("Constraints in
+// Amazon DynamoDB").
+const MaxTopicBytes = 1 << 10
+
+// IsTopic reports whether a topic can be subscribed to. Reading the subscribers of any
+// other would fail for ever.
+func IsTopic(topic string) bool { return topic != "" && len(topic) <= MaxTopicBytes }
+
 // Event is something that happened in the domain. Every subscription to its
 // topic is executed with it.
 type Event struct {

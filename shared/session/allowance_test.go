@@ -347,3 +347,35 @@ func TestNoRoomIsPaidForOnce(t *testing.T) {
 		}
 	})
 }
+
+// beginning is an executor whose subscriptions read something when they begin.
+type beginning struct{ executor }
+
+func (b beginning) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
+	x, err := b.executor.Prepare(op)
+	x.Begin = func(ctx context.Context, _ pubsub.Viewer) error {
+		allowance.Add(ctx, 10_000)
+		return nil
+	}
+	return x, err
+}
+
+// A client that subscribes over and over makes Begin read, even if it is refused.
+func TestWhatBeginReadsIsPaidFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Executor = beginning{}
+	paid := b.allowing(1_000_000)
+	for _, frame := range []string{initFrame, subscribe("1", "subscription")} {
+		if err := b.Receive(t.Context(), b.frame(frame)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	most := 0
+	for _, units := range paid {
+		most = max(most, units)
+	}
+	if most < 10_000 {
+		t.Errorf("paid is %v", paid)
+	}
+}

@@ -26,7 +26,11 @@ func (s *Session) start(ctx context.Context, f Frame, c pubsub.Connection, e tra
 		return s.fail(ctx, f, e.ID, err)
 	}
 	ctx = pubsub.WithViewer(ctx, c.Viewer)
+	ctx, tally := allowance.WithTally(ctx)
 	x, err := s.prepare(ctx, c.Viewer, e.Payload)
+	if read := tally.Take(); read > 0 {
+		_ = s.draw(ctx, f, c.Viewer, read) // it is spent
+	}
 	if err != nil {
 		return s.fail(ctx, f, e.ID, err)
 	}

@@ -78,7 +78,9 @@ func decodeChanges[T any](s *spec, changes func(Change[T], Emit) error) func(bef
 			root, failed := encode(event)
 			err = errors.Join(err, failed)
 			for _, topic := range topics {
-				all = append(all, emitted{topic, root, ends})
+				if pubsub.IsTopic(topic) { // nobody can have subscribed to others
+					all = append(all, emitted{topic, root, ends})
+				}
 			}
 		})
 		return all, errors.Join(err, failed)
@@ -114,17 +116,23 @@ func rowMembers(of reflect.Type) []member {
 	for _, f := range reflect.VisibleFields(of) {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.IsExported() && !f.Anonymous && name != "" && name != "-" {
-			all = append(all, member{StructField: f, name: name, optional: options != "" || f.Type.Kind() == reflect.Slice})
+			all = append(all, member{StructField: f, name: name, optional: options != "" || mayBeNull(f.Type)})
 		}
 	}
 	return all
 }
 
+// mayBeNull reports whether a value of the type can be nil, which is stored as null.
+func mayBeNull(of reflect.Type) bool {
+	return slices.Contains([]reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface}, of.Kind())
+}
+
 // Events decodes a record of the stream of one of the product's tables. A record that is
 // no event to anybody has none. Error: ErrUndecodable.
 //
-// The id of an event is the same each time the record is read: a new row's is its sort
-// key, or its key if it has none; that of a change is the record's.
+// The id of an event is the same each time the record is read: the record's. In a table
+// with OnlyInserts it is the row's sort key, or its key if it has none. A row of another
+// table may come back after a deletion, and the queue would drop an equal event.
 func (a *App) Events(record events.DynamoDBEventRecord) ([]pubsub.Event, error) {
 	s := a.streamed(record.EventSourceArn)
 	if s == nil {
@@ -199,7 +207,10 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 	case now == nil:
 		return nil, errors.New("it has no new image")
 	case name == insert:
-		before, id = nil, s.id(now)
+		before = nil
+		if s.table.Events != nil { // its rows do not come back
+			id = s.id(now)
+		}
 	case name != string(events.DynamoDBOperationTypeModify):
 		return nil, errors.New("it is neither INSERT, MODIFY nor REMOVE")
 	}

@@ -3,6 +3,7 @@ package subwire
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"subwire/shared/gql"
@@ -10,17 +11,18 @@ import (
 )
 
 // A filter is stored with its subscription, as the name of the field and the JSON of
-// those arguments that are not null:
+// those arguments that are not null, or have a default. Without any there is no filter:
 //
 //	ordersOfShop {"minTotal":20,"statuses":["PLACED"]}
 
 // filterOf connects the filter of a subscription with the executor.
 func filterOf[A, E any](name string, arguments []string, passes func(A, E) bool) *gql.Filter {
+	of := members(typeOf[A]())
 	only := func(given map[string]any) map[string]any {
 		chosen := map[string]any{}
-		for _, argument := range arguments {
-			if v := given[argument]; v != nil {
-				chosen[argument] = v
+		for _, m := range of {
+			if v := m.valueIn(given); v != nil && slices.Contains(arguments, m.name) {
+				chosen[m.name] = v
 			}
 		}
 		return chosen
@@ -39,7 +41,11 @@ func filterOf[A, E any](name string, arguments []string, passes func(A, E) bool)
 			return name + " " + string(text), nil
 		},
 		Passes: func(given map[string]any, event any) bool {
-			args, err := argumentsOf[A](only(given))
+			chosen := only(given)
+			if len(chosen) == 0 {
+				return true
+			}
+			args, err := argumentsOf[A](chosen)
 			return err != nil || passes(args, event.(E))
 		},
 	}
@@ -67,10 +73,12 @@ func judge[A, E any](passes func(A, E) bool) func(root json.RawMessage) func(arg
 
 // Passes returns a function that reports whether a stored filter lets the event pass. It
 // decodes the event once for all filters. A filter of a field that the product does not
-// have lets everything pass: it may be of another release.
+// have lets everything pass, as it may be of another release. So does one that panics: a
+// client chooses its arguments, and must not keep the event from the others.
 func (a *App) Passes(e pubsub.Event) func(filter string) bool {
 	fields := map[string]func(string) bool{}
-	return func(filter string) bool {
+	return func(filter string) (passes bool) {
+		defer func() { passes = recover() != nil || passes }()
 		if e.End {
 			return true
 		}

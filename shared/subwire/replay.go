@@ -27,6 +27,7 @@ type past struct {
 // and they must not change. The argument tagged after is the sort key of the newest one
 // that a client has, or the lowest ULID, 26 zeros, for all.
 func ReplayOf[A, T, E any](t *Table[T], partition func(A) string, event func(T) (id string, e E)) *Replay[A] {
+	t.replayed = true
 	return &Replay[A]{read: func(ctx context.Context, args A, after string, limit int) ([]past, error) {
 		rows, err := t.After(ctx, partition(args), after, limit)
 		if err != nil {

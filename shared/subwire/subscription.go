@@ -39,7 +39,7 @@ type Subscription[A, E any] struct {
 
 	// Filter reports whether a subscription gets an event. It is asked for each distinct
 	// filter and event, and does no I/O. Only the arguments tagged gql:"filter" are set;
-	// they serve no other purpose.
+	// they serve no other purpose. Where all of them are null, every event passes.
 	Filter func(A, E) bool
 
 	// Replay lets clients resume after an event that they have (see ReplayOf). Without

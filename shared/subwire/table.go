@@ -34,8 +34,8 @@ var (
 // DefaultRowBytes is the bound of a row unless TableSpec says otherwise.
 const DefaultRowBytes = 16 << 10
 
-// WriteTime bounds the write of a row whose sort key is a ULID, from the moment that the
-// ULID was made. So whoever reads that much later finds every row with an earlier id.
+// WriteTime bounds the write of a row. In a table with a Replay it begins when the ULID in
+// the sort key was made. So whoever reads that much later finds every row with an earlier id.
 const WriteTime = 5 * time.Second
 
 // TableSpec describes a table.
@@ -46,7 +46,7 @@ type TableSpec struct {
 	Indexes   map[string][2]string // further keys and sort keys, by the index's name
 	Kept      bool                 // whether it is backed up, and outlives a deployment in production
 
-	OnlyInserts bool // whether changes and removals of rows are no events
+	OnlyInserts bool // whether changes and removals of rows are no events; no key is used twice
 	OldImages   bool // whether Change.Before is given
 	RowBytes    int  // the largest row, in bytes; 0 for DefaultRowBytes
 }
@@ -64,7 +64,9 @@ type Table[T any] struct {
 type spec struct {
 	table    topology.Table
 	rowBytes int
-	required []string // attributes that every row has
+	known    map[string]bool // attributes of the rows' type
+	required []string        // attributes that every row has
+	replayed bool            // whether a Replay reads it
 	changed  func(before, now table.Row) ([]emitted, error)
 }
 
@@ -93,10 +95,10 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 	if s.OnlyInserts {
 		t.table.Events = onlyInserts
 	}
-	names := map[string]bool{}
+	t.known = map[string]bool{}
 	for _, m := range rowMembers(typeOf[T]()) {
-		names[m.name] = true
-		if !m.optional && m.Type.Kind() != reflect.Pointer {
+		t.known[m.name] = true
+		if !m.optional {
 			t.required = append(t.required, m.name)
 		}
 		if err := t.check(m); err != nil {
@@ -104,7 +106,7 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 		}
 	}
 	for _, name := range t.keys() {
-		if !names[name] {
+		if !t.known[name] {
 			a.errs = append(a.errs, fmt.Errorf("table %s: its rows have no %s", s.Name, name))
 		}
 	}
@@ -133,7 +135,7 @@ func (s *spec) check(m member) error {
 	switch {
 	case slices.Contains(s.keys(), m.name) && of.Kind() != reflect.String:
 		return errors.New("is part of a key and must be a string")
-	case slices.Contains(s.keys(), m.name) && m.Type.Kind() == reflect.Pointer && !m.optional:
+	case slices.Contains(s.keys(), m.name) && m.Type.Kind() == reflect.Pointer && !strings.Contains(m.Tag.Get("json"), ","):
 		return errors.New("is part of a key: it may be missing, but not null (omitempty)")
 	case of != timeType && writesItself(of):
 		return errors.New("has a type that writes itself as JSON, which tables do not heed")
@@ -158,7 +160,6 @@ func (t *Table[T]) Get(ctx context.Context, key ...string) (row T, err error) {
 	if err != nil {
 		return row, err
 	}
-	allowance.Add(ctx, allowance.Read(table.Bytes(found)))
 	return row, t.failed("read", table.Decode(found, &row))
 }
 
@@ -169,6 +170,7 @@ func (t *Table[T]) row(ctx context.Context, key []string) (table.Row, error) {
 		return nil, ErrNotFound
 	}
 	found, err := t.app.env.Tables.GetRow(ctx, t.table, k, t.rowBytes)
+	allowance.Add(ctx, allowance.Read(table.Bytes(found)))
 	return found, t.failed("read", err)
 }
 
@@ -226,11 +228,21 @@ func (t *Table[T]) Update(ctx context.Context, change func(*T) error, key ...str
 		if err != nil {
 			return row, err
 		}
+		t.keepUnknown(before, w.row)
 		version := table.VersionOf(before)
-		table.SetVersion(w.row, version+1)
 		err = t.put(ctx, w, table.Condition{Version: &version})
 		if !errors.Is(err, table.ErrConflict) || !pause(ctx) {
 			return row, t.failed("write", err)
+		}
+	}
+}
+
+// keepUnknown copies the attributes that T does not have. A newer release may have stored
+// them.
+func (t *Table[T]) keepUnknown(before, now table.Row) {
+	for name, value := range before {
+		if now[name] == nil && !t.known[name] {
+			now[name] = value
 		}
 	}
 }
@@ -252,6 +264,7 @@ func (t *Table[T]) Delete(ctx context.Context, key ...string) error {
 	if keyOf(key).Check(t.table) != nil {
 		return nil
 	}
+	allowance.Add(ctx, t.stored(t.rowBytes)) // it is not known how large the row is
 	return t.failed("delete", t.app.env.Tables.DeleteRow(ctx, t.table, keyOf(key)))
 }
 
@@ -274,8 +287,11 @@ func (t *Table[T]) By(ctx context.Context, index, key string, limit int) ([]T, e
 }
 
 func (t *Table[T]) query(ctx context.Context, q table.Query) ([]T, error) {
-	if q.Partition == "" {
+	if q.Partition == "" || len(q.Partition) > table.MaxPartitionBytes {
 		return []T{}, nil
+	}
+	if n := len(q.After + q.Before); n > table.MaxSortBytes {
+		return nil, Invalid(fmt.Sprintf("A key of %d bytes is too long.", n))
 	}
 	q.RowBytes = t.rowBytes
 	found, err := t.app.env.Tables.QueryRows(ctx, t.table, q)
@@ -307,7 +323,10 @@ func (t *Table[T]) encode(before table.Row, row T) (w write, err error) {
 		return w, err
 	}
 	if _, err := table.KeyOf(t.table, w.row); err != nil {
-		return w, Invalid("What is to be stored has an empty key.")
+		return w, Invalid("What is to be stored has an empty key, or one that is too long.")
+	}
+	if !table.HasStorableNumbers(w.row) {
+		return w, Invalid("What is to be stored has a number that is too large, too small or none.")
 	}
 	if n := table.Bytes(w.row); n > t.rowBytes {
 		return w, Invalid(fmt.Sprintf("What is to be stored has %d bytes; %d are allowed.", n, t.rowBytes))
@@ -318,13 +337,25 @@ func (t *Table[T]) encode(before table.Row, row T) (w write, err error) {
 	if !t.table.OldImages {
 		before = nil
 	}
-	w.events, _ = t.changed(before, w.row) // what cannot be decoded is no event
+	w.events = t.eventsOf(before, w.row)
 	for i, e := range w.events {
 		if err := fanout.Fits(e.event(t.longestID(w.row), i), topology.BatchBytes); err != nil {
 			return w, Invalid(err.Error())
 		}
 	}
 	return w, nil
+}
+
+// eventsOf are the events of a write. What cannot be decoded is none, nor is what makes the
+// product panic: the row is stored, and stream parks its record.
+func (t *Table[T]) eventsOf(before, now table.Row) (all []emitted) {
+	defer func() {
+		if recover() != nil {
+			all = nil
+		}
+	}()
+	all, _ = t.changed(before, now)
+	return all
 }
 
 // recordIDBytes is the most that is expected of a stream record's id, of which AWS says
@@ -343,15 +374,19 @@ func (t *Table[T]) longestID(row table.Row) string {
 // put writes the row. Meanwhile it finds out who will get the events, for whom the
 // writer pays.
 func (t *Table[T]) put(ctx context.Context, w write, c table.Condition) error {
+	if !slices.Equal(t.table.Events, onlyInserts) { // an update tells each write from any other
+		table.SetVersion(w.row, 1+rand.Int64N(1<<53))
+	}
 	ctx, cancel := t.bounded(ctx, w.row)
 	defer cancel()
 	defer t.pay(ctx, w)()
 	return t.app.env.Tables.PutRow(ctx, t.table, w.row, c)
 }
 
-// bounded gives the write of a row with a ULID its WriteTime.
+// bounded gives the write of a row its WriteTime: in a table with a Replay from when its
+// ULID was made.
 func (t *Table[T]) bounded(ctx context.Context, row table.Row) (context.Context, context.CancelFunc) {
-	if id, err := ulid.ParseStrict(table.Text(row, t.table.Sort)); err == nil {
+	if id, err := ulid.ParseStrict(table.Text(row, t.table.Sort)); err == nil && t.replayed {
 		return context.WithDeadline(ctx, ulid.Time(id.Time()).Add(WriteTime))
 	}
 	return context.WithTimeout(ctx, WriteTime)
@@ -364,12 +399,17 @@ func (t *Table[T]) pay(ctx context.Context, w write) (tally func()) {
 }
 
 func (t *Table[T]) cost(ctx context.Context, w write) float64 {
-	sum := allowance.Stored(table.Bytes(w.row))
+	sum := t.stored(table.Bytes(w.row))
 	for _, e := range w.events {
 		targets := t.app.env.Audiences.Of(ctx, e.topic)
 		sum += allowance.FannedOut(len(e.root)) + float64(targets)*allowance.Sent(len(e.root))
 	}
 	return sum
+}
+
+// stored is the price of writing a row of that many bytes to the table and its indexes.
+func (s *spec) stored(bytes int) float64 {
+	return float64(1+len(s.table.Indexes)) * allowance.Stored(bytes)
 }
 
 // failed is an error of the store as clients may learn of it.

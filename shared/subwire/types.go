@@ -322,10 +322,7 @@ func argumentsOf[A any](given map[string]any) (args A, err error) {
 
 func fill(to reflect.Value, given map[string]any) error {
 	for _, m := range members(to.Type()) {
-		v := given[m.name]
-		if v == nil && m.hasDefault { // null was given
-			v = m.fallback
-		}
+		v := m.valueIn(given)
 		if v == nil {
 			continue
 		}
@@ -334,6 +331,14 @@ func fill(to reflect.Value, given map[string]any) error {
 		}
 	}
 	return nil
+}
+
+// valueIn is what was given for the argument: its default for null.
+func (m member) valueIn(given map[string]any) any {
+	if v := given[m.name]; v != nil || !m.hasDefault {
+		return v
+	}
+	return m.fallback
 }
 
 // set converts a coerced value, or one of a stored filter. A time or number that its

@@ -34,13 +34,13 @@ func VersionOf(r Row) int64 {
 }
 
 // KeyOf returns the key of a row. It is an error if an attribute of the key, or one that
-// the row has of an index, is not a string or is empty: "PutItem" in the DynamoDB API
+// the row has of an index, is not a string, is empty or too long: "PutItem" in the DynamoDB API
 // Reference.
 func KeyOf(t topology.Table, r Row) (Key, error) {
 	for _, index := range t.Indexes {
-		for _, name := range []string{index.Key, index.Sort} {
-			if _, has := r[name]; has && Text(r, name) == "" {
-				return Key{}, fmt.Errorf("table %s: %s, the key of an index, is empty or no string", t.Name, name)
+		for name, most := range map[string]int{index.Key: MaxPartitionBytes, index.Sort: MaxSortBytes} {
+			if _, has := r[name]; has && (Text(r, name) == "" || len(Text(r, name)) > most) {
+				return Key{}, fmt.Errorf("table %s: %s, the key of an index, is empty, too long or no string", t.Name, name)
 			}
 		}
 	}
@@ -48,8 +48,17 @@ func KeyOf(t topology.Table, r Row) (Key, error) {
 	return k, k.Check(t)
 }
 
+// What the parts of a key hold, in bytes: "Constraints in Amazon DynamoDB".
+const (
+	MaxPartitionBytes = 2048
+	MaxSortBytes      = 1024
+)
+
 // Check returns an error if no row of the table can have the key.
 func (k Key) Check(t topology.Table) error {
+	if len(k.Partition) > MaxPartitionBytes || len(k.Sort) > MaxSortBytes {
+		return fmt.Errorf("table %s: the key is too long", t.Name)
+	}
 	if k.Partition == "" || (k.Sort == "") != (t.Sort == "") {
 		return fmt.Errorf("table %s: the key must have just the parts that the table has", t.Name)
 	}
@@ -126,14 +135,45 @@ func each[A, B any](list []A, f func(A) B) []B {
 
 func copied(b []byte) []byte { return append([]byte{}, b...) }
 
+// Bounds of the absolute value of a number: "Constraints in Amazon DynamoDB".
+const leastNumber, mostNumber = 1e-130, 1e126
+
+// HasStorableNumbers reports whether DynamoDB takes all numbers of the row, which is not
+// so of NaN, infinity and what is beyond its bounds.
+func HasStorableNumbers(r Row) bool {
+	for _, v := range r {
+		if !isStorable(v) {
+			return false
+		}
+	}
+	return true
+}
+
+func isStorable(v types.AttributeValue) bool {
+	isNumber := func(n string) bool {
+		f, err := strconv.ParseFloat(n, 64)
+		return err == nil && (f == 0 || math.Abs(f) >= leastNumber && math.Abs(f) < mostNumber)
+	}
+	switch v := v.(type) {
+	case *types.AttributeValueMemberN:
+		return isNumber(v.Value)
+	case *types.AttributeValueMemberNS:
+		return !slices.ContainsFunc(v.Value, func(n string) bool { return !isNumber(n) })
+	case *types.AttributeValueMemberL:
+		return !slices.ContainsFunc(v.Value, func(item types.AttributeValue) bool { return !isStorable(item) })
+	case *types.AttributeValueMemberM:
+		return HasStorableNumbers(v.Value)
+	}
+	return true
+}
+
 // normalNumber returns a number as a decimal fraction without needless zeros.
 func normalNumber(n string) string {
-	const least, most = 1e-130, 1e126 // "Constraints in Amazon DynamoDB"
 	f, err := strconv.ParseFloat(n, 64)
 	if f == 0 && err == nil {
 		return "0"
 	}
-	if err != nil || math.Abs(f) < least || math.Abs(f) > most {
+	if err != nil || math.Abs(f) < leastNumber || math.Abs(f) > mostNumber {
 		return n // no number of DynamoDB's, and perhaps one of a billion digits
 	}
 	exact, ok := new(big.Rat).SetString(n)

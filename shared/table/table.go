@@ -23,8 +23,9 @@ type Row = map[string]types.AttributeValue
 // Key names one row. Sort is "" in a table without a sort key.
 type Key struct{ Partition, Sort string }
 
-// Version is the attribute with the number of a row's changes, which an update counts.
-// It begins at 1; a row without it has none.
+// Version is the attribute with a number that tells one write of a row from all others. It
+// is positive, and random: a count would begin again when a row is put or comes back. A
+// row without it has none.
 const Version = "_version"
 
 // Condition is what must hold for a Put: at most one of the two. The zero value demands
