@@ -52,6 +52,7 @@ func Inbox[E any](a *App, name string, group func(E) string, receive func(E, Emi
 		a.published = newTable(a, TableSpec{Name: InboxTable, Key: "group", Sort: "id", TTL: "ttl", OnlyInserts: true,
 			RowBytes: topology.BatchBytes},
 			func(c Change[Published], emit Emit) error { return a.receive(*c.Now, emit) })
+		a.published.oldIDs = true // of a call that is repeated
 	}
 	decode := func(data []byte) (e E, err error) {
 		if err = json.Unmarshal(data, &e); err != nil {

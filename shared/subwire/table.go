@@ -65,6 +65,7 @@ type spec struct {
 	table    topology.Table
 	rowBytes int
 	required []string // attributes that every row has
+	oldIDs   bool     // whether a sort key may be older than the write of its row
 	changed  func(before, now table.Row) ([]emitted, error)
 }
 
@@ -345,9 +346,9 @@ func (t *Table[T]) put(ctx context.Context, w write, c table.Condition) error {
 	return t.app.env.Tables.PutRow(ctx, t.table, w.row, c)
 }
 
-// bounded gives the write of a row with a ULID its WriteTime.
+// bounded gives the write of a row its WriteTime, since its ULID was made if it has one.
 func (t *Table[T]) bounded(ctx context.Context, row table.Row) (context.Context, context.CancelFunc) {
-	if id, err := ulid.ParseStrict(table.Text(row, t.table.Sort)); err == nil {
+	if id, err := ulid.ParseStrict(table.Text(row, t.table.Sort)); err == nil && !t.oldIDs {
 		return context.WithDeadline(ctx, ulid.Time(id.Time()).Add(WriteTime))
 	}
 	return context.WithTimeout(ctx, WriteTime)
