@@ -23,9 +23,9 @@ func (s *stack) addPublishers() {
 	statement := allow(s.tables[subwire.InboxTable].TableArn(), "dynamodb:PutItem")
 	statement.AddCondition(jsii.String("ArnEquals"), map[string]any{"aws:PrincipalArn": s.publishers})
 	awsiam.NewCfnManagedPolicy(s.cdk, jsii.String("publishers"), &awsiam.CfnManagedPolicyProps{
-		Description:    jsii.String("May publish events"),
+		Description: jsii.String("May publish events"),
 		PolicyDocument: awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{
 			Statements: &[]awsiam.PolicyStatement{statement}}),
-		Roles:          &names,
+		Roles: &names,
 	})
 }

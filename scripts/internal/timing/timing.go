@@ -50,6 +50,17 @@ func AWS(seed uint64) Profile {
 	}
 }
 
+// Steady is AWS without its variance: everything takes its median, and CPU is not
+// limited. Differences measured with it come from what happens, not from chance.
+func Steady() Profile {
+	always := func(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
+	p := AWS(0)
+	p.StreamLag, p.FIFO, p.Standard = always(77*time.Millisecond), always(28*time.Millisecond), always(16*time.Millisecond)
+	p.Post = always(10 * time.Millisecond)
+	p.LimitCPU = false
+	return p
+}
+
 // z99 is the 99th percentile of the standard normal distribution.
 const z99 = 2.3263
 
