@@ -23,10 +23,10 @@ func (s *stack) addPublishers() {
 	statement := allow(s.tables[subwire.InboxTable].TableArn(), "dynamodb:PutItem")
 	statement.AddCondition(jsii.String("StringEquals"), map[string]any{"aws:PrincipalAccount": account(s.publishers[0])})
 	awsiam.NewCfnManagedPolicy(s.cdk, jsii.String("publishers"), &awsiam.CfnManagedPolicyProps{
-		Description:    jsii.String("May publish events"),
+		Description: jsii.String("May publish events"),
 		PolicyDocument: awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{
 			Statements: &[]awsiam.PolicyStatement{statement}}),
-		Roles:          &names,
+		Roles: &names,
 	})
 }
 
