@@ -141,7 +141,7 @@ func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 		err = h.send(ctx, r, to)
 	}
 	if isHopeless(err) {
-		err = h.park(ctx, fanout.Letter{Record: r.raw}, r, err)
+		err = h.park(ctx, fanout.Letter{Record: r.raw, Event: r.event.ID}, r, err)
 	}
 	if err == nil {
 		h.sent.add(r.id)
@@ -209,7 +209,7 @@ func (h handler) leaveOut(ctx context.Context, r record, why error) error {
 	if h.sent.has(id) {
 		return nil
 	}
-	err := h.park(ctx, fanout.Letter{Record: r.raw, Target: &who}, r, why)
+	err := h.park(ctx, fanout.Letter{Record: r.raw, Event: r.event.ID, Target: &who}, r, why)
 	if err == nil {
 		h.sent.add(id)
 	}

@@ -15,6 +15,7 @@ var errNoLetter = errors.New("holds no stream record")
 type Letter struct {
 	Record json.RawMessage `json:"record"`           // of the stream, as the function received it
 	Cut    bool            `json:"cut,omitempty"`    // without its images, as it was too large
+	Event  string          `json:"event,omitempty"`  // id of the only one of its events that was not sent; "" for all
 	Target *Addressee      `json:"target,omitempty"` // the only one who did not get the event; nil for everybody
 }
 

@@ -108,6 +108,9 @@ func (p packer) packRecords(ctx context.Context, l letter) (out parcel, err erro
 // planAll plans the events of the topic that was asked for.
 func (p packer) planAll(ctx context.Context, events []pubsub.Event, l letter, out *parcel) error {
 	for _, event := range events {
+		if l.held != nil && l.held.Event != "" && l.held.Event != event.ID {
+			continue
+		}
 		if p.topic != "" && event.Topic != p.topic {
 			out.stays = "it has events of other topics"
 			continue

@@ -42,6 +42,8 @@ func TestARecordThatWasParkedIsPlannedAgain(t *testing.T) {
 		says    string
 	}{
 		"Decodable":      {fanout.Letter{Record: json.RawMessage(chatRecord("lobby", "1", 5))}, nil, []string{"a", "b"}, 0, "1 sent"},
+		"OfItsEvent":     {fanout.Letter{Record: json.RawMessage(chatRecord("lobby", "1", 5)), Event: "1"}, nil, []string{"a", "b"}, 0, "1 sent"},
+		"OfAnotherEvent": {fanout.Letter{Record: json.RawMessage(chatRecord("lobby", "1", 5)), Event: "1/1"}, nil, nil, 0, "1 deleted"},
 		"OfOneTarget":    {fanout.Letter{Record: json.RawMessage(chatRecord("lobby", "1", 5)), Target: &fanout.Addressee{ConnectionID: "b", OperationID: "1"}}, nil, []string{"b"}, 0, "1 sent"},
 		"OfOneWhoIsGone": {fanout.Letter{Record: json.RawMessage(chatRecord("lobby", "1", 5)), Target: &fanout.Addressee{ConnectionID: "z", OperationID: "1"}}, nil, nil, 0, "1 deleted"},
 		"Undecodable":    {fanout.Letter{Record: json.RawMessage(undecodable)}, errRemain, nil, 1, "stays in stream-dead, record 7: stream record cannot be decoded"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"subwire/shared/chat"
 	"subwire/shared/fanout"
 	"subwire/shared/topology"
 )
@@ -21,10 +22,10 @@ const (
 
 // newTestTool is a tool on fakes, where the given connections exist.
 func newTestTool(f *fakeSQS, table *fakeTable) (*tool, *strings.Builder) {
-	out := &strings.Builder{}
+	out, app := &strings.Builder{}, chat.New().App
 	return &tool{queues: f, urls: urls(), out: out, errs: out, packer: packer{
-		connections: connections{table, "connections"},
-		limits:      fanout.Limits{Targets: 1000, Bytes: 60_000, Groups: 4}}}, out
+		connections: connections{table, "connections"}, decode: app.Events, passes: app.Passes,
+		limits: fanout.Limits{Targets: 1000, Bytes: 60_000, Groups: 4}}}, out
 }
 
 // send runs the command and expects the error.
