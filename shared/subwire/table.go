@@ -135,7 +135,8 @@ func (s *spec) check(m member) error {
 	switch {
 	case slices.Contains(s.keys(), m.name) && of.Kind() != reflect.String:
 		return errors.New("is part of a key and must be a string")
-	case slices.Contains(s.keys(), m.name) && m.Type.Kind() == reflect.Pointer && !strings.Contains(m.Tag.Get("json"), ","):
+	case slices.Contains(s.keys(), m.name) && m.Type.Kind() == reflect.Pointer &&
+		!strings.Contains(m.Tag.Get("json"), ","):
 		return errors.New("is part of a key: it may be missing, but not null (omitempty)")
 	case of != timeType && writesItself(of):
 		return errors.New("has a type that writes itself as JSON, which tables do not heed")
