@@ -14,12 +14,13 @@ import (
 )
 
 // tellings is how often a state that changes all the time is posted to a new
-// subscription. It gets its events as well.
-const tellings = 3
+// subscription. It gets its events as well; after so many, the last of them counts even
+// if an older state came after it.
+const tellings = 10
 
 // tell posts the current state to a subscription that has just been listed. An event
 // with a newer state may reach the client before it, so the state is read again after
-// the post: what the client has in the end is the newest. If the state cannot be read,
+// the post: what the client has in the end is the newest, unless it changes every time. If the state cannot be read,
 // the operation ends with an error, and the client subscribes again.
 func (s *Session) tell(ctx context.Context, f Frame, id string, x pubsub.Executable) error {
 	var told json.RawMessage

@@ -30,12 +30,12 @@ package subwire
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/graphql-go/graphql"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/oklog/ulid/v2"
 
 	"subwire/shared/allowance"
@@ -65,7 +65,8 @@ type App struct {
 
 	queries, mutations []root
 	subscriptions      map[string]func() gql.Subscription
-	filters            map[string]func(root json.RawMessage) func(arguments string) bool
+	filters            map[string]filter
+	decoded            *lru.Cache[string, any] // arguments of stored filters
 	errs               []error
 
 	inbox     map[string]inbox // by the name of the event
@@ -87,8 +88,12 @@ type root struct {
 // New returns an empty product. The name is part of every physical name: lower case
 // letters and digits.
 func New(name string) *App {
+	decoded, err := lru.New[string, any](keptFilters)
+	if err != nil {
+		panic(err) // only for a size below one
+	}
 	return &App{name: name, types: newGoTypes(), subscriptions: map[string]func() gql.Subscription{},
-		filters: map[string]func(json.RawMessage) func(string) bool{}}
+		filters: map[string]filter{}, decoded: decoded}
 }
 
 // Env is what an App runs on. Any part may be missing, if nothing that is called needs

@@ -51,44 +51,67 @@ func filterOf[A, E any](name string, arguments []string, passes func(A, E) bool)
 	}
 }
 
-// judge makes, for each event, a function that reports whether the event passes a stored
-// filter with these arguments. What cannot be decoded passes: the execution tells what is
-// wrong.
-func judge[A, E any](passes func(A, E) bool) func(root json.RawMessage) func(arguments string) bool {
-	return func(root json.RawMessage) func(string) bool {
-		var event E
-		if json.Unmarshal(root, &event) != nil {
-			return func(string) bool { return true }
-		}
-		return func(arguments string) bool {
+// filter is the Filter of a subscription, without its types.
+type filter struct {
+	event     func(root json.RawMessage) (any, error)
+	arguments func(text string) (any, error)
+	passes    func(arguments, event any) bool
+}
+
+func newFilter[A, E any](passes func(A, E) bool) filter {
+	return filter{
+		event: func(root json.RawMessage) (any, error) {
+			var event E
+			err := json.Unmarshal(root, &event)
+			return event, err
+		},
+		arguments: func(text string) (any, error) {
 			var given map[string]any
-			if json.Unmarshal([]byte(arguments), &given) != nil {
-				return true
+			if err := json.Unmarshal([]byte(text), &given); err != nil {
+				return nil, err
 			}
-			args, err := argumentsOf[A](given)
-			return err != nil || passes(args, event)
-		}
+			return argumentsOf[A](given)
+		},
+		passes: func(arguments, event any) bool { return passes(arguments.(A), event.(E)) },
 	}
 }
 
+// keptFilters is how many filters are kept decoded for the next event: as many as a large
+// topic has, with a few hundred bytes each.
+const keptFilters = 100_000
+
 // Passes returns a function that reports whether a stored filter lets the event pass. It
-// decodes the event once for all filters. A filter of a field that the product does not
-// have lets everything pass, as it may be of another release. So does one that panics: a
-// client chooses its arguments, and must not keep the event from the others.
-func (a *App) Passes(e pubsub.Event) func(filter string) bool {
-	fields := map[string]func(string) bool{}
-	return func(filter string) (passes bool) {
+// decodes the event once for all filters. What cannot be decoded passes, as the execution
+// tells what is wrong; so does a filter of a field that the product does not have, as it
+// may be of another release; and so does one that panics: a client chooses its arguments,
+// and must not keep the event from the others.
+func (a *App) Passes(e pubsub.Event) func(stored string) bool {
+	events := map[string]any{} // by the field's name
+	return func(stored string) (passes bool) {
 		defer func() { passes = recover() != nil || passes }()
-		if e.End {
+		name, text, _ := strings.Cut(stored, " ")
+		f, known := a.filters[name]
+		if e.End || !known {
 			return true
 		}
-		name, arguments, _ := strings.Cut(filter, " ")
-		if a.filters[name] == nil {
-			return true
+		event, decoded := events[name]
+		if !decoded {
+			event = orNil(f.event(e.Root))
+			events[name] = event
 		}
-		if fields[name] == nil {
-			fields[name] = a.filters[name](e.Root)
+		arguments, decoded := a.decoded.Get(stored)
+		if !decoded {
+			arguments = orNil(f.arguments(text))
+			a.decoded.Add(stored, arguments)
 		}
-		return fields[name](arguments)
+		return event == nil || arguments == nil || f.passes(arguments, event)
 	}
+}
+
+// orNil is nil for what could not be decoded.
+func orNil(v any, err error) any {
+	if err != nil {
+		return nil
+	}
+	return v
 }

@@ -21,7 +21,7 @@ type Published struct {
 	ID      string `json:"id"`    // unique in its group: a second one with it is dropped
 	Event   string `json:"event"` // name of the Inbox
 	Data    string `json:"data"`  // the event as JSON
-	Expires int64  `json:"ttl"`   // Unix seconds; from then on its id may be used again
+	Expires int64  `json:"ttl"`   // Unix seconds; its id may be used again once DynamoDB has deleted the row
 }
 
 // InboxTable is the logical name of the table.

@@ -58,7 +58,7 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 		a.errs = append(a.errs, fmt.Errorf("subscription %s: its events are no structs", name))
 	}
 	if s.Filter != nil {
-		a.filters[name] = judge(s.Filter)
+		a.filters[name] = newFilter(s.Filter)
 	}
 	a.subscriptions[name] = func() gql.Subscription {
 		sub := s.field(after)
