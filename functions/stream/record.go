@@ -39,7 +39,7 @@ var errPanic = errors.New("panic")
 // product is the part of subwire.App that the handler needs.
 type product interface {
 	Events(events.DynamoDBEventRecord) ([]pubsub.Event, error)
-	Passes(pubsub.Event) func(filter string) bool
+	Passes(pubsub.Event) func(filter string, v pubsub.Viewer) bool
 }
 
 // newRecords decodes the record at an index of the batch: one for each of its events,

@@ -11,6 +11,7 @@ import (
 	"github.com/graphql-go/graphql/language/parser"
 
 	"subwire/shared/gql"
+	"subwire/shared/pubsub"
 )
 
 const (
@@ -62,7 +63,7 @@ func newConfig(t testing.TB) gql.Config {
 			Type:        field.Type,
 			Args:        arguments,
 			Description: field.Description,
-			Topic:       canonical,
+			Topic:       func(_ pubsub.Viewer, given map[string]any) (string, error) { return canonical(given) },
 			Root:        func(json.RawMessage) (any, error) { return b.event(name), nil },
 		}
 	}

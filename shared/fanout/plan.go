@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 
 	"subwire/shared/pubsub"
 )
@@ -101,17 +102,26 @@ func emptyBytes(event pubsub.Event, groups int) (int, error) {
 }
 
 // Passing yields the subscriptions that get an event: those without a filter, and those
-// whose filter lets it pass. passes is asked once for each distinct filter.
+// whose filter lets it pass. passes is asked once for each distinct filter, and for each
+// viewer if it begins with *; otherwise the viewer is the zero Viewer.
 func Passing(subscriptions iter.Seq2[pubsub.Subscription, error],
-	passes func(filter string) bool) iter.Seq2[pubsub.Subscription, error] {
+	passes func(filter string, v pubsub.Viewer) bool) iter.Seq2[pubsub.Subscription, error] {
+	type question struct {
+		filter string
+		viewer pubsub.Viewer
+	}
 	return func(yield func(pubsub.Subscription, error) bool) {
-		known := map[string]bool{}
+		known := map[question]bool{}
 		for s, err := range subscriptions {
 			if s.Filter != "" && err == nil {
-				passing, ok := known[s.Filter]
+				q := question{filter: s.Filter}
+				if strings.HasPrefix(s.Filter, "*") {
+					q.viewer = s.Viewer
+				}
+				passing, ok := known[q]
 				if !ok {
-					passing = passes(s.Filter)
-					known[s.Filter] = passing
+					passing = passes(q.filter, q.viewer)
+					known[q] = passing
 				}
 				if !passing {
 					continue

@@ -38,8 +38,10 @@ type Subscription struct {
 	Description string
 
 	// Topic returns the topic for a subscription with these arguments. A refusal (see
-	// Refuse) is shown to the client.
-	Topic func(args map[string]any) (string, error)
+	// Refuse) is shown to the client. The viewer is the zero Viewer unless
+	// TopicOfViewer is set.
+	Topic         func(v pubsub.Viewer, args map[string]any) (string, error)
+	TopicOfViewer bool
 
 	// Begin and Allow are those of pubsub.Executable, with the arguments and the decoded
 	// event. Unlike resolvers they may look at the viewer freely: their answer is not
@@ -72,8 +74,8 @@ type Filter struct {
 	// filters share an execution.
 	Arguments []string
 
-	Of     func(args map[string]any) (string, error) // Executable.Filter
-	Passes func(args map[string]any, event any) bool // Executable.Passes
+	Of     func(args map[string]any) (string, error)                  // Executable.Filter
+	Passes func(v pubsub.Viewer, args map[string]any, event any) bool // Executable.Passes
 }
 
 // Executor prepares operations against one schema. It implements
@@ -229,16 +231,28 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 	source := p.executor.subscriptions[root.nodes[0].def.Name]
 	given := coerced(p.root.sets[0].Selections[0].(*library.Field))
 	args := merged(p.executor.types.Defaults(root.nodes[0].def.Arguments), given.values)
-	if err = given.err; err == nil {
-		x.Topic, err = source.Topic(args)
-	}
-	if err != nil {
+	refuse := func(err error) error {
 		p.executor.note(err)
 		return pubsub.Errors{p.shown(err, []any{root.key}, root.nodes)}
 	}
-	if !pubsub.IsTopic(x.Topic) {
-		return syntax.Exceeded("The subscription's arguments make a topic of %d bytes; 1 to %d are allowed.",
-			len(x.Topic), pubsub.MaxTopicBytes)
+	if given.err != nil {
+		return refuse(given.err)
+	}
+	topic := func(v pubsub.Viewer) (string, error) {
+		topic, err := source.Topic(v, args)
+		switch {
+		case err != nil:
+			return "", refuse(err)
+		case !pubsub.IsTopic(topic):
+			return "", syntax.Exceeded("The subscription's arguments make a topic of %d bytes; 1 to %d are allowed.",
+				len(topic), pubsub.MaxTopicBytes)
+		}
+		return topic, nil
+	}
+	if source.TopicOfViewer {
+		x.TopicOf = topic
+	} else if x.Topic, err = topic(pubsub.Viewer{}); err != nil {
+		return err
 	}
 	if err := source.hooks(x, args, p.executor.limits.ReadBytes); err != nil {
 		return err
@@ -249,8 +263,7 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 			if err == nil {
 				return nil
 			}
-			p.executor.note(err)
-			return pubsub.Errors{p.shown(err, []any{root.key}, root.nodes)}
+			return refuse(err)
 		}
 	}
 	for _, argument := range source.atStart() {
@@ -297,9 +310,9 @@ func (s *eventSource) hooks(x *pubsub.Executable, args map[string]any, readBytes
 	if s.Filter == nil {
 		return nil
 	}
-	x.Passes = func(e *pubsub.Event) bool {
+	x.Passes = func(v pubsub.Viewer, e *pubsub.Event) bool {
 		event, err := s.root(e)
-		return err != nil || s.Filter.Passes(args, event) // the execution tells what is wrong
+		return err != nil || s.Filter.Passes(v, args, event) // the execution tells what is wrong
 	}
 	x.Filter, err = s.Filter.Of(args)
 	if n := len(x.Filter); n > maxFilterBytes {

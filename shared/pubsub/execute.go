@@ -29,6 +29,10 @@ type Executable struct {
 	Kind  Kind
 	Topic string // of a subscription: it is run with the events of this topic
 
+	// TopicOf is set instead of Topic where that depends on the viewer. Its Errors refuse
+	// the subscription.
+	TopicOf func(v Viewer) (string, error)
+
 	// Begin returns Errors when the viewer may not have the subscription, or what it asks
 	// for does not exist. It is asked once, when the subscription begins, and may do I/O;
 	// nil allows everyone. Queries and mutations ask while they run.
@@ -49,9 +53,10 @@ type Executable struct {
 
 	// Filter says which events of the topic the subscription gets, in a form that the
 	// schema's owner reads (see fanout.Passing); "" for all. Equal filters are equal
-	// texts. Passes asks it about an event; nil for all.
+	// texts; one that begins with * also looks at the viewer. Passes asks it about an
+	// event; nil for all.
 	Filter string
-	Passes func(e *Event) bool
+	Passes func(v Viewer, e *Event) bool
 
 	// Stored is what is stored of a subscription: the operation without what matters
 	// only at its start. So subscriptions that differ in nothing else share one key,

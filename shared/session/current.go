@@ -59,10 +59,10 @@ func (s *Session) state(ctx context.Context, f Frame, x pubsub.Executable) (
 	if e, err = x.Current(ctx); err != nil {
 		return nil, nil, fmt.Errorf("read current state: %w", err)
 	}
-	if e == nil || x.Passes != nil && !x.Passes(e) {
+	viewer := pubsub.ViewerOf(ctx)
+	if e == nil || x.Passes != nil && !x.Passes(viewer, e) {
 		return nil, nil, nil
 	}
-	viewer := pubsub.ViewerOf(ctx)
 	if x.Allow != nil {
 		if err := x.Allow(viewer, e); err != nil {
 			return nil, nil, err

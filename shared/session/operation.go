@@ -76,6 +76,9 @@ func (s *Session) prepare(ctx context.Context, v pubsub.Viewer, p transportws.Su
 		return x, err
 	}
 	x, err = s.Executor.Prepare(op)
+	if err == nil && x.TopicOf != nil {
+		x.Topic, err = x.TopicOf(v)
+	}
 	if err == nil && x.Begin != nil {
 		err = x.Begin(ctx, v)
 	}

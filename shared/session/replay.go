@@ -212,7 +212,7 @@ func (r *replay) count(ctx context.Context, events []pubsub.Event) (frames [][]b
 	for _, e := range events {
 		r.seen[e.ID] = true
 		read += len(e.Root)
-		if r.over || r.bytes > r.most || r.operation.Passes != nil && !r.operation.Passes(&e) {
+		if r.over || r.bytes > r.most || r.operation.Passes != nil && !r.operation.Passes(pubsub.ViewerOf(ctx), &e) {
 			continue
 		}
 		if r.operation.Allow != nil {

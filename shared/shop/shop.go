@@ -44,9 +44,10 @@ type Position struct {
 	Longitude float64 `json:"longitude"`
 }
 
-func orderTopic(id string) subwire.Topic   { return "order/" + id }
-func shopTopic(id string) subwire.Topic    { return "shop/" + id }
-func courierTopic(id string) subwire.Topic { return "courier/" + id }
+func orderTopic(id string) subwire.Topic    { return "order/" + id }
+func shopTopic(id string) subwire.Topic     { return "shop/" + id }
+func courierTopic(id string) subwire.Topic  { return "courier/" + id }
+func customerTopic(id string) subwire.Topic { return "customer/" + id }
 
 // Shop is the product with its table.
 type Shop struct {
@@ -65,7 +66,7 @@ func New() Shop {
 		Indexes: map[string][2]string{"byShop": {"shopId", "id"}}},
 		func(c subwire.Change[Order], emit subwire.Emit) {
 			if c.Now != nil {
-				emit(c.Now, orderTopic(c.Now.ID), shopTopic(c.Now.ShopID))
+				emit(c.Now, orderTopic(c.Now.ID), shopTopic(c.Now.ShopID), customerTopic(c.Now.CustomerID))
 			}
 		})
 	subwire.Inbox(s.App, "courierMoved", func(p Position) string { return p.CourierID },
@@ -96,6 +97,12 @@ func New() Shop {
 		Allow: func(v subwire.Viewer, a shopArgs, _ Order) error { return s.mayServe(v, a.ShopID) },
 		Filter: func(a shopArgs, o Order) bool {
 			return (a.MinTotal == nil || o.Total >= *a.MinTotal) && (a.Statuses == nil || slices.Contains(a.Statuses, o.Status))
+		},
+	})
+	subwire.Subscribe(s.App, "myOrders", subwire.Subscription[struct{}, Order]{
+		Doc: "The viewer's own orders whenever one changes.",
+		TopicOf: func(v subwire.Viewer, _ struct{}) (subwire.Topic, error) {
+			return customerTopic(v.ID), s.signedIn(v)
 		},
 	})
 	subwire.Subscribe(s.App, "courierMoved", subwire.Subscription[courierArgs, Position]{
@@ -146,10 +153,7 @@ func (s Shop) placeOrder(ctx context.Context, v subwire.Viewer, a struct {
 	ShopID string  `json:"shopId" gql:"id"`
 	Total  float64 `json:"total"`
 }) (Order, error) {
-	if v.ID == "" && !s.Anonymous() {
-		return Order{}, subwire.Forbidden("Sign in to order.")
-	}
-	if err := required("shopId", a.ShopID); err != nil {
+	if err := cmp.Or(s.signedIn(v), required("shopId", a.ShopID)); err != nil {
 		return Order{}, err
 	}
 	o := Order{ID: s.NewID(), ShopID: a.ShopID, CustomerID: v.ID, Status: Placed, Total: a.Total, ChangedAt: s.Now()}
@@ -197,6 +201,13 @@ func (s Shop) mayServe(v subwire.Viewer, shopID string) error {
 		return nil
 	}
 	return subwire.Forbidden("This is not your shop.")
+}
+
+func (s Shop) signedIn(v subwire.Viewer) error {
+	if v.ID == "" && !s.Anonymous() {
+		return subwire.Forbidden("Sign in first.")
+	}
+	return nil
 }
 
 func required(name, value string) error {

@@ -90,6 +90,22 @@ func TestAnOrderThatIsOverEndsItsSubscriptions(t *testing.T) {
 	}
 }
 
+func TestMyOrdersAreTheViewersOwn(t *testing.T) {
+	t.Parallel()
+	cloud := subwiretest.Start(t, New().App)
+	ada, bob, nobody := cloud.Connect("ada", nil), cloud.Connect("bob", nil), cloud.Connect("", nil)
+	for _, c := range []*subwiretest.Client{ada, bob, nobody} {
+		c.Subscribe("mine", `subscription { myOrders { total } }`, nil)
+	}
+	place(t, ada, 3)
+	place(t, bob, 4)
+	want(t, ada, "mine", next("myOrders", `{"total":3}`))
+	want(t, bob, "mine", next("myOrders", `{"total":4}`))
+	if got := nobody.Got("mine"); len(got) != 1 || !strings.Contains(got[0], "Sign in first.") {
+		t.Errorf("nobody got %q", got)
+	}
+}
+
 func TestAFilterChoosesAmongTheOrdersOfAShop(t *testing.T) {
 	t.Parallel()
 	cloud := subwiretest.Start(t, New().App)

@@ -266,7 +266,7 @@ func TestAFilterThatPanicsIsTheFaultOfItsSubscriptionAlone(t *testing.T) {
 	app, _ := filtered(func(a filterArgs, _ event) bool { return a.Tags == nil || a.Tags[0] == "x" })
 	passes := app.Passes(pubsub.Event{Root: json.RawMessage(`{"n":1}`)})
 	for filter, want := range map[string]bool{`s {"tags":[]}`: true, `s {"tags":["x"]}`: true, `s {"tags":["y"]}`: false} {
-		if got := passes(filter); got != want {
+		if got := passes(filter, pubsub.Viewer{}); got != want {
 			t.Errorf("%s: %t", filter, got)
 		}
 	}
@@ -286,8 +286,8 @@ func TestAFilterJudgesEventsAndStatesAlike(t *testing.T) {
 		}
 		for _, root := range []string{`{"n":5}`, `{"n":50}`} {
 			event := pubsub.Event{ID: "1", Topic: "all", Root: json.RawMessage(root)}
-			live := x.Filter == "" || app.Passes(event)(x.Filter)
-			if state := x.Passes(&event); live != state {
+			live := x.Filter == "" || app.Passes(event)(x.Filter, pubsub.Viewer{})
+			if state := x.Passes(pubsub.Viewer{}, &event); live != state {
 				t.Errorf("%s of %s: live %t, state %t", document, root, live, state)
 			}
 		}

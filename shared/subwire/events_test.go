@@ -77,6 +77,50 @@ func TestChangesRemovalsAndEnds(t *testing.T) {
 	}
 }
 
+type secret struct {
+	Text string `json:"text"`
+	For  string `json:"for"`
+}
+
+// Who may not see an event does not learn that there was one, live and of the current
+// state, with a filter and without.
+func TestAnEventIsVisibleToSome(t *testing.T) {
+	t.Parallel()
+	type args struct {
+		Text *string `json:"text" gql:"filter"`
+	}
+	app := subwire.New("secrets")
+	subwire.Query(app, "none", func(context.Context, subwire.Viewer, struct{}) (bool, error) { return true, nil })
+	subwire.Inbox(app, "told", func(secret) string { return "all" }, func(s secret, emit subwire.Emit) { emit(s, "secrets") })
+	subwire.Subscribe(app, "secrets", subwire.Subscription[args, secret]{
+		Topic:   func(args) (subwire.Topic, error) { return "secrets", nil },
+		Current: func(context.Context, subwire.Viewer, args) (secret, error) { return secret{"first", "bob"}, nil },
+		Filter:  func(a args, s secret) bool { return a.Text == nil || *a.Text == s.Text },
+		Visible: func(v subwire.Viewer, s secret) bool { return s.For == v.ID },
+	})
+	cloud := subwiretest.Start(t, app)
+	got := map[string][]string{}
+	clients := map[string]*subwiretest.Client{"ada": cloud.Connect("ada", nil), "bob": cloud.Connect("bob", nil)}
+	for _, c := range clients {
+		c.Subscribe("all", `subscription { secrets { text } }`, nil)
+		c.Subscribe("two", `subscription { secrets(text: "two") { text } }`, nil)
+	}
+	for i, s := range []secret{{"one", "ada"}, {"two", "ada"}, {"two", "bob"}, {"three", "eve"}} {
+		cloud.Publish("told", string(rune('a'+i)), s)
+	}
+	for name, c := range clients {
+		got[name+" all"], got[name+" two"] = c.Got("all"), c.Got("two")
+	}
+	next := func(text string) string { return `next {"data":{"secrets":{"text":"` + text + `"}}}` }
+	want := map[string][]string{
+		"ada all": {next("one"), next("two")}, "ada two": {next("two")},
+		"bob all": {next("first"), next("two")}, "bob two": {next("two")},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Of many that change a row at once, each does so once.
 func TestUpdatesDoNotOverwriteEachOther(t *testing.T) {
 	t.Parallel()

@@ -14,9 +14,14 @@ import (
 // those arguments that are not null, or have a default. Without any there is no filter:
 //
 //	ordersOfShop {"minTotal":20,"statuses":["PLACED"]}
+//
+// One of a subscription with Visible begins with *, and is there without arguments, too.
 
 // filterOf connects the filter of a subscription with the executor.
-func filterOf[A, E any](name string, arguments []string, passes func(A, E) bool) *gql.Filter {
+func filterOf[A, E any](name string, arguments []string, s Subscription[A, E]) *gql.Filter {
+	if s.Visible != nil {
+		name = "*" + name
+	}
 	of := members(typeOf[A]())
 	only := func(given map[string]any) map[string]any {
 		chosen := map[string]any{}
@@ -31,7 +36,7 @@ func filterOf[A, E any](name string, arguments []string, passes func(A, E) bool)
 		Arguments: arguments,
 		Of: func(given map[string]any) (string, error) {
 			chosen := only(given)
-			if len(chosen) == 0 {
+			if len(chosen) == 0 && s.Visible == nil {
 				return "", nil
 			}
 			text, err := json.Marshal(chosen)
@@ -40,13 +45,9 @@ func filterOf[A, E any](name string, arguments []string, passes func(A, E) bool)
 			}
 			return name + " " + string(text), nil
 		},
-		Passes: func(given map[string]any, event any) bool {
-			chosen := only(given)
-			if len(chosen) == 0 {
-				return true
-			}
-			args, err := argumentsOf[A](chosen)
-			return err != nil || passes(args, event.(E))
+		Passes: func(v Viewer, given map[string]any, event any) bool {
+			args, err := argumentsOf[A](only(given))
+			return err != nil || s.passes(v, args, len(only(given)) > 0, event.(E))
 		},
 	}
 }
@@ -55,10 +56,21 @@ func filterOf[A, E any](name string, arguments []string, passes func(A, E) bool)
 type filter struct {
 	event     func(root json.RawMessage) (any, error)
 	arguments func(text string) (any, error)
-	passes    func(arguments, event any) bool
+	passes    func(v Viewer, arguments, event any) bool
 }
 
-func newFilter[A, E any](passes func(A, E) bool) filter {
+// choice is the arguments of a filter, and whether there are any.
+type choice[A any] struct {
+	arguments A
+	any       bool
+}
+
+// passes asks Visible, and Filter if the client chose anything.
+func (s Subscription[A, E]) passes(v Viewer, arguments A, chose bool, event E) bool {
+	return (s.Visible == nil || s.Visible(v, event)) && (s.Filter == nil || !chose || s.Filter(arguments, event))
+}
+
+func newFilter[A, E any](s Subscription[A, E]) filter {
 	return filter{
 		event: func(root json.RawMessage) (any, error) {
 			var event E
@@ -70,9 +82,13 @@ func newFilter[A, E any](passes func(A, E) bool) filter {
 			if err := json.Unmarshal([]byte(text), &given); err != nil {
 				return nil, err
 			}
-			return argumentsOf[A](given)
+			arguments, err := argumentsOf[A](given)
+			return choice[A]{arguments, len(given) > 0}, err
 		},
-		passes: func(arguments, event any) bool { return passes(arguments.(A), event.(E)) },
+		passes: func(v Viewer, arguments, event any) bool {
+			c := arguments.(choice[A])
+			return s.passes(v, c.arguments, c.any, event.(E))
+		},
 	}
 }
 
@@ -85,11 +101,11 @@ const keptFilters = 100_000
 // tells what is wrong; so does a filter of a field that the product does not have, as it
 // may be of another release; and so does one that panics: a client chooses its arguments,
 // and must not keep the event from the others.
-func (a *App) Passes(e pubsub.Event) func(stored string) bool {
+func (a *App) Passes(e pubsub.Event) func(stored string, v Viewer) bool {
 	events := map[string]any{} // by the field's name
-	return func(stored string) (passes bool) {
+	return func(stored string, v Viewer) (passes bool) {
 		defer func() { passes = recover() != nil || passes }()
-		name, text, _ := strings.Cut(stored, " ")
+		name, text, _ := strings.Cut(strings.TrimPrefix(stored, "*"), " ")
 		f, known := a.filters[name]
 		if e.End || !known {
 			return true
@@ -104,7 +120,7 @@ func (a *App) Passes(e pubsub.Event) func(stored string) bool {
 			arguments = orNil(f.arguments(text))
 			a.decoded.Add(stored, arguments)
 		}
-		return event == nil || arguments == nil || f.passes(arguments, event)
+		return event == nil || arguments == nil || f.passes(v, arguments, event)
 	}
 }
 

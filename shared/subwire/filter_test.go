@@ -75,11 +75,11 @@ func TestAnUnknownFilterLosesNothing(t *testing.T) {
 	passes := quotes().Passes(pubsub.Event{Root: json.RawMessage(`{"symbol":"a"}`)})
 	for filter, want := range map[string]bool{`other {"a":1}`: true, `quoted`: true, `quoted nonsense`: true, `quoted {"least":"x"}`: true,
 		`quoted {"unknown":1}`: true, `quoted {"symbol":"a"}`: true, `quoted {"symbol":"b"}`: false} {
-		if got := passes(filter); got != want {
+		if got := passes(filter, pubsub.Viewer{}); got != want {
 			t.Errorf("%s: %t", filter, got)
 		}
 	}
-	if !quotes().Passes(pubsub.Event{Root: json.RawMessage(`"no quote"`)})(`quoted {"symbol":"b"}`) {
+	if !quotes().Passes(pubsub.Event{Root: json.RawMessage(`"no quote"`)})(`quoted {"symbol":"b"}`, pubsub.Viewer{}) {
 		t.Error("an event that cannot be decoded is lost")
 	}
 }
@@ -114,7 +114,7 @@ func FuzzFilter(f *testing.F) {
 		}
 		event := pubsub.Event{ID: "1", Topic: x.Topic, Root: json.RawMessage(root)}
 		want := args.passes(q)
-		if got := x.Passes(&event); got != want {
+		if got := x.Passes(pubsub.Viewer{}, &event); got != want {
 			t.Errorf("the executable says %t", got)
 		}
 		row := func(yield func(pubsub.Subscription, error) bool) { yield(pubsub.Subscription{Filter: x.Filter}, nil) }

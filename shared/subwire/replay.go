@@ -47,7 +47,7 @@ type missedFunc = func(ctx context.Context, given map[string]any, since time.Tim
 
 // missed returns what finds the events that a client has missed; argument holds the id of
 // the newest that it has.
-func (r *Replay[A]) missed(argument string, topicOf func(A) (Topic, error)) missedFunc {
+func (r *Replay[A]) missed(argument string, topicOf func(Viewer, A) (Topic, error)) missedFunc {
 	return func(ctx context.Context, given map[string]any, since time.Time, read string, max int) (
 		missed []pubsub.Event, more bool, err error) {
 		from := read
@@ -60,7 +60,7 @@ func (r *Replay[A]) missed(argument string, topicOf func(A) (Topic, error)) miss
 		if err != nil {
 			return nil, false, err
 		}
-		topic, err := topicOf(args)
+		topic, err := topicOf(pubsub.ViewerOf(ctx), args)
 		if err != nil {
 			return nil, false, err
 		}

@@ -20,6 +20,10 @@ type Subscription[A, E any] struct {
 	// Topic names what is listened to. Invalid refuses the arguments.
 	Topic func(A) (Topic, error)
 
+	// TopicOf is instead of Topic for what depends on the viewer, such as "my orders".
+	// Forbidden refuses a viewer.
+	TopicOf func(Viewer, A) (Topic, error)
+
 	// Begin refuses a subscription when it begins, with Forbidden or Invalid. It may do
 	// I/O.
 	Begin func(context.Context, Viewer, A) error
@@ -42,6 +46,10 @@ type Subscription[A, E any] struct {
 	// they serve no other purpose. Where all of them are null, every event passes.
 	Filter func(A, E) bool
 
+	// Visible reports whether a viewer sees an event; the others do not learn that there
+	// was one. It is asked for each distinct viewer and event, and does no I/O.
+	Visible func(Viewer, E) bool
+
 	// Replay lets clients resume after an event that they have (see ReplayOf). Without
 	// it a subscription begins with the next event.
 	Replay *Replay[A]
@@ -57,15 +65,18 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 	if typeOf[E]().Kind() != reflect.Struct {
 		a.errs = append(a.errs, fmt.Errorf("subscription %s: its events are no structs", name))
 	}
-	if s.Filter != nil {
-		a.filters[name] = newFilter(s.Filter)
+	if s.Filter != nil || s.Visible != nil {
+		a.filters[name] = newFilter(s)
+	}
+	if (s.Topic == nil) == (s.TopicOf == nil) {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: it needs either Topic or TopicOf", name))
 	}
 	a.subscriptions[name] = func() gql.Subscription {
 		sub := s.field(after)
 		sub.Type = a.types.output(typeOf[E]())
 		sub.Args = a.types.arguments(typeOf[A]())
-		if s.Filter != nil {
-			sub.Filter = filterOf(name, filters, s.Filter)
+		if s.Filter != nil || s.Visible != nil {
+			sub.Filter = filterOf(name, filters, s)
 		}
 		return sub
 	}
@@ -90,8 +101,11 @@ func specialArguments(of reflect.Type) (after string, filters []string) {
 func (s Subscription[A, E]) field(after string) gql.Subscription {
 	sub := gql.Subscription{
 		Description: s.Doc,
-		Topic:       func(given map[string]any) (string, error) { return s.topic(given, after) },
-		Root:        decodeEvent[E],
+		Topic: func(v Viewer, given map[string]any) (string, error) {
+			return s.topic(v, given, after)
+		},
+		TopicOfViewer: s.TopicOf != nil,
+		Root:          decodeEvent[E],
 	}
 	if s.Begin != nil {
 		sub.Begin = func(ctx context.Context, v Viewer, given map[string]any) error {
@@ -118,19 +132,26 @@ func (s Subscription[A, E]) field(after string) gql.Subscription {
 		sub.Current = s.current
 	}
 	if s.Replay != nil {
-		sub.Replay = &gql.Replay{Argument: after, Missed: s.Replay.missed(after, s.Topic)}
+		sub.Replay = &gql.Replay{Argument: after, Missed: s.Replay.missed(after, s.topicOf)}
 	}
 	return sub
 }
 
 // topic refuses arguments that make no sense, also that of a replay.
-func (s Subscription[A, E]) topic(given map[string]any, after string) (Topic, error) {
+func (s Subscription[A, E]) topic(v Viewer, given map[string]any, after string) (Topic, error) {
 	args, err := argumentsOf[A](given)
 	if err != nil {
 		return "", err
 	}
 	if _, err := replayFrom(after, given, time.Time{}); err != nil {
 		return "", err
+	}
+	return s.topicOf(v, args)
+}
+
+func (s Subscription[A, E]) topicOf(v Viewer, args A) (Topic, error) {
+	if s.TopicOf != nil {
+		return s.TopicOf(v, args)
 	}
 	return s.Topic(args)
 }
@@ -149,7 +170,7 @@ func (s Subscription[A, E]) current(ctx context.Context, v Viewer, given map[str
 	if err != nil {
 		return nil, err
 	}
-	topic, err := s.Topic(args)
+	topic, err := s.topicOf(v, args)
 	if err != nil {
 		return nil, err
 	}

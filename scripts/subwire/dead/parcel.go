@@ -35,7 +35,7 @@ type packer struct {
 	records       source
 	subscriptions lister
 	decode        decoder
-	passes        func(pubsub.Event) func(filter string) bool // subwire.App.Passes
+	passes        func(pubsub.Event) func(string, pubsub.Viewer) bool // subwire.App.Passes
 	limits        fanout.Limits
 	topic         string // of the events to send; "" for all
 }
