@@ -191,7 +191,7 @@ func (a *abuse) enlarge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = a.handled(ctx, completes, func() error { return a.large.CompleteLong(ctx, completes) })
+	err = a.handled(ctx, completes, func() error { return a.large.CompleteLong(ctx, 0, completes) })
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func makeLargest(t *testing.T) largest {
 	send(t, c.Raw, fmt.Sprintf(`{"type":"connection_init","payload":{"name":%q}}`, t.Name()))
 	receive(t, c.Raw)
 	c.id = connectionID(t, t.Name())
-	const operations, completes = 45, 30
+	const operations = 45
 	var err error
 	if c.chats, err = c.BeginLong(within(t), t.Name(), operations); err != nil {
 		t.Fatal(err)
@@ -44,12 +44,19 @@ func makeLargest(t *testing.T) largest {
 			t.Fatalf("received %s", frame)
 		}
 	}
-	if err := c.CompleteLong(within(t), completes); err != nil {
-		t.Fatal(err)
-	}
+	completed := 0
 	await(t, "what is remembered", func() bool {
 		stored, err := store.Connection(t.Context(), c.id)
-		return err == nil && stored.Bytes > pubsub.RoomForOperations(100)+4<<10
+		if err == nil && stored.Bytes > pubsub.RoomForOperations(100)+4<<10 {
+			return true
+		}
+		if completed < 100 { // a busy machine may forget some: they are in each other's way
+			if err := c.CompleteLong(within(t), completed, 5); err != nil {
+				t.Fatal(err)
+			}
+			completed += 5
+		}
+		return false
 	})
 	return c
 }

@@ -28,9 +28,10 @@ func (r *Raw) BeginLong(ctx context.Context, name string, n int) (chats []string
 	return chats, nil
 }
 
-// CompleteLong completes n operations with long ids that never began.
-func (r *Raw) CompleteLong(ctx context.Context, n int) error {
-	for i := range n {
+// CompleteLong completes n operations with long ids that never began: those from the
+// first on.
+func (r *Raw) CompleteLong(ctx context.Context, first, n int) error {
+	for i := first; i < first+n; i++ {
 		if err := r.Send(ctx, fmt.Sprintf(`{"id":%q,"type":"complete"}`, longID("c", i))); err != nil {
 			return err
 		}
