@@ -54,18 +54,19 @@ func (s *Store) PutRow(ctx context.Context, t topology.Table, r table.Row, c tab
 	in := &dynamodb.PutItemInput{TableName: s.productTable(t), Item: r,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
 	demand(in, t, c)
-	perhapsPut := false // by an earlier try
+	tries, perhapsPut := 0, false // by an earlier try
 	err := retry(ctx, func(ctx context.Context) error {
+		tries++
 		_, err := s.client.PutItem(ctx, in)
 		perhapsPut = perhapsPut || err != nil && !isClientsFault(err)
 		return err
 	})
 	if old, isRefused := failedCondition(err); isRefused {
 		switch {
-		case perhapsPut && reflect.DeepEqual(table.Normal(old), table.Normal(r)):
+		case tries > 1 && reflect.DeepEqual(table.Normal(old), table.Normal(r)):
 			return nil // an earlier try has put it, but lost its answer
-		case perhapsPut && c.Version != nil:
-			return fmt.Errorf("put row of %s: %w", t.Name, errPerhapsPut)
+		case perhapsPut && c.Version != nil && old != nil:
+			return table.ErrUnknown
 		}
 		return table.ErrConflict
 	}
@@ -74,10 +75,6 @@ func (s *Store) PutRow(ctx context.Context, t topology.Table, r table.Row, c tab
 	}
 	return nil
 }
-
-// errPerhapsPut says that an earlier try may have put the row, which another writer has
-// changed since. Who made the change again could make it twice.
-var errPerhapsPut = errors.New("the row may have been put, and has been changed since")
 
 // isClientsFault reports whether DynamoDB has refused a request, such as one that it
 // throttles or whose condition does not hold, and so has not applied it.

@@ -69,7 +69,7 @@ var audienceTests = []test{
 // atLeast allows for calls that were counted twice because they lost their answer.
 func atLeast(t *testing.T, sum, want int) {
 	t.Helper()
-	if sum < want || sum > 4*want {
+	if sum < want || sum > 10*want {
 		t.Errorf("the sum is %d, want %d", sum, want)
 	}
 }

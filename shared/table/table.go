@@ -15,6 +15,10 @@ import (
 var (
 	ErrNotFound = errors.New("there is no such row")
 	ErrConflict = errors.New("the row is not as the condition demands")
+
+	// ErrUnknown: the row may have been put, and has been changed since. Who made the
+	// change again could make it twice.
+	ErrUnknown = errors.New("it is unknown whether the row was put")
 )
 
 // Row is a row as DynamoDB keeps it: attributes by name.
@@ -61,7 +65,8 @@ type Store interface {
 
 	// PutRow stores a row in the place of the one with its key. If the condition does
 	// not hold it stores nothing and returns ErrConflict. A call that is repeated inside,
-	// as its answer was lost, does not conflict with itself if the stored row is equal.
+	// as its answer was lost, does not conflict with itself if the stored row is equal. If
+	// that was changed since, a call with a Version returns ErrUnknown.
 	PutRow(ctx context.Context, t topology.Table, r Row, c Condition) error
 
 	// DeleteRow deletes the row. A missing one is not an error.
