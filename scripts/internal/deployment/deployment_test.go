@@ -221,7 +221,7 @@ func TestAStackThatCannotBeUsedIsExplainedInOneLine(t *testing.T) {
 	}{
 		"Unknown":        {fakeStacks{err: &smithy.GenericAPIError{Code: "ValidationError", Message: "Stack with id chat does not exist"}}, `there is no stack "chat" in eu-west-1`},
 		"Forbidden":      {fakeStacks{err: &smithy.GenericAPIError{Code: "AccessDenied", Message: "no\npermission"}}, `describe stack "chat" in eu-west-1: api error AccessDenied: no permission`},
-		"UnknownProduct": {fakeStacks{outputs: map[string]string{"App": "nothing"}}, `stack "chat" runs "nothing": it must be one of chat`},
+		"UnknownProduct": {fakeStacks{outputs: map[string]string{"App": "nothing"}}, `stack "chat" runs "nothing": it must be one of chat, shop`},
 		"MissingOutputs": {fakeStacks{outputs: lacking}, `stack "chat" is no stack of this version of Subwire: it has no output QueueRetries, WsUrl`},
 	} {
 		t.Run(name, func(t *testing.T) {
