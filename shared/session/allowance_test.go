@@ -379,3 +379,40 @@ func TestWhatBeginReadsIsPaidFor(t *testing.T) {
 		t.Errorf("paid is %v", paid)
 	}
 }
+
+// unseen is a subscription with a state that costs 700 units to read and does not pass.
+type unseen struct{ cost float64 }
+
+func (u unseen) Prepare(pubsub.Operation) (pubsub.Executable, error) {
+	return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t",
+		Current: func(ctx context.Context) (*pubsub.Event, error) {
+			allowance.Add(ctx, u.cost)
+			return &pubsub.Event{ID: "1", Topic: "t"}, nil
+		},
+		Passes: func(pubsub.Viewer, *pubsub.Event) bool { return false },
+	}, nil
+}
+
+// Who gets nothing of a state has had it read all the same.
+func TestAStateThatDoesNotPassIsPaidFor(t *testing.T) {
+	t.Parallel()
+	sums := map[float64]int{}
+	for _, cost := range []float64{0, 700} {
+		b := setup(t)
+		b.Executor = unseen{cost}
+		paid := b.allowing(1_000_000)
+		for _, frame := range []string{initFrame, subscribe("1", "subscription")} {
+			m := b.frame(frame)
+			m.Address = "192.0.2.1"
+			if err := b.Receive(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, units := range paid {
+			sums[cost] += units
+		}
+	}
+	if more := sums[700] - sums[0]; more < 700 {
+		t.Errorf("the read cost %d units more", more)
+	}
+}

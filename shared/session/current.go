@@ -20,8 +20,9 @@ const tellings = 10
 
 // tell posts the current state to a subscription that has just been listed. An event
 // with a newer state may reach the client before it, so the state is read again after
-// the post: what the client has in the end is the newest, unless it changes every time. If the state cannot be read,
-// the operation ends with an error, and the client subscribes again.
+// the post: what the client has in the end is the newest, unless it changes every time.
+// If the state cannot be read, the operation ends with an error, and the client
+// subscribes again.
 func (s *Session) tell(ctx context.Context, f Frame, id string, x pubsub.Executable) error {
 	var told json.RawMessage
 	for range tellings {
@@ -50,10 +51,21 @@ func (s *Session) tell(ctx context.Context, f Frame, id string, x pubsub.Executa
 }
 
 // state reads the current state, and executes the operation with it. It returns no event
-// if there is no state, or if the subscription's filter does not let it pass.
+// if there is no state, or if the subscription's filter does not let it pass; what was
+// read is paid for all the same.
 func (s *Session) state(ctx context.Context, f Frame, x pubsub.Executable) (
 	e *pubsub.Event, payload json.RawMessage, err error) {
 	ctx, tally := allowance.WithTally(ctx)
+	e, payload, err = readState(ctx, x)
+	units := tally.Take()
+	if e != nil {
+		units += allowance.Sent(len(payload))
+	}
+	_ = s.draw(ctx, f, pubsub.ViewerOf(ctx), units) // it is spent
+	return e, payload, err
+}
+
+func readState(ctx context.Context, x pubsub.Executable) (e *pubsub.Event, payload json.RawMessage, err error) {
 	ctx, cancel := retry.Within(ctx, retry.EndReserve)
 	defer cancel()
 	if e, err = x.Current(ctx); err != nil {
@@ -69,7 +81,6 @@ func (s *Session) state(ctx context.Context, f Frame, x pubsub.Executable) (
 		}
 	}
 	payload, err = x.Run(ctx, e)
-	_ = s.draw(ctx, f, viewer, tally.Take()+allowance.Sent(len(payload))) // it is spent
 	return e, payload, err
 }
 
