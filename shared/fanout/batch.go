@@ -4,7 +4,6 @@
 package fanout
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +11,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
 )
 
@@ -163,23 +163,11 @@ func Encode(b Batch) (body []byte, deduplicationID string, err error) {
 	if b.Version = versionPlain; len(b.Viewers) > 0 {
 		b.Version = versionViewers
 	}
-	if body, err = marshal(message{b, toWire(b.Tasks)}); err != nil {
+	if body, err = jsontext.Append(nil, message{b, toWire(b.Tasks)}); err != nil {
 		return nil, "", fmt.Errorf("encode batch of event %s: %w", b.Event.ID, err)
 	}
 	sum := sha256.Sum256(body)
 	return body, hex.EncodeToString(sum[:]), nil
-}
-
-// marshal is json.Marshal without the escapes for HTML, which turn one byte into six:
-// what a client writes must not grow on its way.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Decode reads a queue message. Its error is an ErrNewer or an ErrUndecodable.

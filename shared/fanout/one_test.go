@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
 )
 
@@ -76,7 +77,7 @@ func TestFitsAgreesWithThePlan(t *testing.T) {
 		for n := range 1000 {
 			e := event
 			e.ID, e.Topic = text, text
-			e.Root, _ = marshal(strings.Repeat(text, n))
+			e.Root, _ = jsontext.Append(nil, strings.Repeat(text, n))
 			var planned error
 			for _, err := range Plan(e, smallest, Limits{Targets: 1, Bytes: 1000, Groups: pubsub.Buckets}) {
 				planned = err

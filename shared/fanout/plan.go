@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
 )
 
@@ -94,7 +95,7 @@ func Fits(event pubsub.Event, bytes int) error {
 
 // emptyBytes is the size of a batch of the event without tasks.
 func emptyBytes(event pubsub.Event, groups int) (int, error) {
-	body, err := marshal(message{Batch{Version: versionViewers, Event: event, Range: groups}, []wireTask{}})
+	body, err := jsontext.Append(nil, message{Batch{Version: versionViewers, Event: event, Range: groups}, []wireTask{}})
 	if err != nil {
 		return 0, fmt.Errorf("encode event %s: %w", event.ID, err)
 	}

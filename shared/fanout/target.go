@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"subwire/shared/jsontext"
 )
 
 // Target is one subscription of one connection. Its JSON is the array [connection id,
@@ -47,11 +49,11 @@ func (t Target) append(dst []byte) []byte {
 	return append(dst, ']')
 }
 
-// appendString appends s as marshal does, and asks that only for what it would escape.
+// appendString appends s as jsontext.Append does, and asks that only for what it would escape.
 func appendString(dst []byte, s string) []byte {
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			quoted, _ := marshal(s) // a string always has JSON
+			quoted, _ := jsontext.Append(nil, s) // a string always has JSON
 			return append(dst, quoted...)
 		}
 	}

@@ -1,8 +1,6 @@
 package gql
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +10,7 @@ import (
 	library "github.com/graphql-go/graphql/language/ast"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
 )
 
@@ -260,12 +259,7 @@ func (w *writer) text(s string) error {
 	return nil
 }
 
-// json writes JSON without escaping <, > and &, which only HTML needs.
-func (w *writer) json(v any) error {
-	b := bytes.NewBuffer(w.out)
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	w.out = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+func (w *writer) json(v any) (err error) {
+	w.out, err = jsontext.Append(w.out, v)
 	return err
 }

@@ -1,5 +1,5 @@
-// Package jsontext tells whether the strings in a client's JSON are text. encoding/json
-// reads U+FFFD for what is not, so two different ids would become one.
+// Package jsontext tells whether the strings in a client's JSON are text, and writes them
+// as they are. encoding/json reads U+FFFD for what is not, so two different ids would become one.
 package jsontext
 
 import (

@@ -1,7 +1,6 @@
 package subwire
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
 )
@@ -98,15 +98,13 @@ func (s *spec) whole(row table.Row) error {
 	return nil
 }
 
-// encode is json.Marshal without the escapes for HTML, which turn one byte into six.
+// encode returns the JSON of an event.
 func encode(event any) (json.RawMessage, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(event); err != nil {
+	root, err := jsontext.Append(nil, event)
+	if err != nil {
 		return nil, fmt.Errorf("encode event: %w", err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return root, nil
 }
 
 // rowMembers are the attributes of a row: as members, and also those that no schema
@@ -208,7 +206,7 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 		return nil, errors.New("it has no new image")
 	case name == insert:
 		before = nil
-		if s.table.Events != nil { // its rows do not come back
+		if s.onlyInserts() { // its rows do not come back
 			id = s.id(now)
 		}
 	case name != string(events.DynamoDBOperationTypeModify):

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"subwire/shared/table"
 	"subwire/shared/topology"
 )
 
@@ -33,9 +34,6 @@ func TakesEvents(p topology.Product) bool {
 }
 
 const publishedFor = 24 * time.Hour // a stream keeps its records for as long
-
-// The longest keys of a row, in bytes ("Constraints in Amazon DynamoDB").
-const maxGroupBytes, maxIDBytes = 2048, 1024
 
 // inbox is what an Inbox does with an event.
 type inbox struct {
@@ -94,9 +92,7 @@ func fits[E any](data []byte) error {
 		return err
 	}
 	for _, m := range rowMembers(typeOf[E]()) {
-		kind := m.Type.Kind()
-		nullable := m.optional || kind == reflect.Pointer || kind == reflect.Map || kind == reflect.Interface
-		if given[m.name] == nil && !nullable {
+		if given[m.name] == nil && !m.optional {
 			return fmt.Errorf("it has no %s", m.name)
 		}
 	}
@@ -139,8 +135,9 @@ func (a *App) publication(name, id string, event any) (w write, err error) {
 	if p.Group, err = in.group(data); err != nil {
 		return w, err
 	}
-	if id == "" || len(id) > maxIDBytes || len(p.Group) > maxGroupBytes {
-		return w, fmt.Errorf("its id must have 1 to %d bytes, its group no more than %d", maxIDBytes, maxGroupBytes)
+	if id == "" || len(id) > table.MaxSortBytes || len(p.Group) > table.MaxPartitionBytes {
+		return w, fmt.Errorf("its id must have 1 to %d bytes, its group no more than %d",
+			table.MaxSortBytes, table.MaxPartitionBytes)
 	}
 	return a.published.encode(nil, p)
 }

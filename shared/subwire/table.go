@@ -51,8 +51,6 @@ type TableSpec struct {
 	RowBytes    int  // the largest row, in bytes; 0 for DefaultRowBytes
 }
 
-var onlyInserts = []string{"INSERT"}
-
 // Table keeps rows of type T, whose attributes have the names of its json tags. All
 // reads are strongly consistent but those by an index.
 type Table[T any] struct {
@@ -93,7 +91,7 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 		t.table.Indexes = append(t.table.Indexes, topology.Index{Name: name, Key: keys[0], Sort: keys[1]})
 	}
 	if s.OnlyInserts {
-		t.table.Events = onlyInserts
+		t.table.Events = []string{"INSERT"}
 	}
 	t.known = map[string]bool{}
 	for _, m := range rowMembers(typeOf[T]()) {
@@ -116,6 +114,9 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 	a.tables = append(a.tables, t.spec)
 	return t
 }
+
+// onlyInserts is TableSpec.OnlyInserts.
+func (s *spec) onlyInserts() bool { return s.table.Events != nil }
 
 // keys names the attributes that the table and its indexes find and order rows by.
 func (s *spec) keys() []string {
@@ -366,7 +367,7 @@ const recordIDBytes = 64
 // longestID is as long as the id may be that an event of the row gets.
 func (t *Table[T]) longestID(row table.Row) string {
 	id := t.id(row)
-	if slices.Equal(t.table.Events, onlyInserts) {
+	if t.onlyInserts() {
 		return id
 	}
 	return id + strings.Repeat("x", max(0, recordIDBytes-len(id)))
@@ -375,7 +376,7 @@ func (t *Table[T]) longestID(row table.Row) string {
 // put writes the row. Meanwhile it finds out who will get the events, for whom the
 // writer pays.
 func (t *Table[T]) put(ctx context.Context, w write, c table.Condition) error {
-	if !slices.Equal(t.table.Events, onlyInserts) { // an update tells each write from any other
+	if !t.onlyInserts() { // an update tells each write from any other
 		table.SetVersion(w.row, 1+rand.Int64N(1<<53))
 	}
 	ctx, cancel := t.bounded(ctx, w.row)
