@@ -230,7 +230,7 @@ func (o options) settings() map[string]string {
 		s[topology.TrustedDocuments.Env] = trustedFile
 	}
 	for name, value := range o.overrides {
-		if value != "" { // an empty one is no override: a production keeps its own defaults
+		if value != "" { // an empty value overrides nothing: production keeps its own defaults
 			s[name] = value
 		}
 	}

@@ -151,7 +151,7 @@ func TestAFastWriterDoesNotHoldUpTheOtherChatsOfItsShard(t *testing.T) {
 }
 
 // Whatever SQS takes and whatever it says, a listener gets all events in order, or those
-// before and after some until it is told that its subscription has ended.
+// before and after some until it learns that its subscription has ended.
 func TestOrderIsKeptOrTheSubscriptionEnds(t *testing.T) {
 	t.Parallel()
 	const events = 60

@@ -103,7 +103,7 @@ func (a *runtimeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Lambda-Runtime-Aws-Request-Id", "1")
 		w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(time.Now().Add(time.Minute).UnixMilli()))
 		fmt.Fprint(w, a.event)
-	default: // there is no second event, and the process is about to be killed
+	default: // no second event comes: the process is about to be killed
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 }

@@ -202,7 +202,7 @@ func TestTheCodeOfYourOwnProduct(t *testing.T) {
 		case "sh":
 			for _, m := range regexp.MustCompile(`(?m)^make ([a-z-]+)`).FindAllStringSubmatch(block, -1) {
 				if !strings.Contains(targets, "\n"+m[1]+":") {
-					t.Errorf("there is no make %s", m[1])
+					t.Errorf("the Makefile has no target %s", m[1])
 				}
 			}
 		default:

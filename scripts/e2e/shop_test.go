@@ -321,7 +321,7 @@ func TestChangesAtOnceAreAppliedOnceOrRefused(t *testing.T) {
 var retriedOf = regexp.MustCompile(`"batch delivered".*"Retried":([1-9]\d*)`)
 
 // retried returns how many targets of the shop went through the queue of retries, as
-// they may on a machine without time: so many may come late, too late or again.
+// they may on an overloaded machine: that many may come late, too late or again.
 func retried() (n int) {
 	for _, batch := range retriedOf.FindAllStringSubmatch(shopLogs.String(), -1) {
 		targets, _ := strconv.Atoi(batch[1]) // it is a number
