@@ -97,7 +97,7 @@ func (a *Allowance) Draw(ctx context.Context, cost float64, payers ...string) St
 
 func (a *Allowance) draw(ctx context.Context, cost float64, payer string) State {
 	began := a.now().Truncate(window)
-	if state := a.beyond(began, payer, cost, 0); state != Within {
+	if state := a.beyond(ctx, began, payer, cost, 0); state != Within {
 		return state
 	}
 	units := max(sample, math.Ceil(cost))
@@ -110,12 +110,12 @@ func (a *Allowance) draw(ctx context.Context, cost float64, payer string) State 
 	if err != nil || sum <= a.PerMinute {
 		return Within
 	}
-	return a.beyond(began, payer, 0, float64(sum))
+	return a.beyond(ctx, began, payer, 0, float64(sum))
 }
 
 // beyond adds the cost to what a payer has spent that is beyond its allowance, as is
 // known or as the sum shows, and returns its state.
-func (a *Allowance) beyond(began time.Time, payer string, cost, sum float64) State {
+func (a *Allowance) beyond(ctx context.Context, began time.Time, payer string, cost, sum float64) State {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if began.After(a.began) || len(a.known) >= maxKnown {
@@ -127,7 +127,7 @@ func (a *Allowance) beyond(began time.Time, payer string, cost, sum float64) Sta
 	}
 	if !isKnown && a.Log != nil {
 		kind, _, _ := strings.Cut(payer, "/")
-		a.Log.Warn("allowance is spent", "payer", kind, "units", int(sum))
+		a.Log.WarnContext(ctx, "allowance is spent", "payer", kind, "units", int(sum))
 	}
 	spent = max(spent, sum) + cost
 	a.known[payer] = spent

@@ -17,6 +17,7 @@ const (
 	read       = 0.125 // of 4 KB, strongly consistent
 	transfer   = 0.09  // of 1 KB to the internet
 	second     = 6.7   // of 512 MB
+	logged     = 0.25  // 500 bytes: the metrics of an operation that failed
 )
 
 // What a client's messages cost besides the frame, in units, by what they ask for. The
@@ -33,11 +34,17 @@ const (
 // Frame is the price of a frame of that many bytes and of its invocation.
 func Frame(bytes int) float64 { return messages(bytes) + invocation }
 
-// Request is the price of a request to the HTTP API.
-func Request() float64 { return message + invocation }
+// Request is the price of a request to the HTTP API, whatever comes of it.
+func Request() float64 { return message + invocation + logged }
 
 // Waited is the price of an invocation that waits for so long, and looks again.
 func Waited(d time.Duration) float64 { return second * d.Seconds() }
+
+// Revocation is the price of revoking a viewer whose connections are counted in so many
+// items, and of ending the connections.
+func Revocation(items, connections int) float64 {
+	return float64(items)*write + float64(connections)*(Ending+1.5)
+}
 
 // Look is what a look at a connection of that size costs beyond one at a small
 // connection.
@@ -56,6 +63,10 @@ func Transferred(bytes int) float64 { return float64(bytes) / 1000 * transfer }
 // Stored is the price of writing an item of that many bytes.
 func Stored(bytes int) float64 { return write * (1 + kilobytes(bytes)) }
 
+// Listed is the price of a subscription's row of that many bytes under one more topic:
+// it is written, deleted, and deleted once more (dynamo.Store).
+func Listed(bytes int) float64 { return write * (1 + 2*math.Ceil(kilobytes(bytes))) }
+
 // Read is the price of reading that many bytes in one query.
 func Read(bytes int) float64 { return read * (1 + kilobytes(bytes)/4) }
 
@@ -63,6 +74,13 @@ func Read(bytes int) float64 { return read * (1 + kilobytes(bytes)/4) }
 // without its pushes: the stream's invocation and, for each of four groups, a queue
 // message sent, received and deleted, and a sender's invocation.
 func FannedOut(bytes int) float64 { return invocation + 4*(1.5+invocation)*(1+kilobytes(bytes)/64) }
+
+// Present is the price of telling so many that somebody has come, and later that he has
+// left: the queued checks, two writes of the row, and the events.
+func Present(audience int) float64 {
+	const event, checks = 300, 4 // bytes; units for the two checks
+	return checks + 2*write + 2*(Read(audience*event)+FannedOut(event)+float64(audience)*Sent(event))
+}
 
 func messages(bytes int) float64 { return float64(max(1, (bytes+32<<10-1)/(32<<10))) * message }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -33,7 +34,7 @@ type Config struct {
 }
 
 // ConfigOf returns the config that a function was given, for a product that looks at
-// these claims.
+// these claims. The deployment may have others kept.
 func ConfigOf(v topology.Values, claims []string) Config {
 	return Config{
 		Mode:      topology.Auth.In(v),
@@ -43,7 +44,7 @@ func ConfigOf(v topology.Values, claims []string) Config {
 		KeysURL:   topology.JWTKeysURL.In(v),
 		Key:       topology.JWTKey.In(v),
 		Leeway:    topology.JWTLeeway.In(v),
-		Claims:    claims,
+		Claims:    slices.Concat(claims, topology.Claims.In(v)),
 	}
 }
 
@@ -51,7 +52,6 @@ func ConfigOf(v topology.Values, claims []string) Config {
 // viewer is in every row of its subscriptions.
 const (
 	maxTokenBytes  = 8 << 10
-	maxIDBytes     = 256
 	maxClaimsBytes = 2 << 10
 )
 
@@ -99,18 +99,18 @@ func (c Config) check() error {
 	return topology.CheckJWT(c.Issuer, c.Audience, c.Algorithm, c.KeysURL, c.Key)
 }
 
-// Authenticate returns the viewer that an Authorization header names, and until when:
-// the token's expiry with the leeway, zero for ever. Errors: pubsub.ErrTokenMissing;
+// Authenticate returns the viewer that an Authorization header names, and the life of the
+// token, with the leeway. Errors: pubsub.ErrTokenMissing;
 // pubsub.ErrTokenExpired; pubsub.ErrTokenInvalid, with a reason that holds nothing of
 // the token; any other when no key was available.
 func (a *Authenticator) Authenticate(ctx context.Context, authorization string) (
-	v pubsub.Viewer, expires time.Time, err error) {
+	v pubsub.Viewer, life pubsub.Life, err error) {
 	if a.anonymous {
-		return v, expires, nil
+		return v, life, nil
 	}
 	token, err := bearer(authorization)
 	if err != nil {
-		return v, expires, err
+		return v, life, err
 	}
 	var unavailable error
 	var found jwt.MapClaims
@@ -125,17 +125,21 @@ func (a *Authenticator) Authenticate(ctx context.Context, authorization string) 
 		return key, err
 	})
 	if unavailable != nil {
-		return v, expires, unavailable
+		return v, life, unavailable
 	}
 	if err != nil {
-		return v, expires, tokenError(err)
+		return v, life, tokenError(err)
 	}
 	exp, err := parsed.Claims.GetExpirationTime()
 	if err != nil || exp == nil {
-		return v, expires, fmt.Errorf("%w: no expiry", pubsub.ErrTokenInvalid)
+		return v, life, fmt.Errorf("%w: no expiry", pubsub.ErrTokenInvalid)
+	}
+	life.Expires = exp.Add(a.leeway)
+	if issued, err := parsed.Claims.GetIssuedAt(); err == nil && issued != nil {
+		life.Issued = issued.Time
 	}
 	v, err = a.viewer(found)
-	return v, exp.Add(a.leeway), err
+	return v, life, err
 }
 
 // bearer returns the token in an Authorization header.
@@ -188,8 +192,9 @@ func tokenError(err error) error {
 func (a *Authenticator) viewer(found jwt.MapClaims) (pubsub.Viewer, error) {
 	id, _ := found["sub"].(string)
 	wasText := !strings.ContainsRune(id, utf8.RuneError) // decoders put it where the input is not text
-	if id == "" || len(id) > maxIDBytes || !wasText {
-		return pubsub.Viewer{}, fmt.Errorf("%w: claim sub is not a text of 1 to %d bytes", pubsub.ErrTokenInvalid, maxIDBytes)
+	if id == "" || len(id) > pubsub.MaxViewerBytes || !wasText {
+		return pubsub.Viewer{}, fmt.Errorf("%w: claim sub is not a text of 1 to %d bytes", pubsub.ErrTokenInvalid,
+			pubsub.MaxViewerBytes)
 	}
 	kept := map[string]any{}
 	for _, name := range a.claims {

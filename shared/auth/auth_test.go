@@ -144,15 +144,15 @@ func TestTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v, expires, err := a.Authenticate(t.Context(), tc.authorization)
+			v, life, err := a.Authenticate(t.Context(), tc.authorization)
 			if !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.reason) {
 				t.Fatalf("got %v, want %v: %s", err, tc.want, tc.reason)
 			}
 			if err != nil && v != (pubsub.Viewer{}) {
 				t.Errorf("a refused token names %+v", v)
 			}
-			if err == nil && (v.ID != "ada" || !expires.After(time.Now())) {
-				t.Errorf("got %+v until %s", v, expires)
+			if err == nil && (v.ID != "ada" || !life.Expires.After(time.Now())) {
+				t.Errorf("got %+v until %s", v, life.Expires)
 			}
 			if err != nil && (strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), parts[2])) {
 				t.Errorf("the error holds some of the token: %v", err)
@@ -166,13 +166,40 @@ func TestAViewerKeepsTheAllowedClaimsOnly(t *testing.T) {
 	a := authenticator(t, auth.Config{Algorithm: "HS256", Key: string(secret)})
 	token := sign(t, jwt.SigningMethodHS256, secret, nil, with(jwt.MapClaims{"email": "ada@example.com", "name": "Ada L.",
 		"chats_write": "*", "chats_read": []any{"lobby", 12345678901234567}}))
-	got, expires, err := a.Authenticate(t.Context(), token)
+	got, life, err := a.Authenticate(t.Context(), token)
 	want := pubsub.Viewer{ID: "ada", Claims: `{"chats_read":["lobby",12345678901234567],"chats_write":"*","name":"Ada L."}`}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if left := time.Until(expires); left < time.Hour-time.Minute || left > time.Hour+leeway {
+	if left := time.Until(life.Expires); left < time.Hour-time.Minute || left > time.Hour+leeway {
 		t.Errorf("it is good for %s", left)
+	}
+}
+
+// What a deployment names is kept besides what the product needs, within the same bound.
+func TestADeploymentKeepsMoreClaims(t *testing.T) {
+	t.Parallel()
+	settings := map[string]string{"CLAIMS": "tenant,role,name", "AUTH": "jwt", "JWT_ISSUER": issuer, "JWT_AUDIENCE": audience,
+		"JWT_ALGORITHM": "HS256", "JWT_KEY": string(secret)}
+	values, errs := topology.Read(topology.Settings(), func(env string) string { return settings[env] })
+	if errs != nil {
+		t.Fatal(errs)
+	}
+	a, err := auth.New(auth.ConfigOf(values, []string{"name"}), aws.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, more := range map[string]jwt.MapClaims{
+		`{"name":"Ada","role":["a"],"tenant":7}`: {"name": "Ada", "tenant": 7, "role": []string{"a"}, "email": "ada@example.com"},
+		"":                                       {"role": strings.Repeat("x", 2<<10)},
+	} {
+		v, life, err := a.Authenticate(t.Context(), sign(t, jwt.SigningMethodHS256, secret, nil, with(more)))
+		if v.Claims != want || (err == nil) != (want != "") {
+			t.Errorf("got %+v, %v", v, err)
+		}
+		if since := time.Since(life.Issued); err == nil && (since < 0 || since > time.Minute) {
+			t.Errorf("it was issued at %s", life.Issued)
+		}
 	}
 }
 
@@ -213,9 +240,9 @@ func TestNobodyNeedsATokenInAnonymousMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, authorization := range []string{"", "Bearer nonsense"} {
-		v, expires, err := a.Authenticate(t.Context(), authorization)
-		if err != nil || v != (pubsub.Viewer{}) || !expires.IsZero() {
-			t.Errorf("%q: %+v until %s, %v", authorization, v, expires, err)
+		v, life, err := a.Authenticate(t.Context(), authorization)
+		if err != nil || v != (pubsub.Viewer{}) || life != (pubsub.Life{}) {
+			t.Errorf("%q: %+v until %s, %v", authorization, v, life.Expires, err)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func parseSecret(b []byte) (any, error) {
 // keys returns the keys that the config names; check must have accepted it.
 func (c Config) keys(awsCfg aws.Config) (keys, error) {
 	parse := parser(c.Algorithm)
-	name, isParameter := strings.CutPrefix(c.Key, "ssm:")
+	name, isParameter := strings.CutPrefix(c.Key, topology.ParameterPrefix)
 	switch {
 	case parse == nil:
 		return nil, fmt.Errorf("algorithm is %q: it must be one of %s", c.Algorithm,
@@ -123,17 +123,30 @@ func (p *parameter) key(ctx context.Context, _ *jwt.Token) (any, error) {
 }
 
 func (p *parameter) read(ctx context.Context) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
-	defer cancel()
-	out, err := p.client.GetParameter(ctx, &ssm.GetParameterInput{Name: &p.name, WithDecryption: aws.Bool(true)})
+	text, err := readParameter(ctx, p.client, p.name)
 	if err != nil {
-		return nil, fmt.Errorf("read parameter %s: %w", p.name, err)
+		return nil, err
 	}
-	key, err := p.parse([]byte(aws.ToString(out.Parameter.Value)))
+	key, err := p.parse([]byte(text))
 	if err != nil {
 		return nil, fmt.Errorf("parameter %s: %w", p.name, err)
 	}
 	return key, nil
+}
+
+// ReadParameter returns the text of a parameter, decrypted. It takes three seconds at most.
+func ReadParameter(ctx context.Context, cfg aws.Config, name string) (string, error) {
+	return readParameter(ctx, ssm.NewFromConfig(cfg), name)
+}
+
+func readParameter(ctx context.Context, client *ssm.Client, name string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	out, err := client.GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
+	if err != nil {
+		return "", fmt.Errorf("read parameter %s: %w", name, err)
+	}
+	return aws.ToString(out.Parameter.Value), nil
 }
 
 const (
@@ -219,19 +232,34 @@ func (k *remoteKeys) fetch(ctx context.Context) error {
 		k.failed = fmt.Errorf("fetch keys: %w", err)
 		return k.failed
 	}
-	k.report(set, skipped)
+	k.report(ctx, set, skipped)
 	k.set, k.skipped, k.fetched, k.failed = set, skipped, k.tried, nil
 	return nil
+}
+
+// FetchKeys returns how many of the keys behind the URL verify tokens of the algorithm. Its
+// error says why there are none.
+func FetchKeys(ctx context.Context, url, algorithm string) (usable int, err error) {
+	k := remoteKeys{url: url, client: &http.Client{Timeout: fetchTime}}
+	body, err := k.read(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("fetch keys: %w", err)
+	}
+	set, skipped, err := parseKeySet(body, algorithm)
+	if err == nil && len(set) == 0 {
+		err = fmt.Errorf("no published key verifies tokens of %s: %s", algorithm, strings.Join(skipped, "; "))
+	}
+	return len(set), err
 }
 
 // report logs the skipped keys when they have changed, and a set that verifies no
 // token. Such a set is still used: an issuer that withdraws its keys wants the old ones
 // to stop working.
-func (k *remoteKeys) report(set keySet, skipped []string) {
+func (k *remoteKeys) report(ctx context.Context, set keySet, skipped []string) {
 	if len(set) == 0 && (k.set == nil || len(k.set) > 0) {
-		k.log.Error("no published key verifies tokens", "algorithm", k.algorithm, "skipped", skipped)
+		k.log.ErrorContext(ctx, "no published key verifies tokens", "algorithm", k.algorithm, "skipped", skipped)
 	} else if len(skipped) > 0 && !slices.Equal(skipped, k.skipped) {
-		k.log.Warn("published keys were skipped", "algorithm", k.algorithm, "skipped", skipped)
+		k.log.WarnContext(ctx, "published keys were skipped", "algorithm", k.algorithm, "skipped", skipped)
 	}
 }
 

@@ -436,3 +436,30 @@ func TestASetWithoutKeysRefusesAndNoSetDoesNot(t *testing.T) {
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// What an operator asks before a deployment is what the functions will find.
+func TestKeysAreFetchedForAnOperator(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		keys, algorithm string
+		usable          int
+		want            string // part of the error
+	}{
+		"two":                {jwk("1", &newRSA(t).PublicKey) + "," + jwk("2", &newRSA(t).PublicKey), "RS256", 2, ""},
+		"of other algorithm": {jwk("1", &newRSA(t).PublicKey), "ES256", 0, "no published key verifies tokens of ES256"},
+		"none":               {`{"kty":"oct"}`, "RS256", 0, "no published key verifies tokens of RS256"},
+		"down":               {"", "RS256", 0, "fetch keys: answered with status 503"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := &keySet{}
+			set.keys.Store(tc.keys)
+			server := httptest.NewServer(set)
+			defer server.Close()
+			usable, err := auth.FetchKeys(t.Context(), server.URL, tc.algorithm)
+			if usable != tc.usable || (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %d, %v", usable, err)
+			}
+		})
+	}
+}

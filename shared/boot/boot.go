@@ -8,36 +8,66 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"subwire/shared/dynamo"
-	"subwire/shared/products"
-	"subwire/shared/subwire"
+	"subwire/shared/metrics"
 	"subwire/shared/topology"
+	"subwire/shared/trace"
 )
 
 // Process is what a function is built from.
 type Process struct {
 	Config
-	AWS aws.Config
-	Log *slog.Logger
+	AWS     aws.Config
+	Log     *slog.Logger
+	Metrics *metrics.Meter // nil if METRICS says so
 }
 
-// Main is the main of a function, which is one of topology.Functions; run serves until
-// the process ends. Whatever is missing or wrong in the environment, or keeps run from
-// serving, is logged in one line and ends the process with status 1.
+// Main is the main of a function that needs no product, which is one of
+// topology.Functions; run serves until the process ends. Whatever is missing or wrong in
+// the environment, or keeps run from serving, is logged in one line and ends the process
+// with status 1.
 func Main(f topology.Function, run func(Process) error) {
-	c, err := Load(f, os.Getenv)
+	c, err := Load(f, nil, os.Getenv)
+	serve(f, c, err, run)
+}
+
+// Product is what is asked of a product here. This package imports none, so functions
+// that need none link neither products nor GraphQL.
+type Product interface{ Product() topology.Product }
+
+// MainOf is Main for a function of the product that APP names: find returns it.
+func MainOf[P Product](f topology.Function, find func(name string) (P, error), run func(Process, P) error) {
+	var app P
+	c, err := Load(f, func(name string) (p topology.Product, err error) {
+		if app, err = find(name); err == nil {
+			p = app.Product()
+		}
+		return p, err
+	}, os.Getenv)
+	serve(f, c, err, func(p Process) error { return run(p, app) })
+}
+
+func serve(f topology.Function, c Config, err error, run func(Process) error) {
 	level := topology.LogLevel.In(c.Settings)
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("function", f.Name)
+	lines := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})
+	log := slog.New(trace.Handler(lines)).With("function", f.Name)
 	slog.SetDefault(log)
 	if err == nil {
-		err = start(Process{Config: c, Log: log}, run)
+		p := Process{Config: c, Log: log}
+		if topology.Metrics.In(c.Settings) {
+			stack := strings.TrimSuffix(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "-"+f.Name)
+			p.Metrics = metrics.New(stack, os.Stderr, time.Now)
+		}
+		err = start(p, run)
 	}
 	if err != nil {
-		log.Error("cannot start", "error", err)
+		log.ErrorContext(context.Background(), "cannot start", "error", err)
 		os.Exit(1)
 	}
 }
@@ -51,15 +81,14 @@ func start(p Process, run func(Process) error) (err error) {
 
 // Config is the part of the environment that topology gives the function.
 type Config struct {
-	App *subwire.App // which the function serves; not yet open
-
-	product topology.Product
+	product topology.Product // without a name for a function that needs none
 
 	tables map[string]string // physical names by logical name
 	queues map[string]string // URLs by logical name
 
 	Callback     string // endpoint of the management API
 	WebSocketURL string // for clients
+	HTTPURL      string // likewise, of GraphQL over HTTP
 	Settings     topology.Values
 }
 
@@ -80,18 +109,22 @@ func (c Config) Tables() dynamo.Tables {
 // Queue is the URL of the queue.
 func (c Config) Queue(q topology.Queue) string { return c.queues[q.Name] }
 
-// Load reads what topology gives the function with the product that APP names. Its error
-// names every variable that is missing or wrong.
-func Load(f topology.Function, getenv func(string) string) (Config, error) {
+// Load reads what topology gives the function. find returns the product that APP names,
+// and is nil for a function that needs none. The error names every variable that is
+// missing or wrong.
+func Load(f topology.Function, find func(name string) (topology.Product, error),
+	getenv func(string) string) (Config, error) {
 	settings, errs := topology.Read(f.Settings(), getenv)
-	name := topology.App.In(settings)
-	app, err := products.App(name)
-	if err != nil {
-		errs = append(errs, fmt.Errorf("%s is %q: %w", topology.App.Env, name, err))
-		app = subwire.New(name)
+	var p topology.Product
+	if find != nil {
+		var err error
+		name := topology.App.In(settings)
+		if p, err = find(name); err != nil {
+			errs = append(errs, fmt.Errorf("%s is %q: %w", topology.App.Env, name, err))
+		}
 	}
-	c, more := load(app.Product(), f.Name, getenv)
-	c.App, c.Settings = app, settings
+	c, more := load(p, f.Name, getenv)
+	c.Settings = settings
 	return c, errors.Join(append(errs, more...)...)
 }
 
@@ -118,6 +151,9 @@ func load(p topology.Product, function string, getenv func(string) string) (Conf
 	}
 	if f.WebSocket {
 		c.WebSocketURL = required(topology.WebSocketEnv)
+	}
+	if f.HTTP {
+		c.HTTPURL = required(topology.HTTPEnv)
 	}
 	return c, errs
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"subwire/shared/products"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
@@ -24,18 +25,32 @@ const functionEnv = "BOOT_TEST_FUNCTION"
 
 func TestMain(m *testing.M) {
 	name, fails := strings.CutSuffix(os.Getenv(functionEnv), "!")
-	for _, f := range topology.Functions() {
-		if f.Name == name {
-			Main(f, func(Process) error {
-				if fails {
-					return errors.New("the key is\nnone")
-				}
-				return nil
-			})
-			return
+	for _, f := range topology.EveryFunction() {
+		if f.Name != name {
+			continue
 		}
+		run := func(Process) error {
+			if fails {
+				return errors.New("the key is\nnone")
+			}
+			return nil
+		}
+		if finder(f) == nil {
+			Main(f, run)
+		} else {
+			MainOf(f, products.App, func(p Process, _ *subwire.App) error { return run(p) })
+		}
+		return
 	}
 	m.Run()
+}
+
+// finder is what Load needs for the function.
+func finder(f topology.Function) func(string) (topology.Product, error) {
+	if slices.Contains(topology.App.ReadBy(), f.Name) {
+		return products.Named
+	}
+	return nil
 }
 
 // full is an environment with all that any function needs.
@@ -48,11 +63,12 @@ func full() map[string]string {
 }
 
 func environment(p topology.Product) map[string]string {
-	env := map[string]string{topology.CallbackEnv: "https://api/stage", topology.WebSocketEnv: "wss://api/stage"}
+	env := map[string]string{topology.CallbackEnv: "https://api/stage", topology.WebSocketEnv: "wss://api/stage",
+		topology.HTTPEnv: "https://api/graphql"}
 	for _, t := range p.AllTables() {
 		env[t.Env()] = "dev-" + t.Name
 	}
-	for _, q := range topology.Queues() {
+	for _, q := range (topology.Product{Inputs: true}).Queues() {
 		env[q.Env] = "https://sqs/" + q.Name
 	}
 	return env
@@ -60,15 +76,15 @@ func environment(p topology.Product) map[string]string {
 
 func TestEveryFunctionStartsWithItsDefaults(t *testing.T) {
 	t.Parallel()
-	for _, f := range topology.Functions() {
+	for _, f := range topology.EveryFunction() {
 		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()
 			env := full()
-			c, err := Load(f, func(name string) string { return env[name] })
+			c, err := Load(f, finder(f), func(name string) string { return env[name] })
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, table := range c.App.Product().Function(f.Name).Tables {
+			for _, table := range c.product.Function(f.Name).Tables {
 				if got := fmt.Sprint(c.Tables()); !strings.Contains(got, "dev-"+table.Name) {
 					t.Errorf("tables are %s, without %s", got, table.Name)
 				}
@@ -136,7 +152,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"FramesNotANumber":    {topology.Message, map[string]string{"MAX_FRAMES_PER_SECOND": "", "MAX_INIT_BYTES": "x"}, []string{"MAX_INIT_BYTES"}},
 		"CostNegative":        {topology.Connect, map[string]string{"MAX_COST_PER_MINUTE": "-1"}, []string{"MAX_COST_PER_MINUTE", "0 to 1000000000"}},
 		"OriginWithAPath":     {topology.GraphQL, map[string]string{"ALLOWED_ORIGINS": "https://a.example/"}, []string{"ALLOWED_ORIGINS", "without a slash"}},
-		"NoSuchProduct":       {topology.Connect, map[string]string{"APP": "nothing"}, []string{`APP is "nothing": it must be one of chat`}},
+		"NoSuchProduct":       {topology.Stream, map[string]string{"APP": "nothing"}, []string{`APP is "nothing": it must be one of chat`}},
 		"IntrospectionNoBool": {topology.Message, map[string]string{"INTROSPECTION": "maybe"}, []string{"INTROSPECTION"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +164,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 			for k, v := range tc.env {
 				env[k] = v
 			}
-			_, err := Load(tc.function, func(name string) string { return env[name] })
+			_, err := Load(tc.function, finder(tc.function), func(name string) string { return env[name] })
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -175,11 +191,14 @@ func outside(t *testing.T, s *topology.Setting) []string {
 			topology.JWTKeysURL.Setting:     {"i.example/keys", "file:///keys", "https:///keys", "https://:443/keys"},
 			topology.AllowedOrigins.Setting: {"null", "https://a.example/", "*,https://a.example", ","},
 			topology.InitMembers.Setting:    {"client, X-Auth-Token"},
+			topology.Claims.Setting:         {strings.Repeat("x", 65)},
+			topology.HandshakeToken.Setting: {"on", "Required", "true"},
 			topology.EdgeSecret.Setting:     {"secret", strings.Repeat("a", 63), strings.Repeat("a", 65)},
 			topology.RequireOrigin.Setting:  {"maybe", "2"},
 			topology.Introspection.Setting:  {"maybe", "2"},
 			topology.GraphiQL.Setting:       {"maybe", "2"},
 			topology.LogLevel.Setting:       {"loud", "1"},
+			topology.Metrics.Setting:        {"maybe", "2"},
 		}[s]
 	case err == nil:
 		return append(bad, beyond(t, least, -1), beyond(t, most, 1))
@@ -207,7 +226,7 @@ func beyond(t *testing.T, number string, by int) string {
 func TestEveryBadValueIsOneLogLine(t *testing.T) {
 	t.Parallel()
 	anyText := map[*topology.Setting]bool{topology.JWTIssuer.Setting: true, topology.JWTAudience.Setting: true,
-		topology.JWTKey.Setting: true, topology.TrustedDocuments.Setting: true}
+		topology.JWTKey.Setting: true, topology.TrustedDocuments.Setting: true, topology.CanaryToken.Setting: true}
 	for _, s := range topology.Settings() {
 		t.Run(s.Env, func(t *testing.T) {
 			t.Parallel()
@@ -216,10 +235,10 @@ func TestEveryBadValueIsOneLogLine(t *testing.T) {
 				t.Fatalf("%d bad values are known", len(values))
 			}
 			for _, value := range values {
-				for _, f := range topology.Functions() {
+				for _, f := range topology.EveryFunction() {
 					env := full()
 					env[s.Env] = value
-					_, err := Load(f, func(name string) string { return env[name] })
+					_, err := Load(f, finder(f), func(name string) string { return env[name] })
 					switch reads := slices.Contains(s.ReadBy(), f.Name); {
 					case !reads && err != nil:
 						t.Errorf("%s with %q: %v", f.Name, value, err)

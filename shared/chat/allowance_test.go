@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -17,8 +18,10 @@ import (
 func TestWhatAnOperationCostsIsTallied(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
-	if err := store.SetAudience(t.Context(), Topic("loud"), 1000, time.Now().Add(time.Hour)); err != nil {
-		t.Fatal(err)
+	for _, topic := range []string{Topic("loud"), typingTopic("loud"), readTopic("read")} {
+		if err := store.SetAudience(t.Context(), topic, 1000, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	executor := gql.MustNew(New().MustOpen(subwire.Env{Tables: store, Anonymous: true, NewID: func() string { return "01B" },
 		Audiences: &allowance.Audiences{Store: store, Chance: func() float64 { return 0 }}}))
@@ -27,9 +30,12 @@ func TestWhatAnOperationCostsIsTallied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := put(t.Context(), store, m); err != nil {
+	said := m
+	said.ChatID = "read"
+	if err := errors.Join(put(t.Context(), store, m), put(t.Context(), store, said)); err != nil {
 		t.Fatal(err)
 	}
+	const typed, read = len(`{"chatId":"loud","who":"a","name":"Ada"}`), len(`{"chatId":"read","reader":"a","name":"Ada","messageId":"01B","ttl":1803658000}`)
 	const root = len(`{"id":"01B","chatId":"quiet","content":"1234567","senderName":"Ada","createdAt":"2026-11-24T12:00:00.005Z"}`)
 	bytes := table.Bytes(row)
 	const version = len(table.Version) + 10 // bytes
@@ -42,6 +48,12 @@ func TestWhatAnOperationCostsIsTallied(t *testing.T) {
 		"Mutation": {`mutation { postMessage(chatId: "other", content: "1234567", senderName: "Ada") { id } }`, allowance.Stored(bytes) + allowance.FannedOut(root-9), allowance.Stored(bytes+9+version) + allowance.FannedOut(root)},
 		"ToMany": {`mutation { postMessage(chatId: "loud", content: "1234567", senderName: "Ada") { id } }`,
 			1000 * allowance.Sent(root-9), allowance.Stored(bytes+9+version) + allowance.FannedOut(root) + 1000*allowance.Sent(root)},
+		"Typing": {`mutation { typing(chatId: "loud", name: "Ada", as: "a") { who } }`,
+			allowance.Stored(typed) + allowance.FannedOut(typed) + 1000*allowance.Sent(typed),
+			allowance.Stored(typed+150) + allowance.FannedOut(typed) + 1000*allowance.Sent(typed)},
+		"MarkRead": {`mutation { markRead(chatId: "read", messageId: "01B", name: "Ada", as: "a") { reader } }`,
+			2*allowance.Stored(read-20) + allowance.Read(bytes) + allowance.FannedOut(read) + 1000*allowance.Sent(read),
+			2*allowance.Stored(read+version) + allowance.Read(bytes) + allowance.Read(0) + allowance.FannedOut(read) + 1000*allowance.Sent(read)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"subwire/shared/gql"
 	"subwire/shared/pubsub"
 	"subwire/shared/subwire"
+	"subwire/shared/subwiretest"
 	"subwire/shared/table"
 )
 
@@ -55,6 +56,36 @@ func TestWhatMayBeRead(t *testing.T) {
 		{Limit: 1, After: "01A", Before: "01B"}: "after and before",
 	} {
 		checkError(t, args.check(), want)
+	}
+}
+
+func TestAMessageIsWrittenOnceForItsKey(t *testing.T) {
+	t.Parallel()
+	cloud := subwiretest.Start(t, New().App)
+	rights := map[string]any{"chats_read": "*", "chats_write": "*"}
+	ada, bob := cloud.Connect("ada", rights), cloud.Connect("bob", rights)
+	bob.Subscribe("new", `subscription { newMessage(chatId: "a") { content } }`, nil)
+	write := func(c *subwiretest.Client, chatID, content, key string) string {
+		return c.Do(`mutation ($c: ID!, $t: String!, $k: ID) { postMessage(chatId: $c, content: $t, key: $k) { id content } }`,
+			map[string]string{"c": chatID, "t": content, "k": key})
+	}
+	first := write(ada, "a", "hi", "k")
+	if again := write(ada, "a", "hi", "k"); again != first || !strings.Contains(first, `"content":"hi"`) {
+		t.Errorf("got %s, again %s", first, again)
+	}
+	for _, other := range []string{write(bob, "a", "hi", "k"), write(ada, "a", "hi", "l"), write(ada, "b", "hi", "k")} {
+		if other == first || strings.Contains(other, "errors") {
+			t.Errorf("another message is %s, the first %s", other, first)
+		}
+	}
+	if got := bob.Got("new"); len(got) != 3 {
+		t.Errorf("a subscriber got %q", got)
+	}
+	for key, want := range map[string]string{"k": "Another message was sent with this key.", "": "The key has 0 bytes",
+		strings.Repeat("k", 65): "The key has 65 bytes"} {
+		if got := write(ada, "a", "not hi", key); !strings.Contains(got, want) || !strings.Contains(got, pubsub.CodeInput) {
+			t.Errorf("%s: got %s", key, got)
+		}
 	}
 }
 

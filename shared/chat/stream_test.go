@@ -136,10 +136,10 @@ func FuzzEvent(f *testing.F) {
 }
 
 func BenchmarkEvent(b *testing.B) {
-	record := readRecord(b, "insert.json")
+	record, app := readRecord(b, "insert.json"), New()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := eventOf(record); err != nil {
+		if _, err := app.Events(record); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -20,11 +20,18 @@ type Checks interface {
 
 // check is a queued question about a connection: whether its time is up; without a
 // time, whether it was initialised; with a quota, whether it is counted against that
-// and should not be.
+// and should not be; with a topic, of presence, whether it is still there. Revoked says
+// why its time is up.
 type check struct {
 	ConnectionID string `json:"connectionId"`
 	Expires      int64  `json:"expires,omitempty"` // Unix seconds
 	Quota        string `json:"holder,omitempty"`
+	Revoked      bool   `json:"revoked,omitempty"`
+
+	Topic       string `json:"topic,omitempty"`
+	OperationID string `json:"operationId,omitempty"`
+	At          int64  `json:"at,omitempty"`   // when the operation began, in Unix milliseconds
+	Left        int64  `json:"left,omitempty"` // when it ended, if it has
 }
 
 const (
@@ -54,10 +61,11 @@ func SendExpiryCheck(ctx context.Context, queue Checks, connectionID string, exp
 	return sendCheck(ctx, queue, c, time.Until(expires)+checkMargin)
 }
 
-// Check ends the connection of a queued check if it is still not initialised or its
-// time is up. If its time is yet to come, it is queued again. With a quota, Check stops
-// the counting against it, unless the connection exists and is counted rightly. It
-// tries until ctx ends; after an error the check must be done again.
+// Check ends the connection of a queued check if it is still not initialised, its time is
+// up, or it is revoked. If its time is yet to come, it is queued again. With a quota, Check
+// stops the counting against it, unless the connection exists and is counted rightly. For
+// presence see SendPresenceCheck. It tries until ctx ends; after an error the check must
+// be done again.
 func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	var c check
 	if err := json.Unmarshal(body, &c); err != nil {
@@ -66,8 +74,12 @@ func (d Disconnector) Check(ctx context.Context, body []byte) error {
 	ctx, cancel := retry.Within(ctx, retry.ReturnReserve)
 	defer cancel()
 	switch {
+	case c.Topic != "":
+		return d.checkPresence(ctx, c)
 	case c.Quota != "":
 		return d.checkQuota(ctx, c)
+	case c.Revoked:
+		return socket.End(ctx, d.Gateway, d.Connections, c.ConnectionID, transportws.ConnectionRevoked())
 	case c.Expires != 0:
 		return d.checkExpiry(ctx, c)
 	}

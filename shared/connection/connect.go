@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"subwire/shared/allowance"
+	"subwire/shared/metrics"
 	"subwire/shared/pubsub"
 	"subwire/shared/retry"
 	"subwire/shared/transportws"
@@ -25,6 +27,9 @@ type Handshake struct {
 	Address      string // of the client, as IP address
 	Origin       string // of the page that asks; "" from anything but a browser
 	Subprotocols string // the client's offer, as in Sec-WebSocket-Protocol
+
+	Authorization string   // header of clients that are no browsers
+	QueryTokens   []string // each token in the query string
 }
 
 // Connector decides who may open a socket.
@@ -33,47 +38,91 @@ type Connector struct {
 		PutConnection(ctx context.Context, c pubsub.Connection) error
 		Quotas
 	}
-	Checks        Checks
-	Origins       []string      // allowed ones, exact; "*" for any
-	RequireOrigin bool          // refuse clients that name none: all but browsers
-	MaxPerAddress int           // connections at once without a viewer; 0 for no limit
-	InitTimeout   time.Duration // for connection_init to come
-	TTL           time.Duration // of a connection: longer than the gateway's limit
-	Allowance     *allowance.Allowance
-	KeepAddress   bool // because the gateway does not send it with messages
+	Checks         Checks
+	Origins        []string      // allowed ones, exact; "*" for any
+	RequireOrigin  bool          // refuse clients that name none: all but browsers
+	Auth           Authenticator // nil: tokens are not looked at before connection_init
+	RequireToken   bool          // refuse handshakes without one
+	MaxConnections int           // at once, of a viewer, or of an address without viewers; 0 for no limit
+	InitTimeout    time.Duration // for connection_init to come
+	TTL            time.Duration // of a connection: longer than the gateway's limit
+	Allowance      *allowance.Allowance
+	KeepAddress    bool           // because the gateway does not send it with messages
+	Metrics        *metrics.Meter // nil counts nothing
 }
 
 // Connect stores the connection and returns the status of the answer: 200, or why the
 // socket is refused. Only here can a client be refused with a status. The error is for
 // the log.
 func (c Connector) Connect(ctx context.Context, h Handshake) (status int, err error) {
+	if status, err = c.connect(ctx, h); status == http.StatusOK {
+		c.Metrics.Add(metrics.Connected, 1)
+	} else {
+		c.Metrics.AddRefusal(metrics.Refused, strconv.Itoa(status))
+	}
+	return status, err
+}
+
+func (c Connector) connect(ctx context.Context, h Handshake) (status int, err error) {
 	if status := c.screen(ctx, h); status != http.StatusOK {
 		return status, nil
 	}
-	conn := pubsub.Connection{ID: h.ConnectionID, ConnectedAt: h.At,
+	ctx, cancel := retry.Within(ctx, retry.ReturnReserve)
+	defer cancel()
+	viewer, life, status, err := c.admit(ctx, h)
+	if status != http.StatusOK {
+		return status, err
+	}
+	conn := pubsub.Connection{ID: h.ConnectionID, ConnectedAt: h.At, Viewer: viewer, Issued: life.Issued,
 		InitDeadline: h.At.Add(c.InitTimeout), Expires: h.At.Add(c.TTL)}
+	if !life.Expires.IsZero() && life.Expires.Before(conn.Expires) {
+		conn.Expires = life.Expires
+	}
 	if c.KeepAddress {
 		conn.Address = h.Address
 	}
-	ctx, cancel := retry.Within(ctx, retry.ReturnReserve)
-	defer cancel()
-	if c.MaxPerAddress > 0 {
+	switch {
+	case viewer.ID != "":
+		conn.Quota = allowance.Viewer(viewer.ID)
+	case c.MaxConnections > 0:
 		conn.Quota = allowance.Address(h.Address)
+	}
+	if conn.Quota != "" {
 		defer func() {
 			if status != http.StatusOK && status != http.StatusTooManyRequests { // nothing else would stop the counting
 				err = errors.Join(err, ReleaseQuota(ctx, c.Connections, c.Checks, conn))
 			}
 		}()
-		err := TakeQuota(ctx, retry.CloseReserve, c.Connections, &conn, c.MaxPerAddress)
-		if errors.Is(err, pubsub.ErrTooManyConnections) {
+		err := TakeQuota(ctx, retry.CloseReserve, c.Connections, &conn, c.MaxConnections)
+		switch {
+		case errors.Is(err, pubsub.ErrTooManyConnections):
 			return http.StatusTooManyRequests, nil
-		}
-		if err != nil {
+		case errors.Is(err, pubsub.ErrTokenRevoked):
+			return http.StatusUnauthorized, err
+		case err != nil:
 			return http.StatusInternalServerError, fmt.Errorf("count connection: %w", err)
 		}
 	}
-	if err := c.store(ctx, conn); err != nil {
+	if err := c.store(ctx, conn, viewer.ID != "" && conn.Expires.Equal(life.Expires)); err != nil {
 		return http.StatusInternalServerError, err
+	}
+	if viewer.ID == "" {
+		return http.StatusOK, nil
+	}
+	return c.stillAdmitted(ctx, conn)
+}
+
+// stillAdmitted asks for the viewer's place again, after the connection was stored: had
+// the viewer been revoked in between, nobody would have found the connection.
+func (c Connector) stillAdmitted(ctx context.Context, conn pubsub.Connection) (status int, err error) {
+	err = retry.Do(ctx, retry.CloseReserve, func(ctx context.Context) error {
+		return c.Connections.TakeQuota(ctx, conn, noBound)
+	})
+	switch {
+	case errors.Is(err, pubsub.ErrTokenRevoked):
+		return http.StatusUnauthorized, err
+	case err != nil:
+		return http.StatusInternalServerError, fmt.Errorf("count connection again: %w", err)
 	}
 	return http.StatusOK, nil
 }
@@ -88,7 +137,7 @@ func (c Connector) screen(ctx context.Context, h Handshake) (status int) {
 		return http.StatusBadRequest
 	}
 	units := allowance.Handshake
-	if c.MaxPerAddress > 0 {
+	if c.MaxConnections > 0 {
 		units += allowance.Counted
 	}
 	if c.Allowance.Draw(ctx, units, allowance.Address(h.Address)) != allowance.Within {
@@ -98,11 +147,17 @@ func (c Connector) screen(ctx context.Context, h Handshake) (status int) {
 }
 
 // store stores a connection. The check comes first: a check without its connection does
-// nothing, but a connection without a check may stay silent for minutes.
-func (c Connector) store(ctx context.Context, conn pubsub.Connection) error {
+// nothing, but a connection without a check may stay silent for minutes. So does that of
+// the expiry, if a token set it.
+func (c Connector) store(ctx context.Context, conn pubsub.Connection, expires bool) error {
 	err := retry.Do(ctx, retry.CloseReserve, func(ctx context.Context) error {
 		return sendCheck(ctx, c.Checks, check{ConnectionID: conn.ID}, c.InitTimeout+checkMargin)
 	})
+	if err == nil && expires {
+		err = retry.Do(ctx, retry.CloseReserve, func(ctx context.Context) error {
+			return SendExpiryCheck(ctx, c.Checks, conn.ID, conn.Expires)
+		})
+	}
 	if err != nil {
 		return err
 	}

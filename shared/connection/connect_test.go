@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"subwire/shared/allowance"
 	"subwire/shared/connection"
 	"subwire/shared/memory"
+	"subwire/shared/metrics/metricstest"
 )
 
 func TestConnect(t *testing.T) {
@@ -39,10 +41,19 @@ func TestConnect(t *testing.T) {
 				store, queue := memory.New(), &checks{err: tc.queue}
 				store.Fault = func(string) memory.Fault { return tc.fault }
 				tc.handshake.ConnectionID, tc.handshake.At = "c", time.Now()
-				c := connection.Connector{Connections: store, Checks: queue, Origins: tc.origins, InitTimeout: 10 * time.Second, TTL: time.Hour}
+				meter, counted := metricstest.New(t)
+				c := connection.Connector{Connections: store, Checks: queue, Origins: tc.origins, InitTimeout: 10 * time.Second, TTL: time.Hour,
+					Metrics: meter}
 				status, err := c.Connect(t.Context(), tc.handshake)
 				if status != tc.status || (err != nil) != (status == http.StatusInternalServerError) {
 					t.Errorf("got %d, %v", status, err)
+				}
+				want := map[string]int{"Connected": 1}
+				if status != http.StatusOK {
+					want = map[string]int{"Refused": 1, fmt.Sprint("Refused ", status): 1}
+				}
+				if got := counted(); !maps.Equal(got, want) {
+					t.Errorf("counted %v, want %v", got, want)
 				}
 				if got := len(store.Contents().Connections); got != tc.stored {
 					t.Errorf("%d connections are stored", got)
@@ -86,7 +97,7 @@ func TestWhoMayOpenASocket(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := connection.Connector{Connections: memory.New(), Checks: &checks{}, Origins: []string{"https://a.example"},
-				RequireOrigin: tc.require, MaxPerAddress: 2, InitTimeout: time.Minute, TTL: time.Hour}
+				RequireOrigin: tc.require, MaxConnections: 2, InitTimeout: time.Minute, TTL: time.Hour}
 			for i, address := range open {
 				before := with(func(h *connection.Handshake) { h.Address, h.ConnectionID, h.At = address, fmt.Sprint(i), time.Now() })
 				if status, err := c.Connect(t.Context(), before); status != http.StatusOK {
@@ -136,7 +147,7 @@ func TestAHandshakeWaits(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					b := setup(t)
 					b.failing(method, fault, 4)
-					c := connection.Connector{Connections: b.store, Checks: &checks{}, Origins: []string{"*"}, MaxPerAddress: 1, TTL: time.Hour}
+					c := connection.Connector{Connections: b.store, Checks: &checks{}, Origins: []string{"*"}, MaxConnections: 1, TTL: time.Hour}
 					status, err := c.Connect(t.Context(), connection.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1",
 						Subprotocols: "graphql-transport-ws"})
 					if status != http.StatusOK || err != nil {

@@ -22,22 +22,44 @@ type Quotas interface {
 // name of a viewer.
 const partSize = 60
 
+// mostParts is how many parts a quota without a bound has, and the most that any has. Up
+// to 3,800 connections each costs what it costs with a bound; of 100,000, an item has 65 KB,
+// which one client after the other may still rewrite at the gateway's 500 handshakes/s.
+const mostParts = 64
+
+// partsOf is how many parts a quota has.
+func partsOf(max int) int {
+	if max == 0 {
+		return mostParts
+	}
+	return (max + partSize - 1) / partSize
+}
+
+// noBound is more connections than fit into an item.
+const noBound = 1 << 20
+
 // partLooks is how many parts are searched for room before a connection is refused.
 // With up to four parts that is all of them; of 1,000, refusals begin at about 900.
 const partLooks = 4
 
-// TakeQuota counts the connection against its quota, in parts that have max together.
+// TakeQuota counts the connection against its quota, in parts that have max together, 0
+// for any number: what has no bound is counted too, as Revoke must find it.
 // To the store a part is a quota, and it becomes c's: it is stored with the connection,
 // so whoever deletes that, even an older release, finds its count. It leaves the reserve
-// of ctx. Errors: pubsub.ErrTooManyConnections; after any other, c may be counted.
+// of ctx. Errors: pubsub.ErrTooManyConnections; after any other, c may be counted,
+// also after pubsub.ErrTokenRevoked.
 func TakeQuota(ctx context.Context, reserve time.Duration, store Quotas, c *pubsub.Connection, max int) (err error) {
-	whole, parts := c.Quota, (max+partSize-1)/partSize
+	whole, parts := c.Quota, partsOf(max)
 	for look := range min(parts, partLooks) {
 		part := (pubsub.Bucket(c.ID) + look) % parts
 		if parts > 1 {
-			c.Quota = fmt.Sprintf("%d/%s", part, whole) // in front, as a viewer's name may end with anything
+			c.Quota = partOf(whole, part)
 		}
-		err = retry.Do(ctx, reserve, func(ctx context.Context) error { return store.TakeQuota(ctx, *c, (max+part)/parts) })
+		room := (max + part) / parts
+		if max == 0 {
+			room = noBound
+		}
+		err = retry.Do(ctx, reserve, func(ctx context.Context) error { return store.TakeQuota(ctx, *c, room) })
 		if !errors.Is(err, pubsub.ErrTooManyConnections) {
 			return err
 		}

@@ -42,7 +42,7 @@ func TestARefusedHandshakeIsNotCounted(t *testing.T) {
 						}
 						return map[bool]memory.Fault{true: fault}[m == tc.method]
 					}
-					c := connection.Connector{Connections: store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: 1,
+					c := connection.Connector{Connections: store, Checks: queue, Origins: []string{"*"}, MaxConnections: 1,
 						InitTimeout: 10 * time.Second, TTL: time.Hour}
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 					defer cancel()
@@ -83,7 +83,7 @@ func TestACheckReleasesWhatIsStillCounted(t *testing.T) {
 					store.Fault = func(m string) memory.Fault {
 						return map[bool]memory.Fault{true: memory.NotApplied}[m == "PutConnection" || m == "ReleaseQuota" && !tc.released]
 					}
-					c := connection.Connector{Connections: store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: 1,
+					c := connection.Connector{Connections: store, Checks: queue, Origins: []string{"*"}, MaxConnections: 1,
 						InitTimeout: 10 * time.Second, TTL: time.Hour}
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 					defer cancel()
@@ -137,7 +137,7 @@ func TestAHandshakeThatIsCutShortIsNotCounted(t *testing.T) {
 			}
 			return memory.NoFault
 		}
-		c := connection.Connector{Connections: store, Checks: &checks{}, Origins: []string{"*"}, MaxPerAddress: 1, TTL: time.Hour}
+		c := connection.Connector{Connections: store, Checks: &checks{}, Origins: []string{"*"}, MaxConnections: 1, TTL: time.Hour}
 		status, err := c.Connect(ctx, connection.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"})
 		if status == http.StatusOK || err == nil || !isFree(t, store, "address/192.0.2.1/32") {
 			t.Errorf("got %d, %v", status, err)

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"subwire/shared/delivery"
 	"subwire/shared/fanout"
 	"subwire/shared/memory"
+	"subwire/shared/metrics"
+	"subwire/shared/metrics/metricstest"
 	"subwire/shared/pubsub"
 )
 
@@ -41,6 +44,8 @@ type storm struct {
 	*memory.Gateway
 	mu   sync.Mutex
 	kept map[string]bool // targets that were posted, queued or parked: connection/operation
+	busy int             // posts to targets that failed and may succeed later
+	runs int             // executions
 }
 
 func (s *storm) keep(connectionID, operationID string) {
@@ -50,6 +55,16 @@ func (s *storm) keep(connectionID, operationID string) {
 }
 
 func (s *storm) Post(ctx context.Context, id string, frame []byte) error {
+	err := s.post(ctx, id, frame)
+	if err != nil && !errors.Is(err, pubsub.ErrGone) && !errors.Is(err, pubsub.ErrTooLarge) && !bytes.Contains(frame, []byte("connection_error")) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.busy++
+	}
+	return err
+}
+
+func (s *storm) post(ctx context.Context, id string, frame []byte) error {
 	if s.one(20) {
 		_ = after(ctx, time.Duration(s.below(9000))*time.Millisecond, nil)
 	} else {
@@ -113,6 +128,9 @@ func (s *storm) Park(ctx context.Context, body []byte, _ string) error { return 
 
 func (s *storm) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 	return pubsub.Executable{Kind: pubsub.KindSubscription, Topic: "t", Run: func(context.Context, *pubsub.Event) (json.RawMessage, error) {
+		s.mu.Lock()
+		s.runs++
+		s.mu.Unlock()
 		switch {
 		case s.one(10):
 			panic("oh")
@@ -126,7 +144,7 @@ func (s *storm) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 }
 
 // Whatever happens, either a message fails, or each of its targets was served, told,
-// ended, queued or parked.
+// ended, queued or parked. The metrics have each of its targets once, also when it fails.
 func TestNoTargetIsLost(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(1000) {
@@ -144,8 +162,9 @@ func testNoTargetIsLost(t *testing.T, seed uint64) {
 	store.Fault = func(string) memory.Fault {
 		return []memory.Fault{0, 0, 0, 0, memory.NotApplied, memory.Applied}[s.below(6)]
 	}
+	meter, measured := metricstest.New(t)
 	sender := delivery.New(delivery.Config{Store: store, Executor: s, Gateway: s, Retries: s, Dead: s, Workers: 1 + s.below(4),
-		Log: slog.New(slog.DiscardHandler)})
+		Log: slog.New(slog.DiscardHandler), Metrics: meter})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if s.one(2) {
@@ -161,6 +180,14 @@ func testNoTargetIsLost(t *testing.T, seed uint64) {
 	}
 	if err != nil && sum >= batch.Targets() {
 		t.Errorf("%+v of %d targets, but %v", report, batch.Targets(), err)
+	}
+	got := measured()
+	outcomes := 0
+	for _, m := range []metrics.Metric{metrics.Posted, metrics.Gone, metrics.Expired, metrics.Retried, metrics.Parked, metrics.Skipped, metrics.Again} {
+		outcomes += got[m.Name]
+	}
+	if outcomes != batch.Targets() || got["Busy"] != s.busy || got["Executions"] != s.runs {
+		t.Errorf("%v of %d targets, %d busy, %d executions", got, batch.Targets(), s.busy, s.runs)
 	}
 	store.Fault = nil
 	if err != nil {

@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"subwire/shared/fanout"
+	"subwire/shared/metrics"
 	"subwire/shared/pubsub"
 )
 
@@ -48,8 +50,9 @@ type Config struct {
 	Gateway  pubsub.Gateway // an error's method Reason, if it has one, says why, without ids and payload
 	Retries  Retries
 	Dead     DeadLetters
-	Workers  int          // posts in flight at once, over all batches, and as many slow ones on top
-	Log      *slog.Logger // nil for slog.Default()
+	Workers  int            // posts in flight at once, over all batches, and as many slow ones on top
+	Log      *slog.Logger   // nil for slog.Default()
+	Metrics  *metrics.Meter // nil counts nothing
 }
 
 // Sender delivers batches. It may deliver several at once.
@@ -100,14 +103,14 @@ func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
 }
 
 // Report counts the targets of a batch by outcome. Unless the delivery fails, they are
-// all its targets.
+// all its targets. The log leaves out those that are 0.
 type Report struct {
-	Delivered int // posted: a result, or the error that ends the operation
-	Gone      int // the connection no longer existed and was deleted
-	Expired   int // the connection's time was up: its client was told, and it was deleted
-	Retried   int // queued for later
-	Parked    int // put to the dead letters: tried too often, or too large to be queued
-	Skipped   int // served when this process had the batch before, or the operation had ended
+	Delivered int `json:",omitzero"` // posted: a result, or the error that ends the operation
+	Gone      int `json:",omitzero"` // the connection no longer existed and was deleted
+	Expired   int `json:",omitzero"` // the connection's time was up: its client was told, and it was deleted
+	Retried   int `json:",omitzero"` // queued for later
+	Parked    int `json:",omitzero"` // put to the dead letters: tried too often, or too large to be queued
+	Skipped   int `json:",omitzero"` // served when this process had the batch before, or the operation had ended
 }
 
 // count counts a target. Those that are neither served nor kept are in no count: their
@@ -147,7 +150,9 @@ func (s *Sender) begin(w *window, body []byte) *round {
 		idle: make(chan *target), endings: map[string]*ending{}, done: make(chan struct{})}
 	if err := r.decode(); err != nil {
 		if r.err = err; !errors.Is(err, fanout.ErrNewer) {
-			r.err = s.park(w.trying, body, err.Error())
+			if r.err = s.park(w.trying, body, err.Error()); r.err == nil {
+				s.Metrics.Add(metrics.Parked, 1)
+			}
 		}
 		close(r.done)
 		return r
@@ -169,8 +174,23 @@ func (s *Sender) executable(ctx context.Context, key string) (pubsub.Executable,
 	}
 	x, err := s.Executor.Prepare(op)
 	if err != nil {
-		return pubsub.Executable{}, err
+		return pubsub.Executable{}, outdated(err)
 	}
 	s.executables.Add(key, x)
 	return x, nil
+}
+
+// outdated says in words for the client why an operation that could begin does not run
+// any more: another release has another schema. A limit explains itself.
+func outdated(err error) error {
+	refused, ok := errors.AsType[pubsub.Errors](err)
+	if !ok {
+		return err
+	}
+	switch refused[0].Extensions["code"] {
+	case pubsub.CodeParse, pubsub.CodeValidation, pubsub.CodeInput:
+		refused = slices.Clone(refused) // the executor's may be shared
+		refused[0].Message = "The schema has changed, and this subscription has ended. " + refused[0].Message
+	}
+	return refused
 }

@@ -47,7 +47,7 @@ func (t *target) endOperation() error {
 	s := t.round.sender
 	_, err := s.Store.EndSubscription(ctx, t.ConnectionID, t.OperationID, pubsub.Sent{At: t.began()})
 	if err != nil {
-		s.Log.Warn("subscription not deleted", "connection", t.ConnectionID, "error", err)
+		s.Log.WarnContext(t.round.traced, "subscription not deleted", "connection", t.ConnectionID, "error", err)
 	}
 	return err
 }
@@ -60,7 +60,7 @@ func (t *target) endConnection(outcome state) {
 	r := t.round
 	r.work.Go(func() {
 		if err := r.endOnce(t.ConnectionID, outcome); err != nil {
-			r.sender.Log.Warn("connection not ended", "connection", t.ConnectionID, "error", err)
+			r.sender.Log.WarnContext(r.traced, "connection not ended", "connection", t.ConnectionID, "error", err)
 			t.err = err
 			t.enter(failed)
 			return
@@ -71,7 +71,7 @@ func (t *target) endConnection(outcome state) {
 		row := pubsub.Subscription{ConnectionID: t.ConnectionID, OperationID: t.OperationID,
 			Topic: r.batch.Event.Topic, At: t.began()}
 		if err := r.sender.Store.Unlist(ctx, row); err != nil {
-			r.sender.Log.Warn("row not deleted", "connection", t.ConnectionID, "error", err)
+			r.sender.Log.WarnContext(r.traced, "row not deleted", "connection", t.ConnectionID, "error", err)
 		}
 		t.enter(outcome)
 	})

@@ -36,7 +36,7 @@ func (e *execution) frame(ctx context.Context, t *target) (*frame, error) {
 	res := e.results[t.Viewer]
 	if res == nil {
 		if res = e.run(ctx, e.round.batch.Viewer(*t.Target)); res.err != nil {
-			e.round.sender.Log.Warn("operation not executed",
+			e.round.sender.Log.WarnContext(ctx, "operation not executed",
 				"event", e.round.batch.Event.ID, "operation", e.operation, "error", res.err)
 		}
 		e.results[t.Viewer] = res
@@ -54,7 +54,7 @@ var errPanicked = errors.New("policy or resolver panicked")
 func (e *execution) run(ctx context.Context, v pubsub.Viewer) (res *result) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.round.sender.Log.Error(errPanicked.Error(), "event", e.round.batch.Event.ID, "operation", e.operation,
+			e.round.sender.Log.ErrorContext(ctx, errPanicked.Error(), "event", e.round.batch.Event.ID, "operation", e.operation,
 				"type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			res = newResult(nil, errPanicked)
 		}
@@ -78,6 +78,7 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (res *result) {
 	}
 	ctx = pubsub.WithViewer(ctx, v)
 	var payload json.RawMessage
+	e.round.ran++
 	err := e.round.patiently(ctx, 1, func(ctx context.Context) (err error) {
 		payload, err = e.executable.Run(ctx, &e.round.batch.Event)
 		return err

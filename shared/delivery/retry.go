@@ -34,7 +34,7 @@ const (
 // queue of retries, which has no order, untried targets go back there, and it counts as
 // no attempt.
 func (r *round) keepUnserved() error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.window.trying), queueTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.traced), queueTime)
 	defer cancel()
 	var err error
 	if ts := r.in(untried); r.batch.Attempt > 0 {
@@ -90,7 +90,7 @@ func (s *Sender) park(ctx context.Context, body []byte, reason string) error {
 	if err := s.Dead.Park(ctx, body, reason); err != nil {
 		return fmt.Errorf("park batch (%s): %w", reason, err)
 	}
-	s.Log.Warn("batch parked", "reason", reason)
+	s.Log.WarnContext(ctx, "batch parked", "reason", reason)
 	return nil
 }
 

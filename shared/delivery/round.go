@@ -1,26 +1,31 @@
 package delivery
 
 import (
+	"context"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"subwire/shared/fanout"
+	"subwire/shared/trace"
 )
 
 // round is the delivery of one message.
 type round struct {
 	sender  *Sender
 	window  *window
-	body    []byte // the message
+	traced  context.Context // window.trying, with the event's trace
+	body    []byte          // the message
 	batch   fanout.Batch
 	targets []target      // of the batch, in its order; none if the message is no batch
 	idle    chan *target  // to idle workers
 	failing time.Duration // how long executions have failed, see executeTime
+	ran     int           // how many executions were begun
 	hash    uint64        // of the body, once it was needed
 
 	inOrder   sync.WaitGroup // targets in the state inOrder
+	posted    atomic.Int64   // when a post last succeeded, Unix ms; 0 for none
 	straggled atomic.Int64   // targets that are, or were, in the state straggling
 	work      sync.WaitGroup // goroutines that may change a target; without any, each has its outcome
 
@@ -39,6 +44,7 @@ func (r *round) decode() error {
 	if err != nil {
 		return err
 	}
+	r.traced = trace.With(r.window.trying, b.Event.Trace)
 	r.batch, r.targets = b, make([]target, 0, b.Targets())
 	for _, task := range b.Tasks {
 		for i := range task.Targets {
@@ -71,7 +77,7 @@ func (r *round) begin(t *target, e *execution) {
 		t.settle(errTimeUp)
 		return
 	}
-	f, err := e.frame(r.window.trying, t)
+	f, err := e.frame(r.traced, t)
 	switch {
 	case r.window.trying.Err() != nil: // that may be the error
 		t.settle(errTimeUp)
@@ -117,11 +123,14 @@ func (r *round) finish() {
 	if r.err = r.keepUnserved(); r.err != nil {
 		r.keepReceipts()
 	}
+	busy := 0
 	for i := range r.targets {
 		r.report.count(r.targets[i].state)
+		busy += int(r.targets[i].busy)
 	}
-	r.sender.Log.Info("batch delivered", "event", r.batch.Event.ID, "attempt", r.batch.Attempt,
-		"outcome", r.report, "last refusal", r.lastRefusal)
+	r.measure(busy)
+	r.observeLatency()
+	r.logOutcome()
 }
 
 // in returns the targets in the state.

@@ -34,6 +34,7 @@ type target struct {
 	frame *frame // what to post
 	tries int    // of the frame
 	told  bool   // whether the frame was posted; a complete may have to follow
+	busy  uint8  // posts that failed and may succeed later
 	err   error  // why the last try failed, or why there was none; nil before that
 
 	before, self chan struct{} // closed when that straggler has its outcome; before may be nil
@@ -56,6 +57,24 @@ const (
 	queued    // it comes again, from the queue of retries
 	parked    // it is a dead letter
 )
+
+// String is the state's name in the log, for those that are outcomes of a target that did
+// not get its frame.
+func (s state) String() string {
+	switch s {
+	case skipped:
+		return "skipped"
+	case gone:
+		return "gone"
+	case expired:
+		return "expired"
+	case queued:
+		return "retried"
+	case parked:
+		return "parked"
+	}
+	return "failed" // its message comes again
+}
 
 // enter changes the state. It is the only place that does, so the counters of the round
 // and the order of stragglers always agree with it.
@@ -114,16 +133,25 @@ func (t *target) post() error {
 		now = time.Now()
 	}
 	if !t.told {
-		if err := s.Gateway.Post(w.posting, t.ConnectionID, t.frame.encode(t.OperationID)); err != nil {
+		if err := t.send(t.frame.encode(t.OperationID)); err != nil {
 			return err
 		}
 		s.pace.observe(now)
+		t.round.posted.Store(time.Now().UnixMilli())
 		t.told = true
 	}
 	if t.frame.kind == last {
-		return s.Gateway.Post(w.posting, t.ConnectionID, transportws.AppendComplete(nil, t.OperationID))
+		return t.send(transportws.AppendComplete(nil, t.OperationID))
 	}
 	return nil
+}
+
+func (t *target) send(frame []byte) error {
+	err := t.round.sender.Gateway.Post(t.round.window.posting, t.ConnectionID, frame)
+	if err != nil && !errors.Is(err, pubsub.ErrGone) && !errors.Is(err, pubsub.ErrTooLarge) {
+		t.busy++ // six times at most: a target has three tries, and as many with resultTooLarge
+	}
+	return err
 }
 
 // maxTries is how often a target that takes nothing is tried at once before it is queued.

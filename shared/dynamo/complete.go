@@ -90,10 +90,10 @@ func (s *Store) EndSubscription(ctx context.Context, connectionID, operationID s
 	}
 }
 
-// end deletes the topic's row and frees the operation id, if the operation is still the
+// end deletes the topics' rows and frees the operation id, if the operation is still the
 // one that was read and has not been activated since. It reports whether this call did.
-// The row goes first, so that none is left if this dies. The call that began a young
-// operation may put its row after that, and look before the id is free, so the row is
+// The rows go first, so that none is left if this dies. The call that began a young
+// operation may put rows after that, and look before the id is free, so they are
 // deleted once more. An older release's rows do not say whose they are: if that release
 // reuses the id between the read and the first deletion, the new row is lost.
 func (s *Store) end(ctx context.Context, connectionID, operationID string, item connectionItem, by pubsub.Sent,
@@ -107,12 +107,12 @@ func (s *Store) end(ctx context.Context, connectionID, operationID string, item 
 		return s.free(ctx, in, operationID, running, ended)
 	}
 	older := running.By == ""
-	if err := s.deleteRow(ctx, connectionID, operationID, running, older); err != nil {
+	if err := s.deleteRows(ctx, connectionID, operationID, running, older); err != nil {
 		return false, err
 	}
 	done, err := s.free(ctx, in, operationID, running, ended)
 	if young := by.At.UnixMilli()-running.At < overtakeTime.Milliseconds(); done && young {
-		err = s.deleteRow(ctx, connectionID, operationID, running, false)
+		err = s.deleteRows(ctx, connectionID, operationID, running, false)
 	}
 	return done && err == nil, err
 }

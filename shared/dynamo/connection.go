@@ -51,16 +51,22 @@ type connectionItem struct {
 
 // runningItem is one running operation of a connection.
 type runningItem struct {
-	Topic     string `dynamodbav:"topic,omitempty"`
-	Replaying string `dynamodbav:"replaying,omitempty"` // see pubsub.Running; an older release leaves it beside the topic
-	At        int64  `dynamodbav:"at"`                  // when the client began it
-	By        string `dynamodbav:"by,omitempty"`        // id of the message that began it; an older release's has none
-	Key       string `dynamodbav:"key,omitempty"`       // what tells its operation key from others; also none there
+	Topic     string   `dynamodbav:"topic,omitempty"`
+	Union     []string `dynamodbav:"union,omitempty"`     // see pubsub.Subscription
+	Replaying string   `dynamodbav:"replaying,omitempty"` // see pubsub.Running; older releases leave it beside Topic
+	At        int64    `dynamodbav:"at"`                  // when the client began it
+	By        string   `dynamodbav:"by,omitempty"`        // id of the message that began it; an older release's has none
+	Key       string   `dynamodbav:"key,omitempty"`       // what tells its operation key from others; also none there
 }
 
 // bytes is what the operation under its id adds to operationBytes.
 func (r runningItem) bytes(id string) int {
-	return pubsub.OperationBytes(id, cmp.Or(r.Topic, r.Replaying))
+	return pubsub.OperationBytes(id, cmp.Or(r.Topic, r.Replaying), r.Union...)
+}
+
+// topics are those that have a row of the operation.
+func (r runningItem) topics() []string {
+	return pubsub.Running{Topic: r.Topic, Union: r.Union}.Topics()
 }
 
 // turn is the operation's subscribe as a turn.
@@ -139,25 +145,54 @@ func (s *Store) Connection(ctx context.Context, id string) (pubsub.Connection, e
 // Connections yields every connection. It reads the whole table, at half a read unit
 // per 4 KB: for an operator, not for a function. It ends after the first error.
 func (s *Store) Connections(ctx context.Context) iter.Seq2[pubsub.Connection, error] {
+	in := &dynamodb.ScanInput{TableName: &s.tables.Connections,
+		FilterExpression: aws.String("attribute_exists(connectedAt)")} // quotas have none
 	return func(yield func(pubsub.Connection, error) bool) {
-		pages := dynamodb.NewScanPaginator(s.client, &dynamodb.ScanInput{TableName: &s.tables.Connections, Limit: s.page,
-			FilterExpression: aws.String("attribute_exists(connectedAt)")}) // quotas have none
-		for pages.HasMorePages() {
+		for item, err := range s.scan(ctx, in) {
+			var c pubsub.Connection
+			if err == nil {
+				c, err = decodeConnection(item)
+			} else {
+				err = fmt.Errorf("scan connections: %w", err)
+			}
+			if errors.Is(err, pubsub.ErrGone) {
+				continue
+			}
+			if !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// scanPause is between the pages of a scan, which have 1 MB at most: 512 read units a
+// second, of the 3,000 that a partition has for everybody ("Best practices for designing
+// and using partition keys effectively").
+const scanPause = 250 * time.Millisecond
+
+// scan yields every item of a table, eventually consistent, and ends after an error.
+func (s *Store) scan(ctx context.Context, in *dynamodb.ScanInput) iter.Seq2[attributes, error] {
+	return func(yield func(attributes, error) bool) {
+		in.Limit = s.page
+		pages := dynamodb.NewScanPaginator(s.client, in)
+		for first := true; pages.HasMorePages(); first = false {
 			var page *dynamodb.ScanOutput
+			if !first {
+				select {
+				case <-ctx.Done():
+				case <-time.After(scanPause):
+				}
+			}
 			err := retry(ctx, func(ctx context.Context) (err error) { // a failed page is asked for again
 				page, err = pages.NextPage(ctx)
 				return err
 			})
 			if err != nil {
-				yield(pubsub.Connection{}, fmt.Errorf("scan connections: %w", err))
+				yield(nil, err)
 				return
 			}
 			for _, item := range page.Items {
-				c, err := decodeConnection(item)
-				if errors.Is(err, pubsub.ErrGone) {
-					continue
-				}
-				if !yield(c, err) || err != nil {
+				if !yield(item, nil) {
 					return
 				}
 			}
@@ -202,7 +237,7 @@ func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 		c.Completed[id] = time.UnixMilli(completed)
 	}
 	for id, running := range item.Operations {
-		op := pubsub.Running{Topic: running.Topic, At: time.UnixMilli(running.At), By: running.By}
+		op := pubsub.Running{Topic: running.Topic, Union: running.Union, At: time.UnixMilli(running.At), By: running.By}
 		if op.Topic == "" {
 			op.Replaying = running.Replaying
 		}
@@ -305,7 +340,7 @@ func (s *Store) mark(ctx context.Context, id, condition string, values attribute
 
 // delete deletes what a marked connection owns, and then the connection.
 func (s *Store) delete(ctx context.Context, item connectionItem) error {
-	if err := s.deleteRows(ctx, item.ID, item.Operations); err != nil {
+	if err := s.deleteAllRows(ctx, item.ID, item.Operations); err != nil {
 		return err
 	}
 	if err := s.releaseQuota(ctx, item); err != nil {

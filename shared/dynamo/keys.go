@@ -17,7 +17,8 @@ import (
 // meant it: an entry or row without "by" is an older one's. A condition may require an
 // attribute only if it also allows for its absence; one release later that may go. (The
 // previous release wrote entry and row in one transaction; its writes mix with those of
-// subscription.go.)
+// subscription.go. It knows no unions: it sends an event once for each topic, and ends
+// the row of the first alone; a 410 or the TTL deletes the others.)
 
 // A sort key holds 1,024 bytes, an operation id any number. In the key, an id at least
 // as long as a hash is replaced by its hash, so that no literal id can equal it; the id

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -42,11 +43,45 @@ func (s *Store) Operation(ctx context.Context, key string) (pubsub.Operation, er
 	if err := attributevalue.UnmarshalMap(out.Item, &item); err != nil {
 		return pubsub.Operation{}, fmt.Errorf("decode operation: %w", err)
 	}
-	op := pubsub.Operation{Document: item.Document, Name: item.Name}
-	if item.Variables != "" {
-		op.Variables = json.RawMessage(item.Variables)
+	return item.operation(), nil
+}
+
+func (i operationItem) operation() pubsub.Operation {
+	op := pubsub.Operation{Document: i.Document, Name: i.Name}
+	if i.Variables != "" {
+		op.Variables = json.RawMessage(i.Variables)
 	}
-	return op, nil
+	return op
+}
+
+// Stored is an operation as it is stored.
+type Stored struct {
+	Key string
+	pubsub.Operation
+
+	// Expires is when the subscription that stored it last expires. Another that began
+	// earlier may expire later, by no more than a connection's time to live.
+	Expires time.Time
+}
+
+// Operations yields every operation. It reads the whole table, as Connections does. It
+// ends after the first error.
+func (s *Store) Operations(ctx context.Context) iter.Seq2[Stored, error] {
+	return func(yield func(Stored, error) bool) {
+		for row, err := range s.scan(ctx, &dynamodb.ScanInput{TableName: &s.tables.Operations}) {
+			var item operationItem
+			if err == nil {
+				err = attributevalue.UnmarshalMap(row, &item)
+			}
+			if err != nil {
+				yield(Stored{}, fmt.Errorf("scan operations: %w", err))
+				return
+			}
+			if !yield(Stored{item.Key, item.operation(), time.Unix(item.TTL, 0).Add(-operationMargin)}, nil) {
+				return
+			}
+		}
+	}
 }
 
 // putOperation writes the operation, or rewrites it with a later expiry.

@@ -28,6 +28,11 @@ const quotaPrefix = "holder/"
 // would take the others' entries with it.
 const quotaTTL = 2 * topology.ConnectionTTL
 
+// revocationTTL is how much longer a revoked quota's item is kept: as long as a token is
+// expected to live that was issued before. Each connection that is counted begins it anew.
+// (The previous release, which knows no revocation, would shorten it to quotaTTL.)
+const revocationTTL = 400 * 24 * time.Hour
+
 // entry stands for a connection in its quota's set: expiry#id.
 func entry(id string, expires int64) string { return strconv.FormatInt(expires, 10) + "#" + id }
 
@@ -58,6 +63,9 @@ func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) err
 	mine, now := entry(c.ID, c.Expires.Unix()), time.Now()
 	quota, err := s.addEntry(ctx, c, max)
 	if full, isFull := failedCondition(err); isFull {
+		if isRevoked(full, c.Issued) {
+			return pubsub.ErrTokenRevoked
+		}
 		stale := entries(full, func(e string) bool { return expired(e, now) || of(c.ID)(e) })
 		if len(stale) == 0 {
 			return pubsub.ErrTooManyConnections
@@ -67,7 +75,10 @@ func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) err
 		}
 		quota, err = s.addEntry(ctx, c, max)
 	}
-	if _, isFull := failedCondition(err); isFull {
+	if full, isFull := failedCondition(err); isFull {
+		if isRevoked(full, c.Issued) {
+			return pubsub.ErrTokenRevoked
+		}
 		return pubsub.ErrTooManyConnections
 	}
 	if err != nil {
@@ -80,18 +91,60 @@ func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) err
 	return nil
 }
 
-// addEntry adds the connection to its quota's set, unless that has max others. It
-// returns the quota's item.
+// isRevoked reports whether the quota's item refuses tokens of that time.
+func isRevoked(quota attributes, issued time.Time) bool {
+	revoked, _ := quota["revoked"].(*types.AttributeValueMemberN)
+	if revoked == nil {
+		return false
+	}
+	at, err := strconv.ParseInt(revoked.Value, 10, 64)
+	return err != nil || issued.Unix() <= at
+}
+
+// Revoke implements pubsub.Store. Both this and addEntry are one write to the same item: a
+// connection is either refused, or was added before and is returned. A revocation by a
+// clock that is behind changes nothing, but also returns them.
+func (s *Store) Revoke(ctx context.Context, quota string, at time.Time) ([]string, error) {
+	now := time.Now()
+	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(quotaPrefix + quota),
+		UpdateExpression:         aws.String("SET revoked = :at, kept = :kept, #ttl = :ttl"),
+		ConditionExpression:      aws.String("attribute_not_exists(revoked) OR revoked <= :at"),
+		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
+		ExpressionAttributeValues: attributes{":at": number(at.Unix()), ":kept": number(int64(revocationTTL.Seconds())),
+			":ttl": number(now.Add(revocationTTL + quotaTTL).Unix())},
+		ReturnValues:                        types.ReturnValueAllNew,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	item, later := failedCondition(err)
+	if !later {
+		if err != nil {
+			return nil, fmt.Errorf("revoke: %w", err)
+		}
+		item = out.Attributes
+	}
+	var connections []string
+	for _, e := range entries(item, func(e string) bool { return !expired(e, now) }) {
+		_, id, _ := strings.Cut(e, "#")
+		connections = append(connections, id)
+	}
+	return connections, nil
+}
+
+// addEntry adds the connection to its quota's set, unless that has max others or its token
+// is revoked. It returns the quota's item.
 func (s *Store) addEntry(ctx context.Context, c pubsub.Connection, max int) (attributes, error) {
 	mine := entry(c.ID, c.Expires.Unix())
 	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(quotaPrefix + c.Quota),
-		UpdateExpression:         aws.String("ADD held :set SET #ttl = :ttl"),
-		ConditionExpression:      aws.String("attribute_not_exists(held) OR size(held) < :max OR contains(held, :entry)"),
+		UpdateExpression: aws.String("ADD held :set SET #ttl = if_not_exists(kept, :zero) + :ttl"),
+		ConditionExpression: aws.String("(attribute_not_exists(revoked) OR revoked < :issued) AND" +
+			" (attribute_not_exists(held) OR size(held) < :max OR contains(held, :entry))"),
 		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
 		ExpressionAttributeValues: attributes{
 			":set": &types.AttributeValueMemberSS{Value: []string{mine}}, ":entry": text(mine),
 			":max": number(int64(max)), ":ttl": number(time.Now().Add(quotaTTL).Unix()),
+			":issued": number(c.Issued.Unix()), ":zero": number(0),
 		},
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,

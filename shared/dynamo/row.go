@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
@@ -22,9 +23,13 @@ type subscriptionItem struct {
 	Viewer       string `dynamodbav:"viewer,omitempty"` // its id
 	Claims       string `dynamodbav:"claims,omitempty"` // its claims, JSON
 	Filter       string `dynamodbav:"filter,omitempty"`
-	At           int64  `dynamodbav:"at,omitempty"` // Unix milliseconds; none in an older release's rows
-	By           string `dynamodbav:"by,omitempty"` // identity of the operation's entry; none there either
+	At           int64  `dynamodbav:"at,omitempty"`     // Unix milliseconds; none in an older release's rows
+	By           string `dynamodbav:"by,omitempty"`     // identity of the operation's entry; none there either
+	Who          string `dynamodbav:"who,omitempty"`    // of presence
+	LeftAt       int64  `dynamodbav:"leftAt,omitempty"` // Unix milliseconds; of presence, when it has left
 	TTL          int64  `dynamodbav:"ttl"`
+
+	Union []string `dynamodbav:"union,omitempty"` // see pubsub.Subscription
 }
 
 // rowKey is the key of an operation's row under its topic.
@@ -32,13 +37,13 @@ func rowKey(topic, connectionID, operationID string) attributes {
 	return attributes{"topic": text(topic), "subscriber": text(subscriber(connectionID, operationID))}
 }
 
-// putRow puts the subscription's row. Another operation's row stays, unless it is the
-// given foreign one.
+// putRow puts the subscription's row under sub.Topic. Another operation's row stays,
+// unless it is the given foreign one.
 func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running runningItem, foreign attributes) error {
 	row := subscriptionItem{
 		Topic: sub.Topic, Subscriber: subscriber(sub.ConnectionID, sub.OperationID),
 		OperationKey: sub.OperationKey, Filter: sub.Filter, Viewer: sub.Viewer.ID, Claims: sub.Viewer.Claims,
-		At: running.At, By: running.identity(), TTL: sub.Expires.Unix(),
+		At: running.At, By: running.identity(), Who: sub.Who, TTL: sub.Expires.Unix(), Union: sub.Union,
 	}
 	if isHashed(sub.OperationID) {
 		row.OperationID = sub.OperationID
@@ -64,28 +69,36 @@ func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running run
 	return err
 }
 
-// deleteRow deletes the row of an operation, and no other's. With untold it also
-// deletes a row that does not say whose it is.
-func (s *Store) deleteRow(ctx context.Context, connectionID, operationID string,
+// deleteRows deletes the rows of an operation, and no other's. With untold it also
+// deletes rows that do not say whose they are.
+func (s *Store) deleteRows(ctx context.Context, connectionID, operationID string,
 	running runningItem, untold bool) error {
-	in := &dynamodb.DeleteItemInput{
-		TableName: &s.tables.Subscriptions, Key: rowKey(running.Topic, connectionID, operationID),
-		ConditionExpression:       aws.String("attribute_not_exists(topic) OR #by = :by"),
-		ExpressionAttributeNames:  map[string]string{"#by": "by"},
-		ExpressionAttributeValues: attributes{":by": text(running.identity())},
+	if pubsub.IsPresence(running.Topic) {
+		return s.leave(ctx, rowKey(running.Topic, connectionID, operationID), "by", "=", text(running.identity()))
 	}
+	condition := "attribute_not_exists(topic) OR #by = :by"
 	if untold {
-		*in.ConditionExpression += " OR attribute_not_exists(#by)"
+		condition += " OR attribute_not_exists(#by)"
 	}
-	_, err := call(ctx, s.client.DeleteItem, in)
-	if _, foreign := failedCondition(err); err != nil && !foreign {
-		return fmt.Errorf("delete row of subscription: %w", err)
+	for _, topic := range running.topics() {
+		_, err := call(ctx, s.client.DeleteItem, &dynamodb.DeleteItemInput{
+			TableName: &s.tables.Subscriptions, Key: rowKey(topic, connectionID, operationID),
+			ConditionExpression:       &condition,
+			ExpressionAttributeNames:  map[string]string{"#by": "by"},
+			ExpressionAttributeValues: attributes{":by": text(running.identity())},
+		})
+		if _, foreign := failedCondition(err); err != nil && !foreign {
+			return fmt.Errorf("delete row of subscription: %w", err)
+		}
 	}
 	return nil
 }
 
 // Unlist implements pubsub.Store.
 func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
+	if pubsub.IsPresence(sub.Topic) {
+		return s.leave(ctx, rowKey(sub.Topic, sub.ConnectionID, sub.OperationID), "at", "<=", number(sub.At.UnixMilli()))
+	}
 	_, err := call(ctx, s.client.DeleteItem, &dynamodb.DeleteItemInput{
 		TableName: &s.tables.Subscriptions, Key: rowKey(sub.Topic, sub.ConnectionID, sub.OperationID),
 		ConditionExpression:       aws.String("attribute_not_exists(#at) OR #at <= :at"),
@@ -98,17 +111,56 @@ func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
 	return nil
 }
 
+// leave marks a row of presence as left, if its attribute compares to the value. A row
+// that is missing, or marked already, stays as it is. It is an update, not a put: only
+// the row knows who is present by it.
+func (s *Store) leave(ctx context.Context, key attributes, attribute, compares string,
+	value types.AttributeValue) error {
+	now := time.Now()
+	_, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Subscriptions, Key: key,
+		UpdateExpression:         aws.String("SET leftAt = :left, #ttl = :ttl"),
+		ConditionExpression:      aws.String("attribute_not_exists(leftAt) AND #only " + compares + " :only"),
+		ExpressionAttributeNames: map[string]string{"#only": attribute, "#ttl": "ttl"},
+		ExpressionAttributeValues: attributes{":only": value, ":left": number(now.UnixMilli()),
+			":ttl": number(now.Add(pubsub.LeftTTL).Unix())},
+	})
+	if _, other := failedCondition(err); err != nil && !other {
+		return fmt.Errorf("mark row of subscription as left: %w", err)
+	}
+	return nil
+}
+
+// DeleteLeft implements pubsub.Store.
+func (s *Store) DeleteLeft(ctx context.Context, sub pubsub.Subscription) error {
+	_, err := call(ctx, s.client.DeleteItem, &dynamodb.DeleteItemInput{
+		TableName: &s.tables.Subscriptions, Key: rowKey(sub.Topic, sub.ConnectionID, sub.OperationID),
+		ConditionExpression:       aws.String("leftAt = :left"),
+		ExpressionAttributeValues: attributes{":left": number(sub.Left.UnixMilli())},
+	})
+	if _, back := failedCondition(err); err != nil && !back {
+		return fmt.Errorf("delete row that has left: %w", err)
+	}
+	return nil
+}
+
 // batchRows is the limit of one BatchWriteItem.
 const batchRows = 25
 
-// deleteRows deletes the topic rows of a marked connection's operations. No operation
+// deleteAllRows deletes the topic rows of a marked connection's operations. No operation
 // can take their ids any more.
-func (s *Store) deleteRows(ctx context.Context, connectionID string, operations map[string]runningItem) error {
+func (s *Store) deleteAllRows(ctx context.Context, connectionID string, operations map[string]runningItem) error {
 	var rows []types.WriteRequest
 	for id, running := range operations {
-		if running.Topic != "" {
+		if pubsub.IsPresence(running.Topic) {
+			if err := s.deleteRows(ctx, connectionID, id, running, false); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, topic := range running.topics() {
 			rows = append(rows, types.WriteRequest{DeleteRequest: &types.DeleteRequest{
-				Key: rowKey(running.Topic, connectionID, id)}})
+				Key: rowKey(topic, connectionID, id)}})
 		}
 	}
 	// A missing row is not an error, so a repeated call may start again.

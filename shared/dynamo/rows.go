@@ -89,6 +89,10 @@ func demand(in *dynamodb.PutItemInput, t topology.Table, c table.Condition) {
 	case c.Absent:
 		in.ConditionExpression = aws.String("attribute_not_exists(#key)")
 		in.ExpressionAttributeNames = map[string]string{"#key": t.Key}
+	case c.Newer != "":
+		in.ConditionExpression = aws.String("attribute_not_exists(#newer) OR #newer < :newer OR #ttl < :now")
+		in.ExpressionAttributeNames = map[string]string{"#newer": c.Newer, "#ttl": t.TTL}
+		in.ExpressionAttributeValues = attributes{":newer": in.Item[c.Newer], ":now": number(c.Now.Unix())}
 	case c.Version == nil:
 	case *c.Version == 0:
 		in.ConditionExpression = aws.String("attribute_exists(#key) AND attribute_not_exists(#version)")

@@ -48,16 +48,18 @@ func TestAPutThatIsRepeatedDoesNotConflictWithItself(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, got := scripted(t, tt.answers...)
-			row, err := attributevalue.UnmarshalMapJSON([]byte(`{"id":{"S":"1"},"total":{"N":"1.5"}}`))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.PutRow(t.Context(), storetest.Singles, row, table.Condition{Absent: true}); !errors.Is(err, tt.want) {
-				t.Errorf("got error %v, want %v", err, tt.want)
-			}
-			if want := slices.Repeat([]string{"PutItem"}, len(tt.answers)); !slices.Equal(actions(*got), want) {
-				t.Errorf("requests %q, want %q", actions(*got), want)
+			for _, condition := range []table.Condition{{Absent: true}, {Newer: "total"}} {
+				s, got := scripted(t, tt.answers...)
+				row, err := attributevalue.UnmarshalMapJSON([]byte(`{"id":{"S":"1"},"total":{"N":"1.5"}}`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.PutRow(t.Context(), storetest.Singles, row, condition); !errors.Is(err, tt.want) {
+					t.Errorf("%+v: got error %v, want %v", condition, err, tt.want)
+				}
+				if want := slices.Repeat([]string{"PutItem"}, len(tt.answers)); !slices.Equal(actions(*got), want) {
+					t.Errorf("%+v: requests %q, want %q", condition, actions(*got), want)
+				}
 			}
 		})
 	}
@@ -155,7 +157,14 @@ func TestATableIsCreatedAsItIsDescribed(t *testing.T) {
 		want.Name, want.Key, want.Sort = "t", "a", "b"
 		want.Indexes = []topology.Index{{Name: "one", Key: "b", Sort: "a"}, {Name: "two", Key: "c"}}
 		physical := *s.productTable(storetest.Rows) + fmt.Sprint("-", i)
-		createTable(t, s.client, want, physical)
+		if i == 2 { // an earlier release created it without a stream
+			without := want
+			without.Stream, without.OldImages = false, false
+			createTable(t, s.client, without, physical)
+		}
+		for range 2 {
+			createTable(t, s.client, want, physical)
+		}
 		out, err := s.client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &physical})
 		if err != nil {
 			t.Fatal(err)

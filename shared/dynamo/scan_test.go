@@ -1,11 +1,15 @@
 package dynamo
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
 
 	"subwire/shared/pubsub"
 )
@@ -41,4 +45,44 @@ func TestConnectionsYieldsAllThatAreThere(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("missing: %v", want)
 	}
+}
+
+func TestOperationsYieldsAllWithWhenTheyWereLastOfUse(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	s.page = aws.Int32(2)
+	want := map[string]Stored{}
+	for i := range 5 {
+		key, expires := fmt.Sprint("k", i), time.Unix(time.Now().Unix()+int64(i), 0)
+		op := pubsub.Operation{Document: "subscription { a }", Name: "A", Variables: json.RawMessage(`{"a":1}`)}
+		want[key] = Stored{key, op, expires}
+		sub := pubsub.Subscription{OperationKey: key, Expires: expires}
+		for range 2 { // a second subscriber stores it again
+			if err := s.putOperation(t.Context(), sub, op); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := map[string]Stored{}
+	for op, err := range s.Operations(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[op.Key] = op
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("operations (-want +got):\n%s", diff)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, err := range s.Operations(ctx) {
+		cancel() // between two pages
+		if err != nil {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("error is %v", err)
+			}
+			return
+		}
+	}
+	t.Error("a scan that was cut short ended like a whole one")
 }

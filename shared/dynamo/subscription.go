@@ -15,10 +15,12 @@ import (
 )
 
 // An operation with a topic is two items: its entry in the connection, which decides,
-// and its row under the topic, which follows. They are written one after the other, not
-// in a transaction: DynamoDB cancels transactions that meet on one item, and the
-// operations of a connection all meet on it, a hundred at once after a reconnect
-// ("TransactWriteItems"). Plain writes to an item queue up and never fail each other.
+// and its row under the topic, which follows. With several topics it has a row under
+// each, and the entry names them all; "row" below means all of them. They are written
+// one after the other, not in a transaction: DynamoDB cancels transactions that meet on
+// one item, and the operations of a connection all meet on it, a hundred at once after
+// a reconnect ("TransactWriteItems"). Plain writes to an item queue up and never fail
+// each other.
 //
 //	begin: entry, operation, row, look     activate: topic into the entry, operation, row, look
 //	end:   row, entry, row      delete the connection: mark, rows, item
@@ -31,11 +33,11 @@ import (
 // enough.) Row and entry have the id of the message that began the operation, so no
 // call mistakes the row of a later operation with the same id for its own.
 //
-// A call that dies between two writes leaves an entry without a row. It keeps the id
-// taken and silent until its complete or the end of the connection, like a lost
-// subscribe message. Or, if the operation ended just then, it leaves a row without an
-// entry, until a 410 or the TTL deletes that; a client ignores its events as those of
-// an ended operation.
+// A call that dies between two writes leaves an entry without a row, or with some of
+// them. It keeps the id taken and silent until its complete or the end of the
+// connection, like a lost subscribe message. Or, if the operation ended just then, it
+// leaves a row without an entry, until a 410 or the TTL deletes that; a client ignores
+// its events as those of an ended operation.
 
 // keyBytes is how much of an operation key is kept to tell it from others.
 const keyBytes = 8
@@ -45,8 +47,8 @@ const keyBytes = 8
 // subscription an operation is garbage that expires.
 func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
 	by pubsub.Sent, max int) error {
-	running := runningItem{Topic: sub.Topic, Replaying: sub.Replaying, At: by.At.UnixMilli(), By: tokenOf(by),
-		Key: sub.OperationKey[:min(keyBytes, len(sub.OperationKey))]}
+	running := runningItem{Topic: sub.Topic, Union: sub.Union, Replaying: sub.Replaying,
+		At: by.At.UnixMilli(), By: tokenOf(by), Key: sub.OperationKey[:min(keyBytes, len(sub.OperationKey))]}
 	if err := s.begin(ctx, sub, running, max); err != nil {
 		return err
 	}
@@ -234,28 +236,33 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 	return s.list(ctx, sub, op, item.Operations[sub.OperationID])
 }
 
-// list stores an operation that has its entry, puts its row, and looks whether it still
+// list stores an operation that has its entry, puts its rows, and looks whether it still
 // has its entry. If so, a foreign row in its place was left behind and is replaced; if
-// not, it is a later operation's and stays.
+// not, it is a later operation's and stays. The rows come in the order of their topics,
+// so that an event of several finds the lowest of them, or none: see fanout.Plan.
 func (s *Store) list(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, running runningItem) error {
 	if err := s.putOperation(ctx, sub, op); err != nil {
 		return err
 	}
-	foreign := attributes(nil)
+	foreign := map[string]attributes{} // by topic
 	for {
-		err := s.putRow(ctx, sub, running, foreign)
-		other, taken := failedCondition(err)
-		if err != nil && !taken {
-			return fmt.Errorf("put row of subscription: %w", err)
+		var taken bool
+		for _, sub.Topic = range sub.Topics() {
+			err := s.putRow(ctx, sub, running, foreign[sub.Topic])
+			if foreign[sub.Topic], taken = failedCondition(err); taken {
+				break
+			}
+			if err != nil {
+				return fmt.Errorf("put row of subscription: %w", err)
+			}
 		}
-		err = s.look(ctx, sub, running)
+		err := s.look(ctx, sub, running)
 		switch {
 		case err == nil && !taken:
 			return nil
-		case err == nil:
-			foreign = other
+		case err == nil: // again
 		case errors.Is(err, pubsub.ErrGone), errors.Is(err, pubsub.ErrCompleted):
-			if left := s.deleteRow(ctx, sub.ConnectionID, sub.OperationID, running, false); left != nil {
+			if left := s.deleteRows(ctx, sub.ConnectionID, sub.OperationID, running, false); left != nil {
 				return fmt.Errorf("take the row back: %w", left)
 			}
 			return err

@@ -40,7 +40,31 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, t topology.Table,
 	if err := ready.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name}, time.Minute); err != nil {
 		return fmt.Errorf("create table %s: %w", name, err)
 	}
+	if err := enableStream(ctx, client, in, name); err != nil {
+		return err
+	}
 	return enableTTL(ctx, client, t.TTL, name)
+}
+
+// enableStream gives a table the stream that it would be created with, unless it has one:
+// an earlier release may have created it without.
+func enableStream(ctx context.Context, client *dynamodb.Client, in *dynamodb.CreateTableInput, table string) error {
+	if in.StreamSpecification == nil {
+		return nil
+	}
+	now, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
+	if err != nil {
+		return fmt.Errorf("describe table %s: %w", table, err)
+	}
+	if now.Table.StreamSpecification != nil {
+		return nil
+	}
+	_, err = client.UpdateTable(ctx, &dynamodb.UpdateTableInput{
+		TableName: &table, StreamSpecification: in.StreamSpecification})
+	if err != nil {
+		return fmt.Errorf("enable stream of %s: %w", table, err)
+	}
+	return nil
 }
 
 // keySchema returns the key of a table or index, and defines its attributes in the

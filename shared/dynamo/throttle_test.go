@@ -91,6 +91,16 @@ func everyCall(t *testing.T, s *Store, each func(name string, call func(context.
 		}
 		return nil
 	})
+	each("Operations", func(ctx context.Context) error {
+		n := 0
+		for _, err := range s.Operations(ctx) {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return unless(n == 1, "an operation is missing")
+	})
 	each("PutRow", func(ctx context.Context) error {
 		r, err := table.Encode(map[string]string{"owner": "1", "id": "1"})
 		return errors.Join(err, s.PutRow(ctx, storetest.Rows, r, table.Condition{Absent: true}))

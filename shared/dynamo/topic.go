@@ -8,11 +8,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/table"
 )
 
 const (
@@ -23,6 +25,10 @@ const (
 	// TopicReaders is how many parts of a hot topic are read at once. Each holds at
 	// most two pages: one that was read, and one that is being read.
 	TopicReaders = 4
+
+	// presencePage is how many rows of a topic of presence one Query reads: those of
+	// MaxPresent, and who has left. Whoever counts them seldom needs more.
+	presencePage = 2 * pubsub.MaxPresent
 )
 
 // Subscriptions implements pubsub.Store. A topic of one page is one Query. What follows
@@ -31,6 +37,10 @@ const (
 func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error] {
 	return func(yield func(pubsub.Subscription, error) bool) {
 		q := topicQuery{store: s, topic: topic, now: now}
+		if pubsub.IsPresence(topic) {
+			q.one(ctx, yield)
+			return
+		}
 		first := q.read(ctx, part{0, pubsub.Buckets, nil})
 		if !first.yield(yield) || first.next == nil {
 			return
@@ -67,6 +77,16 @@ func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) 
 					pages[i], open = nil, open-1
 				}
 			}
+		}
+	}
+}
+
+// one yields the rows page by page, one after the other.
+func (q topicQuery) one(ctx context.Context, yield func(pubsub.Subscription, error) bool) {
+	for p := (part{0, pubsub.Buckets, nil}); ; {
+		rows := q.read(ctx, p)
+		if p.after = rows.next; !rows.yield(yield) || p.after == nil {
+			return
 		}
 	}
 }
@@ -149,7 +169,11 @@ func (q topicQuery) readAll(ctx context.Context, p part, to chan<- topicRows) {
 // those out; a page may thus be empty without being the last.
 func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
 	limit := q.store.page
-	if limit == nil {
+	switch {
+	case limit != nil:
+	case pubsub.IsPresence(q.topic):
+		limit = aws.Int32(presencePage)
+	default:
 		limit = aws.Int32(TopicPage)
 	}
 	out, err := call(ctx, q.store.client.Query, &dynamodb.QueryInput{
@@ -193,11 +217,39 @@ func decodeSubscription(item attributes) (pubsub.Subscription, error) {
 	if row.OperationID != "" {
 		operationID = row.OperationID
 	}
-	s := pubsub.Subscription{ConnectionID: connectionID, OperationID: operationID, Topic: row.Topic,
-		OperationKey: row.OperationKey, Filter: row.Filter, Expires: time.Unix(row.TTL, 0),
+	s := pubsub.Subscription{ConnectionID: connectionID, OperationID: operationID, Topic: row.Topic, Union: row.Union,
+		OperationKey: row.OperationKey, Filter: row.Filter, Who: row.Who, Expires: time.Unix(row.TTL, 0),
 		Viewer: pubsub.Viewer{ID: row.Viewer, Claims: row.Claims}}
 	if row.At != 0 {
 		s.At = time.UnixMilli(row.At)
 	}
+	if row.LeftAt != 0 {
+		s.Left = time.UnixMilli(row.LeftAt)
+	}
 	return s, nil
+}
+
+// PresenceChange decodes a change of a row of presence, as the table's stream has it. ok
+// is false for a change of any other row. Its error is a pubsub.ErrUndecodableRow.
+func PresenceChange(change events.DynamoDBStreamRecord) (c pubsub.PresenceChange, ok bool, err error) {
+	topic, subscriber := change.Keys["topic"], change.Keys["subscriber"]
+	if topic.DataType() != events.DataTypeString || subscriber.DataType() != events.DataTypeString ||
+		!pubsub.IsPresence(topic.String()) {
+		return c, false, nil
+	}
+	decode := func(image map[string]events.DynamoDBAttributeValue) (*pubsub.Subscription, error) {
+		if len(image) == 0 {
+			return nil, nil
+		}
+		row, err := table.FromImage(image)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", pubsub.ErrUndecodableRow, err)
+		}
+		s, err := decodeSubscription(row)
+		return &s, err
+	}
+	if c.Before, err = decode(change.OldImage); err == nil {
+		c.Now, err = decode(change.NewImage)
+	}
+	return c, true, err
 }

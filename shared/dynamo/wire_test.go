@@ -263,3 +263,36 @@ func TestSubscriberKey(t *testing.T) {
 		t.Error("a key without operation id splits")
 	}
 }
+
+// The row of a subscription to one topic is as the previous release has it. Those of a
+// union are put from the lowest topic on, and each has them all.
+func TestRowsArePutInTheOrderOfTheirTopics(t *testing.T) {
+	t.Parallel()
+	for _, union := range [][]string{nil, {"a", "b", "c"}} {
+		answers := []answer{{200, ok}, {200, ok}}
+		sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "a", Union: union, OperationKey: "k"}
+		for range sub.Topics() {
+			answers = append(answers, answer{200, ok})
+		}
+		s, got := scripted(t, append(answers, answer{200, "entry"})...)
+		if err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: time.UnixMilli(1), ID: "m"}, 9); err != nil {
+			t.Fatal(err)
+		}
+		rows := (*got)[2 : len(*got)-1]
+		for i, topic := range sub.Topics() {
+			want := map[string]any{"topic": map[string]any{"S": topic}, "subscriber": map[string]any{"S": subscriber("c", "1")},
+				"operationKey": map[string]any{"S": "k"}, "at": map[string]any{"N": "1"}, "by": map[string]any{"S": "m"},
+				"ttl": map[string]any{"N": fmt.Sprint(sub.Expires.Unix())}}
+			if union != nil {
+				want["union"] = map[string]any{"L": []any{map[string]any{"S": "a"}, map[string]any{"S": "b"}, map[string]any{"S": "c"}}}
+			}
+			if diff := cmp.Diff(want, rows[i].body["Item"]); diff != "" {
+				t.Errorf("row %d (-want +got):\n%s", i, diff)
+			}
+		}
+		entry := (*got)[0].body["ExpressionAttributeValues"].(map[string]any)[":running"].(map[string]any)["M"].(map[string]any)
+		if _, named := entry["union"]; named != (union != nil) {
+			t.Errorf("entry %v", entry)
+		}
+	}
+}

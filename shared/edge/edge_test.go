@@ -34,6 +34,29 @@ func TestOnlyWhatCameThroughTheEdgeIsAdmitted(t *testing.T) {
 	}
 }
 
+// While the secret changes, CloudFront sends the old one or the new one.
+func TestASecretThatChanges(t *testing.T) {
+	t.Parallel()
+	digest := func(secret string) string {
+		sum := sha256.Sum256([]byte(secret))
+		return hex.EncodeToString(sum[:])
+	}
+	g, err := edge.Parse(digest("old") + "," + digest("new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for secret, want := range map[string]bool{"old": true, "new": true, "": false, "other": false} {
+		if g.Admits(secret) != want {
+			t.Errorf("%q: %v", secret, !want)
+		}
+	}
+	for _, text := range []string{digest("a") + ",", "," + digest("a"), digest("a") + ",secret", digest("a") + "," + digest("b") + "," + digest("c")} {
+		if _, err := edge.Parse(text); err == nil {
+			t.Errorf("%q is taken for one or two digests", text)
+		}
+	}
+}
+
 func TestTheViewersAddressIsThatOfTheEdge(t *testing.T) {
 	t.Parallel()
 	g := guard(t, "s")

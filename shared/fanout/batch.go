@@ -70,7 +70,8 @@ type Task struct {
 // message is a batch as it is in a queue: the times of the targets are beside them.
 type message struct {
 	Batch
-	Tasks []wireTask `json:"tasks"` // the outer of the two fields with this name counts
+	Tasks   []wireTask `json:"tasks"` // the outer of the two fields with this name counts
+	Written written    `json:"written,omitzero"`
 }
 
 // wireTask is a task with a separate list of its targets' times, which senders that do
@@ -156,18 +157,18 @@ func (b Batch) Group() string {
 }
 
 // Encode returns the queue message of the batch and its deduplication id, a hash of the
-// message. So the queue suppresses the same targets planned again for the same event,
-// and no others. A running number could suppress a batch with new targets; better a
-// duplicate than a loss.
+// message without the trace. So the queue suppresses the same targets planned again for the
+// same event, and no others. A running number could suppress a batch with new targets;
+// better a duplicate than a loss.
 func Encode(b Batch) (body []byte, deduplicationID string, err error) {
 	if b.Version = versionPlain; len(b.Viewers) > 0 {
 		b.Version = versionViewers
 	}
-	if body, err = jsontext.Append(nil, message{b, toWire(b.Tasks)}); err != nil {
+	if body, err = jsontext.Append(nil, message{Batch: b, Tasks: toWire(b.Tasks)}); err != nil {
 		return nil, "", fmt.Errorf("encode batch of event %s: %w", b.Event.ID, err)
 	}
 	sum := sha256.Sum256(body)
-	return body, hex.EncodeToString(sum[:]), nil
+	return appendWritten(body, b.Event), hex.EncodeToString(sum[:]), nil
 }
 
 // Decode reads a queue message. Its error is an ErrNewer or an ErrUndecodable.
@@ -181,6 +182,7 @@ func Decode(body []byte) (Batch, error) {
 		return Batch{}, fmt.Errorf("%w: %v", ErrUndecodable, err)
 	}
 	b := m.Batch
+	m.Written.note(&b.Event)
 	if b.Tasks, err = fromWire(m.Tasks); err != nil {
 		return Batch{}, err
 	}

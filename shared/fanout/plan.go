@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,6 +45,9 @@ type Limits struct {
 // exactly one batch; within a batch each distinct operation is one task. Subscriptions
 // in the same order give the same batches.
 //
+// A union is left out if it gets the event by another of its topics, under which it is
+// listed, too. An event that ends its topic also leaves out the unions that have others.
+//
 // A subscription beyond Limits.OfConnection is a target of the task TooMany; one that
 // is too large by itself is a target of TooLarge. It gets an error instead of the
 // event, and ends.
@@ -62,6 +66,9 @@ func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error
 		for s, err := range subscriptions {
 			var full Batch
 			if err == nil {
+				if len(s.Union) > 0 && !getsHere(event, s.Union) {
+					continue
+				}
 				full, err = p.add(s)
 			}
 			if err != nil && (!yield(Batch{}, err) || !OfOneSubscription(err)) {
@@ -95,18 +102,20 @@ func Fits(event pubsub.Event, bytes int) error {
 
 // emptyBytes is the size of a batch of the event without tasks.
 func emptyBytes(event pubsub.Event, groups int) (int, error) {
-	body, err := jsontext.Append(nil, message{Batch{Version: versionViewers, Event: event, Range: groups}, []wireTask{}})
+	batch := Batch{Version: versionViewers, Event: event, Range: groups}
+	body, err := jsontext.Append(nil, message{Batch: batch, Tasks: []wireTask{}})
 	if err != nil {
 		return 0, fmt.Errorf("encode event %s: %w", event.ID, err)
 	}
-	return queued(body), nil
+	return queued(body) + writtenBytes, nil
 }
 
 // Passing yields the subscriptions that get an event: those without a filter, and those
 // whose filter lets it pass. passes is asked once for each distinct filter, and for each
-// viewer if it begins with *; otherwise the viewer is the zero Viewer.
+// viewer if it begins with *; otherwise the viewer is the zero Viewer. The others are added
+// to filtered.
 func Passing(subscriptions iter.Seq2[pubsub.Subscription, error],
-	passes func(filter string, v pubsub.Viewer) bool) iter.Seq2[pubsub.Subscription, error] {
+	passes func(filter string, v pubsub.Viewer) bool, filtered *int) iter.Seq2[pubsub.Subscription, error] {
 	type question struct {
 		filter string
 		viewer pubsub.Viewer
@@ -125,6 +134,7 @@ func Passing(subscriptions iter.Seq2[pubsub.Subscription, error],
 					known[q] = passing
 				}
 				if !passing {
+					*filtered++
 					continue
 				}
 			}
@@ -133,6 +143,20 @@ func Passing(subscriptions iter.Seq2[pubsub.Subscription, error],
 			}
 		}
 	}
+}
+
+// getsHere reports whether a union gets the event under its Topic: the lowest that both
+// have. It looks at nothing else, so it says the same when the event is planned again.
+func getsHere(e pubsub.Event, union []string) bool {
+	has := func(topic string) bool {
+		_, announced := slices.BinarySearch(e.Topics, topic)
+		return announced || topic == e.Topic
+	}
+	if e.End && slices.ContainsFunc(union, func(topic string) bool { return !has(topic) }) {
+		return false
+	}
+	lowest := slices.IndexFunc(union, has)
+	return lowest < 0 || union[lowest] == e.Topic
 }
 
 // OfOneSubscription reports whether an error of Plan concerns only one subscription, so

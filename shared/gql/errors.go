@@ -1,6 +1,7 @@
 package gql
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,6 +22,8 @@ type refused struct {
 // code in extensions.code. All other errors except Unavailable ones are shown as
 // "Internal server error" and logged.
 func Refuse(code string, err error) error { return refused{code, err} }
+
+func (r refused) Unwrap() error { return r.error }
 
 // Unavailable marks a resolver's error as a fault of the server that may have passed by
 // the next try, such as a store's. It is logged; the client is told only that.
@@ -45,7 +48,7 @@ const internalMessage = "Internal server error"
 
 // failures are the errors of fields by path, nil for none. Errors that clients are not
 // shown are logged, up to as many as they would be shown.
-func (e *Executor) failures(found []gqlerrors.FormattedError) map[string]error {
+func (e *Executor) failures(ctx context.Context, found []gqlerrors.FormattedError) map[string]error {
 	if len(found) == 0 {
 		return nil
 	}
@@ -53,7 +56,7 @@ func (e *Executor) failures(found []gqlerrors.FormattedError) map[string]error {
 	for i, f := range found {
 		err := cause(f)
 		if i < maxErrors {
-			e.note(err)
+			e.note(ctx, err)
 		}
 		byPath[pathKey(f.Path)] = err
 	}
@@ -64,9 +67,9 @@ func (e *Executor) failures(found []gqlerrors.FormattedError) map[string]error {
 func pathKey(path []any) string { return fmt.Sprintf("%q", path) }
 
 // note logs an error that clients are not shown.
-func (e *Executor) note(err error) {
+func (e *Executor) note(ctx context.Context, err error) {
 	if _, is := errors.AsType[refused](err); !is && !errors.Is(err, pubsub.ErrBudget) {
-		e.log.Error("resolver failed", "error", err)
+		e.log.ErrorContext(ctx, "resolver failed", "error", err)
 	}
 }
 

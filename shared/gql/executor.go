@@ -37,17 +37,22 @@ type Subscription struct {
 	Args        graphql.FieldConfigArgument
 	Description string
 
-	// Topic returns the topic for a subscription with these arguments. A refusal (see
-	// Refuse) is shown to the client. The viewer is the zero Viewer unless
-	// TopicOfViewer is set.
-	Topic         func(v pubsub.Viewer, args map[string]any) (string, error)
-	TopicOfViewer bool
+	// Topics returns the topics for a subscription with these arguments, in any order. A
+	// refusal (see Refuse) is shown to the client. The viewer is the zero Viewer unless
+	// TopicsOfViewer is set.
+	Topics         func(v pubsub.Viewer, args map[string]any) ([]string, error)
+	TopicsOfViewer bool
 
 	// Begin and Allow are those of pubsub.Executable, with the arguments and the decoded
 	// event. Unlike resolvers they may look at the viewer freely: their answer is not
 	// part of the result.
 	Begin func(ctx context.Context, v pubsub.Viewer, args map[string]any) error
 	Allow func(v pubsub.Viewer, args map[string]any, event any) error
+
+	// Who is Executable.Who, of a topic of presence. AtStart names the arguments that only
+	// it looks at: like Filter.Arguments they are not stored.
+	Who     func(v pubsub.Viewer, args map[string]any) (string, error)
+	AtStart []string
 
 	// Ends is Executable.Ends, of the decoded event.
 	Ends func(event any) bool
@@ -232,26 +237,22 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 	given := coerced(p.root.sets[0].Selections[0].(*library.Field))
 	args := merged(p.executor.types.Defaults(root.nodes[0].def.Arguments), given.values)
 	refuse := func(err error) error {
-		p.executor.note(err)
+		p.executor.note(context.Background(), err) // nothing is executed yet
 		return pubsub.Errors{p.shown(err, []any{root.key}, root.nodes)}
 	}
 	if given.err != nil {
 		return refuse(given.err)
 	}
-	topic := func(v pubsub.Viewer) (string, error) {
-		topic, err := source.Topic(v, args)
-		switch {
-		case err != nil:
-			return "", refuse(err)
-		case !pubsub.IsTopic(topic):
-			return "", syntax.Exceeded("The subscription's arguments make a topic of %d bytes; 1 to %d are allowed.",
-				len(topic), pubsub.MaxTopicBytes)
+	topics := func(v pubsub.Viewer) (string, []string, error) {
+		all, err := source.Topics(v, args)
+		if err != nil {
+			return "", nil, refuse(err)
 		}
-		return topic, nil
+		return union(all)
 	}
-	if source.TopicOfViewer {
-		x.TopicOf = topic
-	} else if x.Topic, err = topic(pubsub.Viewer{}); err != nil {
+	if source.TopicsOfViewer {
+		x.TopicOf = topics
+	} else if x.Topic, x.Union, err = topics(pubsub.Viewer{}); err != nil {
 		return err
 	}
 	if err := source.hooks(x, args, p.executor.limits.ReadBytes); err != nil {
@@ -266,6 +267,15 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 			return refuse(err)
 		}
 	}
+	if source.Who != nil {
+		x.Who = func(v pubsub.Viewer) (string, error) {
+			who, err := source.Who(v, args)
+			if err != nil {
+				return "", refuse(err)
+			}
+			return who, nil
+		}
+	}
 	for _, argument := range source.atStart() {
 		if name := droppable(p.document, def, root, argument); name != "" {
 			if x.Stored.Variables, err = dropVariable(x.Stored.Variables, name); err != nil {
@@ -278,6 +288,28 @@ func (p *plan) subscribe(x *pubsub.Executable, def *ast.OperationDefinition) (er
 		return syntax.Exceeded("The subscription's document, name and variables have %d bytes; %d are allowed.", n, most)
 	}
 	return nil
+}
+
+// union returns the Topic and the Union of a subscription to these topics.
+func union(all []string) (topic string, union []string, err error) {
+	if len(all) > 1 {
+		all = slices.Compact(slices.Sorted(slices.Values(all)))
+	}
+	if n := len(all); n < 1 || n > pubsub.MaxTopics {
+		return "", nil, pubsub.Refusal(pubsub.CodeInput,
+			fmt.Sprintf("The subscription has %d topics; 1 to %d are allowed.", n, pubsub.MaxTopics))
+	}
+	bytes := 0
+	for _, topic := range all {
+		if bytes += len(topic); topic == "" || bytes > pubsub.MaxTopicBytes {
+			return "", nil, syntax.Exceeded("The subscription's arguments make topics of %d bytes; 1 to %d are allowed.",
+				bytes, pubsub.MaxTopicBytes)
+		}
+	}
+	if len(all) == 1 {
+		return all[0], nil, nil
+	}
+	return all[0], all, nil
 }
 
 // hooks sets what is asked besides the operation itself. The current state may read that
@@ -326,7 +358,8 @@ func (s *eventSource) hooks(x *pubsub.Executable, args map[string]any, readBytes
 const maxFilterBytes = 1 << 10
 
 // atStart names the arguments that matter only before the operation is executed.
-func (s *eventSource) atStart() (names []string) {
+func (s *eventSource) atStart() []string {
+	names := slices.Clone(s.AtStart)
 	if s.Replay != nil {
 		names = append(names, s.Replay.Argument)
 	}
@@ -358,7 +391,7 @@ func (p *plan) run(ctx context.Context, event *pubsub.Event) (json.RawMessage, e
 		return nil, p.readTooMuch()
 	}
 	data, _ := result.Data.(map[string]any)
-	w := writer{plan: p, out: make([]byte, 0, typicalResult), path: make([]any, 0, typicalDepth),
-		failures: p.executor.failures(result.Errors)}
+	w := writer{ctx: ctx, plan: p, out: make([]byte, 0, typicalResult), path: make([]any, 0, typicalDepth),
+		failures: p.executor.failures(ctx, result.Errors)}
 	return w.result(data)
 }

@@ -16,7 +16,7 @@ import (
 // Replay says how a subscription resumes after an event that its client has.
 type Replay struct {
 	// Argument names the field's nullable argument that holds the id of that event.
-	// Topic refuses an id that cannot be one.
+	// Topics refuses an id that cannot be one.
 	Argument string
 
 	// Missed is pubsub.Executable.Missed for a subscription with these arguments.

@@ -1,6 +1,7 @@
 package gql
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -94,6 +95,7 @@ func (s *selection) add(fields []*field, selected *library.Field) []*field {
 // the nearest nullable parent becomes null (GraphQL specification, "Handling Execution
 // Errors").
 type writer struct {
+	ctx      context.Context // of the execution, for the log
 	plan     *plan
 	out      []byte
 	path     []any
@@ -161,7 +163,7 @@ func (w *writer) notNull(v any, t *ast.Type, f *field) bool {
 		err = fmt.Errorf("a %T cannot be encoded as %s", v, t)
 	}
 	if err != nil {
-		w.plan.executor.note(err)
+		w.plan.executor.note(w.ctx, err)
 		w.fail(err, f)
 	}
 	return err == nil
@@ -214,7 +216,7 @@ func (w *writer) explainNull(t *ast.Type, f *field) {
 	}
 	if err == nil && t.NonNull {
 		err = fmt.Errorf("null for the field %s.%s, which must not be null", f.nodes[0].parent.Name, f.nodes[0].def.Name)
-		w.plan.executor.note(err)
+		w.plan.executor.note(w.ctx, err)
 	}
 	if err != nil {
 		w.fail(err, f)

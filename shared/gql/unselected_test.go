@@ -163,7 +163,7 @@ func (types secretTypes) answer(t *testing.T, of graphql.Output, document string
 	}
 	var log bytes.Buffer
 	e, err := gql.New(gql.Config{Query: root("Query"), Mutation: root("Mutation"), Log: slog.New(slog.NewJSONHandler(&log, nil)),
-		Subscriptions: map[string]gql.Subscription{"f": {Type: of, Topic: func(pubsub.Viewer, map[string]any) (string, error) { return "f", nil },
+		Subscriptions: map[string]gql.Subscription{"f": {Type: of, Topics: func(pubsub.Viewer, map[string]any) ([]string, error) { return []string{"f"}, nil },
 			Root: func(json.RawMessage) (any, error) { return resolve() }}}})
 	if err != nil {
 		t.Fatal(err)

@@ -56,6 +56,9 @@ type StatusError struct {
 
 func (e StatusError) Error() string { return "request refused: " + e.Message }
 
+// GraphQLCode is the code, for pubsub.CodeOf.
+func (e StatusError) GraphQLCode() string { return e.Code }
+
 func badRequest(message string) StatusError {
 	return StatusError{Status: http.StatusBadRequest, Code: pubsub.CodeInput, Message: message}
 }

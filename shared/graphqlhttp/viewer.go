@@ -7,10 +7,6 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// codeUnauthenticated is a code in an error's extensions, like pubsub's. Only HTTP has
-// it: over a socket the connection itself is refused.
-const codeUnauthenticated = "UNAUTHENTICATED"
-
 // Unauthenticated returns the StatusError for an authentication error that is the client's,
 // and any other error as it is. The challenge is RFC 6750's: a request without a token
 // is told only that it needs one.
@@ -18,7 +14,7 @@ func Unauthenticated(err error) error {
 	const realm = `Bearer realm="graphql"`
 	unauthorized := func(challenge, message string) StatusError {
 		return StatusError{Status: http.StatusUnauthorized, Header: map[string]string{"WWW-Authenticate": challenge},
-			Code: codeUnauthenticated, Message: message}
+			Code: pubsub.CodeUnauthenticated, Message: message}
 	}
 	switch {
 	case errors.Is(err, pubsub.ErrTokenMissing):

@@ -31,12 +31,15 @@ func (s *Store) Contents() Contents {
 }
 
 // Check returns an error if the contents break an invariant: a subscription belongs to
-// a connection that runs it, a running operation with a topic has its subscription, and
-// each subscription's operation exists.
+// a connection that runs it, a running operation has a subscription under each of its
+// topics, and each subscription's operation exists. One
+// that has left belongs to nobody.
 func (c Contents) Check() error {
 	listed := map[row]bool{}
 	for _, sub := range c.Subscriptions {
-		listed[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = true
+		if sub.Left.IsZero() {
+			listed[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = true
+		}
 		if _, ok := c.Operations[sub.OperationKey]; !ok {
 			return fmt.Errorf("subscription %s of connection %s: no operation %s",
 				sub.OperationID, sub.ConnectionID, sub.OperationKey)
@@ -44,11 +47,13 @@ func (c Contents) Check() error {
 	}
 	for _, conn := range c.Connections {
 		for id, running := range conn.Operations {
-			at := row{running.Topic, conn.ID, id}
-			if running.Topic != "" && !listed[at] {
-				return fmt.Errorf("operation %s of connection %s is not listed under %s", id, conn.ID, running.Topic)
+			for _, topic := range running.Topics() {
+				at := row{topic, conn.ID, id}
+				if !listed[at] {
+					return fmt.Errorf("operation %s of connection %s is not listed under %s", id, conn.ID, topic)
+				}
+				delete(listed, at)
 			}
-			delete(listed, at)
 		}
 	}
 	for at := range listed {

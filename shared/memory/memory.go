@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -38,14 +39,20 @@ type Store struct {
 	// Many goroutines may call it at once; set it before they start.
 	Fault func(method string) Fault
 
+	// Changed, if set, is told of each change of a row of presence, before the call that
+	// made it returns. Set it before the first call.
+	Changed func(pubsub.PresenceChange)
+
 	mu          sync.Mutex // guards what follows
 	connections map[string]*connection
 	rows        map[row]pubsub.Subscription
 	operations  map[string]pubsub.Operation
 	quotas      map[string]map[string]time.Time // quota -> connection id -> expiry
+	revoked     map[string]time.Time            // by quota
 	products    map[productRow]table.Row
 	spent       map[spending]int
-	audiences   map[string]audience // by topic
+	audiences   map[string]audience     // by topic
+	changes     []pubsub.PresenceChange // of the call that has the lock
 }
 
 // connection is what the store knows of one connection.
@@ -58,10 +65,22 @@ type connection struct {
 
 // begun is a running operation.
 type begun struct {
-	topic     string
+	topics    []string
 	replaying string
 	key       string
 	by        pubsub.Sent
+}
+
+// export is what readers of the connection see of it.
+func (b begun) export() pubsub.Running {
+	out := pubsub.Running{Replaying: b.replaying, At: b.by.At, By: b.by.ID}
+	if len(b.topics) > 0 {
+		out.Topic = b.topics[0]
+	}
+	if len(b.topics) > 1 {
+		out.Union = slices.Clone(b.topics)
+	}
+	return out
 }
 
 // spending is what a payer spends in a window.
@@ -84,6 +103,7 @@ func New() *Store {
 	return &Store{
 		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{},
 		operations: map[string]pubsub.Operation{}, quotas: map[string]map[string]time.Time{},
+		revoked:  map[string]time.Time{},
 		products: map[productRow]table.Row{}, spent: map[spending]int{}, audiences: map[string]audience{},
 	}
 }
@@ -103,7 +123,12 @@ func (s *Store) do(ctx context.Context, method string, work func() error) error 
 	}
 	s.mu.Lock()
 	err := work()
+	changes := s.changes
+	s.changes = nil
 	s.mu.Unlock()
+	for _, c := range changes {
+		s.Changed(c)
+	}
 	if fault == Applied {
 		return fmt.Errorf("%s: %w", method, ErrFault)
 	}
@@ -153,7 +178,7 @@ func (c *connection) export() pubsub.Connection {
 	out.Init = slices.Clone(c.Init)
 	out.Operations = make(map[string]pubsub.Running, len(c.running))
 	for id, op := range c.running {
-		out.Operations[id] = pubsub.Running{Topic: op.topic, Replaying: op.replaying, At: op.by.At, By: op.by.ID}
+		out.Operations[id] = op.export()
 	}
 	return out
 }
@@ -182,6 +207,9 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 // TakeQuota implements pubsub.Store.
 func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) error {
 	return s.do(ctx, "TakeQuota", func() error {
+		if at, isRevoked := s.revoked[c.Quota]; isRevoked && c.Issued.Unix() <= at.Unix() {
+			return pubsub.ErrTokenRevoked
+		}
 		counted := s.quotas[c.Quota]
 		if counted == nil {
 			counted = map[string]time.Time{}
@@ -202,6 +230,22 @@ func (s *Store) ReleaseQuota(ctx context.Context, c pubsub.Connection) error {
 		delete(s.quotas[c.Quota], c.ID)
 		return nil
 	})
+}
+
+// Revoke implements pubsub.Store.
+func (s *Store) Revoke(ctx context.Context, quota string, at time.Time) (connections []string, err error) {
+	err = s.do(ctx, "Revoke", func() error {
+		if at.After(s.revoked[quota]) {
+			s.revoked[quota] = at
+		}
+		for id, expires := range s.quotas[quota] {
+			if expires.After(time.Now()) {
+				connections = append(connections, id)
+			}
+		}
+		return nil
+	})
+	return connections, err
 }
 
 // Spend implements allowance.Store.
@@ -244,6 +288,7 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		}
 		id, subscribe := sub.OperationID, pubsub.Turn{Sent: by, Key: sub.OperationKey}
 		running, isRunning := c.running[id]
+		begins := begun{sub.Topics(), sub.Replaying, sub.OperationKey, by}
 		repeated := isRunning && by.ID != "" && running.by.ID == by.ID
 		remember, err := c.turns[id].Begin(c.runningTurns(id), subscribe)
 		switch {
@@ -255,24 +300,27 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 		case err != nil:
 			c.remember(id, remember)
 			return err
-		case !c.hasRoom(id, cmp.Or(sub.Topic, sub.Replaying), max):
+		case !c.hasRoom(id, begins, max):
 			return pubsub.ErrTooManyOperations
 		}
-		c.running[id] = begun{sub.Topic, sub.Replaying, sub.OperationKey, by}
-		if sub.Topic != "" {
-			s.list(sub, op, by.At)
-		}
+		c.running[id] = begins
+		s.list(sub, op, by.At)
 		return nil
 	})
 }
 
 // hasRoom is pubsub.Connection's HasRoom.
-func (c *connection) hasRoom(id, topic string, max int) bool {
-	bytes := pubsub.OperationBytes(id, topic)
+func (c *connection) hasRoom(id string, op begun, max int) bool {
+	bytes := op.bytes(id)
 	for other, op := range c.running {
-		bytes += pubsub.OperationBytes(other, cmp.Or(op.topic, op.replaying))
+		bytes += op.bytes(other)
 	}
 	return len(c.running) < max && bytes <= pubsub.RoomForOperations(max)
+}
+
+func (b begun) bytes(id string) int {
+	op := b.export()
+	return pubsub.OperationBytes(id, cmp.Or(op.Topic, op.Replaying), op.Union...)
 }
 
 func (c *connection) remember(id string, more pubsub.Turns) {
@@ -299,20 +347,66 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 		}
 		running, ok := c.running[sub.OperationID]
 		if !ok || by.ID != "" && running.by.ID != by.ID || !running.by.At.Equal(by.At) ||
-			running.topic != "" && running.topic != sub.Topic {
+			len(running.topics) > 0 && !slices.Equal(running.topics, sub.Topics()) {
 			return pubsub.ErrCompleted
 		}
-		c.running[sub.OperationID] = begun{topic: sub.Topic, key: sub.OperationKey, by: by}
+		c.running[sub.OperationID] = begun{topics: sub.Topics(), key: sub.OperationKey, by: by}
 		s.list(sub, op, by.At)
 		return nil
 	})
 }
 
-// list puts the subscription under its topic. The caller has the lock.
+// list puts the subscription under its topics, if it has any. The caller has the lock.
 func (s *Store) list(sub pubsub.Subscription, op pubsub.Operation, at time.Time) {
 	sub.At, sub.Replaying, sub.LookFirst = at, "", false
-	s.operations[sub.OperationKey] = op
-	s.rows[row{sub.Topic, sub.ConnectionID, sub.OperationID}] = sub
+	for _, sub.Topic = range sub.Topics() {
+		s.operations[sub.OperationKey] = op
+		s.put(sub)
+	}
+}
+
+// put stores a row. The caller has the lock.
+func (s *Store) put(sub pubsub.Subscription) {
+	at := row{sub.Topic, sub.ConnectionID, sub.OperationID}
+	before, known := s.rows[at]
+	s.rows[at] = sub
+	if !known {
+		s.note(sub.Topic, nil, &sub)
+	} else if !reflect.DeepEqual(before, sub) {
+		s.note(sub.Topic, &before, &sub)
+	}
+}
+
+// drop deletes a row, or marks it as left. The caller has the lock.
+func (s *Store) drop(at row) {
+	sub, ok := s.rows[at]
+	switch {
+	case !pubsub.IsPresence(at.topic):
+		delete(s.rows, at)
+	case ok && sub.Left.IsZero():
+		sub.Left = time.Now().Truncate(time.Millisecond)
+		sub.Expires = sub.Left.Add(pubsub.LeftTTL).Truncate(time.Second)
+		s.put(sub)
+	}
+}
+
+// note keeps a change for Changed. The caller has the lock.
+func (s *Store) note(topic string, before, now *pubsub.Subscription) {
+	if s.Changed != nil && pubsub.IsPresence(topic) {
+		s.changes = append(s.changes, pubsub.PresenceChange{Before: before, Now: now})
+	}
+}
+
+// DeleteLeft implements pubsub.Store.
+func (s *Store) DeleteLeft(ctx context.Context, sub pubsub.Subscription) error {
+	return s.do(ctx, "DeleteLeft", func() error {
+		at := row{sub.Topic, sub.ConnectionID, sub.OperationID}
+		if stored, ok := s.rows[at]; ok && stored.Left.Equal(sub.Left) && !sub.Left.IsZero() {
+			delete(s.rows, at)
+			s.note(sub.Topic, &stored, nil)
+		}
+		return nil
+	})
 }
 
 // Unlist implements pubsub.Store.
@@ -320,7 +414,7 @@ func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
 	return s.do(ctx, "Unlist", func() error {
 		at := row{sub.Topic, sub.ConnectionID, sub.OperationID}
 		if listed, ok := s.rows[at]; ok && !listed.At.After(sub.At) {
-			delete(s.rows, at)
+			s.drop(at)
 		}
 		return nil
 	})
@@ -398,7 +492,14 @@ func (s *Store) end(c *connection, operationID string, by pubsub.Sent) {
 		}
 	}
 	delete(c.running, operationID)
-	delete(s.rows, row{op.topic, c.ID, operationID})
+	s.unlist(c.ID, operationID, op)
+}
+
+// unlist deletes the rows of an operation. The caller has the lock.
+func (s *Store) unlist(connectionID, operationID string, op begun) {
+	for _, topic := range op.topics {
+		s.drop(row{topic, connectionID, operationID})
+	}
 }
 
 // DeleteConnection implements pubsub.Store.
@@ -406,7 +507,7 @@ func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 	return s.do(ctx, "DeleteConnection", func() error {
 		if c, ok := s.connections[id]; ok {
 			for operationID, op := range c.running {
-				delete(s.rows, row{op.topic, id, operationID})
+				s.unlist(id, operationID, op)
 			}
 			delete(s.quotas[c.Quota], id)
 			delete(s.connections, id)

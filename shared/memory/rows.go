@@ -43,8 +43,7 @@ func (s *Store) PutRow(ctx context.Context, t topology.Table, r table.Row, c tab
 			return err
 		}
 		at := productRow{t.Name, k}
-		was, found := s.products[at]
-		if c.Absent && found || c.Version != nil && (!found || table.VersionOf(was) != *c.Version) {
+		if !c.Allows(t, s.products[at], r) {
 			return table.ErrConflict
 		}
 		s.products[at] = table.Normal(r)

@@ -5,17 +5,12 @@ import (
 	"fmt"
 	"strings"
 
-	"subwire/shared/chat"
-	"subwire/shared/shop"
 	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
-// all has a line for each product.
-var all = []func() *subwire.App{
-	func() *subwire.App { return chat.New().App },
-	func() *subwire.App { return shop.New().App },
-}
+// Default is the name of the product that is meant when none is named.
+func Default() string { return all[0]().Name() }
 
 // App returns a new App of the product with the name. Its error lists those there are.
 func App(name string) (*subwire.App, error) {

@@ -13,7 +13,8 @@ import (
 )
 
 // A Lambda function of another stack announces where couriers are. Its queue delivers a
-// message at least once; the message's id makes the event one.
+// message at least once and in any order; the time at which it was sent, in milliseconds,
+// makes the event one and says which is newest.
 func Example() {
 	cfg, err := awsconfig.LoadDefaultConfig(context.Background())
 	if err != nil {
@@ -26,7 +27,7 @@ func Example() {
 	lambda.Start(func(ctx context.Context, e events.SQSEvent) error {
 		for _, m := range e.Records {
 			position := shop.Position{CourierID: m.Body, Latitude: 52.52, Longitude: 13.41}
-			if err := publisher.Publish(ctx, "courierMoved", m.MessageId, position); err != nil {
+			if err := publisher.Publish(ctx, "courierMoved", m.Attributes["SentTimestamp"], position); err != nil {
 				return err
 			}
 		}

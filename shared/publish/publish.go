@@ -32,7 +32,8 @@ func New(cfg aws.Config, app *subwire.App, table string) (*Publisher, error) {
 }
 
 // Publish is subwire.App.Publish: when it returns nil, the event is durable. The id names
-// the event, so a call may be repeated for a day. A call ends after subwire.WriteTime.
+// the event, so a call may be repeated for a day; of events of which only the newest
+// counts, ids ascend. A call ends after subwire.WriteTime.
 func (p *Publisher) Publish(ctx context.Context, event, id string, data any) error {
 	return p.app.Publish(ctx, event, id, data)
 }

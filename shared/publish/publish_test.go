@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"subwire/shared/chat"
 	"subwire/shared/publish"
 	"subwire/shared/shop"
 	"subwire/shared/subwire"
@@ -67,8 +66,8 @@ func TestAnEventIsOnePutItem(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := `{"courierId":"carl","latitude":52.5,"longitude":0}`
-	if got.TableName != "the-inbox" || !strings.HasPrefix(got.ConditionExpression, "attribute_not_exists(") || len(got.Item) != 5 ||
-		got.Item["group"]["S"] != "courierMoved/carl" || got.Item["id"]["S"] != "1" || got.Item["event"]["S"] != "courierMoved" ||
+	if got.TableName != "the-inbox" || got.ConditionExpression != "attribute_not_exists(#newer) OR #newer < :newer OR #ttl < :now" || len(got.Item) != 6 ||
+		got.Item["group"]["S"] != "courierMoved/carl" || got.Item["id"]["S"] != "latest" || got.Item["newest"]["S"] != "1" || got.Item["event"]["S"] != "courierMoved" ||
 		got.Item["data"]["S"] != data || got.Item["ttl"]["N"] == "" {
 		t.Errorf("put %s", d.bodies[0])
 	}
@@ -100,7 +99,7 @@ func TestWhatComesOfACall(t *testing.T) {
 
 func TestAProductWithoutAnInboxHasNoPublisher(t *testing.T) {
 	t.Parallel()
-	if _, err := publish.New(aws.Config{}, chat.New().App, "x"); err == nil || !strings.Contains(err.Error(), "product chat takes no events") {
+	if _, err := publish.New(aws.Config{}, subwire.New("quiet"), "x"); err == nil || !strings.Contains(err.Error(), "product quiet takes no events") {
 		t.Errorf("got %v", err)
 	}
 }

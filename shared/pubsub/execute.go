@@ -27,16 +27,21 @@ type Executor interface {
 // times.
 type Executable struct {
 	Kind  Kind
-	Topic string // of a subscription: it is run with the events of this topic
+	Topic string   // of a subscription: it is run with the events of this topic
+	Union []string // of a subscription to several: see Subscription
 
-	// TopicOf is set instead of Topic where that depends on the viewer. Its Errors refuse
+	// TopicOf returns Topic and Union where they depend on the viewer. Its Errors refuse
 	// the subscription.
-	TopicOf func(v Viewer) (string, error)
+	TopicOf func(v Viewer) (topic string, union []string, err error)
 
 	// Begin returns Errors when the viewer may not have the subscription, or what it asks
 	// for does not exist. It is asked once, when the subscription begins, and may do I/O;
 	// nil allows everyone. Queries and mutations ask while they run.
 	Begin func(ctx context.Context, v Viewer) error
+
+	// Who is set for a subscription to a topic of presence. It returns who is present by
+	// it, the same for all that are one person; "" for nobody known.
+	Who func(v Viewer) (string, error)
 
 	// Allow returns Errors when the viewer may not have an event of the subscription,
 	// which then ends. It is asked for each event; nil allows everyone.
@@ -99,16 +104,17 @@ func (e Errors) Error() string { return "operation refused: " + e[0].Message }
 
 // Codes in an error's extensions.code.
 const (
-	CodeParse       = "GRAPHQL_PARSE_FAILED"
-	CodeValidation  = "GRAPHQL_VALIDATION_FAILED"
-	CodeInput       = "BAD_USER_INPUT"
-	CodeForbidden   = "FORBIDDEN"
-	CodeTooLarge    = "PAYLOAD_TOO_LARGE"
-	CodeLimit       = "LIMIT_EXCEEDED" // of the operation itself: the message says which
-	CodeTooMany     = "TOO_MANY_OPERATIONS"
-	CodeReplayLimit = "REPLAY_LIMIT"
-	CodeUnavailable = "UNAVAILABLE"
-	CodeInternal    = "INTERNAL_SERVER_ERROR"
+	CodeParse           = "GRAPHQL_PARSE_FAILED"
+	CodeValidation      = "GRAPHQL_VALIDATION_FAILED"
+	CodeInput           = "BAD_USER_INPUT"
+	CodeForbidden       = "FORBIDDEN"
+	CodeUnauthenticated = "UNAUTHENTICATED" // over HTTP; over a socket the connection itself is refused
+	CodeTooLarge        = "PAYLOAD_TOO_LARGE"
+	CodeLimit           = "LIMIT_EXCEEDED" // of the operation itself: the message says which
+	CodeTooMany         = "TOO_MANY_OPERATIONS"
+	CodeReplayLimit     = "REPLAY_LIMIT"
+	CodeUnavailable     = "UNAVAILABLE"
+	CodeInternal        = "INTERNAL_SERVER_ERROR"
 )
 
 // NewError returns an error with a code.

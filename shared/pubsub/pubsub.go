@@ -29,6 +29,7 @@ var (
 	ErrTokenMissing       = errors.New("token is missing")
 	ErrTokenExpired       = errors.New("token has expired")
 	ErrTokenInvalid       = errors.New("token is refused")
+	ErrTokenRevoked       = errors.New("token is revoked")
 	ErrReplayLimit        = errors.New("connection has had too much replayed")
 	ErrUndecodableRow     = errors.New("row of a subscription cannot be decoded")
 	ErrUnknownOperation   = errors.New("operation is unknown")
@@ -42,9 +43,10 @@ type Connection struct {
 	Expires      time.Time // readers treat it as absent from then on
 	Quota        string    // name of the quota that it counts against; "" for none
 	Address      string    // of the client; "" when it is not kept
+	Issued       time.Time // when its viewer's token was, for TakeQuota; not stored, zero when unknown
 
 	Acknowledged bool
-	Viewer       Viewer             // zero until acknowledged
+	Viewer       Viewer             // zero until acknowledged, unless the handshake named one
 	Init         json.RawMessage    // what is kept of connection_init's payload; nil for nothing
 	Operations   map[string]Running // by operation id
 	ReplayMinute time.Time          // latest minute in which events were replayed; zero for none
@@ -63,18 +65,23 @@ func RoomForOperations(n int) int {
 	return max(each*n, least)
 }
 
-// OperationBytes is about how many bytes an operation takes of its connection.
-func OperationBytes(id, topic string) int {
+// OperationBytes is about how many bytes an operation takes of its connection. union is
+// that of a Subscription.
+func OperationBytes(id, topic string, union ...string) int {
 	const around = 44 // attribute names, times and message ids
-	return around + len(id) + len(topic)
+	n := around + len(id) + len(topic)
+	for _, one := range union {
+		n += len(one)
+	}
+	return n
 }
 
 // HasRoom reports whether another operation may run on the connection, at most max at
 // once.
-func (c Connection) HasRoom(id, topic string, max int) bool {
-	bytes := OperationBytes(id, topic)
+func (c Connection) HasRoom(id string, op Running, max int) bool {
+	bytes := op.bytes(id)
 	for other, op := range c.Operations {
-		bytes += OperationBytes(other, cmp.Or(op.Topic, op.Replaying))
+		bytes += op.bytes(other)
 	}
 	return len(c.Operations) < max && bytes <= RoomForOperations(max)
 }
@@ -94,10 +101,18 @@ type Sent struct {
 // Running is an operation that runs on a connection.
 type Running struct {
 	Topic     string    // "" for a query or mutation, and for a subscription that is catching up
+	Union     []string  // see Subscription
 	Replaying string    // topic of a subscription that is catching up, or ""
 	At        time.Time // when the client began it
 	By        string    // id of the message that began it: it tells two operations with one id apart
 }
+
+func (r Running) bytes(id string) int {
+	return OperationBytes(id, cmp.Or(r.Topic, r.Replaying), r.Union...)
+}
+
+// Topics are what the operation is listed under.
+func (r Running) Topics() []string { return topics(r.Topic, r.Union) }
 
 // Acknowledgement holds the fields that an accepted connection_init sets in a
 // connection.
@@ -135,20 +150,41 @@ type Subscription struct {
 	OperationID  string // chosen by the client, unique in its connection while it runs
 	Topic        string // "" for a query or mutation, which only takes the id
 	Replaying    string // topic that ActivateSubscription will list it under, while Topic is ""
+
+	// Union is all topics of a subscription to several, in ascending order; nil for any
+	// other. Topic is the first of them, or, as Store.Subscriptions yields it, the one
+	// that was asked for. It has no replay.
+	Union []string
+
 	OperationKey string
 	Filter       string // Executable.Filter
 	Viewer       Viewer // who it is executed for
 	Expires      time.Time
 	At           time.Time // when the client began it, as the store returns it; zero when an older release stored it
+	Who          string    // who is present by it, under a topic of presence
+	Left         time.Time // when it ended, as the store returns it under a topic of presence; zero while it runs
 
 	// LookFirst says that the store remembers a complete of the id that may have
 	// overtaken the subscribe: a look costs less than a write that fails.
 	LookFirst bool
 }
 
+// Topics are what the subscription is to be listed under.
+func (s Subscription) Topics() []string { return topics(s.Topic, s.Union) }
+
+func topics(topic string, union []string) []string {
+	if topic == "" || len(union) > 0 {
+		return union
+	}
+	return []string{topic}
+}
+
 // MaxTopicBytes bounds a topic: it is part of keys, which hold 2,048 bytes ("Constraints in
-// Amazon DynamoDB").
+// Amazon DynamoDB"). It also bounds those of a union together, as each row has them all.
 const MaxTopicBytes = 1 << 10
+
+// MaxTopics bounds the topics of a union: each is a row, to be written and deleted.
+const MaxTopics = 10
 
 // IsTopic reports whether a topic can be subscribed to. Reading the subscribers of any
 // other would fail for ever.
@@ -161,9 +197,22 @@ type Event struct {
 	Topic string          `json:"topic"`
 	Root  json.RawMessage `json:"root"` // the root value of the execution
 
+	// Topics are all topics to which the same was announced, in ascending order; nil if
+	// there is only Topic. The planner looks at them, so no batch has them.
+	Topics []string `json:"-"`
+
 	// End says that nothing follows: the topic's subscriptions are completed. Root is
 	// null. The planner says so by the operation's key.
 	End bool `json:"-"`
+
+	// Latest is what the event is the latest of, and "" if every event counts. An earlier
+	// event of the topic with the same Latest need not be sent any more.
+	Latest string `json:"-"`
+
+	// Trace is the id of the trace that wrote the event, and At when: "" and zero when that
+	// is not known. Batches have both, but not in the event.
+	Trace string    `json:"-"`
+	At    time.Time `json:"-"`
 }
 
 // Buckets is how many parts the subscribers of a topic fall into.

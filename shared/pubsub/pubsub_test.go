@@ -87,11 +87,11 @@ func TestAsManyOperationsRunAsMayRun(t *testing.T) {
 	for _, max := range []int{100, 500, 1000} {
 		c := Connection{Operations: map[string]Running{}}
 		for i := range max {
-			id, topic := fmt.Sprintf("%.32s%04d", uuid, i), "newMessage/"+uuid
-			if !c.HasRoom(id, topic, max) {
+			id, op := fmt.Sprintf("%.32s%04d", uuid, i), Running{Topic: "newMessage/" + uuid}
+			if !c.HasRoom(id, op, max) {
 				t.Fatalf("only %d of %d run", i, max)
 			}
-			c.Operations[id] = Running{Topic: topic}
+			c.Operations[id] = op
 		}
 	}
 }

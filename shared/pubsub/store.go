@@ -28,16 +28,23 @@ type Store interface {
 	Acknowledge(ctx context.Context, id string, a Acknowledgement, at time.Time) error
 
 	// TakeQuota counts a connection against c.Quota until it expires, or is deleted
-	// with that Quota. Taking it twice counts once. Error: ErrTooManyConnections when
-	// max others count against it.
+	// with that Quota. Taking it twice counts once. Errors: ErrTooManyConnections when
+	// max others count against it; ErrTokenRevoked when Revoke was called and c.Issued is
+	// not later, even for one that counts, which it may go on to do.
 	TakeQuota(ctx context.Context, c Connection, max int) error
 
 	// ReleaseQuota stops counting a connection against c.Quota. One that is not counted
 	// is not an error.
 	ReleaseQuota(ctx context.Context, c Connection) error
 
+	// Revoke makes TakeQuota refuse tokens of the quota's viewer that were issued at that
+	// time or before, or do not say when; times count to the second. It returns the ids of
+	// the connections that count against the quota. No connection can be missed: in the
+	// same step as it is refused, every other is returned. It may be called again.
+	Revoke(ctx context.Context, quota string, at time.Time) (connections []string, err error)
+
 	// PutSubscription begins the operation of a subscribe message: it takes the
-	// operation id and, if s has a topic, lists s under the topic. It does both or
+	// operation id and lists s under its topics, if it has any. It does both or
 	// neither, unless its error leaves the effect unknown: then call it again, or undo
 	// it with EndSubscription. The operation itself is stored between the two, and may
 	// stay when the rest fails: others may need it. Of several messages with one
@@ -68,10 +75,16 @@ type Store interface {
 	// gone is not an error.
 	EndSubscription(ctx context.Context, connectionID, operationID string, began Sent) (bool, error)
 
-	// Unlist deletes the row of s under its topic, unless a later operation with the
+	// Unlist deletes the row of s under s.Topic, unless a later operation with the
 	// same id has taken it. It is for rows whose connection is gone; DeleteSubscription
 	// ends an operation that runs. A missing row is not an error.
 	Unlist(ctx context.Context, s Subscription) error
+
+	// DeleteLeft deletes the row of s, under a topic of presence, if it is still marked
+	// as left at s.Left. Every other method that deletes such a row marks it instead, and
+	// lets it expire after LeftTTL (see PresencePrefix); one that is marked stays so. A
+	// missing row, or one that has come back, is not an error.
+	DeleteLeft(ctx context.Context, s Subscription) error
 
 	// CountReplayed adds to what was replayed to the connection in the minute of at, or
 	// in a later one if that has begun. Errors: ErrGone; ErrReplayLimit when either sum
@@ -90,7 +103,7 @@ type Store interface {
 	// reading page by page as the caller goes on. The order stays the same while the
 	// rows do. Those of a connection follow each other, with only rows of other buckets
 	// in between. An ErrUndecodableRow stands for one row, and others follow; any other
-	// error ends the sequence.
+	// error ends the sequence. Of a topic of presence it also yields those that have left.
 	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[Subscription, error]
 
 	// Operation returns what was stored under the key, or ErrUnknownOperation.

@@ -3,7 +3,9 @@ package pubsub
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"sync/atomic"
+	"time"
 )
 
 // Viewer is who an operation runs for. The zero Viewer is anonymous. Viewers are
@@ -12,6 +14,13 @@ type Viewer struct {
 	ID     string `json:"id"`               // subject of the token
 	Claims string `json:"claims,omitempty"` // those claims of the token that may be kept: a JSON object, or "" for none
 }
+
+// MaxViewerBytes bounds a viewer's id.
+const MaxViewerBytes = 256
+
+// Life is when a token was issued, zero if it does not say, and when it expires, zero for
+// never.
+type Life struct{ Issued, Expires time.Time }
 
 type viewerKey struct{}
 
@@ -44,13 +53,18 @@ func ViewerRead(ctx context.Context) bool {
 	return ok && v.read.Load()
 }
 
-// Claim decodes a claim of the viewer's token. It reports false, and leaves into as it
-// was, if the claim is absent, was not kept, or is of another type.
+// Claim decodes a claim of the viewer's token into what into points to. It reports false if
+// the claim is absent or was not kept, and if it is of another type: then nothing of it
+// counts, and into is the zero value.
 func (v Viewer) Claim(name string, into any) bool {
 	var members map[string]json.RawMessage
 	if v.ID == "" || json.Unmarshal([]byte(v.Claims), &members) != nil {
 		return false
 	}
 	claim, ok := members[name]
-	return ok && json.Unmarshal(claim, into) == nil
+	if ok && json.Unmarshal(claim, into) != nil { // which may have decoded a part
+		reflect.ValueOf(into).Elem().SetZero()
+		return false
+	}
+	return ok
 }

@@ -69,6 +69,8 @@ type Message struct {
 	Delay           time.Duration // standard queues only: at most 15 minutes, rounded up to seconds
 	Reason          string        // why it is a dead letter, if it is one; see ReasonAttribute
 
+	Attributes map[string]string // other message attributes
+
 	// Overtaken makes what SendInOrder sends instead, once later messages of the group
 	// may be in the queue.
 	Overtaken func() (body []byte, deduplicationID string, err error)
@@ -234,6 +236,17 @@ func (p *Publisher) SendLater(ctx context.Context, body []byte, delay time.Durat
 	return p.Send(ctx, func(yield func(Message, error) bool) { yield(Message{Body: body, Delay: delay}, nil) })
 }
 
+// SendEach sends messages to a standard queue, to be received at once and in any order.
+func (p *Publisher) SendEach(ctx context.Context, bodies [][]byte) error {
+	return p.Send(ctx, func(yield func(Message, error) bool) {
+		for _, body := range bodies {
+			if !yield(Message{Body: body}, nil) {
+				return
+			}
+		}
+	})
+}
+
 // Park sends one message to a standard queue of dead letters, with the reason why.
 func (p *Publisher) Park(ctx context.Context, body []byte, reason string) error {
 	return p.Send(ctx, func(yield func(Message, error) bool) { yield(Message{Body: body, Reason: reason}, nil) })
@@ -344,10 +357,17 @@ func entry(id string, m Message) types.SendMessageBatchRequestEntry {
 	if m.DeduplicationID != "" {
 		e.MessageDeduplicationId = &m.DeduplicationID
 	}
+	add := func(name, value string) {
+		if e.MessageAttributes == nil {
+			e.MessageAttributes = map[string]types.MessageAttributeValue{}
+		}
+		e.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
+	}
+	for name, value := range m.Attributes {
+		add(name, value)
+	}
 	if m.Reason != "" {
-		reason := strings.ToValidUTF8(m.Reason[:min(len(m.Reason), maxReason)], "")
-		e.MessageAttributes = map[string]types.MessageAttributeValue{
-			ReasonAttribute: {DataType: aws.String("String"), StringValue: &reason}}
+		add(ReasonAttribute, strings.ToValidUTF8(m.Reason[:min(len(m.Reason), maxReason)], ""))
 	}
 	return e
 }

@@ -479,3 +479,27 @@ func ExamplePublisher_Send() {
 	fmt.Println(err, sizes(fake.requests))
 	// Output: <nil> [10 2]
 }
+
+func TestSendEachSendsAll(t *testing.T) {
+	t.Parallel()
+	fake := &fakeSQS{fault: func(request int, body string) fault {
+		if request == 2 && body == "13" {
+			return notApplied
+		}
+		return none
+	}}
+	var bodies [][]byte
+	var want []string
+	for i := range 25 {
+		bodies, want = append(bodies, []byte(strconv.Itoa(i))), append(want, strconv.Itoa(i))
+	}
+	if err := queue.New(fake, "url").SendEach(t.Context(), bodies); err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Clone(fake.held)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) || fake.requests[0][0].DelaySeconds != 0 {
+		t.Errorf("the queue holds %q", fake.held)
+	}
+}

@@ -101,7 +101,8 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 var decisions = []error{pubsub.ErrGone, pubsub.ErrNotAcknowledged, pubsub.ErrAlreadyInitialised, pubsub.ErrInitTimeout,
 	pubsub.ErrSubscriberExists, pubsub.ErrCompleted, pubsub.ErrReused,
 	pubsub.ErrTooManyOperations, pubsub.ErrTooManyConnections,
-	pubsub.ErrTokenMissing, pubsub.ErrTokenExpired, pubsub.ErrTokenInvalid, pubsub.ErrReplayLimit, pubsub.ErrTooLarge}
+	pubsub.ErrTokenMissing, pubsub.ErrTokenExpired, pubsub.ErrTokenInvalid, pubsub.ErrTokenRevoked,
+	pubsub.ErrReplayLimit, pubsub.ErrTooLarge}
 
 // Decided reports whether err is final, and not a fault of the server. An unknown error
 // is a fault: one try too many costs little, giving up costs the client.

@@ -80,7 +80,7 @@ func many(frame string, n int) (frames []string) {
 func TestAViewerPaysForItsOperations(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.Auth = tokens{time.Hour}
+	b.Auth = tokens{life: time.Hour}
 	b.Checks = &checks{}
 	paid := b.allowing(1_000_000)
 	for i, frame := range []string{`{"type":"connection_init","payload":{"authorization":"ada"}}`, subscribe("1", "subscription"), subscribe("2", "query")} {
@@ -90,7 +90,7 @@ func TestAViewerPaysForItsOperations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if paid["viewer/ada"] != 3*60 || paid["address/192.0.2.1/32"] != 60 || paid["address/192.0.2.2/32"] != 2*60 || paid["address/192.0.2.3/32"] != 3*60 {
+	if paid["viewer/ada"] != 3*60 || paid["address/192.0.2.1/32"] != 2*60 || paid["address/192.0.2.2/32"] != 2*60 || paid["address/192.0.2.3/32"] != 3*60 {
 		t.Errorf("paid is %v", paid)
 	}
 }
@@ -273,7 +273,7 @@ func TestToBeCountedHasItsPrice(t *testing.T) {
 		initPaid := b.allowing(1_000_000)
 		b.Allowance.Chance = func() float64 { return 0.1 } // 6 units
 		handshakePaid := bill{}
-		c := connection.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: max, TTL: time.Hour,
+		c := connection.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, MaxConnections: max, TTL: time.Hour,
 			Allowance: &allowance.Allowance{Store: handshakePaid, PerMinute: 1_000_000, Chance: func() float64 { return 0.15 }}} // 9
 		status, err := c.Connect(t.Context(), connection.Handshake{ConnectionID: "d", At: b.start, Subprotocols: "graphql-transport-ws"})
 		if status != http.StatusOK || err != nil {

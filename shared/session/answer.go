@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"subwire/shared/metrics"
 	"subwire/shared/pubsub"
 	"subwire/shared/retry"
 	"subwire/shared/socket"
@@ -59,12 +60,13 @@ func (s *Session) superseded(ctx context.Context, f Frame, id string) error {
 func (s *Session) fail(ctx context.Context, f Frame, id string, why error) error {
 	var shown pubsub.Errors
 	if !errors.As(why, &shown) {
-		s.Log.Error("operation failed", "connection", f.ConnectionID, "error", why)
+		s.Log.ErrorContext(ctx, "operation failed", "connection", f.ConnectionID, "error", why)
 		shown = pubsub.Refusal(pubsub.CodeUnavailable, "The operation could not be started; try again.")
 		if errors.Is(why, errPanic) {
 			shown = pubsub.Refusal(pubsub.CodeInternal, "Internal server error")
 		}
 	}
+	s.Metrics.AddCode(metrics.Failed, pubsub.CodeOf(nil, shown))
 	payload, err := json.Marshal(shown)
 	if err != nil {
 		return fmt.Errorf("encode errors: %w", err)

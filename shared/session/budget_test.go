@@ -62,7 +62,7 @@ func TestWhatIsRefusedWritesNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 			}, 1, pubsub.CodeReplayLimit},
-			"TwoReplays": {func(b *bench) { b.replaying(t, "a", "b") }, 5, pubsub.CodeReplayLimit},
+			"TwoReplays": {func(b *bench) { b.replaying(t, "a", "b") }, 5, pubsub.CodeUnavailable},
 		} {
 			h := &history{log: events(1, 3)}
 			b := resumable(t, h)

@@ -6,34 +6,26 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"subwire/shared/allowance"
 	"subwire/shared/connection"
+	"subwire/shared/metrics"
 	"subwire/shared/pubsub"
 	"subwire/shared/retry"
 	"subwire/shared/socket"
 	"subwire/shared/transportws"
 )
 
-// Authenticator returns the viewer that the value of an Authorization header names (""
-// when the client sent none), and until when (zero for ever). Errors:
-// pubsub.ErrTokenMissing, ErrTokenExpired, ErrTokenInvalid; any other means that it
-// cannot be decided now. It is asked once, so it retries what is worth retrying.
-type Authenticator interface {
-	Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error)
-}
-
 // acknowledge turns a socket into a viewer's connection, or refuses it. The check of
 // its expiry is queued first: for a refused connection it does nothing.
 func (s *Session) acknowledge(ctx context.Context, f Frame, c pubsub.Connection, payload json.RawMessage) error {
-	a, err := s.admit(ctx, f, payload)
+	a, life, err := s.admit(ctx, f, c, payload)
 	if err != nil {
 		return err
 	}
 	opened := c // as it is counted for its address
-	if !a.Expires.IsZero() && a.Expires.Before(c.Expires) {
-		c.Expires = a.Expires
+	if !life.Expires.IsZero() && life.Expires.Before(c.Expires) {
+		c.Expires = life.Expires
 		err := retry.Do(ctx, retry.EndReserve, func(ctx context.Context) error {
 			return connection.SendExpiryCheck(ctx, s.Checks, c.ID, c.Expires)
 		})
@@ -42,13 +34,14 @@ func (s *Session) acknowledge(ctx context.Context, f Frame, c pubsub.Connection,
 		}
 	}
 	a.Expires, a.Quota = c.Expires, c.Quota
-	if s.MaxConnections > 0 && a.Viewer.ID != "" {
-		a.Quota = allowance.Viewer(a.Viewer.ID)
+	if a.Viewer.ID != "" && c.Viewer.ID == "" { // the handshake has not counted it
+		a.Quota, c.Issued = allowance.Viewer(a.Viewer.ID), life.Issued
 		defer s.releaseAddress(ctx, opened) // last: the client need not wait for it
 	}
 	if err := s.accept(ctx, f, c, a); err != nil {
 		return err
 	}
+	s.Metrics.Add(metrics.Acknowledged, 1)
 	ack := transportws.Message{Type: transportws.TypeConnectionAck}.Append(nil)
 	err = socket.Post(ctx, s.Gateway, f.ConnectionID, retry.AnswerReserve, ack)
 	switch {
@@ -74,6 +67,9 @@ func (s *Session) accept(ctx context.Context, f Frame, c pubsub.Connection, a pu
 			s.releaseQuota(ctx, c)
 		}
 	}()
+	if s.MaxConnections == 0 { // otherwise the price of the frame has it
+		s.Allowance.Draw(ctx, allowance.Counted, allowance.Address(f.Address))
+	}
 	err := s.takeQuota(ctx, &c)
 	if errors.Is(err, transportws.TooManyConnections()) { // it is not counted
 		settled = true
@@ -137,6 +133,8 @@ func (s *Session) takeQuota(ctx context.Context, c *pubsub.Connection) error {
 		return nil
 	case errors.Is(err, pubsub.ErrTooManyConnections):
 		return transportws.TooManyConnections()
+	case errors.Is(err, pubsub.ErrTokenRevoked):
+		return transportws.TokenRevoked()
 	default:
 		return undecided(fmt.Errorf("count connection: %w", err))
 	}
@@ -145,7 +143,7 @@ func (s *Session) takeQuota(ctx context.Context, c *pubsub.Connection) error {
 // releaseQuota stops counting a connection that was not accepted.
 func (s *Session) releaseQuota(ctx context.Context, c pubsub.Connection) {
 	if err := connection.ReleaseQuota(ctx, s.Connections, s.Checks, c); err != nil {
-		s.Log.Error("connection may still be counted", "connection", c.ID, "error", err)
+		s.Log.ErrorContext(ctx, "connection may still be counted", "connection", c.ID, "error", err)
 	}
 }
 
@@ -162,36 +160,43 @@ func (s *Session) releaseAddress(ctx context.Context, c pubsub.Connection) {
 	}
 }
 
-// authTime bounds the decision about a token: one fetch of the issuer's keys. They are
-// not fetched again within the life of a message, so trying longer would only let
-// anybody who sends a token keep the function busy.
-const authTime = 4 * time.Second
-
-// admit says what an init payload makes of a connection. Expires is the
-// token's.
-func (s *Session) admit(ctx context.Context, f Frame, payload json.RawMessage) (a pubsub.Acknowledgement, err error) {
+// admit says what an init payload makes of a connection, and the life of its token. A
+// connection that has a viewer since its handshake needs no other token, and takes one of
+// the same viewer only.
+func (s *Session) admit(ctx context.Context, f Frame, c pubsub.Connection, payload json.RawMessage) (
+	a pubsub.Acknowledgement, life pubsub.Life, err error) {
 	fields := initFields(payload)
 	if a.Init, err = keep(fields, s.InitMembers); err != nil || s.Auth == nil {
-		return a, err
+		return a, life, err
 	}
 	authorization := fields["authorization"]
 	if len(authorization) > 1 {
-		return a, transportws.BadRequest("connection_init has more than one Authorization")
+		return a, life, transportws.BadRequest("connection_init has more than one Authorization")
+	}
+	if len(authorization) == 0 && c.Viewer.ID != "" {
+		a.Viewer = c.Viewer
+		return a, life, nil
 	}
 	ctx, cancel := retry.Within(ctx, retry.EndReserve)
 	defer cancel()
-	deciding, stop := context.WithTimeout(ctx, authTime)
+	deciding, stop := context.WithTimeout(ctx, connection.AuthTime)
 	defer stop()
-	a.Viewer, a.Expires, err = s.Auth.Authenticate(deciding, strings.Join(authorization, ""))
+	a.Viewer, life, err = s.Auth.Authenticate(deciding, strings.Join(authorization, ""))
 	switch {
+	case err == nil && c.Viewer.ID != "" && c.Viewer.ID != a.Viewer.ID:
+		s.Log.InfoContext(ctx, "viewer refused", "connection", f.ConnectionID, "error", "the handshake was another viewer's")
+		return a, life, transportws.Forbidden("Forbidden")
+	case err == nil && c.Viewer.ID != "": // with its claims: a second token may be one that was revoked
+		a.Viewer = c.Viewer
+		return a, life, nil
 	case err == nil:
-		return a, nil
+		return a, life, nil
 	case errors.Is(err, pubsub.ErrTokenExpired):
-		return a, transportws.TokenExpired()
+		return a, life, transportws.TokenExpired()
 	case errors.Is(err, pubsub.ErrTokenMissing), errors.Is(err, pubsub.ErrTokenInvalid):
-		s.Log.Info("viewer refused", "connection", f.ConnectionID, "error", err)
-		return a, transportws.Forbidden("Forbidden")
+		s.Log.InfoContext(ctx, "viewer refused", "connection", f.ConnectionID, "error", err)
+		return a, life, transportws.Forbidden("Forbidden")
 	default:
-		return a, undecided(fmt.Errorf("authenticate: %w", err))
+		return a, life, undecided(fmt.Errorf("authenticate: %w", err))
 	}
 }

@@ -1,12 +1,14 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"subwire/shared/allowance"
+	"subwire/shared/metrics"
 	"subwire/shared/pubsub"
 	"subwire/shared/retry"
 	"subwire/shared/transportws"
@@ -31,6 +33,9 @@ func (s *Session) start(ctx context.Context, f Frame, c pubsub.Connection, e tra
 	if read := tally.Take(); read > 0 {
 		_ = s.draw(ctx, f, c.Viewer, read) // it is spent
 	}
+	if err == nil && len(x.Union) > 0 && !f.paid {
+		err = s.draw(ctx, f, c.Viewer, listed(c, x))
+	}
 	if err != nil {
 		return s.fail(ctx, f, e.ID, err)
 	}
@@ -41,11 +46,19 @@ func (s *Session) start(ctx context.Context, f Frame, c pubsub.Connection, e tra
 		ConnectionID: f.ConnectionID,
 		OperationID:  e.ID,
 		Topic:        x.Topic,
+		Union:        x.Union,
 		OperationKey: x.Stored.Key(),
 		Filter:       x.Filter,
 		Viewer:       c.Viewer,
 		Expires:      c.Expires,
 		LookFirst:    !c.Completed[e.ID].Before(f.At),
+	}
+	if x.Who != nil {
+		who, err := s.present(ctx, f, c.Viewer, x)
+		if err != nil {
+			return s.fail(ctx, f, e.ID, err)
+		}
+		sub.Who = who
 	}
 	if x.Missed != nil {
 		return s.resume(ctx, f, c, sub, x)
@@ -53,13 +66,14 @@ func (s *Session) start(ctx context.Context, f Frame, c pubsub.Connection, e tra
 	if err := s.begin(ctx, f, sub, x.Stored); err != nil {
 		return s.notBegun(ctx, f, e.ID, err)
 	}
-	switch {
-	case x.Kind == pubsub.KindSubscription && x.Current != nil:
-		return s.tell(ctx, f, e.ID, x)
-	case x.Kind == pubsub.KindSubscription:
-		return nil
+	if x.Kind != pubsub.KindSubscription {
+		return s.run(ctx, f, e.ID, x)
 	}
-	return s.run(ctx, f, e.ID, x)
+	s.Metrics.Add(metrics.Subscribed, 1)
+	if x.Current != nil {
+		return s.tell(ctx, f, e.ID, x)
+	}
+	return nil
 }
 
 // prepare returns the operation that a subscribe message asks for, if the viewer may
@@ -77,12 +91,28 @@ func (s *Session) prepare(ctx context.Context, v pubsub.Viewer, p transportws.Su
 	}
 	x, err = s.Executor.Prepare(op)
 	if err == nil && x.TopicOf != nil {
-		x.Topic, err = x.TopicOf(v)
+		x.Topic, x.Union, err = x.TopicOf(v)
 	}
 	if err == nil && x.Begin != nil {
 		err = x.Begin(ctx, v)
 	}
 	return x, err
+}
+
+// present returns who is present by the operation: somebody unlike any other if nobody
+// knows. It draws what it costs to tell the others, as far as is known how many these
+// are.
+func (s *Session) present(ctx context.Context, f Frame, v pubsub.Viewer, x pubsub.Executable) (string, error) {
+	who, err := x.Who(v)
+	if err != nil {
+		return "", err
+	}
+	if !f.paid && s.Allowance != nil {
+		if err := s.draw(ctx, f, v, allowance.Present(s.Audiences.Of(ctx, x.Topic))); err != nil {
+			return "", err
+		}
+	}
+	return cmp.Or(who, f.ConnectionID), nil
 }
 
 // begin stores the operation under its id.
@@ -131,7 +161,7 @@ func (s *Session) end(ctx context.Context, f Frame, id string) (running, ended b
 		return err
 	})
 	if err != nil {
-		s.Log.Error("operation not ended", "connection", f.ConnectionID, "error", err)
+		s.Log.ErrorContext(ctx, "operation not ended", "connection", f.ConnectionID, "error", err)
 	}
 	return running || failed, err == nil
 }
@@ -139,12 +169,17 @@ func (s *Session) end(ctx context.Context, f Frame, id string) (running, ended b
 // stop does what a complete message asks for.
 func (s *Session) stop(ctx context.Context, f Frame, c pubsub.Connection, id string) error {
 	s.Allowance.Draw(ctx, allowance.Touch(c.Bytes), allowance.Address(f.Address))
+	ended, failed := false, false
 	err := retry.Do(ctx, retry.AnswerReserve, func(ctx context.Context) error {
-		_, err := s.Operations.DeleteSubscription(ctx, f.ConnectionID, id, f.sent)
+		running, err := s.Operations.DeleteSubscription(ctx, f.ConnectionID, id, f.sent)
+		ended, failed = ended || running, failed || err != nil
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("complete operation: %w", err)
+	}
+	if _, ran := c.Operations[id]; ended || failed && ran { // a try that failed may have been the one
+		s.Metrics.Add(metrics.Completed, 1)
 	}
 	return nil
 }
@@ -164,6 +199,9 @@ func (s *Session) run(ctx context.Context, f Frame, id string, x pubsub.Executab
 	waits, err := s.answer(ctx, f, id, transportws.AppendNext(nil, id, payload))
 	if errors.Is(err, pubsub.ErrTooLarge) {
 		return s.fail(ctx, f, id, tooLarge())
+	}
+	if code := pubsub.CodeOf(payload, nil); code != "" {
+		s.Metrics.AddCode(metrics.Failed, code)
 	}
 	if waits {
 		_, err = s.answer(ctx, f, id, transportws.AppendComplete(nil, id))

@@ -27,6 +27,16 @@ func (s *Session) price(bytes int, message transportws.Message) float64 {
 	return units
 }
 
+// listed is what a union costs beyond a subscription to one topic: its other rows.
+func listed(c pubsub.Connection, x pubsub.Executable) float64 {
+	const around = 256 // keys, attribute names, times and ids
+	row := around + len(x.Filter) + len(c.Viewer.ID) + len(c.Viewer.Claims)
+	for _, topic := range x.Union {
+		row += len(topic)
+	}
+	return float64(len(x.Union)-1) * allowance.Listed(row)
+}
+
 // draw draws what an operation costs from the allowances of its client.
 func (s *Session) draw(ctx context.Context, f Frame, v pubsub.Viewer, units float64) error {
 	if s.Allowance.Draw(ctx, units, allowance.Address(f.Address), allowance.Viewer(v.ID)) == allowance.Within {

@@ -122,7 +122,7 @@ func TestASocketWithoutATokenIsCountedForItsAddress(t *testing.T) {
 				if err := b.store.DeleteConnection(t.Context(), "c"); err != nil {
 					t.Fatal(err)
 				}
-				c := connection.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, MaxPerAddress: 1,
+				c := connection.Connector{Connections: b.store, Checks: queue, Origins: []string{"*"}, MaxConnections: 1,
 					InitTimeout: 10 * time.Second, TTL: time.Hour}
 				h := connection.Handshake{ConnectionID: "c", At: time.Now(), Address: "192.0.2.1", Subprotocols: "graphql-transport-ws"}
 				if status, err := c.Connect(t.Context(), h); status != http.StatusOK {
@@ -184,7 +184,7 @@ func TestManyConnectionsAreCountedInParts(t *testing.T) {
 			if tc.viewer {
 				b.MaxConnections = tc.max
 			} else {
-				c.MaxPerAddress = tc.max
+				c.MaxConnections = tc.max
 			}
 			open := func(id string) bool {
 				status, err := c.Connect(t.Context(), connection.Handshake{ConnectionID: id, At: b.start, Address: "192.0.2.1",

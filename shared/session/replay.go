@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"subwire/shared/allowance"
+	"subwire/shared/metrics"
 	"subwire/shared/pubsub"
 	"subwire/shared/retry"
 	"subwire/shared/socket"
@@ -48,9 +49,12 @@ func (s *Session) resume(ctx context.Context, f Frame, c pubsub.Connection, sub 
 	if err := s.begin(ctx, f, silent, x.Stored); err != nil {
 		return s.notBegun(ctx, f, sub.OperationID, err)
 	}
+	s.Metrics.Add(metrics.Subscribed, 1)
+	s.Metrics.Add(metrics.Replays, 1)
 	r := &replay{session: s, frame: f, stored: c.Bytes, id: sub.OperationID, operation: x, seen: map[string]bool{},
 		most: min(s.MaxReplayBytes, replayFactor*len(f.Data))}
 	err := r.run(ctx, sub)
+	s.Metrics.Add(metrics.Replayed, r.posted)
 	if why, closes := errors.AsType[transportws.CloseError](err); closes {
 		return why
 	}
@@ -105,7 +109,8 @@ type replay struct {
 	listed time.Time       // when the last read before the activation began; zero before
 	bytes  int             // of the events that were read, as they count
 	seen   map[string]bool // events that are posted or about to be, by id
-	posts  int
+	posts  int             // tried
+	posted int
 	over   bool // the last event is among those that were read
 }
 
@@ -262,7 +267,11 @@ func (r *replay) post(ctx context.Context, frame []byte) error {
 		}
 	}
 	r.posts++
-	return socket.PostUnless(ctx, r.session.Gateway, r.frame.ConnectionID, 0, frame, r.look)
+	err := socket.PostUnless(ctx, r.session.Gateway, r.frame.ConnectionID, 0, frame, r.look)
+	if err == nil {
+		r.posted++
+	}
+	return err
 }
 
 // look returns ErrCompleted when the operation no longer runs.

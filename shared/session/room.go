@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"subwire/shared/pubsub"
@@ -57,19 +58,17 @@ func pauseWithin(ctx context.Context, d time.Duration) bool {
 // it; they are bounded by the store's condition, the planner, or the count of what is
 // replayed.
 func (s *Session) room(f Frame, c pubsub.Connection, id string, x pubsub.Executable) error {
-	ofTopic, replays := 0, 0
+	wanted := pubsub.Running{Topic: x.Topic, Union: x.Union}
+	replays := 0
 	for _, op := range c.Operations {
-		if x.Topic != "" && (op.Topic == x.Topic || op.Replaying == x.Topic) {
-			ofTopic++
-		}
 		if op.Replaying != "" && f.At.Sub(op.At) < longestReplay {
 			replays++
 		}
 	}
 	switch {
-	case !c.HasRoom(id, x.Topic, s.MaxOperations):
+	case !c.HasRoom(id, wanted, s.MaxOperations):
 		return pubsub.ErrTooManyOperations
-	case s.MaxOfTopic > 0 && ofTopic >= s.MaxOfTopic:
+	case s.MaxOfTopic > 0 && mostOf(wanted.Topics(), c) >= s.MaxOfTopic:
 		return pubsub.ErrTooManyOfTopic
 	case x.Missed == nil:
 		return nil
@@ -79,6 +78,21 @@ func (s *Session) room(f Frame, c pubsub.Connection, id string, x pubsub.Executa
 		return pubsub.ErrReplayLimit
 	}
 	return nil
+}
+
+// mostOf is how many operations the connection has of that of the topics of which it has
+// most.
+func mostOf(topics []string, c pubsub.Connection) (most int) {
+	for _, topic := range topics {
+		n := 0
+		for _, op := range c.Operations {
+			if op.Topic == topic || op.Replaying == topic || slices.Contains(op.Union, topic) {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
 }
 
 // noRoom returns what to tell the client when there is no room for its operation until
@@ -93,7 +107,7 @@ func (s *Session) noRoom(err error) error {
 		return pubsub.Refusal(pubsub.CodeLimit,
 			fmt.Sprintf("A connection may have %d subscriptions of one topic.", s.MaxOfTopic))
 	case errors.Is(err, errReplaying):
-		return pubsub.Refusal(pubsub.CodeReplayLimit,
+		return pubsub.Refusal(pubsub.CodeUnavailable, // the same may begin in a moment
 			fmt.Sprintf("A connection is replayed %d subscriptions at once; try again when they are.", maxReplays))
 	}
 	return nil

@@ -14,10 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"subwire/shared/allowance"
 	"subwire/shared/connection"
+	"subwire/shared/metrics"
 	"subwire/shared/pubsub"
 	"subwire/shared/retry"
 	"subwire/shared/socket"
@@ -53,20 +55,22 @@ type Session struct {
 	Operations     Operations
 	Executor       pubsub.Executor
 	Gateway        pubsub.Gateway
-	Auth           Authenticator     // nil: every viewer is anonymous
-	Checks         connection.Checks // for connections whose token expires
-	InitMembers    []string          // of an init payload or its headers, in lower case: what is stored of it
+	Auth           connection.Authenticator // nil: every viewer is anonymous
+	Checks         connection.Checks        // for connections whose token expires
+	InitMembers    []string                 // of an init payload or its headers, in lower case: what is stored of it
 	Documents      *trusted.Documents
 	Rate           *FrameRate
 	Allowance      *allowance.Allowance
-	BehindEdge     bool // the address kept with the connection pays
-	MaxIDBytes     int  // of an operation id; 0 for transportws.MaxIDBytes
-	MaxInitBytes   int  // of an init payload; 0 for no limit
-	MaxOperations  int  // running at once, per connection
-	MaxOfTopic     int  // of them, subscriptions of one topic; 0 for no limit
-	MaxReplayBytes int  // of one operation, and half of what a connection gets a minute
-	MaxConnections int  // at once, per viewer with a token; 0 for no limit
+	Audiences      *allowance.Audiences // whom a presence is told
+	BehindEdge     bool                 // the address kept with the connection pays
+	MaxIDBytes     int                  // of an operation id; 0 for transportws.MaxIDBytes
+	MaxInitBytes   int                  // of an init payload; 0 for no limit
+	MaxOperations  int                  // running at once, per connection
+	MaxOfTopic     int                  // of them, subscriptions of one topic; 0 for no limit
+	MaxReplayBytes int                  // of one operation, and half of what a connection gets a minute
+	MaxConnections int                  // at once, per viewer with a token; 0 for no limit
 	Log            *slog.Logger
+	Metrics        *metrics.Meter // nil counts nothing
 
 	openers openers
 }
@@ -89,9 +93,10 @@ func (s *Session) Receive(ctx context.Context, f Frame) (err error) {
 	if !closes {
 		return err
 	}
+	s.Metrics.AddCode(metrics.Refused, strconv.Itoa(why.Code))
 	s.Allowance.Draw(ctx, allowance.Ending, allowance.Address(f.Address))
 	if why.Code != transportws.CodeInternalServerError {
-		s.Log.Info("connection refused", "connection", f.ConnectionID, "code", why.Code, "reason", loggable(why))
+		s.Log.InfoContext(ctx, "connection refused", "connection", f.ConnectionID, "code", why.Code, "reason", loggable(why))
 		err = nil
 	}
 	return errors.Join(err, socket.End(ctx, s.Gateway, s.Connections, f.ConnectionID, why))
@@ -127,6 +132,9 @@ func (s *Session) receive(ctx context.Context, f Frame) error {
 	}
 	if !message.NeedsState() {
 		return s.perform(ctx, f, pubsub.Connection{}, transportws.State{}.Receive(message, f.At))
+	}
+	if message.Type == transportws.TypeSubscribe {
+		s.Metrics.Add(metrics.Operations, 1)
 	}
 	f.sent = sentBy(f)
 	waited, err := s.inRoom(ctx, f, message)

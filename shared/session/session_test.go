@@ -21,7 +21,7 @@ import (
 )
 
 // executor understands documents of one word: subscription, query, mutation,
-// fail (running it fails), stop (calls during while it runs).
+// fail (running it fails), forbidden (its field fails), stop (calls during while it runs).
 type executor struct{ during func() }
 
 func (e executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
@@ -39,6 +39,10 @@ func (e executor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 		}}, nil
 	case "panic":
 		panic("secret")
+	case "forbidden":
+		return pubsub.Executable{Kind: pubsub.KindQuery, Run: func(context.Context, *pubsub.Event) (json.RawMessage, error) {
+			return json.RawMessage(`{"data":null,"errors":[{"message":"no","extensions":{"code":"FORBIDDEN"}}]}`), nil
+		}}, nil
 	case "stop":
 		return pubsub.Executable{Kind: pubsub.KindQuery, Stored: op, Run: func(ctx context.Context, ev *pubsub.Event) (json.RawMessage, error) {
 			e.during()

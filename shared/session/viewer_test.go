@@ -19,23 +19,26 @@ import (
 
 // tokens knows one good token for each viewer, good for its life, and the names of
 // errors.
-type tokens struct{ life time.Duration }
+type tokens struct {
+	life   time.Duration
+	issued time.Time
+}
 
-func (a tokens) Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, expires time.Time, err error) {
+func (a tokens) Authenticate(ctx context.Context, authorization string) (v pubsub.Viewer, life pubsub.Life, err error) {
 	switch token := strings.TrimPrefix(authorization, "Bearer "); token {
 	case "":
-		return v, expires, pubsub.ErrTokenMissing
+		return v, life, pubsub.ErrTokenMissing
 	case "old":
-		return v, expires, pubsub.ErrTokenExpired
+		return v, life, pubsub.ErrTokenExpired
 	case "bad":
-		return v, expires, fmt.Errorf("%w: wrong audience", pubsub.ErrTokenInvalid)
+		return v, life, fmt.Errorf("%w: wrong audience", pubsub.ErrTokenInvalid)
 	case "down":
-		return v, expires, errors.New("no keys")
+		return v, life, errors.New("no keys")
 	case "slow":
 		<-ctx.Done()
-		return v, expires, ctx.Err()
+		return v, life, ctx.Err()
 	default:
-		return pubsub.Viewer{ID: token, Claims: `{"name":"` + token + `"}`}, time.Now().Add(a.life), nil
+		return pubsub.Viewer{ID: token, Claims: `{"name":"` + token + `"}`}, pubsub.Life{Issued: a.issued, Expires: time.Now().Add(a.life)}, nil
 	}
 }
 
@@ -61,7 +64,7 @@ func (private) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
 func guarded(t *testing.T, life time.Duration) (*bench, *checks) {
 	t.Helper()
 	b, queue := setup(t), &checks{}
-	b.Auth, b.Checks, b.Executor = tokens{life}, queue, private{}
+	b.Auth, b.Checks, b.Executor = tokens{life: life}, queue, private{}
 	b.InitMembers = []string{"client-name", "client-version"}
 	return b, queue
 }
@@ -124,6 +127,64 @@ func TestAConnectionKeepsItsViewerAndNoToken(t *testing.T) {
 	}
 	if left := time.Until(got.Expires); left > time.Minute || !got.Expires.Equal(c.Subscriptions[0].Expires) {
 		t.Errorf("the connection is good for %s, its subscription until %s", left, c.Subscriptions[0].Expires)
+	}
+}
+
+// A connection that has a viewer since its handshake needs no second token, and takes only
+// one of the same viewer. It stays counted as it is, keeps its claims, as the second token
+// may be one from before a revocation, and ends with the earlier token.
+func TestAViewerOfTheHandshake(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		init, want string
+		life       time.Duration // of a second token
+		left       time.Duration
+	}{
+		"NoToken":       {initFrame, ackFrame, time.Hour, 30 * time.Minute},
+		"ItsOwn":        {initWith(`{"Authorization":"Bearer ada"}`), ackFrame, time.Hour, 30 * time.Minute},
+		"OneThatIsOver": {initWith(`{"Authorization":"Bearer ada"}`), ackFrame, time.Minute, time.Minute},
+		"Another's":     {initWith(`{"Authorization":"Bearer eve"}`), connectionError("4403", "Forbidden"), time.Hour, 0},
+		"Refused":       {initWith(`{"Authorization":"Bearer bad"}`), connectionError("4403", "Forbidden"), time.Hour, 0},
+		"Expired":       {initWith(`{"Authorization":"Bearer old"}`), connectionError("4401", "Token expired"), time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b, _ := guarded(t, tc.life)
+				b.MaxConnections = 1
+				if err := b.store.DeleteConnection(t.Context(), "c"); err != nil {
+					t.Fatal(err)
+				}
+				c := pubsub.Connection{ID: "c", InitDeadline: b.start.Add(time.Minute), Expires: b.start.Add(30 * time.Minute),
+					Viewer: pubsub.Viewer{ID: "ada", Claims: `{"name":"of the handshake"}`}, Quota: "viewer/ada"}
+				if err := errors.Join(b.store.TakeQuota(t.Context(), c, 1), b.store.PutConnection(t.Context(), c)); err != nil {
+					t.Fatal(err)
+				}
+				if err := b.send(t.Context(), tc.init, subscribe("1", "who")); err != nil && tc.want == ackFrame {
+					t.Error(err)
+				}
+				got := b.gateway.Frames("c")
+				if got[0] != tc.want {
+					t.Fatalf("got %q", got)
+				}
+				if tc.want != ackFrame {
+					if !isFree(t, b.store, "viewer/ada") {
+						t.Error("it still counts")
+					}
+					return
+				}
+				if want := `{"id":"1","type":"next","payload":"ada"}`; got[1] != want {
+					t.Errorf("got %s", got[1])
+				}
+				stored := b.store.Contents().Connections[0]
+				if stored.Viewer != c.Viewer {
+					t.Errorf("its viewer is %+v", stored.Viewer)
+				}
+				if left := stored.Expires.Sub(b.start); left != tc.left || stored.Quota != "viewer/ada" || isFree(t, b.store, "viewer/ada") {
+					t.Errorf("stored is %+v", stored)
+				}
+			})
+		})
 	}
 }
 

@@ -60,7 +60,11 @@ func New() Shop {
 	s := Shop{App: subwire.New("shop")}
 	s.Claims = []string{"shops"}
 	s.Try = subwire.Example{Claims: []string{`shops=["a"]`},
-		Document: `mutation { placeOrder(shopId: "a", total: 12.5) { id status } }`}
+		Subscribe: `subscription { ordersOfShop(shopId: "a") { id status } }`,
+		Document:  `mutation { placeOrder(shopId: "a", total: 12.5) { id status } }`}
+	s.Canary = subwire.Canary{Subscribe: `subscription { ordersOfShop(shopId: "canary") { id } }`,
+		Post:   `mutation { placeOrder(shopId: "canary", total: 1) { id } }`,
+		Claims: []string{`shops=["canary"]`}}
 	subwire.Enum(s.App, "OrderStatus", Placed, Accepted, OnItsWay, Delivered, Cancelled)
 	s.Orders = subwire.NewTable(s.App, subwire.TableSpec{Name: "orders", Key: "id", Kept: true,
 		Indexes: map[string][2]string{"byShop": {"shopId", "id"}}},
@@ -70,7 +74,7 @@ func New() Shop {
 			}
 		})
 	subwire.Inbox(s.App, "courierMoved", func(p Position) string { return p.CourierID },
-		func(p Position, emit subwire.Emit) { emit(p, courierTopic(p.CourierID)) })
+		func(p Position, emit subwire.Emit) { emit.Latest(p, courierTopic(p.CourierID)) })
 
 	subwire.Query(s.App, "order", s.order)
 	subwire.Query(s.App, "orders", s.orders)
@@ -103,6 +107,16 @@ func New() Shop {
 		Doc: "The viewer's own orders whenever one changes.",
 		TopicOf: func(v subwire.Viewer, _ struct{}) (subwire.Topic, error) {
 			return customerTopic(v.ID), s.signedIn(v)
+		},
+	})
+	subwire.Subscribe(s.App, "visibleOrders", subwire.Subscription[struct{}, Order]{
+		Doc: "The orders that the viewer placed, or works for, whenever one changes.",
+		Topics: func(v subwire.Viewer, _ struct{}) ([]subwire.Topic, error) {
+			topics := []subwire.Topic{customerTopic(v.ID)}
+			for _, id := range shopsOf(v) {
+				topics = append(topics, shopTopic(id))
+			}
+			return topics, s.signedIn(v)
 		},
 	})
 	subwire.Subscribe(s.App, "courierMoved", subwire.Subscription[courierArgs, Position]{
@@ -196,11 +210,18 @@ func (s Shop) maySee(v subwire.Viewer, o Order) error {
 
 // mayServe refuses who does not work for the shop. Without tokens everybody does.
 func (s Shop) mayServe(v subwire.Viewer, shopID string) error {
-	var shops []string
-	if s.Anonymous() || v.Claim("shops", &shops) && slices.Contains(shops, shopID) {
+	if s.Anonymous() || slices.Contains(shopsOf(v), shopID) {
 		return nil
 	}
 	return subwire.Forbidden("This is not your shop.")
+}
+
+// shopsOf are those that the viewer works for: the claim shops of its token, a list of texts.
+func shopsOf(v subwire.Viewer) (ids []string) {
+	if !v.Claim("shops", &ids) {
+		return nil
+	}
+	return ids
 }
 
 func (s Shop) signedIn(v subwire.Viewer) error {

@@ -106,6 +106,26 @@ func TestMyOrdersAreTheViewersOwn(t *testing.T) {
 	}
 }
 
+// An order that one has placed in one's own shop comes by two ways.
+func TestAnOrderIsVisibleOnce(t *testing.T) {
+	t.Parallel()
+	cloud := subwiretest.Start(t, New().App)
+	ada, owner, eve := cloud.Connect("ada", nil), cloud.Connect("owner", map[string]any{"shops": []string{"a", "b"}}), cloud.Connect("eve", nil)
+	for _, c := range []*subwiretest.Client{ada, owner, eve} {
+		c.Subscribe("all", `subscription { visibleOrders { total } }`, nil)
+	}
+	place(t, owner, 3)
+	place(t, ada, 4)
+	want(t, owner, "all", next("visibleOrders", `{"total":3}`), next("visibleOrders", `{"total":4}`))
+	want(t, ada, "all", next("visibleOrders", `{"total":4}`))
+	want(t, eve, "all")
+	owner.Complete("all")
+	place(t, owner, 5)
+	if got := owner.Got("all"); len(got) > 0 {
+		t.Errorf("after complete: %q", got)
+	}
+}
+
 func TestAFilterChoosesAmongTheOrdersOfAShop(t *testing.T) {
 	t.Parallel()
 	cloud := subwiretest.Start(t, New().App)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ var (
 	Rows = topology.Table{Name: "rows", Key: "owner", Sort: "id", Indexes: []topology.Index{
 		{Name: "byState", Key: "state", Sort: "at"}, {Name: "byTag", Key: "tag"},
 	}}
-	Singles = topology.Table{Name: "singles", Key: "id"}
+	Singles = topology.Table{Name: "singles", Key: "id", TTL: "ttl"}
 )
 
 // Tables lists Rows and Singles.
@@ -162,6 +163,60 @@ var rowTests = []test{
 			check(t, tt.name, err, nil)
 			sameRow(t, found, want)
 		}
+	}},
+	{"replace an older one, or one that has expired", func(t *testing.T, s Store) {
+		now := time.Date(2026, 11, 28, 15, 0, 0, 0, time.UTC)
+		past, future := now.Unix()-1, now.Unix()+3600
+		for _, tt := range []struct {
+			name   string
+			stored fields // nil for no row
+			newer  string
+			want   error
+		}{
+			{"no row", nil, "b", nil},
+			{"older", fields{"at": "a", "ttl": future}, "b", nil},
+			{"older by its length", fields{"at": "b", "ttl": future}, "b0", nil},
+			{"equal", fields{"at": "b", "ttl": future}, "b", table.ErrConflict},
+			{"newer", fields{"at": "c", "ttl": future}, "b", table.ErrConflict},
+			{"newer in bytes", fields{"at": "é", "ttl": future}, "z", table.ErrConflict},
+			{"newer without an end", fields{"at": "c"}, "b", table.ErrConflict},
+			{"newer, to end now", fields{"at": "c", "ttl": now.Unix()}, "b", table.ErrConflict},
+			{"newer, but expired", fields{"at": "c", "ttl": past}, "b", nil},
+			{"without the attribute", fields{"ttl": future}, "b", nil},
+			{"another type", fields{"at": 1, "ttl": future}, "b", table.ErrConflict},
+			{"null", fields{"at": nil, "ttl": future}, "b", table.ErrConflict},
+		} {
+			id := unique("id")
+			want := fields{"id": id, "at": tt.newer, "ttl": future, "new": true}
+			row := encode(t, want)
+			if tt.stored != nil {
+				tt.stored["id"] = id
+				putRow(t, s, Singles, encode(t, tt.stored))
+				if tt.want != nil {
+					want = tt.stored
+				}
+			}
+			check(t, tt.name, putIf(t, s, row, table.Condition{Newer: "at", Now: now}), tt.want)
+			found, err := s.GetRow(t.Context(), Singles, table.Key{Partition: id}, rowBytes)
+			check(t, tt.name, err, nil)
+			sameRow(t, found, encode(t, want))
+		}
+	}},
+	{"of many at once, the newest remains", func(t *testing.T, s Store) {
+		id, newest := unique("id"), number(crowd-1)
+		var putting sync.WaitGroup
+		for i := range crowd {
+			putting.Go(func() {
+				r := encode(t, fields{"id": id, "at": number(i)})
+				if err := putIf(t, s, r, table.Condition{Newer: "at", Now: time.Now()}); err != table.ErrConflict {
+					check(t, "PutRow", err, nil)
+				}
+			})
+		}
+		putting.Wait()
+		found, err := s.GetRow(t.Context(), Singles, table.Key{Partition: id}, rowBytes)
+		check(t, "GetRow", err, nil)
+		equal(t, "the row", table.Text(found, "at"), newest)
 	}},
 	{"of one condition are put once", func(t *testing.T, s Store) {
 		id := unique("id")

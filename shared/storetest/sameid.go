@@ -111,12 +111,14 @@ func checkTogether(t *testing.T, s Store, c pubsub.Connection, topics []string) 
 	rows := operations{}
 	for _, topic := range topics {
 		for _, sub := range listed(t, s, topic) {
-			rows[sub.OperationID+" under "+topic] = pubsub.Running{Topic: sub.Topic, At: sub.At}
+			rows[sub.OperationID+" under "+topic] = pubsub.Running{Topic: sub.Topic, Union: sub.Union, At: sub.At}
 		}
 	}
 	want := operations{}
 	for id, operation := range running(t, s, c) {
-		want[id+" under "+operation.Topic] = operation
+		for _, operation.Topic = range operation.Topics() {
+			want[id+" under "+operation.Topic] = operation
+		}
 	}
 	equal(t, "rows", rows, want)
 }

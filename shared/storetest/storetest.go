@@ -45,11 +45,12 @@ func Run(t *testing.T, s Store) {
 		name  string
 		tests []test
 	}{
-		{"Connection", connectionTests}, {"TakeQuota", quotaTests}, {"ReleaseQuota", quotaReleaseTests}, {"PutSubscription", putTests},
+		{"Connection", connectionTests}, {"TakeQuota", quotaTests}, {"ReleaseQuota", quotaReleaseTests},
+		{"Revoke", revokeTests}, {"PutSubscription", putTests},
 		{"ActivateSubscription", activateTests}, {"DeleteSubscription", deleteTests},
 		{"Unlist", unlistTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
-		{"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},
-		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests},
+		{"Union", unionTests}, {"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},
+		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Presence", presenceTests},
 		{"Rows", rowTests}, {"Spend", spendTests}, {"Audience", audienceTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

@@ -20,7 +20,8 @@
 // The arguments of a field are the fields of a struct, struct{} for none. One must be
 // given unless it is a pointer or slice, is tagged gql:"optional", or has its default
 // value in the tag default. In a subscription, gql:"after" marks the argument to resume
-// after (see ReplayOf) and gql:"filter" those of its Filter; both are optional.
+// after (see ReplayOf), gql:"filter" those of its Filter, and gql:"who" those that only
+// the Who of a Presence looks at; all are optional.
 //
 // # Errors
 //
@@ -32,6 +33,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/graphql-go/graphql"
@@ -54,9 +57,11 @@ type Topic = string
 // App is a product. Its functions run in any process, and keep nothing in memory. All of
 // it is declared before Open.
 type App struct {
-	Claims []string // of tokens, that the product's rules look at; no others are kept
+	Claims []string // of tokens, that the product's rules look at; of others CLAIMS says whether they are kept
+	Tenant string   // claim that names a viewer's tenant, or "": a viewer gets its own tenant's events only (see Emit.In)
 	Paths  []string // of its pages, in the syntax of "Create routes for HTTP APIs"
 	Try    Example  // what somebody new begins with
+	Canary Canary   // how a running deployment is tried; the zero value if it is not
 
 	name   string
 	env    Env
@@ -69,14 +74,26 @@ type App struct {
 	decoded            *lru.Cache[string, any] // arguments of stored filters
 	errs               []error
 
+	present   bool             // whether it counts who is present
 	inbox     map[string]inbox // by the name of the event
 	published *Table[Published]
+	claims    *Table[claim]
 }
 
 // Example is an operation to try a product with.
 type Example struct {
-	Document string   // without single quotes, so that shells take it
-	Claims   []string // that a token needs for it: NAME=VALUE, as subwire token takes them
+	Document  string   // without single quotes, so that shells take it
+	Subscribe string   // gets what Document causes, without variables; "" for none
+	Claims    []string // that a token needs for both: NAME=VALUE, as subwire token takes them
+}
+
+// Canary is how a running deployment is tried: the event of Post must reach Subscribe. Both
+// documents have one field and no variables, and select the same of it. Something of that,
+// such as an id, must differ from event to event. Post runs about three times in each try,
+// so it should write where nobody minds.
+type Canary struct {
+	Subscribe, Post string
+	Claims          []string // that a token needs for it: NAME=VALUE, as subwire token takes them
 }
 
 // root is a field of the query or mutation type.
@@ -102,8 +119,12 @@ type Env struct {
 	Tables    table.Store
 	Anonymous bool                 // whether viewers have no tokens: there are no rights to go by
 	Audiences *allowance.Audiences // the subscribers that a writer pays for
+	Log       *slog.Logger         // nil for none
 	NewID     func() string        // nil for ULIDs, which replays need
 	Now       func() time.Time     // nil for time.Now
+
+	// Revoke ends the viewer's connections, and returns their number.
+	Revoke func(ctx context.Context, viewer string) (int, error)
 }
 
 // Open connects the product with what it runs on, and returns its schema. Its error says
@@ -153,6 +174,12 @@ func (a *App) Name() string { return a.name }
 // Product is what the product adds to the core's tables, functions and permissions.
 func (a *App) Product() topology.Product {
 	p := topology.Product{Name: a.name, Claims: a.Claims, Paths: a.Paths}
+	if a.present {
+		p.Presence = pubsub.PresencePrefix
+	}
+	if a.Tenant != "" {
+		p.Claims = append(slices.Clone(a.Claims), a.Tenant)
+	}
 	for _, t := range a.tables {
 		p.Tables = append(p.Tables, t.table)
 	}
@@ -161,6 +188,21 @@ func (a *App) Product() topology.Product {
 
 // Anonymous reports whether viewers have no tokens in this deployment.
 func (a *App) Anonymous() bool { return a.env.Anonymous }
+
+// Revoke ends all connections of the viewer with that id, within a second or so, and refuses
+// new ones with a token that was issued before. It is for mutations such as "sign out
+// everywhere", which should come over HTTP: a viewer's own connection may end before it is
+// answered. After an error some may be left: call it again. Requests over HTTP are answered
+// until their token expires.
+func (a *App) Revoke(ctx context.Context, viewer string) error {
+	if a.env.Anonymous || a.env.Revoke == nil {
+		return errors.New("revoke: viewers have no tokens here")
+	}
+	if _, err := a.env.Revoke(ctx, viewer); err != nil {
+		return gql.Unavailable(err)
+	}
+	return nil
+}
 
 // NewID returns a ULID. Ids of one process ascend, those of several do by their time.
 func (a *App) NewID() string { return a.env.NewID() }

@@ -179,6 +179,7 @@ type event struct {
 func TestWhatMakesNoProductIsAnError(t *testing.T) {
 	t.Parallel()
 	topic := func(struct{}) (subwire.Topic, error) { return "t", nil }
+	topics := func(subwire.Viewer, struct{}) ([]subwire.Topic, error) { return []subwire.Topic{"t", "u"}, nil }
 	for name, tc := range map[string]struct {
 		add  func(*subwire.App)
 		want string
@@ -222,6 +223,13 @@ func TestWhatMakesNoProductIsAnError(t *testing.T) {
 			}
 			subwire.NewTable[row](a, subwire.TableSpec{Name: "t", Key: "id", Indexes: map[string][2]string{"i": {"key", ""}}}, nil)
 		}, "omitempty"},
+		"FieldOfTheTable": {func(a *subwire.App) {
+			type row struct {
+				ID    string `json:"id"`
+				Trace string `json:"_trace"`
+			}
+			subwire.NewTable[row](a, subwire.TableSpec{Name: "t", Key: "id"}, nil)
+		}, "_trace is what tables note"},
 		"FieldWritesItself": {func(a *subwire.App) {
 			type row struct {
 				ID  string          `json:"id"`
@@ -229,6 +237,15 @@ func TestWhatMakesNoProductIsAnError(t *testing.T) {
 			}
 			subwire.NewTable[row](a, subwire.TableSpec{Name: "t", Key: "id"}, nil)
 		}, "writes itself"},
+		"TopicAndTopics": {func(a *subwire.App) {
+			subwire.Subscribe(a, "s", subwire.Subscription[struct{}, event]{Topic: topic, Topics: topics})
+		}, "needs one of Topic, TopicOf and Topics"},
+		"NoTopic": {func(a *subwire.App) {
+			subwire.Subscribe(a, "s", subwire.Subscription[struct{}, event]{})
+		}, "needs one of Topic, TopicOf and Topics"},
+		"ReplayOfAUnion": {func(a *subwire.App) {
+			subwire.Subscribe(a, "s", subwire.Subscription[struct{}, event]{Topics: topics, Replay: &subwire.Replay[struct{}]{}})
+		}, "Replay needs a single topic"},
 		"EventIsNoStruct": {func(a *subwire.App) {
 			subwire.Subscribe(a, "s", subwire.Subscription[struct{}, string]{Topic: topic})
 		}, "no structs"},

@@ -375,3 +375,46 @@ func TestWhatATableCostsIsTallied(t *testing.T) {
 		t.Error("Current reads without end")
 	}
 }
+
+// Whose topic is what a client says could otherwise hear how many are present where it
+// may not be, or count there.
+func TestNoOtherSubscriptionIsOfPresence(t *testing.T) {
+	t.Parallel()
+	type topicArgs struct {
+		Topic string `json:"topic"`
+	}
+	app, table := notes(func(c subwire.Change[note], emit subwire.Emit) { emit(c.Now, c.Now.Owner) })
+	subwire.Subscribe(app, "any", subwire.Subscription[topicArgs, note]{
+		Topic: func(a topicArgs) (subwire.Topic, error) { return a.Topic, nil }})
+	subwire.Presence(app, "here", subwire.PresenceOf[topicArgs]{
+		Topic: func(a topicArgs) (subwire.Topic, error) { return a.Topic, nil }})
+	cloud := subwiretest.Start(t, app)
+	eve, ada := cloud.Connect("eve", nil), cloud.Connect("ada", nil)
+	ada.Subscribe("here", `subscription { here(topic: "a") { count more } }`, nil)
+	eve.Subscribe("any", `subscription { any(topic: "present/a") { text } }`, nil)
+	if got := eve.Got("any"); len(got) != 1 || !strings.Contains(got[0], pubsub.CodeInput) {
+		t.Errorf("eve got %q", got)
+	}
+	if err := table.Put(t.Context(), note{Owner: "present/a", ID: "1", At: time.Now(), Marks: map[string]float64{}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := ada.Got("here"); len(got) != 1 || got[0] != `next {"data":{"here":{"count":1,"more":false}}}` {
+		t.Errorf("ada got %q", got)
+	}
+}
+
+// Without Who a viewer is one person, and nobody is somebody without a token.
+func TestWhoIsPresent(t *testing.T) {
+	t.Parallel()
+	app, _ := notes(nil)
+	subwire.Presence(app, "here", subwire.PresenceOf[struct{}]{Topic: func(struct{}) (subwire.Topic, error) { return "a", nil }})
+	cloud := subwiretest.Start(t, app)
+	var last *subwiretest.Client
+	for _, viewer := range []string{"ada", "ada", "", "", "bob"} {
+		last = cloud.Connect(viewer, nil)
+		last.Subscribe("here", `subscription { here { count } }`, nil)
+	}
+	if got := last.Got("here"); len(got) != 1 || got[0] != `next {"data":{"here":{"count":4}}}` {
+		t.Errorf("got %q", got)
+	}
+}

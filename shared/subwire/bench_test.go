@@ -26,7 +26,7 @@ func BenchmarkPassing(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		n := 0
-		for range fanout.Passing(all, app.Passes(e)) {
+		for range fanout.Passing(all, app.Passes(e), new(int)) {
 			n++
 		}
 		if n != 1000 {

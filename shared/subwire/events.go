@@ -26,32 +26,48 @@ var ErrUndecodable = errors.New("stream record cannot be decoded")
 type Change[T any] struct{ Before, Now *T }
 
 // Emit announces an event to the subscribers of each topic. The event is encoded as
-// JSON.
+// JSON. Who listens to several of the topics with one subscription gets it once; another
+// call announces another event.
 type Emit func(event any, topics ...Topic)
 
-// End completes every subscription of the topics, after the events before it.
+// End completes every subscription of the topics, after the events before it: of a union
+// (Subscription.Topics) if these are all its topics.
 func (e Emit) End(topics ...Topic) { e(end{}, topics...) }
 
 // end is what End emits.
 type end struct{}
 
-// emitted is an event of a change.
+// Latest announces an event of which only the newest counts, such as a position or that
+// somebody is typing. It may be left out when another Latest event for the same topic
+// follows it at once, with no other kind of event for the topic in between: one of the same
+// row of a table, or of the same group of an Inbox.
+// The newest is always sent, and Latest events keep their place among all others.
+func (e Emit) Latest(event any, topics ...Topic) { e(latest{event}, topics...) }
+
+// latest is what Latest emits.
+type latest struct{ event any }
+
+// emitted is an event of a change, or none if its topic is "": the topic was named twice.
 type emitted struct {
-	topic Topic
-	root  json.RawMessage
-	end   bool
+	topic  Topic
+	topics []Topic // see pubsub.Event
+	root   json.RawMessage
+	end    bool
+	latest bool
 }
 
-// event is the event at an index of those that a change emits; id is the change's.
+// event is the event at an index of those that a change emits; id is the change's. Dead
+// letters of the previous release count topics that were named twice, so all do.
 func (e emitted) event(id string, index int) pubsub.Event {
 	if index > 0 {
 		id += "/" + strconv.Itoa(index)
 	}
-	return pubsub.Event{ID: id, Topic: e.topic, Root: e.root, End: e.end}
+	return pubsub.Event{ID: id, Topic: e.topic, Topics: e.topics, Root: e.root, End: e.end}
 }
 
 // decodeChanges returns the function that turns images of a row into events.
-func decodeChanges[T any](s *spec, changes func(Change[T], Emit) error) func(before, now table.Row) ([]emitted, error) {
+func decodeChanges[T any](a *App, s *spec, changes func(Change[T], Emit) error) func(before, now table.Row) (
+	[]emitted, error) {
 	decode := func(row table.Row) (*T, error) {
 		if row == nil {
 			return nil, nil
@@ -71,16 +87,43 @@ func decodeChanges[T any](s *spec, changes func(Change[T], Emit) error) func(bef
 			return nil, err
 		}
 		failed := changes(c, func(event any, topics ...Topic) {
+			event, topicOf, wrong := a.belonging(event)
+			if wrong != nil {
+				err = errors.Join(err, wrong)
+				return
+			}
 			_, ends := event.(end)
 			if ends {
 				event = nil
 			}
+			newest, isLatest := event.(latest)
+			if isLatest {
+				event = newest.event
+			}
 			root, failed := encode(event)
 			err = errors.Join(err, failed)
-			for _, topic := range topics {
-				if pubsub.IsTopic(topic) { // nobody can have subscribed to others
-					all = append(all, emitted{topic, root, ends})
+			if topicOf != nil {
+				topics = slices.Clone(topics)
+				for i := range topics {
+					topics[i] = topicOf(topics[i])
 				}
+			}
+			var sorted []Topic
+			var announced map[Topic]bool
+			if len(topics) > 1 {
+				sorted = slices.Sorted(slices.Values(topics))
+				announced = make(map[Topic]bool, len(topics))
+			}
+			for _, topic := range topics {
+				if !pubsub.IsTopic(topic) || pubsub.IsPresence(topic) { // nobody can have subscribed to it
+					continue
+				}
+				if announced[topic] {
+					topic = ""
+				} else if announced != nil {
+					announced[topic] = true
+				}
+				all = append(all, emitted{topic, sorted, root, ends, isLatest})
 			}
 		})
 		return all, errors.Join(err, failed)
@@ -129,8 +172,12 @@ func mayBeNull(of reflect.Type) bool {
 // no event to anybody has none. Error: ErrUndecodable.
 //
 // The id of an event is the same each time the record is read: the record's. In a table
-// with OnlyInserts it is the row's sort key, or its key if it has none. A row of another
-// table may come back after a deletion, and the queue would drop an equal event.
+// with OnlyInserts it is the row's sort key, or its key if it has none. A row that is
+// overwritten, or comes back after a deletion, has several events, and the queue would drop
+// those with an id that it knows.
+//
+// An event of a row that a Table or Inbox has written also has the trace and time of the
+// write. A deletion leaves no note of who deleted.
 func (a *App) Events(record events.DynamoDBEventRecord) ([]pubsub.Event, error) {
 	s := a.streamed(record.EventSourceArn)
 	if s == nil {
@@ -150,6 +197,11 @@ func (a *App) Events(record events.DynamoDBEventRecord) ([]pubsub.Event, error) 
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUndecodable, err)
+	}
+	if id, at, ok := table.StampOf(now, record.Change.ApproximateCreationDateTime.Time); ok {
+		for i := range all {
+			all[i].Trace, all[i].At = id, at
+		}
 	}
 	return all, nil
 }
@@ -206,7 +258,7 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 		return nil, errors.New("it has no new image")
 	case name == insert:
 		before = nil
-		if s.onlyInserts() { // its rows do not come back
+		if s.onlyInserts() && !s.isOverwritten(now) { // it does not come back
 			id = s.id(now)
 		}
 	case name != string(events.DynamoDBOperationTypeModify):
@@ -219,11 +271,35 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 	if err != nil {
 		return nil, err
 	}
-	all := make([]pubsub.Event, len(changes))
+	row := now
+	if row == nil {
+		row = before
+	}
+	all := make([]pubsub.Event, 0, len(changes))
 	for i, c := range changes {
-		all[i] = c.event(id, i)
+		if c.topic == "" {
+			continue
+		}
+		event := c.event(id, i)
+		if c.latest {
+			event.Latest = s.latestOf(row)
+		}
+		all = append(all, event)
 	}
 	return all, nil
+}
+
+// latestOf names what a row's Latest events follow each other in.
+func (s *spec) latestOf(row table.Row) string {
+	if s.isInbox {
+		return table.Text(row, s.table.Key)
+	}
+	return strconv.Quote(table.Text(row, s.table.Key)) + table.Text(row, s.table.Sort)
+}
+
+// isOverwritten reports whether the row holds the latest event of its group in an Inbox.
+func (s *spec) isOverwritten(row table.Row) bool {
+	return s.isInbox && table.Text(row, s.table.Sort) == latestID
 }
 
 // id is a row's sort key, or its key.

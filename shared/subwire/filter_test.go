@@ -119,7 +119,7 @@ func FuzzFilter(f *testing.F) {
 		}
 		row := func(yield func(pubsub.Subscription, error) bool) { yield(pubsub.Subscription{Filter: x.Filter}, nil) }
 		got := false
-		for range fanout.Passing(row, app.Passes(event)) {
+		for range fanout.Passing(row, app.Passes(event), new(int)) {
 			got = true
 		}
 		if got != want {

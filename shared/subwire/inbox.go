@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"time"
+
+	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/shared/table"
 	"subwire/shared/topology"
@@ -18,22 +21,29 @@ import (
 // Published is an event that somebody else publishes: a row of the table inbox, whose
 // insert announces it. Any program that may write to the table can publish.
 type Published struct {
-	Group   string `json:"group"` // see Inbox
-	ID      string `json:"id"`    // unique in its group: a second one with it is dropped
-	Event   string `json:"event"` // name of the Inbox
-	Data    string `json:"data"`  // the event as JSON
-	Expires int64  `json:"ttl"`   // Unix seconds; its id may be used again once DynamoDB has deleted the row
+	Group   string `json:"group"`            // see Inbox
+	ID      string `json:"id"`               // unique in its group: a second one with it is dropped
+	Event   string `json:"event"`            // name of the Inbox
+	Data    string `json:"data"`             // the event as JSON
+	Expires int64  `json:"ttl"`              // Unix seconds; its id may be used again once DynamoDB has deleted the row
+	Newest  string `json:"newest,omitempty"` // of the row that Latest events overwrite: the id of the newest
 }
 
 // InboxTable is the logical name of the table.
-const InboxTable = "inbox"
+const InboxTable = topology.InboxTable
 
 // TakesEvents reports whether the product has an Inbox.
 func TakesEvents(p topology.Product) bool {
 	return slices.ContainsFunc(p.Tables, func(t topology.Table) bool { return t.Name == InboxTable })
 }
 
-const publishedFor = 24 * time.Hour // a stream keeps its records for as long
+const (
+	publishedFor = 24 * time.Hour // a stream keeps its records for as long
+	latestFor    = time.Hour      // a Latest event; after that an older one would count as new
+
+	// latestID is the sort key of the row that a group's Latest events overwrite.
+	latestID = "latest"
+)
 
 // inbox is what an Inbox does with an event.
 type inbox struct {
@@ -44,12 +54,18 @@ type inbox struct {
 
 // Inbox takes events that are in no table of the product. Those of one group, such as
 // one courier's positions, keep the order in which they were published.
+//
+// An event for which receive emits with Latest alone overwrites the one before it in its
+// group, so the table holds one row of the group for an hour. Which is newer is decided by
+// the ids, which ascend as texts: see App.Publish.
 func Inbox[E any](a *App, name string, group func(E) string, receive func(E, Emit)) {
 	if a.inbox == nil {
 		a.inbox = map[string]inbox{}
 		a.published = newTable(a, TableSpec{Name: InboxTable, Key: "group", Sort: "id", TTL: "ttl", OnlyInserts: true,
 			RowBytes: topology.BatchBytes},
 			func(c Change[Published], emit Emit) error { return a.receive(*c.Now, emit) })
+		a.published.isInbox = true
+		a.published.table.Events = append(a.published.table.Events, string(events.DynamoDBOperationTypeModify))
 	}
 	decode := func(data []byte) (e E, err error) {
 		if err = json.Unmarshal(data, &e); err != nil {
@@ -106,41 +122,74 @@ var ErrRefused = errors.New("event is refused")
 // it returns nil, the event is durable. An event with an id that its group had within a
 // day is dropped, so a call may be repeated. Error: ErrRefused; after any other it is
 // unknown whether the event was published.
+//
+// The ids of Latest events ascend as texts within their group: ULIDs, or times of one
+// format. One that is not greater than the newest of the group within an hour is dropped,
+// so a call that is repeated never brings an old position back. Random ids are refused.
 func (a *App) Publish(ctx context.Context, name, id string, event any) error {
-	w, err := a.publication(name, id, event)
+	w, condition, err := a.publication(name, id, event)
 	if err != nil {
 		return fmt.Errorf("publish %s: %w: %w", name, ErrRefused, err)
 	}
-	if err := a.published.insert(ctx, w); err != nil && !errors.Is(err, ErrExists) {
-		return fmt.Errorf("publish %s: %w", name, err)
+	if err := a.published.put(ctx, w, condition); err != nil && !errors.Is(err, table.ErrConflict) {
+		return fmt.Errorf("publish %s: %w", name, a.published.failed("write", err))
 	}
 	return nil
 }
 
-// publication is the write that publishes an event. Its error says what is wrong with the
-// event.
-func (a *App) publication(name, id string, event any) (w write, err error) {
+// IDAt is the id of an event whose publisher gave it none: the time at which something was
+// sent, in milliseconds, and the id of that. Later ones are greater, of one millisecond any.
+func IDAt(sent time.Time, id string) string {
+	return sent.UTC().Format("2006-01-02T15:04:05.000Z") + "/" + id
+}
+
+// publication is the write that publishes an event, and its condition. Its error says what
+// is wrong with the event.
+func (a *App) publication(name, id string, event any) (w write, c table.Condition, err error) {
 	in, known := a.inbox[name]
 	if !known {
-		return w, a.unknownEvent(name)
+		return w, c, a.unknownEvent(name)
 	}
 	data, err := encode(event)
 	if err != nil {
-		return w, err
+		return w, c, err
 	}
 	if err := in.check(data); err != nil {
-		return w, err
+		return w, c, err
 	}
 	p := Published{ID: id, Event: name, Data: string(data), Expires: time.Now().Add(publishedFor).Unix()}
 	if p.Group, err = in.group(data); err != nil {
-		return w, err
+		return w, c, err
 	}
 	if id == "" || len(id) > table.MaxSortBytes || len(p.Group) > table.MaxPartitionBytes {
-		return w, fmt.Errorf("its id must have 1 to %d bytes, its group no more than %d",
+		return w, c, fmt.Errorf("its id must have 1 to %d bytes, its group no more than %d",
 			table.MaxSortBytes, table.MaxPartitionBytes)
 	}
-	return a.published.encode(nil, p)
+	w, err = a.published.encode(nil, p)
+	switch {
+	case err != nil:
+		return w, c, err
+	case w.isLatest():
+		return a.overwriting(p)
+	case id == latestID:
+		return w, c, fmt.Errorf("its id is %q, which is reserved", latestID)
+	}
+	return w, table.Condition{Absent: true}, nil
 }
+
+// overwriting is the write of an event of which only the newest counts.
+func (a *App) overwriting(p Published) (w write, c table.Condition, err error) {
+	if randomUUID.MatchString(p.ID) {
+		return w, c, errors.New("only the newest of its group counts, which a random id cannot tell: ids must ascend")
+	}
+	now := time.Now()
+	p.ID, p.Newest, p.Expires = latestID, p.ID, now.Add(latestFor).Unix()
+	w, err = a.published.encode(nil, p)
+	return w, table.Condition{Newer: "newest", Now: now}, err
+}
+
+// randomUUID is one of version 4 (RFC 9562).
+var randomUUID = regexp.MustCompile(`(?i)^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 func (a *App) unknownEvent(name string) error {
 	names := slices.Sorted(maps.Keys(a.inbox))

@@ -25,11 +25,16 @@ type past struct {
 // ReplayOf replays the rows of a table's partition, as the events that event makes of
 // them. Their sort keys must be ULIDs made by App.NewID just before each was inserted,
 // and they must not change. The argument tagged after is the sort key of the newest one
-// that a client has, or the lowest ULID, 26 zeros, for all.
+// that a client has, or the lowest ULID, 26 zeros, for all. In an App with tenants the
+// partition is that of In with the viewer's.
 func ReplayOf[A, T, E any](t *Table[T], partition func(A) string, event func(T) (id string, e E)) *Replay[A] {
 	t.replayed = true
 	return &Replay[A]{read: func(ctx context.Context, args A, after string, limit int) ([]past, error) {
-		rows, err := t.After(ctx, partition(args), after, limit)
+		from, err := t.app.inTenantOf(pubsub.ViewerOf(ctx), partition(args))
+		if err != nil {
+			return nil, err
+		}
+		rows, err := t.After(ctx, from, after, limit)
 		if err != nil {
 			return nil, fmt.Errorf("read missed events: %w", err)
 		}

@@ -6,23 +6,31 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"subwire/shared/gql"
 	"subwire/shared/pubsub"
 )
 
-// Subscription is one field of the subscription type: events E for arguments A. All but
-// Topic may be nil.
+// Subscription is one field of the subscription type: events E for arguments A. One of
+// Topic, TopicOf and Topics says what is listened to; all else may be nil.
 type Subscription[A, E any] struct {
 	Doc string
 
-	// Topic names what is listened to. Invalid refuses the arguments.
+	// Topic is the usual one. Invalid refuses the arguments.
 	Topic func(A) (Topic, error)
 
 	// TopicOf is instead of Topic for what depends on the viewer, such as "my orders".
 	// Forbidden refuses a viewer.
 	TopicOf func(Viewer, A) (Topic, error)
+
+	// Topics is for a union: 1 to pubsub.MaxTopics topics, with pubsub.MaxTopicBytes
+	// together. An event that was emitted to several of them comes once. Events come in
+	// the order of their changes if the lowest of the topics that they share with the
+	// union is the same. Emit.End completes a union when it names all its topics. It has
+	// no Replay.
+	Topics func(Viewer, A) ([]Topic, error)
 
 	// Begin refuses a subscription when it begins, with Forbidden or Invalid. It may do
 	// I/O.
@@ -68,11 +76,21 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 	if s.Filter != nil || s.Visible != nil {
 		a.filters[name] = newFilter(s)
 	}
-	if (s.Topic == nil) == (s.TopicOf == nil) {
-		a.errs = append(a.errs, fmt.Errorf("subscription %s: it needs either Topic or TopicOf", name))
+	given := 0
+	for _, is := range []bool{s.Topic != nil, s.TopicOf != nil, s.Topics != nil} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: it needs one of Topic, TopicOf and Topics", name))
+	}
+	if s.Topics != nil && s.Replay != nil {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: Replay needs a single topic, not Topics", name))
 	}
 	a.subscriptions[name] = func() gql.Subscription {
-		sub := s.field(after)
+		sub := s.within(a).field(after)
+		sub.Topics = notOfPresence(sub.Topics)
 		sub.Type = a.types.output(typeOf[E]())
 		sub.Args = a.types.arguments(typeOf[A]())
 		if s.Filter != nil || s.Visible != nil {
@@ -101,11 +119,11 @@ func specialArguments(of reflect.Type) (after string, filters []string) {
 func (s Subscription[A, E]) field(after string) gql.Subscription {
 	sub := gql.Subscription{
 		Description: s.Doc,
-		Topic: func(v Viewer, given map[string]any) (string, error) {
-			return s.topic(v, given, after)
+		Topics: func(v Viewer, given map[string]any) ([]string, error) {
+			return s.topics(v, given, after)
 		},
-		TopicOfViewer: s.TopicOf != nil,
-		Root:          decodeEvent[E],
+		TopicsOfViewer: s.Topic == nil,
+		Root:           decodeEvent[E],
 	}
 	if s.Begin != nil {
 		sub.Begin = func(ctx context.Context, v Viewer, given map[string]any) error {
@@ -137,16 +155,20 @@ func (s Subscription[A, E]) field(after string) gql.Subscription {
 	return sub
 }
 
-// topic refuses arguments that make no sense, also that of a replay.
-func (s Subscription[A, E]) topic(v Viewer, given map[string]any, after string) (Topic, error) {
+// topics refuses arguments that make no sense, also that of a replay.
+func (s Subscription[A, E]) topics(v Viewer, given map[string]any, after string) ([]Topic, error) {
 	args, err := argumentsOf[A](given)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if _, err := replayFrom(after, given, time.Time{}); err != nil {
-		return "", err
+		return nil, err
 	}
-	return s.topicOf(v, args)
+	if s.Topics != nil {
+		return s.Topics(v, args)
+	}
+	topic, err := s.topicOf(v, args)
+	return []Topic{topic}, err
 }
 
 func (s Subscription[A, E]) topicOf(v Viewer, args A) (Topic, error) {
@@ -154,6 +176,17 @@ func (s Subscription[A, E]) topicOf(v Viewer, args A) (Topic, error) {
 		return s.TopicOf(v, args)
 	}
 	return s.Topic(args)
+}
+
+// notOfPresence refuses topics of presence, which arguments may make by chance.
+func notOfPresence(topics func(Viewer, map[string]any) ([]string, error)) func(Viewer, map[string]any) ([]string, error) {
+	return func(v Viewer, given map[string]any) ([]string, error) {
+		all, err := topics(v, given)
+		if err == nil && slices.ContainsFunc(all, pubsub.IsPresence) {
+			return nil, Invalid("The subscription's arguments make a topic of presence.")
+		}
+		return all, err
+	}
 }
 
 func decodeEvent[E any](root json.RawMessage) (any, error) {
@@ -170,10 +203,6 @@ func (s Subscription[A, E]) current(ctx context.Context, v Viewer, given map[str
 	if err != nil {
 		return nil, err
 	}
-	topic, err := s.topicOf(v, args)
-	if err != nil {
-		return nil, err
-	}
 	event, err := s.Current(ctx, v, args)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
@@ -182,5 +211,5 @@ func (s Subscription[A, E]) current(ctx context.Context, v Viewer, given map[str
 		return nil, err
 	}
 	root, err := encode(event)
-	return &pubsub.Event{ID: "current", Topic: topic, Root: root}, err
+	return &pubsub.Event{ID: "current", Root: root}, err
 }

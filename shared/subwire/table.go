@@ -22,6 +22,7 @@ import (
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
 	"subwire/shared/topology"
+	"subwire/shared/trace"
 )
 
 // Errors of a Table. Any other is the server's fault, which a client is told without its
@@ -48,6 +49,7 @@ type TableSpec struct {
 
 	OnlyInserts bool // whether changes and removals of rows are no events; no key is used twice
 	OldImages   bool // whether Change.Before is given
+	Once        bool // whether there is InsertOnce, which keeps keys in a table of its own
 	RowBytes    int  // the largest row, in bytes; 0 for DefaultRowBytes
 }
 
@@ -65,6 +67,8 @@ type spec struct {
 	known    map[string]bool // attributes of the rows' type
 	required []string        // attributes that every row has
 	replayed bool            // whether a Replay reads it
+	isInbox  bool            // whether it is the table of the App's Inboxes
+	once     bool            // TableSpec.Once
 	changed  func(before, now table.Row) ([]emitted, error)
 }
 
@@ -109,13 +113,16 @@ func newTable[T any](a *App, s TableSpec, changes func(Change[T], Emit) error) *
 		}
 	}
 	if changes != nil {
-		t.changed = decodeChanges(t.spec, changes)
+		t.changed = decodeChanges(a, t.spec, changes)
 	}
 	a.tables = append(a.tables, t.spec)
+	if t.once = s.Once; t.once {
+		a.keepKeys()
+	}
 	return t
 }
 
-// onlyInserts is TableSpec.OnlyInserts.
+// onlyInserts is TableSpec.OnlyInserts. The inbox has rows that are overwritten as well.
 func (s *spec) onlyInserts() bool { return s.table.Events != nil }
 
 // keys names the attributes that the table and its indexes find and order rows by.
@@ -134,6 +141,8 @@ func (s *spec) check(m member) error {
 		of = of.Elem()
 	}
 	switch {
+	case slices.Contains([]string{table.Version, table.Trace, table.Written}, m.name):
+		return errors.New("is what tables note in a row")
 	case slices.Contains(s.keys(), m.name) && of.Kind() != reflect.String:
 		return errors.New("is part of a key and must be a string")
 	case slices.Contains(s.keys(), m.name) && m.Type.Kind() == reflect.Pointer &&
@@ -317,6 +326,11 @@ type write struct {
 	events []emitted
 }
 
+// isLatest reports whether only the newest of such writes counts.
+func (w write) isLatest() bool {
+	return len(w.events) > 0 && !slices.ContainsFunc(w.events, func(e emitted) bool { return !e.latest })
+}
+
 // encode prepares the write of a row; before is the row in its place, if that is known.
 // What is too large is Invalid: the row, or an event that no batch has room for. An event
 // that shows the row as it was, which Put does not know, may still be too large.
@@ -331,7 +345,7 @@ func (t *Table[T]) encode(before table.Row, row T) (w write, err error) {
 		return w, Invalid("What is to be stored has a number that is too large, too small or none.")
 	}
 	if n := table.Bytes(w.row); n > t.rowBytes {
-		return w, Invalid(fmt.Sprintf("What is to be stored has %d bytes; %d are allowed.", n, t.rowBytes))
+		return w, tooLarge(fmt.Sprintf("What is to be stored has %d bytes; %d are allowed.", n, t.rowBytes))
 	}
 	if t.changed == nil {
 		return w, nil
@@ -342,11 +356,20 @@ func (t *Table[T]) encode(before table.Row, row T) (w write, err error) {
 	w.events = t.eventsOf(before, w.row)
 	for i, e := range w.events {
 		if err := fanout.Fits(e.event(t.longestID(w.row), i), topology.BatchBytes); err != nil {
-			return w, Invalid(err.Error())
+			return w, tooLarge(err.Error())
 		}
 	}
 	return w, nil
 }
+
+// ErrTooLarge is what the error for a row or event that is too large is, besides Invalid.
+var ErrTooLarge = errors.New("too large")
+
+func tooLarge(text string) error { return gql.Refuse(pubsub.CodeInput, sizeError{errors.New(text)}) }
+
+type sizeError struct{ error }
+
+func (sizeError) Is(target error) bool { return target == ErrTooLarge }
 
 // eventsOf are the events of a write. What cannot be decoded is none, nor is what makes the
 // product panic: the row is stored, and stream parks its record.
@@ -367,7 +390,7 @@ const recordIDBytes = 64
 // longestID is as long as the id may be that an event of the row gets.
 func (t *Table[T]) longestID(row table.Row) string {
 	id := t.id(row)
-	if t.onlyInserts() {
+	if t.onlyInserts() && !t.isOverwritten(row) {
 		return id
 	}
 	return id + strings.Repeat("x", max(0, recordIDBytes-len(id)))
@@ -379,10 +402,30 @@ func (t *Table[T]) put(ctx context.Context, w write, c table.Condition) error {
 	if !t.onlyInserts() { // an update tells each write from any other
 		table.SetVersion(w.row, 1+rand.Int64N(1<<53))
 	}
+	if t.changed != nil {
+		table.Stamp(w.row, trace.Of(ctx), time.Now())
+	}
 	ctx, cancel := t.bounded(ctx, w.row)
 	defer cancel()
 	defer t.pay(ctx, w)()
-	return t.app.env.Tables.PutRow(ctx, t.table, w.row, c)
+	if err := t.app.env.Tables.PutRow(ctx, t.table, w.row, c); err != nil {
+		return err
+	}
+	t.logPut(ctx, w.row)
+	return nil
+}
+
+// logPut logs a write that may be an event, with the event's id if that is the row's. Any
+// other key may say more than an id.
+func (t *Table[T]) logPut(ctx context.Context, row table.Row) {
+	if t.changed == nil || t.app.env.Log == nil {
+		return
+	}
+	if t.onlyInserts() && !t.isOverwritten(row) {
+		t.app.env.Log.InfoContext(ctx, "row written", "table", t.table.Name, "event", t.id(row))
+	} else {
+		t.app.env.Log.InfoContext(ctx, "row written", "table", t.table.Name)
+	}
 }
 
 // bounded gives the write of a row its WriteTime: in a table with a Replay from when its
@@ -403,6 +446,9 @@ func (t *Table[T]) pay(ctx context.Context, w write) (tally func()) {
 func (t *Table[T]) cost(ctx context.Context, w write) float64 {
 	sum := t.stored(table.Bytes(w.row))
 	for _, e := range w.events {
+		if e.topic == "" {
+			continue
+		}
 		targets := t.app.env.Audiences.Of(ctx, e.topic)
 		sum += allowance.FannedOut(len(e.root)) + float64(targets)*allowance.Sent(len(e.root))
 	}

@@ -77,6 +77,7 @@ type member struct {
 	id       bool
 	after    bool
 	filter   bool
+	who      bool
 	optional bool // it need not be given, although it is no pointer
 
 	hasDefault bool
@@ -112,6 +113,8 @@ func findMembers(of reflect.Type) []member {
 				m.after, m.optional = true, true
 			case "filter":
 				m.filter, m.optional = true, true
+			case "who":
+				m.who, m.optional = true, true
 			case "-":
 				m.name = "-"
 			}

@@ -4,9 +4,12 @@
 package subwiretest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -14,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"subwire/shared/allowance"
+	"subwire/shared/connection"
 	"subwire/shared/delivery"
 	"subwire/shared/fanout"
 	"subwire/shared/gql"
@@ -37,6 +42,7 @@ type Cloud struct {
 	mu      sync.Mutex // guards what follows
 	clients int
 	records int
+	left    []pubsub.Subscription // whose grace runs
 }
 
 // Start runs the product with rights, as with tokens. It fails the test if the product
@@ -44,7 +50,9 @@ type Cloud struct {
 func Start(t testing.TB, app *subwire.App) *Cloud {
 	t.Helper()
 	c := &Cloud{t: t, app: app, store: memory.New(), gateway: &memory.Gateway{}}
-	config, err := app.Open(subwire.Env{Tables: tables{c.store, c}})
+	c.store.Changed = c.changed
+	revoker := connection.Revoker{Quotas: c.store, Checks: ending{c}}
+	config, err := app.Open(subwire.Env{Tables: tables{c.store, c}, Revoke: revoker.Revoke})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,9 +89,14 @@ func (c *Cloud) Connect(viewer string, claims map[string]any) *Client {
 	c.mu.Unlock()
 	now := time.Now()
 	c.gateway.Open(id)
-	err = c.store.PutConnection(context.Background(), pubsub.Connection{ID: id, Acknowledged: true, ConnectedAt: now,
-		Expires: now.Add(time.Hour), Viewer: pubsub.Viewer{ID: viewer, Claims: string(raw)}})
-	if err != nil {
+	// Its token is a second later than any revocation so far.
+	conn := pubsub.Connection{ID: id, Acknowledged: true, ConnectedAt: now, Issued: now.Add(time.Second),
+		Expires: now.Add(time.Hour), Viewer: pubsub.Viewer{ID: viewer, Claims: string(raw)}}
+	if viewer != "" {
+		conn.Quota = allowance.Viewer(viewer)
+		err = connection.TakeQuota(context.Background(), 0, c.store, &conn, 0)
+	}
+	if err = errors.Join(err, c.store.PutConnection(context.Background(), conn)); err != nil {
 		c.t.Fatal(err)
 	}
 	return &Client{cloud: c, id: id, read: map[string]int{}}
@@ -103,6 +116,19 @@ func (c *Client) Complete(id string) {
 	c.send(map[string]any{"id": id, "type": "complete"})
 }
 
+// Disconnect closes the client's socket.
+func (c *Client) Disconnect() {
+	c.cloud.t.Helper()
+	ctx := context.Background()
+	err := c.cloud.gateway.Delete(ctx, c.id)
+	if err == nil {
+		err = c.cloud.store.DeleteConnection(ctx, c.id)
+	}
+	if err != nil {
+		c.cloud.t.Fatal(err)
+	}
+}
+
 func (c *Client) send(message any) {
 	c.cloud.t.Helper()
 	data, err := json.Marshal(message)
@@ -114,6 +140,22 @@ func (c *Client) send(message any) {
 		c.cloud.t.Fatal(err)
 	}
 }
+
+// ending runs the checks that a revocation queues.
+type ending struct{ *Cloud }
+
+func (e ending) SendEach(ctx context.Context, bodies [][]byte) error {
+	d := connection.Disconnector{Connections: e.store, Gateway: e.gateway}
+	for _, body := range bodies {
+		if err := d.Check(ctx, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Connected reports whether the server has not ended the connection.
+func (c *Client) Connected() bool { return slices.Contains(c.cloud.gateway.Sockets(), c.id) }
 
 // Got returns what the operation got since it was last asked: of each message its type,
 // a space and the JSON of its payload, such as
@@ -205,19 +247,57 @@ func (c *Cloud) announce(of topology.Table, before, now table.Row) {
 	}
 	ctx := context.Background()
 	for _, e := range events {
-		subscriptions := fanout.Passing(c.store.Subscriptions(ctx, e.Topic, time.Now()), c.app.Passes(e))
-		for batch, err := range fanout.Plan(e, subscriptions, limits) {
-			if err != nil {
-				c.t.Errorf("plan event %s: %v", e.ID, err)
-				continue
-			}
-			body, _, err := fanout.Encode(batch)
-			if err == nil {
-				_, err = c.sender.Deliver(ctx, body)
-			}
-			if err != nil {
-				c.t.Errorf("deliver event %s: %v", e.ID, err)
-			}
+		c.bring(e, fanout.Passing(c.store.Subscriptions(ctx, e.Topic, time.Now()), c.app.Passes(e), new(int)))
+	}
+}
+
+// bring brings the event to the subscriptions.
+func (c *Cloud) bring(e pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error]) {
+	c.t.Helper()
+	for batch, err := range fanout.Plan(e, subscriptions, limits) {
+		if err != nil {
+			c.t.Errorf("plan event %s: %v", e.ID, err)
+			continue
+		}
+		body, _, err := fanout.Encode(batch)
+		if err == nil {
+			_, err = c.sender.Deliver(context.Background(), body)
+		}
+		if err != nil {
+			c.t.Errorf("deliver event %s: %v", e.ID, err)
+		}
+	}
+}
+
+// changed tells how many are present after a change, and remembers who has left.
+func (c *Cloud) changed(p pubsub.PresenceChange) {
+	c.t.Helper()
+	c.mu.Lock()
+	c.records++
+	e := pubsub.Event{ID: fmt.Sprint("record-", c.records), Topic: cmp.Or(p.Now, p.Before).Topic}
+	if p.Left() {
+		c.left = append(c.left, *p.Now)
+	}
+	c.mu.Unlock()
+	root, told, err := fanout.Presence([]pubsub.PresenceChange{p},
+		c.store.Subscriptions(context.Background(), e.Topic, time.Now()))
+	if err != nil {
+		c.t.Errorf("presence of %s: %v", e.Topic, err)
+	}
+	e.Root = root
+	c.bring(e, fanout.Each(told))
+}
+
+// PassGrace lets the time pass for which those who have left still count as present.
+func (c *Cloud) PassGrace() {
+	c.t.Helper()
+	c.mu.Lock()
+	left := c.left
+	c.left = nil
+	c.mu.Unlock()
+	for _, s := range left {
+		if err := c.store.DeleteLeft(context.Background(), s); err != nil {
+			c.t.Fatal(err)
 		}
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"subwire/shared/topology"
+	"subwire/shared/trace"
 )
 
 // Text returns a string attribute of the row, or "" if the row has none of that name.
@@ -25,12 +27,34 @@ func Text(r Row, name string) string {
 
 // VersionOf returns the row's Version, or 0 if it has none.
 func VersionOf(r Row) int64 {
-	n, ok := r[Version].(*types.AttributeValueMemberN)
-	if !ok {
-		return 0
-	}
-	version, _ := strconv.ParseInt(n.Value, 10, 64)
+	version, _ := number(r, Version)
 	return version
+}
+
+// number returns the attribute, if it is an integer.
+func number(r Row, name string) (n int64, ok bool) {
+	attribute, ok := r[name].(*types.AttributeValueMemberN)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(attribute.Value, 10, 64)
+	return n, err == nil
+}
+
+// Allows reports whether the row may be put in the place of was, nil for none. DynamoDB
+// decides that by itself.
+func (c Condition) Allows(t topology.Table, was, row Row) bool {
+	switch {
+	case c.Absent:
+		return was == nil
+	case c.Version != nil:
+		return was != nil && VersionOf(was) == *c.Version
+	case c.Newer != "" && was[c.Newer] != nil:
+		_, isText := was[c.Newer].(*types.AttributeValueMemberS)
+		expires, has := number(was, t.TTL)
+		return isText && Text(was, c.Newer) < Text(row, c.Newer) || has && expires < c.Now.Unix()
+	}
+	return true
 }
 
 // KeyOf returns the key of a row. It is an error if an attribute of the key, or one that
@@ -191,6 +215,37 @@ func normalNumber(n string) string {
 func SetVersion(r Row, version int64) {
 	r[Version] = &types.AttributeValueMemberN{Value: strconv.FormatInt(version, 10)}
 }
+
+// Stamp notes in the row which trace writes it, and when. Without an id it removes the note
+// of an earlier write.
+func Stamp(r Row, id string, now time.Time) {
+	if id == "" {
+		delete(r, Trace)
+		delete(r, Written)
+		return
+	}
+	r[Trace] = &types.AttributeValueMemberS{Value: id}
+	r[Written] = &types.AttributeValueMemberN{Value: strconv.FormatInt(now.UnixMilli(), 10)}
+}
+
+// StampOf returns what Stamp noted. The row may come from anybody: ok is false if there is
+// no note, or none that this write can have made, which was committed at about that time.
+// Who copies rows copies the notes, too.
+func StampOf(r Row, committed time.Time) (id string, written time.Time, ok bool) {
+	id = Text(r, Trace)
+	ms, ok := number(r, Written)
+	written = time.UnixMilli(ms)
+	if !ok || !trace.IsID(id) || written.Sub(committed).Abs() > stampTime {
+		return "", time.Time{}, false
+	}
+	return id, written, true
+}
+
+// stampTime is how far the times of a write and its commit may lie apart: 5 s for the
+// write (subwire.WriteTime), the rest for clocks and for a commit that is "approximate":
+// DynamoDB rounds it down to a second ("StreamRecord" in the DynamoDB Streams API
+// Reference), and DynamoDB Local to a minute.
+const stampTime = 70 * time.Second
 
 // Has reports whether the row has an attribute of that name that is not null.
 func Has(r Row, name string) bool {

@@ -5,6 +5,7 @@ package table
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -32,11 +33,23 @@ type Key struct{ Partition, Sort string }
 // row without it has none.
 const Version = "_version"
 
-// Condition is what must hold for a Put: at most one of the two. The zero value demands
+// Attributes with the trace that wrote a row, and when, in Unix milliseconds. A row of
+// another writer has neither.
+const (
+	Trace   = "_trace"
+	Written = "_written"
+)
+
+// Condition is what must hold for a Put: at most one of the three. The zero value demands
 // nothing.
 type Condition struct {
 	Absent  bool   // there is no such row
 	Version *int64 // the row is there, with this Version; 0 for a row without one
+
+	// Newer names an attribute, a text: the row is missing, lacks it, has a lesser one than
+	// the new row, or has expired by Now according to the table's TTL.
+	Newer string
+	Now   time.Time
 }
 
 // Query asks for rows of one partition, ordered by their sort key.

@@ -54,7 +54,8 @@ var coreAccess = map[string][]Permission{
 		{OnSockets, "DELETE", []string{manageConnections}},
 	},
 	GraphQL.Name: {
-		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}}, // what is spent, and audiences
+		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem"}}, // spent, audiences, revoked
+		{OnQueue, ConnectionChecks.Name, []string{"sqs:SendMessage"}},                    // revocations
 	},
 	Stream.Name: {
 		{OnStreams, "", []string{"dynamodb:ListStreams"}}, // IAM knows no narrower resource for it
@@ -73,6 +74,12 @@ var coreAccess = map[string][]Permission{
 		{OnSockets, "POST", []string{manageConnections}},
 		{OnSockets, "DELETE", []string{manageConnections}},
 	},
+	Canary.Name: {}, // it is a client
+	Publish.Name: {
+		{OnTable, InboxTable, []string{"dynamodb:PutItem"}},
+		{OnQueue, Events.Name, receive},
+		{OnQueue, EventsDead.Name, []string{"sqs:SendMessage"}},
+	},
 }
 
 // What a function may do with the rows of a product. The sender reads what a result shows
@@ -81,6 +88,17 @@ var (
 	readRows      = []string{"dynamodb:GetItem", "dynamodb:Query"}
 	readWriteRows = append([]string{"dynamodb:PutItem", "dynamodb:DeleteItem"}, readRows...)
 )
+
+// presenceAccess is what presence adds. Who leaves is marked, and deleted after a while.
+var presenceAccess = map[string][]Permission{
+	Message.Name:    {{OnTable, Subscriptions.Name, []string{"dynamodb:UpdateItem"}}},
+	Disconnect.Name: {{OnTable, Subscriptions.Name, []string{"dynamodb:UpdateItem", "dynamodb:DeleteItem"}}},
+	Sender.Name:     {{OnTable, Subscriptions.Name, []string{"dynamodb:UpdateItem"}}},
+	Stream.Name: {
+		{OnStream, Subscriptions.Name, readStream},
+		{OnQueue, ConnectionChecks.Name, []string{"sqs:SendMessage"}},
+	},
+}
 
 // rowAccess has the functions that get a product's tables.
 var rowAccess = map[string][]string{Message.Name: readWriteRows, GraphQL.Name: readWriteRows, Sender.Name: readRows}
@@ -91,6 +109,9 @@ func (p Product) Access() map[string][]Permission {
 	all := map[string][]Permission{}
 	for name, permissions := range coreAccess {
 		all[name] = slices.Clone(permissions)
+		if p.Presence != "" {
+			all[name] = append(all[name], presenceAccess[name]...)
+		}
 	}
 	for _, t := range p.Tables {
 		for name, actions := range rowAccess {

@@ -5,6 +5,10 @@ import (
 	"net/url"
 )
 
+// ParameterPrefix marks a key or token that is the name of a parameter in AWS Systems
+// Manager's Parameter Store, which also reads secrets of Secrets Manager.
+const ParameterPrefix = "ssm:"
+
 // HS256 is the one algorithm whose key is a secret.
 const HS256 = "HS256"
 
@@ -21,6 +25,14 @@ func CheckJWT(issuer, audience, algorithm, keysURL, key string) error {
 		return errors.New("AUTH=jwt needs either JWT_JWKS_URL or JWT_KEY")
 	case algorithm == HS256 && key == "":
 		return errors.New("JWT_ALGORITHM=HS256 needs JWT_KEY: a secret must not be published")
+	}
+	return nil
+}
+
+// CheckHandshakeToken refuses tokens at the handshake where there are none at all.
+func CheckHandshakeToken(v Values) error {
+	if HandshakeToken.In(v) != TokenOff && Auth.In(v) == Anonymous {
+		return errors.New("HANDSHAKE_TOKEN needs AUTH=jwt")
 	}
 	return nil
 }

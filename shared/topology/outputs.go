@@ -6,15 +6,20 @@ const (
 	OutputWSURL   = "WsUrl"   // of the WebSocket API
 	OutputApp     = "App"     // name of the product
 
+	OutputEventsURL = "EventsUrl" // of the route that takes events, if there is one
+	OutputCanary    = "Canary"    // minutes between the deployment's tries of itself, if it tries
+
 	OutputFanoutGroups = "FanoutGroups" // value of the setting FanoutGroups, for tools that plan batches
 )
 
-// QueueOutputs are the keys of the queues' URLs, by logical name.
-var QueueOutputs = map[string]string{
+// queueOutputs are the keys of the queues' URLs, by logical name.
+var queueOutputs = map[string]string{
 	Fanout.Name:           "QueueFanout",
 	FanoutDead.Name:       "QueueFanoutDead",
 	Retries.Name:          "QueueRetries",
 	RetriesDead.Name:      "QueueRetriesDead",
 	ConnectionChecks.Name: "QueueConnectionChecks",
 	StreamDead.Name:       "QueueStreamDead",
+	Events.Name:           "QueueEvents",
+	EventsDead.Name:       "QueueEventsDead",
 }

@@ -1,8 +1,10 @@
 package topology
 
 import (
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Product is what a product adds to the core. It is data: package subwire makes it of an
@@ -12,6 +14,16 @@ type Product struct {
 	Tables []Table  // its rows; a table with Stream is the source of events
 	Claims []string // of tokens, which its rules look at and which are therefore kept
 	Paths  []string // of its pages, in the syntax of "Create routes for HTTP APIs"
+
+	// Inputs says that a deployment takes events of the table inbox by HTTP and queue, too.
+	Inputs bool
+
+	// CanaryEvery is how often a deployment tries itself, in whole minutes; 0 for never.
+	CanaryEvery time.Duration
+
+	// Presence is what the topics begin with under which it counts who is present; "" if
+	// it does not. Then the table of subscriptions has a stream.
+	Presence string
 }
 
 // Stack is the name of a deployment, and what all its physical names begin with. env is
@@ -26,21 +38,48 @@ func (p Product) Stack(env string) string {
 }
 
 // AllTables lists the core's tables and the product's.
-func (p Product) AllTables() []Table { return append(Tables(), p.Tables...) }
+func (p Product) AllTables() []Table { return append(p.coreTables(), p.Tables...) }
 
-// Functions lists every function.
-func (p Product) Functions() []Function {
-	all := Functions()
-	for i, f := range all {
-		if rowAccess[f.Name] != nil {
-			all[i].Tables = slices.Concat(f.Tables, p.Tables)
+// coreTables are the core's tables as this product needs them.
+func (p Product) coreTables() []Table {
+	all := Tables()
+	for i, t := range all {
+		if t.Name == Subscriptions.Name && p.Presence != "" {
+			all[i].Stream, all[i].OldImages = true, true
 		}
 	}
 	return all
 }
 
-// Function is the function with the name; it panics if there is none.
+// Functions lists every function. Stream reserves its concurrency for each stream.
+func (p Product) Functions() []Function {
+	all := Functions()
+	for i, f := range all {
+		if f.Name == Stream.Name {
+			all[i].Reserved = StreamShards * len(p.StreamMappings())
+		}
+		if rowAccess[f.Name] != nil {
+			all[i].Tables = slices.Concat(f.Tables, p.Tables)
+		}
+		if f.Name == Stream.Name && p.Presence != "" {
+			all[i].Queues = slices.Concat(f.Queues, []Queue{ConnectionChecks})
+		}
+	}
+	if p.Inputs {
+		publish := Publish
+		publish.Tables = slices.DeleteFunc(slices.Clone(p.Tables), func(t Table) bool { return t.Name != InboxTable })
+		all = append(all, publish)
+	}
+	if p.CanaryEvery > 0 {
+		all = append(all, Canary)
+	}
+	return all
+}
+
+// Function is the function with the name, which may be Publish's or Canary's; it panics if
+// there is none.
 func (p Product) Function(name string) Function {
+	p.Inputs, p.CanaryEvery = true, time.Minute
 	all := p.Functions()
 	return all[slices.IndexFunc(all, func(f Function) bool { return f.Name == name })]
 }
@@ -48,12 +87,15 @@ func (p Product) Function(name string) Function {
 // StreamMappings lists what reads the streams, one mapping for each.
 func (p Product) StreamMappings() []StreamMapping {
 	var all []StreamMapping
-	for _, t := range p.Tables {
+	for _, t := range slices.Concat(p.Tables, p.coreTables()) {
 		if !t.Stream {
 			continue
 		}
 		m := TableStream
 		m.Table, m.Events = t, t.Events
+		if t.Name == Subscriptions.Name {
+			m.Prefix = p.Presence
+		}
 		if m.Events == nil {
 			m.Events = []string{"INSERT", "MODIFY", "REMOVE"}
 		}
@@ -72,10 +114,60 @@ func (p Product) TableOutputs() map[string]string {
 	return keys
 }
 
-// HTTPRoutes lists the paths that the HTTP API sends to the graphql function: {name} is
-// one segment, {name+} all that follow. The API itself answers any other with 404. Their
-// method is AnyMethod: the function handles HEAD, and names the allowed methods to a
-// client that uses another.
-func (p Product) HTTPRoutes() []string {
-	return append([]string{GraphQLPath, ConfigPath, assetsPath}, p.Paths...)
+// HTTPRoute is a route of the HTTP API.
+type HTTPRoute struct {
+	Method   string // or AnyMethod
+	Path     string // {name} is one segment, {name+} all that follow
+	Function Function
+	IAM      bool // whether a request must be signed by who may invoke the route
+}
+
+// Key is the route's name in the API.
+func (r HTTPRoute) Key() string { return r.Method + " " + r.Path }
+
+// HTTPRoutes lists the routes of the HTTP API, which answers any other request with 404.
+// Those of the graphql function take any method: it handles HEAD, and names the allowed
+// methods to a client that uses another. To a GET of what is not there it answers with a
+// page for people.
+func (p Product) HTTPRoutes() []HTTPRoute {
+	var all []HTTPRoute
+	for _, path := range append([]string{GraphQLPath, ConfigPath, assetsPath}, p.Paths...) {
+		all = append(all, HTTPRoute{Method: AnyMethod, Path: path, Function: GraphQL})
+	}
+	all = append(all, HTTPRoute{Method: http.MethodGet, Path: elsePath, Function: GraphQL})
+	if p.Inputs {
+		all = append(all, EventsRoute)
+	}
+	return all
+}
+
+// AllClaims is the value of the setting Claims that functions get: with the product's own,
+// as connect knows no product.
+func (p Product) AllClaims(configured string) string {
+	return strings.Trim(strings.Join(append(slices.Clone(p.Claims), configured), ","), ",")
+}
+
+// Queues lists every queue, dead letters before the queue that uses them.
+func (p Product) Queues() []Queue {
+	if !p.Inputs {
+		return Queues()
+	}
+	return append(Queues(), EventsDead, Events)
+}
+
+// QueueMappings lists what polls the queues.
+func (p Product) QueueMappings() []QueueMapping {
+	if !p.Inputs {
+		return QueueMappings()
+	}
+	return append(QueueMappings(), QueueMapping{Queue: Events, Function: Publish, BatchSize: 10, MaxConcurrency: 10})
+}
+
+// QueueOutputs are the keys of the stack's outputs with the queues' URLs, by logical name.
+func (p Product) QueueOutputs() map[string]string {
+	keys := map[string]string{}
+	for _, q := range p.Queues() {
+		keys[q.Name] = queueOutputs[q.Name]
+	}
+	return keys
 }

@@ -3,6 +3,7 @@ package topology
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -95,7 +96,94 @@ func TestNamesOfAProduct(t *testing.T) {
 			t.Errorf("a stack is called %s, want %s", got, want)
 		}
 	}
-	if got := shop.HTTPRoutes(); !slices.Contains(got, "/track/{order}") || !slices.Contains(got, GraphQLPath) {
-		t.Errorf("routes are %v", got)
+	got := map[string]string{}
+	for _, r := range shop.HTTPRoutes() {
+		got[r.Key()] = r.Function.Name
+	}
+	if diff := cmp.Diff(map[string]string{"ANY /graphql": "graphql", "ANY /config.json": "graphql",
+		"ANY /assets/{file}": "graphql", "ANY /track/{order}": "graphql", "GET /{page+}": "graphql"}, got); diff != "" {
+		t.Errorf("routes differ (-want +got):\n%s", diff)
+	}
+}
+
+// Whoever does not ask for the ways in has nothing of them.
+func TestTheWaysInAreThereWhenAskedFor(t *testing.T) {
+	t.Parallel()
+	with := shop
+	with.Inputs = true
+	with.Tables = append(slices.Clone(shop.Tables), Table{Name: InboxTable, Key: "group", Sort: "id"})
+	added := func(with, without int) bool { return with == without+1 }
+	if !added(len(with.Functions()), len(shop.Functions())) || !added(len(with.HTTPRoutes()), len(shop.HTTPRoutes())) ||
+		!added(len(with.QueueMappings()), len(shop.QueueMappings())) || len(with.Queues()) != len(shop.Queues())+2 ||
+		len(with.QueueOutputs()) != len(shop.QueueOutputs())+2 {
+		t.Error("one function, route and mapping, and two queues were to be added")
+	}
+	if got := with.Function(Publish.Name); len(got.Tables) != 1 || got.Tables[0].Name != InboxTable {
+		t.Errorf("publish gets the tables %v", names(got.Tables))
+	}
+	if wait := time.Duration(Events.MaxReceives) * Events.Visibility; wait < time.Hour || wait > Events.Retention {
+		t.Errorf("an event is given up after %s", wait)
+	}
+	if Events.Visibility < 6*Publish.Timeout || Events.FIFO {
+		t.Error("the queue does not fit its function, or topics")
+	}
+	for _, r := range with.HTTPRoutes() {
+		if r.IAM != (r.Function.Name == Publish.Name) {
+			t.Errorf("%s needs a signature: %v", r.Key(), r.IAM)
+		}
+	}
+	if Publish.Timeout >= 30*time.Second { // "Quotas for configuring and running an HTTP API in API Gateway"
+		t.Error("publish may take longer than the gateway waits")
+	}
+}
+
+// Only a product with presence has what it takes.
+func TestPresence(t *testing.T) {
+	t.Parallel()
+	with := shop
+	with.Presence = "present/"
+	subscriptions := Subscriptions
+	subscriptions.Stream, subscriptions.OldImages = true, true
+	mapping := TableStream
+	mapping.Table, mapping.Prefix, mapping.Events = subscriptions, "present/", []string{"INSERT", "MODIFY", "REMOVE"}
+	if diff := cmp.Diff(append(shop.StreamMappings(), mapping), with.StreamMappings()); diff != "" {
+		t.Errorf("mappings differ (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Table{Connections, subscriptions, Operations}, with.AllTables()[:3]); diff != "" {
+		t.Errorf("tables differ (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(Tables(), shop.AllTables()[:3]); diff != "" {
+		t.Errorf("without it, tables differ (-want +got):\n%s", diff)
+	}
+	for _, f := range Functions() {
+		more := slices.Clone(shop.Function(f.Name).Queues)
+		if f.Name == Stream.Name {
+			more = append(more, ConnectionChecks)
+		}
+		if diff := cmp.Diff(more, with.Function(f.Name).Queues, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("queues of %s differ (-want +got):\n%s", f.Name, diff)
+		}
+		allowed := map[string][]Permission{
+			"message":    {{OnTable, "subscriptions", []string{"dynamodb:UpdateItem"}}},
+			"disconnect": {{OnTable, "subscriptions", []string{"dynamodb:UpdateItem", "dynamodb:DeleteItem"}}},
+			"sender":     {{OnTable, "subscriptions", []string{"dynamodb:UpdateItem"}}},
+			"stream":     {{OnStream, "subscriptions", readStream}, {OnQueue, "connection-checks", []string{"sqs:SendMessage"}}},
+		}[f.Name]
+		core := coreAccess[f.Name]
+		want := slices.Concat(core, allowed, shop.Access()[f.Name][len(core):])
+		if diff := cmp.Diff(want, with.Access()[f.Name], cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s may do otherwise (-want +got):\n%s", f.Name, diff)
+		}
+	}
+}
+
+// A stream's shards are read side by side, so with more streams more is read.
+func TestEachStreamHasItsOwnConcurrency(t *testing.T) {
+	t.Parallel()
+	for _, p := range []Product{{}, shop, {Presence: "present/", Tables: shop.Tables}} {
+		want := StreamShards * len(p.StreamMappings())
+		if got := p.Function(Stream.Name).Reserved; got != want {
+			t.Errorf("%d streams reserve %d, want %d", len(p.StreamMappings()), got, want)
+		}
 	}
 }

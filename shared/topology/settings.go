@@ -15,10 +15,19 @@ const (
 	JWT       = "jwt"       // everybody needs a token
 )
 
+// The modes of HandshakeToken.
+const (
+	TokenOff      = "off"      // tokens are not looked at before connection_init
+	TokenOptional = "optional" // who sends one must send a good one
+	TokenRequired = "required" // without a good one there is no socket
+)
+
 // Groups of functions that share settings, as the table names them.
 const (
-	serve   = "message graphql"        // run clients' operations and check their tokens
-	prepare = "message graphql sender" // prepare operations
+	authenticate = "connect message graphql"                      // check tokens; connect only those of handshakes
+	serve        = "message graphql"                              // run clients' operations and check their tokens
+	prepare      = "message graphql sender"                       // prepare operations
+	know         = "message graphql stream sender publish canary" // know the product
 )
 
 // The settings, with all there is to say of each but its use, which is
@@ -27,27 +36,35 @@ const (
 // which go run ./scripts/docs/settings writes.
 var (
 	// App's values are checked by boot, which knows the products.
-	App = setting("APP", "chat", anyText(), "connect message disconnect graphql stream sender",
+	App = setting("APP", "chat", anyText(), know,
 		"the product that runs, one of those in `shared/products`; a deployment sets it with `-c app=NAME`")
 
-	Auth         = setting("AUTH", Anonymous, oneOf(Anonymous, JWT), prepare, "or `jwt`: everybody needs a token")
-	JWTIssuer    = setting("JWT_ISSUER", "", anyText(), serve, "claim `iss`; required with `jwt`")
-	JWTAudience  = setting("JWT_AUDIENCE", "", anyText(), serve, "must be in claim `aud`; required with `jwt`")
-	JWTAlgorithm = setting("JWT_ALGORITHM", "RS256", oneOf(Algorithms()...), serve,
+	Auth = setting("AUTH", Anonymous, oneOf(Anonymous, JWT), authenticate+" sender",
+		"or `jwt`: everybody needs a token")
+	JWTIssuer    = setting("JWT_ISSUER", "", anyText(), authenticate, "claim `iss`; required with `jwt`")
+	JWTAudience  = setting("JWT_AUDIENCE", "", anyText(), authenticate, "must be in claim `aud`; required with `jwt`")
+	JWTAlgorithm = setting("JWT_ALGORITHM", "RS256", oneOf(Algorithms()...), authenticate,
 		"the only one accepted: `"+strings.Join(Algorithms(), "`, `")+"`")
-	JWTKeysURL = setting("JWT_JWKS_URL", "", by(keysURL), serve,
+	JWTKeysURL = setting("JWT_JWKS_URL", "", by(keysURL), authenticate,
 		"where the issuer publishes its keys; or else `JWT_KEY`")
-	JWTKey = setting("JWT_KEY", "", anyText(), serve,
+	JWTKey = setting("JWT_KEY", "", anyText(), authenticate,
 		"public key in PEM, secret for `HS256`, or `ssm:NAME` of a parameter with either")
-	JWTLeeway = setting("JWT_LEEWAY", "30s", duration(0, 5*time.Minute), serve,
+	JWTLeeway = setting("JWT_LEEWAY", "30s", duration(0, 5*time.Minute), authenticate,
 		"by which the issuer's clock may differ")
+	HandshakeToken = setting("HANDSHAKE_TOKEN", TokenOff, oneOf(TokenOff, TokenOptional, TokenRequired), "connect",
+		"with `jwt`, whether a socket needs a token before it opens: `off`, `optional` or `required`, see "+
+			"[authentication.md](authentication.md)")
+	CanaryToken = setting("CANARY_TOKEN", "", anyText(), "canary",
+		"with `jwt`, the token of the [canary](operations.md#canary): in a deployment `ssm:NAME` of a parameter with it")
+	Claims = setting("CLAIMS", "", by(claims), authenticate,
+		"names of claims, as in `tenant,role`, that are kept of a token in addition to the product's own: 20 at most with these")
 	// The default has the names that Apollo's clients use.
 	InitMembers = setting("INIT_MEMBERS", "apollographql-client-name,apollographql-client-version",
 		by(members), "message",
 		"what is stored of an init payload and its headers, for operators to see; a name that is a secret's, such"+
 			" as `password`, is refused")
 
-	AllowedOrigins = setting("ALLOWED_ORIGINS", origins.Any, by(origins.ParseList), "connect graphql",
+	AllowedOrigins = setting("ALLOWED_ORIGINS", origins.Any, by(origins.ParseList), "connect graphql canary",
 		"origins that may open a socket or call over HTTP, such as `https://chat.example.com`, "+
 			"`http://localhost:3000` or an app's `capacitor://localhost`; put into the form in which browsers send "+
 			"them. What none sends is refused: a path or closing slash, `https://*.example.com`, `null`; so is `*` "+
@@ -56,13 +73,14 @@ var (
 		"whether sockets without an origin are refused: all but browsers'")
 	EdgeSecret = setting("EDGE_SECRET_SHA256", "", by(edge.Parse), "connect message graphql",
 		"behind CloudFront, see [SECURITY.md](../SECURITY.md): "+
-			"of the secret without which nobody is answered").hide()
+			"of the secret without which nobody is answered, or of two with a comma between them while it "+
+			"[changes](operations.md#rotating-keys)").hide()
 
 	// SQS's longest delay is 15 minutes.
 	InitTimeout = setting("INIT_TIMEOUT", "10s", duration(time.Second, 14*time.Minute), "connect",
 		"from `$connect` to `connection_init`")
 	MaxConnections = setting("MAX_CONNECTIONS", "0", number(0, 1000), "connect message",
-		"at once, per viewer with a token, and per address (IPv6: per /64) of those whose `connection_init` is to"+
+		"at once, per viewer with a token, and per address (IPv6: per /64) of those whose token is to"+
 			" come or that are anonymous; 0 for any number; above 240, some are refused a little below the bound; "+
 			"what was counted before a change, or by another release, may not count")
 	MaxSubscriptions = setting("MAX_SUBSCRIPTIONS", "100", number(1, 1000), "message",
@@ -127,6 +145,8 @@ var (
 	// Twice as many sockets; a Lambda environment has 1,024 file descriptors.
 	SenderWorkers = setting("SENDER_WORKERS", "64", number(1, 450), "sender",
 		"posts in flight per sender, and as many slow ones")
-	LogLevel = setting("LOG_LEVEL", "info", level(), "connect message disconnect graphql stream sender",
+	LogLevel = setting("LOG_LEVEL", "info", level(), "connect message disconnect graphql stream sender publish canary",
 		"`debug`, `info`, `warn` or `error`")
+	Metrics = setting("METRICS", "true", boolean(), "connect message disconnect graphql stream sender publish canary",
+		"whether functions write [metrics](operations.md#metrics) to their logs")
 )

@@ -39,6 +39,25 @@ func TestNamesOfSecretsAreRefused(t *testing.T) {
 	}
 }
 
+func TestNamesOfClaims(t *testing.T) {
+	t.Parallel()
+	many := make([]string, 21)
+	for i := range many {
+		many[i] = strings.Repeat("x", i+1)
+	}
+	for text, want := range map[string]string{"": "", " tenant, Role ,tenant,,https://a.example/x ": "tenant,Role,https://a.example/x",
+		strings.Join(many[:20], ","): strings.Join(many[:20], ",")} {
+		if got, err := read(t, Claims, text); err != nil || strings.Join(got, ",") != want {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{strings.Join(many, ","), strings.Repeat("x", 65), "a,b\nc"} {
+		if got, err := read(t, Claims, text); err == nil {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
 func TestWhatIsReadIsTyped(t *testing.T) {
 	t.Parallel()
 	if got, err := read(t, InitTimeout, "3s"); err != nil || got != 3*time.Second {
@@ -79,7 +98,7 @@ func TestTheTable(t *testing.T) {
 	t.Parallel()
 	Defaults() // panics for a refused one
 	var functions []string
-	for _, f := range Functions() {
+	for _, f := range EveryFunction() {
 		functions = append(functions, f.Name)
 	}
 	for _, s := range Settings() {

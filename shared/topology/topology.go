@@ -49,6 +49,7 @@ type Queue struct {
 	Retention   time.Duration
 	DeadLetters string // logical name of the queue for what was received MaxReceives times, or ""
 	MaxReceives int
+	Late        time.Duration // how old a message must be that nobody has handled; 0 for dead letters, which wait for people
 }
 
 const (
@@ -64,11 +65,13 @@ const (
 // The queues.
 var (
 	Fanout = Queue{Name: "fanout.fifo", Env: "FANOUT_QUEUE", FIFO: true, Visibility: 6 * senderTimeout,
-		Retention: 4 * 24 * time.Hour, DeadLetters: FanoutDead.Name, MaxReceives: maxReceives}
+		Retention: 4 * 24 * time.Hour, DeadLetters: FanoutDead.Name, MaxReceives: maxReceives,
+		Late: time.Minute}
 	FanoutDead = Queue{Name: "fanout-dead.fifo", FIFO: true, Visibility: 30 * time.Second, Retention: fourteenDays}
 
 	Retries = Queue{Name: "retries", Env: "RETRIES_QUEUE", Visibility: 6 * senderTimeout,
-		Retention: 4 * 24 * time.Hour, DeadLetters: RetriesDead.Name, MaxReceives: maxReceives}
+		Retention: 4 * 24 * time.Hour, DeadLetters: RetriesDead.Name, MaxReceives: maxReceives,
+		Late: 20 * time.Minute} // a retry is delayed by up to 15
 	// RetriesDead also takes what the sender gives up: batches that it cannot decode,
 	// and targets that were tried too often.
 	RetriesDead = Queue{Name: "retries-dead", Env: "RETRIES_DEAD_QUEUE",
@@ -78,7 +81,7 @@ var (
 	// connection with a token that expires. A check that keeps failing is dropped when
 	// its retention ends: the connection's TTL and the gateway's limits remain.
 	ConnectionChecks = Queue{Name: "connection-checks", Env: "CONNECTION_CHECKS_QUEUE", Visibility: 6 * 10 * time.Second,
-		Retention: 30 * time.Minute} // a delay counts, and lasts up to 15
+		Retention: 30 * time.Minute, Late: 20 * time.Minute} // a delay counts, and lasts up to 15
 
 	// StreamDead holds the records that the stream function gave up, and Lambda's notes
 	// of those that Lambda gave up.
@@ -108,6 +111,7 @@ type Function struct {
 	Queues    []Queue // it gets their URLs
 	Callback  bool    // whether it gets the management API's endpoint
 	WebSocket bool    // whether it gets the clients' WebSocket URL
+	HTTP      bool    // whether it gets the clients' URL of GraphQL over HTTP
 
 	// Reserved is how many of the account's concurrent invocations are kept for it; 0
 	// for none.
@@ -117,6 +121,18 @@ type Function struct {
 	// prevent infinite loops").
 	AllowLoops bool
 }
+
+// StreamShards is how many shards of each stream are read at once, whatever floods the
+// account's other functions. A table has a shard for each partition, and a partition takes
+// 1,000 writes a second; a new table has four ("Initial throughput for on-demand capacity
+// mode", "Quotas in Amazon DynamoDB"). Ten shards take what API Gateway lets through for
+// all APIs of an account, 10,000 requests a second. A table may grow to 40 with the default
+// quota of 40,000 writes; then shards wait for each other.
+const StreamShards = 10
+
+// LiveAlias is the alias of each function that is invoked. It says which version of the
+// function is live, so an older one can be brought back at once.
+const LiveAlias = "live"
 
 const (
 	senderTimeout = 30 * time.Second
@@ -135,10 +151,10 @@ var (
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{ConnectionChecks},
 		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives, at most two hours
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
-		Tables: []Table{Connections}}
+		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks}}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: oneVCPU,
 		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{Fanout, StreamDead},
-		Reserved: 20} // one per shard at a time, whatever floods the account's other functions
+		Reserved: StreamShards} // for each stream, see Product.Functions
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: oneVCPU, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
 		Reserved: 110, AllowLoops: true} // a target that stays busy is queued again, up to its attempts
@@ -149,6 +165,9 @@ func Functions() []Function {
 	return []Function{Connect, Message, Disconnect, GraphQL, Stream, Sender}
 }
 
+// EveryFunction lists also those that a deployment has only if it asks for them.
+func EveryFunction() []Function { return append(Functions(), Publish, Canary) }
+
 // Routes of the WebSocket API, by route key.
 var Routes = map[string]Function{"$connect": Connect, "$default": Message, "$disconnect": Disconnect}
 
@@ -157,6 +176,7 @@ const (
 	GraphQLPath = "/graphql"
 	ConfigPath  = "/config.json"   // what a page must know of the deployment
 	assetsPath  = "/assets/{file}" // of GraphiQL, and of a product's pages
+	elsePath    = "/{page+}"       // what no other path is
 )
 
 // AnyMethod stands for all methods in a route of the HTTP API.
@@ -168,6 +188,7 @@ type StreamMapping struct {
 	Table           Table
 	Function        Function
 	Events          []string // names of the records to move; others are filtered out
+	Prefix          string   // that their partition keys begin with; "" for any
 	BatchSize       int
 	Parallelization int           // concurrent batches per shard; above 1, order is kept per item only
 	Bisect          bool          // halve a batch whose invocation failed, to isolate the bad record
@@ -227,8 +248,8 @@ const LargestResult = 1_000_000
 // MaxBodyBytes is the largest body of an HTTP request that is read.
 const MaxBodyBytes = 1 << 20
 
-// Production is the deployment that keeps its kept tables and has the settings of
-// Setting.Production.
+// Production is the deployment that is always a production: it keeps its kept tables and
+// has the settings of Setting.Production.
 const Production = "prod"
 
 // Stages of the APIs.

@@ -183,6 +183,25 @@ func level() kind[slog.Level] {
 // by is for a parser whose error says enough.
 func by[T any](parse func(string) (T, error)) kind[T] { return kind[T]{parse: parse} }
 
+// claims reads names of claims. What is kept of a token is bounded in bytes by package
+// auth.
+func claims(text string) (names []string, err error) {
+	const most, longest = 20, 64
+	for name := range strings.SplitSeq(text, ",") {
+		name = strings.TrimSpace(name)
+		if len(name) > longest || strings.ContainsFunc(name, unicode.IsControl) {
+			return nil, fmt.Errorf("a claim has a name of at most %d bytes", longest)
+		}
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > most {
+		return nil, fmt.Errorf("it must name at most %d claims", most)
+	}
+	return names, nil
+}
+
 // anyText leaves the check to the user of the setting.
 func anyText() kind[string] {
 	return kind[string]{parse: func(text string) (string, error) { return text, nil }}

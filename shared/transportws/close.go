@@ -46,6 +46,10 @@ func TokenExpired() CloseError { return CloseError{CodeUnauthorized, "Token expi
 // ConnectionRevoked is for a connection that its operator ends.
 func ConnectionRevoked() CloseError { return CloseError{CodeUnauthorized, "Connection revoked"} }
 
+// TokenRevoked is for a connection_init with a token that was issued before its viewer was
+// revoked: the client needs another, which only a new sign-in may give.
+func TokenRevoked() CloseError { return CloseError{CodeForbidden, "Token revoked"} }
+
 // Forbidden is for a connection_init that is refused for good.
 func Forbidden(reason string) CloseError {
 	return CloseError{CodeForbidden, truncate(reason, maxReasonBytes)}

@@ -12,7 +12,7 @@ import (
 // does not pass on the payload, which says whether to.
 func retriedByResume(t *testing.T) *regexp.Regexp {
 	t.Helper()
-	source, err := os.ReadFile("../../functions/graphql/web/src/resume.mjs")
+	source, err := os.ReadFile("../js/resume.mjs")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// Package chattest puts messages into a store, for tests and benchmarks.
+// Package chattest is what tests and benchmarks need of the chat.
 package chattest
 
 import (
@@ -9,6 +9,12 @@ import (
 	"subwire/shared/table"
 )
 
+// Product is what a deployment of the chat adds to the core, and Table keeps its messages.
+var (
+	Product = chat.New().Product()
+	Table   = Product.Tables[0]
+)
+
 // Put stores a message as it is, whatever its id says of the time. One that is already
 // there is replaced.
 func Put(ctx context.Context, s table.Store, m chat.Message) error {
@@ -16,7 +22,7 @@ func Put(ctx context.Context, s table.Store, m chat.Message) error {
 	if err != nil {
 		return err
 	}
-	return s.PutRow(ctx, chat.Messages, row, table.Condition{})
+	return s.PutRow(ctx, Table, row, table.Condition{})
 }
 
 // Messages returns the latest messages of a chat, at most limit, in ascending order.

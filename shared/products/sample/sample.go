@@ -27,6 +27,8 @@ type Product struct {
 // New returns the product.
 func New() Product {
 	p := Product{App: subwire.New("sample")}
+	p.Canary = subwire.Canary{Subscribe: `subscription { itemChanged(id: "canary") { changedAt } }`,
+		Post: `mutation { putItem(id: "canary", text: "canary") { changedAt } }`}
 	p.Items = subwire.NewTable(p.App, subwire.TableSpec{Name: "items", Key: "id", Kept: true},
 		func(c subwire.Change[Item], emit subwire.Emit) {
 			if c.Now != nil {
