@@ -4,10 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"subwire/functions/internal/wsevent"
 	"subwire/shared/connection"
 	"subwire/shared/edge"
+	"subwire/shared/metrics"
 	"subwire/shared/transportws"
 )
 
@@ -21,13 +23,17 @@ type handler struct {
 // client that offered it: every client aborts on any other.
 func (h handler) handle(ctx context.Context, e wsevent.Event) (wsevent.Response, error) {
 	if !h.edge.Admits(wsevent.Header(e, edge.SecretHeader)) {
+		h.connector.Metrics.AddRefusal(metrics.Refused, strconv.Itoa(http.StatusForbidden))
 		return wsevent.Response{StatusCode: http.StatusForbidden}, nil
 	}
 	handshake := wsevent.Handshake(e)
 	handshake.Address = h.edge.Address(handshake.Address, wsevent.Header(e, edge.AddressHeader))
 	status, err := h.connector.Connect(ctx, handshake)
-	if err != nil {
-		h.log.Error("connect failed", "connection", handshake.ConnectionID, "error", err)
+	switch {
+	case err != nil && status < http.StatusInternalServerError:
+		h.log.InfoContext(ctx, "viewer refused", "connection", handshake.ConnectionID, "error", err)
+	case err != nil:
+		h.log.ErrorContext(ctx, "connect failed", "connection", handshake.ConnectionID, "error", err)
 	}
 	r := wsevent.Response{StatusCode: status}
 	if status == http.StatusOK {

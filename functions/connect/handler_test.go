@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
+	"maps"
 	"strconv"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"subwire/shared/connection"
 	"subwire/shared/edge"
 	"subwire/shared/memory"
+	"subwire/shared/metrics/metricstest"
 )
 
 type noChecks struct{}
@@ -53,8 +55,9 @@ func TestBehindTheEdge(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := memory.New()
+	meter, counted := metricstest.New(t)
 	h := handler{slog.New(slog.DiscardHandler), guard, connection.Connector{Connections: store, Checks: noChecks{}, Origins: []string{"*"},
-		MaxPerAddress: 1, KeepAddress: true, TTL: time.Hour}}
+		MaxConnections: 1, KeepAddress: true, TTL: time.Hour, Metrics: meter}}
 	for i, tc := range []struct {
 		secret, viewer string
 		status         int
@@ -70,5 +73,9 @@ func TestBehindTheEdge(t *testing.T) {
 		if kept := err == nil && c.Address+":1" == tc.viewer; kept != (tc.status == 200) {
 			t.Errorf("%d: kept is %q, %v", i, c.Address, err)
 		}
+	}
+	want := map[string]int{"Connected": 2, "Refused": 3, "Refused 403": 2, "Refused 429": 1}
+	if got := counted(); !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
 	}
 }

@@ -58,7 +58,7 @@ func (h handler) check(ctx context.Context, records []events.SQSMessage) (failed
 	checks.Wait()
 	for i, m := range records {
 		if errs[i] != nil {
-			h.log.Error("check failed", "message", m.MessageId, "error", errs[i])
+			h.log.ErrorContext(ctx, "check failed", "message", m.MessageId, "error", errs[i])
 			failed = append(failed, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
 		}
 	}

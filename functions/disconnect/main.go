@@ -3,9 +3,9 @@
 package main
 
 import (
-	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"subwire/functions/internal/invocation"
 	"subwire/shared/apigw"
 	"subwire/shared/boot"
 	"subwire/shared/connection"
@@ -17,12 +17,13 @@ import (
 func main() { boot.Main(topology.Disconnect, run) }
 
 func run(p boot.Process) error {
-	lambda.Start(handler{
+	invocation.Serve(p, handler{
 		log: p.Log,
 		disconnector: connection.Disconnector{
 			Connections: dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
 			Gateway:     apigw.New(p.AWS, p.Callback, 1),
 			Checks:      queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
+			Metrics:     p.Metrics,
 		},
 	}.handle)
 	return nil

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -20,6 +19,7 @@ import (
 	"subwire/shared/allowance"
 	"subwire/shared/edge"
 	"subwire/shared/graphqlhttp"
+	"subwire/shared/metrics"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 	"subwire/shared/trusted"
@@ -29,7 +29,7 @@ type handler struct {
 	log      *slog.Logger
 	executor pubsub.Executor
 	auth     interface {
-		Authenticate(ctx context.Context, authorization string) (pubsub.Viewer, time.Time, error)
+		Authenticate(ctx context.Context, authorization string) (pubsub.Viewer, pubsub.Life, error)
 	}
 	origins   []string // sites whose pages may read the answers
 	site      web.Site
@@ -37,6 +37,7 @@ type handler struct {
 	maxBody   int                // bytes
 	edge      edge.Guard
 	allowance *allowance.Allowance
+	metrics   *metrics.Meter
 }
 
 // handle answers a request of the HTTP API (payload format 2.0).
@@ -47,8 +48,10 @@ func (h handler) handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (
 	switch method := e.RequestContext.HTTP.Method; {
 	case !h.edge.Admits(e.Headers[strings.ToLower(edge.SecretHeader)]):
 		r.StatusCode, r.Headers = http.StatusForbidden, map[string]string{"Cache-Control": "no-store"}
+		h.metrics.AddRefusal(metrics.Refused, strconv.Itoa(r.StatusCode))
 	case !h.draw(ctx, allowance.Request(), h.payer(e)):
 		r = respond(e, nil, h.spent())
+		h.metrics.AddRefusal(metrics.Refused, strconv.Itoa(r.StatusCode))
 	case method == http.MethodOptions:
 		r.StatusCode = http.StatusNoContent
 		r.Headers = map[string]string{"Allow": methods(e.RawPath)}
@@ -105,8 +108,12 @@ func (h handler) serve(ctx context.Context, e events.APIGatewayV2HTTPRequest) ev
 	if err == nil {
 		result, err = h.execute(ctx, e)
 	}
+	h.metrics.Add(metrics.Operations, 1)
+	if code := pubsub.CodeOf(result, err); code != "" {
+		h.metrics.AddCode(metrics.Failed, code)
+	}
 	if !shown(err) {
-		h.log.Error("request failed", "request", e.RequestContext.RequestID, "error", err)
+		h.log.ErrorContext(ctx, "request failed", "apiRequest", e.RequestContext.RequestID, "error", err)
 	}
 	return respond(e, result, err)
 }

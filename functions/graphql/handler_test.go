@@ -42,7 +42,7 @@ func newEvent(method, body string) events.APIGatewayV2HTTPRequest {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New(), Anonymous: true})), tokens{}, []string{"*"},
-		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}, nil}
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}, nil, nil}
 	browser := newEvent("GET", "")
 	browser.Headers["accept"] = "text/html, */*"
 	config, nowhere := newEvent("GET", ""), newEvent("GET", "")
@@ -74,7 +74,7 @@ func TestPages(t *testing.T) {
 // It refuses all others.
 type tokens struct{}
 
-func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Viewer, _ time.Time, err error) {
+func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Viewer, _ pubsub.Life, err error) {
 	switch authorization {
 	case "":
 	case "ada":
@@ -88,12 +88,12 @@ func (tokens) Authenticate(_ context.Context, authorization string) (v pubsub.Vi
 	default:
 		err = pubsub.ErrTokenInvalid
 	}
-	return v, time.Time{}, err
+	return v, pubsub.Life{}, err
 }
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New()})), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New()})), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil, nil}
 	for name, tc := range map[string]struct {
 		authorization, chat string
 		status              int
@@ -122,7 +122,7 @@ func TestRequests(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: store, Anonymous: true})), tokens{}, []string{"https://chat.example"},
-		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}, nil}
+		web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}, nil, maxBody, edge.Guard{}, nil, nil}
 	post := `{"query":"mutation { postMessage(chatId: \"1\", content: \"é\", senderName: \"Ada\") { content } }"}`
 	encoded := newEvent("POST", base64.StdEncoding.EncodeToString([]byte(post)))
 	encoded.IsBase64Encoded = true
@@ -173,7 +173,7 @@ func TestAFaultOfTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	store.Fault = func(string) memory.Fault { return memory.NotApplied }
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: store, Anonymous: true})), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: store, Anonymous: true})), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil, nil}
 	const all = `getNewMessages(chatId: \"1\") { id }`
 	for query, status := range map[string]int{
 		"{ " + all + " }":             503,
@@ -200,7 +200,7 @@ func TestOnlyTrustedDocumentsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New(), Anonymous: true})), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents, maxBody, edge.Guard{}, nil}
+	h := handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New(), Anonymous: true})), tokens{}, []string{"*"}, web.Site{GraphiQL: true}, documents, maxBody, edge.Guard{}, nil, nil}
 	byHash := newEvent("GET", "")
 	byHash.Headers["accept"] = "text/html, */*" // a browser does not get GraphiQL for it either
 	byHash.QueryStringParameters = map[string]string{"extensions": ""}
@@ -309,7 +309,7 @@ func TestALargeAssetIsSentInGzipForm(t *testing.T) {
 
 func pagesHandler() handler {
 	site := web.Site{Files: fstest.MapFS{}, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}
-	return handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New(), Anonymous: true})), tokens{}, []string{"*"}, site, nil, maxBody, edge.Guard{}, nil}
+	return handler{slog.New(slog.DiscardHandler), gql.MustNew(chat.New().MustOpen(subwire.Env{Tables: memory.New(), Anonymous: true})), tokens{}, []string{"*"}, site, nil, maxBody, edge.Guard{}, nil, nil}
 }
 
 // RFC 9110 section 9.3.2: HEAD is GET without the body.

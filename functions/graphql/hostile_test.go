@@ -28,7 +28,7 @@ func hostileHandler(t testing.TB) handler {
 	hostile.Fill(t, store, "1")
 	schema := chat.New().MustOpen(subwire.Env{Tables: store, Anonymous: true})
 	schema.Introspection, schema.Log = true, slog.New(slog.DiscardHandler)
-	return handler{slog.New(slog.DiscardHandler), gql.MustNew(schema), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil}
+	return handler{slog.New(slog.DiscardHandler), gql.MustNew(schema), tokens{}, []string{"*"}, web.Site{}, nil, maxBody, edge.Guard{}, nil, nil}
 }
 
 func TestNoAnswerIsTooLarge(t *testing.T) { // not parallel: it measures

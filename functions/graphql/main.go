@@ -2,24 +2,25 @@
 package main
 
 import (
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"subwire/functions/graphql/web"
+	"subwire/functions/internal/invocation"
 	"subwire/functions/internal/operations"
 	"subwire/shared/boot"
 	"subwire/shared/gql"
+	"subwire/shared/products"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
-func main() { boot.Main(topology.GraphQL, run) }
+func main() { boot.MainOf(topology.GraphQL, products.App, run) }
 
-func run(p boot.Process) error {
+func run(p boot.Process, app *subwire.App) error {
 	settings, limits := p.Settings, gql.LimitsOf(p.Settings)
-	o, err := operations.New(p, limits)
+	o, err := operations.New(p, app, limits)
 	if err != nil {
 		return err
 	}
-	lambda.Start(handler{
+	invocation.Serve(p, handler{
 		log:      p.Log,
 		executor: o.Executor,
 		auth:     o.Auth,
@@ -30,6 +31,7 @@ func run(p boot.Process) error {
 		maxBody:   limits.BodyBytes(),
 		edge:      topology.EdgeSecret.In(settings),
 		allowance: o.Allowance,
+		metrics:   p.Metrics,
 	}.handle)
 	return nil
 }

@@ -15,7 +15,7 @@ func TestASettingThatCannotBeUsedIsAnError(t *testing.T) {
 	for env, value := range map[string]string{"AUTH": topology.JWT, "TRUSTED_DOCUMENTS": "/nowhere/operations.json"} {
 		given := map[string]string{env: value}
 		settings, _ := topology.Read(topology.GraphQL.Settings(), func(name string) string { return given[name] })
-		if run(boot.Process{Config: boot.Config{App: chat.New().App, Settings: settings}, Log: slog.New(slog.DiscardHandler)}) == nil {
+		if run(boot.Process{Config: boot.Config{Settings: settings}, Log: slog.New(slog.DiscardHandler)}, chat.New().App) == nil {
 			t.Errorf("%s=%s: no error", env, value)
 		}
 	}

@@ -15,7 +15,7 @@ type handler struct{ session *session.Session }
 func (h handler) handle(ctx context.Context, e wsevent.Event) (wsevent.Response, error) {
 	frame := wsevent.Frame(e)
 	if err := h.session.Receive(ctx, frame); err != nil {
-		h.session.Log.Error("message failed", "connection", frame.ConnectionID, "error", err)
+		h.session.Log.ErrorContext(ctx, "message failed", "connection", frame.ConnectionID, "error", err)
 	}
 	return wsevent.Response{StatusCode: http.StatusOK}, nil
 }

@@ -2,36 +2,36 @@
 package main
 
 import (
-	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
+	"subwire/functions/internal/invocation"
 	"subwire/functions/internal/operations"
 	"subwire/shared/apigw"
 	"subwire/shared/boot"
 	"subwire/shared/gql"
-	"subwire/shared/queue"
+	"subwire/shared/products"
 	"subwire/shared/session"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
-func main() { boot.Main(topology.Message, run) }
+func main() { boot.MainOf(topology.Message, products.App, run) }
 
-func run(p boot.Process) error {
+func run(p boot.Process, app *subwire.App) error {
 	settings := p.Settings
-	o, err := operations.New(p, gql.LimitsOf(settings).OverSocket())
+	o, err := operations.New(p, app, gql.LimitsOf(settings).OverSocket())
 	if err != nil {
 		return err
 	}
-	lambda.Start(handler{&session.Session{
+	invocation.Serve(p, handler{&session.Session{
 		Connections:    o.Store,
 		Operations:     o.Store,
 		Executor:       o.Executor,
 		Gateway:        apigw.New(p.AWS, p.Callback, 1),
 		Auth:           o.Auth,
-		Checks:         queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
+		Checks:         o.Checks,
 		Documents:      o.Documents,
 		Rate:           session.NewFrameRate(topology.MaxFramesPerSecond.In(settings)),
 		Allowance:      o.Allowance,
+		Audiences:      o.Audiences,
 		BehindEdge:     topology.EdgeSecret.In(settings).On(),
 		InitMembers:    topology.InitMembers.In(settings),
 		MaxIDBytes:     topology.MaxOperationIDBytes.In(settings),
@@ -41,6 +41,7 @@ func run(p boot.Process) error {
 		MaxReplayBytes: topology.MaxReplayBytes.In(settings),
 		MaxConnections: topology.MaxConnections.In(settings),
 		Log:            p.Log,
+		Metrics:        p.Metrics,
 	}}.handle)
 	return nil
 }

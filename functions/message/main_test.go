@@ -35,7 +35,7 @@ func TestASettingThatCannotBeUsedIsAnError(t *testing.T) {
 			if errs != nil {
 				t.Fatal(errs)
 			}
-			err := run(boot.Process{Config: boot.Config{App: chat.New().App, Settings: settings}, Log: slog.New(slog.DiscardHandler)})
+			err := run(boot.Process{Config: boot.Config{Settings: settings}, Log: slog.New(slog.DiscardHandler)}, chat.New().App)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v", err)
 			}

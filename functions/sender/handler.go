@@ -40,7 +40,7 @@ func (h handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEvent
 	r := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
 	for i, result := range h.sender.DeliverGroups(ctx, bodies) {
 		if result.Err != nil {
-			h.log.Error("batch failed", "message", groups[i][result.Done].MessageId, "error", result.Err)
+			h.log.ErrorContext(ctx, "batch failed", "message", groups[i][result.Done].MessageId, "error", result.Err)
 		}
 		for _, m := range groups[i][result.Done:] {
 			r.BatchItemFailures = append(r.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})

@@ -2,25 +2,26 @@
 package main
 
 import (
-	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"subwire/functions/internal/invocation"
 	"subwire/shared/apigw"
 	"subwire/shared/boot"
 	"subwire/shared/delivery"
 	"subwire/shared/dynamo"
 	"subwire/shared/gql"
+	"subwire/shared/products"
 	"subwire/shared/queue"
 	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
-func main() { boot.Main(topology.Sender, run) }
+func main() { boot.MainOf(topology.Sender, products.App, run) }
 
-func run(p boot.Process) error {
+func run(p boot.Process, app *subwire.App) error {
 	queues, store := sqs.NewFromConfig(p.AWS), dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	anonymous := topology.Auth.In(p.Settings) == topology.Anonymous
-	schema, err := p.App.Open(subwire.Env{Tables: store, Anonymous: anonymous})
+	schema, err := app.Open(subwire.Env{Tables: store, Anonymous: anonymous, Log: p.Log})
 	if err != nil {
 		return err
 	}
@@ -30,7 +31,7 @@ func run(p boot.Process) error {
 		return err
 	}
 	workers := topology.SenderWorkers.In(p.Settings)
-	lambda.Start(handler{p.Log, delivery.New(delivery.Config{
+	invocation.Serve(p, handler{p.Log, delivery.New(delivery.Config{
 		Store:    store,
 		Executor: executor,
 		Gateway:  apigw.New(p.AWS, p.Callback, 2*workers),
@@ -38,6 +39,7 @@ func run(p boot.Process) error {
 		Dead:     queue.New(queues, p.Queue(topology.RetriesDead)),
 		Workers:  workers,
 		Log:      p.Log,
+		Metrics:  p.Metrics,
 	})}.handle)
 	return nil
 }

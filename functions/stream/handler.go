@@ -12,9 +12,12 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/shared/allowance"
+	"subwire/shared/connection"
 	"subwire/shared/fanout"
+	"subwire/shared/metrics"
 	"subwire/shared/queue"
 	"subwire/shared/topology"
+	"subwire/shared/trace"
 )
 
 type handler struct {
@@ -28,9 +31,11 @@ type handler struct {
 	dead interface {
 		Park(ctx context.Context, body []byte, reason string) error
 	}
+	checks    connection.Checks // of who is present
 	limits    fanout.Limits
 	sent      *recent              // records that are finished
 	audiences *allowance.Audiences // learn how many targets an event has, for whoever writes the next
+	metrics   *metrics.Meter
 }
 
 const (
@@ -62,8 +67,10 @@ func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventRespo
 	for i, raw := range b.Records {
 		records = append(records, newRecords(h.product, i, raw)...)
 	}
+	left := newest(records)
+	h.logLeftOut(ctx, records, left)
 	r := events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
-	if first := h.fanOutAll(ctx, records); first != nil {
+	if first := h.fanOutAll(ctx, left); first != nil {
 		failed := events.DynamoDBBatchItemFailure{ItemIdentifier: first.sequence}
 		r.BatchItemFailures = append(r.BatchItemFailures, failed)
 	}
@@ -98,10 +105,14 @@ func (h handler) fanOutAll(ctx context.Context, records []record) (first *record
 
 // fanOutLane stops at the first record that fails, and returns it.
 func (h handler) fanOutLane(ctx context.Context, lane []record) *record {
+	if lane[0].present != nil && lane[0].err == nil {
+		return h.tellPresence(ctx, lane)
+	}
 	to := &listeners{store: h.store, topic: lane[0].event.Topic}
 	for _, part := range parts(lane) {
 		if r, err := h.fanOutPart(ctx, part, to); err != nil {
-			h.log.Error("fan-out failed", "record", r.sequence, "event", r.event.ID, "error", err)
+			ctx = trace.With(ctx, r.event.Trace)
+			h.log.ErrorContext(ctx, "fan-out failed", "record", r.sequence, "event", r.event.ID, "error", err)
 			return &r
 		}
 	}
@@ -133,7 +144,8 @@ func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if h.sent.has(r.id) {
+	ctx = trace.With(ctx, r.event.Trace)
+	if h.sent.has(r.known()) {
 		return nil
 	}
 	err := r.err
@@ -144,7 +156,7 @@ func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 		err = h.park(ctx, fanout.Letter{Record: r.raw, Event: r.event.ID}, r, err)
 	}
 	if err == nil {
-		h.sent.add(r.id)
+		h.finished(r)
 	}
 	return err
 }
@@ -152,25 +164,60 @@ func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 func (h handler) send(ctx context.Context, r record, to *listeners) (err error) {
 	defer recovered(&err)
 	// Batches of one event have different targets, so no order is lost.
-	targets := 0
-	err = h.fanout.SendUnordered(ctx, h.plan(ctx, r, to, &targets))
+	var sum size
+	err = h.fanout.SendUnordered(ctx, h.plan(ctx, r, to, &sum))
 	if err == nil {
-		h.audiences.Note(ctx, r.event.Topic, targets)
+		h.sentAll(ctx, r, sum)
 	}
 	return err
 }
 
-// plan yields the messages of an event, and counts its targets.
-func (h handler) plan(ctx context.Context, r record, to *listeners, targets *int) iter.Seq2[queue.Message, error] {
-	batches := h.others(ctx, r, fanout.Plan(r.event, fanout.Passing(to.all(ctx), h.product.Passes(r.event)), h.limits))
-	return h.messages(r, counted(batches, targets))
+// size is what an event was planned into, and how many subscriptions did not want it.
+type size struct{ batches, targets, filtered int }
+
+// sentAll notes an event whose batches are all in the queue: its audience, the metrics, a
+// line of the log.
+func (h handler) sentAll(ctx context.Context, r record, s size) {
+	h.audiences.Note(ctx, r.event.Topic, s.targets)
+	h.metrics.Add(metrics.Events, 1)
+	h.metrics.Add(metrics.LeftOut, len(r.replaced))
+	h.metrics.Add(metrics.Batches, s.batches)
+	h.metrics.Add(metrics.Targets, s.targets)
+	h.metrics.Add(metrics.Filtered, s.filtered)
+	h.metrics.Observe(metrics.FanOut, float64(s.targets))
+	attrs := []any{"record", r.sequence, "event", r.announced().ID, "batches", s.batches, "targets", s.targets}
+	if !r.event.At.IsZero() {
+		attrs = append(attrs, "lag", max(0, time.Since(r.event.At).Milliseconds()))
+	}
+	h.log.InfoContext(ctx, "event sent", attrs...)
 }
 
-// counted adds up the targets of the batches.
-func counted(batches iter.Seq2[fanout.Batch, error], targets *int) iter.Seq2[fanout.Batch, error] {
+// logLeftOut logs the events of which only a newer one is left. Both are in order.
+func (h handler) logLeftOut(ctx context.Context, all, left []record) {
+	for _, r := range all {
+		if len(left) > 0 && left[0].id == r.id {
+			left = left[1:]
+			continue
+		}
+		h.log.InfoContext(trace.With(ctx, r.event.Trace), "event left out", "record", r.sequence, "event", r.event.ID)
+	}
+}
+
+// plan yields the messages of an event, and adds up what they are.
+func (h handler) plan(ctx context.Context, r record, to *listeners, sum *size) iter.Seq2[queue.Message, error] {
+	rows := fanout.Passing(to.all(ctx), h.product.Passes(r.event), &sum.filtered)
+	batches := h.others(ctx, r, fanout.Plan(r.announced(), rows, h.limits))
+	return h.messages(ctx, r, counted(batches, sum))
+}
+
+// counted adds up the batches.
+func counted(batches iter.Seq2[fanout.Batch, error], sum *size) iter.Seq2[fanout.Batch, error] {
 	return func(yield func(fanout.Batch, error) bool) {
 		for b, err := range batches {
-			*targets += b.Targets()
+			if err == nil {
+				sum.batches++
+				sum.targets += b.Targets()
+			}
 			if !yield(b, err) {
 				return
 			}
@@ -201,7 +248,7 @@ func (h handler) others(ctx context.Context, r record,
 func (h handler) leaveOut(ctx context.Context, r record, why error) error {
 	target, ok := errors.AsType[*fanout.TargetError](why)
 	if !ok {
-		h.log.Error("row left out", "record", r.sequence, "event", r.event.ID, "error", why)
+		h.log.ErrorContext(ctx, "row left out", "record", r.sequence, "event", r.event.ID, "error", why)
 		return nil
 	}
 	who := fanout.Addressee{ConnectionID: target.ConnectionID, OperationID: target.OperationID}
@@ -226,19 +273,21 @@ func (h handler) park(ctx context.Context, l fanout.Letter, r record, why error)
 	if err != nil {
 		return fmt.Errorf("park: %w", err)
 	}
-	h.log.Error("record parked", "record", r.sequence, "event", r.event.ID, "panic", errors.Is(why, errPanic))
+	h.metrics.Add(metrics.Parked, 1)
+	h.log.ErrorContext(ctx, "record parked", "record", r.sequence, "event", r.event.ID, "panic", errors.Is(why, errPanic))
 	return nil
 }
 
 // messages encodes each batch as it is planned.
-func (h handler) messages(r record, batches iter.Seq2[fanout.Batch, error]) iter.Seq2[queue.Message, error] {
+func (h handler) messages(ctx context.Context, r record,
+	batches iter.Seq2[fanout.Batch, error]) iter.Seq2[queue.Message, error] {
 	return func(yield func(queue.Message, error) bool) {
 		for b, err := range batches {
 			var m queue.Message
 			if err == nil {
 				m.Group = b.Group()
 				m.Overtaken = func() ([]byte, string, error) {
-					h.log.Error("event may be overtaken", "record", r.sequence, "event", r.event.ID)
+					h.log.ErrorContext(ctx, "event may be overtaken", "record", r.sequence, "event", r.event.ID)
 					return fanout.Encode(b.Ending(fanout.Overtaken))
 				}
 				m.Body, m.DeduplicationID, err = fanout.Encode(b)

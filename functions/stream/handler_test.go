@@ -120,7 +120,8 @@ func setup(t *testing.T, subscribers ...string) (handler, *sent, *memory.Store) 
 
 // insert is an insert into the messages table.
 func insert(sequence, chatID string) string {
-	return `{"eventID":"` + sequence + `","eventName":"INSERT","eventSource":"aws:dynamodb","dynamodb":{"SequenceNumber":"` + sequence + `",
+	return `{"eventID":"` + sequence + `","eventName":"INSERT","eventSource":"aws:dynamodb",
+		"eventSourceARN":"arn:aws:dynamodb:eu-west-1:000000000000:table/subwire-messages/stream/1","dynamodb":{"SequenceNumber":"` + sequence + `",
 		"Keys":{"chatId":{"S":"` + chatID + `"},"id":{"S":"01A` + sequence + `"}},
 		"NewImage":{"chatId":{"S":"` + chatID + `"},"id":{"S":"01A` + sequence + `"},"content":{"S":"hi"},"senderName":{"S":"Ada"},"createdAt":{"N":"1795521600000"}}}}`
 }

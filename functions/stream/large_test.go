@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
@@ -36,7 +37,7 @@ func TestWhatAClientChoosesFitsIntoABatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		changes, err := chat.New().Changed(chat.Messages.Name, "1", nil, row)
+		changes, err := chat.New().Changed(chattest.Table.Name, "1", nil, row)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,8 @@ import (
 	"subwire/shared/queue"
 )
 
-const noMessage = `{"eventID":"2","eventName":"INSERT","dynamodb":{"SequenceNumber":"2","Keys":{"chatId":{"S":"lobby"},"id":{"S":"x"}}}}`
+const noMessage = `{"eventID":"2","eventName":"INSERT","eventSourceARN":"arn:aws:dynamodb:eu-west-1:000000000000:table/subwire-messages/stream/1",
+	"dynamodb":{"SequenceNumber":"2","Keys":{"chatId":{"S":"lobby"},"id":{"S":"x"}}}}`
 
 // rows is a store with these rows. It panics for "bug".
 type rows []pubsub.Subscription

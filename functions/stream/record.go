@@ -10,10 +10,13 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
 	"subwire/shared/subwire"
+	"subwire/shared/table"
+	"subwire/shared/topology"
 )
 
 // batch is the function's input. Its records are decoded one by one, so that a bad
@@ -29,8 +32,10 @@ type record struct {
 	id       string // of the record, and which of its events: the same at each delivery; "" if it has none
 	sequence string // the record is reported by it; "" reports the whole batch
 	event    pubsub.Event
-	at       time.Time // of the commit, in whole seconds
-	err      error     // why it cannot become an event
+	present  *pubsub.PresenceChange // instead of an event, which has its topic
+	at       time.Time              // of the commit, in whole seconds
+	err      error                  // why it cannot become an event
+	replaced []string               // ids of the records that are left out for this one, see newest
 }
 
 // errPanic is a bug that one record triggers: it must not fail the others.
@@ -54,8 +59,19 @@ func newRecords(p product, place int, raw json.RawMessage) (all []record) {
 	}
 	r.id, r.sequence = decoded.EventID, decoded.Change.SequenceNumber
 	r.at = decoded.Change.ApproximateCreationDateTime.Time
+	change, ok, err := dynamo.PresenceChange(decoded.Change)
+	if ok {
+		r.event = pubsub.Event{ID: r.id, Topic: decoded.Change.Keys[topology.Subscriptions.Key].String()}
+		r.present = &change
+		if err != nil {
+			r.err = fmt.Errorf("%w: %w", subwire.ErrUndecodable, err)
+		}
+		return []record{r}
+	}
 	found, err := decodeEvents(p, decoded)
 	if err != nil {
+		row, _ := table.FromImage(decoded.Change.NewImage) // an image that cannot be read has no trace
+		r.event.Trace, _, _ = table.StampOf(row, r.at)
 		r.err = err
 		return []record{r}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"subwire/shared/queue"
+	"subwire/shared/trace"
 )
 
 // errSplit is returned for an event with several batches for one message group. These
@@ -27,12 +28,13 @@ var errSplit = errors.New("event has several batches for a group")
 // drops what it has.
 func (h handler) sendTogether(ctx context.Context, part []record, to *listeners) (err error) {
 	defer recovered(&err)
-	part = slices.DeleteFunc(slices.Clone(part), func(r record) bool { return h.sent.has(r.id) })
-	targets := make([]int, len(part))
+	part = slices.DeleteFunc(slices.Clone(part), func(r record) bool { return h.sent.has(r.known()) })
+	sizes := make([]size, len(part))
 	groups := map[string][]queue.Message{}
 	for i, r := range part {
+		ctx := trace.With(ctx, r.event.Trace)
 		mine := map[string]bool{} // groups
-		for m, err := range h.plan(ctx, r, to, &targets[i]) {
+		for m, err := range h.plan(ctx, r, to, &sizes[i]) {
 			if err != nil {
 				return err
 			}
@@ -47,8 +49,8 @@ func (h handler) sendTogether(ctx context.Context, part []record, to *listeners)
 		return err
 	}
 	for i, r := range part {
-		h.audiences.Note(ctx, r.event.Topic, targets[i])
-		h.sent.add(r.id)
+		h.sentAll(trace.With(ctx, r.event.Trace), r, sizes[i])
+		h.finished(r)
 	}
 	return nil
 }

@@ -65,8 +65,11 @@ func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
 	if name, isAsset := strings.CutPrefix(r.Path, "/assets/"); isAsset {
 		asset, ok, err = file(s.Files, "assets/"+name, r.AcceptEncoding)
 	}
+	if err != nil {
+		return Response{}, false, err
+	}
 	if !ok {
-		return text(http.StatusNotFound, "not found"), err == nil, err
+		return s.notFound(r)
 	}
 	if asset.Status == http.StatusOK {
 		asset.Header["Cache-Control"] = "public, max-age=31536000, immutable" // its name contains a hash of its content
@@ -75,13 +78,28 @@ func (s Site) Serve(r Request) (_ Response, ok bool, err error) {
 }
 
 // wantsGraphiQL distinguishes a browser that was pointed at the GraphQL endpoint from
-// a GraphQL client. Clients do not ask for HTML, or prefer JSON.
+// a GraphQL client.
 func (s Site) wantsGraphiQL(r Request) bool {
-	if !s.GraphiQL || r.Method != http.MethodGet || r.HasQuery {
-		return false
-	}
+	return s.GraphiQL && r.Method == http.MethodGet && !r.HasQuery && isPerson(r)
+}
+
+// isPerson reports whether a page is asked for. Clients do not ask for HTML, or prefer JSON.
+func isPerson(r Request) bool {
 	html := accept.Media(r.Accept, "text/html")
 	return html.Named && html.Weight > 0 && html.Weight >= accept.Media(r.Accept, "application/json").Weight
+}
+
+// notFound says that there is nothing, with a page if one is asked for and built.
+func (s Site) notFound(r Request) (Response, bool, error) {
+	const name = "404.html"
+	if _, err := fs.Stat(s.Files, name+".gz"); err != nil || !isPerson(r) {
+		plain := text(http.StatusNotFound, "not found")
+		plain.Header["Vary"] = "Accept"
+		return plain, true, nil
+	}
+	page, ok, err := s.page(name, chatPolicy, r)
+	page.Status = http.StatusNotFound
+	return page, ok, err
 }
 
 // servable reports whether the client takes a coding that the page can have. Every file

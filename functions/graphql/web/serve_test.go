@@ -27,6 +27,7 @@ const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8
 func TestServe(t *testing.T) {
 	t.Parallel()
 	files := fstest.MapFS{"index.html.gz": gzipped(t, "the chat"), "graphiql.html.gz": gzipped(t, "GraphiQL"),
+		"404.html.gz":      gzipped(t, "no such page"),
 		"assets/a-1.js.gz": gzipped(t, "let a"), "assets/broken.js.gz": {Data: []byte("no gzip")}, "secret.gz": gzipped(t, "x")}
 	site := Site{Files: files, WebSocketURL: "wss://ws.example/live", Auth: "anonymous", GraphiQL: true}
 	closed, empty := site, site
@@ -46,6 +47,13 @@ func TestServe(t *testing.T) {
 		"UnknownAsset":             {site, Request{Path: "/assets/b.js"}, 404, "not found", "Cache-Control: no-store"},
 		"NoWayOutOfTheFolder":      {site, Request{Path: "/assets/../secret"}, 404, "not found", "Cache-Control: no-store"},
 		"UnknownPath":              {site, Request{Path: "/secret"}, 404, "not found", "Cache-Control: no-store"},
+		"APersonGetsAPage":         {site, Request{Path: "/secret", Accept: browser}, 404, "no such page", "Content-Type: text/html; charset=utf-8"},
+		"WithThePagesPolicy":       {site, Request{Path: "/secret", Accept: browser}, 404, "no such page", "Content-Security-Policy: default-src 'none'"},
+		"WhichIsAskedForAgain":     {site, Request{Path: "/secret", Accept: browser}, 404, "no such page", "Cache-Control: no-cache"},
+		"AlsoForAnAsset":           {site, Request{Path: "/assets/b.js", Accept: browser}, 404, "no such page", "Vary: Accept"},
+		"AClientGetsALine":         {site, Request{Path: "/secret", Accept: "application/json, text/html;q=0.5"}, 404, "not found", "Content-Type: text/plain"},
+		"WhichCachesKeepApart":     {site, Request{Path: "/secret"}, 404, "not found", "Vary: Accept"},
+		"NothingBuiltSaysItShort":  {empty, Request{Path: "/secret", Accept: browser}, 404, "not found", "Content-Type: text/plain"},
 		"Config":                   {site, Request{Path: "/config.json"}, 200, `{"webSocketUrl":"wss://ws.example/live","auth":"anonymous"}`, "Cache-Control: no-store"},
 		"ABrowserGetsGraphiQL":     {site, Request{Method: "GET", Path: "/graphql", Accept: browser}, 200, "GraphiQL", "Vary: Accept"},
 		"AQueryIsNoPage":           {site, Request{Method: "GET", Path: "/graphql", Accept: browser, HasQuery: true}, 0, "", ""},

@@ -30,8 +30,23 @@ const purified: Plugin = {
     source.endsWith('/dompurify/dompurify.js') ? join(import.meta.dirname, 'src/dompurify.ts') : null,
 };
 
+/** Puts chosen.js into the pages that have themes, under a name with a hash as all assets have. */
+const themed: Plugin = {
+  name: 'themed',
+  buildStart() {
+    this.emitFile({ type: 'asset', name: 'chosen.js', source: readFileSync('src/chosen.js') });
+  },
+  transformIndexHtml: {
+    order: 'post',
+    handler(_, { bundle, path }) {
+      const script = Object.values(bundle ?? {}).find((file) => file.type === 'asset' && file.names.includes('chosen.js'));
+      return script && path !== '/graphiql.html' ? [{ tag: 'script', attrs: { src: `/${script.fileName}` } }] : [];
+    },
+  },
+};
+
 export default defineConfig({
-  plugins: [purified, react(), compressed],
+  plugins: [purified, react(), themed, compressed],
   build: {
     outDir,
     emptyOutDir: false, // .gitignore stays
@@ -40,7 +55,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 3000, // GraphiQL's editor
     rolldownOptions: {
       checks: { pluginTimings: false },
-      input: ['index.html', 'graphiql.html'],
+      input: ['index.html', 'graphiql.html', '404.html'],
       onLog: (level, log, handle) => log.code === 'MODULE_LEVEL_DIRECTIVE' || handle(level, log), // "use client" means nothing here
     },
   },

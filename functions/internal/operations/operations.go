@@ -3,11 +3,15 @@
 package operations
 
 import (
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"subwire/shared/allowance"
 	"subwire/shared/auth"
 	"subwire/shared/boot"
+	"subwire/shared/connection"
 	"subwire/shared/dynamo"
 	"subwire/shared/gql"
+	"subwire/shared/queue"
 	"subwire/shared/subwire"
 	"subwire/shared/topology"
 	"subwire/shared/trusted"
@@ -18,18 +22,22 @@ type Operations struct {
 	Store     *dynamo.Store
 	Executor  *gql.Executor
 	Auth      *auth.Authenticator
+	Checks    *queue.Publisher
 	Documents *trusted.Documents   // nil: any may run
 	Allowance *allowance.Allowance // nil: nobody is counted
+	Audiences *allowance.Audiences
 }
 
-// New builds them from the settings, with these limits. It does no network I/O. Errors
-// are those of settings that no function can start with.
-func New(p boot.Process, limits gql.Limits) (o Operations, err error) {
+// New builds them for the product from the settings, with these limits. It does no network
+// I/O. Errors are those of settings that no function can start with.
+func New(p boot.Process, app *subwire.App, limits gql.Limits) (o Operations, err error) {
 	cost := topology.MaxCostPerMinute.In(p.Settings)
 	o.Store = dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	o.Allowance = allowance.New(o.Store, cost, p.Log)
-	schema, err := p.App.Open(subwire.Env{Tables: o.Store, Anonymous: topology.Auth.In(p.Settings) == topology.Anonymous,
-		Audiences: allowance.NewAudiences(o.Store, cost)})
+	o.Allowance, o.Audiences = allowance.New(o.Store, cost, p.Log), allowance.NewAudiences(o.Store, cost)
+	o.Checks = queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks))
+	revoker := connection.Revoker{Quotas: o.Store, Checks: o.Checks}
+	schema, err := app.Open(subwire.Env{Tables: o.Store, Anonymous: topology.Auth.In(p.Settings) == topology.Anonymous,
+		Audiences: o.Audiences, Log: p.Log, Revoke: revoker.Revoke})
 	if err != nil {
 		return o, err
 	}
@@ -38,7 +46,7 @@ func New(p boot.Process, limits gql.Limits) (o Operations, err error) {
 	if o.Executor, err = gql.New(schema); err != nil {
 		return o, err
 	}
-	if o.Auth, err = auth.New(auth.ConfigOf(p.Settings, p.App.Claims), p.AWS); err != nil {
+	if o.Auth, err = auth.New(auth.ConfigOf(p.Settings, app.Product().Claims), p.AWS); err != nil {
 		return o, err
 	}
 	o.Documents, err = trusted.Read(topology.TrustedDocuments.In(p.Settings))

@@ -39,6 +39,9 @@ func Handshake(e Event) connection.Handshake {
 		Address:      e.RequestContext.Identity.SourceIP,
 		Origin:       Header(e, "Origin"),
 		Subprotocols: Header(e, "Sec-WebSocket-Protocol"),
+
+		Authorization: Header(e, "Authorization"),
+		QueryTokens:   e.MultiValueQueryStringParameters["token"],
 	}
 }
 

@@ -34,6 +34,14 @@ func TestHandshake(t *testing.T) {
 	if diff := cmp.Diff(want, Handshake(e)); diff != "" {
 		t.Error(diff)
 	}
+	e.MultiValueQueryStringParameters = map[string][]string{"token": {"a", "b"}, "x": {"c"}}
+	e.MultiValueHeaders["authorization"] = []string{"Bearer a"}
+	withTokens := want
+	withTokens.QueryTokens, withTokens.Authorization = []string{"a", "b"}, "Bearer a"
+	if diff := cmp.Diff(withTokens, Handshake(e)); diff != "" {
+		t.Error(diff)
+	}
+	e.MultiValueQueryStringParameters = nil
 	e.MultiValueHeaders = nil // single values suffice
 	want.Subprotocols = "foo, graphql-transport-ws"
 	if diff := cmp.Diff(want, Handshake(e)); diff != "" {

@@ -1,5 +1,8 @@
-import { useState, type ChangeEvent, type FormEvent } from 'react';
-import { nameOf, type Identity } from './identity.ts';
+import { Fragment, useState, type ChangeEvent, type FormEvent } from 'react';
+import { nameOf, personOf, type Identity } from './identity.ts';
+import { isShort } from './names.ts';
+import { waiting } from './outbox.ts';
+import { local } from './storage.ts';
 import { ThemeButton } from './ThemeButton.tsx';
 
 interface Props {
@@ -22,6 +25,11 @@ export function Entrance({ chatId, user, needsToken, onEnter }: Props) {
     e.target.setCustomValidity(nameOf(e.target.value.trim()) ? '' : 'This is no JSON Web Token with a name.');
     setToken(e.target.value);
   };
+  const changeShort = (set: (text: string) => void) => (e: ChangeEvent<HTMLInputElement>) => {
+    e.target.setCustomValidity(isShort(e.target.value.trim()) ? '' : 'This is too long.');
+    set(e.target.value);
+  };
+  const names = namesOfWaiting(user);
   return (
     <main className="entrance">
       <ThemeButton />
@@ -37,17 +45,22 @@ export function Entrance({ chatId, user, needsToken, onEnter }: Props) {
         ) : (
           <>
             <label htmlFor="name">Your name</label>
-            <input id="name" value={name} onChange={(e) => setName(e.target.value)} required pattern=".*\S.*" maxLength={30} autoComplete="nickname" autoFocus={!name} placeholder="Ada" />
+            <input id="name" value={name} onChange={changeShort(setName)} required pattern=".*\S.*" dir="auto" autoComplete="nickname" autoFocus={!name} placeholder="Ada" />
           </>
         )}
         <label htmlFor="chat">Chat</label>
-        <input id="chat" value={chat} onChange={(e) => setChat(e.target.value)} required pattern=".*\S.*" maxLength={30} autoComplete="off" autoCapitalize="none" spellCheck={false} />
+        <input id="chat" value={chat} onChange={changeShort(setChat)} required pattern=".*\S.*" dir="auto" autoComplete="off" autoCapitalize="none" spellCheck={false} />
         <button className="primary" type="submit">Join the chat</button>
-        <p className="hint">Open this page in a second window and write to yourself.</p>
+        <p className="hint">{names.length === 0 ? 'Inside, a button opens a second person’s window, so that you can write to each other.'
+          : <>Messages wait to be sent until {names.map((name, i) => <Fragment key={name}>{i > 0 && ', '}<bdi>{name}</bdi></Fragment>)} joins again.</>}</p>
       </form>
     </main>
   );
 }
+
+/** Whose messages wait in this browser: without a token, as those of others are nobody's business. */
+const namesOfWaiting = (user: Identity): string[] =>
+  [...waiting(local).keys()].filter((p) => p.startsWith('name/') && p !== personOf(user)).map((p) => p.slice('name/'.length));
 
 export function Logo() {
   return (

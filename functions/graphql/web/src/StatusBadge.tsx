@@ -1,11 +1,12 @@
 import { useEffect, useState, useSyncExternalStore } from 'react';
-import type { Observed, Status } from './socket.ts';
+import type { Observed } from './observed.ts';
+import type { Status } from './socket.ts';
 
 /** Shows the state of the connection. Screen readers announce changes, but not every second. */
 export function StatusBadge({ status, hasFailed }: { status: Observed<Status>; hasFailed: boolean }) {
   const now = useSyncExternalStore(status.listen, status.get);
   const seconds = useSecondsUntil(now.state === 'reconnecting' ? now.at : 0);
-  const text = { connecting: hasFailed ? 'Not connected' : 'Connecting…', live: 'Live', reconnecting: 'Reconnecting…', refused: 'Refused' }[now.state];
+  const text = { connecting: hasFailed ? 'Not connected' : 'Connecting…', live: 'Live', reconnecting: 'Reconnecting…', offline: 'Offline', refused: 'Refused' }[now.state];
   return (
     <p className="status" data-state={now.state}>
       <span className="dot" aria-hidden="true" />

@@ -1,9 +1,7 @@
 import { createRoot } from 'react-dom/client';
 import { App } from './App.tsx';
 import { loadConfig } from './config.ts';
-import { applyTheme } from './theme.ts';
 
-applyTheme();
 const root = createRoot(document.getElementById('root')!);
 try {
   root.render(<App config={await loadConfig()} />);

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { merge, sort, type Draft, type Message } from './messages.ts';
+import { isOwn, merge, shown, type Message } from './messages.ts';
+import type { Draft } from './outbox.ts';
 
 const message = (id: string, content = id, senderName = 'Ada'): Message => ({ id, content, senderName, createdAt: '', mine: false });
-const draft = (key: number, content: string, rest: Partial<Draft> = {}): Draft =>
-  ({ key, content, createdAt: '', after: '1', ...rest });
+const draft = (key: string, content: string, rest: Partial<Draft> = {}): Draft =>
+  ({ key, chatId: 'c', content, createdAt: '', after: '1', ...rest });
 const ids = (items: { id: string }[]) => items.map((m) => m.id).join('');
 const mergeIds = (existing: string, incoming: string) =>
   ids(merge([...existing].map((id) => message(id)), [...incoming].map((id) => message(id)), (m) => m.id));
@@ -19,32 +20,31 @@ test('of two forms of a message the later counts', () => {
   assert.equal(merge([message('1', 'old')], [message('1', 'new')], (m) => m.id)[0]?.content, 'new');
 });
 
-const isAda = (m: Message) => m.senderName === 'Ada';
-const keys = (drafts: Draft[], messages: Message[]) => sort(drafts, messages, isAda).outstanding.map((d) => d.key);
+const ada = { name: 'Ada', token: '' }, withToken = { name: 'Ada', token: 'e30.e30.e30' };
+const left = (messages: Message[], drafts: Draft[], written = '', user = ada) => ids([...shown(messages, drafts, user, new Set(written))]);
 
-test('a draft is outstanding until its message is there', () => {
-  assert.deepEqual(keys([draft(1, 'hi')], []), [1]);
-  assert.deepEqual(keys([draft(1, 'hi')], [message('2', 'hi')]), []); // by the subscription
-  assert.deepEqual(keys([draft(1, 'hi', { id: '2' })], []), []); // by the answer
-  assert.deepEqual(keys([draft(1, 'hi', { failure: 'no answer' })], [message('2', 'hi')]), []); // applied anyway
+test('without a token those are own that were written here, under this name', () => {
+  const own = (m: Message, written = '') => isOwn(m, ada, new Set(written));
+  assert.deepEqual([own(message('2')), own(message('2'), '2'), own(message('2', 'hi', 'Bob'), '2')], [false, true, false]);
 });
 
-test('a draft is not taken for the message of somebody else, of before or of another draft', () => {
-  assert.deepEqual(keys([draft(1, 'hi')], [message('2', 'hi', 'Bob')]), [1]);
-  assert.deepEqual(keys([draft(1, 'hi', { after: '2' })], [message('2', 'hi')]), [1]);
-  assert.deepEqual(keys([draft(1, 'hi', { id: '2' }), draft(2, 'hi')], [message('2', 'hi')]), [2]);
-  assert.deepEqual(keys([draft(1, 'hi'), draft(2, 'hi')], [message('2', 'hi')]), [2]);
+test('with a token the server says what is own', () => {
+  const own = (m: Message, written = '') => isOwn(m, withToken, new Set(written));
+  assert.deepEqual([own(message('2'), '2'), own({ ...message('2', 'hi', 'Ada L.'), mine: true })], [false, true]);
 });
 
-test('of the messages those are own that come of drafts, not all by the name', () => {
-  const own = (drafts: Draft[], ...messages: Message[]) => [...sort(drafts, messages, isAda).own].join('');
-  assert.equal(own([], message('2', 'hi')), ''); // another Ada's
-  assert.equal(own([draft(1, 'hi', { id: '2' })], message('2', 'hi'), message('3', 'hi')), '2');
-  assert.equal(own([draft(1, 'hi')], message('2', 'hi')), '2');
+test('a message that may be a draft\'s stays behind it', () => {
+  assert.equal(left([message('2', 'hi')], [draft('a', 'hi')]), '');
+  assert.equal(left([message('2', 'hi'), message('3', 'hi')], [draft('a', 'hi')]), '3');
+  assert.equal(left([message('2', 'hi')], [draft('a', 'hi'), draft('b', 'hi')]), '');
+  assert.equal(left([{ ...message('2', 'hi', 'Ada L.'), mine: true }], [draft('a', 'hi')], '', withToken), '');
 });
 
-test('with a token the server says whose a draft\'s message is', () => {
-  const left = (m: Message) => sort([draft(1, 'hi')], [m], (m) => m.mine).outstanding.length;
-  assert.equal(left(message('2', 'hi')), 1); // another Ada's
-  assert.equal(left({ ...message('2', 'hi', 'Ada L.'), mine: true }), 0);
+test('all other messages are shown', () => {
+  assert.equal(left([message('2', 'hi')], []), '2');
+  assert.equal(left([message('2', 'hi', 'Bob')], [draft('a', 'hi')]), '2');
+  assert.equal(left([message('2', 'hi')], [draft('a', 'hi', { after: '2' })]), '2');
+  assert.equal(left([message('2', 'hi')], [draft('a', 'hi')], '2'), '2'); // of a draft that was confirmed
+  assert.equal(left([message('2', 'hi')], [draft('a', 'hi', { failure: 'no' })]), '2');
+  assert.equal(left([message('2', 'hi')], [draft('a', 'hi')], '', withToken), '2'); // another Ada's
 });

@@ -1,3 +1,6 @@
+import type { Identity } from './identity.ts';
+import type { Draft } from './outbox.ts';
+
 /** A chat message of the schema. Ids are ULIDs, which sort by time. */
 export interface Message {
   id: string;
@@ -5,16 +8,6 @@ export interface Message {
   createdAt: string;
   senderName: string;
   mine: boolean; // whether the viewer wrote it; always false without a token
-}
-
-/** A message of this user that the server has not confirmed. */
-export interface Draft {
-  key: number;
-  content: string;
-  createdAt: string;
-  after: string; // the newest known id when it was written; "" for none
-  id?: string; // its own, once the server has sent it
-  failure?: string; // why it could not be sent; it is pending if there is none
 }
 
 /**
@@ -30,22 +23,24 @@ export function merge<T>(existing: readonly T[], incoming: readonly T[], idOf: (
 /** The id of the newest message, "" if there is none. */
 export const newest = (messages: readonly Message[]): string => messages.at(-1)?.id ?? '';
 
+/** Whether the user wrote a message: the server knows it of a token, and without one this browser of its own ids. */
+export const isOwn = (m: Message, { name, token }: Identity, written: ReadonlySet<string>): boolean =>
+  token ? m.mine : written.has(m.id) && m.senderName === name;
+
 /**
- * The drafts still to be shown with the messages, and the ids of the messages that
- * began as drafts. A draft's message may come by the subscription before the answer
- * with its id, or instead of a lost answer. It is then recognised by its text, and
- * each message stands for one draft.
+ * The messages to show beside the user's drafts. A draft's message may come by the
+ * subscription before the answer to its mutation, and looks like one that somebody of the
+ * same name wrote. So such a message stays behind its draft until the answer tells.
  */
-export function sort(
-  drafts: readonly Draft[], messages: readonly Message[], isMine: (m: Message) => boolean,
-): { outstanding: Draft[]; own: Set<string> } {
-  const own = new Set(drafts.flatMap((draft) => draft.id ?? []));
-  const outstanding = drafts.filter((draft) => {
-    if (draft.id) return false;
-    const arrived = messages.find((m) =>
-      m.id > draft.after && m.content === draft.content && isMine(m) && !own.has(m.id));
-    if (arrived) own.add(arrived.id);
-    return !arrived;
-  });
-  return { outstanding, own };
+export function shown(
+  messages: readonly Message[], drafts: readonly Draft[], { name, token }: Identity, written: ReadonlySet<string>,
+): readonly Message[] {
+  const hidden = new Set<string>();
+  for (const draft of drafts) {
+    if (draft.failure !== undefined) continue;
+    const twin = messages.find((m) => m.id > draft.after && m.content === draft.content && !written.has(m.id) && !hidden.has(m.id)
+      && (token ? m.mine : m.senderName === name));
+    if (twin) hidden.add(twin.id);
+  }
+  return hidden.size > 0 ? messages.filter((m) => !hidden.has(m.id)) : messages;
 }

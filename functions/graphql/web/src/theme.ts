@@ -1,19 +1,15 @@
+import { local } from './storage.ts';
+
 export type Theme = 'light' | 'dark';
 
-const key = 'subwire.theme';
-
-/** The user's choice, or else the system's preference. */
+/** The user's choice, or else the system's preference, as style.css decides it. */
 export function currentTheme(): Theme {
-  const chosen = localStorage.getItem(key);
-  if (chosen === 'light' || chosen === 'dark') return chosen;
+  const { theme } = document.documentElement.dataset;
+  if (theme === 'light' || theme === 'dark') return theme;
   return matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
 }
 
-export function applyTheme() {
-  document.documentElement.dataset.theme = currentTheme();
-}
-
 export function chooseTheme(theme: Theme) {
-  localStorage.setItem(key, theme);
-  applyTheme();
+  local.set('subwire.theme', theme); // chosen.js reads it
+  document.documentElement.dataset.theme = theme;
 }

@@ -1,30 +1,19 @@
 import { useApolloClient, useQuery } from '@apollo/client/react';
-import { CombinedGraphQLErrors } from '@apollo/client/errors';
-import { useCallback, useEffect, useReducer, useRef, useState } from 'react';
-import { History, NewMessage, PostMessage, pageSize } from './apollo.ts';
-import { keepOwn, ownIds, type Identity } from './identity.ts';
-import { newest, sort, type Draft, type Message } from './messages.ts';
+import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { History, NewMessage, pageSize } from './apollo.ts';
+import { explain, hasCode } from './errors.ts';
+import { own, type Identity } from './identity.ts';
+import { isOwn, newest, shown, type Message } from './messages.ts';
+import type { Outbox } from './outbox.ts';
 
 /** The id before all others: where to resume in a chat without a message. */
 const earliest = '0'.repeat(26);
 
-type Change = { add: Draft } | { key: number; set: Partial<Draft> } | { discard: number };
-
-function change(drafts: Draft[], c: Change): Draft[] {
-  if ('add' in c) return [...drafts, c.add];
-  if ('discard' in c) return drafts.filter((d) => d.key !== c.discard);
-  return drafts.map((d) => (d.key === c.key ? { ...d, ...c.set } : d));
-}
-
-const explain = (e: unknown) => (e instanceof Error ? e.message : String(e));
-
-const isTooMuchMissed = (e: unknown) =>
-  CombinedGraphQLErrors.is(e) && e.errors.some((error) => error.extensions?.code === 'REPLAY_LIMIT');
-
 /** One chat as one user sees it. For another chat, remount the component that uses it. */
-export function useChat(chatId: string, { name, token }: Identity) {
+export function useChat(chatId: string, user: Identity, outbox: Outbox) {
   const client = useApolloClient();
-  const [drafts, dispatch] = useReducer(change, []);
+  const { drafts: all, wait } = useSyncExternalStore(outbox.contents.listen, outbox.contents.get);
+  const written = useSyncExternalStore(own.listen, own.get);
   const [attempt, setAttempt] = useState(0);
   const [failure, setFailure] = useState('');
   // The id from which everything is loaded, "" for all. A live message from before
@@ -48,7 +37,7 @@ export function useChat(chatId: string, { name, token }: Identity) {
     setFailure('');
     setOldest(messages.length >= pageSize ? messages[0]!.id : '');
     const fail = (e: unknown) => {
-      if (!isTooMuchMissed(e)) return setFailure(explain(e));
+      if (!hasCode(e, 'REPLAY_LIMIT')) return setFailure(explain(e));
       client.cache.evict({ id: 'ROOT_QUERY', fieldName: 'getNewMessages', args: { chatId } });
       void query.refetch().then(() => setAttempt((n) => n + 1));
     };
@@ -58,49 +47,25 @@ export function useChat(chatId: string, { name, token }: Identity) {
     return () => subscription.unsubscribe();
   }, [client, chatId, isRead, attempt]);
 
-  // One after the other, so that they arrive in the order written.
-  const queue = useRef(Promise.resolve());
-  const post = (draft: Draft) => {
-    dispatch({ key: draft.key, set: { failure: undefined } });
-    queue.current = queue.current.then(async () => {
-      try {
-        const { data } = await client.mutate({
-          mutation: PostMessage, variables: { chatId, content: draft.content, senderName: name }, fetchPolicy: 'no-cache' });
-        if (!data) throw new Error('The server gave no answer');
-        add(data.postMessage);
-        dispatch({ key: draft.key, set: { id: data.postMessage.id } });
-      } catch (e) {
-        dispatch({ key: draft.key, set: { failure: explain(e) } });
-      }
-    });
-  };
-  const send = (content: string) => {
-    const draft = { key: Date.now() + Math.random(), content, createdAt: new Date().toISOString(), after: newest(messages) };
-    dispatch({ add: draft });
-    post(draft);
-  };
   const loadEarlier = async () => {
     const { data } = await query.fetchMore({ variables: { before: oldest, limit: pageSize } });
     const page = data?.getNewMessages ?? [];
     setOldest(page.length >= pageSize ? page[0]!.id : '');
   };
 
-  const isMine = (m: Message) => (token ? m.mine : m.senderName === name); // among messages with a draft's text
-  const { outstanding, own } = sort(drafts, messages, isMine);
-  const [written] = useState(ownIds);
-  useEffect(() => keepOwn(own), [own.size]);
-
+  const drafts = all.filter((d) => d.chatId === chatId);
   return {
-    messages,
-    drafts: outstanding,
-    isOwn: (m: Message) => (token ? m.mine : own.has(m.id) || written.has(m.id)),
+    messages: shown(messages, drafts, user, written),
+    drafts,
+    wait,
+    isOwn: (m: Message) => isOwn(m, user, written),
+    isRead,
     isLoading: !isRead && !query.error,
     failure: query.error ? explain(query.error) : failure,
     hasEarlier: oldest !== '',
     tryAgain: () => (query.error ? void query.refetch() : setAttempt((n) => n + 1)),
-    send,
-    retry: post,
-    discard: (draft: Draft) => dispatch({ discard: draft.key }),
+    send: (content: string) => outbox.add(chatId, content, newest(messages)),
+    discard: outbox.discard.bind(outbox),
     loadEarlier,
   };
 }
