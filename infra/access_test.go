@@ -47,7 +47,7 @@ func list(v any) []any {
 // roles returns the roles of the functions by the function's logical name.
 func roles(tmpl template) map[string]object {
 	found := map[string]object{}
-	for _, f := range topology.Functions() {
+	for _, f := range tmpl.app.Functions() {
 		id := strings.TrimSuffix(strings.TrimPrefix(tmpl.text(tmpl.named("AWS::Lambda::Function", f.Name)["Role"]), "<Arn of "), ">")
 		found[f.Name] = tmpl.Resources[id].Properties
 	}
@@ -56,7 +56,7 @@ func roles(tmpl template) map[string]object {
 
 func TestRolesAllowWhatTopologySaysAndNothingElse(t *testing.T) {
 	t.Parallel()
-	for _, tmpl := range []template{dev, shopDev} {
+	for _, tmpl := range []template{dev, shopDev, open} {
 		for name, role := range roles(tmpl) {
 			log := " on <Arn of /aws/lambda/" + tmpl.prefix() + name + ">"
 			want := []string{"logs:CreateLogStream" + log, "logs:PutLogEvents" + log}
@@ -82,31 +82,38 @@ func TestRolesAllowWhatTopologySaysAndNothingElse(t *testing.T) {
 	}
 }
 
-// Only functions that check tokens may read the key, and no other key.
+// Only functions that check tokens may read the key, and no other key: connect if it looks
+// at tokens.
 func TestTheKeyOfTokens(t *testing.T) {
 	t.Parallel()
 	const where = " on arn:Partition:"
 	want := []string{"secretsmanager:GetSecretValue" + where + "secretsmanager:Region:AccountId:secret:jwt-??????",
 		"ssm:GetParameter" + where + "ssm:Region:AccountId:parameter/aws/reference/secretsmanager/jwt"}
-	names := map[any]topology.Function{}
-	for _, f := range topology.Functions() {
-		names["subwire-prod-"+f.Name] = f
-	}
-	for id, p := range everySwitch.all("AWS::Lambda::Function") {
-		f, ours := names[p["FunctionName"]]
-		if !ours {
-			t.Errorf("%s is called %v", id, p["FunctionName"])
-			continue
+	for prefix, tmpl := range map[string]template{"subwire-prod-": everySwitch, "subwire-dev-": guarded} {
+		names := map[any]topology.Function{}
+		for _, f := range topology.Functions() {
+			names[prefix+f.Name] = f
 		}
-		role := strings.TrimSuffix(strings.TrimPrefix(everySwitch.text(p["Role"]), "<Arn of "), ">")
-		var got []string
-		for _, permission := range granted(t, everySwitch, everySwitch.Resources[role].Properties) {
-			if strings.HasPrefix(permission, "ssm:") || strings.HasPrefix(permission, "secretsmanager:") {
-				got = append(got, permission)
+		for id, p := range tmpl.all("AWS::Lambda::Function") {
+			f, ours := names[p["FunctionName"]]
+			if !ours {
+				t.Errorf("%s is called %v", id, p["FunctionName"])
+				continue
 			}
-		}
-		if checks := slices.Contains(f.Settings(), topology.JWTKey.Setting); checks != (len(got) > 0) || checks && !slices.Equal(got, want) {
-			t.Errorf("%s may %v", f.Name, got)
+			role := strings.TrimSuffix(strings.TrimPrefix(tmpl.text(p["Role"]), "<Arn of "), ">")
+			var got []string
+			for _, permission := range granted(t, tmpl, tmpl.Resources[role].Properties) {
+				if strings.HasPrefix(permission, "ssm:") || strings.HasPrefix(permission, "secretsmanager:") {
+					got = append(got, permission)
+				}
+			}
+			checks := slices.Contains(f.Settings(), topology.JWTKey.Setting)
+			if f.Name == topology.Connect.Name {
+				checks = prefix == "subwire-dev-" // with HANDSHAKE_TOKEN
+			}
+			if checks != (len(got) > 0) || checks && !slices.Equal(got, want) {
+				t.Errorf("%s%s may %v", prefix, f.Name, got)
+			}
 		}
 	}
 }
@@ -161,8 +168,8 @@ func TestOnlyOurAPIsInvokeFunctions(t *testing.T) {
 // A function has access to exactly the resources in its environment.
 func TestAccessFitsTheFunctions(t *testing.T) {
 	t.Parallel()
-	access := shop.Access()
-	for _, f := range shop.Functions() {
+	access := open.app.Access()
+	for _, f := range open.app.Functions() {
 		allowed := map[string][]string{}
 		for _, p := range access[f.Name] {
 			if p.On == topology.OnTable || p.On == topology.OnQueue {
@@ -182,7 +189,7 @@ func TestAccessFitsTheFunctions(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range topology.QueueMappings() {
+	for _, m := range open.app.QueueMappings() {
 		may := slices.ContainsFunc(access[m.Function.Name], func(p topology.Permission) bool {
 			return p.On == topology.OnQueue && p.Name == m.Queue.Name && slices.Contains(p.Actions, "sqs:ReceiveMessage")
 		})
@@ -197,7 +204,7 @@ func accessTable() string {
 	product := topology.Product{Tables: []topology.Table{{Name: "of the product", Stream: true}}}
 	var b strings.Builder
 	b.WriteString("| function | may |\n|---|---|\n")
-	for _, f := range topology.Functions() {
+	for _, f := range topology.EveryFunction() {
 		var may []string
 		for _, p := range product.Access()[f.Name] {
 			var actions []string
@@ -211,6 +218,9 @@ func accessTable() string {
 			} else {
 				may = append(may, what+": "+strings.Join(actions, ", "))
 			}
+		}
+		if may == nil {
+			may = []string{"nothing: it is a client"}
 		}
 		b.WriteString("| " + f.Name + " | " + strings.Join(may, " · ") + " |\n")
 	}

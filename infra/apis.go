@@ -7,8 +7,10 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigateway"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2authorizers"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -31,9 +33,10 @@ func (s *stack) addSocketAPI() awsapigatewayv2.WebSocketApi {
 		// Every message goes to $default, as no other route exists.
 		RouteSelectionExpression: jsii.String("$request.body.type"),
 	})
+	s.component("sockets", api)
 	s.socketAPI = *api.ApiId()
-	deployed := s.addStage("sockets-stage", s.socketAPI, topology.SocketStage, topology.SocketRate, topology.SocketBurst)
-	s.addDomain("sockets-domain", s.wsDomain, s.socketAPI, deployed)
+	deployed := s.addStage("sockets", s.socketAPI, topology.SocketStage, topology.SocketRate, topology.SocketBurst)
+	s.addDomain("sockets", s.wsDomain, s.socketAPI, deployed)
 	s.output(topology.OutputWSURL, jsii.String(s.webSocketURL()))
 	return api
 }
@@ -52,8 +55,27 @@ func (s *stack) addRoutes(api awsapigatewayv2.WebSocketApi) {
 	for _, key := range slices.Sorted(maps.Keys(topology.Routes)) {
 		f := topology.Routes[key]
 		integration := awsapigatewayv2integrations.NewWebSocketLambdaIntegration(
-			jsii.String("to-"+f.Name), s.functions[f.Name], nil)
+			jsii.String("to-"+f.Name), s.live[f.Name], nil)
 		api.AddRoute(&key, &awsapigatewayv2.WebSocketRouteOptions{Integration: integration})
+	}
+	permitFirst(api)
+}
+
+// permitFirst lets the API invoke what its integrations name before they name it: a
+// deployment that gives it other functions, or aliases of them, would else be refused by
+// Lambda for a moment.
+func permitFirst(api constructs.IConstruct) {
+	var permissions []constructs.IDependable
+	all := *api.Node().FindAll(constructs.ConstructOrder_PREORDER)
+	for _, part := range all {
+		if permission, ok := part.(awslambda.CfnPermission); ok {
+			permissions = append(permissions, permission)
+		}
+	}
+	for _, part := range all {
+		if integration, ok := part.(awsapigatewayv2.CfnIntegration); ok {
+			integration.Node().AddDependency(permissions...)
+		}
 	}
 }
 
@@ -64,32 +86,53 @@ func (s *stack) addHTTPAPI() {
 		ApiName: jsii.String(s.prefix() + "http"), Description: jsii.String("GraphQL over HTTP"),
 		CreateDefaultStage: jsii.Bool(false),
 	})
-	integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(
-		jsii.String("to-"+topology.GraphQL.Name), s.functions[topology.GraphQL.Name], nil)
-	for _, path := range s.app.HTTPRoutes() {
-		api.AddRoutes(&awsapigatewayv2.AddRoutesOptions{Path: &path, Integration: integration,
-			Methods: &[]awsapigatewayv2.HttpMethod{topology.AnyMethod}})
+	s.component("http", api)
+	s.httpAPI = *api.ApiId()
+	integrations := map[string]awsapigatewayv2.HttpRouteIntegration{}
+	for _, r := range s.app.HTTPRoutes() {
+		to, made := integrations[r.Function.Name]
+		if !made {
+			to = awsapigatewayv2integrations.NewHttpLambdaIntegration(
+				jsii.String("to-"+r.Function.Name), s.live[r.Function.Name], nil)
+			integrations[r.Function.Name] = to
+		}
+		route := &awsapigatewayv2.AddRoutesOptions{Path: &r.Path, Integration: to,
+			Methods: &[]awsapigatewayv2.HttpMethod{awsapigatewayv2.HttpMethod(r.Method)}}
+		if r.IAM {
+			route.Authorizer = awsapigatewayv2authorizers.NewHttpIamAuthorizer()
+		}
+		api.AddRoutes(route)
 	}
-	deployed := s.addStage("http-stage", *api.ApiId(), topology.HTTPStage, topology.HTTPRate, topology.HTTPBurst)
-	s.addDomain("http-domain", s.httpDomain, *api.ApiId(), deployed)
-	url := s.executeAPI("https", *api.ApiId())
+	permitFirst(api)
+	deployed := s.addStage("http", s.httpAPI, topology.HTTPStage, topology.HTTPRate, topology.HTTPBurst)
+	s.addDomain("http", s.httpDomain, s.httpAPI, deployed)
+	s.output(topology.OutputHTTPURL, jsii.String(s.httpURL()+topology.GraphQLPath))
+	if s.app.Inputs {
+		s.output(topology.OutputEventsURL, jsii.String(s.httpURL()+topology.EventsRoute.Path))
+	}
+}
+
+// httpURL is where the HTTP API is.
+func (s *stack) httpURL() string {
 	if s.httpDomain != "" {
-		url = "https://" + s.httpDomain
+		return "https://" + s.httpDomain
 	}
-	s.output(topology.OutputHTTPURL, jsii.String(url+topology.GraphQLPath))
+	return s.executeAPI("https", s.httpAPI)
 }
 
 // addStage adds a stage that redeploys on every change of its API.
-func (s *stack) addStage(id, api, name string, rate, burst int) awsapigatewayv2.CfnStage {
+func (s *stack) addStage(component, api, name string, rate, burst int) awsapigatewayv2.CfnStage {
+	id := component + "-stage"
 	props := &awsapigatewayv2.CfnStageProps{
 		ApiId: &api, StageName: &name, AutoDeploy: true,
 		DefaultRouteSettings: &awsapigatewayv2.CfnStage_RouteSettingsProperty{
 			ThrottlingRateLimit: jsii.Number(rate), ThrottlingBurstLimit: jsii.Number(burst)},
 	}
 	if s.accessLogs {
-		props.AccessLogSettings = s.accessLog(id)
+		props.AccessLogSettings = s.accessLog(component)
 	}
 	deployed := awsapigatewayv2.NewCfnStage(s.cdk, &id, props)
+	s.component(component, deployed)
 	if s.accessLogs {
 		deployed.Node().AddDependency(s.loggingAccount())
 	}
@@ -105,11 +148,12 @@ const accessFormat = `{"requestId":"$context.requestId","time":"$context.request
 // that API Gateway logs with may create groups, so late lines could recreate a
 // deleted group, and a fixed name would then be taken at the next deployment. Whether
 // they do is a guess. A function's role may not create its group.
-func (s *stack) accessLog(id string) *awsapigatewayv2.CfnStage_AccessLogSettingsProperty {
-	logs := awslogs.NewLogGroup(s.cdk, jsii.String("access-logs-"+id), &awslogs.LogGroupProps{
+func (s *stack) accessLog(component string) *awsapigatewayv2.CfnStage_AccessLogSettingsProperty {
+	logs := awslogs.NewLogGroup(s.cdk, jsii.String("access-logs-"+component+"-stage"), &awslogs.LogGroupProps{
 		Retention:     awslogs.RetentionDays(s.retention()),
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
+	s.component(component, logs)
 	return &awsapigatewayv2.CfnStage_AccessLogSettingsProperty{
 		DestinationArn: logs.LogGroupArn(), Format: jsii.String(accessFormat)}
 }
@@ -137,10 +181,11 @@ func (s *stack) loggingAccount() constructs.IDependable {
 
 // addDomain maps a custom domain, unless it is "", to the stage, and outputs the
 // target for its CNAME record. Posts to clients keep the API's own address.
-func (s *stack) addDomain(id, name, api string, deployed awsapigatewayv2.CfnStage) {
+func (s *stack) addDomain(component, name, api string, deployed awsapigatewayv2.CfnStage) {
 	if name == "" {
 		return
 	}
+	id := component + "-domain"
 	d := awsapigatewayv2.NewCfnDomainName(s.cdk, &id, &awsapigatewayv2.CfnDomainNameProps{
 		DomainName: &name,
 		DomainNameConfigurations: []any{&awsapigatewayv2.CfnDomainName_DomainNameConfigurationProperty{
@@ -149,6 +194,7 @@ func (s *stack) addDomain(id, name, api string, deployed awsapigatewayv2.CfnStag
 	mapping := awsapigatewayv2.NewCfnApiMapping(s.cdk, jsii.String(id+"-mapping"), &awsapigatewayv2.CfnApiMappingProps{
 		ApiId: &api, DomainName: d.Ref(), Stage: deployed.StageName()})
 	mapping.AddDependency(deployed)
-	s.output(map[string]string{"sockets-domain": "WsDomainTarget", "http-domain": "HttpDomainTarget"}[id],
+	s.component(component, d)
+	s.output(map[string]string{"sockets": "WsDomainTarget", "http": "HttpDomainTarget"}[component],
 		d.AttrRegionalDomainName())
 }

@@ -14,7 +14,10 @@ import (
 	"subwire/shared/topology"
 )
 
-// addFunction adds a function with its own role and log group.
+// addFunction adds a function with its own role and log group, and publishes a version,
+// which its alias makes live. The versions before are kept, for going back. One that was
+// published by a deployment that failed is not: Lambda would not publish the same again,
+// so the next try would fail, too ("PublishVersion" of AWS Lambda).
 func (s *stack) addFunction(f topology.Function) {
 	name := s.prefix() + f.Name
 	logs := awslogs.NewLogGroup(s.cdk, jsii.String("logs-"+f.Name), &awslogs.LogGroupProps{
@@ -22,7 +25,8 @@ func (s *stack) addFunction(f topology.Function) {
 		Retention:     awslogs.RetentionDays(s.retention()),
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
-	s.functions[f.Name] = awslambda.NewFunction(s.cdk, jsii.String("function-"+f.Name), &awslambda.FunctionProps{
+	role := s.role(f, logs)
+	function := awslambda.NewFunction(s.cdk, jsii.String("function-"+f.Name), &awslambda.FunctionProps{
 		FunctionName:                 &name,
 		Runtime:                      awslambda.Runtime_PROVIDED_AL2023(),
 		Architecture:                 s.architecture(),
@@ -31,11 +35,26 @@ func (s *stack) addFunction(f topology.Function) {
 		MemorySize:                   jsii.Number(f.MemoryMB),
 		Timeout:                      duration(f.Timeout),
 		Environment:                  s.environment(f),
-		Role:                         s.role(f, logs),
+		Role:                         role,
 		LogGroup:                     logs,
 		ReservedConcurrentExecutions: s.concurrency(f),
 		RecursiveLoop:                recursion(f),
+		Tracing:                      s.xray(),
+		CurrentVersionOptions: &awslambda.VersionOptions{
+			RemovalPolicy: awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE},
 	})
+	s.functions[f.Name] = function
+	s.live[f.Name] = s.alias(f, function)
+	s.component(f.Name, logs, function, s.live[f.Name], role)
+}
+
+// xray says whether X-Ray samples the functions' invocations; then the CDK adds the
+// permission. It would do so for PASS_THROUGH, too, which is Lambda's default.
+func (s *stack) xray() (mode awslambda.Tracing) {
+	if s.tracing {
+		mode = awslambda.Tracing_ACTIVE
+	}
+	return mode
 }
 
 func (s *stack) architecture() awslambda.Architecture {
@@ -78,8 +97,15 @@ func (s *stack) environment(f topology.Function) *map[string]*string {
 	if f.WebSocket {
 		env[topology.WebSocketEnv] = jsii.String(s.webSocketURL())
 	}
+	if f.HTTP {
+		env[topology.HTTPEnv] = jsii.String(s.httpURL() + topology.GraphQLPath)
+	}
 	for _, setting := range f.Settings() {
-		env[setting.Env] = jsii.String(s.value(setting))
+		value := s.value(setting)
+		if setting == topology.Claims.Setting {
+			value = s.app.AllClaims(value)
+		}
+		env[setting.Env] = jsii.String(value)
 	}
 	return &env
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
 
+	"subwire/shared/binary"
 	"subwire/shared/topology"
 )
 
@@ -43,14 +44,18 @@ func context(app awscdk.App) map[string]string {
 // checkBinaries makes sure that every function was built for the processor it is deployed
 // on, and has the files it needs. Otherwise the first invocation would find out.
 func checkBinaries(o options) error {
-	for _, f := range topology.Functions() {
-		if err := checkBinary(o.binary(f), o.arch); err != nil {
+	for _, f := range o.app.Functions() {
+		if err := binary.Check(o.binary(f), o.arch); err != nil {
 			return err
 		}
 		path := filepath.Join(o.assets, f.Name, trustedFile)
 		needs := o.trusted && slices.Contains(f.Settings(), topology.TrustedDocuments.Setting)
 		if _, err := os.Stat(path); needs && err != nil {
 			return fmt.Errorf("%s is missing: write operations.json with subwire trust, then run make build", path)
+		}
+		if needs && !o.trustsCanary(path) {
+			return fmt.Errorf("%s lacks the documents of the canary: add those of App.Canary with subwire trust,"+
+				" then run make build", path)
 		}
 	}
 	return nil

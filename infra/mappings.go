@@ -15,7 +15,7 @@ func (s *stack) addMappings() {
 	for _, m := range s.app.StreamMappings() {
 		s.addStreamMapping(m)
 	}
-	for _, m := range topology.QueueMappings() {
+	for _, m := range s.app.QueueMappings() {
 		s.addQueueMapping(m)
 	}
 }
@@ -25,8 +25,8 @@ func (s *stack) addMappings() {
 var reportFailures = jsii.Strings("ReportBatchItemFailures")
 
 func (s *stack) addStreamMapping(m topology.StreamMapping) {
-	awslambda.NewCfnEventSourceMapping(s.cdk, jsii.String("mapping-"+m.Table.Name), &awslambda.CfnEventSourceMappingProps{
-		FunctionName:   s.functions[m.Function.Name].FunctionName(),
+	mapping := awslambda.NewCfnEventSourceMapping(s.cdk, jsii.String("mapping-"+m.Table.Name), &awslambda.CfnEventSourceMappingProps{
+		FunctionName:   s.live[m.Function.Name].FunctionArn(),
 		EventSourceArn: s.tables[m.Table.Name].TableStreamArn(),
 		// From the beginning: a recreated mapping sends a day's events twice rather
 		// than lose those of a minute.
@@ -40,18 +40,29 @@ func (s *stack) addStreamMapping(m topology.StreamMapping) {
 		FunctionResponseTypes:          reportFailures,
 		FilterCriteria: &awslambda.CfnEventSourceMapping_FilterCriteriaProperty{
 			Filters: []any{&awslambda.CfnEventSourceMapping_FilterProperty{
-				Pattern: jsii.String(`{"eventName":["` + strings.Join(m.Events, `","`) + `"]}`)}},
+				Pattern: jsii.String(pattern(m))}},
 		},
 		DestinationConfig: &awslambda.CfnEventSourceMapping_DestinationConfigProperty{
 			OnFailure: &awslambda.CfnEventSourceMapping_OnFailureProperty{
 				Destination: s.queues[m.OnFailure.Name].QueueArn()},
 		},
 	})
+	s.component(m.Function.Name, mapping)
+}
+
+// pattern lets through what the mapping moves ("Using event filtering with a DynamoDB
+// event source").
+func pattern(m topology.StreamMapping) string {
+	events := `"eventName":["` + strings.Join(m.Events, `","`) + `"]`
+	if m.Prefix == "" {
+		return "{" + events + "}"
+	}
+	return "{" + events + `,"dynamodb":{"Keys":{"` + m.Table.Key + `":{"S":[{"prefix":"` + m.Prefix + `"}]}}}}`
 }
 
 // maxConcurrency is how many concurrent invocations the mapping may use. In an
-// account limited to ten, three mappings take six at most, so that sockets can still
-// be opened and answered.
+// account limited to ten, three mappings take six at most, and eight with the queue of
+// events, so that sockets can still be opened and answered.
 func (s *stack) maxConcurrency(m topology.QueueMapping) *float64 {
 	if s.small {
 		return jsii.Number(topology.LeastMaxConcurrency)
@@ -61,7 +72,7 @@ func (s *stack) maxConcurrency(m topology.QueueMapping) *float64 {
 
 func (s *stack) addQueueMapping(m topology.QueueMapping) {
 	props := &awslambda.CfnEventSourceMappingProps{
-		FunctionName:          s.functions[m.Function.Name].FunctionName(),
+		FunctionName:          s.live[m.Function.Name].FunctionArn(),
 		EventSourceArn:        s.queues[m.Queue.Name].QueueArn(),
 		BatchSize:             jsii.Number(m.BatchSize),
 		FunctionResponseTypes: reportFailures,
@@ -71,5 +82,6 @@ func (s *stack) addQueueMapping(m topology.QueueMapping) {
 	if !m.Queue.FIFO { // FIFO queues have no window
 		props.MaximumBatchingWindowInSeconds = jsii.Number(0)
 	}
-	awslambda.NewCfnEventSourceMapping(s.cdk, jsii.String("mapping-"+m.Queue.Name), props)
+	mapping := awslambda.NewCfnEventSourceMapping(s.cdk, jsii.String("mapping-"+m.Queue.Name), props)
+	s.component(m.Function.Name, mapping)
 }

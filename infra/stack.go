@@ -20,38 +20,55 @@ import (
 type stack struct {
 	options
 	cdk       awscdk.Stack
-	tables    map[string]awsdynamodb.Table  // these three by logical name
+	tables    map[string]awsdynamodb.Table  // these by logical name
 	queues    map[string]awssqs.Queue       //
 	functions map[string]awslambda.Function //
+	live      map[string]awslambda.Alias    // of each function; what is invoked
 	socketAPI string                        // id of the WebSocket API
+	httpAPI   string                        // id of the HTTP API
 }
 
-// newStack builds the stack of the product and the deployment, such as subwire-dev, in
-// the account and region that the command line is logged in to.
+// newStack builds the stack of the product and the deployment, such as subwire-dev. With
+// an account and a region it can be deployed nowhere else; without, it goes where the
+// command line is logged in.
 func newStack(scope constructs.Construct, o options) awscdk.Stack {
 	name := o.app.Stack(o.env)
 	s := &stack{
 		options: o,
 		cdk: awscdk.NewStack(scope, &name, &awscdk.StackProps{
 			Description: jsii.String("Subwire: GraphQL subscriptions over API Gateway WebSockets"),
+			Env:         o.place(),
+			// deploycheck takes it away again from a first deployment that failed.
+			TerminationProtection: &o.production,
 		}),
-		tables: map[string]awsdynamodb.Table{}, queues: map[string]awssqs.Queue{}, functions: map[string]awslambda.Function{},
+		tables: map[string]awsdynamodb.Table{}, queues: map[string]awssqs.Queue{},
+		functions: map[string]awslambda.Function{}, live: map[string]awslambda.Alias{},
 	}
-	awscdk.Tags_Of(s.cdk).Add(jsii.String("app"), &name, nil)
+	s.cdk.Node().SetContext(jsii.String(recognizeVersionProps), true)
+	s.addTags()
 	for _, t := range o.app.AllTables() {
 		s.addTable(t)
 	}
-	for _, q := range topology.Queues() {
+	for _, q := range o.app.Queues() {
 		s.addQueue(q)
 	}
 	sockets := s.addSocketAPI() // before the functions, which get its URL
 	for _, f := range o.app.Functions() {
-		s.addFunction(f)
+		if f.Name != topology.Canary.Name { // it gets the URLs of both APIs
+			s.addFunction(f)
+		}
 	}
 	s.addMappings()
 	s.addRoutes(sockets)
 	s.addHTTPAPI()
+	s.addCanary()
+	s.addInputs()
 	s.addPublishers()
+	s.addAlarms()
+	s.addShift()
+	s.addBudget()
+	s.addDashboard()
+	s.addQueries()
 	s.addOutputs()
 	return s.cdk
 }
@@ -83,7 +100,8 @@ func (s *stack) addTable(t topology.Table) {
 	if t.Stream && t.OldImages {
 		props.Stream = awsdynamodb.StreamViewType_NEW_AND_OLD_IMAGES
 	}
-	if t.Kept && s.env == topology.Production {
+	props.MaxReadRequestUnits, props.MaxWriteRequestUnits = s.ceilings()
+	if t.Kept && s.production {
 		props.RemovalPolicy = awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
 	}
 	table := awsdynamodb.NewTable(s.cdk, jsii.String("table-"+t.Name), props)
@@ -94,9 +112,24 @@ func (s *stack) addTable(t topology.Table) {
 		if index.Sort != "" {
 			props.SortKey = &awsdynamodb.Attribute{Name: &index.Sort, Type: awsdynamodb.AttributeType_STRING}
 		}
+		props.MaxReadRequestUnits, props.MaxWriteRequestUnits = s.ceilings()
 		table.AddGlobalSecondaryIndex(props)
 	}
 	s.tables[t.Name] = table
+	s.component(t.Name, table)
+}
+
+// ceilings are the most units a second that a table or an index takes, or nil. What is
+// beyond is throttled, and tried again ("DynamoDB maximum throughput for on-demand
+// tables").
+func (s *stack) ceilings() (reads, writes *float64) {
+	if s.maxReads > 0 {
+		reads = jsii.Number(s.maxReads)
+	}
+	if s.maxWrites > 0 {
+		writes = jsii.Number(s.maxWrites)
+	}
+	return reads, writes
 }
 
 // addQueue adds a queue after its dead letters. Every message is encrypted at rest
@@ -121,13 +154,14 @@ func (s *stack) addQueue(q topology.Queue) {
 	}
 	props.RedriveAllowPolicy = s.redriveAllowPolicy(q)
 	s.queues[q.Name] = awssqs.NewQueue(s.cdk, jsii.String("queue-"+q.Name), props)
+	s.component(q.Name, s.queues[q.Name])
 }
 
 // redriveAllowPolicy lets only q's source queue use it for dead letters. The source
 // is named by hand, as it refers to q itself.
 func (s *stack) redriveAllowPolicy(q topology.Queue) *awssqs.RedriveAllowPolicy {
 	var sources []awssqs.IQueue
-	for _, source := range topology.Queues() {
+	for _, source := range s.app.Queues() {
 		if source.DeadLetters == q.Name {
 			arn := s.arn("sqs", s.prefix()+source.Name)
 			sources = append(sources, awssqs.Queue_FromQueueArn(s.cdk, jsii.String("source-of-"+q.Name), arn))
@@ -145,6 +179,14 @@ func (s *stack) arn(service, resource string) *string {
 	return jsii.String(strings.Join(parts, ":"))
 }
 
+// place is where the stack may be deployed; nil for wherever the command line is logged in.
+func (o options) place() *awscdk.Environment {
+	if o.account == "" {
+		return nil
+	}
+	return &awscdk.Environment{Account: &o.account, Region: &o.region}
+}
+
 func duration(d time.Duration) awscdk.Duration {
 	return awscdk.Duration_Seconds(jsii.Number(d.Seconds()))
 }
@@ -154,8 +196,9 @@ func (s *stack) addOutputs() {
 	for _, name := range slices.Sorted(maps.Keys(tables)) {
 		s.output(tables[name], s.tables[name].TableName())
 	}
-	for _, name := range slices.Sorted(maps.Keys(topology.QueueOutputs)) {
-		s.output(topology.QueueOutputs[name], s.queues[name].QueueUrl())
+	queues := s.app.QueueOutputs()
+	for _, name := range slices.Sorted(maps.Keys(queues)) {
+		s.output(queues[name], s.queues[name].QueueUrl())
 	}
 	s.output(topology.OutputApp, &s.app.Name)
 	s.output(topology.OutputFanoutGroups, jsii.String(s.value(topology.FanoutGroups.Setting)))

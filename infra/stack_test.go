@@ -32,21 +32,27 @@ func check(t *testing.T, what string, got, want any) {
 
 func TestEverythingIsThereOnce(t *testing.T) {
 	t.Parallel()
-	for _, tmpl := range []template{dev, shopDev} {
+	for _, tmpl := range []template{dev, shopDev, open} {
 		got := map[string]int{}
 		for _, r := range tmpl.Resources {
 			got[r.Type]++
 		}
-		queues, functions := len(topology.Queues()), len(topology.Functions())
+		queues, functions := len(tmpl.app.Queues()), len(tmpl.app.Functions())
 		routes := len(topology.Routes) + len(tmpl.app.HTTPRoutes())
 		want := map[string]int{
 			"AWS::DynamoDB::Table": len(tmpl.app.AllTables()), "AWS::SQS::Queue": queues, "AWS::SQS::QueuePolicy": queues,
-			"AWS::Lambda::Function": functions, "AWS::IAM::Role": functions, "AWS::Logs::LogGroup": functions,
-			"AWS::Lambda::EventSourceMapping": len(tmpl.app.StreamMappings()) + len(topology.QueueMappings()),
+			"AWS::Lambda::Function": functions, "AWS::Lambda::Version": functions, "AWS::Lambda::Alias": functions,
+			"AWS::IAM::Role": functions, "AWS::Logs::LogGroup": functions,
+			"AWS::Lambda::EventSourceMapping": len(tmpl.app.StreamMappings()) + len(tmpl.app.QueueMappings()),
 			"AWS::ApiGatewayV2::Api":          2, "AWS::ApiGatewayV2::Stage": 2,
 			"AWS::ApiGatewayV2::Route":       routes,
 			"AWS::ApiGatewayV2::Integration": len(topology.Routes) + 1,
 			"AWS::Lambda::Permission":        routes,
+			"AWS::Logs::QueryDefinition":     len(queries),
+		}
+		if tmpl.app.Inputs {
+			want["AWS::ApiGatewayV2::Integration"]++
+			maps.Copy(want, map[string]int{"AWS::Events::Rule": 1, "AWS::SNS::Subscription": 2, "AWS::IAM::ManagedPolicy": 1})
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("resources of %s differ (-want +got):\n%s", tmpl.app.Name, diff)
@@ -111,20 +117,21 @@ func TestADeployedChatKeepsItsTables(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]any{"tableconnections8969752F": "subwire-prod-connections",
 		"tablesubscriptions09E506DF": "subwire-prod-subscriptions", "tableoperationsD0B7A660": "subwire-prod-operations",
-		"tablemessages8E6422C2": "subwire-prod-messages"}, got); diff != "" {
+		"tablemessages8E6422C2": "subwire-prod-messages", "tableinboxEBB05CA3": "subwire-prod-inbox",
+		"tablereads12D238B0": "subwire-prod-reads", "tableonce14959FB5": "subwire-prod-once"}, got); diff != "" {
 		t.Errorf("tables differ (-want +got):\n%s", diff)
 	}
 }
 
 func TestQueues(t *testing.T) {
 	t.Parallel()
-	arn := "arn:Partition:sqs:Region:AccountId:subwire-dev-"
+	arn := "arn:Partition:sqs:Region:AccountId:" + open.prefix()
 	sourceOf := map[string]string{}
-	for _, q := range topology.Queues() {
+	for _, q := range open.app.Queues() {
 		sourceOf[q.DeadLetters] = q.Name
 	}
-	for _, q := range topology.Queues() {
-		p := dev.named("AWS::SQS::Queue", q.Name)
+	for _, q := range open.app.Queues() {
+		p := open.named("AWS::SQS::Queue", q.Name)
 		want := object{"VisibilityTimeout": q.Visibility.Seconds(), "MessageRetentionPeriod": q.Retention.Seconds(),
 			"SqsManagedSseEnabled": true}
 		if q.FIFO {
@@ -140,12 +147,12 @@ func TestQueues(t *testing.T) {
 			check(t, q.Name+" redrive", p["RedrivePolicy"], nil)
 		} else {
 			check(t, q.Name+" receives", redrive["maxReceiveCount"], q.MaxReceives)
-			check(t, q.Name+" dead letters", dev.text(redrive["deadLetterTargetArn"]), "<Arn of subwire-dev-"+q.DeadLetters+">")
+			check(t, q.Name+" dead letters", open.text(redrive["deadLetterTargetArn"]), "<Arn of "+open.prefix()+q.DeadLetters+">")
 		}
 		allow, _ := p["RedriveAllowPolicy"].(object)
 		if source := sourceOf[q.Name]; source != "" {
 			check(t, q.Name+" allows", allow["redrivePermission"], "byQueue")
-			check(t, q.Name+" source", dev.text(allow["sourceQueueArns"].([]any)[0]), arn+source)
+			check(t, q.Name+" source", open.text(allow["sourceQueueArns"].([]any)[0]), arn+source)
 		} else {
 			check(t, q.Name+" allows", allow, object{"redrivePermission": "denyAll"})
 		}
@@ -172,9 +179,10 @@ func TestQueuesRefuseWhatIsNotEncrypted(t *testing.T) {
 
 func TestFunctions(t *testing.T) {
 	t.Parallel()
-	reserved := map[string]any{topology.Sender.Name: 110.0, topology.Disconnect.Name: 50.0, topology.Stream.Name: 20.0}
+	reserved := map[string]any{topology.Sender.Name: 110.0, topology.Disconnect.Name: 50.0}
 	loops := map[bool]string{true: "Allow", false: "Terminate"}
-	for _, tmpl := range []template{dev, shopDev} {
+	for _, tmpl := range []template{dev, shopDev, open} {
+		reserved[topology.Stream.Name] = 10 * float64(len(tmpl.app.StreamMappings()))
 		for _, f := range tmpl.app.Functions() {
 			p := tmpl.named("AWS::Lambda::Function", f.Name)
 			check(t, f.Name+" runtime", p["Runtime"], "provided.al2023")
@@ -243,10 +251,18 @@ func wantedEnvironment(tmpl template, f topology.Function) object {
 	if f.WebSocket {
 		env[topology.WebSocketEnv] = "wss://<" + tmpl.prefix() + "sockets>.execute-api.Region.URLSuffix/live"
 	}
+	if f.HTTP {
+		env[topology.HTTPEnv] = "https://<" + tmpl.prefix() + "http>.execute-api.Region.URLSuffix/graphql"
+	}
 	for _, s := range f.Settings() {
 		env[s.Env] = s.Default
 	}
-	env[topology.App.Env] = tmpl.app.Name
+	if _, given := env[topology.App.Env]; given {
+		env[topology.App.Env] = tmpl.app.Name
+	}
+	if _, given := env[topology.Claims.Env]; given {
+		env[topology.Claims.Env] = strings.Join(tmpl.app.Claims, ",")
+	}
 	return env
 }
 
@@ -260,8 +276,10 @@ func TestLogsAreNotKeptForEver(t *testing.T) {
 func TestMappings(t *testing.T) {
 	t.Parallel()
 	patterns := map[string]string{"messages": `{"eventName":["INSERT"]}`, "orders": `{"eventName":["INSERT","MODIFY","REMOVE"]}`,
-		"visits": `{"eventName":["INSERT","REMOVE"]}`}
-	for _, tmpl := range []template{dev, shopDev} {
+		"visits": `{"eventName":["INSERT","REMOVE"]}`, "inbox": `{"eventName":["INSERT","MODIFY"]}`,
+		"reads":         `{"eventName":["INSERT","MODIFY","REMOVE"]}`,
+		"subscriptions": `{"eventName":["INSERT","MODIFY","REMOVE"],"dynamodb":{"Keys":{"topic":{"S":[{"prefix":"present/"}]}}}}`}
+	for _, tmpl := range []template{dev, shopDev, open} {
 		got := map[string]object{}
 		for _, p := range tmpl.all("AWS::Lambda::EventSourceMapping") {
 			source := tmpl.text(p["EventSourceArn"])
@@ -277,15 +295,15 @@ func TestMappings(t *testing.T) {
 				"<Arn of "+tmpl.prefix()+m.OnFailure.Name+">")
 			delete(stream, "DestinationConfig")
 			check(t, m.Table.Name+" mapping", map[string]any(stream), object{
-				"FunctionName": "<" + tmpl.prefix() + m.Function.Name + ">", "StartingPosition": "TRIM_HORIZON",
+				"FunctionName": "<" + tmpl.prefix() + m.Function.Name + ":live>", "StartingPosition": "TRIM_HORIZON",
 				"BatchSize": m.BatchSize, "MaximumBatchingWindowInSeconds": 0, "ParallelizationFactor": m.Parallelization,
 				"BisectBatchOnFunctionError": m.Bisect, "MaximumRetryAttempts": m.MaxRetries, "MaximumRecordAgeInSeconds": m.MaxAge.Seconds(),
 				"FunctionResponseTypes": []string{"ReportBatchItemFailures"},
 				"FilterCriteria":        object{"Filters": []object{{"Pattern": patterns[m.Table.Name]}}},
 			})
 		}
-		for _, m := range topology.QueueMappings() {
-			want := object{"FunctionName": "<" + tmpl.prefix() + m.Function.Name + ">", "BatchSize": m.BatchSize,
+		for _, m := range tmpl.app.QueueMappings() {
+			want := object{"FunctionName": "<" + tmpl.prefix() + m.Function.Name + ":live>", "BatchSize": m.BatchSize,
 				"FunctionResponseTypes": []string{"ReportBatchItemFailures"}, "ScalingConfig": object{"MaximumConcurrency": m.MaxConcurrency}}
 			if !m.Queue.FIFO {
 				want["MaximumBatchingWindowInSeconds"] = 0
@@ -311,7 +329,7 @@ func TestAPIs(t *testing.T) {
 
 func TestRoutesReachTheirFunctions(t *testing.T) {
 	t.Parallel()
-	for _, tmpl := range []template{dev, shopDev} {
+	for _, tmpl := range []template{dev, shopDev, open} {
 		got, want := map[string]string{}, map[string]string{}
 		for _, p := range tmpl.all("AWS::ApiGatewayV2::Route") {
 			key := p["RouteKey"].(string)
@@ -323,10 +341,10 @@ func TestRoutesReachTheirFunctions(t *testing.T) {
 			}
 		}
 		for key, f := range topology.Routes {
-			want[key] = tmpl.prefix() + f.Name
+			want[key] = tmpl.prefix() + f.Name + ":live>"
 		}
-		for _, path := range tmpl.app.HTTPRoutes() {
-			want["ANY "+path] = tmpl.prefix() + topology.GraphQL.Name
+		for _, r := range tmpl.app.HTTPRoutes() {
+			want[r.Key()] = tmpl.prefix() + r.Function.Name + ":live>"
 		}
 		for key, name := range want {
 			if !strings.HasPrefix(got[key], name) {
@@ -341,18 +359,24 @@ func TestRoutesReachTheirFunctions(t *testing.T) {
 
 func TestOutputs(t *testing.T) {
 	t.Parallel()
-	for _, tmpl := range []template{dev, shopDev} {
+	for _, tmpl := range []template{dev, shopDev, open, watched} {
 		want := map[string]string{
 			topology.OutputHTTPURL:      "https://<" + tmpl.prefix() + "http>.execute-api.Region.URLSuffix/graphql",
 			topology.OutputWSURL:        "wss://<" + tmpl.prefix() + "sockets>.execute-api.Region.URLSuffix/live",
 			topology.OutputApp:          tmpl.app.Name,
 			topology.OutputFanoutGroups: topology.FanoutGroups.Default,
 		}
+		if tmpl.app.Inputs {
+			want[topology.OutputEventsURL] = "https://<" + tmpl.prefix() + "http>.execute-api.Region.URLSuffix/events"
+		}
+		if tmpl.app.CanaryEvery > 0 {
+			want[topology.OutputCanary] = "5"
+		}
 		for name, key := range tmpl.app.TableOutputs() {
 			want[key] = "<" + tmpl.prefix() + name + ">"
 		}
-		for _, q := range topology.Queues() {
-			want[topology.QueueOutputs[q.Name]] = "<" + tmpl.prefix() + q.Name + ">"
+		for _, q := range tmpl.app.Queues() {
+			want[tmpl.app.QueueOutputs()[q.Name]] = "<" + tmpl.prefix() + q.Name + ">"
 		}
 		got := map[string]string{}
 		for key, output := range tmpl.Outputs {

@@ -7,12 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
 	"github.com/aws/jsii-runtime-go"
 
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	shopapp "subwire/shared/shop"
 	"subwire/shared/topology"
 )
@@ -23,18 +24,24 @@ type template struct {
 	app       topology.Product
 	Resources map[string]resource
 	Outputs   map[string]object
+
+	environment string // where it may be deployed, as the CDK says it
+	protected   bool   // from termination
 }
 
 type resource struct {
 	Type                string
 	Properties          object
+	DependsOn           []any
 	DeletionPolicy      string
 	UpdateReplacePolicy string
+	UpdatePolicy        object
 }
 
-// shopDev is of a product of the tests' own, with a table of each kind; the others are the
-// chat's.
-var dev, shopDev, published, everySwitch, small, emulated template
+// again is dev with what changes no function's code or settings. watched has a canary, whose
+// switch parse reads. shopDev is of a product of the tests' own, with a table of each kind; published and open,
+// which has all ways in, are of the shop that there is; the others are the chat's.
+var dev, shopDev, published, open, everySwitch, small, alarmed, alarmedShop, guarded, watched, emulated, emulatedAlarms, again, otherProduction template
 
 var shop = topology.Product{Name: "shop", Paths: []string{"/track/{order}"}, Tables: []topology.Table{
 	{Name: "orders", Key: "id", Stream: true, OldImages: true, Kept: true, Indexes: []topology.Index{
@@ -47,17 +54,40 @@ func TestMain(m *testing.M) {
 	// Before the tests, as the CDK's runtime takes one call at a time.
 	dev = synthesize(map[string]string{})
 	shopDev = synthesizeApp(shop, map[string]string{})
-	published = synthesizeApp(shopapp.New().Product(), map[string]string{"app": "shop", "publishers": "arn:aws:iam::123456789012:role/tracker, arn:aws:iam::123456789012:role/of/couriers"})
-	everySwitch = synthesize(map[string]string{"env": topology.Production, "arch": "amd64", "allowedOrigins": "https://A.example:443, https://b.example",
+	published = synthesizeApp(shopapp.New().Product(), map[string]string{"app": "shop", "maxReads": "2000", "maxWrites": "1000", "publishers": "arn:aws:iam::123456789012:role/tracker, arn:aws:iam::123456789012:role/of/couriers"})
+	open = synthesizeApp(takesEvents(), map[string]string{"app": "shop", "inputs": "true", "publishers": "arn:aws:iam::123456789012:role/tracker",
+		"eventPattern": `{"source":["com.example.couriers"],"detail-type":["courierMoved"]}`,
+		"eventTopics":  "arn:aws:sns:eu-west-1:123456789012:couriers, arn:aws:sns:eu-west-1:210987654321:vans.fifo"})
+	everySwitch = synthesize(map[string]string{"env": topology.Production, "arch": "amd64", "allowedOrigins": "https://A.example:443, https://b.example", "alarms": "ops@example.com", "accountConcurrency": "3000",
+		"owner": "Team A", "budget": "200", "maxReads": "2000", "maxWrites": "1000", "tracing": "true",
 		"logRetention": "90", "reserve": "false", "accessLogs": "true", "wsDomain": "ws.a.example", "httpDomain": "api.a.example",
 		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/1", "settings": "MAX_DEPTH=20;FANOUT_GROUPS=16;MAX_CONNECTIONS=20;AUTH=jwt;JWT_ISSUER=https://i.example;JWT_AUDIENCE=a;JWT_KEY=ssm:/aws/reference/secretsmanager/jwt", "trustedDocuments": "true"})
 	small = synthesize(map[string]string{"small": "true"})
+	alarmed = synthesize(map[string]string{"alarms": "arn:aws:sns:eu-west-1:123456789012:ops", "account": "123456789012", "region": "eu-west-1"})
+	alarmedShop = synthesizeApp(shop, map[string]string{"app": "shop", "alarms": "ops@example.com", "dashboard": "false"})
+	guarded = synthesize(map[string]string{"settings": "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_KEY=ssm:/aws/reference/secretsmanager/jwt;HANDSHAKE_TOKEN=optional"})
+	watched = synthesizeApp(withCanary(), map[string]string{"canaryEvery": "5", "alarms": "ops@example.com", "settings": "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_KEY=ssm:key;CANARY_TOKEN=ssm:/canary/token;ALLOWED_ORIGINS=https://a.example"})
 	emulated = synthesize(map[string]string{"local": "https://localhost:4566"})
+	otherProduction = synthesize(map[string]string{"env": "live", "production": "true", "public": "true", "alarms": "off"})
+	again = synthesize(map[string]string{"owner": "Team A", "reserve": "false", "logRetention": "90"})
+	emulatedAlarms = synthesize(map[string]string{"local": "https://localhost:4566", "alarms": "ops@example.com"})
 	jsii.Close()
 	os.Exit(m.Run())
 }
 
-func synthesize(context map[string]string) template { return synthesizeApp(chat.Product, context) }
+func withCanary() topology.Product {
+	p := chattest.Product
+	p.CanaryEvery = 5 * time.Minute
+	return p
+}
+
+func takesEvents() topology.Product {
+	p := shopapp.New().Product()
+	p.Inputs = true
+	return p
+}
+
+func synthesize(context map[string]string) template { return synthesizeApp(chattest.Product, context) }
 
 // synthesizeApp makes the template of a stack with stand-in binaries. It panics, as it
 // has no test to fail.
@@ -65,7 +95,7 @@ func synthesizeApp(app topology.Product, context map[string]string) template {
 	assets, err := os.MkdirTemp("", "subwire-infra")
 	must(err)
 	defer os.RemoveAll(assets)
-	for _, f := range topology.Functions() {
+	for _, f := range app.Functions() {
 		must(os.Mkdir(filepath.Join(assets, f.Name), 0o755))
 		must(os.WriteFile(filepath.Join(assets, f.Name, "bootstrap"), []byte(f.Name), 0o755))
 	}
@@ -76,7 +106,7 @@ func synthesizeApp(app topology.Product, context map[string]string) template {
 	stack := newStack(awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(filepath.Join(assets, "out"))}), o)
 	raw, err := json.Marshal(assertions.Template_FromStack(stack, nil).ToJSON())
 	must(err)
-	t := template{app: app}
+	t := template{app: app, environment: *stack.Environment(), protected: *stack.TerminationProtection()}
 	must(json.Unmarshal(raw, &t))
 	return t
 }
@@ -114,7 +144,7 @@ func (t template) named(kind, name string) object {
 
 var nameProperty = map[string]string{
 	"AWS::DynamoDB::Table": "TableName", "AWS::SQS::Queue": "QueueName", "AWS::Lambda::Function": "FunctionName",
-	"AWS::Logs::LogGroup": "LogGroupName", "AWS::ApiGatewayV2::Api": "Name",
+	"AWS::Logs::LogGroup": "LogGroupName", "AWS::ApiGatewayV2::Api": "Name", "AWS::Events::Rule": "Name",
 }
 
 // text renders a value without intrinsic functions: references as <attribute of
@@ -144,11 +174,14 @@ func (t template) text(value any) string {
 	return string(raw)
 }
 
-// name returns the physical name of a resource, or its logical id.
+// name returns the physical name of a resource, FUNCTION:NAME of an alias, or its logical id.
 func (t template) name(id string) string {
 	r := t.Resources[id]
 	if name, ok := r.Properties[nameProperty[r.Type]].(string); ok {
 		return name
+	}
+	if r.Type == "AWS::Lambda::Alias" {
+		return strings.Trim(t.text(r.Properties["FunctionName"]), "<>") + ":" + r.Properties["Name"].(string)
 	}
 	return id
 }
