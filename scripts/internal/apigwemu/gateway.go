@@ -3,8 +3,9 @@
 // that what passes here does not fail in the cloud: no close codes for
 // DeleteConnection, one unordered invocation per message, 410 until $connect has
 // returned, small frames only, and the quotas and throttles of account and stages.
-// Faults can be switched on while it runs. It checks no signatures and has no
-// authorizers, custom domains, route responses, TLS, or throttles of single routes.
+// Faults can be switched on while it runs. It checks signatures on the HTTP API only, and
+// has no other authorizers, custom domains, route responses, TLS, or throttles of single
+// routes.
 //
 // Facts come from the API Gateway developer guide unless a comment names another
 // source. Where nothing is documented, a comment says that it is a guess.
@@ -35,10 +36,12 @@ type Invoker interface {
 
 type Config struct {
 	Connect, Message, Disconnect Invoker // integrations of $connect, $default and $disconnect
-	HTTP                         Invoker // integration of every route of the HTTP API
+
+	HTTP   func(topology.Function) Invoker // integration of a route of the HTTP API with the function
+	Routes []topology.HTTPRoute            // of the HTTP API
+	Signer Signer                          // may invoke those with IAM
 
 	Stage  string   // of the WebSocket API, part of the management API's paths; default topology.LocalStage
-	Routes []string // of the HTTP API
 	Limits Limits   // zero fields have the documented defaults
 	Usage  Observer // notes what AWS charges for
 
@@ -139,19 +142,43 @@ type Observer struct {
 	Sent           func(size int) // a message to a client, accepted
 	Requested      func(size int) // a request to the HTTP API, to be handled
 	Opened, Closed func()         // a socket
+
+	// What API Gateway publishes as metrics ("Monitor WebSocket API execution with
+	// CloudWatch metrics", "Monitor HTTP APIs"), beside the above.
+	Refused  func()           // a handshake or message, before its integration: ClientError
+	Failed   func()           // the call of an integration of the WebSocket API: ExecutionError
+	Answered func(status int) // a request to the HTTP API: 4xx, 5xx
+
+	// What people want to see of a socket. Nobody may change the frames.
+	Began   func(connectionID, userAgent string)
+	Ended   func(connectionID string, code int, reason string)
+	Handled func(connectionID, body string, at time.Time, took time.Duration, ok bool) // a message from the client
+	Posted  func(connectionID string, frame []byte, at time.Time, status int)          // a post that began then, or ours
 }
 
 func (o Observer) withDefaults() Observer {
 	ignore, pass := func(int) {}, func() {}
-	for _, f := range []*func(int){&o.Received, &o.Sent, &o.Requested} {
+	for _, f := range []*func(int){&o.Received, &o.Sent, &o.Requested, &o.Answered} {
 		if *f == nil {
 			*f = ignore
 		}
 	}
-	for _, f := range []*func(){&o.Opened, &o.Closed} {
+	for _, f := range []*func(){&o.Opened, &o.Closed, &o.Refused, &o.Failed} {
 		if *f == nil {
 			*f = pass
 		}
+	}
+	if o.Began == nil {
+		o.Began = func(string, string) {}
+	}
+	if o.Ended == nil {
+		o.Ended = func(string, int, string) {}
+	}
+	if o.Handled == nil {
+		o.Handled = func(string, string, time.Time, time.Duration, bool) {}
+	}
+	if o.Posted == nil {
+		o.Posted = func(string, []byte, time.Time, int) {}
 	}
 	return o
 }
@@ -204,7 +231,24 @@ func (g *Gateway) WebSocket() http.Handler {
 	})
 }
 
-func (g *Gateway) HTTP() http.Handler { return http.HandlerFunc(g.serveHTTP) }
+func (g *Gateway) HTTP() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		noted := &notedWriter{ResponseWriter: w, status: http.StatusOK}
+		g.serveHTTP(noted, r)
+		g.cfg.Usage.Answered(noted.status)
+	})
+}
+
+// notedWriter remembers the status of an answer.
+type notedWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (n *notedWriter) WriteHeader(status int) {
+	n.status = status
+	n.ResponseWriter.WriteHeader(status)
+}
 
 func (g *Gateway) SetFaults(f Faults) { g.faults.Store(&f) }
 
@@ -266,7 +310,8 @@ func (g *Gateway) Close(ctx context.Context) error {
 	}
 }
 
-func (g *Gateway) isDown() bool {
+// Down reports whether SetDown took the network away.
+func (g *Gateway) Down() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.down

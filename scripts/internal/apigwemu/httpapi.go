@@ -18,7 +18,7 @@ import (
 	"subwire/shared/topology"
 )
 
-// serveHTTP is the HTTP API: every route's integration is the HTTP function, with payload
+// serveHTTP is the HTTP API: every route's integration is a function, with payload
 // format 2.0 ("Create AWS Lambda proxy integrations for HTTP APIs in API Gateway").
 func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if !g.begin() {
@@ -34,7 +34,7 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusRequestHeaderFieldsTooLarge, "", "Request Header Fields Too Large") // a guess
 		return
 	}
-	matched, ok := match(g.cfg.Routes, r.URL.Path)
+	matched, ok := match(g.cfg.Routes, r.Method, r.URL.Path)
 	if !ok {
 		answer(w, http.StatusNotFound, "", "Not Found")
 		return
@@ -44,8 +44,17 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusRequestEntityTooLarge, "", "Request Entity Too Large")
 		return
 	}
+	now := time.Now()
+	e := httpEvent(r, matched, body, now)
+	if matched.IAM {
+		if !g.cfg.Signer.signed(r, body, now) {
+			answer(w, http.StatusForbidden, "", "Forbidden")
+			return
+		}
+		e.RequestContext.Authorizer = g.cfg.Signer.authorizer()
+	}
 	g.cfg.Usage.Requested(len(body))
-	resp, err := g.invokeHTTP(httpEvent(r, matched, body, time.Now()))
+	resp, err := g.invokeHTTP(g.cfg.HTTP(matched.Function), e)
 	switch {
 	case errors.Is(err, errRefused): // "Handling Lambda errors with an API Gateway API"
 		g.log.Warn("http integration was refused", "error", err)
@@ -61,14 +70,14 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (g *Gateway) invokeHTTP(e events.APIGatewayV2HTTPRequest) (httpResponse, error) {
+func (g *Gateway) invokeHTTP(f Invoker, e events.APIGatewayV2HTTPRequest) (httpResponse, error) {
 	ctx, cancel := context.WithTimeout(g.ctx, g.cfg.Limits.HTTPTimeout)
 	defer cancel()
 	payload, err := json.Marshal(e)
 	if err != nil {
 		return httpResponse{}, err
 	}
-	out, err := g.run(ctx, g.cfg.HTTP, payload)
+	out, err := g.run(ctx, f, payload)
 	if err != nil {
 		return httpResponse{}, errors.Join(err, ctx.Err()) // a runtime may report its own error at our deadline
 	}
@@ -87,19 +96,19 @@ func headerBytes(r *http.Request) int {
 	return n
 }
 
-// routeMatch is the part of the event about the route that a request took.
+// routeMatch is the route that a request took.
 type routeMatch struct {
-	key        string            // ANY PATH, with the route's path
+	topology.HTTPRoute
 	parameters map[string]string // by name; nil if there are none
 }
 
 // match finds the route: one without parameters first, a greedy one last ("Create
-// routes for HTTP APIs"). Each takes any method.
-func match(routes []string, path string) (best routeMatch, ok bool) {
+// routes for HTTP APIs"). No two have the same path.
+func match(routes []topology.HTTPRoute, method, path string) (best routeMatch, ok bool) {
 	rank := 0
 	for _, route := range routes {
-		parameters, greedy, fits := matchPath(route, path)
-		if !fits {
+		parameters, greedy, fits := matchPath(route.Path, path)
+		if !fits || route.Method != topology.AnyMethod && route.Method != method {
 			continue
 		}
 		found := 3
@@ -109,7 +118,7 @@ func match(routes []string, path string) (best routeMatch, ok bool) {
 			found = 2
 		}
 		if found > rank {
-			rank, ok, best = found, true, routeMatch{topology.AnyMethod + " " + route, parameters}
+			rank, ok, best = found, true, routeMatch{route, parameters}
 		}
 	}
 	return best, ok
@@ -142,13 +151,13 @@ func httpEvent(r *http.Request, route routeMatch, body []byte, at time.Time) eve
 	path, _, _ := strings.Cut(r.URL.Path, "?")
 	e := events.APIGatewayV2HTTPRequest{
 		Version:        "2.0",
-		RouteKey:       route.key,
+		RouteKey:       route.Key(),
 		RawPath:        path,
 		RawQueryString: r.URL.RawQuery,
 		PathParameters: route.parameters,
 		Headers:        map[string]string{},
 		RequestContext: events.APIGatewayV2HTTPRequestContext{
-			RouteKey: route.key, AccountID: accountID, Stage: topology.HTTPStage, RequestID: newID(), APIID: apiID,
+			RouteKey: route.Key(), AccountID: accountID, Stage: topology.HTTPStage, RequestID: newID(), APIID: apiID,
 			DomainName: r.Host, DomainPrefix: domain,
 			Time: at.UTC().Format(timeLayout), TimeEpoch: at.UnixMilli(),
 			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{

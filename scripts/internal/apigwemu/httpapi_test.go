@@ -13,15 +13,23 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"subwire/shared/topology"
 )
 
 // routes of the HTTP API in the tests.
-var routes = []string{"/graphql", "/", "/c/{chat+}"}
+var routes = []topology.HTTPRoute{{Method: topology.AnyMethod, Path: "/graphql"}, {Method: topology.AnyMethod, Path: "/"},
+	{Method: topology.AnyMethod, Path: "/c/{chat+}"}, {Method: "POST", Path: "/events", IAM: true}}
+
+// only is the integration of every route.
+func only(f Invoker) func(topology.Function) Invoker {
+	return func(topology.Function) Invoker { return f }
+}
 
 // serve answers one request through an HTTP API with the function.
 func serve(t *testing.T, f Invoker, limits Limits, r *http.Request) *http.Response {
 	t.Helper()
-	g := New(Config{HTTP: f, Routes: routes, Limits: limits})
+	g := New(Config{HTTP: only(f), Routes: routes, Limits: limits})
 	w := httptest.NewRecorder()
 	g.HTTP().ServeHTTP(w, r)
 	if err := g.Close(t.Context()); err != nil {
@@ -93,24 +101,36 @@ func TestPathsAreDecodedAndTheQueryIsNot(t *testing.T) {
 
 func TestRoutesAreMatchedAsAPIGatewayDoes(t *testing.T) {
 	t.Parallel()
-	routes := []string{"/c/{chat+}", "/c/{chat}", "/c/fixed", "/", "/a/{file}"}
+	var routes []topology.HTTPRoute
+	for _, path := range []string{"/c/{chat+}", "/c/{chat}", "/c/fixed", "/", "/a/{file}"} {
+		routes = append(routes, topology.HTTPRoute{Method: topology.AnyMethod, Path: path})
+	}
+	routes = append(routes, topology.HTTPRoute{Method: "POST", Path: "/events"})
+	type found struct {
+		Key        string // "" for a 404
+		Parameters map[string]string
+	}
 	for name, tt := range map[string]struct {
 		path string
-		want routeMatch // without a key: 404
+		want found
 	}{
-		"the root":                         {"/", routeMatch{"ANY /", nil}},
-		"a fixed path first":               {"/c/fixed", routeMatch{"ANY /c/fixed", nil}},
-		"then a parameter":                 {"/c/x", routeMatch{"ANY /c/{chat}", map[string]string{"chat": "x"}}},
-		"then what takes all that follows": {"/c/x/y", routeMatch{"ANY /c/{chat+}", map[string]string{"chat": "x/y"}}},
-		"a parameter is never empty":       {"/a/", routeMatch{}},
-		"a parameter is one segment":       {"/a/b/c", routeMatch{}},
-		"no shorter path":                  {"/a", routeMatch{}},
+		"the root":                         {"/", found{"ANY /", nil}},
+		"a fixed path first":               {"/c/fixed", found{"ANY /c/fixed", nil}},
+		"then a parameter":                 {"/c/x", found{"ANY /c/{chat}", map[string]string{"chat": "x"}}},
+		"then what takes all that follows": {"/c/x/y", found{"ANY /c/{chat+}", map[string]string{"chat": "x/y"}}},
+		"a parameter is never empty":       {"/a/", found{}},
+		"a parameter is one segment":       {"/a/b/c", found{}},
+		"no shorter path":                  {"/a", found{}},
+		"no other method":                  {"/events", found{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, ok := match(routes, tt.path)
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(routeMatch{})); diff != "" || ok != (tt.want.key != "") {
-				t.Errorf("ok %v, match (-want +got):\n%s", ok, diff)
+			var got found
+			if m, ok := match(routes, "GET", tt.path); ok {
+				got = found{m.Key(), m.parameters}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("match (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -56,10 +56,17 @@ func (g *Gateway) connectionID(r *http.Request) (id string, ok bool) {
 }
 
 func (g *Gateway) post(w http.ResponseWriter, r *http.Request, id string) {
+	noted, begin := &notedWriter{ResponseWriter: w, status: http.StatusOK}, time.Now()
+	frame := g.send(noted, r, id)
+	g.cfg.Usage.Posted(id, frame, begin, noted.status)
+}
+
+// send handles a post and returns its frame.
+func (g *Gateway) send(w http.ResponseWriter, r *http.Request, id string) []byte {
 	frame, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(g.cfg.Limits.MessageBytes)))
 	if err != nil {
 		answer(w, http.StatusRequestEntityTooLarge, "PayloadTooLargeException", "Message too long")
-		return
+		return nil
 	}
 	if g.cfg.PostLatency != nil {
 		time.Sleep(g.cfg.PostLatency()) // even if the caller has gone: the frame is on its way
@@ -70,13 +77,13 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request, id string) {
 				_ = s.send(frame)
 			}
 			fail(w, status)
-			return
+			return frame
 		}
 	}
 	s := g.socket(id)
 	if s == nil {
 		gone(w)
-		return
+		return frame
 	}
 	switch err := s.send(frame); {
 	case errors.Is(err, errFull):
@@ -84,6 +91,7 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request, id string) {
 	case err != nil:
 		gone(w)
 	}
+	return frame
 }
 
 func (g *Gateway) delete(w http.ResponseWriter, r *http.Request, id string) {

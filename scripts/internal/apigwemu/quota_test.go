@@ -21,7 +21,7 @@ const slow = 1e-6
 
 func TestOneQuotaIsSharedByAllThatComesIn(t *testing.T) {
 	t.Parallel()
-	a := newAPI(t, Config{HTTP: returns(ok), Limits: Limits{AccountRate: slow, AccountBurst: 5}})
+	a := newAPI(t, Config{HTTP: only(returns(ok)), Limits: Limits{AccountRate: slow, AccountBurst: 5}})
 	c, id := a.open()
 	if err := c.Send(t.Context(), "first"); err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestEachThrottleRefusesWhatItIsFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newAPI(t, Config{HTTP: returns(ok), Message: function(func(context.Context, []byte) ([]byte, error) { return nil, io.EOF }), Limits: tt.limits})
+			a := newAPI(t, Config{HTTP: only(returns(ok)), Message: function(func(context.Context, []byte) ([]byte, error) { return nil, io.EOF }), Limits: tt.limits})
 			var got counts
 			var c *wsclient.Raw
 			for range 4 {

@@ -63,7 +63,7 @@ type socket struct {
 
 // upgrade asks $connect about a new socket and, if accepted, runs it to its end.
 func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
-	if g.isDown() {
+	if g.Down() {
 		panic(http.ErrAbortHandler) // net/http drops the connection and logs nothing
 	}
 	if !g.begin() {
@@ -73,9 +73,11 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
 	defer g.wg.Done()
 	switch {
 	case !g.quotas.handshake():
+		g.cfg.Usage.Refused()
 		tooMany(w)
 		return
 	case len("wss://"+r.Host+r.RequestURI) > g.cfg.Limits.URLBytes:
+		g.cfg.Usage.Refused()
 		answer(w, http.StatusRequestURITooLong, "", "URI Too Long") // a guess
 		return
 	}
@@ -123,6 +125,7 @@ func (s *socket) run(w http.ResponseWriter, r *http.Request, protocol string) en
 	s.idle = time.AfterFunc(limits.Idle, func() { s.close(goingAway) })
 	s.age = time.AfterFunc(limits.Age, func() { s.close(goingAway) })
 	s.g.cfg.Usage.Opened()
+	s.g.cfg.Usage.Began(s.id, s.userAgent)
 	defer s.g.cfg.Usage.Closed()
 	s.g.add(s) // before the client can know that it is open
 	end := abnormal
@@ -133,8 +136,10 @@ func (s *socket) run(w http.ResponseWriter, r *http.Request, protocol string) en
 	s.idle.Stop()
 	s.age.Stop()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return *s.end
+	end = *s.end
+	s.mu.Unlock()
+	s.g.cfg.Usage.Ended(s.id, int(end.code), end.reason)
+	return end
 }
 
 // open answers the upgrade, and reports whether the client is still there.
@@ -172,6 +177,7 @@ func (s *socket) read() ending {
 			return invalidText
 		case !s.touch(at):
 		case !s.g.quotas.frame():
+			s.g.cfg.Usage.Refused()
 			s.refuse("Too Many Requests", newID())
 		default:
 			s.g.cfg.Usage.Received(len(body))
@@ -212,9 +218,11 @@ func (s *socket) message(body string, at time.Time) {
 	if hold := s.g.faults.Load().Message; hold != nil {
 		hold(s.g.ctx, s.id, body)
 	}
-	e := s.messageEvent(body, at)
+	e, begin := s.messageEvent(body, at), time.Now()
 	resp, err := s.g.invoke(s.g.cfg.Message, e)
-	if err == nil && successful(resp.StatusCode) {
+	ok := err == nil && successful(resp.StatusCode)
+	s.g.cfg.Usage.Handled(s.id, body, at, time.Since(begin), ok)
+	if ok {
 		return
 	}
 	s.g.log.Warn("message failed", "connection", s.id, "status", resp.StatusCode, "error", err)
@@ -228,6 +236,7 @@ func (s *socket) message(body string, at time.Time) {
 func (s *socket) refuse(message, requestID string) {
 	frame, _ := json.Marshal(map[string]string{"message": message, "connectionId": s.id, "requestId": requestID})
 	_ = s.send(frame) // a client that is gone or does not read misses it
+	s.g.cfg.Usage.Posted(s.id, frame, time.Now(), http.StatusOK)
 }
 
 // disconnect tells $disconnect how the socket ended. It is best effort: a failure is
@@ -251,16 +260,16 @@ func (g *Gateway) invoke(f Invoker, e wsRequest) (resp events.APIGatewayProxyRes
 		return resp, err
 	}
 	out, err := g.run(ctx, f, payload)
+	if err == nil {
+		err = json.Unmarshal(out, &resp)
+	}
+	if err == nil && (resp.StatusCode < 200 || resp.StatusCode > 599) {
+		err = errMalformed
+	}
 	if err != nil {
-		return resp, err
+		g.cfg.Usage.Failed() // that a failed function counts, too, is a guess: nobody but it has answered
 	}
-	if err := json.Unmarshal(out, &resp); err != nil {
-		return resp, err
-	}
-	if resp.StatusCode < 200 || resp.StatusCode > 599 {
-		return resp, errMalformed
-	}
-	return resp, nil
+	return resp, err
 }
 
 // run invokes a function within Lambda's limit for events and answers ("Lambda

@@ -2,6 +2,7 @@ package apigwemu
 
 import (
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,10 +21,33 @@ func (c *counts) observer() Observer {
 		Opened: func() { c.opened.Add(1) }, Closed: func() { c.closed.Add(1) }}
 }
 
+func TestMetricsAreObserved(t *testing.T) {
+	t.Parallel()
+	var refused, failed atomic.Int64
+	var statuses []int
+	a := newAPI(t, Config{HTTP: only(returns(`{"statusCode":500}`)), Message: returns("no answer"), Limits: Limits{URLBytes: 100},
+		Usage: Observer{Refused: func() { refused.Add(1) }, Failed: func() { failed.Add(1) },
+			Answered: func(status int) { statuses = append(statuses, status) }}})
+	for _, path := range []string{"/graphql", "/nothing"} {
+		a.HTTP().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", path, nil))
+	}
+	r := httptest.NewRequest("GET", "/"+strings.Repeat("a", 100), nil)
+	r.Header.Set("Upgrade", "websocket")
+	a.WebSocket().ServeHTTP(httptest.NewRecorder(), r)
+	c, _ := a.open()
+	c.Send(t.Context(), "1")
+	if _, err := c.Next(t.Context()); err != nil { // it is told
+		t.Error(err)
+	}
+	if want := []int{500, 404}; !slices.Equal(statuses, want) || refused.Load() != 1 || failed.Load() != 1 {
+		t.Errorf("answered %v, refused %d, failed %d", statuses, refused.Load(), failed.Load())
+	}
+}
+
 func TestUsageIsObserved(t *testing.T) {
 	t.Parallel()
 	var n counts
-	a := newAPI(t, Config{HTTP: returns(ok), Usage: n.observer()})
+	a := newAPI(t, Config{HTTP: only(returns(ok)), Usage: n.observer()})
 	c, id := a.open()
 	c.Send(t.Context(), "12345")
 	<-a.messages

@@ -15,6 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
+
+	"subwire/scripts/internal/jars"
+	"subwire/scripts/internal/lockfile"
 )
 
 // Region and account that both servers pretend to be in.
@@ -23,8 +26,8 @@ const (
 	Account = "000000000000"
 )
 
-// accessKey has only letters and digits: DynamoDB Local refuses others.
-const accessKey, secretKey = "local", "local"
+// AccessKey has only letters and digits: DynamoDB Local refuses others.
+const AccessKey, SecretKey = "local", "local"
 
 // Config says where a backend stores its files.
 type Config struct {
@@ -35,6 +38,7 @@ type Config struct {
 
 // Backend is a running pair of servers.
 type Backend struct {
+	release  func()  // the data folder
 	DynamoDB *Server // DynamoDB Local, which also serves DynamoDB Streams; both listen on loopback only
 	SQS      *Server // ElasticMQ
 }
@@ -48,20 +52,27 @@ func Start(ctx context.Context, cfg Config) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	jars, err := fetch(ctx, cfg.Cache, cfg.Progress)
+	folder, err := jars.Fetch(ctx, cfg.Cache, cfg.Progress)
+	if err != nil {
+		return nil, err
+	}
+	release, err := takeFolder(cfg.Data)
 	if err != nil {
 		return nil, err
 	}
 	b := &Backend{
+		release:  release,
 		DynamoDB: &Server{name: "DynamoDB Local", ready: dynamoDBReady, keeps: cfg.Data != ""},
 		SQS:      &Server{name: "ElasticMQ", ready: elasticMQReady, keeps: cfg.Data != ""},
 	}
-	b.DynamoDB.command, err = dynamoDBCommand(java, filepath.Join(jars, "dynamodb"), cfg.Data)
+	b.DynamoDB.command, err = dynamoDBCommand(java, filepath.Join(folder, "dynamodb"), cfg.Data)
 	if err != nil {
+		release()
 		return nil, err
 	}
-	b.SQS.command, err = elasticMQCommand(java, filepath.Join(jars, "elasticmq"), cfg.Data)
+	b.SQS.command, err = elasticMQCommand(java, filepath.Join(folder, "elasticmq"), cfg.Data)
 	if err != nil {
+		release()
 		return nil, err
 	}
 	var both errgroup.Group
@@ -80,6 +91,19 @@ func (b *Backend) Stop() {
 	both.Go(func() error { b.DynamoDB.Stop(); return nil })
 	both.Go(func() error { b.SQS.Stop(); return nil })
 	_ = both.Wait() // neither reports errors
+	b.release()
+}
+
+// takeFolder keeps a data folder from other backends: two that write its files would spoil them.
+func takeFolder(data string) (release func(), err error) {
+	if data == "" {
+		return func() {}, nil
+	}
+	release, err = lockfile.Try(filepath.Join(data, "lock"))
+	if errors.Is(err, lockfile.ErrHeld) {
+		return nil, fmt.Errorf("another local cloud keeps its data in %s; stop it, or choose another folder", data)
+	}
+	return release, err
 }
 
 // AWS returns a configuration for clients of DynamoDB, DynamoDB Streams and SQS that
@@ -96,7 +120,7 @@ func awsConfig(services endpoints) aws.Config {
 	return aws.Config{
 		Region: Region,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey}, nil
+			return aws.Credentials{AccessKeyID: AccessKey, SecretAccessKey: SecretKey}, nil
 		}),
 		ConfigSources: []any{services},
 	}
@@ -119,8 +143,8 @@ func (b *Backend) Environ() []string {
 		"AWS_ENDPOINT_URL_DYNAMODB_STREAMS=" + b.DynamoDB.Endpoint,
 		"AWS_ENDPOINT_URL_SQS=" + b.SQS.Endpoint,
 		"AWS_REGION=" + Region,
-		"AWS_ACCESS_KEY_ID=" + accessKey,
-		"AWS_SECRET_ACCESS_KEY=" + secretKey,
+		"AWS_ACCESS_KEY_ID=" + AccessKey,
+		"AWS_SECRET_ACCESS_KEY=" + SecretKey,
 	}
 }
 

@@ -17,7 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"subwire/shared/chat"
+	"subwire/scripts/internal/faketools"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/topology"
 )
 
@@ -96,7 +97,7 @@ func TestBackendIsWhatTopologySays(t *testing.T) {
 	b := start(t, "")
 	tables, queues := create(t, b)
 	ddb, streams, queue := dynamodb.NewFromConfig(b.AWS()), dynamodbstreams.NewFromConfig(b.AWS()), sqs.NewFromConfig(b.AWS())
-	for _, table := range chat.Product.AllTables() {
+	for _, table := range chattest.Product.AllTables() {
 		ttl, err := ddb.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: aws.String(tables[table.Name])})
 		if err != nil {
 			t.Fatal(err)
@@ -116,8 +117,12 @@ func TestBackendIsWhatTopologySays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if view := out.StreamDescription.StreamViewType; view != streamtypes.StreamViewTypeNewImage {
-				t.Errorf("table %s streams %s", table.Name, view)
+			want := streamtypes.StreamViewTypeNewImage
+			if table.OldImages {
+				want = streamtypes.StreamViewTypeNewAndOldImages
+			}
+			if view := out.StreamDescription.StreamViewType; view != want {
+				t.Errorf("table %s streams %s, want %s", table.Name, view, want)
 			}
 		}
 	}
@@ -151,10 +156,10 @@ func create(t *testing.T, b *Backend) (tables, queues map[string]string) {
 	t.Helper()
 	for range 2 {
 		var err error
-		if tables, err = b.CreateTables(t.Context(), chat.Product.AllTables(), "t-"); err != nil {
+		if tables, err = b.CreateTables(t.Context(), chattest.Product.AllTables(), "t-"); err != nil {
 			t.Fatal(err)
 		}
-		if queues, err = b.CreateQueues(t.Context(), "t-"); err != nil {
+		if queues, err = b.CreateQueues(t.Context(), topology.Queues(), "t-"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -219,7 +224,7 @@ func TestStartNamesWhatIsMissing(t *testing.T) {
 			"Maven failed; it printed:\nno way"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Setenv("PATH", writeCommands(t, tt.path))
+			t.Setenv("PATH", faketools.Path(t, tt.path))
 			var progress bytes.Buffer
 			_, err := Start(t.Context(), Config{Cache: t.TempDir(), Progress: &progress})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -261,4 +266,22 @@ func TestStartTriesAnotherPort(t *testing.T) {
 	if len(ports) != 3 || ports[0] == ports[2] {
 		t.Errorf("tried ports %v, want three", ports)
 	}
+}
+
+func TestADataFolderHasOneBackend(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	release, err := takeFolder(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := takeFolder(data); err == nil || !strings.Contains(err.Error(), "another local cloud keeps its data in "+data) {
+		t.Errorf("a second one gets %v", err)
+	}
+	release()
+	again, err := takeFolder(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
 }

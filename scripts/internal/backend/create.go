@@ -35,11 +35,12 @@ func (b *Backend) CreateTables(ctx context.Context, tables []topology.Table, pre
 	return names, nil
 }
 
-// CreateQueues creates topology's queues with the prefix before their names and
-// returns their URLs by logical name. Existing queues keep their content.
-func (b *Backend) CreateQueues(ctx context.Context, prefix string) (map[string]string, error) {
+// CreateQueues creates the queues, of which dead letters come first, with the prefix
+// before their names and returns their URLs by logical name. Existing queues keep their
+// content.
+func (b *Backend) CreateQueues(ctx context.Context, queues []topology.Queue, prefix string) (map[string]string, error) {
 	client, urls := sqs.NewFromConfig(b.AWS()), map[string]string{}
-	for _, queue := range topology.Queues() { // in order: dead letters first
+	for _, queue := range queues {
 		name := prefix + queue.Name
 		out, err := client.CreateQueue(ctx, &sqs.CreateQueueInput{
 			QueueName: &name, Attributes: queueAttributes(queue, prefix)})

@@ -17,7 +17,7 @@ type Prices struct {
 	Invocation, GBSecond                       Price // Lambda
 	Standard, FIFO                             Price // SQS
 	Write, Read                                Price // DynamoDB
-	Log                                        Price // CloudWatch
+	Log, Metric                                Price // CloudWatch
 	Transfer                                   Price // out to the internet
 	AppSyncUpdate, AppSyncQuery, AppSyncMinute Price // for comparison
 }
@@ -49,6 +49,7 @@ func USEast1() Prices {
 		Write:            Price{0.625, million, "write request unit", dynamoDBPage},
 		Read:             Price{0.125, million, "read request unit", dynamoDBPage},
 		Log:              Price{0.50, 1e9, "byte of logs", logsPage},
+		Metric:           Price{0.30, 30 * 24, "custom metric and hour in which it is sent", logsPage},
 		Transfer:         Price{0.09, 1e9, "byte sent to the internet", transferPage},
 		AppSyncUpdate:    Price{2.00, million, "real-time update of 5 KB", appSyncPage},
 		AppSyncQuery:     Price{4.00, million, "query or mutation", appSyncPage},

@@ -18,6 +18,8 @@ import (
 
 	"subwire/scripts/internal/apigwemu"
 	"subwire/scripts/internal/backend"
+	"subwire/scripts/internal/cloudwatch"
+	"subwire/scripts/internal/console"
 	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/faults"
 	"subwire/scripts/internal/issuer"
@@ -26,13 +28,14 @@ import (
 	"subwire/scripts/internal/strictdb"
 	"subwire/scripts/internal/timing"
 	"subwire/shared/products"
+	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
 
 // Config says how to run the cloud. Only Root is required.
 type Config struct {
 	Root     string            // of the repository, with bin/local/FUNCTION/bootstrap and .cache
-	App      topology.Product  // that runs; default the default of topology.App
+	App      topology.Product  // that runs; default products.Default()
 	HTTP     string            // address of the HTTP API; default a free port on loopback
 	WS       string            // address of the WebSocket API; default a free port on loopback
 	Control  string            // loopback address of the control API (see control.go); "" for none
@@ -48,6 +51,7 @@ type Config struct {
 	Faults     faults.Plan   // what goes wrong; default nothing
 	Seed       uint64        // of the faults, and of how long transactions last
 	Meter      bool          // count what AWS would charge for
+	Canary     time.Duration // how often the cloud tries itself, in whole minutes; 0 for never
 	Redelivery time.Duration // how long after a failure something is received again; default when its visibility ends
 
 	// The rest is as strict as AWS unless it says otherwise.
@@ -56,6 +60,10 @@ type Config struct {
 	Thawed      bool           // whether processes keep running between events
 	OneShard    bool           // whether the stream has one shard, like DynamoDB Local
 	Unguarded   bool           // whether endless loops go on, as if every function allowed them
+
+	Clock *cloudwatch.Clock // of the metrics; default the machine's
+
+	Console *ConsoleConfig // serves the console; nil for none
 }
 
 type Cloud struct {
@@ -69,12 +77,20 @@ type Cloud struct {
 	Tables, Queues map[string]string             // physical names and URLs by logical name
 	Injector       *faults.Injector              // of Config.Faults
 	Meter          *meter.Meter                  // nil unless Config asks for it
+	Watch          *cloudwatch.Watch             // metrics of all parts; see Sample
+	Console        *console.Recorder             // nil unless Config asks for it
+	ConsoleURL     string                        // of the console; "" if it is not served
 
 	cfg           Config
+	lines         lines  // that the functions log
 	prefix        string // of the physical names, as in a deployment
-	dynamoDB, sqs string // endpoints: of the servers, or of the last proxies before them
+	watch         *watch
+	deck          *deck        // nil without a console
+	dynamoDB, sqs http.Handler // before the servers
+	sqsURL        string       // of sqs, or of its server if there is nothing between
 	servers       []*http.Server
-	stop          context.CancelFunc // of the event source mappings
+	run           context.Context    // of the event source mappings
+	stop          context.CancelFunc // of the same
 	running       sync.WaitGroup     // servers and mappings
 }
 
@@ -84,11 +100,20 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	cfg.Output = &lockedWriter{w: cfg.Output}
 	if cfg.App.Name == "" {
-		if cfg.App, err = products.Named(topology.App.Default); err != nil {
+		if cfg.App, err = products.Named(products.Default()); err != nil {
 			return nil, err
 		}
 	}
-	c := &Cloud{cfg: cfg, prefix: cfg.App.Stack("") + "-", Functions: map[string]*lambdart.Function{}, stop: func() {}, Injector: faults.New(cfg.Faults, cfg.Seed)}
+	cfg.App.Inputs, cfg.App.CanaryEvery = subwire.TakesEvents(cfg.App), cfg.Canary
+	if cfg.Clock == nil {
+		cfg.Clock = &cloudwatch.Clock{}
+	}
+	c := &Cloud{cfg: cfg, prefix: cfg.App.Stack("") + "-", Functions: map[string]*lambdart.Function{}, stop: func() {},
+		Injector: faults.New(cfg.Faults, cfg.Seed)}
+	c.startConsole()
+	c.Watch = cloudwatch.New(cfg.App.Stack(""))
+	c.watch = newWatch(c.Watch, cfg.Clock)
+	c.Injector.Throttled = func(operation string, body []byte) { c.watch.refused(c.prefix, operation, body) }
 	defer func() {
 		if err != nil {
 			c.Stop()
@@ -104,7 +129,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if c.Tables, err = c.Backend.CreateTables(ctx, cfg.App.AllTables(), c.prefix); err != nil {
 		return nil, err
 	}
-	if c.Queues, err = c.Backend.CreateQueues(ctx, c.prefix); err != nil {
+	if c.Queues, err = c.Backend.CreateQueues(ctx, cfg.App.Queues(), c.prefix); err != nil {
 		return nil, err
 	}
 	if err := c.startIssuer(); err != nil {
@@ -130,20 +155,17 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.startControl(); err != nil {
 		return nil, err
 	}
-	return c, c.startMappings(ctx)
+	if err := c.startMappings(ctx); err != nil {
+		return nil, err
+	}
+	c.startSampling()
+	return c, nil
 }
 
-// listen opens the address, or a free port of its host if that is taken.
+// listen opens the address, or a free port on loopback if it is "".
 func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", cmp.Or(address, "127.0.0.1:0"))
-	if err == nil {
-		return l, nil
-	}
-	host, _, splitErr := net.SplitHostPort(address)
-	if splitErr != nil {
-		return nil, fmt.Errorf("listen on %q: %w", address, splitErr)
-	}
-	if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("listen on %q: %w", address, err)
 	}
 	return l, nil
@@ -160,10 +182,12 @@ func (c *Cloud) startFunctions(callback string) error {
 		return err
 	}
 	account, reserve := c.account()
+	c.watch.account = account
 	for _, f := range c.cfg.App.Functions() {
 		invoked, output := c.functionUsage(f)
 		fn, err := lambdart.New(lambdart.Config{
 			Name:      f.Name,
+			Physical:  c.prefix + f.Name,
 			Binary:    filepath.Join(c.cfg.Root, "bin", "local", f.Name, "bootstrap"),
 			Env:       append(c.environ(f, callback), services...),
 			Timeout:   f.Timeout,
@@ -175,8 +199,10 @@ func (c *Cloud) startFunctions(callback string) error {
 			LimitCPU:  c.cfg.Timing.LimitCPU,
 			ColdStart: c.cfg.Timing.ColdStart,
 			Log:       c.cfg.Log,
-			Output:    output,
+			Output:    c.lines.of(f.Name, c.toConsole(f.Name, output)),
+			Begun:     c.begun(f.Name),
 			Invoked:   invoked,
+			Throttled: func() { c.watch.refusedBy(f.Name) },
 		})
 		if err != nil {
 			return err
@@ -189,18 +215,18 @@ func (c *Cloud) startFunctions(callback string) error {
 // services returns the environment with which the functions reach DynamoDB and SQS;
 // if these have faults, through a proxy for each.
 func (c *Cloud) services() ([]string, error) {
-	env := c.Backend.Environ()
-	for name, endpoint := range map[string]string{
-		"AWS_ENDPOINT_URL_DYNAMODB": c.dynamoDB, "AWS_ENDPOINT_URL_SQS": c.sqs} {
-		if c.cfg.Faults.NeedsProxies() {
-			var err error
-			if endpoint, err = c.before(endpoint, c.Injector.Proxy); err != nil {
-				return nil, err
-			}
-		}
-		env = append(env, name+"="+endpoint) // of equal names the last counts
+	env := c.Backend.Environ() // of equal names the last counts
+	dynamoDB, err := c.address(c.watchCalls(c.Injector.Before(c.dynamoDB)))
+	if err != nil {
+		return nil, err
 	}
-	return env, nil
+	sqs := c.sqsURL
+	if c.cfg.Faults.NeedsProxies() || c.Console != nil {
+		if sqs, err = c.address(c.watchCalls(c.Injector.Before(c.sqs))); err != nil {
+			return nil, err
+		}
+	}
+	return append(env, "AWS_ENDPOINT_URL_DYNAMODB="+dynamoDB, "AWS_ENDPOINT_URL_SQS="+sqs), nil
 }
 
 // function returns the function by name, with its faults.
@@ -221,6 +247,9 @@ func (c *Cloud) environ(f topology.Function, callback string) []string {
 	if f.WebSocket {
 		env = append(env, topology.WebSocketEnv+"="+c.WSURL)
 	}
+	if f.HTTP {
+		env = append(env, topology.HTTPEnv+"="+c.HTTPURL)
+	}
 	for _, s := range f.Settings() {
 		value := s.Default
 		switch s {
@@ -229,7 +258,11 @@ func (c *Cloud) environ(f topology.Function, callback string) []string {
 		case topology.MaxCostPerMinute.Setting: // nobody pays here, and all clients have one address
 			value = "0"
 		}
-		env = append(env, s.Env+"="+cmp.Or(c.cfg.Settings[s.Env], value))
+		value = cmp.Or(c.cfg.Settings[s.Env], value)
+		if s == topology.Claims.Setting {
+			value = c.cfg.App.AllClaims(value)
+		}
+		env = append(env, s.Env+"="+value)
 	}
 	return env
 }
@@ -238,13 +271,14 @@ func (c *Cloud) startGateway(ws, web net.Listener) {
 	route := func(key string) apigwemu.Invoker { return c.function(topology.Routes[key].Name) }
 	c.Gateway = apigwemu.New(apigwemu.Config{
 		Connect: route("$connect"), Message: route("$default"), Disconnect: route("$disconnect"),
-		HTTP:  c.function(topology.GraphQL.Name),
-		Stage: topology.LocalStage, Routes: c.cfg.App.HTTPRoutes(), Limits: c.cfg.Limits, Log: c.cfg.Log,
+		HTTP:   func(f topology.Function) apigwemu.Invoker { return c.function(f.Name) },
+		Signer: apigwemu.Signer{AccessKey: backend.AccessKey, SecretKey: backend.SecretKey, Region: backend.Region},
+		Stage:  topology.LocalStage, Routes: c.cfg.App.HTTPRoutes(), Limits: c.cfg.Limits, Log: c.cfg.Log,
 		Usage: c.gatewayUsage(), PostLatency: c.cfg.Timing.Post,
 	})
 	c.Gateway.SetFaults(c.Injector.Gateway())
 	c.serve(c.Gateway.Listen(ws), c.Gateway.WebSocket())
-	c.serve(web, c.Gateway.HTTP())
+	c.serve(web, c.withConsole(web, c.Gateway.HTTP()))
 }
 
 func (c *Cloud) serve(l net.Listener, h http.Handler) {
@@ -264,8 +298,15 @@ func (c *Cloud) Announce(folder string) (forget func(), err error) {
 	if errs != nil {
 		return nil, errors.Join(errs...)
 	}
-	return deployment.Save(folder, c.Backend, deployment.Deployment{App: c.cfg.App,
-		HTTPURL: c.HTTPURL, WSURL: c.WSURL, Tables: c.Tables, Queues: c.Queues, FanoutGroups: topology.FanoutGroups.In(settings)})
+	d := c.deployment()
+	d.FanoutGroups = topology.FanoutGroups.In(settings)
+	return deployment.Save(folder, c.Backend, d)
+}
+
+// deployment is how commands see the cloud.
+func (c *Cloud) deployment() deployment.Deployment {
+	return deployment.Deployment{App: c.cfg.App, AWS: c.Backend.AWS(), HTTPURL: c.HTTPURL, WSURL: c.WSURL,
+		ControlURL: c.ControlURL, Tables: c.Tables, Queues: c.Queues}
 }
 
 // stopTime bounds how long sockets and their work take to end.

@@ -11,7 +11,7 @@ import (
 // runs the small deployment: nothing is reserved, and mappings use the minimum.
 func (c *Cloud) small() bool {
 	left := cmp.Or(c.cfg.Concurrency, lambdart.DefaultConcurrency)
-	for _, f := range topology.Functions() {
+	for _, f := range c.cfg.App.Functions() {
 		left -= f.Reserved
 	}
 	return left < topology.LeastUnreserved

@@ -4,17 +4,18 @@ import (
 	"testing"
 
 	"subwire/scripts/internal/faults"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/topology"
 )
 
 func TestAFreshAccountReservesNothing(t *testing.T) {
 	t.Parallel()
 	total := 0
-	for _, f := range topology.Functions() {
+	for _, f := range chattest.Product.Functions() {
 		total += f.Reserved
 	}
 	for concurrency, small := range map[int]bool{0: false, 10: true, total + 99: true, total + 100: false} {
-		c := &Cloud{cfg: Config{Concurrency: concurrency}, Injector: faults.New(nil, 0)}
+		c := &Cloud{cfg: Config{App: chattest.Product, Concurrency: concurrency}, Injector: faults.New(nil, 0)}
 		_, reserve := c.account()
 		if got := reserve(topology.Sender) == 0; got != small {
 			t.Errorf("with a concurrency of %d sender reserves nothing: %v, want %v", concurrency, got, small)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+
+	"subwire/scripts/internal/console"
 )
 
 // startControl serves the control API at Config.Control, unless that is "".
@@ -23,9 +25,12 @@ func (c *Cloud) startControl() error {
 	return nil
 }
 
-// control lets tests in other processes break the running cloud. Every request is answered 204 once it is
-// done. No browser page can send one, as PUT needs the server's permission.
+// control lets commands see, and tests in other processes break, the running cloud. A PUT is answered 204
+// once it is done. No browser page can send one, as that needs the server's permission, nor read an answer:
+// a page whose name leads to this machine is refused by that name.
 //
+//	GET /log                     the latest lines of the functions' logs
+//	GET /metrics                 the metrics of the minute that is going on, and the alarms that are on
 //	PUT /gateway/down            every socket is cut without a close frame, and handshakes get no answer
 //	PUT /gateway/up              clients can connect again
 //	PUT /functions/{name}/kill   kills a process of the function, if one runs: a busy one, if there is any
@@ -37,6 +42,8 @@ func (c *Cloud) control() http.Handler {
 		}
 	}
 	mux := http.NewServeMux()
+	mux.Handle("GET /log", &c.lines)
+	mux.HandleFunc("GET /metrics", c.serveMetrics)
 	mux.Handle("PUT /gateway/down", setDown(true))
 	mux.Handle("PUT /gateway/up", setDown(false))
 	mux.HandleFunc("PUT /functions/{name}/kill", func(w http.ResponseWriter, r *http.Request) {
@@ -48,5 +55,11 @@ func (c *Cloud) control() http.Handler {
 		f.Kill()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !console.Loopback(r.Host) {
+			http.Error(w, "unknown host", http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }

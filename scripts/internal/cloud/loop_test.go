@@ -39,7 +39,7 @@ func TestALoopThroughAQueueIsEnded(t *testing.T) {
 	var invocations atomic.Int64
 	f, err := lambdart.New(lambdart.Config{Name: "loop", Binary: binary, Timeout: time.Minute, Freeze: true, Log: slog.New(slog.DiscardHandler),
 		Env:     append(b.Environ(), "AWS_ENDPOINT_URL_SQS="+b.SQS.Endpoint, "QUEUE="+url),
-		Invoked: func(time.Duration) { invocations.Add(1) }})
+		Invoked: func(lambdart.Invocation) { invocations.Add(1) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -28,21 +29,39 @@ func (c *Cloud) startMappings(ctx context.Context) error {
 		streams = append(streams, s)
 	}
 	run, stop := context.WithCancel(context.Background())
-	c.stop = stop
+	c.run, c.stop = run, stop
 	for _, s := range streams {
 		c.running.Go(func() { s.Run(run) })
 	}
-	for _, m := range topology.QueueMappings() {
+	for _, m := range c.cfg.App.QueueMappings() {
 		q := c.queue(m, queues)
 		c.running.Go(func() { q.Run(run) })
+	}
+	if c.cfg.Canary > 0 {
+		c.running.Go(func() { c.sing(run) })
 	}
 	return nil
 }
 
+// sing invokes the canary as its rule does on AWS: the first time when a rate has passed.
+func (c *Cloud) sing(ctx context.Context) {
+	every := time.NewTicker(c.cfg.Canary)
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+			_, _ = c.function(topology.Canary.Name).Invoke(ctx, []byte("{}")) // its log tells what came of it
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 func (c *Cloud) queue(m topology.QueueMapping, client *sqs.Client) *esm.Queue {
 	q := &esm.Queue{Mapping: m, URL: c.Queues[m.Queue.Name], ARN: backend.QueueARN(c.prefix + m.Queue.Name),
-		Client: client, Invoker: c.function(m.Function.Name), Log: c.cfg.Log, Delay: c.cfg.Timing.Standard,
-		DeadLettersURL: c.Queues[m.Queue.DeadLetters], DeadLetters: client, Unguarded: c.cfg.Unguarded}
+		Client: client, Invoker: c.watchBatches(m, c.function(m.Function.Name)), Log: c.cfg.Log, Delay: c.cfg.Timing.Standard,
+		DeadLettersURL: c.Queues[m.Queue.DeadLetters], DeadLetters: client, Unguarded: c.cfg.Unguarded,
+		Watch: c.watch.message(m.Queue.Name)}
 	if m.Queue.FIFO {
 		q.Delay = c.cfg.Timing.FIFO
 	}
@@ -78,7 +97,7 @@ func (c *Cloud) stream(ctx context.Context, m topology.StreamMapping, cfg aws.Co
 	return &esm.Stream{Mapping: m, Checkpoints: checkpoints, ARN: *out.Table.LatestStreamArn, OnFailureURL: c.Queues[m.OnFailure.Name],
 		Client: client, Destination: queues, Invoker: c.function(m.Function.Name), Log: c.cfg.Log,
 		RetryPause: c.cfg.Timing.StreamRetry, LongestPause: c.cfg.Timing.StreamLongestRetry,
-		Poll: c.cfg.Timing.StreamPoll, Lag: c.cfg.Timing.StreamLag}, nil
+		Poll: c.cfg.Timing.StreamPoll, Lag: c.cfg.Timing.StreamLag, Watch: c.watch.stream(m.Function.Name)}, nil
 }
 
 // Shards of each stream at first, and at most. Each is read separately, which takes

@@ -3,12 +3,13 @@ package cloud
 import (
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"subwire/scripts/internal/apigwemu"
+	"subwire/scripts/internal/awsproxy"
+	"subwire/scripts/internal/lambdart"
 	"subwire/scripts/internal/meter"
 	"subwire/scripts/internal/strictdb"
 	"subwire/shared/topology"
@@ -17,25 +18,28 @@ import (
 // startProxies makes DynamoDB strict, and puts a meter before it and SQS if one is
 // wanted. Streams bypass both: Lambda's reads of them are free.
 func (c *Cloud) startProxies() (err error) {
-	c.dynamoDB, c.sqs = c.Backend.DynamoDB.Endpoint, c.Backend.SQS.Endpoint
+	c.sqsURL = c.Backend.SQS.Endpoint
+	c.cfg.DynamoDB.Throttled = c.watch.throttled
 	c.cfg.DynamoDB.Prefix, c.cfg.DynamoDB.Tables, c.cfg.DynamoDB.Seed = c.prefix, c.cfg.App.AllTables(), c.cfg.Seed
-	if c.dynamoDB, err = c.before(c.dynamoDB, strictdb.New(c.cfg.DynamoDB).Proxy); err != nil || !c.cfg.Meter {
+	dynamoDB, err := strictdb.New(c.cfg.DynamoDB).Proxy(c.Backend.DynamoDB.Endpoint)
+	if err != nil {
 		return err
 	}
-	c.Meter = meter.New(c.prefix)
-	if c.dynamoDB, err = c.before(c.dynamoDB, c.Meter.DynamoDB); err != nil {
+	sqs, err := awsproxy.New(c.Backend.SQS.Endpoint)
+	if err != nil {
 		return err
 	}
-	c.sqs, err = c.before(c.sqs, c.Meter.SQS)
+	c.dynamoDB, c.sqs = dynamoDB, sqs
+	if c.cfg.Meter {
+		c.Meter = meter.New(c.prefix)
+		c.dynamoDB, c.sqs = c.Meter.DynamoDB(dynamoDB), c.Meter.SQS(sqs)
+		c.sqsURL, err = c.address(c.sqs)
+	}
 	return err
 }
 
-// before serves a proxy to the endpoint and returns the proxy's address.
-func (c *Cloud) before(endpoint string, proxy func(endpoint string) (http.Handler, error)) (string, error) {
-	h, err := proxy(endpoint)
-	if err != nil {
-		return "", err
-	}
+// address serves the handler and returns its address.
+func (c *Cloud) address(h http.Handler) (string, error) {
 	l, err := listen("")
 	if err != nil {
 		return "", err
@@ -46,21 +50,30 @@ func (c *Cloud) before(endpoint string, proxy func(endpoint string) (http.Handle
 
 // queueClient is the client that the event source mappings receive with.
 func (c *Cloud) queueClient(cfg aws.Config) *sqs.Client {
-	return sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = &c.sqs })
+	return sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = &c.sqsURL })
 }
 
 // gatewayUsage is the observer that the gateway reports to.
 func (c *Cloud) gatewayUsage() apigwemu.Observer {
 	if c.Meter == nil {
-		return apigwemu.Observer{}
+		return c.watchSockets(c.watch.gateway(apigwemu.Observer{}))
 	}
-	return c.Meter.Gateway()
+	return c.watchSockets(c.watch.gateway(c.Meter.Gateway()))
 }
 
-// functionUsage meters the function's invocations and its log.
-func (c *Cloud) functionUsage(f topology.Function) (invoked func(time.Duration), output io.Writer) {
-	if c.Meter == nil {
-		return nil, c.cfg.Output
+// functionUsage notes and meters the function's invocations and its log.
+func (c *Cloud) functionUsage(f topology.Function) (invoked func(lambdart.Invocation), output io.Writer) {
+	output = c.watch.log(f.Name, c.cfg.Output)
+	if c.Meter != nil {
+		output = c.Meter.Log(f.Name, output)
 	}
-	return func(took time.Duration) { c.Meter.Invoked(f.Name, f.MemoryMB, took) }, c.Meter.Log(f.Name, c.cfg.Output)
+	return func(i lambdart.Invocation) {
+		c.watch.invoked(f.Name, i.Took, i.Err)
+		if c.Meter != nil {
+			c.Meter.Invoked(f.Name, f.MemoryMB, i.Took)
+		}
+		if c.Console != nil {
+			c.Console.Invoked(f.Name, i)
+		}
+	}, output
 }

@@ -19,6 +19,8 @@ type Deployment struct {
 	HTTPURL, WSURL string            // for Subwire's clients
 	Tables, Queues map[string]string // physical names and URLs by logical name
 	FanoutGroups   int               // message groups per topic
+	Stack          string            // its name, of which its parts' names are made; "" for the local cloud
+	ControlURL     string            // of the local cloud; "" for a stack
 }
 
 type Flags struct {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -17,7 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/scripts/internal/backend"
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/topology"
 )
 
@@ -52,7 +53,9 @@ func saved(t *testing.T) (root string, d Deployment, forget func(), queues net.L
 	web, _ := listen(t, "http")
 	ws, _ := listen(t, "ws")
 	root = t.TempDir()
-	d = Deployment{App: chat.Product, FanoutGroups: 8, HTTPURL: web + "/graphql", WSURL: ws + "/local", Tables: map[string]string{"messages": "x-messages"}, Queues: map[string]string{"retries": sqs + "/0/x-retries"}}
+	app := chattest.Product
+	app.CanaryEvery = time.Minute
+	d = Deployment{App: app, FanoutGroups: 8, HTTPURL: web + "/graphql", WSURL: ws + "/local", Tables: map[string]string{"messages": "x-messages"}, Queues: map[string]string{"retries": sqs + "/0/x-retries"}}
 	b := &backend.Backend{DynamoDB: &backend.Server{Endpoint: database}, SQS: &backend.Server{Endpoint: sqs}}
 	forget, err := Save(root, b, d)
 	if err != nil {
@@ -179,7 +182,7 @@ func outputs() map[string]string {
 	for _, key := range []string{topology.OutputHTTPURL, topology.OutputWSURL} {
 		all[key] = "the" + key
 	}
-	for _, keys := range []map[string]string{chat.Product.TableOutputs(), topology.QueueOutputs} {
+	for _, keys := range []map[string]string{chattest.Product.TableOutputs(), chattest.Product.QueueOutputs()} {
 		for _, key := range keys {
 			all[key] = "the" + key
 		}
@@ -198,7 +201,7 @@ func TestAStackIsFoundByItsOutputs(t *testing.T) {
 	if d.App.Name != "chat" || d.HTTPURL != "theHttpUrl" || d.WSURL != "theWsUrl" || d.FanoutGroups != 16 || d.AWS.Region != "eu-west-1" {
 		t.Errorf("found %+v", d)
 	}
-	for _, table := range chat.Product.AllTables() {
+	for _, table := range chattest.Product.AllTables() {
 		if d.Tables[table.Name] == "" {
 			t.Errorf("no table %s", table.Name)
 		}
@@ -207,6 +210,41 @@ func TestAStackIsFoundByItsOutputs(t *testing.T) {
 		if d.Queues[queue.Name] == "" {
 			t.Errorf("no queue %s", queue.Name)
 		}
+	}
+}
+
+// A stack without the ways in has none of their queues, and one with them has.
+func TestAStackSaysWhetherItTakesEvents(t *testing.T) {
+	t.Parallel()
+	out := outputs()
+	out[topology.OutputEventsURL], out["QueueEvents"] = "u", "q"
+	const want = `stack "chat" is no stack of this version of Subwire: it has no output QueueEventsDead`
+	if _, err := fromStack(t.Context(), aws.Config{}, fakeStacks{outputs: out}, "chat"); err == nil || err.Error() != want {
+		t.Errorf("error is %v, want %s", err, want)
+	}
+	out["QueueEventsDead"] = "d"
+	d, err := fromStack(t.Context(), aws.Config{}, fakeStacks{outputs: out}, "chat")
+	if err != nil || !d.App.Inputs || d.Queues[topology.Events.Name] != "q" {
+		t.Errorf("found %+v, %v", d, err)
+	}
+}
+
+func TestAStackSaysWhetherItTriesItself(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]time.Duration{"": 0, "5": 5 * time.Minute} {
+		out := outputs()
+		if value != "" {
+			out[topology.OutputCanary] = value
+		}
+		d, err := fromStack(t.Context(), aws.Config{}, fakeStacks{outputs: out}, "chat")
+		if err != nil || d.App.CanaryEvery != want {
+			t.Errorf("%q: every %s, %v", value, d.App.CanaryEvery, err)
+		}
+	}
+	out := outputs()
+	out[topology.OutputCanary] = "often"
+	if _, err := fromStack(t.Context(), aws.Config{}, fakeStacks{outputs: out}, "chat"); err == nil {
+		t.Error("no error for a canary that is tried often")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"subwire/scripts/internal/backend"
 	"subwire/shared/products"
+	"subwire/shared/topology"
 )
 
 // stateFile describes the running local cloud, relative to the repository's root. It
@@ -36,14 +38,24 @@ type state struct {
 	Tables   map[string]string `json:"tables"`
 	Queues   map[string]string `json:"queues"`
 
-	FanoutGroups int `json:"fanoutGroups"`
+	FanoutGroups int    `json:"fanoutGroups"`
+	ControlURL   string `json:"controlUrl"`
+
+	CanaryEvery time.Duration `json:"canaryEvery"`
+}
+
+// Line is a line of a function's log, which the local cloud's control API gives.
+type Line struct {
+	At       time.Time `json:"at"`
+	Function string    `json:"function"`
+	Text     string    `json:"text"`
 }
 
 // Save notes in the repository at root that d runs on the backend, so that --local
 // finds it; d.AWS is ignored. Of several local clouds the last is found. Call forget
 // when the cloud ends: it removes the note, unless another cloud has written its own.
 func Save(root string, b *backend.Backend, d Deployment) (forget func(), err error) {
-	data, err := json.MarshalIndent(state{d.App.Name, b.DynamoDB.Endpoint, b.SQS.Endpoint, d.HTTPURL, d.WSURL, d.Tables, d.Queues, d.FanoutGroups}, "", "  ")
+	data, err := json.MarshalIndent(state{d.App.Name, b.DynamoDB.Endpoint, b.SQS.Endpoint, d.HTTPURL, d.WSURL, d.Tables, d.Queues, d.FanoutGroups, d.ControlURL, d.App.CanaryEvery}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode state of the local cloud: %w", err)
 	}
@@ -77,6 +89,29 @@ func write(path string, data []byte) error {
 	return err
 }
 
+// ErrNoControl is about a local cloud of an older version, which has no control API to ask.
+var ErrNoControl = errors.New("the local cloud is of another version; start one with make run")
+
+// AskControl decodes what the local cloud's control API answers at the URL, which is JSON.
+func AskControl(ctx context.Context, url string, answer any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask the local cloud: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the local cloud answers %s", response.Status)
+	}
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		return fmt.Errorf("decode the answer of the local cloud: %w", err)
+	}
+	return nil
+}
+
 // findLocal returns the local cloud of the repository that contains the folder.
 func findLocal(ctx context.Context, folder string) (Deployment, error) {
 	path, data, err := findState(folder)
@@ -96,8 +131,10 @@ func findLocal(ctx context.Context, folder string) (Deployment, error) {
 	if s.FanoutGroups < 1 || err != nil {
 		return Deployment{}, fmt.Errorf("the local cloud of %s is of another version; start one with make run", path)
 	}
+	app.Inputs, app.CanaryEvery = s.Queues[topology.Events.Name] != "", s.CanaryEvery
 	b := &backend.Backend{DynamoDB: &backend.Server{Endpoint: s.DynamoDB}, SQS: &backend.Server{Endpoint: s.SQS}}
-	return Deployment{App: app, AWS: b.AWS(), HTTPURL: s.HTTPURL, WSURL: s.WSURL, Tables: s.Tables, Queues: s.Queues, FanoutGroups: s.FanoutGroups}, nil
+	return Deployment{App: app, AWS: b.AWS(), HTTPURL: s.HTTPURL, WSURL: s.WSURL, Tables: s.Tables, Queues: s.Queues, FanoutGroups: s.FanoutGroups,
+		ControlURL: s.ControlURL}, nil
 }
 
 // findState looks for the state file in the folder and its parents.

@@ -78,6 +78,14 @@ func fromOutputs(cfg aws.Config, name string, values map[string]string) (Deploym
 	if err != nil {
 		return Deployment{}, fmt.Errorf("stack %q runs %q: %w", name, values[topology.OutputApp], err)
 	}
+	app.Inputs = values[topology.OutputEventsURL] != ""
+	if every, is := values[topology.OutputCanary]; is {
+		minutes, err := strconv.Atoi(every)
+		if err != nil {
+			return Deployment{}, fmt.Errorf("output %s of stack %q: %w", topology.OutputCanary, name, err)
+		}
+		app.CanaryEvery = time.Duration(minutes) * time.Minute
+	}
 	var missing []string
 	value := func(key string) string {
 		if values[key] == "" {
@@ -92,8 +100,8 @@ func fromOutputs(cfg aws.Config, name string, values map[string]string) (Deploym
 		}
 		return found
 	}
-	d := Deployment{App: app, AWS: cfg, HTTPURL: value(topology.OutputHTTPURL), WSURL: value(topology.OutputWSURL),
-		Tables: byName(app.TableOutputs()), Queues: byName(topology.QueueOutputs)}
+	d := Deployment{App: app, AWS: cfg, Stack: name, HTTPURL: value(topology.OutputHTTPURL), WSURL: value(topology.OutputWSURL),
+		Tables: byName(app.TableOutputs()), Queues: byName(app.QueueOutputs())}
 	groups := value(topology.OutputFanoutGroups)
 	if len(missing) > 0 {
 		slices.Sort(missing)

@@ -157,6 +157,9 @@ func (l lane) expired(records []record) int {
 // says that the function failed or that its report is invalid, so that the whole
 // batch failed.
 func (l lane) invoke(ctx context.Context, records []record) (failed int, err error) {
+	if l.Watch.Sent != nil {
+		l.Watch.Sent(records[len(records)-1].read)
+	}
 	response, err := l.Invoker.Invoke(ctx, event(records))
 	if err != nil {
 		return 0, err
@@ -185,6 +188,9 @@ func (l lane) giveUp(ctx context.Context, b batch, n int, condition string, caus
 		if err == nil {
 			l.Log.Error("records given up", "shard", l.shard, "records", n, "from", b.records[0].sequence, "condition", condition)
 			return
+		}
+		if l.Watch.Lost != nil && ctx.Err() == nil {
+			l.Watch.Lost()
 		}
 		if ctx.Err() == nil {
 			l.Log.Warn("destination not told", "queue", l.Mapping.OnFailure.Name, "error", err)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 )
 
 // With the deployed mapping, except for bisecting, an outage of what the stream
@@ -42,7 +42,7 @@ func TestAnOutageParksNothing(t *testing.T) {
 				}}
 				dead := &fakeDestination{}
 				s := stream(&fakeStream{page: 3, shards: []fakeShard{{id: "a", records: inserts(3)}}}, dead, function)
-				s.Mapping = chat.Product.StreamMappings()[0]
+				s.Mapping = chattest.Product.StreamMappings()[0]
 				s.Mapping.Bisect = false // a single range is easier to compare
 				runFor(t, s, tt.outage+time.Minute)
 				if diff := cmp.Diff(tt.parked, dead.ranges(t)); diff != "" {

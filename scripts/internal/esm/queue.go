@@ -55,6 +55,10 @@ type Queue struct {
 	// to the function.
 	Delay func() time.Duration
 
+	// Watch, unless nil, is called for each message that was received, and again when the
+	// queue no longer has it.
+	Watch func(m types.Message, here bool)
+
 	DeadLettersURL string          // of the queue's dead letters, for batches that Lambda's recursion guard stops; "" for none
 	DeadLetters    Destination     // takes those batches
 	Reading        lineage.Reading // how that guard counts a batch; default lineage.Highest
@@ -82,6 +86,7 @@ func (q *Queue) Run(ctx context.Context) {
 			<-slots
 			continue
 		}
+		q.watch(msgs, true)
 		invocations.Go(func() {
 			q.handle(ctx, msgs)
 			<-slots
@@ -130,6 +135,14 @@ func (q *Queue) handle(ctx context.Context, msgs []types.Message) {
 	}
 }
 
+func (q *Queue) watch(msgs []types.Message, here bool) {
+	for _, m := range msgs {
+		if q.Watch != nil {
+			q.Watch(m, here)
+		}
+	}
+}
+
 // finish deletes what is handled. While SQS does not answer it retries, as messages
 // not deleted before their visibility ends are handled again. When Run is to end, a
 // little time is left for that.
@@ -142,6 +155,9 @@ func (q *Queue) finish(ctx context.Context, handled []types.Message) error {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(finishTimeout, cancel) })()
 	for {
 		err := q.delete(last, handled)
+		if err == nil {
+			q.watch(handled, false)
+		}
 		if err == nil || !pause(ctx, errorPause) || last.Err() != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ type record struct {
 	at       time.Time // when it entered the stream, to the second
 	json     []byte    // its element of the event's Records
 	hash     uint32    // of its item's key: partition and sort key
+	read     time.Time // when it was read: DynamoDB Local's streams tell at only to the minute
 }
 
 // Record translates a stream record from the form of the stream's API to that of a
@@ -54,7 +55,7 @@ func newRecord(r types.Record, streamARN string) (record, error) {
 	if err != nil {
 		return record{}, fmt.Errorf("encode key of record %s: %w", change.SequenceNumber, err)
 	}
-	return record{change.SequenceNumber, change.ApproximateCreationDateTime.Time, encoded, hash}, nil
+	return record{change.SequenceNumber, change.ApproximateCreationDateTime.Time, encoded, hash, time.Now()}, nil
 }
 
 // hashOf is equal for equal keys.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,11 @@ const (
 	// otherwise. AWS reads four times a second, which would be most of a message's
 	// latency here.
 	idlePause = 25 * time.Millisecond
+
+	// A shard in which nothing has happened for quietReads reads is read less often:
+	// a product has several streams, and DynamoDB Local is slow to read them.
+	quietReads = 200
+	quietPause = 4 * idlePause
 
 	// A failing batch is retried after firstPause, which doubles each time up to maxPause.
 	firstPause = 100 * time.Millisecond
@@ -73,6 +79,15 @@ type Stream struct {
 	Poll time.Duration
 	// Lag, unless nil, returns how long the records of a read take to appear.
 	Lag func() time.Duration
+
+	Watch StreamWatch
+}
+
+// StreamWatch is called for what Lambda publishes as metrics of a stream's mapping. Fields
+// may be nil.
+type StreamWatch struct {
+	Sent func(last time.Time) // a batch goes to the function; its last record was read then
+	Lost func()               // records were given up, and the destination did not take their positions
 }
 
 // Run works until ctx ends, and returns when everything it started has ended. Errors
@@ -157,6 +172,7 @@ func (s *Stream) runShard(ctx context.Context, id string, parent <-chan struct{}
 func (s *Stream) readShard(ctx context.Context, id string, lanes []lane) {
 	position := s.Checkpoints.position(id) // the last sequence number read
 	var iterator *string                   // nil if a new one is needed
+	quiet := 0                             // reads since the last record
 	for ctx.Err() == nil {
 		begin := time.Now()
 		records, next, err := s.page(ctx, id, position, iterator)
@@ -185,7 +201,9 @@ func (s *Stream) readShard(ctx context.Context, id string, lanes []lane) {
 			}
 			continue
 		}
+		quiet++
 		if len(records) > 0 {
+			quiet = 0
 			position = *records[len(records)-1].Dynamodb.SequenceNumber
 		}
 		if iterator = next; iterator == nil {
@@ -194,7 +212,9 @@ func (s *Stream) readShard(ctx context.Context, id string, lanes []lane) {
 		switch {
 		case s.Poll > 0:
 			pause(ctx, s.Poll-time.Since(begin))
-		case len(records) == 0:
+		case quiet > quietReads:
+			pause(ctx, quietPause)
+		case quiet > 0:
 			pause(ctx, idlePause)
 		}
 	}
@@ -226,7 +246,7 @@ func (s *Stream) page(ctx context.Context, id, position string, iterator *string
 func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) error {
 	hands, dealt := make([][]record, len(lanes)), []string{}
 	for _, r := range page {
-		if !slices.Contains(s.Mapping.Events, string(r.EventName)) {
+		if !Moves(s.Mapping, r) {
 			continue
 		}
 		rec, err := newRecord(r, s.ARN)
@@ -248,6 +268,13 @@ func (s *Stream) deal(ctx context.Context, page []types.Record, lanes []lane) er
 		}
 	}
 	return nil
+}
+
+// Moves reports whether the mapping's filter lets the record through.
+func Moves(m topology.StreamMapping, r types.Record) bool {
+	key, _ := r.Dynamodb.Keys[m.Table.Key].(*types.AttributeValueMemberS)
+	return slices.Contains(m.Events, string(r.EventName)) &&
+		(m.Prefix == "" || key != nil && strings.HasPrefix(key.Value, m.Prefix))
 }
 
 // retryPause is the wait before the n-th retry, counted from 1.

@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 	"github.com/google/go-cmp/cmp"
 
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/topology"
 )
 
@@ -53,7 +53,7 @@ func (c *calls) Invoke(_ context.Context, payload []byte) ([]byte, error) {
 // stream returns a mapping of one lane over the fakes.
 func stream(client StreamClient, destination Destination, invoker Invoker) *Stream {
 	return &Stream{
-		Mapping: topology.StreamMapping{Table: chat.Messages, Function: topology.Stream, Events: chat.Messages.Events, BatchSize: 100,
+		Mapping: topology.StreamMapping{Table: chattest.Table, Function: topology.Stream, Events: chattest.Table.Events, BatchSize: 100,
 			Parallelization: 1, MaxRetries: 2, MaxAge: time.Hour},
 		ARN: streamARN, OnFailureURL: "dead", Client: client, Destination: destination, Invoker: invoker, Log: silent(),
 	}
@@ -496,5 +496,30 @@ func TestFit(t *testing.T) {
 				t.Errorf("payload has %d bytes", n)
 			}
 		})
+	}
+}
+
+// "Using event filtering with a DynamoDB event source": a filter may look at keys.
+func TestWhatAMappingMoves(t *testing.T) {
+	t.Parallel()
+	m := topology.StreamMapping{Table: topology.Table{Key: "topic"}, Events: []string{"INSERT"}, Prefix: "present/"}
+	for name, tc := range map[string]struct {
+		event  types.OperationType
+		topic  types.AttributeValue
+		prefix string
+		want   bool
+	}{
+		"Prefix":      {types.OperationTypeInsert, &types.AttributeValueMemberS{Value: "present/a"}, m.Prefix, true},
+		"OtherEvent":  {types.OperationTypeRemove, &types.AttributeValueMemberS{Value: "present/a"}, m.Prefix, false},
+		"OtherPrefix": {types.OperationTypeInsert, &types.AttributeValueMemberS{Value: "newMessage/present/"}, m.Prefix, false},
+		"NoText":      {types.OperationTypeInsert, &types.AttributeValueMemberN{Value: "1"}, m.Prefix, false},
+		"NoKey":       {types.OperationTypeInsert, nil, m.Prefix, false},
+		"NoPrefix":    {types.OperationTypeInsert, nil, "", true},
+	} {
+		record := types.Record{EventName: tc.event, Dynamodb: &types.StreamRecord{Keys: map[string]types.AttributeValue{"topic": tc.topic}}}
+		m.Prefix = tc.prefix
+		if got := Moves(m, record); got != tc.want {
+			t.Errorf("%s: moves it: %t", name, got)
+		}
 	}
 }

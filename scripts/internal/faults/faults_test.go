@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"subwire/scripts/internal/apigwemu"
+	"subwire/scripts/internal/awsproxy"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -59,7 +61,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for plan, want := range map[string]string{
 		"post":                        `fault "post": post has no kind ""; it has STATUS from 300 to 599, timeout, 408idle, cutidle`,
-		"post:429@0.1,past:500@0.1":   `fault "past:500@0.1": no point "past"; there are delete, disconnect, dynamodb, lambda.connect`,
+		"post:429@0.1,past:500@0.1":   `fault "past:500@0.1": no point "past"; there are delete, disconnect, dynamodb, lambda.canary, lambda.connect`,
 		"post:200@0.1":                `post has no kind "200"`,
 		"post:600@0.1":                `post has no kind "600"`,
 		"post:STATUS from 300 to 599": `post has no kind "STATUS`,
@@ -123,6 +125,22 @@ func TestDecisionsDependOnTheSeedAndTheCallsOfThePointAlone(t *testing.T) {
 	}
 }
 
+func TestOnlySomeFaultsStrike(t *testing.T) {
+	t.Parallel()
+	i := New(parsed(t, "post:500@1,delete:500@1"), 1)
+	for _, tt := range []struct {
+		only         []string
+		post, delete string
+	}{{nil, "-", "-"}, {[]string{"post:500"}, "struck", "-"}, {[]string{"delete:500"}, "-", "struck"}} {
+		i.Only(tt.only...)
+		for point, want := range map[string]string{"post": tt.post, "delete": tt.delete} {
+			if got := rolls(i, point, 1)[0]; (got == "-") != (want == "-") {
+				t.Errorf("with %v %s meets %q", tt.only, point, got)
+			}
+		}
+	}
+}
+
 func TestHealEndsAllFaults(t *testing.T) {
 	t.Parallel()
 	i := New(parsed(t, "post:500@1"), 1)
@@ -140,10 +158,11 @@ func TestWhatIsNotInThePlanCostsNothing(t *testing.T) {
 	t.Parallel()
 	i := New(nil, 1)
 	f := &fakeFunction{}
-	if i.Wrap("sender", f) != Invoker(f) {
-		t.Error("the function is wrapped")
+	if out, err := i.Wrap("sender", f).Invoke(t.Context(), []byte("no event")); err != nil {
+		t.Errorf("an event that cannot be decoded must reach the function: answer %q, %v", out, err)
 	}
-	if g := i.Gateway(); g.Post != nil || g.Delete != nil || g.Idle != nil || g.DropDisconnect != nil {
+	g := i.Gateway()
+	if status, _ := g.Post(t.Context(), "c"); status != 0 || g.Idle() != (apigwemu.Idle{}) || g.DropDisconnect("c") {
 		t.Error("the gateway has faults")
 	}
 	if Plan(nil).NeedsProxies() || parsed(t, "post:429@1").NeedsProxies() || !parsed(t, "dynamodb:throttle@1").NeedsProxies() {
@@ -312,10 +331,11 @@ func TestProxy(t *testing.T) {
 		"DynamoDB":       {"DynamoDB_20120810.PutItem", []string{"500 " + internal, "400 " + throttled}},
 		"DynamoDBStream": {"DynamoDBStreams_20120810.GetRecords", []string{"200 done"}},
 	} {
-		h, err := New(parsed(t, "sqs.send:500@1,dynamodb:throttle@1"), 1).Proxy(server.URL)
+		next, err := awsproxy.New(server.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
+		h := New(parsed(t, "sqs.send:500@1,dynamodb:throttle@1"), 1).Before(next)
 		seen := map[string]bool{} // answer and effect
 		for range 40 {
 			before := handled.Load()
@@ -339,10 +359,11 @@ func TestProxyOfAServerThatIsDown(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(nil)
 	server.Close()
-	h, err := New(nil, 1).Proxy(server.URL)
+	next, err := awsproxy.New(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := New(nil, 1).Before(next)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil))
 	if w.Code != http.StatusBadGateway {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,15 +18,21 @@ import (
 // of a point meets the same fault, whatever happens elsewhere. It is safe for
 // concurrent use.
 type Injector struct {
+	seed uint64
+
 	mu     sync.Mutex // guards the fields below
 	points map[string][]*roller
 	met    map[string]int
-	healed bool
+
+	// Throttled, unless nil, is called for each request that dynamodb:throttle refuses. Set
+	// it before the first.
+	Throttled func(operation string, body []byte)
 }
 
 type roller struct {
 	Fault
 	random *rand.Rand
+	off    bool
 }
 
 type roll struct {
@@ -36,17 +43,48 @@ type roll struct {
 
 // New returns an injector. Equal seeds give equal decisions.
 func New(plan Plan, seed uint64) *Injector {
-	i := &Injector{points: map[string][]*roller{}, met: map[string]int{}}
+	i := &Injector{seed: seed, points: map[string][]*roller{}, met: map[string]int{}}
 	for _, f := range plan {
-		h := fnv.New64a()
-		h.Write([]byte(f.name()))
-		i.points[f.place()] = append(i.points[f.place()], &roller{f, rand.New(rand.NewPCG(seed, h.Sum64()))})
+		i.add(f)
 	}
 	return i
 }
 
-// has reports whether the plan has faults at the point.
-func (i *Injector) has(point string) bool { return len(i.points[point]) > 0 }
+func (i *Injector) add(f Fault) {
+	h := fnv.New64a()
+	h.Write([]byte(f.name()))
+	r := &roller{Fault: f, random: rand.New(rand.NewPCG(i.seed, h.Sum64()))}
+	i.points[f.place()] = append(i.points[f.place()], r)
+}
+
+// Switch turns a fault on, with its chance, or off, whether it is in the plan or not.
+func (i *Injector) Switch(f Fault, on bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, r := range i.points[f.place()] {
+		if r.name() == f.name() && r.Topic == f.Topic {
+			r.Chance, r.off = f.Chance, !on
+			return
+		}
+	}
+	if on {
+		i.add(f)
+	}
+}
+
+// On lists the faults that may strike.
+func (i *Injector) On() (on Plan) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, point := range slices.Sorted(maps.Keys(i.points)) {
+		for _, r := range i.points[point] {
+			if !r.off {
+				on = append(on, r.Fault)
+			}
+		}
+	}
+	return on
+}
 
 // roll decides about the next call of the point. It advances all faults of the point;
 // the first that strikes, in the plan's order, is met.
@@ -55,18 +93,28 @@ func (i *Injector) roll(point string) (r roll) {
 	defer i.mu.Unlock()
 	for _, f := range i.points[point] {
 		hit, applied, moment := f.random.Float64() < f.Chance, f.random.IntN(2) == 0, f.random.Float64()
-		if hit && r.fault == nil && !i.healed {
-			r = roll{&f.Fault, applied, moment}
+		if hit && r.fault == nil && !f.off {
+			struck := f.Fault // its chance may change
+			r = roll{&struck, applied, moment}
 			i.met[f.name()]++
 		}
 	}
 	return r
 }
 
-func (i *Injector) Heal() {
+// Heal turns all faults off.
+func (i *Injector) Heal() { i.Only() }
+
+// Only lets those faults strike, named point:kind, and no others of the plan; without any,
+// none.
+func (i *Injector) Only(faults ...string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.healed = true
+	for _, point := range i.points {
+		for _, r := range point {
+			r.off = !slices.Contains(faults, r.name())
+		}
+	}
 }
 
 // Met counts the faults met so far, by point:kind.
@@ -80,26 +128,19 @@ func (i *Injector) Met() map[string]int {
 const soon = 20 * time.Millisecond
 
 // Gateway returns the faults of the management API and of $disconnect.
-func (i *Injector) Gateway() (f apigwemu.Faults) {
-	if i.has(pointPost) {
-		f.Post = func(ctx context.Context, _ string) (status int, sent bool) { return i.call(ctx, pointPost) }
-	}
-	if i.has(pointDelete) {
-		f.Delete = func(ctx context.Context, _ string) (status int, closed bool) { return i.call(ctx, pointDelete) }
-	}
-	if i.has(pointIdle) {
-		f.Idle = func() apigwemu.Idle {
+func (i *Injector) Gateway() apigwemu.Faults {
+	return apigwemu.Faults{
+		Post:   func(ctx context.Context, _ string) (status int, sent bool) { return i.call(ctx, pointPost) },
+		Delete: func(ctx context.Context, _ string) (status int, closed bool) { return i.call(ctx, pointDelete) },
+		Idle: func() apigwemu.Idle {
 			r := i.roll(pointIdle)
 			if r.fault == nil {
 				return apigwemu.Idle{}
 			}
 			return apigwemu.Idle{Answer: r.fault.Kind == kind408Idle, Cut: true, After: time.Duration(r.moment * float64(soon))}
-		}
+		},
+		DropDisconnect: func(string) bool { return i.roll(pointDisconnect).fault != nil },
 	}
-	if i.has(pointDisconnect) {
-		f.DropDisconnect = func(string) bool { return i.roll(pointDisconnect).fault != nil }
-	}
-	return f
 }
 
 // call decides about a call of the management API. One that times out is held until

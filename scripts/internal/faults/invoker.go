@@ -25,19 +25,14 @@ type Function interface {
 	Kill() bool
 }
 
-// Wrap returns the function with the plan's faults; f itself if there are none for it.
+// Wrap returns the function with its faults.
 func (i *Injector) Wrap(name string, f Function) Invoker {
-	var wrapped Invoker = f
-	if i.has(pointLambda + name) {
-		wrapped = &killer{injector: i, point: pointLambda + name, f: f}
-	}
-	if name == topology.Stream.Name && i.has(pointStream) {
-		wrapped = duplicator{i, wrapped}
-	}
-	if name == topology.Sender.Name {
-		for _, b := range i.points[pointSender] {
-			wrapped = bug{i, b.Topic, wrapped}
-		}
+	var wrapped Invoker = &killer{injector: i, point: pointLambda + name, f: f}
+	switch name {
+	case topology.Stream.Name:
+		return duplicator{i, wrapped}
+	case topology.Sender.Name:
+		return bug{i, wrapped}
 	}
 	return wrapped
 }
@@ -75,14 +70,35 @@ func (d duplicator) Invoke(ctx context.Context, payload []byte) ([]byte, error) 
 	return response, err
 }
 
-// bug is a sender that fails every event of one topic.
+// bug is a sender that fails every event of some topics.
 type bug struct {
 	injector *Injector
-	topic    string
 	next     Invoker
 }
 
+// failing reports whether the sender fails events of the topic, and notes that it does.
+func (i *Injector) failing(topic string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, r := range i.points[pointSender] {
+		if !r.off && r.Topic == topic {
+			i.met[r.name()]++
+			return true
+		}
+	}
+	return false
+}
+
+func (i *Injector) hasBug() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.ContainsFunc(i.points[pointSender], func(r *roller) bool { return !r.off })
+}
+
 func (b bug) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	if !b.injector.hasBug() {
+		return b.next.Invoke(ctx, payload)
+	}
 	var e events.SQSEvent
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return nil, fmt.Errorf("decode event: %w", err)
@@ -90,7 +106,7 @@ func (b bug) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var failed []events.SQSBatchItemFailure
 	good := slices.DeleteFunc(slices.Clone(e.Records), func(m events.SQSMessage) bool {
 		batch, err := fanout.Decode([]byte(m.Body))
-		hit := err == nil && batch.Event.Topic == b.topic && b.injector.roll(pointSender).fault != nil
+		hit := err == nil && b.injector.failing(batch.Event.Topic)
 		if hit {
 			failed = append(failed, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
 		}

@@ -63,10 +63,37 @@ func kinds() map[string][]string {
 		pointDelete: {kindStatus, kindTimeout}, pointSend: {kind500}, pointDynamoDB: {kindThrottle},
 		pointStream: {kindDuplicate}, pointDisconnect: {kindDrop}, pointSender: {kindFail},
 	}
-	for _, f := range topology.Functions() {
+	for _, f := range topology.EveryFunction() {
 		all[pointLambda+f.Name] = []string{kindKill}
 	}
 	return all
+}
+
+// All lists one of each fault that a plan may have, with the chance that Full has or a
+// twentieth, and of statuses those of Full. Those of the sender need a topic.
+func All() (all []Fault) {
+	full, err := Parse(Full)
+	if err != nil {
+		panic(err) // it is tested
+	}
+	for _, point := range slices.Sorted(maps.Keys(kinds())) {
+		for _, kind := range kinds()[point] {
+			if kind == kindStatus || kind == kindFail {
+				continue
+			}
+			f := Fault{Point: point, Kind: kind, Chance: 0.05}
+			if !slices.ContainsFunc(full, func(g Fault) bool { return g.name() == f.name() }) {
+				full = append(full, f)
+			}
+		}
+	}
+	slices.SortFunc(full, func(a, b Fault) int { return strings.Compare(a.Name(), b.Name()) })
+	return full
+}
+
+// Bug is a sender that fails every event of the topic.
+func Bug(topic string) Fault {
+	return Fault{Point: pointSender, Kind: kindFail, Topic: topic, Chance: 1}
 }
 
 // Parse reads a plan: faults as point:kind@chance, separated by commas. "" is the
@@ -168,5 +195,41 @@ func (f Fault) place() string {
 	return f.Point
 }
 
-// name is the fault without its chance.
+// name is the fault without its chance and topic.
 func (f Fault) name() string { return f.Point + ":" + f.Kind }
+
+// Name is the fault without its chance.
+func (f Fault) Name() string {
+	if f.Kind == kindFail {
+		return f.String()
+	}
+	return f.name()
+}
+
+// What tells people what the fault does.
+func (f Fault) What() string {
+	name, isFunction := strings.CutPrefix(f.Point, pointLambda)
+	switch {
+	case isFunction:
+		return "the process of " + name + " dies during an invocation"
+	case f.Kind == kindFail:
+		return "the sender fails every event of " + f.Topic
+	case f.Kind == kind408Idle:
+		return "a connection to the management API gets an answer that nobody asked for, and ends"
+	case f.Kind == kindCutIdle:
+		return "a connection to the management API ends silently"
+	case f.Point == pointStream:
+		return "a batch of stream records is handled twice"
+	case f.Point == pointDisconnect:
+		return "a $disconnect event is lost"
+	case f.Point == pointDynamoDB:
+		return "a request to DynamoDB is throttled, or done and answered 500"
+	case f.Point == pointSend:
+		return "a request to send to a queue is answered 500, half of them done"
+	}
+	call := map[string]string{pointPost: "a post to a client", pointDelete: "closing a socket"}[f.Point]
+	if f.Kind == kindTimeout {
+		return call + " gets no answer"
+	}
+	return call + " is answered " + f.Kind
+}

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -10,7 +9,7 @@ import (
 )
 
 // NeedsProxies reports whether the plan has faults of requests to SQS or DynamoDB,
-// for which the functions must go through Proxy.
+// for which the functions must go through Before.
 func (p Plan) NeedsProxies() bool {
 	for _, f := range p {
 		if f.Point == pointSend || f.Point == pointDynamoDB {
@@ -20,31 +19,32 @@ func (p Plan) NeedsProxies() bool {
 	return false
 }
 
-// Proxy returns a handler between the functions and DynamoDB or SQS, at the given
-// endpoint, that fails requests as the plan says.
-func (i *Injector) Proxy(endpoint string) (http.Handler, error) {
-	proxy, err := awsproxy.New(endpoint)
-	if err != nil {
-		return nil, err
-	}
-	proxy.ModifyResponse = spoil
+// Before returns a handler before that of DynamoDB or SQS, for the functions, that fails
+// requests as the plan says.
+func (i *Injector) Before(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		point := pointOf(awsproxy.Operation(r))
 		if point == "" {
-			proxy.ServeHTTP(w, r)
+			next.ServeHTTP(w, r)
 			return
 		}
 		switch roll := i.roll(point); {
 		case roll.fault == nil:
-			proxy.ServeHTTP(w, r)
+			next.ServeHTTP(w, r)
 		case roll.applied:
-			proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), spoiled{}, true)))
+			next.ServeHTTP(lost{http.Header{}}, r)
+			refuse(w, http.StatusInternalServerError, internal)
 		case roll.fault.Kind == kindThrottle:
+			if i.Throttled != nil {
+				body, _ := io.ReadAll(r.Body) // the caller may have gone
+				_, operation := awsproxy.Operation(r)
+				i.Throttled(operation, body)
+			}
 			refuse(w, http.StatusBadRequest, throttled)
 		default:
 			refuse(w, http.StatusInternalServerError, internal)
 		}
-	}), nil
+	})
 }
 
 // pointOf returns the point that an operation belongs to, or "".
@@ -72,18 +72,9 @@ func refuse(w http.ResponseWriter, status int, body string) {
 	_, _ = io.WriteString(w, body) // the caller may have gone
 }
 
-// spoiled marks the context of a request whose answer will be lost.
-type spoiled struct{}
+// lost takes an answer that nobody gets.
+type lost struct{ header http.Header }
 
-// spoil replaces the answer to a marked request with an error.
-func spoil(r *http.Response) error {
-	if r.Request.Context().Value(spoiled{}) == nil {
-		return nil
-	}
-	_, err := io.Copy(io.Discard, r.Body)
-	r.Body.Close()
-	r.StatusCode, r.Status = http.StatusInternalServerError, ""
-	r.Header = http.Header{"Content-Type": {contentType}}
-	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(internal)), int64(len(internal))
-	return err
-}
+func (l lost) Header() http.Header         { return l.header }
+func (l lost) Write(p []byte) (int, error) { return len(p), nil }
+func (l lost) WriteHeader(int)             {}

@@ -4,6 +4,7 @@
 package issuer
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
@@ -12,6 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -27,19 +29,48 @@ const (
 	defaultLife = time.Hour
 )
 
-// Issuer signs tokens. Its key lives as long as the Issuer.
+// Issuer signs tokens. Its keys live as long as the Issuer.
 type Issuer struct {
 	url string
-	key ed25519.PrivateKey
+
+	mu   sync.Mutex
+	keys map[string]ed25519.PrivateKey // by id
 }
 
-// New returns an issuer that will be served at the URL.
+// New returns an issuer with one key, that will be served at the URL.
 func New(url string) (*Issuer, error) {
+	i := &Issuer{url: url, keys: map[string]ed25519.PrivateKey{}}
+	return i, i.AddKey(keyID)
+}
+
+// AddKey publishes one more key.
+func (i *Issuer) AddKey(id string) error {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
+		return fmt.Errorf("make key: %w", err)
 	}
-	return &Issuer{url, key}, nil
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keys[id] = key
+	return nil
+}
+
+func (i *Issuer) key(id string) ed25519.PrivateKey {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.keys[id]
+}
+
+// published are the public keys as a set has them.
+func (i *Issuer) published() (all []map[string]string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for id, key := range i.keys {
+		public := key.Public().(ed25519.PublicKey)
+		all = append(all, map[string]string{"kty": "OKP", "crv": "Ed25519", "kid": id,
+			"x": base64.RawURLEncoding.EncodeToString(public)})
+	}
+	return all
 }
 
 // Settings make the functions accept the issuer's tokens.
@@ -60,6 +91,7 @@ type Claims struct {
 	Read   []string      // chats_read; "*" for every chat
 	Write  []string      // chats_write; "*" for every chat
 	Life   time.Duration // 0 for an hour; may be negative
+	Key    string        // id of the key that signs; "" for the first
 
 	More map[string]any // any others, by name; they replace those above
 }
@@ -76,8 +108,9 @@ func (i *Issuer) Token(c Claims) (string, error) {
 	}
 	maps.Copy(claims, c.More)
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims)
-	token.Header["kid"] = keyID
-	signed, err := token.SignedString(i.key)
+	id := cmp.Or(c.Key, keyID)
+	token.Header["kid"] = id
+	signed, err := token.SignedString(i.key(id))
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
@@ -90,10 +123,8 @@ func (i *Issuer) Token(c Claims) (string, error) {
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/jwks.json":
-		public := i.key.Public().(ed25519.PublicKey)
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"keys": []map[string]string{{ // a client that went away needs no keys
-			"kty": "OKP", "crv": "Ed25519", "kid": keyID, "x": base64.RawURLEncoding.EncodeToString(public)}}})
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": i.published()}) // a client that went away needs no keys
 	case "/token":
 		i.serveToken(w, r)
 	default:
@@ -111,7 +142,7 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if c.More, err = more(q["claim"]); err != nil {
+	if c.More, err = More(q["claim"]); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -127,7 +158,7 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, token)
 }
 
-func more(claims []string) (map[string]any, error) {
+func More(claims []string) (map[string]any, error) {
 	all := map[string]any{}
 	for _, claim := range claims {
 		name, value, ok := strings.Cut(claim, "=")

@@ -58,12 +58,12 @@ func TestItsTokensAreGoodForTheFunctions(t *testing.T) {
 	if status != http.StatusOK {
 		t.Fatalf("got %d %s", status, token)
 	}
-	v, expires, err := a.Authenticate(t.Context(), "Bearer "+token)
+	v, life, err := a.Authenticate(t.Context(), "Bearer "+token)
 	want := pubsub.Viewer{ID: "ada", Claims: `{"chats_read":["a","b"],"chats_write":["*"],"name":"Ada"}`}
 	if err != nil || v != want {
 		t.Errorf("got %+v, %v", v, err)
 	}
-	if left := time.Until(expires); left > 5*time.Minute {
+	if left := time.Until(life.Expires); left > 5*time.Minute {
 		t.Errorf("good for %s", left)
 	}
 }

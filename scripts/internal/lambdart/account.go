@@ -25,14 +25,14 @@ var ErrReserved = errors.New("unreserved concurrency would be below its minimum"
 // Account is the concurrency that functions share: how many invocations run at once.
 // It is safe for concurrent use.
 type Account struct {
-	least  int
-	shared *pool // unreserved
+	concurrency, least int
+	shared             *pool // unreserved
 }
 
 // NewAccount returns an account with the given concurrency; 0 for the default.
 func NewAccount(concurrency int) *Account {
 	concurrency = cmp.Or(concurrency, DefaultConcurrency)
-	return &Account{least: min(topology.LeastUnreserved, concurrency), shared: newPool(concurrency)}
+	return &Account{concurrency: concurrency, least: min(topology.LeastUnreserved, concurrency), shared: newPool(concurrency)}
 }
 
 // pool returns the pool of a function that has reserved n, or the shared one for 0.
@@ -45,6 +45,14 @@ func (a *Account) pool(n int) (*pool, error) {
 		return nil, fmt.Errorf("reserve %d: %w of %d", n, ErrReserved, a.least)
 	}
 	return newPool(n), nil
+}
+
+// Claimed is how much of the concurrency is reserved or in use: ClaimedAccountConcurrency
+// in "Types of metrics for Lambda functions".
+func (a *Account) Claimed() int {
+	a.shared.mu.Lock()
+	defer a.shared.mu.Unlock()
+	return a.concurrency - a.shared.left
 }
 
 // pool limits how many invocations run at once, and how many begin in a second.

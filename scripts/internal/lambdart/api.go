@@ -53,7 +53,7 @@ func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 		h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
 		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(now.Add(f.cfg.Timeout).UnixMilli(), 10))
 		h.Set("Lambda-Runtime-Invoked-Function-Arn", fmt.Sprintf("arn:aws:lambda:%s:000000000000:function:%s", region, f.cfg.Name))
-		h.Set("Lambda-Runtime-Trace-Id", traceID(now, inv.hops))
+		h.Set("Lambda-Runtime-Trace-Id", inv.trace)
 		h.Set("Content-Type", "application/json")
 		w.Write(inv.payload) // fails only if the process died, which its exit shows
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"subwire/scripts/internal/lineage"
+	"subwire/shared/trace"
 )
 
 // Errors that callers of Invoke distinguish.
@@ -49,6 +50,7 @@ const (
 // Config says what to run. Zero values mean Lambda's defaults.
 type Config struct {
 	Name     string        // of the function
+	Physical string        // AWS_LAMBDA_FUNCTION_NAME; default Name
 	Binary   string        // path of its bootstrap
 	Env      []string      // its environment, as KEY=value, in addition to what AWS sets
 	Timeout  time.Duration // of one invocation; default 3 s
@@ -66,11 +68,26 @@ type Config struct {
 	LimitCPU  bool                 // whether a process has CPU in proportion to MemoryMB; on Linux only
 	ColdStart func() time.Duration // how much longer a process takes to start than it does here; default nothing
 
-	// Invoked, unless nil, is called with each invocation's duration, including the
-	// start of the process if it needed one: what AWS charges for.
-	Invoked func(took time.Duration)
+	// Begun, unless nil, is called before a process gets an event, Invoked once the
+	// invocation has ended, and Throttled for each that is refused.
+	Begun     func(Invocation)
+	Invoked   func(Invocation)
+	Throttled func()
 
 	Output io.Writer // the processes' output, in whole lines; default none
+}
+
+// Invocation is one event of a function and what came of it. Only the first four fields are
+// set when it begins.
+type Invocation struct {
+	Request  string // id
+	Trace    string // id, which the function's requests to AWS carry in their headers
+	Payload  []byte // nobody may change it, nor Response
+	Begin    time.Time
+	Took     time.Duration // including the start of the process if it needed one: what AWS charges for
+	Cold     bool          // whether it needed one
+	Response []byte
+	Err      error // why it failed, if it did
 }
 
 // Function is one running function. It is safe for concurrent use.
@@ -88,6 +105,10 @@ type Function struct {
 
 	mu        sync.Mutex // guards the fields below, and the same in each process
 	stopped   bool
+	live      string              // the binary of the others
+	shifted   string              // the binary that a deployment shifts to, or ""
+	share     float64             // of the invocations that it gets
+	blocked   bool                // see Block
 	started   int                 // processes so far, for their ids
 	processes map[string]*process // living processes, by id
 	idle      []*process          // the last used one comes last
@@ -103,6 +124,7 @@ func New(cfg Config) (*Function, error) {
 	cfg.Binary = binary
 	cfg.Timeout = cmp.Or(cfg.Timeout, 3*time.Second)
 	cfg.MemoryMB = cmp.Or(cfg.MemoryMB, 128)
+	cfg.Physical = cmp.Or(cfg.Physical, cfg.Name)
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	if cfg.Output == nil {
 		cfg.Output = io.Discard
@@ -120,6 +142,7 @@ func New(cfg Config) (*Function, error) {
 	}
 	f := &Function{
 		cfg:       cfg,
+		live:      cfg.Binary,
 		address:   listener.Addr().String(),
 		pool:      pool,
 		stopping:  make(chan struct{}),
@@ -162,7 +185,10 @@ func (f *Function) begin(inv *invocation) error {
 	if f.stopped {
 		return ErrStopped
 	}
-	if !f.pool.begin(time.Now()) {
+	if f.blocked || !f.pool.begin(time.Now()) {
+		if f.cfg.Throttled != nil {
+			f.cfg.Throttled()
+		}
 		return ErrThrottled
 	}
 	f.running.Go(func() {
@@ -184,7 +210,11 @@ func (f *Function) run(inv *invocation) {
 			return
 		}
 	}
-	begin, start := time.Now(), "warm"
+	start := "warm"
+	told := Invocation{Request: inv.id, Trace: trace.Root(inv.trace), Payload: inv.payload, Begin: time.Now()}
+	if f.cfg.Begun != nil {
+		f.cfg.Begun(told)
+	}
 	p, cold, err := f.handOver(inv)
 	if cold {
 		start = "cold"
@@ -192,9 +222,10 @@ func (f *Function) run(inv *invocation) {
 	if err == nil {
 		inv.response, err = f.finish(p, inv)
 	}
-	took := time.Since(begin)
+	took := time.Since(told.Begin)
 	if f.cfg.Invoked != nil {
-		f.cfg.Invoked(took)
+		told.Took, told.Cold, told.Response, told.Err = took, cold, inv.response, err
+		f.cfg.Invoked(told)
 	}
 	log := f.cfg.Log.With("function", f.cfg.Name, "request", inv.id, "duration", took, "start", start)
 	if err == nil {
@@ -252,7 +283,8 @@ func (f *Function) finish(p *process, inv *invocation) ([]byte, error) {
 
 // take returns the most recently used idle process, or a new one.
 func (f *Function) take() (p *process, cold bool, err error) {
-	if p, err := f.takeIdle(); p != nil || err != nil {
+	p, binary, err := f.takeIdle()
+	if p != nil || err != nil {
 		return p, false, err
 	}
 	if f.cfg.ColdStart != nil {
@@ -262,35 +294,75 @@ func (f *Function) take() (p *process, cold bool, err error) {
 			return nil, true, ErrStopped
 		}
 	}
-	p, err = f.start()
+	p, err = f.start(binary)
 	return p, true, err
 }
 
-func (f *Function) takeIdle() (*process, error) {
+// takeIdle chooses the binary, and returns the most recently used idle process of it, or
+// nil.
+func (f *Function) takeIdle() (*process, string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stopped {
-		return nil, ErrStopped
+		return nil, "", ErrStopped
 	}
-	n := len(f.idle)
-	if n == 0 {
-		return nil, nil
+	binary := f.live
+	if f.shifted != "" && rand.Float64() < f.share {
+		binary = f.shifted
 	}
-	p := f.idle[n-1]
-	f.idle = f.idle[:n-1]
-	p.busy = true
-	return p, nil
+	for i, p := range slices.Backward(f.idle) {
+		if p.cmd.Path == binary {
+			f.idle = slices.Delete(f.idle, i, i+1)
+			p.busy = true
+			return p, binary, nil
+		}
+	}
+	return nil, binary, nil
 }
 
-// start starts a process and marks it busy.
-func (f *Function) start() (*process, error) {
+// Shift gives a share of the invocations to another binary, as an alias does with two
+// versions ("Implement Lambda canary deployments using a weighted alias"). With a share of 1
+// it gets all, and with 0 none. Processes of a binary that gets none end, busy ones after
+// their event. That CodeDeploy and an alias's update let them finish is a guess; on AWS,
+// environments live on for a while without events.
+func (f *Function) Shift(binary string, share float64) error {
+	binary, err := filepath.Abs(binary)
+	if err != nil {
+		return fmt.Errorf("shift %s: %w", f.cfg.Name, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shifted, f.share = binary, share
+	if share == 1 {
+		f.live = binary
+	}
+	if share == 0 || share == 1 {
+		f.shifted = ""
+	}
+	f.idle = slices.DeleteFunc(f.idle, func(p *process) bool {
+		if f.serves(p) {
+			return false
+		}
+		p.kill()
+		return true
+	})
+	return nil
+}
+
+// serves reports whether the process's binary gets invocations.
+func (f *Function) serves(p *process) bool { return p.cmd.Path == f.live || p.cmd.Path == f.shifted }
+
+// start starts a process of the binary and marks it busy.
+func (f *Function) start(binary string) (*process, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stopped {
 		return nil, ErrStopped
 	}
 	f.started++
-	p := newProcess(f.cfg, f.address, strconv.Itoa(f.started), f.output)
+	cfg := f.cfg
+	cfg.Binary = binary
+	p := newProcess(cfg, f.address, strconv.Itoa(f.started), f.output)
 	started := make(chan error)
 	f.living.Go(func() { f.supervise(p, started) })
 	if err := <-started; err != nil {
@@ -323,11 +395,15 @@ func (f *Function) supervise(p *process, started chan<- error) {
 	close(p.exited)
 }
 
-// release makes a living process idle.
+// release makes a living process idle, or ends it if its binary gets no more events.
 func (f *Function) release(p *process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p.busy = false
+	if !f.serves(p) {
+		p.kill()
+		return
+	}
 	if f.processes[p.id] == p {
 		f.idle = append(f.idle, p)
 	}
@@ -353,6 +429,26 @@ func (f *Function) Kill() bool {
 	}
 	all[rand.IntN(len(all))].kill()
 	return true
+}
+
+// Processes counts the living processes, and those of them that have an event.
+func (f *Function) Processes() (warm, busy int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.processes {
+		if p.busy {
+			busy++
+		}
+	}
+	return len(f.processes), busy
+}
+
+// Block throttles every invocation from now on, or none any more, as a reserved concurrency
+// of zero does ("Configuring reserved concurrency for a function").
+func (f *Function) Block(blocked bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.blocked = blocked
 }
 
 // Stop ends all processes. When it returns, nothing of the function is left;

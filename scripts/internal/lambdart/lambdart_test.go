@@ -314,6 +314,35 @@ func TestThrottling(t *testing.T) {
 
 // TestReservedConcurrencyIsKept for a function whatever the others do, and kept from
 // the others.
+func TestABlockedFunctionIsThrottled(t *testing.T) {
+	t.Parallel()
+	refused := 0
+	f := start(t, Config{Throttled: func() { refused++ }})
+	f.Block(true)
+	if _, err := invoke(t.Context(), f, "echo", ""); !errors.Is(err, ErrThrottled) || refused != 1 {
+		t.Errorf("error is %v, refused %d", err, refused)
+	}
+	f.Block(false)
+	if _, err := invoke(t.Context(), f, "echo", ""); err != nil || refused != 1 {
+		t.Errorf("afterwards: %v, refused %d", err, refused)
+	}
+}
+
+func TestWhatIsClaimed(t *testing.T) {
+	t.Parallel()
+	a := NewAccount(300)
+	if _, err := a.pool(50); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		a.shared.begin(time.Now())
+	}
+	a.shared.end()
+	if got := a.Claimed(); got != 52 {
+		t.Errorf("%d claimed: want what is reserved, in use or not, and what else is in use", got)
+	}
+}
+
 func TestReservedConcurrencyIsKept(t *testing.T) {
 	t.Parallel()
 	account, e := NewAccount(102), listen(t)
@@ -434,7 +463,7 @@ func TestEveryInvocationIsLogged(t *testing.T) {
 	var out bytes.Buffer
 	var times []time.Duration
 	f := start(t, Config{Log: slog.New(slog.NewJSONHandler(&out, nil)),
-		Invoked: func(took time.Duration) { times = append(times, took) }})
+		Invoked: func(i Invocation) { times = append(times, i.Took) }})
 	first := mustInvoke(t, f, "echo", "")
 	invoke(t.Context(), f, "error", "no such chat")
 	f.Stop()
@@ -488,6 +517,78 @@ func TestKill(t *testing.T) {
 	<-left.exited
 	if fresh := mustInvoke(t, f, "echo", ""); fresh.PID == idle.PID {
 		t.Error("a dead process was used")
+	}
+}
+
+// another is the test function as another release.
+func another(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bootstrap")
+	if err := os.Symlink(binary, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// released is the folder of the release that serves an event.
+func released(t *testing.T, f *Function) string {
+	t.Helper()
+	for _, pair := range mustInvoke(t, f, "env", "").Env {
+		if root, ok := strings.CutPrefix(pair, "LAMBDA_TASK_ROOT="); ok {
+			return root
+		}
+	}
+	t.Fatal("no LAMBDA_TASK_ROOT")
+	return ""
+}
+
+func TestANewReleaseTakesOverWhileTheOldOneFinishes(t *testing.T) {
+	t.Parallel()
+	e := listen(t)
+	f := start(t, Config{})
+	busy, done := hold(t, f, e, "hold")
+	mustInvoke(t, f, "dial", e.Addr().String())
+	idle := e.accept()
+	next := another(t)
+	if err := f.Shift(next, 1); err != nil {
+		t.Fatal(err)
+	}
+	waitForDeath(t, idle)
+	if got := released(t, f); got != filepath.Dir(next) {
+		t.Errorf("after the shift %s serves", got)
+	}
+	busy.Close() // lets it answer
+	if out := <-done; out.err != nil {
+		t.Errorf("an event of the old release failed: %v", out.err)
+	}
+	if got := released(t, f); got != filepath.Dir(next) {
+		t.Errorf("the old release serves again: %s", got)
+	}
+}
+
+func TestAShareOfTheInvocationsIsShifted(t *testing.T) {
+	t.Parallel()
+	f := start(t, Config{})
+	next := another(t)
+	count := func(share float64) (of int) {
+		if err := f.Shift(next, share); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			if released(t, f) == filepath.Dir(next) {
+				of++
+			}
+		}
+		return of
+	}
+	if n := count(0.5); n < 10 || n > 90 { // 8 standard deviations
+		t.Errorf("a half is %d of 100", n)
+	}
+	if n := count(0); n != 0 {
+		t.Errorf("taken back it serves %d of 100", n)
+	}
+	if n := count(1); n != 100 {
+		t.Errorf("all are %d of 100", n)
 	}
 }
 

@@ -21,7 +21,7 @@ const region = "us-east-1"
 type invocation struct {
 	id      string
 	payload []byte
-	hops    int         // its place in its chain of invocations
+	trace   string      // its tracing header, with its place in its chain of invocations
 	result  chan result // takes the process's one answer
 
 	finished chan struct{} // closed when the fields below are valid
@@ -40,7 +40,7 @@ func newInvocation(payload []byte, hops int) *invocation {
 	return &invocation{
 		id:       fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]),
 		payload:  payload,
-		hops:     hops,
+		trace:    traceID(time.Now(), hops),
 		result:   make(chan result, 1),
 		finished: make(chan struct{}),
 	}
@@ -99,7 +99,7 @@ func environment(cfg Config, api string) []string {
 	return append(env,
 		"_HANDLER=bootstrap",
 		"AWS_LAMBDA_RUNTIME_API="+api,
-		"AWS_LAMBDA_FUNCTION_NAME="+cfg.Name,
+		"AWS_LAMBDA_FUNCTION_NAME="+cfg.Physical,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+strconv.Itoa(cfg.MemoryMB),
 		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
 		"LAMBDA_TASK_ROOT="+filepath.Dir(cfg.Binary),

@@ -10,12 +10,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"subwire/scripts/internal/awsproxy"
 	"subwire/scripts/internal/billing"
 )
 
 // call sends a request of the AWS JSON protocol through a proxy to a server that
 // gives the answer. It returns what the server and the caller received.
-func call(t *testing.T, proxy func(string) (http.Handler, error), target, body string, status int, answer string) (sent, got string) {
+func call(t *testing.T, before func(http.Handler) http.Handler, target, body string, status int, answer string) (sent, got string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		raw, err := io.ReadAll(r.Body)
@@ -27,10 +28,11 @@ func call(t *testing.T, proxy func(string) (http.Handler, error), target, body s
 		_, _ = io.WriteString(w, answer)
 	}))
 	defer server.Close()
-	h, err := proxy(server.URL)
+	next, err := awsproxy.New(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := before(next)
 	r := httptest.NewRequest("POST", "/", strings.NewReader(body))
 	r.Header.Set("X-Amz-Target", target)
 	w := httptest.NewRecorder()
@@ -117,10 +119,11 @@ func TestQueueRequestsAreCountedInUnits(t *testing.T) {
 func TestServerThatIsDownCostsNothing(t *testing.T) {
 	t.Parallel()
 	m := New("")
-	h, err := m.SQS("http://127.0.0.1:1")
+	next, err := awsproxy.New("http://127.0.0.1:1")
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := m.SQS(next)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader(`{"QueueUrl":"q"}`)))
 	if w.Code != http.StatusBadGateway || len(m.Usage().Queues) != 0 {

@@ -16,24 +16,20 @@ type exchange struct {
 	answer    []byte
 }
 
-// DynamoDB returns a proxy to the endpoint that counts what calls consume according
-// to DynamoDB. It asks for that in every request.
-func (m *Meter) DynamoDB(endpoint string) (http.Handler, error) {
-	return proxy(endpoint, awsproxy.AskForCapacity, m.dynamoDB)
+// DynamoDB returns a handler before that of DynamoDB that counts what calls consume
+// according to it. It asks for that in every request.
+func (m *Meter) DynamoDB(next http.Handler) http.Handler {
+	return before(next, awsproxy.AskForCapacity, m.dynamoDB)
 }
 
-// SQS returns a proxy to the endpoint that counts requests by their sizes.
-func (m *Meter) SQS(endpoint string) (http.Handler, error) {
-	return proxy(endpoint, func(body []byte) []byte { return body }, m.sqs)
+// SQS returns a handler before that of SQS that counts requests by their sizes.
+func (m *Meter) SQS(next http.Handler) http.Handler {
+	return before(next, func(body []byte) []byte { return body }, m.sqs)
 }
 
-// proxy calls see with every exchange. It passes requests on as change returns them,
+// before calls see with every exchange. It passes requests on as change returns them,
 // and answers unchanged.
-func proxy(endpoint string, change func([]byte) []byte, see func(exchange)) (http.Handler, error) {
-	p, err := awsproxy.New(endpoint)
-	if err != nil {
-		return nil, err
-	}
+func before(next http.Handler, change func([]byte) []byte, see func(exchange)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -43,9 +39,9 @@ func proxy(endpoint string, change func([]byte) []byte, see func(exchange)) (htt
 		_, operation := awsproxy.Operation(r)
 		awsproxy.SetBody(r, change(body))
 		a := &answer{ResponseWriter: w, status: http.StatusOK}
-		p.ServeHTTP(a, r)
+		next.ServeHTTP(a, r)
 		see(exchange{operation, body, a.status, a.body.Bytes()})
-	}), nil
+	})
 }
 
 type answer struct {

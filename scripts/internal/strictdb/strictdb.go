@@ -44,6 +44,10 @@ type Config struct {
 	Hold   func() time.Duration // how long a transaction is in progress; default 5 to 25 ms at random, a guess
 	Seed   uint64               // of its default
 
+	// Throttled, unless nil, is called for each access that is over its key's throughput, with
+	// the logical names of the table, and of the index if one is read.
+	Throttled func(table, index string, read bool)
+
 	// Units per second of one partition key; a negative number means no limit.
 	// Default 3,000 and 1,000 ("Best practices for designing and using partition keys
 	// effectively"). "Burst and adaptive capacity" speaks of up to five minutes of

@@ -437,10 +437,15 @@ func TestOffPassesEverythingOn(t *testing.T) {
 // A global secondary index has a throughput of its own.
 func TestAnIndexAndItsTableDoNotThrottleEachOther(t *testing.T) {
 	t.Parallel()
-	d := New(Config{Tables: []topology.Table{table}, ReadUnits: 1})
+	var told []string
+	d := New(Config{Tables: []topology.Table{table}, ReadUnits: 1,
+		Throttled: func(table, index string, read bool) { told = append(told, fmt.Sprint(table, " ", index, " ", read)) }})
 	ofTable, ofIndex := access{table: "t", partition: "a", read: true, least: 1}, access{table: "t", index: "byS", partition: "a", read: true, least: 1}
 	if over := d.admit([]access{ofTable, ofIndex, ofTable, ofIndex}); !slices.Equal(over, []bool{false, false, true, true}) {
 		t.Errorf("over their throughput: %v", over)
+	}
+	if want := []string{"t  true", "t byS true"}; !slices.Equal(told, want) {
+		t.Errorf("told of %q, want %q", told, want)
 	}
 }
 

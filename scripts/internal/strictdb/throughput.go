@@ -1,6 +1,7 @@
 package strictdb
 
 import (
+	"strings"
 	"sync"
 
 	"subwire/scripts/internal/awsproxy"
@@ -56,7 +57,9 @@ func (d *DB) bucket(a access) *tokens.Bucket {
 func (d *DB) admit(accesses []access) (over []bool) {
 	over = make([]bool, len(accesses))
 	for i, a := range accesses {
-		over[i] = !d.bucket(a).Take(a.least)
+		if over[i] = !d.bucket(a).Take(a.least); over[i] && d.cfg.Throttled != nil {
+			d.cfg.Throttled(strings.TrimPrefix(a.table, d.cfg.Prefix), a.index, a.read)
+		}
 	}
 	return over
 }

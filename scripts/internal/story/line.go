@@ -1,0 +1,65 @@
+// Package story reads what the functions log of an event: that its row was written, that it
+// was sent to so many, and what became of each batch.
+package story
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"subwire/shared/delivery"
+)
+
+// Messages of lines that tell of an event.
+const (
+	Written   = "row written"
+	Sent      = "event sent"
+	Delivered = "batch delivered"
+)
+
+// Line is a line of a function's log. Members that it does not have are zero.
+type Line struct {
+	At       time.Time `json:"time"`
+	Level    string    `json:"level"`
+	What     string    `json:"msg"`
+	Function string    `json:"function"`
+	Request  string    `json:"request"`
+	Trace    string    `json:"trace"`
+	Event    string    `json:"event"`
+
+	Table      string           `json:"table"`
+	Batches    int              `json:"batches"`
+	Targets    int              `json:"targets"`
+	Lag        *int64           `json:"lag"` // ms
+	Range      int              `json:"range"`
+	Attempt    int              `json:"attempt"`
+	Outcome    *delivery.Report `json:"outcome"`
+	Others     []Other          `json:"others"`
+	Error      string           `json:"error"`
+	Reason     string           `json:"reason"`
+	Connection string           `json:"connection"`
+}
+
+// Other is a target that was not simply delivered to.
+type Other struct {
+	Connection string `json:"connection"`
+	Outcome    string `json:"outcome"` // skipped, gone, expired, retried, parked or failed
+	Why        string `json:"why,omitempty"`
+}
+
+// Parse reads a line in the format of the functions' log. Anything else is of the platform
+// or of a panic.
+func Parse(text []byte) (l Line, ok bool) {
+	return l, json.Unmarshal(text, &l) == nil && l.What != ""
+}
+
+// ParseAll returns what Parse reads, in order of time.
+func ParseAll(texts []string) (all []Line) {
+	for _, text := range texts {
+		if l, ok := Parse([]byte(text)); ok {
+			all = append(all, l)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Line) int { return a.At.Compare(b.At) })
+	return all
+}
