@@ -34,7 +34,7 @@ func Command() *cobra.Command {
 	}
 	listen := &cobra.Command{Use: "listen CHAT", Short: "Print the new messages of a chat until Ctrl-C", Args: cobra.ExactArgs(1),
 		RunE: run(func(s server, cmd *cobra.Command, args []string) error {
-			return s.listen(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return s.listen(cmd.Context(), args[0], firstPause, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		})}
 	post := &cobra.Command{Use: "post CHAT TEXT", Short: "Post a message", Args: cobra.ExactArgs(2),
 		RunE: run(func(s server, cmd *cobra.Command, args []string) error {

@@ -61,39 +61,6 @@ func (s server) authorization() map[string]string {
 	return map[string]string{"Authorization": "Bearer " + s.token}
 }
 
-// listen prints each execution result as it arrives, one per line, until ctx ends. It
-// says on errs when it listens: whatever is posted from then on arrives. As a
-// subscribe is not acknowledged, it subscribes to what follows the newest message,
-// and drops the known messages that come again.
-func (s server) listen(ctx context.Context, chat string, out, errs io.Writer) error {
-	known, newest, err := s.recent(ctx, chat)
-	if err != nil {
-		return err
-	}
-	events, closeSocket, err := s.subscribe(ctx, map[string]string{"chatId": chat, "after": newest})
-	if err != nil {
-		return err
-	}
-	defer closeSocket()
-	fmt.Fprintf(errs, "listening to %s\n", plain.Text(chat))
-	for {
-		result, err := events.Next(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		var event struct {
-			Data struct{ NewMessage struct{ ID string } }
-		}
-		if err := json.Unmarshal(result, &event); err == nil && known[event.Data.NewMessage.ID] {
-			continue
-		}
-		fmt.Fprintln(out, plain.Lines(string(result)))
-	}
-}
-
 // recent returns the ids of the chat's last messages, and the newest of them.
 func (s server) recent(ctx context.Context, chat string) (known map[string]bool, newest string, err error) {
 	answer, err := s.do(ctx, recent, "Recent", map[string]string{"chatId": chat})

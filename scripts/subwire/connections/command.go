@@ -120,13 +120,13 @@ type stored struct {
 	Acknowledged bool              `json:"acknowledged"`
 	Connected    time.Time         `json:"connected"`
 	Expires      time.Time         `json:"expires"`
-	Operations   map[string]string `json:"operations"` // topic by id; "" for a query or mutation
+	Operations   map[string]string `json:"operations"` // topics by id; "" for a query or mutation
 }
 
 func newStored(c pubsub.Connection) stored {
 	operations := map[string]string{}
 	for id, running := range c.Operations {
-		operations[id] = running.Topic
+		operations[id] = strings.Join(running.Topics(), ", ")
 	}
 	return stored{c.ID, c.Viewer.ID, c.Viewer.Claims, string(c.Init), c.Acknowledged,
 		c.ConnectedAt.UTC(), c.Expires.UTC(), operations}

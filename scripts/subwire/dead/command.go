@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
@@ -123,10 +124,26 @@ func newTool(d deployment.Deployment, out, errs io.Writer) (*tool, error) {
 		connections:   connections{client, d.Tables[topology.Connections.Name]},
 		records:       source{dynamodbstreams.NewFromConfig(d.AWS), client, d.App.StreamMappings(), d.Tables},
 		subscriptions: dynamo.New(client, dynamo.Tables{Subscriptions: d.Tables[topology.Subscriptions.Name]}),
-		decode:        app.Events,
+		decode:        orPresence(app.Events),
 		passes:        app.Passes,
 		limits:        fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes, Alone: topology.QueueMessageBytes, Groups: d.FanoutGroups},
 	}}, nil
+}
+
+// deadQueues lists those of the deployment.
+func (t *tool) deadQueues() []deadQueue {
+	return slices.DeleteFunc(deadQueues(), func(q deadQueue) bool { return t.urls[q.name] == "" })
+}
+
+// find returns the deployment's queue with the name, or all for "".
+func (t *tool) find(name string) ([]deadQueue, error) {
+	if name == "" {
+		return t.deadQueues(), nil
+	}
+	if t.urls[name] == "" {
+		return nil, fmt.Errorf("the deployment has no queue %s", name)
+	}
+	return findQueues(name)
 }
 
 // walk walks through a queue of n letters; page is the time each page takes.
@@ -137,7 +154,7 @@ func (t *tool) walk(q deadQueue, n int, page time.Duration) *walk {
 
 func (t *tool) list(ctx context.Context, o options) error {
 	var all []overview
-	for _, q := range deadQueues() {
+	for _, q := range t.deadQueues() {
 		has := overview{Queue: q.name, Reasons: map[string]int{}}
 		n, err := count(ctx, t.queues, q, t.urls[q.name])
 		if err != nil {
@@ -160,7 +177,7 @@ func (t *tool) list(ctx context.Context, o options) error {
 }
 
 func (t *tool) show(ctx context.Context, o options) error {
-	queues, err := findQueues(o.queue)
+	queues, err := t.find(o.queue)
 	if err != nil {
 		return err
 	}
@@ -190,7 +207,7 @@ func (t *tool) send(ctx context.Context, o options) error {
 	if o.all {
 		return t.moveAll(ctx, o)
 	}
-	queues, err := findQueues(o.queue)
+	queues, err := t.find(o.queue)
 	if err != nil {
 		return err
 	}

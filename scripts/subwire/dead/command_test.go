@@ -7,7 +7,7 @@ import (
 	"unicode"
 
 	"subwire/scripts/internal/deployment"
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -46,7 +46,7 @@ func TestNothingThatAClientChoseReachesTheTerminal(t *testing.T) {
 // redriven batches could overtake live ones, or be overtaken by them.
 func TestTheDeploymentsGroupsAreUsed(t *testing.T) {
 	t.Parallel()
-	tool, err := newTool(deployment.Deployment{App: chat.Product, FanoutGroups: 16}, io.Discard, io.Discard)
+	tool, err := newTool(deployment.Deployment{App: chattest.Product, FanoutGroups: 16}, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ var errBroken = errors.New("access denied") // not retried
 type held struct {
 	id, body, group, dedup string
 	reason                 string
+	attributes             map[string]string // others
 	receives               int
 	sent, hiddenUntil      time.Time
 	receipt                string
@@ -99,8 +100,14 @@ func (f *fakeSQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 		if h.group != "" {
 			m.Attributes["MessageGroupId"] = h.group
 		}
+		m.MessageAttributes = map[string]types.MessageAttributeValue{}
+		for name, value := range h.attributes {
+			if slices.Contains(in.MessageAttributeNames, name) {
+				m.MessageAttributes[name] = types.MessageAttributeValue{StringValue: &value}
+			}
+		}
 		if h.reason != "" {
-			m.MessageAttributes = map[string]types.MessageAttributeValue{queue.ReasonAttribute: {StringValue: &h.reason}}
+			m.MessageAttributes[queue.ReasonAttribute] = types.MessageAttributeValue{StringValue: &h.reason}
 		}
 		out.Messages = append(out.Messages, m)
 	}
@@ -128,7 +135,11 @@ func (f *fakeSQS) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatch
 	}
 	out := &sqs.SendMessageBatchOutput{}
 	for _, e := range in.Entries {
-		f.put(*in.QueueUrl, held{body: *e.MessageBody, group: aws.ToString(e.MessageGroupId), dedup: aws.ToString(e.MessageDeduplicationId)})
+		attributes := map[string]string{}
+		for name, a := range e.MessageAttributes {
+			attributes[name] = *a.StringValue
+		}
+		f.put(*in.QueueUrl, held{body: *e.MessageBody, attributes: attributes, group: aws.ToString(e.MessageGroupId), dedup: aws.ToString(e.MessageDeduplicationId)})
 		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id})
 	}
 	if err != nil {
@@ -156,7 +167,8 @@ func (f *fakeSQS) GetQueueAttributes(_ context.Context, in *sqs.GetQueueAttribut
 		return nil, err
 	}
 	return &sqs.GetQueueAttributesOutput{Attributes: map[string]string{"QueueArn": "arn:" + *in.QueueUrl,
-		"ApproximateNumberOfMessages": strconv.Itoa(len(f.queues[*in.QueueUrl])), "ApproximateNumberOfMessagesNotVisible": "0"}}, nil
+		"ApproximateNumberOfMessages": strconv.Itoa(len(f.queues[*in.QueueUrl])), "ApproximateNumberOfMessagesNotVisible": "0",
+		"ApproximateNumberOfMessagesDelayed": "0"}}, nil
 }
 
 func (f *fakeSQS) StartMessageMoveTask(_ context.Context, in *sqs.StartMessageMoveTaskInput, _ ...func(*sqs.Options)) (*sqs.StartMessageMoveTaskOutput, error) {

@@ -25,6 +25,7 @@ import (
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
+	"subwire/shared/topology"
 )
 
 // rig is the tool on DynamoDB Local and ElasticMQ, without functions: what it sends
@@ -47,11 +48,11 @@ func start(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Stop)
-	d := deployment.Deployment{App: chat.Product, AWS: b.AWS(), FanoutGroups: 4}
+	d := deployment.Deployment{App: chattest.Product, AWS: b.AWS(), FanoutGroups: 4}
 	if d.Tables, err = b.CreateTables(t.Context(), d.App.AllTables(), "dead-"); err != nil {
 		t.Fatal(err)
 	}
-	if d.Queues, err = b.CreateQueues(t.Context(), "dead-"); err != nil {
+	if d.Queues, err = b.CreateQueues(t.Context(), d.App.Queues(), "dead-"); err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{d: d, sqs: sqs.NewFromConfig(d.AWS), out: &strings.Builder{}}
@@ -188,7 +189,7 @@ func TestLettersOfRealQueuesAreShownAndSent(t *testing.T) {
 	if diff := cmp.Diff([]string{"late"}, ids(r.drain(t, "retries"))); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
-	for _, q := range deadQueues() {
+	for _, q := range r.deadQueues() {
 		if n, err := count(t.Context(), r.queues, q, r.urls[q.name]); n != 0 || err != nil {
 			t.Errorf("%s has %d, %v", q.name, n, err)
 		}
@@ -223,7 +224,7 @@ func TestRecordsOfARealStreamAreSent(t *testing.T) {
 		}
 		want = append(want, m.ID)
 	}
-	letter := r.discarded(t)
+	letter := r.discarded(t, chattest.Table.Name)
 	letter.First, letter.Last = began, time.Now()
 	gone := letter
 	gone.Shard += "gone"
@@ -246,10 +247,48 @@ func TestRecordsOfARealStreamAreSent(t *testing.T) {
 	}
 }
 
-// discarded is the range of all records in the messages table's stream.
-func (r *rig) discarded(t *testing.T) recordRange {
+// Records of presence are counted again: those of the range, and no other subscription's.
+func TestRecordsOfPresenceAreSent(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	topic := pubsub.PresencePrefix + "lobby"
+	for _, id := range []string{"a", "b"} {
+		r.connect(t, id)
+		s := pubsub.Subscription{ConnectionID: id, OperationID: "here", Topic: topic, OperationKey: "k", Who: id, Expires: time.Now().Add(time.Hour)}
+		if err := r.store.PutSubscription(t.Context(), s, pubsub.Operation{}, pubsub.Sent{At: time.Now()}, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.subscribe(t, "a", "lobby")
+	letter := r.discarded(t, topology.Subscriptions.Name)
+	letter.First, letter.Last = time.Now(), time.Now()
+	body, err := json.Marshal(map[string]any{"requestContext": map[string]any{"condition": "RetryAttemptsExhausted"}, "DDBStreamBatchInfo": letter})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(r.d.Queues["stream-dead"]), MessageBody: aws.String(string(body))}); err != nil {
+		t.Fatal(err)
+	}
+	if said := r.do(t, r.send, options{queue: "stream-dead"}, nil); !strings.Contains(said, "2 events") {
+		t.Errorf("it says %s", said)
+	}
+	r.do(t, r.send, options{queue: "stream-dead", yes: true}, nil)
+	sent := 0
+	for _, b := range r.drain(t, "fanout.fifo") {
+		sent += b.Targets()
+		if string(b.Event.Root) != `{"count":2,"more":false}` || b.Event.Topic != topic {
+			t.Errorf("sent %+v", b)
+		}
+	}
+	if sent != 4 {
+		t.Errorf("told %d targets", sent)
+	}
+}
+
+// discarded is the range of all records in the table's stream.
+func (r *rig) discarded(t *testing.T, name string) recordRange {
 	t.Helper()
-	table := r.d.Tables[chat.Messages.Name]
+	table := r.d.Tables[name]
 	description, err := dynamodb.NewFromConfig(r.d.AWS).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {
 		t.Fatal(err)

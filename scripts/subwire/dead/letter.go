@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"subwire/scripts/internal/plain"
+	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
@@ -29,9 +30,10 @@ type deadQueue struct {
 	fifo   bool
 }
 
+// deadQueues lists those of any deployment.
 func deadQueues() []deadQueue {
 	var all []deadQueue
-	for _, q := range topology.Queues() {
+	for _, q := range (topology.Product{Inputs: true}).Queues() {
 		if q.DeadLetters != "" {
 			all = append(all, deadQueue{q.DeadLetters, q.Name, q.FIFO})
 		}
@@ -69,7 +71,34 @@ type letter struct {
 	records recordRange    // what it points to, if Lambda gave up the stream's records
 	held    *fanout.Letter // its content, if the stream function gave up a record
 	events  []pubsub.Event // of that record
+	waiting *publication   // its content, if it is an event that was not published
 	err     error          // why it contains nothing that can be sent
+}
+
+// publication is an event from outside, in any form that the function publish reads. Whoever
+// parked it has said why; so everything can be sent again.
+type publication struct {
+	body       string
+	attributes map[string]string
+	event, id  string // for people; "" if the form does not show them
+}
+
+func newPublication(m types.Message, sent time.Time) *publication {
+	p := &publication{body: aws.ToString(m.Body), attributes: map[string]string{}}
+	for _, name := range []string{topology.EventAttribute, topology.IDAttribute} {
+		if value := aws.ToString(m.MessageAttributes[name].StringValue); value != "" {
+			p.attributes[name] = value
+		}
+	}
+	var plain struct{ Event, ID string }
+	_ = json.Unmarshal([]byte(p.body), &plain) // another form
+	p.event, p.id = cmp.Or(p.attributes[topology.EventAttribute], plain.Event), cmp.Or(p.attributes[topology.IDAttribute], plain.ID)
+	// Without an id, its message made one, and another message would make another. The time
+	// stays in dead letters ("Setting-up dead-letter queue retention in Amazon SQS").
+	if p.attributes[topology.EventAttribute] != "" && p.id == "" {
+		p.attributes[topology.IDAttribute] = subwire.IDAt(sent, aws.ToString(m.MessageId))
+	}
+	return p
 }
 
 // recordRange is the part of a stream whose records the stream function could not
@@ -113,8 +142,19 @@ func decodeRange(body string) (recordRange, error) {
 	return m.Batch, nil
 }
 
-// decoder is subwire.App.Events.
+// decoder is subwire.App.Events, and orPresence.
 type decoder func(events.DynamoDBEventRecord) ([]pubsub.Event, error)
+
+// orPresence also decodes records of presence, each to an event without a root: who is
+// present is counted when it is planned.
+func orPresence(decode decoder) decoder {
+	return func(r events.DynamoDBEventRecord) ([]pubsub.Event, error) {
+		if _, ok, err := dynamo.PresenceChange(r.Change); ok {
+			return []pubsub.Event{{ID: r.EventID, Topic: r.Change.Keys[topology.Subscriptions.Key].String()}}, err
+		}
+		return decode(r)
+	}
+}
 
 // newLetter decodes a message that was received from q.
 func newLetter(q deadQueue, m types.Message, decode decoder) letter {
@@ -123,9 +163,12 @@ func newLetter(q deadQueue, m types.Message, decode decoder) letter {
 	l.sent = time.UnixMilli(sent)
 	l.receives, _ = strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	l.parked = aws.ToString(m.MessageAttributes[queue.ReasonAttribute].StringValue)
-	if q.source == "" {
+	switch q.source {
+	case "":
 		l.decodeStream(aws.ToString(m.Body), decode)
-	} else {
+	case topology.Events.Name:
+		l.waiting = newPublication(m, l.sent)
+	default:
 		l.batch, l.err = fanout.Decode([]byte(aws.ToString(m.Body)))
 	}
 	return l
@@ -201,6 +244,10 @@ func (l letter) what() string {
 	switch {
 	case l.event().Topic != "":
 		return plain.Text(l.event().Topic) + " event " + plain.Text(l.event().ID)
+	case l.waiting != nil && l.waiting.event != "":
+		return strings.TrimSpace("event " + plain.Text(l.waiting.event) + " " + plain.Text(l.waiting.id))
+	case l.waiting != nil:
+		return "message " + l.id
 	case l.held != nil:
 		return "record " + plain.Text(l.sequence())
 	case l.err != nil:

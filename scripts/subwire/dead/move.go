@@ -10,11 +10,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"subwire/scripts/internal/deployment"
 )
 
 // mover is the part of *sqs.Client that makes SQS move a whole queue.
 type mover interface {
-	counter
+	deployment.QueueClient
 	StartMessageMoveTask(context.Context, *sqs.StartMessageMoveTaskInput, ...func(*sqs.Options)) (*sqs.StartMessageMoveTaskOutput, error)
 	ListMessageMoveTasks(context.Context, *sqs.ListMessageMoveTasksInput, ...func(*sqs.Options)) (*sqs.ListMessageMoveTasksOutput, error)
 }
@@ -123,7 +125,7 @@ func (m moving) arn(ctx context.Context, name string) (string, error) {
 func (t *tool) moveAll(ctx context.Context, o options) error {
 	var errs []error
 	some := false
-	for _, q := range deadQueues() {
+	for _, q := range t.deadQueues() {
 		bar := t.bar(0, q.name)
 		m := moving{client: t.queues, urls: t.urls, local: t.local, perSec: perSecond(o.rate), really: o.yes, out: aboveBar{bar, t.out},
 			progress: func(moved, of int) { bar.ChangeMax(of); _ = bar.Set(moved) }}

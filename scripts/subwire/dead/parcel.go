@@ -42,10 +42,22 @@ type packer struct {
 
 // pack returns what replaces the letter, which must be decodable.
 func (p packer) pack(ctx context.Context, l letter) (parcel, error) {
-	if l.queue.source == "" {
+	switch {
+	case l.queue.source == "":
 		return p.packRecords(ctx, l)
+	case l.waiting != nil:
+		return p.packPublication(l), nil
 	}
 	return p.packBatch(ctx, l)
+}
+
+// packPublication sends the event to be published as it is.
+func (p packer) packPublication(l letter) parcel {
+	if p.topic != "" {
+		return parcel{to: l.queue.source, stays: "its topic is known when it is published"}
+	}
+	m := queue.Message{Body: []byte(l.waiting.body), Attributes: l.waiting.attributes}
+	return parcel{to: l.queue.source, events: [][]queue.Message{{m}}, targets: 1, note: "to be published"}
 }
 
 // packBatch makes a batch with all its attempts left, for the targets that are still connected.
@@ -115,6 +127,9 @@ func (p packer) planAll(ctx context.Context, events []pubsub.Event, l letter, ou
 			out.stays = "it has events of other topics"
 			continue
 		}
+		if p.topic != "" {
+			event.Topics = nil // a union gets it by this topic, as it is not sent to the others
+		}
 		if err := p.plan(ctx, event, l, out); err != nil {
 			return err
 		}
@@ -152,11 +167,20 @@ func addressed(l letter, all iter.Seq2[pubsub.Subscription, error]) iter.Seq2[pu
 }
 
 // plan adds the event's batches to the parcel, as the stream function does. It leaves
-// out a row that cannot be decoded.
+// out a row that cannot be decoded. Of presence it tells all who are there, unless they
+// are too many: somebody who came to a crowd long ago has gone on without.
 func (p packer) plan(ctx context.Context, event pubsub.Event, l letter, out *parcel) error {
 	var messages []queue.Message
-	subscriptions := addressed(l, p.subscriptions.Subscriptions(ctx, event.Topic, time.Now()))
-	for b, err := range fanout.Plan(event, fanout.Passing(subscriptions, p.passes(event)), p.limits) {
+	subscriptions := p.subscriptions.Subscriptions(ctx, event.Topic, time.Now())
+	if pubsub.IsPresence(event.Topic) {
+		root, told, err := fanout.Presence([]pubsub.PresenceChange{{}}, subscriptions)
+		if err != nil {
+			return err
+		}
+		event.Root, subscriptions = root, fanout.Each(told)
+	}
+	subscriptions = addressed(l, subscriptions)
+	for b, err := range fanout.Plan(event, fanout.Passing(subscriptions, p.passes(event), new(int)), p.limits) {
 		if errors.Is(err, fanout.ErrEventTooLarge) {
 			out.stays = err.Error()
 			return nil
@@ -187,7 +211,10 @@ func (p packer) plan(ctx context.Context, event pubsub.Event, l letter, out *par
 // differs from the first one, which could be suppressed. It stays the same when l is
 // sent again, as after a crash before l was deleted: then the second copy is
 // suppressed, for five minutes.
+//
+// It has no time of its event, as its latency would be the operator's.
 func message(b fanout.Batch, l letter) (queue.Message, error) {
+	b.Event.At = time.Time{}
 	body, id, err := fanout.Encode(b)
 	if err != nil || !isFIFO(l) {
 		return queue.Message{Body: body}, err

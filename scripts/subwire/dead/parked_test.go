@@ -15,11 +15,11 @@ import (
 
 // chatRecord is the record of a message whose text has that many bytes.
 func chatRecord(chat, id string, text int) string {
-	return `{"eventName":"INSERT","dynamodb":{"SequenceNumber":"7","NewImage":{"chatId":{"S":"` + chat + `"},"id":{"S":"` + id +
+	return `{"eventName":"INSERT","eventSourceARN":"` + streamARN + `","dynamodb":{"SequenceNumber":"7","NewImage":{"chatId":{"S":"` + chat + `"},"id":{"S":"` + id +
 		`"},"content":{"S":"` + strings.Repeat("x", text) + `"},"senderName":{"S":"Ada"},"createdAt":{"N":"1795521600000"}}}}`
 }
 
-const undecodable = `{"eventName":"INSERT","dynamodb":{"SequenceNumber":"7","Keys":{"id":{"S":"x"}}}}`
+const undecodable = `{"eventName":"INSERT","eventSourceARN":"` + streamARN + `","dynamodb":{"SequenceNumber":"7","Keys":{"id":{"S":"x"}}}}`
 
 func (f *fakeSQS) parkRecord(t *testing.T, l fanout.Letter, reason string) {
 	t.Helper()

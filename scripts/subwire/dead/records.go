@@ -95,7 +95,7 @@ func (s source) fromStream(ctx context.Context, m topology.StreamMapping, r reco
 		}
 		for _, record := range page.Records {
 			order := compareSequence(aws.ToString(record.Dynamodb.SequenceNumber), r.End)
-			if order <= 0 && slices.Contains(m.Events, string(record.EventName)) {
+			if order <= 0 && esm.Moves(m, record) {
 				moved = append(moved, esm.Record(record, r.Stream))
 			}
 			if order >= 0 {
@@ -142,15 +142,15 @@ func (s source) fromTable(ctx context.Context, m topology.StreamMapping, r recor
 			return nil, fmt.Errorf("scan %s: %w", m.Table.Name, err)
 		}
 		for _, item := range page.Items {
-			found = append(found, insert(tableImage(item)))
+			found = append(found, insert(tableImage(item), r.Stream))
 		}
 	}
 	return found, nil
 }
 
 // insert is the record of a new row, as the stream function gets it.
-func insert(image map[string]events.DynamoDBAttributeValue) events.DynamoDBEventRecord {
-	return events.DynamoDBEventRecord{EventName: string(events.DynamoDBOperationTypeInsert),
+func insert(image map[string]events.DynamoDBAttributeValue, stream string) events.DynamoDBEventRecord {
+	return events.DynamoDBEventRecord{EventName: string(events.DynamoDBOperationTypeInsert), EventSourceArn: stream,
 		Change: events.DynamoDBStreamRecord{NewImage: image}}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/oklog/ulid/v2"
 
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/topology"
 )
 
@@ -93,7 +93,7 @@ func streamTool(stream *fakeStream, table *fakeScan) (*tool, *fakeSQS, *strings.
 	f := newFake()
 	f.put("stream-dead", held{body: invocationRecord})
 	tool, out := newTestTool(f, connected())
-	tool.packer.records = source{stream, table, chat.Product.StreamMappings(), map[string]string{"messages": "dev-messages"}}
+	tool.packer.records = source{stream, table, chattest.Product.StreamMappings(), map[string]string{"messages": "dev-messages"}}
 	tool.packer.subscriptions = topics{
 		"newMessage/lobby": {{ConnectionID: "a", OperationID: "1", OperationKey: "k"}, {ConnectionID: "a", OperationID: "2", OperationKey: "k"}},
 		"newMessage/hall":  {{ConnectionID: "c", OperationID: "1", OperationKey: "k"}},

@@ -7,35 +7,23 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
+	"subwire/scripts/internal/deployment"
 	"subwire/scripts/subwire/cli"
 	"subwire/shared/fanout"
 )
 
-// counter is the part of *sqs.Client that counts messages.
-type counter interface {
-	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
-}
-
 // count returns the approximate number of messages in the queue, including those
 // being looked at.
-func count(ctx context.Context, client counter, q deadQueue, url string) (int, error) {
-	visible, hidden := types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible
-	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url,
-		AttributeNames: []types.QueueAttributeName{visible, hidden}})
+func count(ctx context.Context, client deployment.QueueClient, q deadQueue, url string) (int, error) {
+	d, err := deployment.DepthOf(ctx, client, url)
 	if err != nil {
 		return 0, fmt.Errorf("count messages of %s: %w", q.name, err)
 	}
-	n, _ := strconv.Atoi(out.Attributes[string(visible)])
-	looked, _ := strconv.Atoi(out.Attributes[string(hidden)])
-	return n + looked, nil
+	return d.Visible + d.InFlight, nil
 }
 
 // overview is what list prints about one queue; its JSON is one object.
@@ -113,6 +101,8 @@ func newLine(l letter, now time.Time) line {
 		if l.held.Target != nil {
 			out.Targets = 1
 		}
+	} else if l.waiting != nil {
+		out.EventID = l.waiting.id
 	} else if l.queue.source == "" && l.err == nil {
 		out.Attempts, out.Records = l.records.Attempts, &l.records
 	}
@@ -131,6 +121,9 @@ func (i line) print(out io.Writer, l letter, asJSON bool) error {
 		targets = plural(i.Records.Records, "record")
 	} else if i.Parked != nil && i.Parked.Target == nil {
 		targets = "1 record"
+	}
+	if l.waiting != nil {
+		targets = "1 event"
 	}
 	_, err := fmt.Fprintf(out, "%s  %s  %s  %s  %s  %s\n",
 		i.Queue, l.what(), targets, plural(i.Attempts, "attempt"), age(time.Duration(i.Age)*time.Second), i.Reason)

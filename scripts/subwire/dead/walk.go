@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"subwire/shared/queue"
+	"subwire/shared/topology"
 )
 
 // receiver is the part of *sqs.Client that finds messages.
@@ -122,7 +123,7 @@ func (w *walk) receive(ctx context.Context) ([]types.Message, error) {
 		WaitTimeSeconds:             receiveWait,
 		VisibilityTimeout:           int32(w.hidden / time.Second),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
-		MessageAttributeNames:       []string{queue.ReasonAttribute},
+		MessageAttributeNames:       []string{queue.ReasonAttribute, topology.EventAttribute, topology.IDAttribute},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("receive from %s: %w", w.queue.name, err)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -19,8 +20,10 @@ import (
 
 	"subwire/scripts/internal/billing"
 	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/faults"
 	"subwire/scripts/internal/timing"
+	"subwire/scripts/subwire/dead"
 	"subwire/shared/products"
 	"subwire/shared/subwire"
 	"subwire/shared/topology"
@@ -29,7 +32,7 @@ import (
 // options are the flags that are not the cloud's own settings.
 type options struct {
 	app, auth, faults, timing string
-	verbose                   bool
+	verbose, console          bool
 	try                       subwire.Example // of the app
 }
 
@@ -41,16 +44,33 @@ until Ctrl-C. make run builds them before.`,
 		Example: "  subwire local --data .data -v\n  subwire local --seed 1 --fault " + faults.Full,
 		PreRunE: func(*cobra.Command, []string) error { return o.set(&cfg) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			release, err := deployment.Hold(cfg.Root)
+			if err != nil {
+				return err
+			}
+			defer release()
+			if err := findAddresses(&cfg, cmd.Flags(), cmd.OutOrStdout()); err != nil {
+				return err
+			}
 			cfg.Output = cmd.ErrOrStderr()
-			cfg.Log = slog.New(newLineHandler(cfg.Output))
-			return run(cmd.Context(), cfg, o.try, cmd.OutOrStdout())
+			cfg.Log = slog.New(newLineHandler(cfg.Output, o.verbose))
+			if !o.verbose {
+				cfg.Output = onlyTrouble{cfg.Output}
+			}
+			out := &lines{out: cmd.OutOrStdout()}
+			if o.console {
+				cfg.Meter = true
+				cfg.Console = &cloud.ConsoleConfig{Tell: out.tell, Letters: dead.Letters, Redrive: dead.Redrive}
+			}
+			return run(cmd.Context(), cfg, o.try, out)
 		}}
 	flags := cmd.Flags()
 	flags.StringVar(&cfg.Root, "root", ".", "`FOLDER` of the repository")
-	flags.StringVar(&o.app, "app", topology.App.Default, "`NAME` of the product to run")
-	flags.StringVar(&cfg.HTTP, "http", "127.0.0.1:4000", "`ADDRESS` of the HTTP API; a free port when it is taken")
+	flags.StringVar(&o.app, "app", products.Default(), "`NAME` of the product to run")
+	flags.StringVar(&cfg.HTTP, "http", "127.0.0.1:4000", "`ADDRESS` of the HTTP API; by default a free port if 4000 is taken")
 	flags.StringVar(&cfg.WS, "ws", "127.0.0.1:4001", "`ADDRESS` of the WebSocket API, likewise")
-	flags.StringVar(&cfg.Control, "control", "", "loopback `ADDRESS` of an API that breaks the cloud, for tests; default none")
+	flags.StringVar(&cfg.Control, "control", "",
+		"loopback `ADDRESS` of an API that breaks the cloud, for tests, and serves commands; default a free port")
 	flags.StringVar(&o.auth, "auth", topology.Anonymous, "`MODE`: with jwt, viewers need tokens (subwire token)")
 	flags.StringVar(&cfg.Issuer, "issuer", "127.0.0.1:4002", "`ADDRESS` of the issuer of tokens, likewise")
 	flags.StringVar(&cfg.Data, "data", "", "`FOLDER` that keeps data between runs; default in memory")
@@ -59,11 +79,15 @@ until Ctrl-C. make run builds them before.`,
 		"`TIME` after which a queue gives out again what a function failed on, in whole seconds;\n"+
 			"default as on AWS: 3m, and an hour until it is in dead letters")
 	flags.Uint64Var(&cfg.Seed, "seed", 0, "`SEED` of the faults; default random")
+	flags.DurationVar(&cfg.Canary, "canary", 0,
+		"`TIME` after which the cloud tries itself again, in whole minutes; default never")
+	flags.BoolVar(&o.console, "console", true, "serve the console on the HTTP API's address, if that is loopback,\n"+
+		"and print a line for each event; it has --meter")
 	flags.BoolVar(&cfg.Meter, "meter", false, "print at the end what the run would have cost on AWS")
 	flags.IntVar(&cfg.Concurrency, "concurrency", 0, "`N` invocations at once: 10 is a fresh account's; default 1,000")
 	flags.StringVar(&o.timing, "timing", "local",
 		"`PROFILE`: with aws, all takes as long as there, by what is documented or was measured")
-	flags.BoolVarP(&o.verbose, "verbose", "v", false, "let the functions log everything")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false, "print all that the functions log, and let them log everything")
 	cmd.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault) // files
 	return cmd
 }
@@ -73,23 +97,30 @@ func (o *options) set(cfg *cloud.Config) error {
 	if err != nil {
 		return fmt.Errorf("--app is %q: %w", o.app, err)
 	}
-	cfg.App, o.try = app.Product(), app.Try
+	if cfg.App, o.try = app.Product(), app.Try; cfg.Canary != 0 && app.Canary.Post == "" {
+		return fmt.Errorf("--canary: product %s has none", o.app)
+	}
 	if o.verbose {
 		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
 	}
 	if cfg.Tokens = o.auth == topology.JWT; !cfg.Tokens && o.auth != topology.Anonymous {
 		return errors.New("--auth is anonymous or jwt")
 	}
-	return cmp.Or(check(*cfg), setFaults(cfg, o.faults), setTiming(cfg, o.timing))
+	return cmp.Or(check(*cfg), checkAddresses(cfg), setFaults(cfg, o.faults), setTiming(cfg, o.timing))
 }
 
-// check refuses numbers with which the cloud would run and do nothing.
+// check refuses what the cloud would run with, and do nothing.
 func check(cfg cloud.Config) error {
 	switch {
 	case cfg.Concurrency < 0:
 		return errors.New("--concurrency is 1 at least")
 	case cfg.Redelivery < 0 || cfg.Redelivery%time.Second != 0:
 		return errors.New("--redelivery is in whole seconds")
+	case cfg.Canary < 0 || cfg.Canary%time.Minute != 0:
+		return errors.New("--canary is in whole minutes")
+	case cfg.Canary > 0 && cfg.Tokens:
+		return errors.New("--canary has no token, so it goes with --auth anonymous only; " +
+			"subwire doctor --local --token takes one")
 	}
 	return nil
 }
@@ -118,7 +149,12 @@ func run(ctx context.Context, cfg cloud.Config, try subwire.Example, out io.Writ
 	if cfg.Faults != nil {
 		fmt.Fprintf(out, "faults: %s\nrepeat with --seed %d\n", cfg.Faults, cfg.Seed)
 	}
+	shown := cfg.Control != ""
+	cfg.Control = cmp.Or(cfg.Control, "127.0.0.1:0")
 	c, err := cloud.Start(ctx, cfg)
+	if err != nil && ctx.Err() != nil {
+		return nil // Ctrl-C is no failure
+	}
 	if err != nil {
 		return err
 	}
@@ -129,10 +165,16 @@ func run(ctx context.Context, cfg cloud.Config, try subwire.Example, out io.Writ
 	}
 	defer forget()
 	pages, control, header := "", "", ""
-	if slices.Contains(cfg.App.Paths, "/") {
-		pages = fmt.Sprintf("  %-19s %s/\n", cfg.App.Name, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath))
+	switch {
+	case c.ConsoleURL != "":
+		pages = fmt.Sprintf("  console             %s\n", c.ConsoleURL)
+	case c.Console != nil:
+		pages = "  console             only with a loopback address as --http\n"
 	}
-	if c.ControlURL != "" {
+	if slices.Contains(cfg.App.Paths, "/") {
+		pages += fmt.Sprintf("  %-19s %s/\n", cfg.App.Name, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath))
+	}
+	if shown {
 		control = "  control             " + c.ControlURL + "\n"
 	}
 	if c.IssuerURL != "" {
@@ -146,10 +188,18 @@ func run(ctx context.Context, cfg cloud.Config, try subwire.Example, out io.Writ
 	fmt.Fprintf(out, banner, cfg.App.Name, pages, c.HTTPURL, c.WSURL, control, c.HTTPURL, header, body)
 	<-ctx.Done()
 	fmt.Fprintln(out, "\nstopping")
+	writeMet(out, c.Injector.Met())
 	if c.Meter != nil {
 		return billing.USEast1().Of(c.Meter.Usage()).Write(out)
 	}
 	return nil
+}
+
+// writeMet says which faults were met, and how often.
+func writeMet(out io.Writer, met map[string]int) {
+	for _, name := range slices.Sorted(maps.Keys(met)) {
+		fmt.Fprintf(out, "fault %s met %d times\n", name, met[name])
+	}
 }
 
 const withTokens = `  tokens              %s   (a viewer needs one, as the header Authorization: Bearer TOKEN)

@@ -3,6 +3,7 @@ package local
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"log"
@@ -20,7 +21,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/cloudwatch"
+	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/faults"
 	"subwire/scripts/internal/wsclient"
 )
@@ -49,12 +54,31 @@ func TestMain(m *testing.M) {
 func start(t *testing.T, args ...string) (cmd *exec.Cmd, urls []string) {
 	t.Helper()
 	cmd, said := begin(t, args...)
+	_, said, _ = strings.Cut(said, "GraphQL over HTTP") // the pages come first
 	for _, word := range strings.Fields(said) {
-		if strings.Contains(word, "://") && len(urls) < 4 {
+		if strings.Contains(word, "://") && len(urls) < 3 {
 			urls = append(urls, word)
 		}
 	}
-	return cmd, urls[1:] // the chat's comes first
+	return cmd, urls
+}
+
+// root returns a folder that looks like the repository with its binaries, as a repository has one
+// local cloud at a time.
+func root(t *testing.T) string {
+	t.Helper()
+	here, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	err = errors.Join(os.MkdirAll(filepath.Join(here, ".cache", "jars"), 0o755), os.Mkdir(filepath.Join(dir, ".cache"), 0o755),
+		os.Symlink(filepath.Join(here, ".cache", "jars"), filepath.Join(dir, ".cache", "jars")),
+		os.Symlink(filepath.Join(here, "bin"), filepath.Join(dir, "bin")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // begin runs the command until it says that it is running. It returns what it said.
@@ -63,7 +87,7 @@ func begin(t *testing.T, args ...string) (cmd *exec.Cmd, said string) {
 	if runtime.GOOS != "linux" {
 		t.Skip("looks for child processes in /proc")
 	}
-	cmd = exec.Command(binary, append([]string{"local", "--root", "../../.."}, args...)...)
+	cmd = exec.Command(binary, append([]string{"local", "--root", root(t)}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
@@ -201,20 +225,83 @@ func TestNoChildIsLeft(t *testing.T) {
 	}
 }
 
-func TestATakenPortIsReplacedByAFreeOne(t *testing.T) {
-	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+// taken returns an address at which somebody listens.
+func taken(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
-	address := taken.Addr().String()
-	_, urls := start(t, "--http", address, "--ws", address)
-	for _, url := range urls {
-		if strings.Contains(url, address) || !strings.Contains(url, "://127.0.0.1:") {
-			t.Errorf("got %s while %s is taken", url, address)
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+func TestAPortThatWasAskedForIsHadOrRefused(t *testing.T) {
+	t.Parallel()
+	address := taken(t)
+	out, err := exec.Command(binary, "local", "--root", root(t), "--ws", "127.0.0.1:0", "--http", address).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 ||
+		!strings.Contains(string(out), "--http: the address cannot be had") || !strings.Contains(string(out), address) {
+		t.Errorf("got %v, %s", err, out)
+	}
+}
+
+func TestADefaultPortIsReplacedByAFreeOne(t *testing.T) {
+	t.Parallel()
+	address := taken(t)
+	cfg, said := cloud.Config{HTTP: address, WS: "127.0.0.1:0"}, strings.Builder{}
+	if err := findAddresses(&cfg, pflag.NewFlagSet("", pflag.ContinueOnError), &said); err != nil {
+		t.Fatal(err)
+	}
+	if want := address + " is taken; --http is " + cfg.HTTP + " now\n"; cfg.HTTP == address || said.String() != want {
+		t.Errorf("it listens at %s and says %q", cfg.HTTP, &said)
+	}
+}
+
+func TestARepositoryAndADataFolderHaveOneCloud(t *testing.T) {
+	t.Parallel()
+	free := []string{"--http", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--data", t.TempDir()}
+	cmd, urls := start(t, free...)
+	for name, tt := range map[string]struct{ root, want string }{
+		"Repository": {cmd.Args[3], "a local cloud runs in this repository already, at " + urls[0] + "; stop it first"},
+		"Data":       {root(t), "another local cloud keeps its data in " + free[5]},
+	} {
+		out, err := exec.Command(binary, append([]string{"local", "--root", tt.root}, free...)...).CombinedOutput()
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), tt.want) {
+			t.Errorf("%s: got %v, %s", name, err, out)
 		}
 	}
+	// One that was killed stands in nobody's way.
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	release, err := deployment.Hold(cmd.Args[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+}
+
+func TestCtrlCWhileStartingIsSilent(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	cmd := exec.Command(binary, "local", "--root", root(t), "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for deadline := time.Now().Add(patience); len(pids) == 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		pids = children(t, cmd.Process.Pid)
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil || said.Len() > 0 {
+		t.Errorf("it ended with %v and said %s", err, &said)
+	}
+	awaitGone(t, pids)
 }
 
 func TestFaults(t *testing.T) {
@@ -238,7 +325,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestNumbersWithWhichNothingWouldHappen(t *testing.T) {
+func TestFlagsWithWhichNothingWouldHappen(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		cfg  cloud.Config
@@ -247,6 +334,9 @@ func TestNumbersWithWhichNothingWouldHappen(t *testing.T) {
 		{cloud.Config{}, ""},
 		{cloud.Config{Concurrency: 10, Redelivery: time.Second}, ""},
 		{cloud.Config{Concurrency: -10}, "--concurrency is 1 at least"},
+		{cloud.Config{Canary: 30 * time.Second}, "--canary is in whole minutes"},
+		{cloud.Config{Canary: -time.Minute}, "--canary is in whole minutes"},
+		{cloud.Config{Canary: time.Minute, Tokens: true}, "--canary has no token"},
 		{cloud.Config{Redelivery: -time.Second}, "--redelivery is in whole seconds"},
 		{cloud.Config{Redelivery: 1500 * time.Millisecond}, "--redelivery is in whole seconds"},
 	} {
@@ -273,7 +363,7 @@ func TestTiming(t *testing.T) {
 func TestLines(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	lines := slog.New(newLineHandler(&out))
+	lines := slog.New(newLineHandler(&out, true))
 	lines.With("function", "sender").Info("invocation", "duration", 12345678*time.Nanosecond, "start", "warm")
 	lines.Warn("no function", "n", 1, "path", "\x1b[2J")
 	lines.Debug("not shown")
@@ -303,6 +393,9 @@ func TestTheControlAPI(t *testing.T) {
 	}
 	dial := func() (*wsclient.Client, error) { return wsclient.Dial(t.Context(), urls[1], wsclient.Options{}) }
 	c, err := dial()
+	for refused := (*wsclient.RefusedError)(nil); errors.As(err, &refused) && refused.Status == http.StatusInternalServerError; {
+		c, err = dial() // on a busy machine a process may take longer to start than Lambda allows
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,6 +408,23 @@ func TestTheControlAPI(t *testing.T) {
 		t.Error("a handshake succeeds while the gateway is down")
 	}
 	put("/gateway/up", http.StatusNoContent)
+	resp, err := http.Get(urls[2] + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var report cloudwatch.Report
+	if err := json.NewDecoder(resp.Body).Decode(&report); err != nil || len(report.Points) == 0 || len(report.Alarms)+len(report.Faults) > 0 {
+		t.Errorf("the metrics are %+v, %v", report, err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, urls[2]+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "a-page.example:4003" // whose name leads to this machine
+	if resp, err := http.DefaultClient.Do(req); err != nil || resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a page gets %v, %v", resp, err)
+	}
 	put("/functions/message/kill", http.StatusNoContent)
 	put("/functions/nobody/kill", http.StatusNotFound)
 	if c, err = dial(); err != nil {
@@ -325,7 +435,7 @@ func TestTheControlAPI(t *testing.T) {
 
 func TestTheControlAPIIsOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
-	out, err := exec.Command(binary, "local", "--root", "../../..", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--control", "0.0.0.0:0").CombinedOutput()
+	out, err := exec.Command(binary, "local", "--root", root(t), "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--control", "0.0.0.0:0").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "not a loopback address") {
 		t.Errorf("got %v, %s", err, out)
 	}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
@@ -35,12 +34,13 @@ func Command() *cobra.Command {
 		Long: `Publish an event of a product that takes events (subwire.Inbox), and print its id.
 It is durable then. The JSON of the event is an argument or, with - or without, on
 standard input. An event with an id that was used within a day is dropped, so a
-command with --id may be repeated.`,
+command with --id may be repeated. Of events of which only the newest counts, one is
+dropped whose id is not greater than the newest of its group within an hour.`,
 		Example: `  subwire publish courierMoved '{"courierId":"carl","latitude":52.52,"longitude":13.41}' --local
-  subwire publish courierMoved --lines --id tour-7 --stack subwire-shop-dev <positions.ndjson`}
+  subwire publish courierMoved --lines --id 2026-11-28 --stack subwire-shop-dev <positions.ndjson`}
 	where := cli.Deployment(cmd)
 	cmd.Flags().StringVar(&o.id, "id", "", "`ID` of the event; without, a new one")
-	cmd.Flags().BoolVar(&o.lines, "lines", false, "each line on standard input is an event; its id is ID-1, ID-2, …")
+	cmd.Flags().BoolVar(&o.lines, "lines", false, "each line on standard input is an event; its id is ID-000000001, …")
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case o.lines && len(args) > 1 && args[1] != "-":
@@ -94,7 +94,7 @@ func run(ctx context.Context, p *publish.Publisher, o options, in io.Reader, out
 	lines.Buffer(nil, maxLine)
 	n := 0
 	for ; lines.Scan(); n++ {
-		id := o.id + "-" + strconv.Itoa(n+1)
+		id := fmt.Sprintf("%s-%09d", o.id, n+1) // they ascend
 		if err := one(ctx, p, o.event, id, lines.Bytes(), out); err != nil {
 			return fmt.Errorf("line %d: %w; with --id %s the lines before it may be repeated", n+1, err, o.id)
 		}

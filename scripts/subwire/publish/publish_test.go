@@ -42,8 +42,8 @@ func start(t *testing.T) deployment.Deployment {
 	return d
 }
 
-// published returns the data of the events in the inbox, by their ids. The product must
-// understand each.
+// published returns the data of the events in the inbox, by their ids: the newest of each
+// group. The product must understand each.
 func published(t *testing.T, d deployment.Deployment) map[string]string {
 	t.Helper()
 	name := d.Tables[subwire.InboxTable]
@@ -54,7 +54,7 @@ func published(t *testing.T, d deployment.Deployment) map[string]string {
 	all := map[string]string{}
 	for _, row := range out.Items {
 		for _, e := range understood(t, row) {
-			all[e.ID] = string(e.Root)
+			all[table.Text(row, "newest")] = string(e.Root)
 		}
 	}
 	return all
@@ -77,13 +77,13 @@ func TestEventsAreInTheTableOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second time all are dropped
+	for range 2 { // the second time all are dropped, "one" also as it is less than "tour"
 		for _, tc := range []struct {
 			options options
 			in, out string
 		}{
 			{options{event: "courierMoved", id: "one"}, carl, "one\n"},
-			{options{event: "courierMoved", id: "tour", lines: true}, carl + "\n" + cora + "\n", "tour-1\ntour-2\n"},
+			{options{event: "courierMoved", id: "tour", lines: true}, carl + "\n" + cora + "\n", "tour-000000001\ntour-000000002\n"},
 			{options{event: "courierMoved", id: "none", lines: true}, "", ""},
 		} {
 			var out strings.Builder
@@ -91,7 +91,7 @@ func TestEventsAreInTheTableOnce(t *testing.T) {
 				t.Errorf("%s: printed %q, %v", tc.options.id, &out, err)
 			}
 		}
-		want := map[string]string{"one": carl, "tour-1": carl, "tour-2": cora}
+		want := map[string]string{"tour-000000001": carl, "tour-000000002": cora}
 		if diff := cmp.Diff(want, published(t, d)); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
@@ -127,10 +127,10 @@ func TestEventsThatAreRefused(t *testing.T) {
 	}
 	var out strings.Builder
 	err = run(t.Context(), p, options{event: "courierMoved", id: "i", lines: true}, strings.NewReader(carl+"\n{}\n"+cora), &out)
-	if err == nil || !strings.Contains(err.Error(), "line 2: publish courierMoved: event is refused: it has no courierId; with --id i ") || out.String() != "i-1\n" {
+	if err == nil || !strings.Contains(err.Error(), "line 2: publish courierMoved: event is refused: it has no courierId; with --id i ") || out.String() != "i-000000001\n" {
 		t.Errorf("printed %q, error %v", &out, err)
 	}
-	if diff := cmp.Diff(map[string]string{"i-1": carl}, published(t, d)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"i-000000001": carl}, published(t, d)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }
@@ -153,7 +153,7 @@ func TestTheRowOfTheDocumentIsAnEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := understood(t, row)[0]
-	if e.Topic != "courier/carl" || e.ID != table.Text(row, "id") {
+	if e.Topic != "courier/carl" || e.Latest != table.Text(row, "group") || table.Text(row, "id") != "latest" || !table.Has(row, "newest") {
 		t.Errorf("it is %+v", e)
 	}
 	if group, want := table.Text(row, "group"), table.Text(row, "event")+"/carl"; group != want || !table.Has(row, "ttl") {

@@ -10,7 +10,6 @@ import (
 	"subwire/shared/gql"
 	"subwire/shared/products"
 	"subwire/shared/subwire"
-	"subwire/shared/topology"
 )
 
 func Command() *cobra.Command {
@@ -31,7 +30,7 @@ func Command() *cobra.Command {
 			}
 			return err
 		}}
-	cmd.Flags().StringVar(&name, "app", topology.App.Default, "`NAME` of the product")
+	cmd.Flags().StringVar(&name, "app", products.Default(), "`NAME` of the product")
 	return cmd
 }
 
