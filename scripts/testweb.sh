@@ -19,7 +19,7 @@ fi
 export CHROMIUM
 
 scripts/build.sh local
-go build -o bin/local/subwire ./scripts/subwire
+scripts/build.sh local subwire
 (cd functions/graphql/web && npm test --silent)
 cd scripts/web
 [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error

@@ -23,13 +23,31 @@ test('those with tokens chat under the names in them', async () => {
   for (const w of [ada, bob]) await w.isLive();
   await ada.write('hello');
   await bob.reads('hello');
-  await bob.page.getByText('Ada Lovelace').waitFor();
+  await bob.page.locator('.sender', { hasText: 'Ada Lovelace' }).waitFor(); // she may still be typing, too
   await ada.page.reload(); // the tab remembers its token
   await ada.reads('hello');
   for (const w of [ada, bob]) {
     w.checkClean();
     await w.close();
   }
+});
+
+test('the server says who wrote what, whatever the names are', async () => {
+  const ada = await enter('names', await cloud.token('u1', 'Ada', 'names'));
+  await ada.isLive();
+  const other = await ada.opened(() => ada.page.getByRole('button', { name: 'second person’s window' }).first().click());
+  await other.page.getByLabel('Your token').fill(await cloud.token('u2', 'Ada', 'names'));
+  await other.page.keyboard.press('Enter');
+  await other.isLive();
+  await ada.write('mine');
+  await other.reads('mine');
+  await other.write('yours');
+  for (const [w, own] of [[ada, 'mine'], [other, 'yours']]) {
+    await w.page.waitForFunction(() => document.querySelectorAll('.message:not(.draft)').length === 2);
+    assert.deepEqual(await w.page.locator('.own .bubble p').allTextContents(), [own]);
+    w.checkClean();
+  }
+  await ada.close();
 });
 
 test('a chat that is not allowed says so', async () => {

@@ -1,28 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { startCloud } from './cloud.mjs';
-import { launch, openWindow } from './window.mjs';
-
-let cloud, browser;
-const windows = [];
-before(async () => ([cloud, browser] = await Promise.all([startCloud(), launch()])));
-after(async () => Promise.all([browser?.close(), cloud?.stop()]));
-afterEach(async () => {
-  await cloud.put('/gateway/up'); // in case a failed test left it down
-  for (const w of windows) w.checkClean();
-  await Promise.all(windows.splice(0).map((w) => w.close()));
-});
-
-const open = async (options) => {
-  const w = await openWindow(browser, cloud.page, options);
-  windows.push(w);
-  return w;
-};
-const join = async (chat, name, options) => {
-  const w = await open(options);
-  await w.join(chat, name);
-  return w;
-};
+import { test } from 'node:test';
+import { cloud, join, open, windows } from './chatting.mjs';
 
 test('two windows chat both ways', async () => {
   const ada = await join('both', 'Ada'), bob = await join('both', 'Bob');
@@ -88,6 +66,53 @@ test('a window that comes online tries again at once', async () => {
   await bob.isLive();
 });
 
+test('a window without a network says so at once, and is live as soon as there is one', async () => {
+  const ada = await join('offline', 'Ada'), bob = await join('offline', 'Bob');
+  await ada.page.clock.install();
+  await ada.page.reload();
+  await ada.isLive();
+  await ada.page.clock.pauseAt(await ada.page.evaluate(() => Date.now() + 1000)); // nothing can wait for a timer
+  await ada.page.context().setOffline(true);
+  await ada.hasStatus('Offline');
+  await bob.write('meanwhile');
+  await bob.reads('meanwhile');
+  await ada.write('kept');
+  await ada.page.getByText('Waiting for the network').waitFor();
+  await ada.show(false); // nobody looks
+  await ada.page.context().setOffline(false);
+  await ada.page.clock.runFor(200);
+  await ada.isLive();
+  for (const w of [ada, bob]) await w.reads('meanwhile', 'kept');
+});
+
+test('what is being written survives the page and leaving the chat', async () => {
+  const ada = await join('unsent', 'Ada');
+  const box = ada.page.getByLabel('Message', { exact: true });
+  await box.fill('half a sen');
+  await ada.page.reload();
+  assert.equal(await box.inputValue(), 'half a sen');
+  await ada.page.getByRole('button', { name: 'Leave the chat' }).click();
+  await ada.page.getByLabel('Chat').fill('unsent');
+  await ada.page.getByRole('button', { name: 'Join' }).click();
+  assert.equal(await box.inputValue(), 'half a sen');
+  await ada.write('a sentence');
+  await ada.reads('a sentence');
+  await ada.page.reload();
+  await ada.reads('a sentence');
+  assert.equal(await box.inputValue(), '');
+});
+
+test('a message that is too long says so and is kept', async () => {
+  const ada = await join('long', 'Ada');
+  const long = '👨‍👩‍👧‍👦'.repeat(500);
+  await ada.write(long);
+  await ada.page.getByRole('alert').getByText('too long').waitFor();
+  assert.equal(await ada.page.getByLabel('Message', { exact: true }).inputValue(), long);
+  await ada.write('short');
+  await ada.reads('short');
+  assert.equal(await ada.page.getByRole('alert').count(), 0);
+});
+
 test('a killed function costs no message', async () => {
   const ada = await join('killed', 'Ada'), bob = await join('killed', 'Bob');
   await ada.write('one');
@@ -143,27 +168,167 @@ test('history pages upwards and keeps the place', async () => {
   await earlier.waitFor({ state: 'detached' });
 });
 
-test('a message shows at once, and can be sent again when it failed', async () => {
-  const ada = await join('failing', 'Ada');
-  await ada.page.route('**/graphql', (route) => route.abort());
+/** Cuts the page off from the API over HTTP, or connects it again. */
+const cut = (w) => w.page.route('**/graphql', (route) => route.abort());
+const mend = (w) => w.page.unroute('**/graphql');
+const online = (w) => w.page.evaluate(() => dispatchEvent(new Event('online')));
+const awaitSent = (w) => w.page.waitForFunction(() =>
+  !document.querySelector('.draft') && !Object.keys(localStorage).some((key) => key.startsWith('subwire.outbox/')));
+
+test('a message shows at once, waits for the network and is sent by itself', async () => {
+  const ada = await join('waiting', 'Ada');
+  await cut(ada);
   await ada.write('lost');
-  await ada.page.getByText('Not sent').waitFor();
+  await ada.page.getByText('Waiting for the network').waitFor();
   assert.equal(await ada.drafts(), 1);
-  await ada.page.unroute('**/graphql');
-  await ada.page.getByRole('button', { name: 'Send again' }).click();
-  await ada.page.locator('.draft').waitFor({ state: 'detached' });
+  await mend(ada);
+  await awaitSent(ada);
   await ada.reads('lost');
 });
 
 test('a message whose answer is lost is there once', async () => {
   const ada = await join('answer', 'Ada');
+  let tries = 0;
   await ada.page.route('**/graphql', async (route) => {
+    if (!route.request().postData()?.includes('PostMessage')) return route.continue();
     await route.fetch(); // the server has it
+    tries++;
     await route.abort();
   });
   await ada.write('done');
+  while (tries < 1) await ada.page.waitForTimeout(50);
+  await cloud.post('answer', 'Bob', 'later');
+  await ada.reads('later', 'done'); // the message has come by the subscription, and stays behind its draft
+  while (tries < 2) await ada.page.waitForTimeout(50);
+  await mend(ada);
+  await online(ada);
+  await awaitSent(ada);
+  await ada.reads('done', 'later');
+  await ada.page.reload();
+  await ada.reads('done', 'later');
+  assert.equal(await ada.page.locator('.message.own').count(), 1);
+});
+
+test('what waits to be sent survives the page, and is written once and in order', async () => {
+  const ada = await join('reload', 'Ada'), bob = await join('reload', 'Bob');
+  let tries = 0;
+  await ada.page.route('**/graphql', async (route) => {
+    if (!route.request().postData()?.includes('PostMessage')) return route.continue();
+    if (tries++ === 0) await route.fetch(); // the server has the first, but the page does not know
+    await route.abort();
+  });
+  const texts = ['one', 'two', 'two', 'three'];
+  for (const text of texts) await ada.write(text);
+  await ada.page.getByText('Waiting for the network').first().waitFor();
+  await bob.reads('one');
+  await ada.page.reload();
+  await ada.reads(...texts);
+  await ada.page.getByText('Waiting for the network').first().waitFor();
+  await mend(ada);
+  await online(ada);
+  await awaitSent(ada);
+  for (const w of [ada, bob]) await w.reads(...texts);
+});
+
+test('what waits to be sent is sent from outside the chat, too', async () => {
+  const ada = await join('left', 'Ada'), bob = await join('left', 'Bob');
+  await cut(ada);
+  await ada.write('later');
+  await ada.page.getByText('Waiting for the network').waitFor();
+  await ada.page.getByRole('button', { name: 'Leave the chat' }).click();
+  await ada.page.getByLabel('Your name').waitFor();
+  await ada.page.getByLabel('Chat').fill('left');
+  await mend(ada);
+  await online(ada);
+  await bob.reads('later');
+  await ada.page.getByRole('button', { name: 'Join' }).click();
+  await ada.reads('later');
+});
+
+test('two tabs of one person send a message once, and show it once', async () => {
+  const ada = await join('tabs', 'Ada');
+  const other = await ada.tab();
+  windows.push(other);
+  await other.page.goto(ada.page.url());
+  await other.isLive();
+  for (const w of [ada, other]) await cut(w);
+  await ada.write('one');
+  await other.reads('one');
+  await other.write('two');
+  for (const w of [ada, other]) await w.reads('one', 'two');
+  for (const w of [ada, other]) await mend(w);
+  for (const w of [ada, other]) await online(w);
+  for (const w of [ada, other]) await awaitSent(w);
+  for (const w of [ada, other]) await w.reads('one', 'two');
+  assert.equal(await other.page.locator('.message.own').count(), 2);
+});
+
+test('a message that is refused says why, and can be edited or discarded', async () => {
+  const ada = await join('failing', 'Ada');
+  const refused = {
+    contentType: 'application/graphql-response+json',
+    json: { data: null, errors: [{ message: 'You may not write to this chat.', extensions: { code: 'FORBIDDEN' } }] },
+  };
+  await ada.page.route('**/graphql', (route) => // reading goes on: the page reloads
+    route.request().postDataJSON().operationName === 'PostMessage' ? route.fulfill(refused) : route.continue());
+  for (const text of ['mistake', 'other']) await ada.write(text);
+  await ada.page.getByText('You may not write to this chat.').nth(1).waitFor();
+  await ada.page.reload();
+  await ada.page.getByRole('button', { name: 'Discard' }).last().waitFor();
+  await mend(ada);
+  await ada.page.getByRole('button', { name: 'Discard' }).last().click();
+  await ada.page.getByRole('button', { name: 'Edit' }).click();
+  assert.equal(await ada.page.getByLabel('Message', { exact: true }).inputValue(), 'mistake');
+  await ada.write('mended');
+  await ada.reads('mended');
+});
+
+test('the chat works without storage', async () => {
+  const ada = await open();
+  await ada.page.addInitScript(() => {
+    const blocked = { get: () => { throw new DOMException('blocked', 'SecurityError'); } };
+    for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, blocked);
+  });
+  await ada.join('blocked', 'Ada');
+  await ada.write('hello');
   await ada.page.locator('.draft').waitFor({ state: 'detached' });
-  await ada.reads('done');
+  await ada.reads('hello');
+});
+
+test('the chat does without what the server does not know', async () => {
+  const fields = /\b(here|typing|readMarks|markRead)(?=\()/, asked = new Set();
+  const stub = async (w) => {
+    await w.page.routeWebSocket(/.*/, (ws) => {
+      const server = ws.connectToServer();
+      ws.onMessage((text) => {
+        const { id, type, payload } = JSON.parse(text);
+        const field = type === 'subscribe' && fields.exec(payload.query)?.[0];
+        if (!field) return server.send(text);
+        asked.add(field);
+        ws.send(JSON.stringify({ id, type: 'error', payload: [{ message: 'no such field', extensions: { code: 'GRAPHQL_VALIDATION_FAILED' } }] }));
+      });
+    });
+    await w.page.route('**/graphql', (route) => {
+      const field = fields.exec(route.request().postData() ?? '')?.[0];
+      if (!field) return route.continue();
+      asked.add(field);
+      return route.fulfill({ status: 400, contentType: 'application/graphql-response+json',
+        json: { errors: [{ message: 'no such field', extensions: { code: 'GRAPHQL_VALIDATION_FAILED' } }] } });
+    });
+  };
+  const ada = await open(), bob = await open();
+  for (const w of [ada, bob]) await stub(w);
+  await ada.join('plain', 'Ada');
+  await bob.join('plain', 'Bob');
+  for (const text of ['one', 'two']) {
+    await ada.page.getByLabel('Message', { exact: true }).pressSequentially(text);
+    await ada.page.keyboard.press('Enter');
+  }
+  await bob.reads('one', 'two');
+  await bob.write('three');
+  for (const w of [ada, bob]) await w.reads('one', 'two', 'three');
+  assert.deepEqual([...asked].sort(), ['here', 'markRead', 'readMarks', 'typing']);
+  for (const w of [ada, bob]) assert.equal(await w.page.getByRole('alert').count(), 0);
 });
 
 test('a hidden tab counts what others write, and marks it', async () => {
@@ -176,7 +341,24 @@ test('a hidden tab counts what others write, and marks it', async () => {
   await bob.page.waitForFunction(() => document.title.startsWith('(2) unread'));
   await bob.show(true);
   await bob.page.waitForFunction(() => document.title.startsWith('unread'));
-  await bob.page.locator('.divider.unread').waitFor();
+  await bob.page.locator('.divider.unread', { hasText: '2 new' }).waitFor();
+  await ada.write('live'); // is not new to who looks
+  await bob.reads('seen', 'new one', 'new two', 'live');
+});
+
+test('who comes back sees what is new', async () => {
+  const ada = await join('back', 'Ada'), bob = await join('back', 'Bob');
+  await ada.write('seen');
+  await bob.reads('seen');
+  await bob.page.goto('about:blank');
+  for (const text of ['one', 'two']) await ada.write(text);
+  await ada.reads('seen', 'one', 'two');
+  await bob.page.goBack();
+  await bob.reads('seen', 'one', 'two');
+  await bob.page.locator('.divider.unread', { hasText: '2 new' }).waitFor();
+  await bob.page.reload();
+  await bob.reads('seen', 'one', 'two');
+  assert.equal(await bob.page.locator('.divider.unread').count(), 0);
 });
 
 test('everything works by keyboard', async () => {

@@ -1,13 +1,26 @@
 // Starts a separate local cloud, from the binaries that make test-web builds.
 import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
+/** A folder that looks like the repository with its binaries: a repository has one local cloud at a time. */
+function ownRoot() {
+  const own = mkdtempSync(join(tmpdir(), 'subwire-web-'));
+  mkdirSync(join(root, '.cache/jars'), { recursive: true });
+  mkdirSync(join(own, '.cache'));
+  symlinkSync(join(root, '.cache/jars'), join(own, '.cache/jars'));
+  symlinkSync(join(root, 'bin'), join(own, 'bin'));
+  return own;
+}
+
 /** Returns the running cloud: its page, its tokens, its control API, its log, and how to stop it. */
 export async function startCloud(...args) {
-  const free = '127.0.0.1:0';
-  const cloud = spawn('bin/local/subwire', ['local', '--http', free, '--ws', free, '--control', free, '--issuer', free, ...args], { cwd: root });
+  const free = '127.0.0.1:0', own = ownRoot();
+  const cloud = spawn('bin/local/subwire', ['local', '--root', own, '--http', free, '--ws', free, '--control', free, '--issuer', free, ...args], { cwd: root });
   let output = '', logs = '';
   cloud.stderr.on('data', (text) => (logs += text));
   const ended = new Promise((resolve) => cloud.on('exit', resolve));
@@ -51,6 +64,7 @@ export async function startCloud(...args) {
     async stop() {
       cloud.kill('SIGINT');
       await ended;
+      rmSync(own, { recursive: true });
     },
   };
 }

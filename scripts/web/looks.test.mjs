@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import AxeBuilder from '@axe-core/playwright';
 import { startCloud } from './cloud.mjs';
-import { artefacts, launch, openWindow } from './window.mjs';
+import { artefacts, checkAxe, checkWidth, launch, openWindow } from './window.mjs';
 
 let cloud, browser;
 before(async () => ([cloud, browser] = await Promise.all([startCloud(), launch()])));
@@ -19,12 +18,7 @@ const talk = [
   ['Ada', 'A row in DynamoDB. A new message meets it in a stream, and your query is executed for you.'],
 ];
 
-const axe = async (page, what) => {
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  assert.deepEqual(violations.map((v) => `${what}: ${v.id}: ${v.nodes.map((n) => n.target).join(' ')}`), []);
-};
-
-const shapes = { desktop: { width: 1100, height: 800 }, phone: { width: 390, height: 844 } };
+const shapes = { desktop: { width: 1100, height: 800 }, phone: { width: 390, height: 844 }, narrow: { width: 320, height: 640 } };
 for (const theme of ['light', 'dark']) {
   for (const [shape, viewport] of Object.entries(shapes)) {
     test(`the pages are accessible: ${theme}, ${shape}`, async () => {
@@ -33,27 +27,99 @@ for (const theme of ['light', 'dark']) {
       const chat = `lobby-${theme}-${shape}`;
       for (const [name, text] of talk) await cloud.post(chat, name, text);
       await w.page.goto(`${cloud.page}/c/${chat}`);
-      await axe(w.page, 'entrance');
+      await checkAxe(w.page, 'entrance');
+      await checkWidth(w.page);
       await w.page.screenshot({ path: `${artefacts}entrance-${theme}-${shape}.png` });
       await w.join(chat, 'Linus');
       await w.reads(...talk.map(([, text]) => text));
-      await axe(w.page, 'chat');
+      await checkAxe(w.page, 'chat');
+      await checkWidth(w.page);
       await w.page.evaluate(() => document.querySelector('h1').textContent = 'lobby');
       await w.page.screenshot({ path: `${artefacts}chat-${theme}-${shape}.png` });
+      await w.page.route('**/graphql', (route) => route.fulfill({ contentType: 'application/graphql-response+json',
+        json: { data: null, errors: [{ message: 'You may not write to this chat.', extensions: { code: 'FORBIDDEN' } }] } }));
+      await w.write('This one is refused.');
+      await w.page.getByText('Not sent').waitFor();
+      await w.page.unroute('**/graphql');
       await w.page.route('**/graphql', (route) => route.abort());
       await w.write('This one does not arrive.');
-      await w.page.getByText('Not sent').waitFor();
+      await w.page.getByText('Waiting for the network').waitFor();
       await cloud.put('/gateway/down');
       await w.hasStatus('Reconnecting');
-      await axe(w.page, 'trouble');
+      await checkAxe(w.page, 'trouble');
       await w.page.screenshot({ path: `${artefacts}trouble-${theme}-${shape}.png` });
+      await checkWidth(w.page);
       await cloud.put('/gateway/up');
-      assert.ok(await w.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the page is wider than the screen');
       w.checkClean();
       await w.close();
     });
   }
 }
+
+test('a theme is there from the first paint', async () => {
+  for (const [system, chosen] of [['light', 'dark'], ['dark', 'light'], ['dark', undefined]]) {
+    const w = await openWindow(browser, cloud.page, { colorScheme: system });
+    await w.page.addInitScript((chosen) => {
+      if (chosen) localStorage.setItem('subwire.theme', chosen);
+      window.colours = new Set();
+      const look = () => {
+        if (document.body) window.colours.add(getComputedStyle(document.body).backgroundColor);
+        requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    }, chosen);
+    await w.page.route('**/assets/*.js', async (route) => { // what a slow network would show
+      if (!route.request().url().includes('chosen')) await w.page.waitForFunction(() => window.colours.size > 0);
+      await route.continue();
+    });
+    await w.page.goto(cloud.page);
+    await w.page.getByLabel('Your name').waitFor();
+    const dark = (chosen ?? system) === 'dark';
+    assert.deepEqual(await w.page.evaluate(() => [...window.colours]), [dark ? 'rgb(16, 16, 23)' : 'rgb(245, 245, 249)'], `${system}, ${chosen}`);
+    w.checkClean();
+    await w.close();
+  }
+});
+
+test('text grows with the browser’s text size, and nothing is cut off', async () => {
+  const w = await openWindow(browser, cloud.page, { viewport: { width: 640, height: 900 } });
+  await cloud.post('sizes', 'Grace', 'Good morning! `code` https://a.example');
+  await w.join('sizes', 'Ada');
+  await w.reads('Good morning! code https://a.example');
+  const sizes = await w.page.evaluate(() => { // at once: texts come and go
+    const texts = [...document.querySelectorAll('body *')].filter((e) =>
+      [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim()) || e.matches('input, textarea'));
+    const measure = () => texts.map((e) => parseFloat(getComputedStyle(e).fontSize));
+    const before = measure();
+    document.documentElement.style.fontSize = '200%';
+    return measure().map((after, i) => ({ what: `${texts[i].tagName}.${texts[i].className}`, before: before[i], after }));
+  });
+  assert.ok(sizes.length > 8, `only ${sizes.length} texts`);
+  for (const { what, before, after } of sizes) {
+    assert.ok(Math.abs(after - 2 * before) < 0.1, `${what}: ${before} px, then ${after} px`);
+  }
+  await checkWidth(w.page);
+  w.checkClean();
+  await w.close();
+});
+
+test('people who ask for what is not there get a page', async () => {
+  for (const path of ['/nothing/here', '/assets/nothing.js']) {
+    for (const colorScheme of ['light', 'dark']) {
+      const w = await openWindow(browser, cloud.page, { colorScheme, viewport: { width: 320, height: 600 } });
+      assert.equal((await w.page.goto(cloud.page + path)).status(), 404);
+      await w.page.getByRole('heading', { name: 'There is no such page' }).waitFor();
+      await checkAxe(w.page, path);
+      await checkWidth(w.page);
+      await w.page.getByRole('link').click();
+      await w.page.getByLabel('Your name').waitFor();
+      w.checkClean();
+      await w.close();
+    }
+  }
+  const { status, body } = await fetch(`${cloud.page}/nothing/here`).then(async (r) => ({ status: r.status, body: await r.text() }));
+  assert.deepEqual([status, body], [404, 'not found\n']);
+});
 
 test('a theme that was chosen stays', async () => {
   const w = await openWindow(browser, cloud.page, { colorScheme: 'light' });

@@ -1,6 +1,7 @@
 // A browser window as its user sees it, and its errors.
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
+import AxeBuilder from '@axe-core/playwright';
 import { chromium } from 'playwright-core';
 
 /** Where screenshots are kept. */
@@ -12,10 +13,27 @@ const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-ru
 export const launch = () =>
   chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
 
+/** Fails if axe finds anything in the page (a Playwright page), or the part of it, as it is now; what names its state. */
+export async function checkAxe(page, what, part = 'html') {
+  const { violations } = await new AxeBuilder({ page }).include(part).analyze();
+  assert.deepEqual(violations.map((v) => `${what}: ${v.id}: ${v.nodes.map((n) => n.target).join(' ')}`), []);
+}
+
+/** Fails if the page is wider than its window, so that one would have to scroll sideways. */
+export async function checkWidth(page) {
+  const content = await page.evaluate(() => document.documentElement.scrollWidth);
+  const { width } = page.viewportSize(); // innerWidth grows with the page on a phone
+  assert.ok(content <= width, `the page is ${content} px wide, its window ${width} px`);
+}
+
 /** Windows of different users share nothing: each has its own context. */
-export async function openWindow(browser, origin, options = {}) {
-  const context = await browser.newContext({ locale: 'en-GB', timezoneId: 'UTC', ...options });
-  const page = await context.newPage();
+export const openWindow = async (browser, origin, options = {}) =>
+  openTab(await browser.newContext({ locale: 'en-GB', timezoneId: 'UTC', ...options }), origin);
+
+const openTab = async (context, origin) => watch(await context.newPage(), origin);
+
+function watch(page, origin) {
+  const context = page.context();
   page.setDefaultTimeout(60_000); // not an expectation: the machine may be busy
   const outside = [], complaints = [];
   page.on('request', (r) => {
@@ -57,6 +75,13 @@ export async function openWindow(browser, origin, options = {}) {
       Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
       document.dispatchEvent(new Event('visibilitychange'));
     }, !visible),
+    /** Another tab of the same user. */
+    tab: () => openTab(context, origin),
+    /** The window that an action opens. */
+    async opened(action) {
+      const [other] = await Promise.all([context.waitForEvent('page'), action()]);
+      return watch(other, origin);
+    },
     close: () => context.close(),
   };
   return user;
