@@ -1,8 +1,8 @@
 #!/bin/sh
-# The long form of the chaos tests: every scenario in full size, ten minutes in
-# total. The seeds are printed.
+# The long form of the chaos tests: every scenario in full size, a quarter of
+# an hour in total. The seeds are printed.
 #   chaos.sh                                        all
-#   chaos.sh -run Killed -chaos.seed 7              one round again
+#   chaos.sh -run Killed/shop -chaos.seed 7         one round again
 #   chaos.sh -busy                                  all, while another process keeps a core busy
 #   chaos.sh -chaos.log FOLDER                      also keep the functions' logs, one file per round
 set -eu

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the clients of scripts/clients: npm packages there, all others into
-# .cache/clients, side by side. It keeps what is already there.
+# Installs the clients of scripts/clients, and what tests shared/js: npm packages there,
+# all others into .cache/clients, side by side. It keeps what is already there.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -10,6 +10,10 @@ mkdir -p "$built"
 
 javascript() (
 	cd scripts/clients
+	npm ci --no-audit --no-fund --loglevel=error
+	cd types
+	npm ci --no-audit --no-fund --loglevel=error
+	cd ../../../shared/js
 	npm ci --no-audit --no-fund --loglevel=error
 )
 

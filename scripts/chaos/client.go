@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,8 @@ type client struct {
 	closed      bool       // the client closed the latest one itself
 	fresh       int        // new events on the latest connection
 	ends        map[string]int
+	socket      *wsclient.Client // the latest; nil before the first
+	strays      int              // on the earlier ones
 }
 
 const (
@@ -71,6 +74,7 @@ func (c *client) connect(ctx context.Context) bool {
 		return false
 	}
 	defer socket.Close()
+	c.use(socket)
 	var following sync.WaitGroup
 	for _, l := range c.listeners {
 		following.Go(func() { l.listen(ctx, socket, name) })
@@ -88,6 +92,23 @@ func (c *client) begin() (name string) {
 	c.connections++
 	c.closed, c.fresh = false, 0
 	return name
+}
+
+func (c *client) use(socket *wsclient.Client) {
+	strays := c.strayed()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.socket, c.strays = socket, strays
+}
+
+// strayed counts messages that came after the end of their subscriptions.
+func (c *client) strayed() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.socket == nil {
+		return 0
+	}
+	return c.strays + c.socket.Unknown()
 }
 
 func (c *client) dial(ctx context.Context, name string) (*wsclient.Client, error) {
@@ -185,16 +206,16 @@ func (c *client) saw() bool {
 	return c.closed
 }
 
-// subscribed reports whether all of the client's listeners are subscribed.
+// subscribed reports whether all of the client's listeners are subscribed, or have come
+// to their end.
 func (c *client) subscribed() bool {
-	return !slices.ContainsFunc(c.listeners, func(l *listener) bool { return l.connection() == "" })
+	return !slices.ContainsFunc(c.listeners, func(l *listener) bool { return l.connection() == "" && !l.isOver() })
 }
 
 type listener struct {
+	feed
 	client *client
 	name   string
-	chat   string
-	fields string
 
 	mu     sync.Mutex // guards the fields below
 	spells []*Spell
@@ -202,35 +223,17 @@ type listener struct {
 	seen   map[string]bool
 }
 
-// lowest is the id to resume after in a chat without a known message.
-const lowest = "00000000000000000000000000"
-
-// selections make different operations on the same events.
-var selections = []string{
-	`{ id content }`,
-	`{ ...F } } fragment F on Message { senderName id`,
-	`{ id createdAt __typename }`,
-}
-
-// operation is the subscription, resuming after the newest event.
-func (l *listener) operation(after string) wsclient.Operation {
-	return wsclient.Operation{
-		Query:     `subscription ($chatId: ID!, $after: ID) { newMessage(chatId: $chatId, after: $after) ` + l.fields + ` }`,
-		Variables: map[string]string{"chatId": l.chat, "after": after},
-	}
-}
-
 // listen keeps the listener subscribed until the connection ends. If the server could
-// not begin an operation now, it retries; if an operation missed too much, it reads
-// the rest.
+// begin an operation now, it retries; if an operation missed too much, it reads
+// the rest. What the server has completed is over.
 func (l *listener) listen(ctx context.Context, socket *wsclient.Client, connection string) {
-	for failures := 0; ; failures++ {
+	for failures := 0; !l.isOver(); failures++ {
 		code := l.follow(ctx, socket, connection)
-		switch code {
-		case "":
+		switch {
+		case code == "":
 			return
-		case "UNAVAILABLE":
-		case "REPLAY_LIMIT":
+		case code == "UNAVAILABLE":
+		case code == "REPLAY_LIMIT" && l.missed != nil:
 			l.query(ctx, socket, connection)
 		default:
 			l.client.h.find("%s: its subscription was ended with %s", l.name, code)
@@ -246,29 +249,31 @@ func (l *listener) follow(ctx context.Context, socket *wsclient.Client, connecti
 	events, err := socket.Subscribe(ctx, l.operation(s.After))
 	for err == nil {
 		var payload []byte
-		if payload, err = events.Next(ctx); err == nil && l.see(s, eventID(payload)) {
+		if payload, err = events.Next(ctx); err == nil && l.see(s, l.id(payload)) {
 			socket.Close()
 		}
 	}
-	var failed *wsclient.OperationError
-	switch {
-	case errors.As(err, &failed):
-		code = errorCode(failed)
-	case errors.Is(err, io.EOF):
-		code = "complete"
-	}
 	l.end(s, err)
-	return code
+	if failed, ok := errors.AsType[*wsclient.OperationError](err); ok {
+		return errorCode(failed)
+	}
+	return ""
+}
+
+func errorCode(e *wsclient.OperationError) string {
+	var list []struct{ Extensions struct{ Code string } }
+	if json.Unmarshal(e.Errors, &list) == nil && len(list) > 0 && list[0].Extensions.Code != "" {
+		return list[0].Extensions.Code
+	}
+	return string(e.Errors)
 }
 
 // query reads what the listener has missed, page by page.
 func (l *listener) query(ctx context.Context, socket *wsclient.Client, connection string) {
 	for more := true; more; {
 		s := l.begin(connection)
-		result, err := socket.Query(ctx, wsclient.Operation{
-			Query:     `query ($chatId: ID!, $after: ID) { getNewMessages(chatId: $chatId, after: $after) { id } }`,
-			Variables: map[string]string{"chatId": l.chat, "after": s.After}})
-		ids := messageIDs(result)
+		result, err := socket.Query(ctx, l.missed(s.After))
+		ids := l.ids(result)
 		for _, id := range ids {
 			l.see(s, id)
 		}
@@ -288,10 +293,18 @@ func (l *listener) begin(connection string) *Spell {
 func (l *listener) end(s *Spell, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.End, s.Why = time.Now(), "queried"
+	s.End, s.Why, s.Over = time.Now(), "queried", errors.Is(err, io.EOF)
 	if err != nil {
 		s.Why = err.Error()
 	}
+	l.client.h.moved()
+}
+
+// isOver reports whether the server has completed the subscription.
+func (l *listener) isOver() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.spells) > 0 && l.spells[len(l.spells)-1].Over
 }
 
 // see notes an event. It reports whether the client leaves now.
@@ -341,7 +354,7 @@ func (l *listener) connection() string {
 func (l *listener) record() Listener {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	copied := Listener{Name: l.name, Chat: l.chat}
+	copied := Listener{Name: l.name, Of: l.of, Wants: l.wants, Resumes: l.missed != nil, Follows: l.follows}
 	for _, s := range l.spells {
 		spell := *s
 		spell.Seen = slices.Clone(s.Seen)

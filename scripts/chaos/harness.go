@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 	"subwire/scripts/internal/apigwemu"
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
-	"subwire/shared/chat"
+	"subwire/shared/dynamo"
 	"subwire/shared/topology"
 )
 
@@ -31,10 +32,11 @@ type Setup struct {
 	Data     string            // folder of the servers' data; "" for memory
 	Settings map[string]string // of the functions, in addition to the harness's own
 	Limits   apigwemu.Limits   // of the gateway; zero fields mean AWS's
-	Chats    int
-	Clients  int // each listens to Listens chats and stays
+	Product  product
+	Subjects int
+	Clients  int // each listens to Listens subjects and stays
 	Guests   int // clients that leave after a few events and come back
-	Listens  int // chats per client; default 1
+	Listens  int // subjects per client; default 1
 
 	Log io.Writer // gets the cloud's output; nil discards it
 
@@ -44,6 +46,7 @@ type Setup struct {
 
 // Harness is a cloud with clients.
 type Harness struct {
+	product product
 	cloud   *cloud.Cloud
 	dynamo  *dynamodb.Client // these three bypass the faults
 	streams *dynamodbstreams.Client
@@ -54,6 +57,7 @@ type Harness struct {
 	stay    atomic.Bool  // guests no longer leave
 	moves   atomic.Int64 // what has happened so far; see await
 	cuts    atomic.Int64 // sockets that were cut
+	read    history
 	untold  atomic.Int64 // answers that could not be posted within an invocation
 	unended atomic.Int64 // operations that could not be ended within an invocation
 
@@ -94,16 +98,21 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Harness{leave: func() {}, posts: map[string]attempt{}, retried: map[string]int{}, parked: map[string]bool{}}
+	h := &Harness{product: s.Product, leave: func() {}, read: history{next: map[string]*string{}},
+		posts: map[string]attempt{}, retried: map[string]int{}, parked: map[string]bool{}}
 	settings := map[string]string{topology.InitTimeout.Env: initTimeout, topology.InitMembers.Env: "name"}
 	maps.Copy(settings, s.Settings)
-	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, Data: s.Data, Faults: plan, Seed: s.Seed,
+	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, App: s.Product.app(), Data: s.Data, Faults: plan, Seed: s.Seed,
 		Redelivery: s.Redelivery, Output: &lines{line: h.log, to: s.Log}, Settings: settings, Limits: s.Limits})
 	if err != nil {
 		return nil, err
 	}
 	aws := h.cloud.Backend.AWS()
 	h.dynamo, h.streams, h.sqs = dynamodb.NewFromConfig(aws), dynamodbstreams.NewFromConfig(aws), sqs.NewFromConfig(aws)
+	if err := s.Product.open(ctx, dynamo.New(dynamo.NewClient(aws), dynamo.Tables{Products: h.cloud.Tables}), s); err != nil {
+		h.Stop()
+		return nil, err
+	}
 	for i := range s.Clients + s.Guests {
 		h.clients = append(h.clients, h.client(i, s))
 	}
@@ -127,10 +136,8 @@ func (h *Harness) client(i int, s Setup) *client {
 	if i >= s.Clients {
 		c.leaves = guestStays
 	}
-	for k := range max(s.Listens, 1) {
-		chat := chatID((i + k) % s.Chats)
-		c.listeners = append(c.listeners, &listener{client: c, name: c.name + " of " + chat, chat: chat,
-			fields: selections[(i+k)%len(selections)], newest: lowest, seen: map[string]bool{}})
+	for _, f := range s.Product.feeds(i) {
+		c.listeners = append(c.listeners, &listener{feed: f, client: c, name: c.name + " of " + f.of, seen: map[string]bool{}})
 	}
 	return c
 }
@@ -146,7 +153,7 @@ func (h *Harness) AwaitSubscriptions(ctx context.Context, clients []*client) err
 	}
 	var deaf []string
 	for _, l := range h.listeners() {
-		if l.connection() == "" {
+		if l.connection() == "" && !l.isOver() {
 			deaf = append(deaf, l.name)
 		}
 	}
@@ -186,8 +193,6 @@ func (h *Harness) Findings() []string {
 	defer h.mu.Unlock()
 	return slices.Clone(h.findings)
 }
-
-func chatID(i int) string { return fmt.Sprint("chat-", i) }
 
 func (h *Harness) Stop() {
 	h.leave()
@@ -251,7 +256,8 @@ func (h *Harness) log(line string) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.retried[entry.Event] += entry.Outcome.Retried
+	record, _, _ := strings.Cut(entry.Event, "/") // a change makes several events
+	h.retried[record] += entry.Outcome.Retried
 }
 
 // lines passes on what is written, and calls line with each whole line. The cloud
@@ -293,7 +299,7 @@ func (h *Harness) look(ctx context.Context) {
 	}
 	now, names := time.Now(), s.subscribers()
 	for _, l := range h.listeners() {
-		if l.stored(names[chat.Topic(l.chat)], now) {
+		if l.stored(names[l.topic], now) {
 			h.moved()
 		}
 	}
@@ -368,47 +374,47 @@ func (h *Harness) Drain(ctx context.Context) error {
 	})
 }
 
-// Final is Run with the order of the events, for when everything has come to rest.
-func (h *Harness) Final(ctx context.Context) (Run, error) {
-	r, err := h.Run(ctx)
-	if err == nil {
-		r.Order, err = h.order(ctx)
-	}
-	return r, err
-}
-
-// Run returns what happened so far, without the order.
+// Run returns what happened so far.
 func (h *Harness) Run(ctx context.Context) (Run, error) {
-	items, err := h.scan(ctx, chat.Messages)
+	var r Run
+	for _, l := range h.listeners() {
+		r.Listeners = append(r.Listeners, l.record())
+	}
+	for _, c := range h.clients {
+		r.Strays += c.strayed()
+	}
+	records, err := h.history(ctx) // later: nobody has seen what is not stored
 	if err != nil {
 		return Run{}, err
 	}
 	h.mu.Lock()
-	r := Run{Retried: maps.Clone(h.retried), Parked: maps.Clone(h.parked), Outages: slices.Clone(h.outages)}
-	for _, item := range items {
-		post := h.posts[text(item["content"])]
-		r.Events = append(r.Events, Event{text(item["id"]), text(item["chatId"]), post.begin, post.answered})
-	}
-	h.mu.Unlock()
-	for _, l := range h.listeners() {
-		r.Listeners = append(r.Listeners, l.record())
+	defer h.mu.Unlock()
+	r.Retried, r.Parked, r.Outages = maps.Clone(h.retried), maps.Clone(h.parked), slices.Clone(h.outages)
+	for i, record := range records {
+		e, mark, err := h.product.event(record.row)
+		if err != nil {
+			return Run{}, err
+		}
+		e.Record, e.Place = cmp.Or(e.Record, record.id), i+1
+		e.Posted, e.Answered = h.posts[mark].begin, h.posts[mark].answered
+		r.Events = append(r.Events, e)
 	}
 	return r, nil
 }
 
-// Sweep posts events until the rows of every chat are those of its present listeners:
-// a post finds whoever left unnoticed. It posts ever more slowly, or it would use up
+// Sweep posts events until the rows of every topic are those of its present listeners:
+// an event finds whoever left unnoticed. It posts ever more slowly, or it would use up
 // the quota that clients need to come back. When the same stays wrong with the store,
 // it returns that; its own posts and their arrivals are no progress here.
 func (h *Harness) Sweep(ctx context.Context) []string {
 	var problems []string
-	before, same, chats := "", 0, h.byChat()
+	before, same := "", 0
 	pause, next := lookPause, time.Now()
 	err := h.await(ctx, "clean tables", func() (bool, error) {
 		if time.Now().Before(next) {
 			return false, nil
 		}
-		problems = h.sweep(ctx, chats)
+		problems = h.sweep(ctx)
 		slices.Sort(problems)
 		same++
 		if now := strings.Join(problems, ""); now != before {
@@ -427,15 +433,20 @@ func (h *Harness) Sweep(ctx context.Context) []string {
 	return problems
 }
 
-func (h *Harness) sweep(ctx context.Context, chats map[string][]*listener) (problems []string) {
-	for c := range chats {
-		if _, err := h.PostMany(ctx, c, 1); err != nil {
-			return []string{err.Error()}
-		}
+func (h *Harness) sweep(ctx context.Context) (problems []string) {
+	if err := h.product.sweep(ctx, h); err != nil {
+		return []string{err.Error()}
 	}
 	s, err := h.snapshot(ctx)
 	if err != nil {
 		return []string{err.Error()}
+	}
+	there := map[string][]string{} // connections by topic
+	for _, l := range h.listeners() {
+		if there[l.topic] = append(there[l.topic], l.connection()); l.isOver() {
+			there[l.topic] = nil
+			s.forget(l.topic)
+		}
 	}
 	problems = s.orphans()
 	// Every listener has a row, see below. An operation without one was answered with
@@ -444,27 +455,15 @@ func (h *Harness) sweep(ctx context.Context, chats map[string][]*listener) (prob
 		problems = append(problems, rowless...)
 	}
 	subscribers := s.subscribers()
-	for chatID, listeners := range chats {
-		var there []string
-		for _, l := range listeners {
-			there = append(there, l.connection())
-		}
-		rows := subscribers[chat.Topic(chatID)]
+	for topic, there := range there {
+		rows := subscribers[topic]
 		slices.Sort(there)
 		slices.Sort(rows)
 		if !slices.Equal(rows, there) {
-			problems = append(problems, fmt.Sprintf("%s has rows of %v, but there are %v", chatID, rows, there))
+			problems = append(problems, fmt.Sprintf("%s has rows of %v, but there are %v", topic, rows, there))
 		}
 	}
 	return problems
-}
-
-func (h *Harness) byChat() map[string][]*listener {
-	chats := map[string][]*listener{}
-	for _, l := range h.listeners() {
-		chats[l.chat] = append(chats[l.chat], l)
-	}
-	return chats
 }
 
 // Counted returns how many connections are counted for their holders.

@@ -1,48 +1,51 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
+
+	"subwire/scripts/internal/wsclient"
 )
 
 // postTimeout bounds one post; the gateway answers within 30 s.
 const postTimeout = 40 * time.Second
 
-const mutation = `mutation ($chatId: ID!, $content: String!) { postMessage(chatId: $chatId, content: $content, senderName: "Ada") { id } }`
-
 // errRefused is a post that was answered, but not with success.
 var errRefused = errors.New("post refused")
 
-// Post writes one message to the chat over HTTP and returns an error unless it was
-// answered with success. Even then the message may be stored.
-func (h *Harness) Post(ctx context.Context, chatID string) error {
+// errOver is a post that was refused because its subject is over.
+var errOver = errors.New("it is over")
+
+// Post makes one event of the subject over HTTP and returns an error unless it was
+// answered with success. Even then the event may be stored.
+func (h *Harness) Post(ctx context.Context, subject string) error {
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
 	h.mu.Lock()
-	content := fmt.Sprintf("%s/%d", chatID, len(h.posts))
-	h.posts[content] = attempt{begin: time.Now()}
+	mark := fmt.Sprintf("%s/%d", subject, len(h.posts))
+	h.posts[mark] = attempt{begin: time.Now()}
 	h.mu.Unlock()
-	if err := h.post(ctx, chatID, content); err != nil {
-		return fmt.Errorf("post %s: %w", content, err)
+	if err := h.mutate(ctx, h.product.post(subject, mark)); err != nil {
+		return fmt.Errorf("post %s: %w", mark, err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.posts[content] = attempt{h.posts[content].begin, true}
+	h.posts[mark] = attempt{h.posts[mark].begin, true}
 	h.moved()
 	return nil
 }
 
-func (h *Harness) post(ctx context.Context, chatID, content string) error {
-	body, err := json.Marshal(map[string]any{"query": mutation, "variables": map[string]string{"chatId": chatID, "content": content}})
+func (h *Harness) mutate(ctx context.Context, op wsclient.Operation) error {
+	body, err := json.Marshal(op)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.cloud.HTTPURL, strings.NewReader(string(body)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.cloud.HTTPURL, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -53,24 +56,27 @@ func (h *Harness) post(ctx context.Context, chatID, content string) error {
 	}
 	defer resp.Body.Close()
 	var answer struct {
-		Data   struct{ PostMessage struct{ ID string } }
+		Data   map[string]any
 		Errors json.RawMessage
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 		return fmt.Errorf("%w: %d: %w", errRefused, resp.StatusCode, err)
 	}
-	if answer.Data.PostMessage.ID == "" {
+	switch {
+	case bytes.Contains(answer.Errors, []byte("The order is over.")):
+		return errOver
+	case answer.Data == nil || answer.Errors != nil:
 		return fmt.Errorf("%w: %d %s", errRefused, resp.StatusCode, answer.Errors)
 	}
 	return nil
 }
 
-// PostMany posts n messages to the chat, one after the other. It replaces each failed
+// PostMany posts n events of the subject, one after the other. It replaces each failed
 // post with another, after a pause, and returns how many failed.
-func (h *Harness) PostMany(ctx context.Context, chatID string, n int) (failed int, err error) {
+func (h *Harness) PostMany(ctx context.Context, subject string, n int) (failed int, err error) {
 	for done := 0; done < n; {
-		err := h.Post(ctx, chatID)
-		if err == nil {
+		err := h.Post(ctx, subject)
+		if err == nil || errors.Is(err, errOver) { // an earlier one was stored
 			done++
 			continue
 		}

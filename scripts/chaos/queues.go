@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,27 +13,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"subwire/scripts/internal/deployment"
 	"subwire/shared/topology"
 )
 
 // count returns how many messages of a queue wait or are being handled, and how many
 // are delayed.
 func (h *Harness) count(ctx context.Context, q topology.Queue) (n, delayed int, err error) {
-	url := h.cloud.Queues[q.Name]
-	counts := map[types.QueueAttributeName]*int{types.QueueAttributeNameApproximateNumberOfMessages: &n,
-		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible: &n, types.QueueAttributeNameApproximateNumberOfMessagesDelayed: &delayed}
-	out, err := h.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: slices.Collect(maps.Keys(counts))})
+	d, err := deployment.DepthOf(ctx, h.sqs, h.cloud.Queues[q.Name])
 	if err != nil {
 		return 0, 0, fmt.Errorf("count %s: %w", q.Name, err)
 	}
-	for name, sum := range counts {
-		k, err := strconv.Atoi(out.Attributes[string(name)])
-		if err != nil {
-			return 0, 0, fmt.Errorf("count %s: %w", q.Name, err)
-		}
-		*sum += k
-	}
-	return n, delayed, nil
+	return d.Visible + d.InFlight, d.Delayed, nil
 }
 
 func deadQueues() []topology.Queue {

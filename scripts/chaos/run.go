@@ -12,12 +12,21 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"subwire/shared/shop"
 )
 
 type Event struct {
-	ID, Chat string
-	Posted   time.Time // when its post began
+	ID       string
+	Record   string    // its id in the functions' logs
+	Subject  string    // the chat or order that it is about
+	Place    int       // in the stream, counted from 1
+	Posted   time.Time // when its post began; zero if nobody posted it
 	Answered bool      // whether the sender was answered with success
+
+	// Of the shop.
+	Order shop.Order
+	Last  bool // nothing follows it
 }
 
 // Sighting is the arrival of an event at a client.
@@ -26,11 +35,14 @@ type Sighting struct {
 	At    time.Time
 }
 
-// Listener is a client that follows one chat over all its connections.
+// Listener is a client that has one subscription over all its connections.
 type Listener struct {
-	Name   string
-	Chat   string
-	Spells []Spell // in the order in which they began
+	Name    string
+	Of      string // what it listens to
+	Wants   func(Event) bool
+	Resumes bool    // so that it misses nothing while it has no connection
+	Follows bool    // it is told the current state, and that its subject is over
+	Spells  []Spell // in the order in which they began
 }
 
 // Spell is one subscription of a listener, or a query that replaces a refused one.
@@ -40,6 +52,7 @@ type Spell struct {
 	Begin time.Time // when its subscribe was sent
 	From  time.Time // when its row was first known to be stored; zero if it was never seen
 	End   time.Time // zero while it lasts
+	Over  bool      // the server completed it
 	Why   string    // why it ended
 	Seen  []Sighting
 }
@@ -51,17 +64,19 @@ type Outage struct{ From, To time.Time }
 type Run struct {
 	Events    []Event
 	Listeners []Listener
-	Retried   map[string]int  // by event: how often the sender logged that it queued a target on retries
+	Retried   map[string]int  // by record: how often the sender logged that it queued a target on retries
 	Parked    map[string]bool // events that were in dead letters
 	Outages   []Outage
-	Order     map[string]int // place of each event in the stream, counted from 1; nil skips the check of the order
+	Strays    int // messages of subscriptions that the server had ended
 }
 
-// Figures count what happened. A pair is an event and a listener it is owed to.
+// Figures count what happened. A pair is an event and a listener it is owed to, or the
+// last state of a subject and a listener that follows it.
 type Figures struct {
 	Events     int // stored
 	Owed       int // pairs
 	Lost       int // pairs whose event never arrived
+	Dropped    int // pairs of a subscription that ended before a retry, which are not owed
 	Deliveries int // arrivals
 	Repeats    int // later arrivals in a subscription that began after the event was posted
 	Duplicates int // the other later arrivals
@@ -69,45 +84,75 @@ type Figures struct {
 	Overtaken  int // late ones that only a retry explains
 	Retried    int // events with targets that went through retries
 	Parked     int // events that were in dead letters
+	Completed  int // subscriptions
+	Strays     int // messages that came after that, without those that a retry repeats
 }
 
 type check struct {
 	Run
 	found    Figures
 	events   map[string]Event
-	retries  map[string]int // of Retried, those not yet used to explain a late arrival
+	latest   map[string]Event // by subject
+	retries  map[string]int   // of Retried, those not yet used to explain a late arrival
 	problems []string
 }
 
 // Check returns the figures of a run and what is wrong with it:
 //
-//   - An event is owed to every listener whose first row was in the store
-//     before the event's post began, whatever has happened to its
-//     connections since. An event that is owed and was not seen is lost.
-//   - A listener sees no event of another chat, and none that is not stored.
-//   - A listener sees events in the order of the stream, not counting what it
-//     has seen before. An event may be late if it was posted before the
-//     subscription that delivered it was known to be stored: it is then
-//     replayed, or planned again for the present subscribers. It may be late
-//     as often as the sender logged that it queued a target on retries, if it
-//     was in dead letters, or if SQS was unavailable before it arrived:
-//     ElasticMQ restores a queue in another order.
+//   - If the listener resumes, an event is owed to it if its first row was in
+//     the store before the event's post began, whatever has happened to its
+//     connections since.
+//   - Otherwise its subscription is owed what was posted since it was in the
+//     store: all if it lasts or was completed, and else what came before the
+//     newest event that it brought of the subject. A client knows that it may
+//     have missed what is newer, and nothing else. What comes by a retry is not
+//     owed to a subscription that has ended.
+//   - Who follows a subject ends with its last state. Subscriptions of what is
+//     over are completed, and no others.
+//   - A listener sees no event that it does not want, and none that is not
+//     stored.
+//   - A listener sees the events of a subject in the order of the stream, not
+//     counting what it has seen before. An event may be late if it was posted
+//     before the subscription that delivered it was known to be stored: it is
+//     then replayed, or planned again for the present subscribers. It may be
+//     late if the current state was told before, as often as the sender logged
+//     that it queued a target on retries, if it was in dead letters, or if SQS
+//     was unavailable before it arrived: ElasticMQ restores a queue in another
+//     order.
+//   - Nothing follows the end of a subscription, unless the sender logged that
+//     it queued the last event on retries, which sends both messages again.
 func Check(r Run) (Figures, []string) {
-	c := &check{Run: r, events: map[string]Event{}, retries: maps.Clone(r.Retried),
-		found: Figures{Events: len(r.Events), Retried: len(r.Retried), Parked: len(r.Parked)}}
+	c := &check{Run: r, events: map[string]Event{}, latest: map[string]Event{}, retries: maps.Clone(r.Retried),
+		found: Figures{Events: len(r.Events), Retried: len(r.Retried), Parked: len(r.Parked), Strays: r.Strays}}
 	for _, e := range r.Events {
 		c.events[e.ID] = e
+		if e.Place >= c.latest[e.Subject].Place {
+			c.latest[e.Subject] = e
+		}
 	}
 	for _, l := range r.Listeners {
 		c.follow(l)
 	}
 	for l, e := range r.pairs() {
+		if e.lost && e.mayDrop && c.wasKept(e.Event) {
+			c.found.Dropped++
+			continue
+		}
 		c.found.Owed++
 		if e.lost {
 			c.found.Lost++
-			c.problem("%s did not see %s of %s: %s", l.Name, e.ID, e.Chat, l.story(e.Event))
+			c.problem("%s did not see %s of %s: %s", l.Name, e.ID, l.Of, l.story(e.Event))
 		}
 	}
+	for _, l := range r.Listeners {
+		c.state(l)
+	}
+	for _, e := range c.latest {
+		if e.Last {
+			c.found.Strays -= 2 * r.Retried[e.Record]
+		}
+	}
+	c.found.Strays = max(c.found.Strays, 0)
 	return c.found, c.problems
 }
 
@@ -118,23 +163,70 @@ func (c *check) problem(format string, args ...any) {
 // owed is an event that a listener is owed.
 type owed struct {
 	Event
-	lost bool
+	lost    bool
+	mayDrop bool // if it came by a retry
 }
 
 // pairs yields each listener with the events it is owed.
 func (r Run) pairs() iter.Seq2[Listener, owed] {
+	places := map[string]Event{}
+	for _, e := range r.Events {
+		places[e.ID] = e
+	}
 	return func(yield func(Listener, owed) bool) {
 		for _, l := range r.Listeners {
-			since, saw := l.since(), l.saw()
-			if since.IsZero() {
-				continue
+			spells := l.Spells
+			if l.Resumes {
+				spells = []Spell{{From: l.since()}} // one that lasts
+				for _, s := range l.Spells {
+					spells[0].Seen = append(spells[0].Seen, s.Seen...)
+				}
 			}
-			for _, e := range r.Events {
-				if e.Chat == l.Chat && !e.Posted.Before(since) && !yield(l, owed{e, !saw[e.ID]}) {
-					return
+			for _, s := range spells {
+				saw, newest := map[string]bool{}, map[string]int{}
+				for _, sighting := range s.Seen {
+					e := places[sighting.Event]
+					saw[sighting.Event], newest[e.Subject] = true, max(newest[e.Subject], e.Place)
+				}
+				for _, e := range r.Events {
+					known := s.lasts() || s.Over || e.Place < newest[e.Subject]
+					if !s.From.IsZero() && known && l.Wants(e) && !e.Posted.Before(s.From) &&
+						!yield(l, owed{e, !saw[e.ID], !s.lasts()}) {
+						return
+					}
 				}
 			}
 		}
+	}
+}
+
+func (s Spell) lasts() bool { return s.End.IsZero() }
+
+// state checks how the listener's subscriptions end, and that one that follows a subject
+// has its last state.
+func (c *check) state(l Listener) {
+	for i, s := range l.Spells {
+		if s.Over {
+			c.found.Completed++
+		}
+		sawLast := slices.ContainsFunc(s.Seen, func(seen Sighting) bool { return c.events[seen.Event].Last })
+		if s.Over && !(l.Follows && sawLast && i == len(l.Spells)-1) {
+			c.problem("%s of %s was completed before its end", l.Name, l.Of)
+		}
+	}
+	last := c.latest[l.Of]
+	if !l.Follows || last.Place == 0 {
+		return
+	}
+	c.found.Owed++
+	var s Spell
+	if len(l.Spells) > 0 {
+		s = l.Spells[len(l.Spells)-1]
+	}
+	knows := slices.ContainsFunc(s.Seen, func(seen Sighting) bool { return seen.Event == last.ID })
+	if !knows || s.Over != last.Last || !s.Over && !s.lasts() {
+		c.found.Lost++
+		c.problem("%s does not end with %s: %s", l.Name, last.ID, l.story(last))
 	}
 }
 
@@ -146,16 +238,6 @@ func (l Listener) since() time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-func (l Listener) saw() map[string]bool {
-	saw := map[string]bool{}
-	for _, s := range l.Spells {
-		for _, sighting := range s.Seen {
-			saw[sighting.Event] = true
-		}
-	}
-	return saw
 }
 
 // story describes the listener's subscriptions from when the event was posted.
@@ -189,32 +271,40 @@ func (r Run) Missing() map[string]bool {
 
 // follow checks what one listener saw, in order.
 func (c *check) follow(l Listener) {
-	seen, latest := map[string]bool{}, Event{}
+	seen, newest := map[string]bool{}, map[string]Event{}
 	for _, s := range l.Spells {
-		for _, sighting := range s.Seen {
+		for i, sighting := range s.Seen {
 			c.found.Deliveries++
 			e, stored := c.events[sighting.Event]
+			before := newest[e.Subject]
 			switch {
 			case !stored:
 				c.problem("%s saw %s, which is not stored", l.Name, sighting.Event)
-			case e.Chat != l.Chat:
-				c.problem("%s of %s saw %s of %s", l.Name, l.Chat, e.ID, e.Chat)
+			case !l.Wants(e):
+				c.problem("%s of %s saw %s of %s", l.Name, l.Of, e.ID, e.Subject)
 			case seen[e.ID] && s.isYoungerThan(e):
 				c.found.Repeats++
 			case seen[e.ID]:
 				c.found.Duplicates++
-			case c.Order[e.ID] < c.Order[latest.ID]:
+			case e.Place < before.Place:
 				c.found.Late++
-				if !c.mayBeLate(s, e, sighting.At) {
-					c.problem("%s saw %s after %s", l.Name, e.ID, latest.ID)
+				if !(l.Follows && s.told(before.ID, i)) && !c.mayBeLate(s, e, sighting.At) {
+					c.problem("%s saw %s after %s: record %s; %s", l.Name, e.ID, before.ID, e.Record, l.story(e))
 				}
 			}
 			seen[sighting.Event] = true
-			if c.Order[e.ID] > c.Order[latest.ID] {
-				latest = e
+			if e.Place > before.Place {
+				newest[e.Subject] = e
 			}
 		}
 	}
+}
+
+// told reports whether an event may have come before the i-th sighting as the current
+// state: then it comes again after that, unless the connection is lost.
+func (s Spell) told(id string, i int) bool {
+	again := slices.ContainsFunc(s.Seen[i:], func(seen Sighting) bool { return seen.Event == id })
+	return again || !s.lasts() && !s.Over
 }
 
 // isYoungerThan reports whether the event was posted before the subscription was
@@ -235,11 +325,17 @@ func (c *check) mayBeLate(s Spell, e Event, seen time.Time) bool {
 		return true
 	}
 	c.found.Overtaken++
-	c.retries[e.ID]--
-	return c.retries[e.ID] >= 0
+	return c.wasKept(e)
 }
 
-// Latencies returns how long the first arrivals of a chat's events took from the
+// wasKept reports whether the event was in dead letters or went through retries. That
+// uses up one of its retries.
+func (c *check) wasKept(e Event) bool {
+	c.retries[e.Record]--
+	return c.Parked[e.ID] || c.retries[e.Record] >= 0
+}
+
+// Latencies returns how long the first arrivals of events took from the
 // start of their posts, in ascending order.
 func (r Run) Latencies(include func(Event) bool) (all []time.Duration) {
 	events := map[string]Event{}

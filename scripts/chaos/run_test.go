@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,15 +16,23 @@ func at(n int) time.Time { return time.Unix(1_000_000, 0).Add(time.Duration(n) *
 // sound is a run without a problem: three events of one chat, one of another, and a
 // listener of each.
 func sound() Run {
-	return Run{
-		Order:  map[string]int{"1": 1, "2": 2, "3": 3, "4": 4},
-		Events: []Event{{"1", "red", at(1), true}, {"2", "red", at(2), true}, {"3", "red", at(3), true}, {"4", "blue", at(4), true}},
-		Listeners: []Listener{
-			{"a", "red", []Spell{{From: at(0), Seen: []Sighting{{"1", at(1)}, {"2", at(2)}, {"3", at(3)}}}}},
-			{"b", "blue", []Spell{{From: at(0), Seen: []Sighting{{"4", at(4)}}}}},
-		},
-		Retried: map[string]int{},
+	r := Run{Retried: map[string]int{}}
+	for i, of := range []string{"red", "red", "red", "blue"} {
+		id := strconv.Itoa(i + 1)
+		r.Events = append(r.Events, Event{ID: id, Record: id, Subject: of, Place: i + 1, Posted: at(i + 1), Answered: true})
 	}
+	for name, of := range map[string]string{"a": "red", "b": "blue"} {
+		l := Listener{Name: name, Of: of, Resumes: true, Spells: []Spell{{From: at(0)}},
+			Wants: func(e Event) bool { return e.Subject == of }}
+		for i, e := range r.Events {
+			if l.Wants(e) {
+				l.Spells[0].Seen = append(l.Spells[0].Seen, Sighting{e.ID, at(i + 1)})
+			}
+		}
+		r.Listeners = append(r.Listeners, l)
+	}
+	slices.SortFunc(r.Listeners, func(a, b Listener) int { return strings.Compare(a.Name, b.Name) })
+	return r
 }
 
 // late changes the run so that the listener of red sees 2 after 3.
@@ -64,7 +74,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			r.Listeners[1].Name, r.Retried["2"] = "b", 1
 		}, "b saw 2 after 3"},
 		"AnotherEventWasRetried": {func(r *Run) { late(r); r.Retried["3"] = 1 }, "a saw 2 after 3"},
-		"NotInTheStream":         {func(r *Run) { delete(r.Order, "3") }, "a saw 3 after 2"},
+		"NotInTheStream":         {func(r *Run) { r.Events[2].Place = 0 }, "a saw 3 after 2"},
 		"WrongOrderInAnEndedSpell": {func(r *Run) {
 			late(r)
 			r.Listeners[0].Spells[0].End = at(5)
@@ -101,7 +111,7 @@ func TestCheckAccepts(t *testing.T) {
 		"LateAfterRetries":  {func(r *Run) { late(r); r.Retried["2"] = 1 }, figures(func(f *Figures) { f.Late, f.Overtaken, f.Retried = 1, 1, 1 })},
 		"LateAfterRedrive":  {func(r *Run) { late(r); r.Parked = map[string]bool{"2": true} }, figures(func(f *Figures) { f.Late, f.Parked = 1, 1 })},
 		"LateAsFromBefore":  {func(r *Run) { late(r); r.Listeners[0].Spells[0].From = at(3) }, figures(func(f *Figures) { f.Owed, f.Late = 2, 1 })},
-		"StoredInThatOrder": {func(r *Run) { late(r); r.Order["2"], r.Order["3"] = 3, 2 }, figures(func(*Figures) {})},
+		"StoredInThatOrder": {func(r *Run) { late(r); r.Events[1].Place, r.Events[2].Place = 3, 2 }, figures(func(*Figures) {})},
 		"LateAfterAnOutage": {func(r *Run) { late(r); r.Outages = []Outage{{at(2), at(3)}} }, figures(oneLate)},
 		"Resumed": {again(Sighting{"1", at(6)}, Sighting{"2", at(6)}, Sighting{"3", at(6)}),
 			figures(func(f *Figures) { f.Deliveries, f.Repeats = 5, 1 })},
@@ -123,7 +133,7 @@ func TestLatencies(t *testing.T) {
 	t.Parallel()
 	run := sound()
 	run.Listeners[0].Spells[0].Seen = []Sighting{{"1", at(4)}, {"2", at(3)}, {"1", at(9)}}
-	got := run.Latencies(func(e Event) bool { return e.Chat == "red" })
+	got := run.Latencies(func(e Event) bool { return e.Subject == "red" })
 	if diff := cmp.Diff([]time.Duration{time.Second, 3 * time.Second}, got); diff != "" {
 		t.Errorf("latencies (-want +got):\n%s", diff)
 	}

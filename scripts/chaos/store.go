@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
-	"subwire/shared/chat"
+	"subwire/shared/table"
 	"subwire/shared/topology"
 )
 
@@ -103,9 +104,21 @@ func (s *snapshot) hold(set types.AttributeValue) {
 	}
 }
 
-// order returns the place of every message in the stream, counted from 1.
-func (h *Harness) order(ctx context.Context) (map[string]int, error) {
-	table := h.cloud.Tables[chat.Messages.Name]
+// record is what a change has left in the stream.
+type record struct {
+	id  string
+	row table.Row
+}
+
+// history is how far the stream has been read.
+type history struct {
+	next    map[string]*string // by shard; nil at its end
+	records []record
+}
+
+// history returns what is in the stream, in its order. It reads on from the last time.
+func (h *Harness) history(ctx context.Context) ([]record, error) {
+	table := h.cloud.Tables[h.product.app().Tables[0].Name]
 	described, err := h.dynamo.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {
 		return nil, fmt.Errorf("find stream: %w", err)
@@ -115,29 +128,33 @@ func (h *Harness) order(ctx context.Context) (map[string]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe stream: %w", err)
 	}
-	order := map[string]int{}
 	for _, shard := range out.StreamDescription.Shards { // oldest first
-		it, err := h.streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: stream, ShardId: shard.ShardId,
-			ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon})
-		if err != nil {
-			return nil, fmt.Errorf("get shard iterator: %w", err)
+		next, known := h.read.next[*shard.ShardId]
+		if !known {
+			it, err := h.streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: stream, ShardId: shard.ShardId,
+				ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon})
+			if err != nil {
+				return nil, fmt.Errorf("get shard iterator: %w", err)
+			}
+			next = it.ShardIterator
 		}
-		for next := it.ShardIterator; next != nil; {
+		for more := true; more && next != nil; { // an open shard has no end
 			page, err := h.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: next})
 			if err != nil {
 				return nil, fmt.Errorf("get records: %w", err)
 			}
-			if next = page.NextShardIterator; len(page.Records) == 0 {
-				break // an open shard has no end
-			}
 			for _, r := range page.Records {
-				if id, ok := r.Dynamodb.Keys[chat.Messages.Sort].(*streamtypes.AttributeValueMemberS); ok {
-					order[id.Value] = len(order) + 1
+				row, err := attributevalue.FromDynamoDBStreamsMap(r.Dynamodb.NewImage)
+				if err != nil {
+					return nil, fmt.Errorf("decode record: %w", err)
 				}
+				h.read.records = append(h.read.records, record{*r.EventID, row})
 			}
+			next, more = page.NextShardIterator, len(page.Records) > 0
+			h.read.next[*shard.ShardId] = next
 		}
 	}
-	return order, nil
+	return h.read.records, nil
 }
 
 // orphans are topic rows without their connection's entry, counted connections that
@@ -184,6 +201,12 @@ func (s snapshot) subscribers() map[string][]string {
 		names[r.topic] = append(names[r.topic], s.connections[r.connection].name)
 	}
 	return names
+}
+
+// forget leaves out the rows of a topic that has no events any more whose connections
+// have no socket: their $disconnect was lost, and only the TTL removes them.
+func (s *snapshot) forget(topic string) {
+	s.rows = slices.DeleteFunc(s.rows, func(r row) bool { return r.topic == topic && !s.open[r.connection] })
 }
 
 func text(v types.AttributeValue) string {

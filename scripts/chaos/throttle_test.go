@@ -11,12 +11,13 @@ import (
 // The account's quota is so small that posts, frames, handshakes and mutations are
 // refused on any machine. That costs time, and nothing else.
 func TestNothingIsLostOnAThrottledAccount(t *testing.T) {
-	rounds(t, time.Minute, func(t *testing.T, seed uint64) {
-		chatCount := size(10, 3)
+	onEveryProduct(t, time.Minute, func(t *testing.T, p product, seed uint64) {
+		n := size(10, 4)
 		rate := float64(size(150, 40)) // and the burst is smaller than one event's posts
-		h := start(t, Setup{Seed: seed, Chats: chatCount, Clients: size(45, 10), Guests: size(5, 2), Redelivery: time.Second,
+		h := start(t, Setup{Seed: seed, Product: p, Subjects: n,
+			Clients: few(p, size(45, 12)), Guests: few(p, size(5, 3)), Redelivery: time.Second,
 			Limits: apigwemu.Limits{AccountRate: rate, AccountBurst: 4}})
-		failed := postAll(t, h, chats(chatCount), size(50, 12), nil)
+		failed := postAll(t, h, subjects(p, n), size(50, 9), nil)
 		settle(t, h, failed, 0.1)
 		run, err := h.Run(within(t))
 		if err != nil {

@@ -7,11 +7,13 @@
 // When standard input ends, it unsubscribes and exits.
 import readline from 'node:readline';
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from '@apollo/client';
+import { RetryLink } from '@apollo/client/link/retry';
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { getMainDefinition } from '@apollo/client/utilities';
 import { createClient } from 'graphql-ws';
+import { map } from 'rxjs';
 import WebSocket from 'ws';
-import { resuming, settings } from '../../functions/graphql/web/src/resume.mjs';
+import { resuming, settings } from '../../shared/js/resume.mjs';
 
 const [httpUrl, wsUrl, chatId] = process.argv.slice(2);
 const print = (line) => console.log(JSON.stringify(line));
@@ -21,8 +23,18 @@ const isSubscription = ({ query }) => {
   const definition = getMainDefinition(query);
   return definition.kind === 'OperationDefinition' && definition.operation === 'subscription';
 };
+// RetryLink repeats what got no answer. This makes it repeat what the server could not do, too.
+const failing = new ApolloLink((operation, forward) =>
+  forward(operation).pipe(
+    map((result) => {
+      if (result.errors?.some((e) => e.extensions?.code === 'UNAVAILABLE')) throw new Error('unavailable');
+      return result;
+    }),
+  ),
+);
+const http = ApolloLink.from([new RetryLink({ attempts: { max: 20 } }), failing, new HttpLink({ uri: httpUrl })]);
 const client = new ApolloClient({
-  link: ApolloLink.split(isSubscription, new GraphQLWsLink(socket), new HttpLink({ uri: httpUrl })),
+  link: ApolloLink.split(isSubscription, new GraphQLWsLink(socket), http),
   cache: new InMemoryCache(),
 });
 
@@ -51,10 +63,10 @@ const subscription = client
 
 const post = (content) =>
   client.mutate({
-    mutation: gql`mutation PostMessage($chatId: ID!, $content: String!) {
-      postMessage(chatId: $chatId, content: $content, senderName: "Apollo") { ...Fields }
+    mutation: gql`mutation PostMessage($chatId: ID!, $content: String!, $key: ID) {
+      postMessage(chatId: $chatId, content: $content, senderName: "Apollo", key: $key) { ...Fields }
     } ${fields}`,
-    variables: { chatId, content },
+    variables: { chatId, content, key: crypto.randomUUID() },
   });
 
 for await (const line of readline.createInterface({ input: process.stdin })) {

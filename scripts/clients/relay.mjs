@@ -5,7 +5,7 @@
 import { createClient } from 'graphql-ws';
 import relay from 'relay-runtime';
 import WebSocket from 'ws';
-import { resuming, settings } from '../../functions/graphql/web/src/resume.mjs';
+import { resuming, settings } from '../../shared/js/resume.mjs';
 import newMessage from './relay-new-message.mjs';
 
 const { Environment, Network, Observable, RecordSource, Store, requestSubscription } = relay;

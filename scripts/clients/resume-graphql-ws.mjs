@@ -4,7 +4,7 @@
 // Prints {"next": message} for each message; ends with its standard input.
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
-import { resuming, settings } from '../../functions/graphql/web/src/resume.mjs';
+import { resuming, settings } from '../../shared/js/resume.mjs';
 
 const [, wsUrl, chatId] = process.argv.slice(2);
 const print = (line) => console.log(JSON.stringify(line));

@@ -4,7 +4,7 @@
 import { createClient } from 'graphql-ws';
 import { Client, cacheExchange, fetchExchange, gql, subscriptionExchange } from 'urql';
 import WebSocket from 'ws';
-import { resuming, settings } from '../../functions/graphql/web/src/resume.mjs';
+import { resuming, settings } from '../../shared/js/resume.mjs';
 
 const [httpUrl, wsUrl, chatId] = process.argv.slice(2);
 const print = (line) => console.log(JSON.stringify(line));

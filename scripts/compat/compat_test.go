@@ -10,17 +10,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/wsclient"
 	"subwire/shared/topology"
 )
@@ -190,21 +189,11 @@ func (s *site) settle(t *testing.T, step string) {
 // waiting is how many messages the queue has, including hidden ones.
 func (s *site) waiting(t *testing.T, q topology.Queue) (n int) {
 	t.Helper()
-	url := s.Queues[q.Name]
-	counts := []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages,
-		types.QueueAttributeNameApproximateNumberOfMessagesDelayed, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible}
-	out, err := s.sqs.GetQueueAttributes(within(t), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: counts})
+	d, err := deployment.DepthOf(within(t), s.sqs, s.Queues[q.Name])
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range counts {
-		k, err := strconv.Atoi(out.Attributes[string(name)])
-		if err != nil {
-			t.Fatal(err)
-		}
-		n += k
-	}
-	return n
+	return d.Visible + d.Delayed + d.InFlight
 }
 
 // Every mix of the two releases that a deployment in any order, or a rollback, can
@@ -254,7 +243,7 @@ func (s *site) leftBehind(t *testing.T, planner, sender string) {
 
 func (s *site) awaitRows(t *testing.T, n int) {
 	t.Helper()
-	await(t, s, fmt.Sprintf("%d subscriptions", n), func() bool { return s.rows(t) == n })
+	await(t, s, fmt.Sprintf("%d subscriptions", n), func() bool { return s.rows(t, "lobby") == n })
 }
 
 func within(t *testing.T) context.Context {

@@ -9,11 +9,11 @@ import (
 	"subwire/shared/topology"
 )
 
-// rows counts the stored subscriptions of the chat.
-func (s *site) rows(t *testing.T) (n int) {
+// rows counts the stored subscriptions of a chat.
+func (s *site) rows(t *testing.T, chatID string) (n int) {
 	t.Helper()
 	store := dynamo.New(dynamo.NewClient(s.Backend.AWS()), dynamo.Tables{Subscriptions: s.Tables[topology.Subscriptions.Name]})
-	for _, err := range store.Subscriptions(t.Context(), chat.Topic("lobby"), time.Now()) {
+	for _, err := range store.Subscriptions(t.Context(), chat.Topic(chatID), time.Now()) {
 		if err != nil {
 			t.Fatal(err)
 		}

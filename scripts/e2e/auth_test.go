@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,8 +24,9 @@ import (
 // connections. The first test that needs it starts it.
 var secured = sync.OnceValues(func() (*cloud.Cloud, error) {
 	isSecured.Store(true)
-	return cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs, Tokens: true, Settings: map[string]string{
-		topology.JWTLeeway.Env: "0s", topology.InitTimeout.Env: "5m", topology.MaxConnections.Env: "50"}})
+	return cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs, Tokens: true, Canary: time.Hour, Settings: map[string]string{
+		topology.JWTLeeway.Env: "0s", topology.InitTimeout.Env: "5m", topology.MaxConnections.Env: "50",
+		topology.HandshakeToken.Env: topology.TokenOptional}})
 })
 
 var isSecured atomic.Bool // whether secured was started
@@ -69,9 +69,8 @@ func awaitSecuredSubscribers(t *testing.T, c *cloud.Cloud, chatID string, n int)
 	await(t, fmt.Sprintf("%d subscribers of %s", n, chatID), func() bool { return subscribersIn(t, store, chatID) == n })
 }
 
-// token of the viewer for the chats of this test, whose ids begin with prefix.
-func token(t *testing.T, c *cloud.Cloud, name, prefix string, life time.Duration) string {
-	t.Helper()
+// claims of the viewer for the chats of a test, whose ids begin with prefix.
+func claims(name, prefix string, life time.Duration) issuer.Claims {
 	claims := issuer.Claims{Viewer: name, Name: strings.ToUpper(name), Life: life}
 	for from, to := range map[*[]string][]string{&claims.Read: viewers[name].read, &claims.Write: viewers[name].write} {
 		*from = []string{}
@@ -82,24 +81,12 @@ func token(t *testing.T, c *cloud.Cloud, name, prefix string, life time.Duration
 			*from = append(*from, chat)
 		}
 	}
-	signed, err := c.Issuer.Token(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed
+	return claims
 }
 
 func newPerson(t *testing.T, name, prefix string) *person {
 	t.Helper()
-	c := secure(t)
-	p := &person{cloud: c, name: name, token: token(t, c, name, prefix, time.Hour)}
-	var err error
-	p.client, err = wsclient.Dial(within(t), c.WSURL, wsclient.Options{Init: map[string]any{"headers": map[string]string{"Authorization": "Bearer " + p.token}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.client.Close)
-	return p
+	return enter(t, secure(t), claims(name, prefix, 0), nil)
 }
 
 // overHTTP runs the operation and returns the answer, an execution result or errors.
@@ -164,121 +151,6 @@ func chatOperation(query, chat, text string) wsclient.Operation {
 		variables["text"] = text
 	}
 	return wsclient.Operation{Query: query, Variables: variables}
-}
-
-// judge reports whether the answer is a result that contains the text. It fails the
-// test if the answer is neither that nor a refusal.
-func judge(t *testing.T, what, answer, text string) bool {
-	t.Helper()
-	forbidden := strings.Contains(answer, `"code":"FORBIDDEN"`)
-	if got := strings.Contains(answer, text); got == forbidden {
-		t.Errorf("%s: neither a result nor a refusal: %s", what, answer)
-	}
-	return !forbidden
-}
-
-// Three viewers by four operations by three chats, expected against seen, over HTTP
-// and over WebSocket.
-func TestWhoMayDoWhat(t *testing.T) {
-	t.Parallel()
-	const prefix = "matrix-"
-	people := map[string]*person{}
-	for name := range viewers {
-		people[name] = newPerson(t, name, prefix)
-	}
-	for _, chat := range colours { // one message in each
-		people["ada"].overHTTP(t, chatOperation(writeChat, prefix+chat, "first in "+chat))
-	}
-	heard := map[string]*wsclient.Subscription{} // by viewer and chat
-	for name, p := range people {
-		for _, chat := range colours {
-			s, err := p.client.Subscribe(within(t), chatOperation(hearChat, prefix+chat, ""))
-			if err != nil {
-				t.Fatal(err)
-			}
-			heard[name+chat] = s
-			if !may(viewers[name].read, chat) { // the refusal comes at once
-				_, err := s.Next(within(t))
-				if failed, ok := errors.AsType[*wsclient.OperationError](err); !ok || !strings.Contains(string(failed.Errors), "FORBIDDEN") {
-					t.Errorf("%s subscribes to %s: %v", name, chat, err)
-				}
-			}
-		}
-	}
-	for _, chat := range colours {
-		n := 0
-		for _, v := range viewers {
-			if may(v.read, chat) {
-				n++
-			}
-		}
-		awaitSecuredSubscribers(t, people["ada"].cloud, prefix+chat, n)
-	}
-	for name, p := range people {
-		for _, chat := range colours {
-			for transport, run := range map[string]func(*testing.T, wsclient.Operation) string{"HTTP": p.overHTTP, "WebSocket": p.overSocket} {
-				what := name + " over " + transport + ", " + chat
-				if got, want := judge(t, what, run(t, chatOperation(readChat, prefix+chat, "")), "first in "+chat), may(viewers[name].read, chat); got != want {
-					t.Errorf("%s: may read: %t, want %t", what, got, want)
-				}
-				text := name + "'s by " + transport
-				if got, want := judge(t, what, run(t, chatOperation(writeChat, prefix+chat, text)), text), may(viewers[name].write, chat); got != want {
-					t.Errorf("%s: may write: %t, want %t", what, got, want)
-				}
-			}
-		}
-	}
-	// The last message of each chat is ada's. When it has arrived, all have.
-	for _, chat := range colours {
-		people["ada"].overHTTP(t, chatOperation(writeChat, prefix+chat, "last"))
-	}
-	for name := range viewers {
-		for _, chat := range colours {
-			if may(viewers[name].read, chat) {
-				hears(t, heard[name+chat], name, chat, prefix)
-			}
-		}
-	}
-}
-
-// hears reads a subscription to its last message and compares it with everything
-// written to the chat.
-func hears(t *testing.T, s *wsclient.Subscription, name, chat, prefix string) {
-	t.Helper()
-	want := map[string]bool{fmt.Sprintf("last by ADA mine %t", name == "ada"): true}
-	for writer, v := range viewers {
-		if may(v.write, chat) {
-			for _, transport := range []string{"HTTP", "WebSocket"} {
-				want[fmt.Sprintf("%s's by %s by %s mine %t", writer, transport, strings.ToUpper(writer), writer == name)] = true
-			}
-		}
-	}
-	seen := map[string]bool{} // delivery is at least once
-	for last := false; !last; {
-		var result struct {
-			Data struct {
-				NewMessage struct {
-					Content, ChatID, SenderName string
-					Mine                        bool
-				}
-			}
-		}
-		if err := json.Unmarshal([]byte(next(t, s)), &result); err != nil {
-			t.Fatal(err)
-		}
-		m := result.Data.NewMessage
-		got := fmt.Sprintf("%s by %s mine %t", m.Content, m.SenderName, m.Mine)
-		first := m.Content == "first in "+chat // replayed from just before the subscription
-		if m.ChatID != prefix+chat || !first && !want[got] && !seen[got] {
-			t.Errorf("%s in %s heard %q of %s", name, chat, got, m.ChatID)
-		}
-		seen[got] = true
-		delete(want, got)
-		last = m.Content == "last"
-	}
-	if len(want) > 0 {
-		t.Errorf("%s in %s did not hear %v", name, chat, want)
-	}
 }
 
 // Attempts of bob to reach the chat blue, which he may neither read nor write.
@@ -378,7 +250,7 @@ func TestTokensThatTheFunctionsRefuse(t *testing.T) {
 	}{
 		"None":    {"", 4403, `Bearer realm="graphql"`},
 		"Forged":  {"Bearer " + forged, 4403, `Bearer realm="graphql", error="invalid_token"`},
-		"Expired": {"Bearer " + token(t, c, "ada", "", -time.Minute), 4401, `Bearer realm="graphql", error="invalid_token", error_description="expired"`},
+		"Expired": {"Bearer " + sign(t, c, claims("ada", "", -time.Minute)), 4401, `Bearer realm="graphql", error="invalid_token", error_description="expired"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -403,7 +275,7 @@ func TestAConnectionEndsWithItsToken(t *testing.T) {
 	t.Parallel()
 	const prefix = "expiry-"
 	c := secure(t)
-	init := map[string]string{"Authorization": "Bearer " + token(t, c, "ada", prefix, 4*time.Second)}
+	init := map[string]string{"Authorization": "Bearer " + sign(t, c, claims("ada", prefix, 4*time.Second))}
 	client, err := wsclient.Dial(within(t), c.WSURL, wsclient.Options{Init: init})
 	if err != nil {
 		t.Fatal(err)

@@ -11,12 +11,12 @@ import (
 	"subwire/shared/topology"
 )
 
-// The resume helper that pages and programs share has its own tests.
-func TestTheResumeHelper(t *testing.T) {
+// The client package that pages and programs share has its own tests.
+func TestTheClientPackage(t *testing.T) {
 	t.Parallel()
 	needClients(t)
 	cmd := exec.CommandContext(within(t), "node", "--test")
-	cmd.Dir = "../clients"
+	cmd.Dir = "../../shared/js"
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

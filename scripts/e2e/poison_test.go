@@ -8,7 +8,7 @@ import (
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/fanout"
 	"subwire/shared/queue"
 	"subwire/shared/topology"
@@ -23,7 +23,7 @@ func TestAPoisonRecordIsIsolated(t *testing.T) {
 	post(t, "e2e-poison", "before")
 	next(t, s)
 
-	table := local.Tables[chat.Messages.Name]
+	table := local.Tables[chattest.Table.Name]
 	_, err := dynamodb.NewFromConfig(local.Backend.AWS()).PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table,
 		Item: map[string]ddb.AttributeValue{
 			"chatId": &ddb.AttributeValueMemberS{Value: "e2e-poison"}, "id": &ddb.AttributeValueMemberS{Value: "no-message"}}})
