@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
-need go java mvn node npm python3
+need go java mvn node npm python3 curl git
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -19,6 +19,9 @@ scripts/testinfra.sh
 step "clients"
 scripts/clients.sh
 (cd scripts/bench/peers && npm ci --no-audit --no-fund --loglevel=error)
+
+step "a newcomer's path"
+scripts/newcomer.sh
 
 # The reference is graphql-js, from the packages of the clients.
 step "the language, compared with graphql-js"
@@ -36,10 +39,13 @@ scripts/allocs.sh
 # withbackend starts for them.
 step "race detector, with DynamoDB Local and ElasticMQ"
 (cd shared && go run ../scripts/withbackend go test -race ./...)
-(cd scripts && GOWORK=off go test -race -timeout 20m $(GOWORK=off go list ./... | grep -v -e /chaos -e /langdiff))
+(cd scripts && GOWORK=off go test -race -timeout 20m $(GOWORK=off go list ./... | grep -v -e /chaos -e /e2e -e /langdiff))
 (cd scripts/bench && GOWORK=off go test -race -timeout 20m ./...)
 
-# Alone and without the race detector: the emulators are in its process, and ten
-# times slower they would dominate the test.
+# Alone and without the race detector: the emulators are in their process, and ten
+# times slower they would dominate the tests.
+step "the whole pipeline"
+(cd scripts && GOWORK=off go test -count=1 -timeout 20m ./e2e)
+
 step "faults at random"
 (cd scripts && GOWORK=off go test -timeout 20m ./chaos)

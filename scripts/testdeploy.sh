@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
-need go node npm python3 openssl
+need go node npm python3 openssl curl
 set -- python
 . scripts/infratools.sh
 scripts/build.sh local

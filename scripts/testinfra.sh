@@ -11,9 +11,10 @@ set -- python
 (cd infra && GOWORK=off go vet ./... && GOWORK=off go build -o ../bin/infra . && GOWORK=off go test ./...)
 
 # The functions as built for this machine: their code does not matter here.
-[ -x bin/local/connect/bootstrap ] || scripts/build.sh local
+[ -x bin/local/canary/bootstrap ] || scripts/build.sh local
 cd infra
-for switches in "env=dev" "env=test small=true" "env=prod public=true reserve=false accessLogs=true httpDomain=api.example.com certificate=arn:aws:acm:eu-west-1:123456789012:certificate/1"; do
+events="eventPattern={\"source\":[\"com.example.couriers\"]} eventTopics=arn:aws:sns:eu-west-1:123456789012:couriers"
+for switches in "env=dev" "app=shop inputs=true publishers=arn:aws:iam::123456789012:role/tracker $events" "env=test small=true canaryEvery=5 alarms=ops@example.com" "env=prod public=true alarms=ops@example.com owner=team budget=100 maxReads=1000 maxWrites=1000 account=123456789012 region=eu-west-1 reserve=false tracing=true accessLogs=true httpDomain=api.example.com certificate=arn:aws:acm:eu-west-1:123456789012:certificate/1"; do
 	set -- -c "arch=$(go env GOARCH)" -c assets=../bin/local
 	for switch in $switches; do
 		set -- "$@" -c "$switch"

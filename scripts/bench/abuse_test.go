@@ -6,7 +6,7 @@ import (
 )
 
 // TestNoWayInCostsMuch checks three things: a client is charged at least what its
-// frame costs; no frame outside the list costs more than ten ordinary subscribes, or
+// frame costs; no frame outside the list costs more than twelve ordinary subscribes, or
 // brings 1,000 times its bytes; and an address costs at most $5 an hour by any way in.
 func TestNoWayInCostsMuch(t *testing.T) {
 	t.Parallel()
@@ -16,7 +16,7 @@ func TestNoWayInCostsMuch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	most, mostUnits := 10*tolls[ordinary].microdollars(), 10*tolls[ordinary].units()
+	most, mostUnits := 12*tolls[ordinary].microdollars(), 12*tolls[ordinary].units()
 	for _, w := range a.ways() {
 		got := tolls[w.name]
 		cost, drawn := got.microdollars(), w.drawn(got)
@@ -25,7 +25,7 @@ func TestNoWayInCostsMuch(t *testing.T) {
 		}
 		amplified := cost > most || got.units() > mostUnits || got.out > 1000*got.in
 		if amplified != slices.Contains(above, w.name) {
-			t.Errorf("%s costs %.2f, ten subscribes %.2f; %.1f units, of %.1f; %d bytes out for %d", w.name, cost, most,
+			t.Errorf("%s costs %.2f, twelve subscribes %.2f; %.1f units, of %.1f; %d bytes out for %d", w.name, cost, most,
 				got.units(), mostUnits, got.out, got.in)
 		}
 		if _, with := w.hourly(got); with > 5 {

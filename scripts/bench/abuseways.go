@@ -32,7 +32,7 @@ type wayIn struct {
 	checked bool                 // whether the check of a handshake is part of it
 }
 
-// ordinary is the measure for the others. Those that cost more than ten times as much
+// ordinary is the measure for the others. Those that cost more than twelve times as much
 // have names.
 const (
 	ordinary  = "subscribe"

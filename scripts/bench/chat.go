@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/gql"
 	"subwire/shared/pubsub"
 	"subwire/shared/subwire"
@@ -62,7 +63,7 @@ func eventOf(root []byte) (pubsub.Event, error) {
 }
 
 // eventsTable is the table whose new items become events.
-func eventsTable() topology.Table { return chat.Messages }
+func eventsTable() topology.Table { return chattest.Table }
 
 // storedBytes is the size of the item that becomes the event.
 func storedBytes(e pubsub.Event) (int, error) {

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"subwire/scripts/bench/report"
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/topology"
 )
 
@@ -30,7 +30,7 @@ func coldCommand() command {
 		return func(ctx context.Context, in input) (report.Report, error) {
 			t := report.Table{Title: coldTitle, Key: "function",
 				Columns: []string{"ready ms", "answer ms", "together ms", "CPU ms", "connections before ready", "binary MB"}}
-			for _, f := range chat.Product.Functions() {
+			for _, f := range chattest.Product.Functions() {
 				row, err := coldRow(ctx, filepath.Join(in.root, "bin", "local", f.Name, "bootstrap"), f, *starts)
 				if err != nil {
 					return report.Report{}, fmt.Errorf("%s: %w", f.Name, err)

@@ -65,6 +65,7 @@ const (
 	topicTitle   = "USD per million pushes, by subscribers of a topic"
 	batchTitle   = "USD per million pushes, by batch size and subscribers of a topic"
 	groupTitle   = "USD per million pushes, by message groups and subscribers of a topic"
+	metricTitle  = "USD per million pushes for metrics, by subscribers of a topic"
 	hourTitle    = "USD in the whole time"
 	priceTitle   = "Prices"
 )
@@ -75,14 +76,16 @@ func (c *costing) measure(ctx context.Context, in input) (report.Report, error) 
 		Settings: report.Settings("subscribers", c.subscribers, "operations", c.operations, "text", c.size, "rate", c.rate,
 			"connections", c.connections, "minutes", c.minutes, "ping", c.ping.String(), "groups", c.limits.Groups,
 			"workers", c.workers, "post", c.post.String(), "cpu", c.postCPU.String(), "seed", in.seed),
-		Tables: []report.Table{b.byService(), b.byTopic(), b.byBatch(), b.byGroups(), b.wholeTime(), b.priceList()},
+		Tables: []report.Table{b.byService(), b.byTopic(), b.byBatch(), b.byGroups(), b.metricShare(), b.wholeTime(), b.priceList()},
 		Notes: append([]string{
 			"Everything that a push needs is in it, from the HTTP request of the mutation to the sender's log; " +
 				"every queue message and stream record is taken for an invocation of its own, " +
 				"and every operation for one that is not cached.",
 			"Not in it: open sockets and data transfer, which are in the table of the whole time; free tiers and discounts. " +
 				"Stream reads by Lambda are free.",
-			"* is what topology has now."}, b.holds()...),
+			"* is what topology has now.",
+			fmt.Sprintf("A connection's metrics take %.0f bytes of its log. There are %d metrics at most, each $%.2f for a month in which "+
+				"it is sent every hour.", b.connectionMetrics(), mostMetrics(), b.prices.Metric.USD)}, b.holds()...),
 		Plot: &report.Plot{Title: "A million pushes", Table: topicTitle, Y: "USD", LogX: true, LogY: true,
 			Columns: []string{"USD", "one push per Lambda", "AppSync"}},
 	}
@@ -226,7 +229,7 @@ func (b *bills) priceList() report.Table {
 	p := b.prices
 	t := report.Table{Title: priceTitle, Key: "us-east-1", Columns: []string{"USD", "for"}}
 	for _, price := range []billing.Price{p.Message, p.ConnectionMinute, p.Request, p.Invocation, p.GBSecond,
-		p.Standard, p.FIFO, p.Write, p.Read, p.Log, p.Transfer, p.AppSyncUpdate, p.AppSyncQuery, p.AppSyncMinute} {
+		p.Standard, p.FIFO, p.Write, p.Read, p.Log, p.Metric, p.Transfer, p.AppSyncUpdate, p.AppSyncQuery, p.AppSyncMinute} {
 		t.Rows = append(t.Rows, report.NewRow(price.Unit+" ("+price.Source+")", price.USD, price.Per))
 	}
 	return t

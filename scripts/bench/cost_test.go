@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
 	"subwire/scripts/internal/billing"
+	"subwire/shared/topology"
 )
 
 func TestCostShowsItsInputsAndPrices(t *testing.T) {
@@ -22,7 +25,8 @@ func TestCostShowsItsInputsAndPrices(t *testing.T) {
 }
 
 // TestModelAndMeterAgree compares the two: what does not depend on how Lambda packs
-// messages is equal to the unit, the rest is within the bounds.
+// messages is equal to the unit, the rest is within the bounds. Lines of the log vary by a
+// few digits.
 func TestModelAndMeterAgree(t *testing.T) {
 	t.Parallel()
 	c := &costing{model: deployed(), operations: 3, size: 100}
@@ -33,6 +37,12 @@ func TestModelAndMeterAgree(t *testing.T) {
 	for _, q := range quantities() {
 		if e := q.errorOf(compared); e != 0 {
 			t.Errorf("%s: metered %v, the model says %v, at best %v", q.label, q.of(compared.metered), q.of(compared.dearest), q.of(compared.best))
+		}
+	}
+	for _, f := range []topology.Function{topology.GraphQL, topology.Stream, topology.Sender} {
+		logged := func(u billing.Usage) float64 { return u.Functions[f.Name].LogBytes }
+		if got := logged(compared.metered); got < 0.95*min(logged(compared.best), logged(compared.dearest)) || got > 1.05*logged(compared.dearest) {
+			t.Errorf("%s logs %v bytes, the model says %v, at best %v", f.Name, got, logged(compared.dearest), logged(compared.best))
 		}
 	}
 	if n := compared.metered.Gateway.Sent; n != 12*trialMessages {
@@ -51,6 +61,16 @@ func TestErrorsAreCountedBeyondTheBoundsOnly(t *testing.T) {
 		c := comparison{dearest: sent(10), best: sent(2), metered: sent(tt.metered)}
 		if got := (quantity{"", tt.packing, of}).errorOf(c); got != tt.want {
 			t.Errorf("metered %v, packing %t: error %v%%, want %v%%", tt.metered, tt.packing, got, tt.want)
+		}
+	}
+}
+
+func TestTheDocumentsSayHowManyMetricsThereAre(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"cost.md", "performance.md"} {
+		text, err := os.ReadFile("../../docs/" + name)
+		if want := fmt.Sprintf("There are %d ", mostMetrics()); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s does not say %q: %v", name, want, err)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func planFiltered(subs []pubsub.Subscription, filters int, limits fanout.Limits)
 	cost, err := spend(planTime, cpuOf, func() error {
 		runs++
 		read := 0
-		pass, err = planEvent(e, fanout.Passing(each(subs, &read), app.Passes(e)), &read, limits, func() {})
+		pass, err = planEvent(e, fanout.Passing(each(subs, &read), app.Passes(e), new(int)), &read, limits, func() {})
 		return err
 	})
 	if err == nil && pass.targets != want {

@@ -13,6 +13,7 @@ import (
 	"subwire/scripts/internal/billing"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
+	"subwire/shared/metrics"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
 	"subwire/shared/topology"
@@ -27,6 +28,7 @@ type model struct {
 	records int           // stream records that one invocation gets; 1 is the most expensive
 	workers int           // posts in flight per sender
 	cached  bool          // whether the senders have already parsed the operations
+	silent  bool          // whether METRICS is false
 
 	// How long the parts take.
 	graphql                      time.Duration // one mutation
@@ -89,9 +91,10 @@ func (m model) event(e pubsub.Event, subs []pubsub.Subscription) (predicted, err
 		Gateway: billing.Gateway{Requests: 1, Sent: targets * billing.Units(frame, billing.MessageUnit),
 			SentBytes: targets * float64(frame)},
 		Functions: map[string]billing.Function{
-			topology.GraphQL.Name: function(topology.GraphQL, 1, m.graphql, 0),
-			topology.Stream.Name:  function(topology.Stream, 1/float64(m.records), planning, 0),
-			topology.Sender.Name:  m.senders(len(batches), targets, receives),
+			topology.GraphQL.Name: function(topology.GraphQL, 1, m.graphql, rowLog+m.metricLog(adds(metrics.Operations))),
+			topology.Stream.Name: function(topology.Stream, 1/float64(m.records), planning,
+				float64(m.records*sentLog)+m.metricLog(m.planned(len(batches), len(subs)))),
+			topology.Sender.Name: m.senders(len(batches), operations, targets, receives),
 		},
 		Queues: map[string]billing.Queue{topology.Fanout.Name: {FIFO: true, Sends: sends, Deletes: receives,
 			Receives: max(receives, math.Ceil(float64(bytes)/billing.QueueUnit))}},
@@ -135,11 +138,13 @@ func (c *unitCounter) SendMessageBatch(
 	return out, nil
 }
 
-// Bytes logged: by Lambda for each invocation, as the meter has it, and by the sender
-// for each batch.
+// Bytes logged: by Lambda for each invocation, as the meter has it, and by the functions for
+// each row, event and batch. Such a line has the request and the trace; eventLog is in it.
 const (
 	platformLog = 350
-	batchLog    = 330
+	rowLog      = 275 // "row written"
+	sentLog     = 322 // "event sent"
+	batchLog    = 326 // "batch delivered"
 )
 
 // function is the usage of that many invocations, each with the same duration and the
@@ -151,11 +156,12 @@ func function(f topology.Function, invocations float64, took time.Duration, logg
 }
 
 // senders is the usage of the senders, which get the batches in that many invocations.
-func (m model) senders(batches int, targets, invocations float64) billing.Function {
+func (m model) senders(batches, operations int, targets, invocations float64) billing.Function {
 	each := targets / invocations
 	waiting := time.Duration(math.Ceil(each/float64(m.workers))) * m.post
 	working := time.Duration(each * float64(m.postCPU))
-	return function(topology.Sender, invocations, m.sender+max(waiting, working), batchLog*float64(batches)/invocations)
+	logged := batchLog*float64(batches)/invocations + m.metricLog(delivered(float64(batches)/invocations, float64(operations)/invocations, each))
+	return function(topology.Sender, invocations, m.sender+max(waiting, working), logged)
 }
 
 // frameBytes is the size of the message to a subscriber who asks for everything, under
@@ -239,9 +245,10 @@ func (m model) connection() billing.Usage {
 	return billing.Usage{
 		Gateway: billing.Gateway{Received: 2, Sent: 1},
 		Functions: map[string]billing.Function{
-			topology.Connect.Name:    function(topology.Connect, 1, m.connect, 0),
-			topology.Message.Name:    function(topology.Message, 2, m.message, 0),
-			topology.Disconnect.Name: function(topology.Disconnect, 2, m.disconnect, 0), // and the init check
+			topology.Connect.Name: function(topology.Connect, 1, m.connect, m.metricLog(adds(metrics.Connected))),
+			topology.Message.Name: function(topology.Message, 2, m.message,
+				(m.metricLog(adds(metrics.Acknowledged))+m.metricLog(adds(metrics.Operations, metrics.Subscribed)))/2),
+			topology.Disconnect.Name: function(topology.Disconnect, 2, m.disconnect, m.metricLog(adds(metrics.Disconnected))/2), // and the init check
 		},
 		Queues: map[string]billing.Queue{topology.ConnectionChecks.Name: {Sends: 1, Receives: 1, Deletes: 1}},
 		Tables: map[string]billing.Table{

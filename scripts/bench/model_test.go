@@ -87,13 +87,13 @@ func TestOneEventByHand(t *testing.T) {
 		t.Fatalf("%d batches", len(got.batches))
 	}
 	// 100 posts are two rounds of 64 workers: 5 + 20 ms. 100 rows are read in 1 ms, and
-	// take four units of 4 KB.
+	// take four units of 4 KB. Each function writes a line about it and one of metrics.
 	want := billing.Usage{
 		Gateway: billing.Gateway{Requests: 1, Sent: 100, SentBytes: float64(100 * frameBytes(withText(100)))},
 		Functions: map[string]billing.Function{
-			"graphql": {Invocations: 1, Seconds: 0.010, GBSeconds: 0.005, LogBytes: 350},
-			"stream":  {Invocations: 1, Seconds: 0.011, GBSeconds: 0.011 * 1769 / 1024, LogBytes: 350},
-			"sender":  {Invocations: 1, Seconds: 0.025, GBSeconds: 0.025 * 1769 / 1024, LogBytes: 680},
+			"graphql": {Invocations: 1, Seconds: 0.010, GBSeconds: 0.005, LogBytes: 350 + 275 + 180 + 26},
+			"stream":  {Invocations: 1, Seconds: 0.011, GBSeconds: 0.011 * 1769 / 1024, LogBytes: 350 + 322 + 269 + 26},
+			"sender":  {Invocations: 1, Seconds: 0.025, GBSeconds: 0.025 * 1769 / 1024, LogBytes: 350 + 326 + 247 + 26},
 		},
 		Queues: map[string]billing.Queue{"fanout.fifo": {FIFO: true, Sends: 1, Receives: 1, Deletes: 1}},
 		Tables: map[string]billing.Table{"messages.PutItem": {Requests: 1, Writes: 1},

@@ -13,10 +13,11 @@ import (
 	"strconv"
 
 	"subwire/scripts/bench/report"
+	"subwire/scripts/internal/awsproxy"
 	"subwire/scripts/internal/backend"
 	"subwire/scripts/internal/billing"
 	"subwire/scripts/internal/meter"
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 )
@@ -129,10 +130,10 @@ func (b *peersBench) setup(
 	ctx context.Context, servers *backend.Backend, g *gateway, n int, seed uint64) (s peerSetup, err error) {
 	s = peerSetup{Gateway: g.URL, Certificate: g.Certificate, Region: backend.Region, AccessKey: "local",
 		SecretKey: "local", Workers: b.workers}
-	if s.Tables, err = servers.CreateTables(ctx, chat.Product.AllTables(), peersPrefix); err != nil {
+	if s.Tables, err = servers.CreateTables(ctx, chattest.Product.AllTables(), peersPrefix); err != nil {
 		return s, err
 	}
-	if s.Queues, err = servers.CreateQueues(ctx, peersPrefix); err != nil {
+	if s.Queues, err = servers.CreateQueues(ctx, topology.Queues(), peersPrefix); err != nil {
 		return s, err
 	}
 	for i, sub := range subscribers(n, b.operations, seed) {
@@ -169,14 +170,14 @@ func startParty(
 			p.stop()
 		}
 	}()
-	dynamoDB, err1 := p.meter.DynamoDB(servers.DynamoDB.Endpoint)
-	sqs, err2 := p.meter.SQS(servers.SQS.Endpoint)
+	dynamoDB, err1 := awsproxy.New(servers.DynamoDB.Endpoint)
+	sqs, err2 := awsproxy.New(servers.SQS.Endpoint)
 	trusted, err3 := writeCertificate(setup.Certificate)
 	p.closes = append(p.closes, func() { os.Remove(trusted) })
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	setup.DynamoDB, setup.SQS = p.serve(dynamoDB), p.serve(sqs)
+	setup.DynamoDB, setup.SQS = p.serve(p.meter.DynamoDB(dynamoDB)), p.serve(p.meter.SQS(sqs))
 	p.child, err = startChild(ctx, []string{"NODE_ENV=production", "NODE_EXTRA_CA_CERTS=" + trusted,
 		"AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE=1", "AWS_NODEJS_CONNECTION_REUSE_ENABLED=1"}, command...)
 	if err != nil {

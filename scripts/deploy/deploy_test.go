@@ -22,6 +22,7 @@ import (
 
 	"subwire/scripts/internal/wsclient"
 	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
@@ -39,11 +40,21 @@ func TestDeployment(t *testing.T) {
 			t.Errorf("the CDK said:\n%s", said)
 		}
 	})
+	step(t, "ItsAlarmsAreThere", func(t *testing.T) {
+		said := string(c.own(t, request{service: "monitoring", path: "/", form: url.Values{"Action": {"DescribeAlarms"},
+			"Version": {"2010-08-01"}, "MaxRecords": {"100"}}}))
+		for _, a := range chattest.Product.Alarms(1000) {
+			if name := c.stack + "-" + a.Name; a.Expression == "" && !strings.Contains(said, ">"+name+"<") {
+				t.Errorf("no alarm %s", name)
+			}
+		}
+	})
 	step(t, "AMessageReachesBothSubscribers", func(t *testing.T) { testChat(t, c) })
 	step(t, "ASubscriberThatIsGoneIsCleanedUp", func(t *testing.T) { testGone(t, c) })
 	step(t, "OnlyWhatFailsBecomesADeadLetter", func(t *testing.T) { testDeadLetters(t, c) })
 	step(t, "EveryRoleMayDoItsWorkAndNoMore", func(t *testing.T) { testMatrix(t, c) })
 	step(t, "NewCodeServes", func(t *testing.T) { testNewCode(t, c) })
+	step(t, "TheOldVersionComesBackAtOnce", func(t *testing.T) { testOldVersion(t, c) })
 	step(t, "Destroy", func(t *testing.T) {
 		c.cdk(t, "destroy", "--force")
 		for _, name := range c.output {
@@ -64,9 +75,9 @@ func within(t *testing.T) context.Context {
 }
 
 func (c *cloud) store() *dynamo.Store {
-	name := func(t topology.Table) string { return c.output[chat.Product.TableOutputs()[t.Name]] }
+	name := func(t topology.Table) string { return c.output[chattest.Product.TableOutputs()[t.Name]] }
 	return dynamo.New(dynamo.NewClient(c.config()), dynamo.Tables{Connections: name(topology.Connections),
-		Subscriptions: name(topology.Subscriptions), Operations: name(topology.Operations), Products: map[string]string{chat.Messages.Name: name(chat.Messages)}})
+		Subscriptions: name(topology.Subscriptions), Operations: name(topology.Operations), Products: map[string]string{chattest.Table.Name: name(chattest.Table)}})
 }
 
 func (c *cloud) awaitSubscribers(t *testing.T, chatID string, want int) {
@@ -205,8 +216,8 @@ func testDeadLetters(t *testing.T, c *cloud) {
 	listener := c.subscribe(t, c.socketURL(t), "cellar")
 	c.awaitSubscribers(t, "cellar", 1)
 	queues := sqs.NewFromConfig(c.config())
-	queue := c.output[topology.QueueOutputs[topology.Fanout.Name]]
-	dead := c.output[topology.QueueOutputs[topology.FanoutDead.Name]]
+	queue := c.output[chattest.Product.QueueOutputs()[topology.Fanout.Name]]
+	dead := c.output[chattest.Product.QueueOutputs()[topology.FanoutDead.Name]]
 	// Failures are to come back at once, not after minutes.
 	_, err := queues.SetQueueAttributes(within(t), &sqs.SetQueueAttributesInput{QueueUrl: &queue, Attributes: map[string]string{"VisibilityTimeout": "1"}})
 	if err != nil {
@@ -262,10 +273,25 @@ func (c *cloud) batch(t *testing.T, chatID string) fanout.Batch {
 	return fanout.Batch{}
 }
 
+const introspection = `{ __schema { queryType { name } } }`
+
+// testOldVersion makes the version before testNewCode's live again.
+func testOldVersion(t *testing.T, c *cloud) {
+	alias := "/2015-03-31/functions/" + c.stack + "-" + topology.GraphQL.Name + "/aliases/" + topology.LiveAlias
+	var live struct{ FunctionVersion string }
+	if err := json.Unmarshal(c.own(t, request{service: "lambda", method: http.MethodGet, path: alias}), &live); err != nil {
+		t.Fatal(err)
+	}
+	if live.FunctionVersion != "2" {
+		t.Errorf("version %s is live after two deployments", live.FunctionVersion)
+	}
+	c.own(t, request{service: "lambda", method: http.MethodPut, path: alias, json: object{"FunctionVersion": "1"}})
+	await(t, "the old code", func() bool { return strings.Contains(c.query(t, introspection), `"name":"Query"`) })
+}
+
 // testNewCode deploys the graphql function with an additional file, which turns
 // introspection off.
 func testNewCode(t *testing.T, c *cloud) {
-	const introspection = `{ __schema { queryType { name } } }`
 	if answer := c.query(t, introspection); !strings.Contains(answer, `"name":"Query"`) {
 		t.Fatalf("the old code answered %s", answer)
 	}
@@ -286,7 +312,8 @@ func testNewCode(t *testing.T, c *cloud) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w",
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
+		"-gcflags", "all=-dwarf=false", "-ldflags", "-s -w",
 		"-overlay", write("overlay.json", string(overlay)), "-o", filepath.Join(c.assets, "graphql", "bootstrap"), "./graphql")
 	build.Dir, build.Env = functions, append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

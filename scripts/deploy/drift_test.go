@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/topology"
 )
 
@@ -20,12 +20,12 @@ import (
 func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
 	t.Parallel()
 	names := []string{topology.CallbackEnv, topology.WebSocketEnv}
-	for _, path := range chat.Product.HTTPRoutes() {
-		if path != "/" { // a separator elsewhere
-			names = append(names, path)
+	for _, r := range chattest.Product.HTTPRoutes() {
+		if r.Path != "/" { // a separator elsewhere
+			names = append(names, r.Path)
 		}
 	}
-	for _, table := range chat.Product.AllTables() {
+	for _, table := range chattest.Product.AllTables() {
 		names = append(names, table.Name, table.Env())
 	}
 	for _, q := range topology.Queues() {

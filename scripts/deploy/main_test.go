@@ -159,7 +159,7 @@ func (c *cloud) cdk(t *testing.T, args ...string) string {
 func (c *cloud) deploy(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "outputs.json")
-	said := c.cdk(t, "deploy", "--require-approval", "never", "--outputs-file", file)
+	said := c.cdk(t, "deploy", "--require-approval", "never", "--outputs-file", file, "-c", "alarms=ops@example.com")
 	c.readOutputs(t, file)
 	return said
 }
@@ -180,7 +180,7 @@ func (c *cloud) readOutputs(t *testing.T, file string) {
 // takeAssets copies the functions, so that one can be changed.
 func (c *cloud) takeAssets(t *testing.T) {
 	t.Helper()
-	for _, f := range topology.Functions() {
+	for _, f := range topology.EveryFunction() {
 		from, to := filepath.Join(root, "bin", "local", f.Name), filepath.Join(c.assets, f.Name)
 		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 			t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
 	"subwire/shared/topology"
 )
 
@@ -35,13 +35,13 @@ func probes() []probe {
 		}
 	}
 	for _, f := range topology.Functions() {
-		for _, p := range chat.Product.Access()[f.Name] {
+		for _, p := range chattest.Product.Access()[f.Name] {
 			if p.On != topology.OnStream {
 				add(p.On, p.Name, p.Actions...)
 			}
 		}
 	}
-	for _, table := range chat.Product.AllTables() {
+	for _, table := range chattest.Product.AllTables() {
 		add(topology.OnTable, table.Name, "dynamodb:Scan", "dynamodb:DeleteItem", "dynamodb:DescribeTable")
 	}
 	for _, q := range topology.Queues() {
@@ -56,7 +56,7 @@ func probes() []probe {
 
 // allowed reports whether topology lets the function make the call.
 func (p probe) allowed(f topology.Function) bool {
-	return slices.ContainsFunc(chat.Product.Access()[f.Name], func(a topology.Permission) bool {
+	return slices.ContainsFunc(chattest.Product.Access()[f.Name], func(a topology.Permission) bool {
 		return a.On == p.on && a.Name == p.name && slices.Contains(a.Actions, p.action)
 	})
 }
@@ -107,10 +107,13 @@ func (c *cloud) probeRequest(t *testing.T, p probe) request {
 	switch p.on {
 	case topology.OnTable:
 		return request{service: "dynamodb", path: "/", target: "DynamoDB_20120810." + operation, json: c.tableBody(p.name, operation)}
+	case topology.OnIndex:
+		table, index, _ := strings.Cut(p.name, "/")
+		return request{service: "dynamodb", path: "/", target: "DynamoDB_20120810." + operation, json: c.indexBody(table, index)}
 	case topology.OnStreams:
 		return request{service: "dynamodb", path: "/", target: "DynamoDBStreams_20120810." + operation, json: object{}}
 	case topology.OnQueue:
-		body := object{"QueueUrl": c.output[topology.QueueOutputs[p.name]]}
+		body := object{"QueueUrl": c.output[chattest.Product.QueueOutputs()[p.name]]}
 		switch operation {
 		case "SendMessage": // refused because of its delay
 			body["MessageBody"], body["DelaySeconds"] = "probe", 100_000
@@ -128,10 +131,20 @@ func (c *cloud) probeRequest(t *testing.T, p probe) request {
 	return request{}
 }
 
+// indexBody is the input of a query of an index that finds nothing.
+func (c *cloud) indexBody(name, index string) object {
+	tables := chattest.Product.AllTables()
+	table := tables[slices.IndexFunc(tables, func(t topology.Table) bool { return t.Name == name })]
+	i := slices.IndexFunc(table.Indexes, func(i topology.Index) bool { return i.Name == index })
+	body := c.tableBody(name, "Query")
+	body["IndexName"], body["ExpressionAttributeNames"] = index, object{"#k": table.Indexes[i].Key}
+	return body
+}
+
 // tableBody is the input of a table operation that finds or writes nothing.
 func (c *cloud) tableBody(name, operation string) object {
-	physical := c.output[chat.Product.TableOutputs()[name]]
-	tables := chat.Product.AllTables()
+	physical := c.output[chattest.Product.TableOutputs()[name]]
+	tables := chattest.Product.AllTables()
 	table := tables[slices.IndexFunc(tables, func(t topology.Table) bool { return t.Name == name })]
 	key := object{table.Key: object{"S": "probe"}}
 	if table.Sort != "" {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -205,6 +206,70 @@ func TestKeptTablesAreProtected(t *testing.T) {
 			}
 			if !protected.Load() || updates.Load() != test.updates {
 				t.Errorf("protected: %v, after %d updates, want %d", protected.Load(), updates.Load(), test.updates)
+			}
+		})
+	}
+}
+
+// operations answers a scan of the deployed table with two operations of the shop, which
+// are in use; fault fails it.
+func operations(fault string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ TableName string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.TableName != "subwire-shop-prod-operations" {
+			fault = "ValidationException"
+		}
+		if fault != "" {
+			refuse(w, http.StatusBadRequest, fault)
+			return
+		}
+		const item = `{"key":{"S":"%s"},"document":{"S":"subscription { %s }"},"variables":{"S":"{\"id\":\"secret\"}"},"ttl":{"N":"%d"}}`
+		used := time.Now().Add(24 * time.Hour).Unix()
+		fmt.Fprintf(w, `{"Items":[`+item+","+item+`]}`, "one", "myOrders { id }", used, "two", "myOrders { colour }", used)
+	}
+}
+
+func TestWhatAReleaseDoesToStoredSubscriptions(t *testing.T) {
+	t.Parallel()
+	const consequence = "their subscriptions end with an error at the next event, and cannot begin again"
+	for name, test := range map[string]struct {
+		fault, sender string
+		status        int
+		said          []string // parts
+	}{
+		"one does not run": {"", `"APP": "shop"`, 1, []string{"subscription { myOrders { colour } }\n  two\n",
+			`Cannot query field "colour" on type "Order".`, "no longer runs 1 of 2 operations in use: " + consequence}},
+		"by a limit of the release": {"", `"APP": "shop", "MAX_SUBSCRIPTION_FIELDS": "1"`, 1,
+			[]string{"LIMIT_EXCEEDED", "no longer runs 2 of 2 operations"}},
+		"not deployed yet": {"ResourceNotFoundException", `"APP": "shop"`, 0, nil},
+		"no permission":    {"AccessDeniedException", `"APP": "shop"`, 1, []string{"is not known", "AccessDenied"}},
+		"another product":  {"", `"APP": "nothing"`, 1, []string{"is not known", "it must be one of chat, shop"}},
+		"a setting is odd": {"", `"APP": "shop", "MAX_FIELDS": "x"`, 1, []string{"is not known", "MAX_FIELDS"}},
+		"no such function": {"", ``, 1, []string{"is not known", "the template has no sender"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(operations(test.fault))
+			defer server.Close()
+			function := ""
+			if test.sender != "" {
+				function = `"sender": {"Type": "AWS::Lambda::Function", "Properties": {"FunctionName": "subwire-shop-prod-sender",
+					"Environment": {"Variables": {"OPERATIONS_TABLE": {"Ref": "operations"}, ` + test.sender + `}}}},`
+			}
+			path := filepath.Join(t.TempDir(), "template.json")
+			text := `{"Resources": {` + function + `"operations": {"Type": "AWS::DynamoDB::Table",
+				"Properties": {"TableName": "subwire-shop-prod-operations"}}}}`
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			status, said := command(t, server.URL, "stored", path)
+			if status != test.status || (said == "") != (test.said == nil) || strings.Contains(said, "secret") {
+				t.Errorf("status %d, want %d: %s", status, test.status, said)
+			}
+			for _, want := range test.said {
+				if !strings.Contains(said, want) {
+					t.Errorf("said %s, want %s", said, want)
+				}
 			}
 		})
 	}

@@ -23,7 +23,7 @@ import (
 
 const (
 	root = "../.."
-	list = "shared/products/products.go"
+	list = "shared/products/list.go"
 )
 
 // All that a new product takes is its folder and its place in the list. Its test and
@@ -80,7 +80,6 @@ func TestANameThatIsNoProductsChangesNothing(t *testing.T) {
 		"chat":                     "shared/chat exists",
 		"pubsub":                   "shared/pubsub exists",
 		"func":                     "no product can be called func",     // a word of Go
-		"strings":                  "no product can be called strings",  // another package in the list
 		strings.Repeat("long", 11): "no product can be called longlong", // a function of it has too long a name
 	} {
 		out, err := command(t, folder, "scripts/new.sh", name).CombinedOutput()
@@ -226,4 +225,18 @@ func read(t *testing.T, name string) string {
 func executor(t *testing.T, app *subwire.App) *gql.Executor {
 	t.Helper()
 	return gql.MustNew(app.MustOpen(subwire.Env{}))
+}
+
+// What docs/authentication.md shows is part of the file that it names.
+func TestTheCodeOfAuthentication(t *testing.T) {
+	t.Parallel()
+	blocks := regexp.MustCompile("(?s)```(?:go|js) (\\S+)\n(.*?)```").FindAllStringSubmatch(read(t, "docs/authentication.md"), -1)
+	for _, m := range blocks {
+		if !strings.Contains(read(t, m[1]), m[2]) {
+			t.Errorf("%s has no\n%s", m[1], m[2])
+		}
+	}
+	if len(blocks) < 3 {
+		t.Errorf("only %d blocks found", len(blocks))
+	}
 }

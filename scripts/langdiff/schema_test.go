@@ -63,8 +63,11 @@ func newConfig(t testing.TB) gql.Config {
 			Type:        field.Type,
 			Args:        arguments,
 			Description: field.Description,
-			Topic:       func(_ pubsub.Viewer, given map[string]any) (string, error) { return canonical(given) },
-			Root:        func(json.RawMessage) (any, error) { return b.event(name), nil },
+			Topics: func(_ pubsub.Viewer, given map[string]any) ([]string, error) {
+				topic, err := canonical(given)
+				return []string{topic}, err
+			},
+			Root: func(json.RawMessage) (any, error) { return b.event(name), nil },
 		}
 	}
 	return config

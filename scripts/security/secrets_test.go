@@ -24,7 +24,8 @@ import (
 
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/wsclient"
-	"subwire/shared/chat"
+	"subwire/shared/chat/chattest"
+	"subwire/shared/topology"
 )
 
 // mark is in everything that must not be logged.
@@ -79,24 +80,31 @@ func (r *run) token(t *testing.T, expires time.Time) string {
 func TestNoSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	var out output
-	c, err := cloud.Start(t.Context(), cloud.Config{Root: "../..", Output: &out,
+	expired := token(t, time.Now().Add(-time.Hour)) // so that the canary says why it failed
+	c, err := cloud.Start(t.Context(), cloud.Config{Root: "../..", Output: &out, Canary: time.Hour,
 		Log: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Settings: map[string]string{"LOG_LEVEL": "debug", "AUTH": "jwt", "JWT_ALGORITHM": "HS256", "JWT_KEY": key,
-			"JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "chat"}})
+			"JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "chat", "HANDSHAKE_TOKEN": "optional", "CANARY_TOKEN": expired}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	r := &run{Cloud: c, ctx: ctx}
+	r := &run{Cloud: c, ctx: ctx, tokens: []string{expired}}
+	if _, err := c.Functions[topology.Canary.Name].Invoke(ctx, []byte("{}")); err == nil {
+		t.Error("the canary needs no token")
+	}
 	r.subscribeAndPost(t)
+	r.showTokens(t)
 	r.breakSockets(t)
 	r.breakRequests(t)
 	c.Stop() // and so let every process print what it has
 
 	logged := out.String()
-	if !strings.Contains(logged, "batch delivered") || !strings.Contains(logged, "record parked") {
-		t.Errorf("the run logged too little to prove anything:\n%s", logged)
+	for _, line := range []string{"batch delivered", "record parked", "the canary failed"} {
+		if !strings.Contains(logged, line) {
+			t.Errorf("the run logged too little to prove anything:\n%s", logged)
+		}
 	}
 	for line := range strings.Lines(logged) {
 		for _, secret := range append(r.tokens, mark) {
@@ -169,12 +177,37 @@ func (r *run) request(t *testing.T, bearer, body string) string {
 // putNonsense writes an item that is not a message, as only a bug could.
 func (r *run) putNonsense(t *testing.T) {
 	t.Helper()
-	table := r.Tables[chat.Messages.Name]
+	table := r.Tables[chattest.Table.Name]
 	_, err := dynamodb.NewFromConfig(r.Backend.AWS()).PutItem(r.ctx, &dynamodb.PutItemInput{TableName: &table,
 		Item: map[string]ddb.AttributeValue{"chatId": &ddb.AttributeValueMemberS{Value: "nonsense"}, "id": &ddb.AttributeValueMemberS{Value: "1"},
 			"createdAt": &ddb.AttributeValueMemberS{Value: mark + "-time"}, "content": &ddb.AttributeValueMemberS{Value: mark + "-content"}}})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// showTokens opens sockets, or is refused them, with tokens in every part of a handshake.
+func (r *run) showTokens(t *testing.T) {
+	t.Helper()
+	for name, token := range map[string]string{"Good": r.token(t, time.Now().Add(time.Hour)), "Expired": r.token(t, time.Now().Add(-time.Hour)), "Nonsense": mark + "-token"} {
+		for way, o := range map[string]wsclient.Options{
+			"Query":       {},
+			"Subprotocol": {Subprotocols: []string{wsclient.Subprotocol, "bearer." + token}},
+			"Header":      {Header: http.Header{"Authorization": {"Bearer " + token}}},
+			"Two":         {Header: http.Header{"Authorization": {"Bearer " + token}}},
+		} {
+			url := r.WSURL
+			if way == "Query" || way == "Two" {
+				url += "?token=" + token
+			}
+			raw, err := wsclient.DialRaw(r.ctx, url, o)
+			if good := name == "Good" && way != "Two"; (err == nil) != good {
+				t.Errorf("%s by %s: %v", name, way, err)
+			}
+			if err == nil {
+				raw.Close(1000, "")
+			}
+		}
 	}
 }
 

@@ -1,4 +1,5 @@
-// Settings regenerates the table of docs/settings.md from topology.
+// Settings regenerates the table of docs/settings.md from topology, and that of the metrics
+// in docs/operations.md from their catalogue.
 package main
 
 import (
@@ -7,48 +8,72 @@ import (
 	"os"
 	"strings"
 
+	"subwire/shared/metrics"
 	"subwire/shared/topology"
 )
 
-const page = "docs/settings.md"
+// table is a table of a page, by its heading.
+type table struct {
+	page, heading string
+	rows          func() string
+}
 
-func main() {
-	if err := write(page); err != nil {
-		fmt.Fprintln(os.Stderr, "settings:", err)
-		os.Exit(1)
+func tables() []table {
+	return []table{
+		{"docs/settings.md", "| variable | default | bounds | meaning |\n|---|---|---|---|\n", settings},
+		{"docs/operations.md", "| metric | unit | counts |\n|---|---|---|\n", catalogue},
 	}
 }
 
-func write(path string) error {
-	old, err := os.ReadFile(path)
+func main() {
+	for _, t := range tables() {
+		if err := t.write(); err != nil {
+			fmt.Fprintln(os.Stderr, "settings:", err)
+			os.Exit(1)
+		}
+	}
+}
+
+func (t table) write() error {
+	old, err := os.ReadFile(t.page)
 	if err != nil {
 		return err
 	}
-	text, err := withTable(string(old))
+	text, err := t.in(string(old))
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", t.page, err)
 	}
-	return os.WriteFile(path, []byte(text), 0o644)
+	return os.WriteFile(t.page, []byte(text), 0o644)
 }
 
-const heading = "| variable | default | bounds | meaning |\n|---|---|---|---|\n"
-
-// withTable returns the page with the rows after its heading replaced.
-func withTable(page string) (string, error) {
-	before, rest, found := strings.Cut(page, heading)
+// in returns the page with the rows after the table's heading replaced.
+func (t table) in(page string) (string, error) {
+	before, rest, found := strings.Cut(page, t.heading)
 	_, after, ends := strings.Cut("\n"+rest, "\n\n")
 	if !found || !ends {
-		return "", errors.New("it has no table of settings")
+		return "", errors.New("it has no such table")
 	}
-	return before + heading + rows() + "\n" + after, nil
+	return before + t.heading + t.rows() + "\n" + after, nil
 }
 
-func rows() string {
+func catalogue() string {
+	var b strings.Builder
+	for _, m := range metrics.All() {
+		says := m.Says
+		if m.Codes != "" {
+			says += ": " + strings.Join(append(strings.Fields(m.Codes), metrics.Other), ", ")
+		}
+		fmt.Fprintf(&b, "|%s|%s|%s|\n", cell(code(m.Name)), cell(m.Unit), cell(says))
+	}
+	return b.String()
+}
+
+func settings() string {
 	var b strings.Builder
 	for _, s := range topology.Settings() {
 		meaning := s.Meaning
 		if s.Production != "" {
-			meaning += "; " + code(s.Production) + " with " + code("env="+topology.Production)
+			meaning += "; " + code(s.Production) + " in production"
 		}
 		fmt.Fprintf(&b, "|%s|%s|%s|%s|\n", cell(code(s.Env)), cell(code(s.Default)), cell(s.Bounds), cell(meaning))
 	}
