@@ -13,7 +13,7 @@ import (
 )
 
 // tellPresence tells how many are present, once for all records of a topic: they are
-// counted now, whatever the records say. So the last that is told is the newest count,
+// counted now, whatever the records say. So the last count sent is the newest,
 // also after a batch that comes again: whatever changes later has a record of its own.
 // tellPresence also queues the checks of those who came or left. It returns the first
 // record unless all are finished.

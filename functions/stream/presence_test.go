@@ -83,7 +83,7 @@ func TestPresenceIsTold(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		records []string
-		root    string // "" if nothing is told
+		root    string // "" for no event
 		id      string
 		looks   int // checks after 15 minutes
 		ends    int // and after the grace

@@ -42,7 +42,7 @@ type feed struct {
 	wants     func(Event) bool
 	follows   bool // it begins with the current state, and ends with its subject
 	operation func(after string) wsclient.Operation
-	id        func(result []byte) string // of the event, or text that is no id
+	id        func(result []byte) string // of the event; for anything else, some text that is not an id
 
 	// Of a subscription that resumes after an event; nil otherwise.
 	missed func(after string) wsclient.Operation // a query of the next page of what it missed

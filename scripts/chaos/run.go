@@ -41,7 +41,7 @@ type Listener struct {
 	Of      string // what it listens to
 	Wants   func(Event) bool
 	Resumes bool    // so that it misses nothing while it has no connection
-	Follows bool    // it is told the current state, and that its subject is over
+	Follows bool    // it gets the current state, and hears when its subject is over
 	Spells  []Spell // in the order in which they began
 }
 

@@ -129,28 +129,37 @@ func (s *site) post(t *testing.T, n int) {
 	t.Helper()
 	for range n {
 		content := fmt.Sprintf("message %03d", len(s.posted))
-		body, err := json.Marshal(map[string]any{
-			"query":     `mutation ($content: String!) { postMessage(chatId: "lobby", content: $content, senderName: "Ada") { id } }`,
-			"variables": map[string]string{"content": content}})
-		if err != nil {
+		if err := postMessage(within(t), s.HTTPURL, "lobby", content); err != nil {
 			t.Fatal(err)
-		}
-		req, err := http.NewRequestWithContext(within(t), http.MethodPost, s.HTTPURL, bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK || bytes.Contains(answer, []byte("errors")) {
-			t.Fatalf("post answered %d %s, %v", resp.StatusCode, answer, err)
 		}
 		s.posted = append(s.posted, content)
 	}
+}
+
+// postMessage writes a message of the chat over HTTP.
+func postMessage(ctx context.Context, url, chat, content string) error {
+	const document = `mutation ($chat: ID!, $content: String!) {
+		postMessage(chatId: $chat, content: $content, senderName: "Ada") { id } }`
+	body, err := json.Marshal(map[string]any{"query": document,
+		"variables": map[string]string{"chat": chat, "content": content}})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && (resp.StatusCode != http.StatusOK || bytes.Contains(answer, []byte("errors"))) {
+		err = fmt.Errorf("post of %q answered %d %s", content, resp.StatusCode, answer)
+	}
+	return err
 }
 
 // settle waits until every listener has everything it is owed, in order (an event may

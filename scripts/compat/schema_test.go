@@ -28,7 +28,7 @@ var changes = []string{
 	"Number *string", "Number *int", // an argument has another type
 }
 
-// affected are subscriptions that the change ends, and what their clients are told.
+// affected are subscriptions that the change ends, and what their clients hear.
 var affected = map[string]struct {
 	operation    wsclient.Operation
 	code, reason string
@@ -47,7 +47,7 @@ var affected = map[string]struct {
 const changed = "The schema has changed, and this subscription has ended. "
 
 // A release with another schema over live subscriptions. subwire check names those that no
-// longer run, before. Each of their clients is told why at the next event, once, and none
+// longer run, before. At the next event each of their clients hears why, once, and none
 // tries again; the others go on.
 func TestASchemaThatChangesUnderLiveSubscriptions(t *testing.T) {
 	if testing.Short() {

@@ -1,13 +1,10 @@
 package compat
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -109,7 +106,7 @@ func (l *load) write(ctx context.Context) {
 		content := fmt.Sprintf("%s %04d", l.chat, l.begun)
 		l.begun++
 		l.mu.Unlock()
-		err := l.mutate(content)
+		err := l.post(content)
 		l.mu.Lock()
 		l.written = append(l.written, content)
 		l.err = err
@@ -120,31 +117,10 @@ func (l *load) write(ctx context.Context) {
 	}
 }
 
-func (l *load) mutate(content string) error {
+func (l *load) post(content string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	const document = `mutation ($chat: ID!, $content: String!) {
-		postMessage(chatId: $chat, content: $content, senderName: "Ada") { id } }`
-	body, err := json.Marshal(map[string]any{"query": document,
-		"variables": map[string]string{"chat": l.chat, "content": content}})
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.HTTPURL, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err == nil && (resp.StatusCode != http.StatusOK || bytes.Contains(answer, []byte(`"errors"`))) {
-		err = fmt.Errorf("%s answered %d %s", content, resp.StatusCode, answer)
-	}
-	return err
+	return postMessage(ctx, l.HTTPURL, l.chat, content)
 }
 
 // awaitWritten waits until n more messages are written.
