@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 
@@ -39,21 +40,34 @@ var _ pubsub.Gateway = (*Client)(nil)
 // posts without the SDK (post.go), unless a proxy or a foreign HTTP client is
 // configured.
 func New(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
-	c := newSDK(awsCfg, callbackURL, maxConns)
+	return build(awsCfg, callbackURL, maxConns, false)
+}
+
+// NewHashed is New for a receiver that checks a signature before it reads the body: the
+// hash of the body is in a header of its own (sigv4.BodyHash).
+func NewHashed(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
+	return build(awsCfg, callbackURL, maxConns, true)
+}
+
+func build(awsCfg aws.Config, callbackURL string, maxConns int, hashed bool) *Client {
+	c := newSDK(awsCfg, callbackURL, maxConns, hashed)
 	if stage, err := url.Parse(callbackURL); err == nil { // otherwise the SDK says what is wrong with it
-		c.poster = newPoster(awsCfg, stage, maxConns)
+		c.poster = newPoster(awsCfg, stage, maxConns, hashed)
 	}
 	return c
 }
 
 // newSDK is New for a client that posts with the SDK's PostToConnection.
-func newSDK(awsCfg aws.Config, callbackURL string, maxConns int) *Client {
+func newSDK(awsCfg aws.Config, callbackURL string, maxConns int, hashed bool) *Client {
 	api := apigatewaymanagementapi.NewFromConfig(awsCfg, func(o *apigatewaymanagementapi.Options) {
 		o.BaseEndpoint = &callbackURL
 		// The SDK's retries share one budget. 1 % of slow clients would use it up and
 		// stall the posts to all others for seconds.
 		o.Retryer = aws.NopRetryer{}
 		o.HTTPClient = pooled(awsCfg.HTTPClient, maxConns)
+		if hashed {
+			o.APIOptions = append(o.APIOptions, v4.AddContentSHA256HeaderMiddleware)
+		}
 	})
 	return &Client{api: api, timeout: callTimeout}
 }

@@ -33,6 +33,9 @@ func testConfig() aws.Config {
 	}
 }
 
+// bySDK is New for a client that posts with the SDK.
+func bySDK(cfg aws.Config, url string, conns int) *Client { return newSDK(cfg, url, conns, false) }
+
 // newClient returns a client for the stage "prod", answered by h.
 func newClient(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
@@ -60,7 +63,7 @@ func closeIdle(c *Client) {
 
 // bothWays runs a test with our own post and with the SDK's: they must not differ.
 func bothWays(t *testing.T, test func(t *testing.T, start func(*testing.T, http.HandlerFunc) *Client)) {
-	for name, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": newSDK} {
+	for name, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": bySDK} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, func(t *testing.T, h http.HandlerFunc) *Client { return startClient(t, build, h) })

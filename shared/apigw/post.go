@@ -25,7 +25,7 @@ type poster struct {
 
 // newPoster returns nil for what the SDK does better: the caller's own client, or a
 // proxy.
-func newPoster(cfg aws.Config, stage *url.URL, maxConns int) *poster {
+func newPoster(cfg aws.Config, stage *url.URL, maxConns int, hashed bool) *poster {
 	client, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
 	if !ok && cfg.HTTPClient != nil || cfg.Credentials == nil {
 		return nil
@@ -42,7 +42,7 @@ func newPoster(cfg aws.Config, stage *url.URL, maxConns int) *poster {
 			return nil
 		}
 	}
-	return &poster{credentials: cached(cfg.Credentials), signer: newSigner(cfg.Region, stage),
+	return &poster{credentials: cached(cfg.Credentials), signer: newSigner(cfg.Region, stage, hashed),
 		pool: newPool(stage, t, maxConns)}
 }
 

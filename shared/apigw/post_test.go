@@ -45,8 +45,10 @@ func TestSignaturesAreThoseOfTheSDK(t *testing.T) {
 	stages := []string{"https://abc.execute-api.eu-central-1.amazonaws.com/prod", "http://127.0.0.1:4001/local", "https://ws.example.com:443",
 		"https://ws.example.com:8443/base/pa%20th/", "http://ws.example.com:80/prod"}
 	var signers []*signer
-	for _, stage := range stages {
-		signers = append(signers, newSigner("eu-central-1", parse(t, stage)))
+	for _, hashed := range []bool{false, true} {
+		for _, stage := range stages {
+			signers = append(signers, newSigner("eu-central-1", parse(t, stage), hashed))
+		}
 	}
 	for i := range 2000 {
 		id, body := make([]byte, rng.IntN(20)+1), make([]byte, rng.IntN(500))

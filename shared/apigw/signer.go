@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"subwire/shared/sigv4"
 )
 
 // signer writes signed posts ("Create a signed AWS API request", Signature Version 4).
@@ -23,6 +25,7 @@ type signer struct {
 	host   string // as in the Host header
 	path   string // as sent, up to the connection id
 	signed string // the same as signed, that is escaped once more
+	hashed bool   // whether requests have the header sigv4.BodyHash
 	latest atomic.Pointer[second]
 }
 
@@ -32,7 +35,8 @@ type second struct {
 	credentials aws.Credentials
 
 	head      string    // from the end of the request's path to the signature
-	canonical string    // of the canonical request, from there to the hash of the body
+	canonical string    // of the canonical request, from there to where BodyHash stands
+	rest      string    // of it, from there to the hash of the body
 	toSign    string    // the string to sign, up to the hash of the canonical request
 	macs      sync.Pool // of hash.Hash with the signing key
 }
@@ -42,9 +46,9 @@ const (
 	contentType = "application/octet-stream" // what the SDK sends
 )
 
-func newSigner(region string, stage *url.URL) *signer {
+func newSigner(region string, stage *url.URL, hashed bool) *signer {
 	path := strings.TrimSuffix(stage.EscapedPath(), "/") + "/@connections/"
-	s := &signer{region: region, host: hostHeader(stage), path: path}
+	s := &signer{region: region, host: hostHeader(stage), path: path, hashed: hashed}
 	for segment := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		s.signed += "/" + string(appendEscaped(nil, segment, "%"))
 	}
@@ -67,20 +71,29 @@ func (s *signer) append(dst []byte, credentials aws.Credentials, now time.Time,
 	dst = append(append(dst, "POST "...), s.path...)
 	dst = appendEscaped(dst, connectionID, "%")
 	dst = append(dst, sec.head...)
-	dst = s.appendSignature(dst, sec, connectionID, body)
+	sum := sha256.Sum256(body)
+	dst = s.appendSignature(dst, sec, connectionID, sum)
+	if s.hashed {
+		dst = append(dst, "\r\n"+sigv4.BodyHash+": "...)
+		dst = hex.AppendEncode(dst, sum[:])
+	}
 	dst = append(dst, "\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
 	dst = append(dst, "\r\n\r\n"...)
 	return append(dst, body...)
 }
 
-// appendSignature appends the signature in hex.
-func (s *signer) appendSignature(dst []byte, sec *second, connectionID string, body []byte) []byte {
+// appendSignature appends the signature in hex. It is given the hash of the body.
+func (s *signer) appendSignature(dst []byte, sec *second, connectionID string, sum [sha256.Size]byte) []byte {
 	var room [2048]byte // a session token takes about a kilobyte
 	b := append(append(room[:0], "POST\n"...), s.signed...)
 	b = appendEscaped(b, connectionID, "%25")
 	b = append(b, sec.canonical...)
-	sum := sha256.Sum256(body)
+	if s.hashed {
+		b = append(b, "x-amz-content-sha256:"...)
+		b = append(hex.AppendEncode(b, sum[:]), '\n')
+	}
+	b = append(b, sec.rest...)
 	b = hex.AppendEncode(b, sum[:])
 	sum = sha256.Sum256(b)
 
@@ -108,6 +121,9 @@ func (s *signer) newSecond(c aws.Credentials, now time.Time) *second {
 	day := date[:len("20060102")]
 	scope := day + "/" + s.region + "/execute-api/aws4_request"
 	names, token, tokenLine := "content-type;host;x-amz-date", "", ""
+	if s.hashed {
+		names = "content-type;host;x-amz-content-sha256;x-amz-date"
+	}
 	if c.SessionToken != "" {
 		names += ";x-amz-security-token"
 		token, tokenLine = "x-amz-security-token:"+c.SessionToken+"\n", "X-Amz-Security-Token: "+c.SessionToken+"\r\n"
@@ -123,9 +139,9 @@ func (s *signer) newSecond(c aws.Credentials, now time.Time) *second {
 		head: " HTTP/1.1\r\nHost: " + s.host + "\r\nContent-Type: " + contentType + "\r\nX-Amz-Date: " + date + "\r\n" +
 			tokenLine + "Authorization: AWS4-HMAC-SHA256 Credential=" + c.AccessKeyID + "/" + scope +
 			", SignedHeaders=" + names + ", Signature=",
-		canonical: "\n\ncontent-type:" + contentType + "\nhost:" + s.host + "\nx-amz-date:" + date + "\n" +
-			token + "\n" + names + "\n",
-		toSign: "AWS4-HMAC-SHA256\n" + date + "\n" + scope + "\n",
+		canonical: "\n\ncontent-type:" + contentType + "\nhost:" + s.host + "\n",
+		rest:      "x-amz-date:" + date + "\n" + token + "\n" + names + "\n",
+		toSign:    "AWS4-HMAC-SHA256\n" + date + "\n" + scope + "\n",
 	}
 	sec.macs.New = func() any { return hmac.New(sha256.New, key) }
 	return sec

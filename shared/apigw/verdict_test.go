@@ -104,7 +104,7 @@ func want(status int, body string) error {
 // Every status with every body, by our own posts and by the SDK's.
 func TestEveryAnswerHasItsVerdict(t *testing.T) {
 	t.Parallel()
-	for name, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": newSDK} {
+	for name, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": bySDK} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var posts atomic.Int32
@@ -204,7 +204,7 @@ func TestAnAnswerThatIsCutLosesNothing(t *testing.T) {
 		"WholeJSONInPartOfTheBody": {"HTTP/1.1 400 No\r\nContent-Length: 100\r\nX-Amzn-ErrorType: BadRequestException\r\n\r\n{\"message\":\"Invalid connectionId: x\"}", pubsub.ErrBusy},
 		"ADoubtfulLength":          {"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", pubsub.ErrBusy},
 	} {
-		for way, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": newSDK} {
+		for way, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": bySDK} {
 			t.Run(name+way, func(t *testing.T) {
 				t.Parallel()
 				url := rawServer(t, nil, func(conn net.Conn) {
@@ -222,7 +222,7 @@ func TestAnAnswerThatIsCutLosesNothing(t *testing.T) {
 
 func TestMissingCredentialsLoseNothing(t *testing.T) {
 	t.Parallel()
-	for name, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": newSDK} {
+	for name, build := range map[string]func(aws.Config, string, int) *Client{"Own": New, "SDK": bySDK} {
 		cfg := testConfig()
 		cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{}, errors.New("no credentials")
