@@ -246,6 +246,24 @@ func decodeConnection(attributes attributes) (pubsub.Connection, error) {
 	return c, nil
 }
 
+// Renew implements pubsub.Store.
+func (s *Store) Renew(ctx context.Context, id string, expires time.Time) error {
+	_, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(id),
+		UpdateExpression:          aws.String("SET #ttl = :expires"),
+		ConditionExpression:       aws.String(alive),
+		ExpressionAttributeNames:  map[string]string{"#ttl": "ttl"},
+		ExpressionAttributeValues: attributes{":expires": number(expires.Unix()), ":now": number(time.Now().Unix())},
+	})
+	if _, failed := failedCondition(err); failed {
+		return pubsub.ErrGone
+	}
+	if err != nil {
+		return fmt.Errorf("renew connection: %w", err)
+	}
+	return nil
+}
+
 // Acknowledge implements pubsub.Store. The token tells a repeated attempt that lost its
 // first answer from a second connection_init.
 func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledgement, at time.Time) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 )
 
 // operationItem is an operation, shared by all its subscribers.
@@ -26,7 +27,7 @@ type operationItem struct {
 // operationMargin is how much longer than its latest subscriber an operation is kept.
 // An older connection may write it after a younger one and set an earlier expiry; the
 // margin covers the longest life of any.
-const operationMargin = 24 * time.Hour
+const operationMargin = topology.HostTTL
 
 // Operation implements pubsub.Store. It does not check the expiry, which is long after
 // that of any subscription.
@@ -60,7 +61,8 @@ type Stored struct {
 	pubsub.Operation
 
 	// Expires is when the subscription that stored it last expires. Another that began
-	// earlier may expire later, by no more than a connection's time to live.
+	// earlier may expire later, by no more than topology.ConnectionTTL; one of a host, if a
+	// client of API Gateway has stored the same operation since, by topology.HostTTL.
 	Expires time.Time
 }
 
@@ -84,11 +86,11 @@ func (s *Store) Operations(ctx context.Context) iter.Seq2[Stored, error] {
 	}
 }
 
-// putOperation writes the operation, or rewrites it with a later expiry.
-func (s *Store) putOperation(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation) error {
+// PutOperation implements pubsub.Store.
+func (s *Store) PutOperation(ctx context.Context, key string, op pubsub.Operation, expires time.Time) error {
 	item, err := attributevalue.MarshalMap(operationItem{
-		Key: sub.OperationKey, Document: op.Document, Name: op.Name, Variables: string(op.Variables),
-		TTL: sub.Expires.Add(operationMargin).Unix(),
+		Key: key, Document: op.Document, Name: op.Name, Variables: string(op.Variables),
+		TTL: expires.Add(operationMargin).Unix(),
 	})
 	if err != nil {
 		return fmt.Errorf("encode operation: %w", err)

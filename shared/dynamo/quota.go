@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"subwire/shared/node"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 )
@@ -26,7 +28,7 @@ const quotaPrefix = "holder/"
 // quotaTTL is how long a quota's item is kept after its last entry. It is longer than
 // any entry can last: with only the connection's life, one whose token soon expires
 // would take the others' entries with it.
-const quotaTTL = 2 * topology.ConnectionTTL
+const quotaTTL = 2 * topology.HostTTL
 
 // revocationTTL is how much longer a revoked quota's item is kept: as long as a token is
 // expected to live that was issued before. Each connection that is counted begins it anew.
@@ -57,8 +59,9 @@ func of(id string) func(entry string) bool {
 	return func(entry string) bool { return strings.HasSuffix(entry, "#"+id) }
 }
 
-// TakeQuota implements pubsub.Store. If the set is full, it drops the expired entries, and
-// those that the connection had with another expiry, and tries once more.
+// TakeQuota implements pubsub.Store. If the set is full, it drops the expired entries, those
+// of nodes that are gone, and those that the connection had with another expiry, and tries
+// once more.
 func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) error {
 	mine, now := entry(c.ID, c.Expires.Unix()), time.Now()
 	quota, err := s.addEntry(ctx, c, max)
@@ -66,7 +69,11 @@ func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) err
 		if isRevoked(full, c.Issued) {
 			return pubsub.ErrTokenRevoked
 		}
-		stale := entries(full, func(e string) bool { return expired(e, now) || of(c.ID)(e) })
+		lost, failed := s.ofLostNodes(ctx, full)
+		if failed != nil {
+			return fmt.Errorf("take quota: %w", failed)
+		}
+		stale := entries(full, func(e string) bool { return expired(e, now) || of(c.ID)(e) || lost(e) })
 		if len(stale) == 0 {
 			return pubsub.ErrTooManyConnections
 		}
@@ -89,6 +96,30 @@ func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) err
 		return fmt.Errorf("drop former entry of connection: %w", err)
 	}
 	return nil
+}
+
+// ofLostNodes reports of an entry whether it stands for a socket of a node without a lease.
+// If the node has died, nobody deletes what is stored of its sockets. It costs a read for
+// each node in the set.
+func (s *Store) ofLostNodes(ctx context.Context, quota attributes) (func(entry string) bool, error) {
+	lost := map[string]bool{}
+	nodeOf := func(entry string) (id string, ok bool) {
+		_, id, _ = strings.Cut(entry, "#")
+		at, ok := node.Parse(id)
+		return at.Node(), ok
+	}
+	for _, e := range entries(quota, func(string) bool { return true }) {
+		id, ok := nodeOf(e)
+		if _, known := lost[id]; !ok || known {
+			continue
+		}
+		_, err := s.Connection(ctx, id)
+		if err != nil && !errors.Is(err, pubsub.ErrGone) {
+			return nil, fmt.Errorf("load lease: %w", err)
+		}
+		lost[id] = err != nil
+	}
+	return func(e string) bool { id, ok := nodeOf(e); return ok && lost[id] }, nil
 }
 
 // isRevoked reports whether the quota's item refuses tokens of that time.

@@ -18,7 +18,7 @@ import (
 func TestAQuotasItemOutlivesItsEntries(t *testing.T) {
 	t.Parallel()
 	s := localStore(t)
-	for i, life := range []time.Duration{topology.ConnectionTTL, time.Minute, time.Second} {
+	for i, life := range []time.Duration{topology.HostTTL, topology.ConnectionTTL, time.Minute, time.Second} {
 		c := pubsub.Connection{ID: strconv.Itoa(i), Quota: "h", Expires: time.Now().Add(life)}
 		if err := s.TakeQuota(t.Context(), c, 9); err != nil {
 			t.Fatal(err)

@@ -94,6 +94,22 @@ func (s *Store) deleteRows(ctx context.Context, connectionID, operationID string
 	return nil
 }
 
+// Listen implements pubsub.Store. The row has the form of a subscription's, so an older
+// release reads it, too.
+func (s *Store) Listen(ctx context.Context, sub pubsub.Subscription) error {
+	item, err := attributevalue.MarshalMap(subscriptionItem{
+		Topic: sub.Topic, Subscriber: subscriber(sub.ConnectionID, sub.OperationID),
+		OperationKey: sub.OperationKey, At: sub.At.UnixMilli(), TTL: sub.Expires.Unix()})
+	if err != nil {
+		return fmt.Errorf("encode row of node: %w", err)
+	}
+	_, err = call(ctx, s.client.PutItem, &dynamodb.PutItemInput{TableName: &s.tables.Subscriptions, Item: item})
+	if err != nil {
+		return fmt.Errorf("put row of node: %w", err)
+	}
+	return nil
+}
+
 // Unlist implements pubsub.Store.
 func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
 	if pubsub.IsPresence(sub.Topic) {

@@ -58,7 +58,7 @@ func TestOperationsYieldsAllWithWhenTheyWereLastOfUse(t *testing.T) {
 		want[key] = Stored{key, op, expires}
 		sub := pubsub.Subscription{OperationKey: key, Expires: expires}
 		for range 2 { // a second subscriber stores it again
-			if err := s.putOperation(t.Context(), sub, op); err != nil {
+			if err := s.PutOperation(t.Context(), sub.OperationKey, op, sub.Expires); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -241,7 +241,7 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 // not, it is a later operation's and stays. The rows come in the order of their topics,
 // so that an event of several finds the lowest of them, or none: see fanout.Plan.
 func (s *Store) list(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation, running runningItem) error {
-	if err := s.putOperation(ctx, sub, op); err != nil {
+	if err := s.PutOperation(ctx, sub.OperationKey, op, sub.Expires); err != nil {
 		return err
 	}
 	foreign := map[string]attributes{} // by topic

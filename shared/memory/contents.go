@@ -13,6 +13,7 @@ import (
 type Contents struct {
 	Connections   []pubsub.Connection         // by id
 	Subscriptions []pubsub.Subscription       // by topic, then as Subscriptions yields them
+	Listening     []pubsub.Subscription       // those that Listen has put, likewise; not among Subscriptions
 	Operations    map[string]pubsub.Operation // by key
 }
 
@@ -24,9 +25,16 @@ func (s *Store) Contents() Contents {
 	for _, id := range slices.Sorted(maps.Keys(s.connections)) {
 		c.Connections = append(c.Connections, s.connections[id].export())
 	}
-	c.Subscriptions = slices.SortedFunc(maps.Values(s.rows), func(a, b pubsub.Subscription) int {
+	all := slices.SortedFunc(maps.Values(s.rows), func(a, b pubsub.Subscription) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), compareSubscriptions(a, b))
 	})
+	for _, sub := range all {
+		if s.listening[row{sub.Topic, sub.ConnectionID, sub.OperationID}] {
+			c.Listening = append(c.Listening, sub)
+		} else {
+			c.Subscriptions = append(c.Subscriptions, sub)
+		}
+	}
 	return c
 }
 

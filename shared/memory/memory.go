@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"subwire/shared/node"
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
 )
@@ -46,6 +47,7 @@ type Store struct {
 	mu          sync.Mutex // guards what follows
 	connections map[string]*connection
 	rows        map[row]pubsub.Subscription
+	listening   map[row]bool // of rows, those that Listen has put
 	operations  map[string]pubsub.Operation
 	quotas      map[string]map[string]time.Time // quota -> connection id -> expiry
 	revoked     map[string]time.Time            // by quota
@@ -101,7 +103,7 @@ type row struct{ topic, connectionID, operationID string }
 // New returns an empty store.
 func New() *Store {
 	return &Store{
-		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{},
+		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{}, listening: map[row]bool{},
 		operations: map[string]pubsub.Operation{}, quotas: map[string]map[string]time.Time{},
 		revoked:  map[string]time.Time{},
 		products: map[productRow]table.Row{}, spent: map[spending]int{}, audiences: map[string]audience{},
@@ -183,6 +185,17 @@ func (c *connection) export() pubsub.Connection {
 	return out
 }
 
+// Renew implements pubsub.Store.
+func (s *Store) Renew(ctx context.Context, id string, expires time.Time) error {
+	return s.do(ctx, "Renew", func() error {
+		c, err := s.live(id)
+		if err == nil {
+			c.Expires = expires
+		}
+		return err
+	})
+}
+
 // Acknowledge implements pubsub.Store.
 func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledgement, at time.Time) error {
 	return s.do(ctx, "Acknowledge", func() error {
@@ -215,13 +228,26 @@ func (s *Store) TakeQuota(ctx context.Context, c pubsub.Connection, max int) err
 			counted = map[string]time.Time{}
 			s.quotas[c.Quota] = counted
 		}
-		maps.DeleteFunc(counted, func(id string, expires time.Time) bool { return id == c.ID || !expires.After(time.Now()) })
+		maps.DeleteFunc(counted, func(id string, expires time.Time) bool {
+			return id == c.ID || !expires.After(time.Now()) || s.isLost(id)
+		})
 		if len(counted) >= max {
 			return pubsub.ErrTooManyConnections
 		}
 		counted[c.ID] = c.Expires
 		return nil
 	})
+}
+
+// isLost reports whether the connection is a socket of a node without a lease. The caller
+// has the lock.
+func (s *Store) isLost(id string) bool {
+	at, ok := node.Parse(id)
+	if !ok {
+		return false
+	}
+	_, err := s.live(at.Node())
+	return err != nil
 }
 
 // ReleaseQuota implements pubsub.Store.
@@ -383,6 +409,7 @@ func (s *Store) drop(at row) {
 	switch {
 	case !pubsub.IsPresence(at.topic):
 		delete(s.rows, at)
+		delete(s.listening, at)
 	case ok && sub.Left.IsZero():
 		sub.Left = time.Now().Truncate(time.Millisecond)
 		sub.Expires = sub.Left.Add(pubsub.LeftTTL).Truncate(time.Second)
@@ -395,6 +422,15 @@ func (s *Store) note(topic string, before, now *pubsub.Subscription) {
 	if s.Changed != nil && pubsub.IsPresence(topic) {
 		s.changes = append(s.changes, pubsub.PresenceChange{Before: before, Now: now})
 	}
+}
+
+// Listen implements pubsub.Store.
+func (s *Store) Listen(ctx context.Context, sub pubsub.Subscription) error {
+	return s.do(ctx, "Listen", func() error {
+		at := row{sub.Topic, sub.ConnectionID, sub.OperationID}
+		s.rows[at], s.listening[at] = sub, true
+		return nil
+	})
 }
 
 // DeleteLeft implements pubsub.Store.
@@ -562,6 +598,14 @@ func compareSubscriptions(a, b pubsub.Subscription) int {
 		cmp.Compare(a.ConnectionID, b.ConnectionID),
 		cmp.Compare(a.OperationID, b.OperationID),
 	)
+}
+
+// PutOperation implements pubsub.Store.
+func (s *Store) PutOperation(ctx context.Context, key string, op pubsub.Operation, _ time.Time) error {
+	return s.do(ctx, "PutOperation", func() error {
+		s.operations[key] = op
+		return nil
+	})
 }
 
 // Operation implements pubsub.Store.

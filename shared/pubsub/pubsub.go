@@ -205,6 +205,11 @@ type Event struct {
 	// null. The planner says so by the operation's key.
 	End bool `json:"-"`
 
+	// Ending says that the event ends subscriptions, and why: the key of a task that is no
+	// operation (package fanout). Root is null. Only an event for a node has it, whose
+	// batches say so by that key.
+	Ending string `json:"-"`
+
 	// Latest is what the event is the latest of, and "" if every event counts. An earlier
 	// event of the topic with the same Latest need not be sent any more.
 	Latest string `json:"-"`
@@ -213,6 +218,11 @@ type Event struct {
 	// is not known. Batches have both, but not in the event.
 	Trace string    `json:"-"`
 	At    time.Time `json:"-"`
+
+	// Committed is when the database says that it took the event, whoever wrote it: to a
+	// second or worse, by its clock. It is zero when that is not known, or when the event is
+	// for those who are subscribed now. Only batches with nodes have it.
+	Committed time.Time `json:"-"`
 }
 
 // Buckets is how many parts the subscribers of a topic fall into.

@@ -21,6 +21,9 @@ type Store interface {
 	// Connection returns the connection, or ErrGone.
 	Connection(ctx context.Context, id string) (Connection, error)
 
+	// Renew gives the connection another expiry, or returns ErrGone.
+	Renew(ctx context.Context, id string, expires time.Time) error
+
 	// Acknowledge stores what connection_init said and marks the connection
 	// acknowledged. Of several calls for one connection exactly one succeeds. Errors:
 	// ErrGone; ErrAlreadyInitialised; ErrInitTimeout when at is past the connection's
@@ -29,7 +32,8 @@ type Store interface {
 
 	// TakeQuota counts a connection against c.Quota until it expires, or is deleted
 	// with that Quota. Taking it twice counts once. Errors: ErrTooManyConnections when
-	// max others count against it; ErrTokenRevoked when Revoke was called and c.Issued is
+	// max others count against it, of which none is a socket of a node without a lease
+	// (package node): nobody may have deleted those; ErrTokenRevoked when Revoke was called and c.Issued is
 	// not later, even for one that counts, which it may go on to do.
 	TakeQuota(ctx context.Context, c Connection, max int) error
 
@@ -75,6 +79,11 @@ type Store interface {
 	// gone is not an error.
 	EndSubscription(ctx context.Context, connectionID, operationID string, began Sent) (bool, error)
 
+	// Listen lists s under s.Topic, for a node (package node): it has no connection, no
+	// operation is stored, and it replaces what was listed there for it. Only Unlist and
+	// its expiry end it, so s.At should be now.
+	Listen(ctx context.Context, s Subscription) error
+
 	// Unlist deletes the row of s under s.Topic, unless a later operation with the
 	// same id has taken it. It is for rows whose connection is gone; DeleteSubscription
 	// ends an operation that runs. A missing row is not an error.
@@ -105,6 +114,10 @@ type Store interface {
 	// in between. An ErrUndecodableRow stands for one row, and others follow; any other
 	// error ends the sequence. Of a topic of presence it also yields those that have left.
 	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[Subscription, error]
+
+	// PutOperation stores the operation under its key, for subscriptions that expire by
+	// then. It replaces what is there, which is the same operation.
+	PutOperation(ctx context.Context, key string, op Operation, expires time.Time) error
 
 	// Operation returns what was stored under the key, or ErrUnknownOperation.
 	Operation(ctx context.Context, key string) (Operation, error)

@@ -45,6 +45,24 @@ var connectionTests = []test{
 	{"is acknowledged with viewer, init payload, expiry and quota", acknowledgedWith(pubsub.Acknowledgement{
 		Viewer: pubsub.Viewer{ID: "ü", Claims: `{"chats_read":["1"]}`}, Init: json.RawMessage(`{"lang":"ü","n":1}`),
 		Expires: time.Now().Add(24 * time.Hour).Truncate(time.Second), Quota: "viewer/1"})},
+	{"is renewed until it is gone", func(t *testing.T, s Store) {
+		c := newConnection()
+		check(t, "unknown", s.Renew(t.Context(), c.ID, c.Expires), pubsub.ErrGone)
+		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil)
+		for _, later := range []time.Duration{time.Minute, 2 * time.Minute} {
+			c.Expires = c.Expires.Add(later)
+			check(t, "Renew", s.Renew(t.Context(), c.ID, c.Expires), nil)
+			got, err := s.Connection(t.Context(), c.ID)
+			check(t, "Connection", err, nil)
+			got.Bytes = 0 // the store's own
+			equal(t, "connection", got, c)
+		}
+		check(t, "Renew", s.Renew(t.Context(), c.ID, time.Now().Add(-time.Second)), nil)
+		check(t, "expired", s.Renew(t.Context(), c.ID, c.Expires), pubsub.ErrGone)
+		check(t, "DeleteConnection", s.DeleteConnection(t.Context(), c.ID), nil)
+		check(t, "deleted", s.Renew(t.Context(), c.ID, c.Expires), pubsub.ErrGone)
+		check(t, "PutConnection", s.PutConnection(t.Context(), c), nil) // nothing was left behind
+	}},
 	{"is acknowledged with nothing", acknowledgedWith(pubsub.Acknowledgement{})},
 	{"is gone when its acknowledgement expires", func(t *testing.T, s Store) {
 		c := newConnection()

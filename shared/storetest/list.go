@@ -87,6 +87,15 @@ var listTests = []test{
 			equal(t, "subscriptions of "+odd, listed(t, s, one.Topic), []pubsub.Subscription{began(one, base)})
 		}
 	}},
+	{"have operations that may be put without them", func(t *testing.T, s Store) {
+		op := pubsub.Operation{Document: unique("document")}
+		for range 2 {
+			check(t, "PutOperation", s.PutOperation(t.Context(), op.Key(), op, time.Now().Add(time.Hour)), nil)
+			got, err := s.Operation(t.Context(), op.Key())
+			check(t, "Operation", err, nil)
+			equal(t, "operation", got, op)
+		}
+	}},
 	{"have no operation under an unknown key", func(t *testing.T, s Store) {
 		_, err := s.Operation(t.Context(), unique("key"))
 		check(t, "Operation", err, pubsub.ErrUnknownOperation)

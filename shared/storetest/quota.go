@@ -3,10 +3,12 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"subwire/shared/node"
 	"subwire/shared/pubsub"
 )
 
@@ -43,6 +45,22 @@ var quotaTests = []test{
 		takeQuota(t, s, c[0], 2, nil)
 		takeQuota(t, s, c[1], 2, nil)
 		takeQuota(t, s, c[2], 2, nil)
+	}},
+	{"forgets the sockets of a node that is gone", func(t *testing.T, s Store) {
+		c := counted(4)
+		lease := newConnection()
+		at := node.Address{HostPort: "10.0.0.1:80", Boot: unique("boot")}
+		lease.ID = at.Node()
+		put(t, s, lease)
+		for i := range 2 {
+			at.Socket = fmt.Sprint(i)
+			c[i].ID = at.String()
+			takeQuota(t, s, c[i], 2, nil)
+		}
+		takeQuota(t, s, c[2], 2, pubsub.ErrTooManyConnections)
+		check(t, "DeleteConnection", s.DeleteConnection(t.Context(), lease.ID), nil)
+		takeQuota(t, s, c[2], 2, nil)
+		takeQuota(t, s, c[3], 2, nil)
 	}},
 	{"ends when the connection is deleted", func(t *testing.T, s Store) {
 		c := counted(2)
