@@ -77,6 +77,7 @@ func newRecords(p product, place int, raw json.RawMessage) (all []record) {
 	}
 	for i, event := range found {
 		one := r
+		event.Committed = r.at
 		if one.event = event; i > 0 && one.id != "" {
 			one.id += "/" + strconv.Itoa(i)
 		}

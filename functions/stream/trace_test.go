@@ -101,3 +101,22 @@ func TestAnEventThatIsLeftOutIsLogged(t *testing.T) {
 		}
 	}
 }
+
+// A row that is deleted, or written by others, says nothing about its time: the record does.
+func TestEachEventHasTheTimeOfItsCommit(t *testing.T) {
+	t.Parallel()
+	const removed = `{"eventID":"1","eventName":"REMOVE","dynamodb":{"ApproximateCreationDateTime":1790000000,` +
+		`"Keys":{"chatId":{"S":"a b"},"id":{"S":"01A1"}}}}`
+	records := newRecords(tags{}, 0, []byte(removed))
+	if len(records) != 2 {
+		t.Fatalf("%d records", len(records))
+	}
+	for _, r := range records {
+		if !r.event.Committed.Equal(time.Unix(1_790_000_000, 0)) || !r.event.At.IsZero() {
+			t.Errorf("committed at %v, written at %v", r.event.Committed, r.event.At)
+		}
+	}
+	if r := newRecords(tags{}, 0, []byte(insert("1", "a"))); len(r) != 1 || !r[0].event.Committed.IsZero() {
+		t.Errorf("without a time there are %+v", r)
+	}
+}

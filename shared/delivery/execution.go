@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"subwire/shared/fanout"
+	"subwire/shared/node"
 	"subwire/shared/pubsub"
 	"subwire/shared/transportws"
 )
@@ -61,6 +62,10 @@ func (e *execution) run(ctx context.Context, v pubsub.Viewer) (res *result) {
 	}()
 	if e.operation == fanout.Completed {
 		return &result{frame: frame{kind: completion}}
+	}
+	if e.operation == fanout.Node {
+		body, err := node.Encode(e.round.batch.Event)
+		return &result{frame{kind: event, payload: body}, err}
 	}
 	if why, over := limits[e.operation]; over {
 		return newResult(nil, why)
@@ -142,21 +147,24 @@ type frame struct {
 	payload []byte
 }
 
-// frameKind is the type of a frame's message. After all but the first the subscription
+// frameKind is the type of a frame's message. After all but the first two the subscription
 // is deleted.
 type frameKind uint8
 
 const (
 	next       frameKind = iota // a next message
+	event                       // no message of the protocol: the event, for a node
 	last                        // a next message, and then a complete
 	refusal                     // an error message
 	completion                  // a complete message
 )
 
-func (f frame) ends() bool { return f.kind != next }
+func (f frame) ends() bool { return f.kind > event }
 
 func (f frame) encode(operationID string) []byte {
 	switch f.kind {
+	case event:
+		return f.payload
 	case refusal:
 		return transportws.AppendError(nil, operationID, f.payload)
 	case completion:

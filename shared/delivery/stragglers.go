@@ -1,6 +1,10 @@
 package delivery
 
-import "sync"
+import (
+	"sync"
+
+	"subwire/shared/fanout"
+)
 
 // stragglers are the targets that a batch still serves after the next batch of its
 // group has begun: busy ones that are tried again, and slow ones. Later posts to such a
@@ -14,9 +18,18 @@ type stragglers struct {
 // A later operation with the same id has the same place. So what is still on its way
 // for the first does not come after what the second gets: the client cannot tell them
 // apart.
-type place struct{ connectionID, operationID string }
+//
+// A node has a place for each topic: it brings each topic's events to its sockets in the
+// order in which it gets them.
+type place struct{ connectionID, operationID, topic string }
 
-func placeOf(t *target) place { return place{t.ConnectionID, t.OperationID} }
+func placeOf(t *target) place {
+	at := place{connectionID: t.ConnectionID, operationID: t.OperationID}
+	if t.operation == fanout.Node {
+		at.topic = t.round.batch.Event.Topic
+	}
+	return at
+}
 
 // join queues a straggler. before is closed when the one before it has its outcome, and
 // nil if there is none.

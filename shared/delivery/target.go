@@ -124,6 +124,7 @@ func (t *target) post() error {
 	switch {
 	case w.trying.Err() != nil:
 		return errTimeUp
+	case t.frame.kind == event: // a node is gone when it says so, or its lease is over
 	case now.Unix() >= t.Expires:
 		return errExpired
 	case t.frame.ends() || t.round.batch.Attempt > 0:
@@ -182,6 +183,8 @@ func (t *target) settle(err error) {
 		t.endConnection(gone)
 	case errors.Is(err, errTimeUp) && last == nil && t.inMessageOrder():
 		t.enter(untried)
+	case errors.Is(err, pubsub.ErrTooLarge) && t.frame.kind == event:
+		t.enter(failed) // nobody would understand less
 	case errors.Is(err, pubsub.ErrTooLarge) && t.frame.kind != refusal:
 		t.frame, t.tries = &resultTooLarge, 0
 		t.tryAgain(0)

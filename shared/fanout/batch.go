@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"time"
 
 	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
@@ -23,8 +25,9 @@ var ErrUndecodable = errors.New("not a fan-out batch")
 // for it.
 var ErrNewer = errors.New("fan-out batch of a newer release")
 
-// Versions of the wire format: the second has viewers. A batch without viewers has the
-// first, which any sender reads.
+// Versions of the wire format: the second has viewers, the third nodes. A batch without
+// either has the first, which any sender reads. A sender that does not know nodes must not
+// read the third: it would find no operation of theirs that runs, and pass over them.
 //
 // During a deployment two releases run side by side, in either order, and after a
 // rollback. So, for this format and for rows alike:
@@ -39,6 +42,9 @@ var ErrNewer = errors.New("fan-out batch of a newer release")
 const (
 	versionPlain   = 1
 	versionViewers = 2
+	versionNodes   = 3
+
+	newest = versionNodes
 )
 
 // Batch is an event and some of the targets that must get it.
@@ -61,6 +67,12 @@ const (
 	Completed = "completed" // the event is the end of its topic (pubsub.Event.End)
 )
 
+// Node is the key of the task whose targets are nodes (package node). They get the event
+// itself, and bring it to their sockets. Batches with it wait for a sender that knows it. A
+// stream function that does not know nodes does not say all that these need, so there may be
+// hosts only when every function knows them.
+const Node = "node"
+
 // Task is one operation to execute, and who gets the result.
 type Task struct {
 	Operation string  `json:"op"` // key of the operation, or one of those above
@@ -71,7 +83,37 @@ type Task struct {
 type message struct {
 	Batch
 	Tasks   []wireTask `json:"tasks"` // the outer of the two fields with this name counts
+	Node    *forNodes  `json:"node,omitempty"`
 	Written written    `json:"written,omitzero"`
+}
+
+// forNodes is what of the event only nodes need. Batches without nodes do not have it.
+type forNodes struct {
+	Topics []string `json:"topics,omitempty"`
+	End    bool     `json:"end,omitempty"`
+	Ending string   `json:"ending,omitempty"`
+	At     int64    `json:"at,omitempty"` // of the commit, in Unix milliseconds
+}
+
+// ofNodes is what the event's batches with nodes say besides; nil for nothing.
+func ofNodes(e pubsub.Event) *forNodes {
+	if len(e.Topics) == 0 && !e.End && e.Ending == "" && e.Committed.IsZero() {
+		return nil
+	}
+	n := &forNodes{Topics: e.Topics, End: e.End, Ending: e.Ending}
+	if !e.Committed.IsZero() {
+		n.At = e.Committed.UnixMilli()
+	}
+	return n
+}
+
+func (n *forNodes) note(e *pubsub.Event) {
+	if n == nil {
+		return
+	}
+	if e.Topics, e.End, e.Ending = n.Topics, n.End, n.Ending; n.At != 0 {
+		e.Committed = time.UnixMilli(n.At)
+	}
 }
 
 // wireTask is a task with a separate list of its targets' times, which senders that do
@@ -112,19 +154,33 @@ func (b Batch) Targets() int {
 	return n
 }
 
+// hasNodes reports whether there are nodes among the targets.
+func (b Batch) hasNodes() bool {
+	return slices.ContainsFunc(b.Tasks, func(t Task) bool { return t.Operation == Node })
+}
+
 // Ending is the batch that ends its targets' subscriptions, for the reason of the key.
-// It has no event for them.
+// It has no event for them. Nodes are told to end those of their sockets.
 func (b Batch) Ending(key string) Batch {
 	b.Event.Root = json.RawMessage("null")
 	b.Viewers = nil
 	var all targets
+	var nodes []Task
 	for _, t := range b.Tasks {
+		if t.Operation == Node {
+			nodes = append(nodes, t)
+			b.Event.Ending = key
+			continue
+		}
 		for _, target := range t.Targets {
 			target.Viewer = 0
 			all = append(all, target)
 		}
 	}
-	b.Tasks = []Task{{Operation: key, Targets: all}}
+	b.Tasks = nodes
+	if len(all) > 0 {
+		b.Tasks = append([]Task{{Operation: key, Targets: all}}, nodes...)
+	}
 	return b
 }
 
@@ -164,7 +220,15 @@ func Encode(b Batch) (body []byte, deduplicationID string, err error) {
 	if b.Version = versionPlain; len(b.Viewers) > 0 {
 		b.Version = versionViewers
 	}
-	if body, err = jsontext.Append(nil, message{Batch: b, Tasks: toWire(b.Tasks)}); err != nil {
+	nodes := b.hasNodes()
+	if nodes {
+		b.Version = versionNodes
+	}
+	m := message{Batch: b, Tasks: toWire(b.Tasks)}
+	if nodes {
+		m.Node = ofNodes(b.Event)
+	}
+	if body, err = jsontext.Append(nil, m); err != nil {
 		return nil, "", fmt.Errorf("encode batch of event %s: %w", b.Event.ID, err)
 	}
 	sum := sha256.Sum256(body)
@@ -175,7 +239,7 @@ func Encode(b Batch) (body []byte, deduplicationID string, err error) {
 func Decode(body []byte) (Batch, error) {
 	var m message
 	err := json.Unmarshal(body, &m)
-	if err != nil && isNewer(body) || m.Version > versionViewers {
+	if err != nil && isNewer(body) || m.Version > newest {
 		return Batch{}, fmt.Errorf("%w: version %d", ErrNewer, m.Version)
 	}
 	if err != nil {
@@ -183,6 +247,7 @@ func Decode(body []byte) (Batch, error) {
 	}
 	b := m.Batch
 	m.Written.note(&b.Event)
+	m.Node.note(&b.Event)
 	if b.Tasks, err = fromWire(m.Tasks); err != nil {
 		return Batch{}, err
 	}
@@ -207,5 +272,5 @@ func isNewer(body []byte) bool {
 	var b struct {
 		Version int `json:"v"`
 	}
-	return json.Unmarshal(body, &b) == nil && b.Version > versionViewers
+	return json.Unmarshal(body, &b) == nil && b.Version > newest
 }

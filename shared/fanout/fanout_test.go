@@ -264,6 +264,10 @@ func TestGoldenBatches(t *testing.T) {
 			Tasks: []Task{
 				{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 0, 1795521899123}, {"c2=", "1", 0, 0, 0}}},
 				{Operation: "k2", Targets: []Target{{"c3=", "1", 1795529099, 0, 0}}}}},
+		"nodes.json": {Version: 3, Range: 3,
+			Event: pubsub.Event{ID: plain.ID, Topic: plain.Topic, Root: json.RawMessage(`null`), Topics: []string{"a", plain.Topic}, End: true, Ending: Overtaken},
+			Tasks: []Task{{Operation: Overtaken, Targets: []Target{{"c1=", "1", 1795529099, 0, 0}}},
+				{Operation: Node, Targets: []Target{{"node~h:1~boot", "events", 1795529099, 0, 0}}}}},
 		"viewers.json": {Version: 2, Event: plain, Range: 3, Viewers: []pubsub.Viewer{{ID: "ada", Claims: `{"chats_read":"*"}`}, {ID: "bob"}},
 			Tasks: []Task{{Operation: "k1", Targets: []Target{{"c1=", "1", 1795529099, 2, 0}, {"c2=", "1", 0, 1, 0}, {"c3=", "1", 0, 0, 0}}}}},
 	} {

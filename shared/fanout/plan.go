@@ -48,6 +48,9 @@ type Limits struct {
 // A union is left out if it gets the event by another of its topics, under which it is
 // listed, too. An event that ends its topic also leaves out the unions that have others.
 //
+// A node (see Node) gets every event of its topics, whatever it is. An event with an Ending
+// is one that a node has got: the subscriptions are targets of the task with that key.
+//
 // A subscription beyond Limits.OfConnection is a target of the task TooMany; one that
 // is too large by itself is a target of TooLarge. It gets an error instead of the
 // event, and ends.
@@ -58,11 +61,15 @@ type Limits struct {
 func Plan(event pubsub.Event, subscriptions iter.Seq2[pubsub.Subscription, error], l Limits) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
 		empty, err := emptyBytes(event, l.Groups)
+		nodes := 0
+		if err == nil {
+			nodes, err = nodesBytes(event)
+		}
 		if err != nil {
 			yield(Batch{}, err)
 			return
 		}
-		p := planner{event: event, limits: l, empty: empty, open: make([]open, l.Groups)}
+		p := planner{event: event, limits: l, empty: empty, nodes: nodes, open: make([]open, l.Groups)}
 		for s, err := range subscriptions {
 			var full Batch
 			if err == nil {
@@ -108,6 +115,19 @@ func emptyBytes(event pubsub.Event, groups int) (int, error) {
 		return 0, fmt.Errorf("encode event %s: %w", event.ID, err)
 	}
 	return queued(body) + writtenBytes, nil
+}
+
+// nodesBytes is the size of what a batch of the event with nodes has besides.
+func nodesBytes(event pubsub.Event) (int, error) {
+	said := ofNodes(event)
+	if said == nil {
+		return 0, nil
+	}
+	body, err := jsontext.Append(nil, said)
+	if err != nil {
+		return 0, fmt.Errorf("encode topics of event %s: %w", event.ID, err)
+	}
+	return queued(body) + len(`,"node":`), nil
 }
 
 // Passing yields the subscriptions that get an event: those without a filter, and those
@@ -171,6 +191,7 @@ type planner struct {
 	event   pubsub.Event
 	limits  Limits
 	empty   int                    // bytes of a batch without tasks
+	nodes   int                    // bytes that the first node adds
 	open    []open                 // by group
 	latest  [pubsub.Buckets]latest // by bucket
 	scratch []byte                 // to measure in
@@ -197,11 +218,9 @@ type open struct {
 // so nothing can overtake it.
 func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
 	bucket := pubsub.Bucket(s.ConnectionID)
-	if p.latest[bucket].count(s) > p.limits.OfConnection && p.limits.OfConnection > 0 {
-		s.OperationKey, s.Viewer = TooMany, pubsub.Viewer{}
-	}
-	if p.event.End {
-		s.OperationKey, s.Viewer = Completed, pubsub.Viewer{}
+	count := p.latest[bucket].count(s)
+	if key := p.instead(s, count); key != "" {
+		s.OperationKey, s.Viewer = key, pubsub.Viewer{}
 	}
 	group := bucket * p.limits.Groups / pubsub.Buckets
 	o := &p.open[group]
@@ -215,6 +234,22 @@ func (p *planner) add(s pubsub.Subscription) (full Batch, err error) {
 	}
 	o.put(s, size)
 	return full, nil
+}
+
+// instead is the key of the task that s, the n-th of its connection, is a target of
+// instead of its operation's; "" for none.
+func (p *planner) instead(s pubsub.Subscription, n int) string {
+	switch {
+	case s.OperationKey == Node:
+		return ""
+	case p.event.Ending != "":
+		return p.event.Ending
+	case p.event.End:
+		return Completed
+	case n > p.limits.OfConnection && p.limits.OfConnection > 0:
+		return TooMany
+	}
+	return ""
 }
 
 // count is how many subscriptions of its connection there were up to s.
@@ -236,6 +271,10 @@ func (p *planner) alone(o open, s pubsub.Subscription, size int) (Batch, error) 
 	most := max(p.limits.Bytes, p.limits.Alone)
 	if p.least() > most {
 		return Batch{}, fmt.Errorf("plan event %s: %w", p.event.ID, ErrEventTooLarge)
+	}
+	if o.bytes+size > most && s.OperationKey == Node { // it has no subscription to end
+		return Batch{}, fmt.Errorf("plan event %s: %w", p.event.ID,
+			&TargetError{s.ConnectionID, s.OperationID, o.bytes + size})
 	}
 	if o.bytes+size > most {
 		return p.tell(o.batch, s, o.bytes+size)
@@ -315,6 +354,9 @@ func (p *planner) size(o *open, s pubsub.Subscription) int {
 	if _, known := o.tasks[s.OperationKey]; !known {
 		p.scratch = appendString(p.scratch[:0], s.OperationKey)
 		n += len(p.scratch) + len(`{"op":,"targets":[],"at":[]},`)
+		if s.OperationKey == Node {
+			n += p.nodes
+		}
 	}
 	return n
 }
