@@ -1,6 +1,8 @@
 package transportws
 
 import (
+	"bytes"
+	"encoding/json"
 	"strconv"
 	"unicode/utf8"
 )
@@ -97,6 +99,11 @@ func InternalServerError() CloseError {
 	return CloseError{CodeInternalServerError, "Internal server error"}
 }
 
+// ServiceRestart is for sockets of a process that ends: the client has done nothing wrong, and
+// connects again at once ("WebSocket Close Code Number Registry"). It is a code of a close
+// frame alone, and never in a connection_error.
+func ServiceRestart() CloseError { return CloseError{1012, "Service restart"} }
+
 // truncate cuts s to at most max bytes, between two characters.
 func truncate(s string, max int) string {
 	if len(s) <= max {
@@ -149,4 +156,26 @@ func AppendConnectionError(dst []byte, c CloseError) []byte {
 	dst = append(dst, `,"retry":`...)
 	dst = strconv.AppendBool(dst, c.Retry())
 	return append(dst, "}}"...)
+}
+
+// connectionErrorStart begins each frame that AppendConnectionError writes, and no other.
+var connectionErrorStart = []byte(`{"type":"connection_error`)
+
+// ConnectionError reads what AppendConnectionError wrote, for hosts that can close with a
+// code. ok is false for any other frame. What is no code of an application (RFC 6455
+// section 7.4.2) becomes that of an internal error.
+func ConnectionError(frame []byte) (c CloseError, ok bool) {
+	if !bytes.HasPrefix(frame, connectionErrorStart) {
+		return CloseError{}, false
+	}
+	var said struct {
+		Payload struct {
+			Code    int    `json:"code"`
+			Message string `json:"message"`
+		} `json:"payload"`
+	}
+	if json.Unmarshal(frame, &said) != nil || said.Payload.Code < 3000 || said.Payload.Code > 4999 {
+		return InternalServerError(), true
+	}
+	return CloseError{said.Payload.Code, truncate(said.Payload.Message, maxReasonBytes)}, true
 }
