@@ -63,47 +63,56 @@ func badRequest(message string) StatusError {
 	return StatusError{Status: http.StatusBadRequest, Code: pubsub.CodeInput, Message: message}
 }
 
-// Decode reads the operation that a GET or POST request asks for. A body of more than
-// maxBody bytes is refused. Unknown members and parameters are ignored, null counts as
-// absent, and of a repeated member of a JSON object the last counts. The error is
-// always a StatusError.
-//
-// A POST must be application/json: a browser sends the other types to a foreign origin
-// without asking first, which lets any page post with a visitor's cookies. Its body
-// must not be compressed: a small one could unpack to any size. Answers are not
-// compressed either.
+// Decode reads the operation that a GET or POST request asks for. A request that Screen
+// refuses, or a body of more than maxBody bytes, is refused. Unknown members and parameters
+// are ignored, null counts as absent, and of a repeated member of a JSON object the last
+// counts. The error is always a StatusError.
 func Decode(r Request, maxBody int) (pubsub.Operation, error) {
-	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		return pubsub.Operation{}, StatusError{Status: http.StatusMethodNotAllowed,
-			Header: map[string]string{"Allow": Methods},
-			Code:   pubsub.CodeInput, Message: "method must be GET or POST"}
-	}
-	if _, ok := negotiate(r.Accept); !ok {
-		return pubsub.Operation{}, StatusError{Status: http.StatusNotAcceptable,
-			Code: pubsub.CodeInput, Message: "only " + graphQLType + " and " + jsonType + " are served"}
-	}
-	if _, identity := accept.Codings(r.AcceptEncoding); identity == 0 {
-		return pubsub.Operation{}, StatusError{Status: http.StatusNotAcceptable,
-			Code: pubsub.CodeInput, Message: "answers are not compressed, which Accept-Encoding rules out"}
+	if err := Screen(r); err != nil {
+		return pubsub.Operation{}, err
 	}
 	if r.Method == http.MethodGet {
 		return decodeQuery(r.Query)
-	}
-	if !isPlain(r.ContentEncoding) {
-		return pubsub.Operation{}, StatusError{Status: http.StatusUnsupportedMediaType,
-			Header: map[string]string{"Accept-Encoding": "identity"},
-			Code:   pubsub.CodeInput, Message: "body must not be compressed"}
-	}
-	if !isJSON(r.ContentType) {
-		return pubsub.Operation{}, StatusError{Status: http.StatusUnsupportedMediaType,
-			Header: map[string]string{"Accept": jsonType},
-			Code:   pubsub.CodeInput, Message: "content type must be " + jsonType + " in UTF-8"}
 	}
 	if len(r.Body) > maxBody {
 		return pubsub.Operation{}, StatusError{Status: http.StatusRequestEntityTooLarge,
 			Code: pubsub.CodeTooLarge, Message: "body is larger than " + strconv.Itoa(maxBody) + " bytes"}
 	}
 	return decodeBody(r.Body)
+}
+
+// Screen refuses a request that its method and headers alone condemn. It looks at neither
+// Query nor Body, so it may come before they are read. The error is always a StatusError.
+//
+// A POST must be application/json: a browser sends the other types to a foreign origin
+// without asking first, which lets any page post with a visitor's cookies. Its body
+// must not be compressed: a small one could unpack to any size. Answers are not
+// compressed either.
+func Screen(r Request) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		return StatusError{Status: http.StatusMethodNotAllowed, Header: map[string]string{"Allow": Methods},
+			Code: pubsub.CodeInput, Message: "method must be GET or POST"}
+	}
+	if _, ok := negotiate(r.Accept); !ok {
+		return StatusError{Status: http.StatusNotAcceptable,
+			Code: pubsub.CodeInput, Message: "only " + graphQLType + " and " + jsonType + " are served"}
+	}
+	if _, identity := accept.Codings(r.AcceptEncoding); identity == 0 {
+		return StatusError{Status: http.StatusNotAcceptable,
+			Code: pubsub.CodeInput, Message: "answers are not compressed, which Accept-Encoding rules out"}
+	}
+	if r.Method == http.MethodGet {
+		return nil
+	}
+	if !isPlain(r.ContentEncoding) {
+		return StatusError{Status: http.StatusUnsupportedMediaType, Header: map[string]string{"Accept-Encoding": "identity"},
+			Code: pubsub.CodeInput, Message: "body must not be compressed"}
+	}
+	if !isJSON(r.ContentType) {
+		return StatusError{Status: http.StatusUnsupportedMediaType, Header: map[string]string{"Accept": jsonType},
+			Code: pubsub.CodeInput, Message: "content type must be " + jsonType + " in UTF-8"}
+	}
+	return nil
 }
 
 // CheckKind refuses what a method may not do. A mutation over GET, which links and
