@@ -66,6 +66,12 @@ var (
 	CanaryFailed  = count("CanaryFailed", "runs of the canary without an event in time")
 )
 
+// What a host tells of each of its processes, every ten seconds.
+var (
+	Sockets   = values("Sockets", Count, "open sockets of one process of the host")
+	LeaseLost = count("LeaseLost", "leases that a process of the host could not keep")
+)
+
 // Published is what publish took from outside.
 var Published = count("Published", "events from outside that were taken; a repeated one again")
 

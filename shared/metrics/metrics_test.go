@@ -93,3 +93,30 @@ func TestNoMeterCountsNothing(*testing.T) {
 	m.Observe(Latency, 1)
 	m.Flush()
 }
+
+// A task's log takes a longer line apart, and then it has no metrics. No page of AWS says so; it
+// is what containerd's pipe does ("Supporting Long Log Lines in Fargate PV 1.4", issue 23 of
+// aws/shim-loggers-for-containerd).
+func TestALineIsNotTakenApart(t *testing.T) {
+	t.Parallel()
+	const longest = 16 << 10
+	var out strings.Builder
+	m := New("subwire-production-of-a-long-name", &out, time.Now)
+	for _, metric := range All() {
+		m.Add(metric, 1_000_000_000)
+		for code := range strings.FieldsSeq(metric.Codes) {
+			m.AddCode(metric, code)
+		}
+	}
+	for range maxValues {
+		for _, metric := range []Metric{FanOut, Latency, CanaryLatency, Sockets} {
+			m.Observe(metric, 1_000_000_000)
+		}
+	}
+	m.Flush()
+	for line := range strings.Lines(out.String()) {
+		if len(line) > longest {
+			t.Errorf("a line has %d bytes", len(line))
+		}
+	}
+}

@@ -35,7 +35,7 @@ const manageConnections = "execute-api:ManageConnections"
 // batch needs its own action.
 var coreAccess = map[string][]Permission{
 	Connect.Name: {
-		{OnTable, Connections.Name, []string{"dynamodb:PutItem", "dynamodb:UpdateItem"}},
+		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}}, // the first of leases
 		{OnQueue, ConnectionChecks.Name, []string{"sqs:SendMessage"}},
 	},
 	Message.Name: {

@@ -11,7 +11,7 @@ import (
 
 // Alarm is a CloudWatch alarm on a metric that an AWS service publishes by itself, or
 // that the functions write to their logs. It goes off when the metric was above Above in
-// Bad of the last Minutes minutes. A minute without data is a good one.
+// Bad of the last Minutes minutes. A minute without data is a good one, unless Missing is set.
 type Alarm struct {
 	Name   string // unique in the deployment
 	Of     Source
@@ -27,6 +27,7 @@ type Alarm struct {
 	Above     float64
 	Bad       int
 	Minutes   int
+	Missing   bool   // whether a minute without data is a bad one
 	Says      string // what is wrong, in a sentence
 	Runbook   string // heading in docs/operations.md that says what to do
 }
@@ -41,6 +42,9 @@ type Source struct {
 	HTTP     bool   // the HTTP API
 	Account  bool   // all functions in the account and region
 	Own      bool   // the stack: package metrics
+	Balancer bool   // the host's load balancer
+	Targets  bool   // the tasks behind it, as it sees them
+	Tasks    bool   // these, as they see themselves
 }
 
 // Names are a deployment's physical names, by which CloudWatch knows its resources.
@@ -48,6 +52,9 @@ type Names struct {
 	Queue, Function, Table func(logical string) string
 	Sockets, HTTP          string // ids of the APIs
 	Stack                  string
+
+	Balancer, Targets string // full names of the load balancer and its target group
+	Cluster, Service  string // of the tasks
 }
 
 // Dimension is one of a metric.
@@ -70,6 +77,12 @@ func (s Source) CloudWatch(n Names) (namespace string, dimensions []Dimension) {
 		return "AWS/ApiGateway", []Dimension{{"ApiId", n.HTTP}}
 	case s.Own:
 		return metrics.Namespace, []Dimension{{metrics.Stack, n.Stack}}
+	case s.Balancer:
+		return "AWS/ApplicationELB", []Dimension{{"LoadBalancer", n.Balancer}}
+	case s.Targets:
+		return "AWS/ApplicationELB", []Dimension{{"LoadBalancer", n.Balancer}, {"TargetGroup", n.Targets}}
+	case s.Tasks:
+		return "AWS/ECS", []Dimension{{"ClusterName", n.Cluster}, {"ServiceName", n.Service}}
 	case s.Account:
 		return "AWS/Lambda", nil
 	}
@@ -117,6 +130,7 @@ func (p Product) Alarms(concurrency int) []Alarm {
 		}
 	}
 	all = append(all, p.canaryAlarms()...)
+	all = append(all, p.hostAlarms()...)
 	all = append(all, streamAlarms()...)
 	for _, t := range p.AllTables() {
 		all = append(all, t.alarms()...)

@@ -28,13 +28,16 @@ func alarmsByName(t *testing.T, p Product) map[string]Alarm {
 func TestNothingIsWithoutAnAlarm(t *testing.T) {
 	t.Parallel()
 	p := Product{Name: "shop", Tables: []Table{{Name: "orders", Key: "id", Stream: true,
-		Indexes: []Index{{Name: "byShop", Key: "shop"}}}}, Inputs: true, CanaryEvery: 5 * time.Minute}
+		Indexes: []Index{{Name: "byShop", Key: "shop"}}}}, Inputs: true, Fargate: true, CanaryEvery: 5 * time.Minute}
 	watched := map[Source]map[string]bool{}
 	for _, a := range alarmsByName(t, p) {
 		if watched[a.Of] == nil {
 			watched[a.Of] = map[string]bool{}
 		}
 		watched[a.Of][a.Metric] = true
+		for _, metric := range a.Metrics() {
+			watched[a.Of][metric] = true
+		}
 	}
 	for _, q := range p.Queues() {
 		if q.DeadLetters != "" && !watched[Source{Queue: q.DeadLetters}]["ApproximateNumberOfMessagesVisible"] {
@@ -51,6 +54,18 @@ func TestNothingIsWithoutAnAlarm(t *testing.T) {
 	for _, f := range p.Functions() {
 		if m := watched[Source{Function: f.Name}]; !m["Errors"] || !m["Throttles"] && f.Name != Canary.Name {
 			t.Errorf("function %s has no alarm", f.Name)
+		}
+	}
+	for of, wanted := range map[Source][]string{
+		{Balancer: true}: {"HTTPCode_ELB_5XX_Count"},
+		{Targets: true}:  {"HealthyHostCount", "UnHealthyHostCount", "HTTPCode_Target_5XX_Count", "TargetConnectionErrorCount"},
+		{Tasks: true}:    {"CPUUtilization", "MemoryUtilization"},
+		{Own: true}:      {metrics.Sockets.Name, metrics.LeaseLost.Name},
+	} {
+		for _, metric := range wanted {
+			if !watched[of][metric] {
+				t.Errorf("%s of %+v has no alarm", metric, of)
+			}
 		}
 	}
 	for _, m := range p.StreamMappings() {
@@ -80,7 +95,10 @@ func TestOwnAlarmsAreOnMetricsOfTheCatalogue(t *testing.T) {
 	for _, m := range metrics.All() {
 		known[m.Name] = true
 	}
-	for _, a := range ownAlarms {
+	for _, a := range append(ownAlarms, Product{Fargate: true}.hostAlarms()...) {
+		if !a.Of.Own {
+			continue
+		}
 		names := slices.Collect(maps.Values(maps.Collect(a.Metrics())))
 		if a.Metric != "" {
 			names = append(names, a.Metric)
@@ -106,3 +124,33 @@ func TestWhatIsDelayedIsNotLate(t *testing.T) {
 		}
 	}
 }
+
+// A deployment without a host is not told of one.
+func TestOnlyAHostHasItsAlarms(t *testing.T) {
+	t.Parallel()
+	for name, a := range alarmsByName(t, Product{Name: "shop"}) {
+		if a.Of.Balancer || a.Of.Targets || a.Of.Tasks || a.Metric == metrics.Sockets.Name {
+			t.Errorf("alarm %s is about a host", name)
+		}
+	}
+	for _, a := range (Product{Name: "shop", Fargate: true}).Alarms(1000) {
+		if a.Missing && a.Name != "host-down" {
+			t.Errorf("alarm %s goes off without data", a.Name)
+		}
+	}
+}
+
+// What is taken out has time to leave, and what is silent is not cut off between two pings.
+func TestTheHostsTimes(t *testing.T) {
+	t.Parallel()
+	const longestStop = 2 * time.Minute // of a task on Fargate: "stopTimeout" in "Amazon ECS task definition parameters"
+	if f := Fargate; f.Drain >= f.Leave || f.Leave > longestStop || f.Silent <= 2*hostPing {
+		t.Errorf("drain %s, leave %s, silent %s", f.Drain, f.Leave, f.Silent)
+	}
+	if f := Fargate; f.Sockets >= f.MostSockets || f.Least < 2 || f.Most < f.Least {
+		t.Errorf("tasks %d to %d, sockets %d to %d", f.Least, f.Most, f.Sockets, f.MostSockets)
+	}
+}
+
+// hostPing is the host's time between two pings of a socket.
+const hostPing = 25 * time.Second

@@ -9,6 +9,9 @@ const (
 	OutputEventsURL = "EventsUrl" // of the route that takes events, if there is one
 	OutputCanary    = "Canary"    // minutes between the deployment's tries of itself, if it tries
 
+	OutputHostURL   = "HostUrl"  // of the host's sockets, if there is one
+	OutputAPISocket = "ApiWsUrl" // of the WebSocket API's, where that is not the clients'
+
 	OutputFanoutGroups = "FanoutGroups" // value of the setting FanoutGroups, for tools that plan batches
 )
 

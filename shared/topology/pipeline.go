@@ -39,6 +39,7 @@ func (p Product) Pipeline() []Part {
 		parts = append(parts, Part{"canary",
 			append(sums(metrics.CanaryFailed), own("latency, ms", metrics.CanaryLatency, "Maximum"))})
 	}
+	parts = append(parts, p.hostParts()...)
 	ages, losses := Part{Name: "oldest, s"}, Part{Name: "losses", Figures: sums(metrics.Parked)}
 	for _, q := range p.Queues() {
 		of, name := Source{Queue: q.Name}, strings.TrimSuffix(q.Name, ".fifo")

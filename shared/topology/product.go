@@ -21,6 +21,9 @@ type Product struct {
 	// CanaryEvery is how often a deployment tries itself, in whole minutes; 0 for never.
 	CanaryEvery time.Duration
 
+	// Fargate says that a deployment runs the host, which holds sockets itself.
+	Fargate bool
+
 	// Presence is what the topics begin with under which it counts who is present; "" if
 	// it does not. Then the table of subscriptions has a stream.
 	Presence string
@@ -76,9 +79,14 @@ func (p Product) Functions() []Function {
 	return all
 }
 
-// Function is the function with the name, which may be Publish's or Canary's; it panics if
-// there is none.
+// Function is the function with the name, which may be Publish's, Canary's or Host's; it
+// panics if there is none.
 func (p Product) Function(name string) Function {
+	if name == Host.Name {
+		f := Host
+		f.Tables = slices.Concat(f.Tables, p.Tables)
+		return f
+	}
 	p.Inputs, p.CanaryEvery = true, time.Minute
 	all := p.Functions()
 	return all[slices.IndexFunc(all, func(f Function) bool { return f.Name == name })]

@@ -24,10 +24,11 @@ const (
 
 // Groups of functions that share settings, as the table names them.
 const (
-	authenticate = "connect message graphql"                      // check tokens; connect only those of handshakes
-	serve        = "message graphql"                              // run clients' operations and check their tokens
-	prepare      = "message graphql sender"                       // prepare operations
-	know         = "message graphql stream sender publish canary" // know the product
+	authenticate = "connect message graphql host"                      // check tokens; connect only those of handshakes
+	serve        = "message graphql host"                              // run clients' operations and check their tokens
+	prepare      = "message graphql sender host"                       // prepare operations
+	reach        = "message disconnect sender"                         // post to sockets of others, or close them
+	know         = "message graphql stream sender publish canary host" // know the product
 )
 
 // The settings, with all there is to say of each but its use, which is
@@ -51,7 +52,7 @@ var (
 		"public key in PEM, secret for `HS256`, or `ssm:NAME` of a parameter with either")
 	JWTLeeway = setting("JWT_LEEWAY", "30s", duration(0, 5*time.Minute), authenticate,
 		"by which the issuer's clock may differ")
-	HandshakeToken = setting("HANDSHAKE_TOKEN", TokenOff, oneOf(TokenOff, TokenOptional, TokenRequired), "connect",
+	HandshakeToken = setting("HANDSHAKE_TOKEN", TokenOff, oneOf(TokenOff, TokenOptional, TokenRequired), "connect host",
 		"with `jwt`, whether a socket needs a token before it opens: `off`, `optional` or `required`, see "+
 			"[authentication.md](authentication.md)")
 	CanaryToken = setting("CANARY_TOKEN", "", anyText(), "canary",
@@ -60,48 +61,54 @@ var (
 		"names of claims, as in `tenant,role`, that are kept of a token in addition to the product's own: 20 at most with these")
 	// The default has the names that Apollo's clients use.
 	InitMembers = setting("INIT_MEMBERS", "apollographql-client-name,apollographql-client-version",
-		by(members), "message",
+		by(members), "message host",
 		"what is stored of an init payload and its headers, for operators to see; a name that is a secret's, such"+
 			" as `password`, is refused")
 
-	AllowedOrigins = setting("ALLOWED_ORIGINS", origins.Any, by(origins.ParseList), "connect graphql canary",
+	AllowedOrigins = setting("ALLOWED_ORIGINS", origins.Any, by(origins.ParseList), "connect graphql canary host",
 		"origins that may open a socket or call over HTTP, such as `https://chat.example.com`, "+
 			"`http://localhost:3000` or an app's `capacitor://localhost`; put into the form in which browsers send "+
 			"them. What none sends is refused: a path or closing slash, `https://*.example.com`, `null`; so is `*` "+
 			"among others")
-	RequireOrigin = setting("REQUIRE_ORIGIN", "false", boolean(), "connect",
+	RequireOrigin = setting("REQUIRE_ORIGIN", "false", boolean(), "connect host",
 		"whether sockets without an origin are refused: all but browsers'")
-	EdgeSecret = setting("EDGE_SECRET_SHA256", "", by(edge.Parse), "connect message graphql",
+	EdgeSecret = setting("EDGE_SECRET_SHA256", "", by(edge.Parse), "connect message graphql host",
 		"behind CloudFront, see [SECURITY.md](../SECURITY.md): "+
 			"of the secret without which nobody is answered, or of two with a comma between them while it "+
 			"[changes](operations.md#rotating-keys)").hide()
 
+	HostURL = setting("HOST_URL", "", by(hostURL), reach,
+		"where functions reach the hosts that hold sockets besides API Gateway; without it there are none")
+	HostKey = setting("HOST_KEY", "", anyText(), reach+" host",
+		"secret with which requests to and among hosts are signed, or `ssm:NAME` of a parameter with it;"+
+			" required with `HOST_URL`").hide()
+
 	// SQS's longest delay is 15 minutes.
-	InitTimeout = setting("INIT_TIMEOUT", "10s", duration(time.Second, 14*time.Minute), "connect",
+	InitTimeout = setting("INIT_TIMEOUT", "10s", duration(time.Second, 14*time.Minute), "connect host",
 		"from `$connect` to `connection_init`")
-	MaxConnections = setting("MAX_CONNECTIONS", "0", number(0, 1000), "connect message",
+	MaxConnections = setting("MAX_CONNECTIONS", "0", number(0, 1000), "connect message host",
 		"at once, per viewer with a token, and per address (IPv6: per /64) of those whose token is to"+
 			" come or that are anonymous; 0 for any number; above 240, some are refused a little below the bound; "+
 			"what was counted before a change, or by another release, may not count")
-	MaxSubscriptions = setting("MAX_SUBSCRIPTIONS", "100", number(1, 1000), "message",
+	MaxSubscriptions = setting("MAX_SUBSCRIPTIONS", "100", number(1, 1000), "message host",
 		"operations at once, per connection; fewer if their ids and topics have more than 84 bytes each, on average")
-	MaxFramesPerSecond = setting("MAX_FRAMES_PER_SECOND", "50", number(1, 10_000), "message",
+	MaxFramesPerSecond = setting("MAX_FRAMES_PER_SECOND", "50", number(1, 10_000), "message host",
 		"that one process takes of a connection, after a burst of four seconds' worth; beyond: 4429")
 	// SECURITY.md has the arithmetic of the default; package allowance counts.
 	MaxCostPerMinute = setting("MAX_COST_PER_MINUTE", "20000", number(0, 1_000_000_000),
-		"connect message graphql stream",
+		"connect message graphql stream host",
 		"millionths of a dollar that one address, and one viewer with a token, may make you pay in a minute, over"+
 			" all processes; beyond: `LIMIT_EXCEEDED`, 429 over HTTP and at the handshake, 4429 for who goes on; 0 "+
 			"for any number. The default is enough for 100 people behind one address; raise it for more, and where "+
 			"many listen to what one address writes")
-	MaxInitBytes = setting("MAX_INIT_BYTES", "8192", number(2, MaxFrameBytes), "message",
+	MaxInitBytes = setting("MAX_INIT_BYTES", "8192", number(2, MaxFrameBytes), "message host",
 		"of the payload of `connection_init`; beyond: 4400")
-	MaxOperationIDBytes = setting("MAX_OPERATION_ID_BYTES", "128", number(1, transportws.MaxIDBytes), "message",
+	MaxOperationIDBytes = setting("MAX_OPERATION_ID_BYTES", "128", number(1, transportws.MaxIDBytes), "message host",
 		"of the id that a client gives an operation; beyond: 4400")
-	MaxOfTopic = setting("MAX_OPERATIONS_PER_TOPIC", "10", number(1, 1000), "message stream",
+	MaxOfTopic = setting("MAX_OPERATIONS_PER_TOPIC", "10", number(1, 1000), "message stream host",
 		"subscriptions of one topic, per connection; beyond: `LIMIT_EXCEEDED`, also when more were begun at once:"+
 			" those end at the next event")
-	MaxReplayBytes = setting("MAX_REPLAY_BYTES", "1048576", number(MaxMessageBytes, 64<<20), "message",
+	MaxReplayBytes = setting("MAX_REPLAY_BYTES", "1048576", number(MaxMessageBytes, 64<<20), "message host",
 		"replayed to one operation; a connection gets twice as many a minute; beyond: `REPLAY_LIMIT`")
 
 	MaxDocumentBytes = setting("MAX_DOCUMENT_BYTES", "16384", number(1, MaxBodyBytes), prepare,
@@ -143,10 +150,10 @@ var (
 	FanoutGroups = setting("FANOUT_GROUPS", "4", powerOfTwo(1, 256), "stream",
 		"message groups per topic: a power of two; change it while `fanout.fifo` is empty")
 	// Twice as many sockets; a Lambda environment has 1,024 file descriptors.
-	SenderWorkers = setting("SENDER_WORKERS", "64", number(1, 450), "sender",
+	SenderWorkers = setting("SENDER_WORKERS", "64", number(1, 450), "sender host",
 		"posts in flight per sender, and as many slow ones")
-	LogLevel = setting("LOG_LEVEL", "info", level(), "connect message disconnect graphql stream sender publish canary",
+	LogLevel = setting("LOG_LEVEL", "info", level(), "connect message disconnect graphql stream sender publish canary host",
 		"`debug`, `info`, `warn` or `error`")
-	Metrics = setting("METRICS", "true", boolean(), "connect message disconnect graphql stream sender publish canary",
+	Metrics = setting("METRICS", "true", boolean(), "connect message disconnect graphql stream sender publish canary host",
 		"whether functions write [metrics](operations.md#metrics) to their logs")
 )

@@ -98,7 +98,7 @@ func TestTheTable(t *testing.T) {
 	t.Parallel()
 	Defaults() // panics for a refused one
 	var functions []string
-	for _, f := range EveryFunction() {
+	for _, f := range append(EveryFunction(), Hosts()...) {
 		functions = append(functions, f.Name)
 	}
 	for _, s := range Settings() {
@@ -113,6 +113,14 @@ func TestTheTable(t *testing.T) {
 		if _, err := s.read(s.Production); err != nil {
 			t.Errorf("in production %v", err)
 		}
+	}
+}
+
+// A host posts to its own sockets, and is called by others: it needs only the key.
+func TestAHostIsNotToldWhereHostsAre(t *testing.T) {
+	t.Parallel()
+	if slices.Contains(HostURL.ReadBy(), Host.Name) || !slices.Contains(HostKey.ReadBy(), Host.Name) {
+		t.Errorf("the URL is read by %v, the key by %v", HostURL.ReadBy(), HostKey.ReadBy())
 	}
 }
 

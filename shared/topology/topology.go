@@ -272,6 +272,7 @@ const (
 	IdleLimit       = 10 * time.Minute // the gateway closes a silent socket
 	ConnectionLimit = 2 * time.Hour    // the gateway closes every socket
 	ConnectionTTL   = ConnectionLimit + 15*time.Minute
+	HostTTL         = 24 * time.Hour // the longest: a host, which closes its sockets itself, does so before
 )
 
 // Limits of one fan-out batch: a message of up to 64 KB is one SQS request, and the

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,6 +201,16 @@ func claims(text string) (names []string, err error) {
 		return nil, fmt.Errorf("it must name at most %d claims", most)
 	}
 	return names, nil
+}
+
+// hostURL reads the URL of hosts; "" is none.
+func hostURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if text != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+		u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+		return "", errors.New("it must be an http or https URL with a host, and without a query")
+	}
+	return strings.TrimSuffix(text, "/"), nil
 }
 
 // anyText leaves the check to the user of the setting.
