@@ -6,7 +6,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"subwire/functions/internal/invocation"
-	"subwire/shared/apigw"
 	"subwire/shared/boot"
 	"subwire/shared/connection"
 	"subwire/shared/dynamo"
@@ -17,11 +16,12 @@ import (
 func main() { boot.Main(topology.Disconnect, run) }
 
 func run(p boot.Process) error {
+	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	invocation.Serve(p, handler{
 		log: p.Log,
 		disconnector: connection.Disconnector{
-			Connections: dynamo.New(dynamo.NewClient(p.AWS), p.Tables()),
-			Gateway:     apigw.New(p.AWS, p.Callback, 1),
+			Connections: store,
+			Gateway:     p.Gateway(store, 1),
 			Checks:      queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
 			Metrics:     p.Metrics,
 		},

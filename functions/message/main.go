@@ -4,7 +4,6 @@ package main
 import (
 	"subwire/functions/internal/invocation"
 	"subwire/functions/internal/operations"
-	"subwire/shared/apigw"
 	"subwire/shared/boot"
 	"subwire/shared/gql"
 	"subwire/shared/products"
@@ -25,7 +24,7 @@ func run(p boot.Process, app *subwire.App) error {
 		Connections:    o.Store,
 		Operations:     o.Store,
 		Executor:       o.Executor,
-		Gateway:        apigw.New(p.AWS, p.Callback, 1),
+		Gateway:        p.Gateway(o.Store, 1),
 		Auth:           o.Auth,
 		Checks:         o.Checks,
 		Documents:      o.Documents,

@@ -5,7 +5,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"subwire/functions/internal/invocation"
-	"subwire/shared/apigw"
 	"subwire/shared/boot"
 	"subwire/shared/delivery"
 	"subwire/shared/dynamo"
@@ -34,7 +33,7 @@ func run(p boot.Process, app *subwire.App) error {
 	invocation.Serve(p, handler{p.Log, delivery.New(delivery.Config{
 		Store:    store,
 		Executor: executor,
-		Gateway:  apigw.New(p.AWS, p.Callback, 2*workers),
+		Gateway:  p.Gateway(store, 2*workers),
 		Retries:  queue.New(queues, p.Queue(topology.Retries)),
 		Dead:     queue.New(queues, p.Queue(topology.RetriesDead)),
 		Workers:  workers,

@@ -3,6 +3,7 @@
 package boot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,8 @@ func serve(f topology.Function, c Config, err error, run func(Process) error) {
 	if err == nil {
 		p := Process{Config: c, Log: log}
 		if topology.Metrics.In(c.Settings) {
-			stack := strings.TrimSuffix(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "-"+f.Name)
+			stack := cmp.Or(os.Getenv(topology.StackEnv), // a host's: it has no function's name
+				strings.TrimSuffix(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "-"+f.Name))
 			p.Metrics = metrics.New(stack, os.Stderr, time.Now)
 		}
 		err = start(p, run)
@@ -115,6 +117,9 @@ func (c Config) Queue(q topology.Queue) string { return c.queues[q.Name] }
 func Load(f topology.Function, find func(name string) (topology.Product, error),
 	getenv func(string) string) (Config, error) {
 	settings, errs := topology.Read(f.Settings(), getenv)
+	if err := checkHosts(settings); err != nil {
+		errs = append(errs, err)
+	}
 	var p topology.Product
 	if find != nil {
 		var err error

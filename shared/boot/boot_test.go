@@ -76,7 +76,7 @@ func environment(p topology.Product) map[string]string {
 
 func TestEveryFunctionStartsWithItsDefaults(t *testing.T) {
 	t.Parallel()
-	for _, f := range topology.EveryFunction() {
+	for _, f := range append(topology.EveryFunction(), topology.Hosts()...) {
 		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()
 			env := full()
@@ -192,6 +192,7 @@ func outside(t *testing.T, s *topology.Setting) []string {
 			topology.AllowedOrigins.Setting: {"null", "https://a.example/", "*,https://a.example", ","},
 			topology.InitMembers.Setting:    {"client, X-Auth-Token"},
 			topology.Claims.Setting:         {strings.Repeat("x", 65)},
+			topology.HostURL.Setting:        {"host:80", "ftp://host", "http://", "http://host?a=b", "http://me@host"},
 			topology.HandshakeToken.Setting: {"on", "Required", "true"},
 			topology.EdgeSecret.Setting:     {"secret", strings.Repeat("a", 63), strings.Repeat("a", 65)},
 			topology.RequireOrigin.Setting:  {"maybe", "2"},
@@ -226,7 +227,7 @@ func beyond(t *testing.T, number string, by int) string {
 func TestEveryBadValueIsOneLogLine(t *testing.T) {
 	t.Parallel()
 	anyText := map[*topology.Setting]bool{topology.JWTIssuer.Setting: true, topology.JWTAudience.Setting: true,
-		topology.JWTKey.Setting: true, topology.TrustedDocuments.Setting: true, topology.CanaryToken.Setting: true}
+		topology.JWTKey.Setting: true, topology.HostKey.Setting: true, topology.TrustedDocuments.Setting: true, topology.CanaryToken.Setting: true}
 	for _, s := range topology.Settings() {
 		t.Run(s.Env, func(t *testing.T) {
 			t.Parallel()

@@ -28,6 +28,8 @@ type server struct {
 	pushed    func(n int) []string
 	early     bool // whether what is pushed comes before the answer
 
+	closes websocket.CloseError // instead of the acknowledgement; none if its code is 0
+
 	mu     sync.Mutex
 	posts  int
 	header http.Header // of the handshake
@@ -88,6 +90,10 @@ func (s *server) open(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.sent = append(s.sent, m)
 		s.mu.Unlock()
+		if m.Type == "connection_init" && s.closes.Code != 0 {
+			conn.Close(s.closes.Code, s.closes.Reason)
+			return
+		}
 		if m.Type == "connection_init" {
 			s.push(r.Context(), append(s.first, `{"type":"connection_ack"}`)...)
 		}
@@ -170,14 +176,15 @@ func TestWhatFails(t *testing.T) {
 		server *server
 		want   string
 	}{
-		"the handshake":      {&server{handshake: http.StatusForbidden}, "connect: the handshake was answered 403 Forbidden"},
-		"the init":           {&server{first: []string{`{"type":"connection_error: 4401 Token expired","payload":{}}`}}, "connect: connection_error: 4401 Token expired"},
-		"the gateway":        {&server{first: []string{`{"message":"Internal server error"}`}}, "connect: API Gateway: Internal server error"},
-		"an unknown message": {&server{first: []string{`{"type":"hello"}`}}, `connect: the server sent "hello"`},
-		"no JSON":            {&server{first: []string{`hello`}}, "connect: a message is no JSON"},
-		"the subscription":   {&server{answer: answered, pushed: func(int) []string { return []string{`{"id":"1","type":"error","payload":[{"message":"No."}]}`} }}, "subscription: refused:  No."},
-		"for no reason":      {&server{answer: answered, pushed: func(int) []string { return []string{`{"id":"1","type":"error","payload":[]}`} }}, "subscription: refused, without a reason"},
-		"its end":            {&server{answer: answered, pushed: func(int) []string { return []string{`{"id":"1","type":"complete"}`} }}, `subscription: the server sent "complete"`},
+		"the handshake":       {&server{handshake: http.StatusForbidden}, "connect: the handshake was answered 403 Forbidden"},
+		"the init":            {&server{first: []string{`{"type":"connection_error: 4401 Token expired","payload":{}}`}}, "connect: connection_error: 4401 Token expired"},
+		"the init, by a host": {&server{closes: websocket.CloseError{Code: 4403, Reason: "Forbidden"}}, "connect: closed: 4403 Forbidden"},
+		"the gateway":         {&server{first: []string{`{"message":"Internal server error"}`}}, "connect: API Gateway: Internal server error"},
+		"an unknown message":  {&server{first: []string{`{"type":"hello"}`}}, `connect: the server sent "hello"`},
+		"no JSON":             {&server{first: []string{`hello`}}, "connect: a message is no JSON"},
+		"the subscription":    {&server{answer: answered, pushed: func(int) []string { return []string{`{"id":"1","type":"error","payload":[{"message":"No."}]}`} }}, "subscription: refused:  No."},
+		"for no reason":       {&server{answer: answered, pushed: func(int) []string { return []string{`{"id":"1","type":"error","payload":[]}`} }}, "subscription: refused, without a reason"},
+		"its end":             {&server{answer: answered, pushed: func(int) []string { return []string{`{"id":"1","type":"complete"}`} }}, `subscription: the server sent "complete"`},
 		"the event": {&server{answer: answered, pushed: func(int) []string {
 			return []string{`{"id":"1","type":"next","payload":{"data":null,"errors":[{"message":"No."}]}}`}
 		}}, "subscription: refused:  No."},

@@ -84,6 +84,9 @@ func (s socket) read(ctx context.Context, events chan<- arrival) {
 func (s socket) next(ctx context.Context, wanted string) (m message, err error) {
 	for {
 		_, raw, err := s.Read(ctx)
+		if closed, ok := errors.AsType[websocket.CloseError](err); ok { // a host says so why
+			return m, fmt.Errorf("closed: %d %s", closed.Code, closed.Reason)
+		}
 		if err != nil {
 			return m, err
 		}
