@@ -1,5 +1,6 @@
 import { createClient, type Client } from 'graphql-ws';
 import { Observed } from './observed.ts';
+import { closing } from './sentence.ts';
 import { isRefusal, resuming, settings, waitTime } from '../../../../shared/js/resume.mjs';
 
 const keepAlive = 60_000; // ms; shorter than necessary, as a user is watching
@@ -12,11 +13,14 @@ export type Status =
   | { state: 'offline' } // the browser says so
   | { state: 'refused'; reason: string };
 
-/** The reason in a refusal: `connection_error: 4401 Unauthorized`. */
-export const reasonOf = (e: Error): string => /connection_error: ([^"]+)/.exec(e.message)?.[1] ?? e.message;
+/** The code and reason of a refusal: 4401 Unauthorized. */
+const reasonOf = (e: unknown): string => {
+  const closed = closing(e);
+  return closed ? `${closed.code} ${closed.reason}` : String((e as Error)?.message ?? '');
+};
 
 /** Whether the connection ended for good: an expired token cannot be renewed by this page. */
-const isFinal = (e: unknown): boolean => isRefusal(e) || /connection_error: 4401 Token expired/.test(String((e as Error)?.message));
+const isFinal = (e: unknown): boolean => isRefusal(e) || reasonOf(e) === '4401 Token expired';
 
 /** Identifies the user, over HTTP and on the socket. */
 export const authorization = (token: string): Record<string, string> => (token ? { Authorization: `Bearer ${token}` } : {});
@@ -28,6 +32,7 @@ export function openSocket(url: string, connectionParams: Record<string, unknown
   const reconnecting = (at: number) => status.set(navigator.onLine ? { state: 'reconnecting', at } : { state: 'offline' });
   let wake = () => {}; // ends the wait for the next attempt
   let heard = Date.now(); // when the server was last heard
+  const refuse = (e: unknown) => isFinal(e) && status.set({ state: 'refused', reason: reasonOf(e) });
   const client = createClient({
     ...settings,
     url,
@@ -47,9 +52,8 @@ export function openSocket(url: string, connectionParams: Record<string, unknown
       connecting: (isRetry) => (isRetry ? reconnecting(0) : status.set({ state: 'connecting' })),
       connected: () => status.set({ state: 'live' }),
       message: () => (heard = Date.now()),
-      error: (e) => {
-        if (isFinal(e)) status.set({ state: 'refused', reason: reasonOf(e as Error) });
-      },
+      error: refuse, // a message said so
+      closed: refuse, // the close did
     },
   });
   // Back from sleep or in another network: a socket that was silent for longer than
