@@ -38,7 +38,7 @@ func (s *stack) addAlarm(a topology.Alarm, topic string) {
 		Threshold:          jsii.Number(a.Above),
 		DatapointsToAlarm:  jsii.Number(a.Bad),
 		EvaluationPeriods:  jsii.Number(a.Minutes),
-		TreatMissingData:   jsii.String("notBreaching"),
+		TreatMissingData:   jsii.String(missing(a)),
 		AlarmActions:       &[]any{topic},
 		OkActions:          &[]any{topic},
 	}
@@ -61,7 +61,17 @@ func (s *stack) addAlarm(a topology.Alarm, topic string) {
 			props.Dimensions = dimensions
 		}
 	}
-	awscloudwatch.NewCfnAlarm(s.cdk, jsii.String("alarm-"+a.Name), props)
+	alarm := awscloudwatch.NewCfnAlarm(s.cdk, jsii.String("alarm-"+a.Name), props)
+	if a.Missing { // else it would go off while the first deployment has not come to the tasks
+		alarm.Node().AddDependency(s.host.service)
+	}
+}
+
+func missing(a topology.Alarm) string {
+	if a.Missing {
+		return "breaching"
+	}
+	return "notBreaching"
 }
 
 // expression is the alarm's metric math.

@@ -38,11 +38,22 @@ func (s *stack) addSocketAPI() awsapigatewayv2.WebSocketApi {
 	deployed := s.addStage("sockets", s.socketAPI, topology.SocketStage, topology.SocketRate, topology.SocketBurst)
 	s.addDomain("sockets", s.wsDomain, s.socketAPI, deployed)
 	s.output(topology.OutputWSURL, jsii.String(s.webSocketURL()))
+	if s.clients == atHost {
+		s.output(topology.OutputAPISocket, jsii.String(s.apiSocketURL()))
+	}
 	return api
 }
 
 // webSocketURL is where clients open sockets.
 func (s *stack) webSocketURL() string {
+	if s.clients == atHost {
+		return s.hostSocketURL()
+	}
+	return s.apiSocketURL()
+}
+
+// apiSocketURL is that of the WebSocket API.
+func (s *stack) apiSocketURL() string {
 	if s.wsDomain != "" {
 		return "wss://" + s.wsDomain
 	}

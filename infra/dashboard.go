@@ -83,6 +83,9 @@ func (s *stack) addQueries() {
 	for _, f := range s.app.Functions() {
 		groups = append(groups, "/aws/lambda/"+s.prefix()+f.Name)
 	}
+	if s.fargate {
+		groups = append(groups, s.hostLogs())
+	}
 	for _, q := range queries {
 		id := jsii.String("query-" + strings.ReplaceAll(q.name, " ", "-"))
 		awslogs.NewCfnQueryDefinition(s.cdk, id, &awslogs.CfnQueryDefinitionProps{
@@ -101,5 +104,9 @@ func (s *stack) source(of topology.Source) (namespace string, dimensions []topol
 		Sockets:  s.socketAPI,
 		HTTP:     s.httpAPI,
 		Stack:    strings.TrimSuffix(s.prefix(), "-"),
+		Balancer: s.host.balancerName,
+		Targets:  s.host.targetsName,
+		Cluster:  s.host.clusterName,
+		Service:  s.prefix() + topology.Host.Name,
 	})
 }

@@ -100,6 +100,16 @@ func (s *stack) environment(f topology.Function) *map[string]*string {
 	if f.HTTP {
 		env[topology.HTTPEnv] = jsii.String(s.httpURL() + topology.GraphQLPath)
 	}
+	s.addSettings(f, env)
+	if s.fargate && slices.Contains(topology.ReachHost, f.Name) {
+		env[topology.HostURL.Env] = jsii.String(s.hostURL())
+		env[topology.HostKey.Env] = jsii.String(topology.ParameterPrefix + secretPrefix + s.hostKey())
+	}
+	return &env
+}
+
+// addSettings adds the settings that the function gets.
+func (s *stack) addSettings(f topology.Function, env map[string]*string) {
 	for _, setting := range f.Settings() {
 		value := s.value(setting)
 		if setting == topology.Claims.Setting {
@@ -107,7 +117,6 @@ func (s *stack) environment(f topology.Function) *map[string]*string {
 		}
 		env[setting.Env] = jsii.String(value)
 	}
-	return &env
 }
 
 // role lets the function do what Product.Access says and write its log.
@@ -122,6 +131,9 @@ func (s *stack) role(f topology.Function, logs awslogs.LogGroup) awsiam.Role {
 		statements = append(statements, allow(s.resource(p), actions...))
 	}
 	statements = append(statements, s.keyAccess(f)...)
+	if s.fargate && slices.Contains(topology.ReachHost, f.Name) {
+		statements = append(statements, s.mayRead(topology.ParameterPrefix+secretPrefix+s.hostKey())...)
+	}
 	return awsiam.NewRole(s.cdk, jsii.String("role-"+f.Name), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
 		InlinePolicies: &map[string]awsiam.PolicyDocument{

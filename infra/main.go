@@ -44,7 +44,11 @@ func context(app awscdk.App) map[string]string {
 // checkBinaries makes sure that every function was built for the processor it is deployed
 // on, and has the files it needs. Otherwise the first invocation would find out.
 func checkBinaries(o options) error {
-	for _, f := range o.app.Functions() {
+	all := o.app.Functions()
+	if o.fargate {
+		all = append(all, topology.Host)
+	}
+	for _, f := range all {
 		if err := binary.Check(o.binary(f), o.arch); err != nil {
 			return err
 		}

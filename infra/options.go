@@ -56,6 +56,13 @@ type options struct {
 	maxWrites          int
 
 	tracing bool // whether X-Ray traces the functions
+
+	fargate         bool   // whether the host runs on Fargate, beside the WebSocket API
+	hostDomain      string // its name, a CNAME record of which must point at the output; "" without TLS
+	hostCertificate string // ARN of its certificate
+	hostTasks       int    // tasks at least; 0 for none, to empty it before it is taken away
+	hostMostTasks   int
+	clients         string // where the pages open sockets: atAPI or atHost
 }
 
 var (
@@ -82,6 +89,8 @@ var defaults = map[string]string{
 	"inputs": "false", "eventPattern": "", "eventTopics": "", "canaryEvery": "0",
 	"production": "false", "account": "", "region": "", "owner": "", "shift": "",
 	"budget": "0", "maxReads": "0", "maxWrites": "0",
+	"host": "", "hostDomain": "", "hostCertificate": "", "clients": atAPI,
+	"hostTasks": strconv.Itoa(topology.Fargate.Least), "hostMostTasks": strconv.Itoa(topology.Fargate.Most),
 }
 
 // noAlarms is the value of alarms with which a production has none.
@@ -201,6 +210,8 @@ func parse(context map[string]string) (options, error) {
 	if _, many := topology.Read([]*topology.Setting{topology.Claims.Setting}, all); many != nil && bad == nil {
 		errs = append(errs, fmt.Sprintf("-c settings: with those of product %s, %v", app.Name, errors.Join(many...)))
 	}
+	host, more := parseHost(value)
+	errs = append(errs, more...)
 	if len(errs) > 0 {
 		return options{}, errors.New(strings.Join(errs, "; "))
 	}
@@ -239,12 +250,16 @@ func parse(context map[string]string) (options, error) {
 		maxReads:           maxReads,
 		maxWrites:          maxWrites,
 	}
+	o.setHost(host)
 	o.dashboard = is("dashboard") || value["dashboard"] == "" && o.alarms != ""
 	o.values, _ = topology.Read(topology.Settings(), func(env string) string { return o.settings()[env] })
 	if err := o.checkOpen(); err != nil {
 		return o, err
 	}
 	if err := o.checkCanary(); err != nil {
+		return o, err
+	}
+	if err := o.checkHost(); err != nil {
 		return o, err
 	}
 	if o.production && value["alarms"] == "" {
@@ -357,6 +372,9 @@ func parseSettings(text string) (map[string]string, []error) {
 	}
 	if _, set := found[topology.TrustedDocuments.Env]; set {
 		errs = append(errs, errors.New("TRUSTED_DOCUMENTS is set with -c trustedDocuments=true"))
+	}
+	if found[topology.HostURL.Env]+found[topology.HostKey.Env] != "" {
+		errs = append(errs, errors.New("HOST_URL and HOST_KEY are set with -c host=fargate"))
 	}
 	if err := checkAuth(values); err != nil && errs == nil { // or else a default may stand for a wrong value
 		errs = append(errs, err)

@@ -26,6 +26,7 @@ type stack struct {
 	live      map[string]awslambda.Alias    // of each function; what is invoked
 	socketAPI string                        // id of the WebSocket API
 	httpAPI   string                        // id of the HTTP API
+	host      host                          // nothing without -c host
 }
 
 // newStack builds the stack of the product and the deployment, such as subwire-dev. With
@@ -52,6 +53,7 @@ func newStack(scope constructs.Construct, o options) awscdk.Stack {
 	for _, q := range o.app.Queues() {
 		s.addQueue(q)
 	}
+	s.addHostEntrance()         // before the functions, likewise
 	sockets := s.addSocketAPI() // before the functions, which get its URL
 	for _, f := range o.app.Functions() {
 		if f.Name != topology.Canary.Name { // it gets the URLs of both APIs
@@ -61,6 +63,7 @@ func newStack(scope constructs.Construct, o options) awscdk.Stack {
 	s.addMappings()
 	s.addRoutes(sockets)
 	s.addHTTPAPI()
+	s.addHost()
 	s.addCanary()
 	s.addInputs()
 	s.addPublishers()

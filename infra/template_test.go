@@ -43,6 +43,9 @@ type resource struct {
 // which has all ways in, are of the shop that there is; the others are the chat's.
 var dev, shopDev, published, open, everySwitch, small, alarmed, alarmedShop, guarded, watched, emulated, emulatedAlarms, again, otherProduction template
 
+// hosted and hostedProd have a host; emptied had one, and its clients were moved away.
+var hosted, hostedProd, emptied template
+
 var shop = topology.Product{Name: "shop", Paths: []string{"/track/{order}"}, Tables: []topology.Table{
 	{Name: "orders", Key: "id", Stream: true, OldImages: true, Kept: true, Indexes: []topology.Index{
 		{Name: "byShop", Key: "shopId", Sort: "id"}, {Name: "byCourier", Key: "courierId"}}},
@@ -71,6 +74,12 @@ func TestMain(m *testing.M) {
 	otherProduction = synthesize(map[string]string{"env": "live", "production": "true", "public": "true", "alarms": "off"})
 	again = synthesize(map[string]string{"owner": "Team A", "reserve": "false", "logRetention": "90"})
 	emulatedAlarms = synthesize(map[string]string{"local": "https://localhost:4566", "alarms": "ops@example.com"})
+	hosted = synthesize(map[string]string{"host": "fargate"})
+	hostedProd = synthesize(map[string]string{"env": topology.Production, "arch": "amd64", "public": "true", "alarms": "ops@example.com",
+		"host": "fargate", "hostDomain": "sockets.a.example", "hostCertificate": hostCertificate, "clients": "host",
+		"hostTasks": "3", "hostMostTasks": "30", "trustedDocuments": "true",
+		"settings": "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_KEY=ssm:/aws/reference/secretsmanager/jwt"})
+	emptied = synthesize(map[string]string{"host": "fargate", "hostTasks": "0", "alarms": "ops@example.com"})
 	jsii.Close()
 	os.Exit(m.Run())
 }
@@ -95,13 +104,15 @@ func synthesizeApp(app topology.Product, context map[string]string) template {
 	assets, err := os.MkdirTemp("", "subwire-infra")
 	must(err)
 	defer os.RemoveAll(assets)
-	for _, f := range app.Functions() {
+	for _, f := range append(app.Functions(), topology.Hosts()...) {
 		must(os.Mkdir(filepath.Join(assets, f.Name), 0o755))
 		must(os.WriteFile(filepath.Join(assets, f.Name, "bootstrap"), []byte(f.Name), 0o755))
+		must(os.WriteFile(filepath.Join(assets, f.Name, trustedFile), []byte("{}"), 0o644))
 	}
 	context["assets"] = assets
 	o, err := parse(context)
 	must(err)
+	app.Fargate = o.app.Fargate
 	o.app = app
 	stack := newStack(awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(filepath.Join(assets, "out"))}), o)
 	raw, err := json.Marshal(assertions.Template_FromStack(stack, nil).ToJSON())
@@ -169,6 +180,9 @@ func (t template) text(value any) string {
 			parts = append(parts, t.text(part))
 		}
 		return strings.Join(parts, join[0].(string))
+	}
+	if sub, ok := o["Fn::Sub"].(string); ok { // of pseudo parameters
+		return strings.NewReplacer("${AWS::", "", "}", "").Replace(sub)
 	}
 	raw, _ := json.Marshal(o)
 	return string(raw)

@@ -14,7 +14,12 @@ set -- python
 [ -x bin/local/canary/bootstrap ] || scripts/build.sh local
 cd infra
 events="eventPattern={\"source\":[\"com.example.couriers\"]} eventTopics=arn:aws:sns:eu-west-1:123456789012:couriers"
-for switches in "env=dev" "app=shop inputs=true publishers=arn:aws:iam::123456789012:role/tracker $events" "env=test small=true canaryEvery=5 alarms=ops@example.com" "env=prod public=true alarms=ops@example.com owner=team budget=100 maxReads=1000 maxWrites=1000 account=123456789012 region=eu-west-1 reserve=false tracing=true accessLogs=true httpDomain=api.example.com certificate=arn:aws:acm:eu-west-1:123456789012:certificate/1"; do
+for switches in "env=dev" \
+	"app=shop inputs=true publishers=arn:aws:iam::123456789012:role/tracker $events" \
+	"env=test small=true canaryEvery=5 alarms=ops@example.com" \
+	"env=prod public=true alarms=ops@example.com owner=team budget=100 maxReads=1000 maxWrites=1000 account=123456789012 region=eu-west-1 reserve=false tracing=true accessLogs=true httpDomain=api.example.com certificate=arn:aws:acm:eu-west-1:123456789012:certificate/1" \
+	"env=hosted host=fargate alarms=ops@example.com" "env=emptied host=fargate hostTasks=0" \
+	"env=live production=true public=true alarms=ops@example.com host=fargate hostDomain=sockets.example.com hostCertificate=arn:aws:acm:eu-west-1:123456789012:certificate/2 clients=host hostTasks=3 hostMostTasks=30 account=123456789012 region=eu-west-1"; do
 	set -- -c "arch=$(go env GOARCH)" -c assets=../bin/local
 	for switch in $switches; do
 		set -- "$@" -c "$switch"
