@@ -2,8 +2,8 @@
 # Deploys Subwire to the AWS account and region of the environment.
 #   deploy.sh bootstrap|deploy|diff|destroy [CDK ARGUMENTS]
 # such as -c env=prod. ARCH=amd64 builds and deploys for x86_64, PRODUCT=FOLDER the product
-# of that folder (product.sh). A deployment that would end stored subscriptions, or of which
-# that is not known, needs FORCE=1.
+# of that folder (product.sh). A deployment that would end stored subscriptions or take away a
+# host that has sockets, or of which that is not known, needs FORCE=1.
 # Progress goes to the output and errors to the error output, each event a line. It exits with
 # 0 when it is done, 1 when something failed, with the reason as the last line if it is known,
 # and 2 if it is misused. Without a terminal it asks nothing: it deploys changes of permissions

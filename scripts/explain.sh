@@ -15,6 +15,10 @@ case $(cat "$2") in
 	echo "subwire: the account may run too few functions at once to reserve any; deploy with -c small=true, or ask AWS for a higher quota of concurrent executions" ;;
 *"QueueDeletedRecently"* | *"60 seconds after deleting a queue"*)
 	echo "subwire: SQS gives a deleted queue's name away after 60 seconds; deploy again in a minute" ;;
+*"already scheduled for deletion"*)
+	echo "subwire: the host's key is still being deleted; delete it at once with aws secretsmanager delete-secret --force-delete-without-recovery --secret-id STACK-host-key, and deploy again" ;;
+*"service linked role"* | *"service-linked role"*) # at the account's first cluster, load balancer or scaling
+	echo "subwire: AWS has just made a role that it needs for itself; deploy again in a minute" ;;
 *"AccessDenied"* | *"not authorized"*) # also when the CDK checks whether it was set up
 	echo "subwire: cdk $1 may not do what it must; see above" ;;
 *"bootstrap"*)

@@ -2,7 +2,8 @@
 //
 //	deploycheck before TEMPLATE   says whether this is the template's account, and whether it lets the
 //	                              functions run; takes the protection from a stack that was never complete
-//	deploycheck stored TEMPLATE   says which subscriptions of the deployed stack the template's sender would end
+//	deploycheck stored TEMPLATE   says which subscriptions of the deployed stack the template's sender would end,
+//	                              and whether the template takes away a host that has sockets
 //	deploycheck after TEMPLATE    protects the tables that the template keeps from deletion
 //
 // It uses the AWS credentials and region of the environment. It exits with 0 if nothing is in
@@ -64,6 +65,10 @@ func run(ctx context.Context, args []string, load func() (aws.Config, error), st
 	case "before":
 		err = before(ctx, t, cfg, err)
 	case "stored":
+		if gone := keepsHost(ctx, t, cfg, err); gone != nil {
+			err = gone
+			break
+		}
 		err = subscriptions(ctx, t, cfg, err, stderr)
 	default:
 		err = after(ctx, t, cfg, err)

@@ -249,7 +249,7 @@ func TestWhatAReleaseDoesToStoredSubscriptions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewServer(operations(test.fault))
+			server := httptest.NewServer(deployed(`{}`, false, operations(test.fault)))
 			defer server.Close()
 			function := ""
 			if test.sender != "" {

@@ -20,9 +20,26 @@ type template struct {
 	accountID string // where alone it may be deployed; "" for anywhere, as region
 	region    string
 	kept      []string // physical names of the tables that outlive the stack
+	host      bool     // whether it has one, with tasks or without
 
 	operations string            // physical name of the table
 	sender     map[string]string // environment of the function, without what refers to other resources
+}
+
+// resource is what is read of one.
+type resource struct {
+	Type           string
+	DeletionPolicy string
+	Properties     struct {
+		FunctionName                 any // a name, or for a mapping a reference
+		ReservedConcurrentExecutions int
+		ScalingConfig                struct{ MaximumConcurrency int }
+		Environment                  struct{ Variables map[string]any }
+		TableName                    string
+		ClusterName                  string
+		ServiceName                  string
+		DesiredCount                 *int // of a service; nil if its scaling decides
+	}
 }
 
 // readTemplate reads the file. Its error is one line.
@@ -31,19 +48,7 @@ func readTemplate(path string) (template, error) {
 	if err != nil {
 		return template{}, fmt.Errorf("read template: %w", err)
 	}
-	var file struct {
-		Resources map[string]struct {
-			Type           string
-			DeletionPolicy string
-			Properties     struct {
-				FunctionName                 any // a name, or for a mapping a reference
-				ReservedConcurrentExecutions int
-				ScalingConfig                struct{ MaximumConcurrency int }
-				Environment                  struct{ Variables map[string]any }
-				TableName                    string
-			}
-		}
-	}
+	var file struct{ Resources map[string]resource }
 	if err := json.Unmarshal(raw, &file); err != nil {
 		return template{}, fmt.Errorf("read template %s: %w", path, err)
 	}
@@ -64,6 +69,8 @@ func readTemplate(path string) (template, error) {
 			}
 		case "AWS::Lambda::EventSourceMapping":
 			t.Mapped += r.Properties.ScalingConfig.MaximumConcurrency
+		case "AWS::ECS::Service":
+			t.host = true
 		case "AWS::DynamoDB::Table":
 			if strings.HasSuffix(r.Properties.TableName, "-"+topology.Operations.Name) {
 				t.operations = r.Properties.TableName

@@ -27,9 +27,13 @@ import (
 	"subwire/shared/auth"
 )
 
-// The account's quota of requests a second, over all APIs of a region ("Quotas for
-// configuring and running a WebSocket API in API Gateway" links to it).
-const quotaService, quotaRate = "apigateway", "L-8A5B8E43"
+// Quotas of the account in a region: requests a second, over all APIs ("Quotas for configuring
+// and running a WebSocket API in API Gateway" links to it), and vCPUs of tasks ("AWS Fargate
+// service quotas").
+const (
+	quotaService, quotaRate  = "apigateway", "L-8A5B8E43"
+	fargateService, quotaCPU = "fargate", "L-3032A538"
+)
 
 // askAccount asks AWS.
 func askAccount(cfg aws.Config) accountAPI {
@@ -52,17 +56,8 @@ func askAccount(cfg aws.Config) accountAPI {
 		room: func(ctx context.Context, n account.Needs) (account.Room, error) {
 			return n.Ask(ctx, lambda.NewFromConfig(cfg))
 		},
-		rate: func(ctx context.Context) (float64, error) {
-			out, err := servicequotas.NewFromConfig(cfg).GetServiceQuota(ctx, &servicequotas.GetServiceQuotaInput{
-				ServiceCode: aws.String(quotaService), QuotaCode: aws.String(quotaRate)})
-			if err != nil {
-				return 0, err
-			}
-			if out.Quota == nil || out.Quota.Value == nil {
-				return 0, errors.New("the quota has no value")
-			}
-			return *out.Quota.Value, nil
-		},
+		rate:  func(ctx context.Context) (float64, error) { return quota(ctx, cfg, quotaService, quotaRate) },
+		vcpus: func(ctx context.Context) (float64, error) { return quota(ctx, cfg, fargateService, quotaCPU) },
 		stack: func(ctx context.Context, name string) (string, error) {
 			out, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx,
 				&cloudformation.DescribeStacksInput{StackName: &name})
@@ -104,6 +99,18 @@ func askAccount(cfg aws.Config) accountAPI {
 		},
 		keys: auth.FetchKeys,
 	}
+}
+
+func quota(ctx context.Context, cfg aws.Config, service, code string) (float64, error) {
+	out, err := servicequotas.NewFromConfig(cfg).GetServiceQuota(ctx, &servicequotas.GetServiceQuotaInput{
+		ServiceCode: &service, QuotaCode: &code})
+	if err != nil {
+		return 0, err
+	}
+	if out.Quota == nil || out.Quota.Value == nil {
+		return 0, errors.New("the quota has no value")
+	}
+	return *out.Quota.Value, nil
 }
 
 // askCloud asks a running deployment; local is the cloud on this machine.

@@ -22,6 +22,7 @@ type accountAPI struct {
 	parameter   func(ctx context.Context, name string) (string, error)
 	room        func(ctx context.Context, n account.Needs) (account.Room, error)
 	rate        func(ctx context.Context) (float64, error)                        // of API Gateway's requests, a second
+	vcpus       func(ctx context.Context) (float64, error)                        // of Fargate's tasks
 	stack       func(ctx context.Context, name string) (status string, err error) // "" if there is none
 	table       func(ctx context.Context, name string) (bool, error)              // whether it exists, as the next two
 	queue       func(ctx context.Context, name string) (bool, error)
@@ -43,7 +44,7 @@ func (p plan) checkBinaries() []result {
 	if !slices.Contains(binary.Archs(), p.arch) {
 		return []result{fault(check, "-c arch=%s: it must be one of %s", p.arch, strings.Join(binary.Archs(), ", "))}
 	}
-	for _, f := range p.app.Functions() {
+	for _, f := range append(p.app.Functions(), p.hosts()...) {
 		if err := binary.Check(filepath.Join(p.assets, f.Name, "bootstrap"), p.arch); err != nil {
 			return []result{doubt(check, "%v; make deploy does it", err)}
 		}
@@ -149,6 +150,9 @@ func (p plan) checkLeftovers(ctx context.Context, a accountAPI) result {
 	for _, f := range p.app.Functions() {
 		errs = append(errs, look("log group", "/aws/lambda/"+p.name(f.Name), a.logGroup))
 	}
+	for _, f := range p.hosts() {
+		errs = append(errs, look("log group", "/subwire/"+p.name(f.Name), a.logGroup))
+	}
 	if found != nil {
 		return fault(check, "these have names that the stack needs: %s; delete them, or import what is worth it (cdk import)",
 			strings.Join(found, ", "))
@@ -208,18 +212,43 @@ func (p plan) checkKeys(ctx context.Context, a accountAPI) []result {
 	return []result{fine(check, "%s has usable keys: %d", url, usable)}
 }
 
-// checkCertificate: a regional domain name takes a certificate of its own region ("Setting up
-// custom domain names for WebSocket APIs in API Gateway").
-func (p plan) checkCertificate(a accountAPI) []result {
-	arn := p.switches["certificate"]
-	if arn == "" {
+// checkCertificates: a regional domain name takes a certificate of its own region ("Setting up
+// custom domain names for WebSocket APIs in API Gateway"), and so does a load balancer ("SSL
+// certificates for your Application Load Balancer").
+func (p plan) checkCertificates(a accountAPI) []result {
+	var all []result
+	for _, key := range []string{"certificate", "hostCertificate"} {
+		arn := p.switches[key]
+		if arn == "" {
+			continue
+		}
+		parts := strings.Split(arn, ":")
+		if len(parts) < 6 || parts[2] != "acm" || parts[3] != a.region {
+			all = append(all, fault(key, "%s is no certificate in %s: request one there", arn, a.region))
+			continue
+		}
+		all = append(all, fine(key, "it is in %s", a.region))
+	}
+	return all
+}
+
+// checkFargate says whether the account may run the host's tasks. A deployment starts as many
+// new ones as there are before it stops those.
+func (p plan) checkFargate(ctx context.Context, a accountAPI) []result {
+	const check = "Fargate"
+	if p.hosts() == nil {
 		return nil
 	}
-	parts := strings.Split(arn, ":")
-	if len(parts) < 6 || parts[2] != "acm" || parts[3] != a.region {
-		return []result{fault("certificate", "%s is no certificate in %s: request one there", arn, a.region)}
+	have, err := a.vcpus(ctx)
+	if err != nil {
+		return []result{unknown(check, err)}
 	}
-	return []result{fine("certificate", "it is in %s", a.region)}
+	most := p.mostTasks()
+	if need := 2 * float64(most*topology.Fargate.CPU) / 1024; have < need {
+		return []result{doubt(check, "%g vCPUs for the account, and %d tasks (-c hostMostTasks) need %g"+
+			" during a deployment: ask AWS for more", have, most, need)}
+	}
+	return []result{fine(check, "%g vCPUs for the account, enough for two times %d tasks", have, most)}
 }
 
 // isMissing reports whether a parameter is not there.

@@ -27,6 +27,7 @@ func healthy() accountAPI {
 			return account.Room{Limit: 1000, Free: 1000}, nil
 		},
 		rate:        func(context.Context) (float64, error) { return 10_000, nil },
+		vcpus:       func(context.Context) (float64, error) { return 6, nil },
 		stack:       func(context.Context, string) (string, error) { return "", nil },
 		table:       none,
 		queue:       none,
@@ -133,6 +134,13 @@ func TestWhatIsInTheWayOfADeployment(t *testing.T) {
 		}, "error JWT_JWKS_URL: no token can be checked: AccessDenied"},
 		"a certificate":             {[]string{"certificate=arn:aws:acm:eu-west-1:1:certificate/1"}, nil, ""},
 		"a certificate elsewhere":   {[]string{"certificate=arn:aws:acm:us-east-1:1:certificate/1"}, nil, "error certificate: arn:aws:acm:us-east-1:1:certificate/1 is no certificate in eu-west-1"},
+		"a host":                    {[]string{"host=fargate"}, nil, ""},
+		"a large host":              {[]string{"host=fargate", "hostMostTasks=30"}, nil, "warning Fargate: 6 vCPUs for the account, and 30 tasks (-c hostMostTasks) need 15 during a deployment: ask AWS for more"},
+		"a large host, quota":       {[]string{"host=fargate", "hostMostTasks=30"}, func(a *accountAPI) { a.vcpus = func(context.Context) (float64, error) { return 15, nil } }, ""},
+		"a host, unknown quota":     {[]string{"host=fargate"}, func(a *accountAPI) { a.vcpus = func(context.Context) (float64, error) { return 0, errForbidden } }, "warning Fargate: not known: AccessDenied"},
+		"no host, no quota":         {nil, func(a *accountAPI) { a.vcpus = func(context.Context) (float64, error) { return 0, nil } }, ""},
+		"a host's left log":         {[]string{"host=fargate"}, func(a *accountAPI) { a.logGroup = only("/subwire/subwire-test-host") }, "error leftovers: these have names that the stack needs: log group /subwire/subwire-test-host"},
+		"its certificate elsewhere": {[]string{"host=fargate", "hostCertificate=arn:aws:acm:us-east-1:1:certificate/1"}, nil, "error hostCertificate: arn:aws:acm:us-east-1:1:certificate/1 is no certificate in eu-west-1"},
 		"a certificate of no sense": {[]string{"certificate=mine"}, nil, "error certificate: mine is no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -256,6 +264,12 @@ func TestBinaries(t *testing.T) {
 	}
 	if states[ok] != 1 || states[warning] != 1 {
 		t.Errorf("of two processors %v", states)
+	}
+	for _, arch := range []string{"arm64", "amd64"} { // the host's is missing
+		p, err := read("", []string{"arch=" + arch, "assets=" + assets, "host=fargate"})
+		if got := p.checkBinaries()[0]; err != nil || got.State != warning {
+			t.Errorf("%+v, %v", got, err)
+		}
 	}
 }
 

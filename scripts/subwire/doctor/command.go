@@ -120,7 +120,8 @@ func (p plan) checkAccount(ctx context.Context, a accountAPI) []result {
 	all = append(all, p.checkLoggingRole(ctx, a)...)
 	all = append(all, p.checkParameters(ctx, a)...)
 	all = append(all, p.checkKeys(ctx, a)...)
-	return append(all, p.checkCertificate(a)...)
+	all = append(all, p.checkFargate(ctx, a)...)
+	return append(all, p.checkCertificates(a)...)
 }
 
 func (o *options) after(cmd *cobra.Command) error {

@@ -58,6 +58,22 @@ func read(env string, pairs []string) (p plan, err error) {
 
 func (p plan) name(of string) string { return p.stack + "-" + of }
 
+// hosts are the programs besides the functions.
+func (p plan) hosts() []topology.Function {
+	if p.switches["host"] == "" {
+		return nil
+	}
+	return topology.Hosts()
+}
+
+// mostTasks is how many the host may have. What is no number is for the CDK app to refuse.
+func (p plan) mostTasks() int {
+	if n, err := strconv.Atoi(p.switches["hostMostTasks"]); err == nil {
+		return n
+	}
+	return topology.Fargate.Most
+}
+
 // needs is what the template would demand of the account (infra's concurrency and mappings).
 func (p plan) needs() account.Needs {
 	n := account.Needs{Reserved: map[string]int{}}
