@@ -52,7 +52,7 @@ if [ -n "$functions" ]; then
 		mkdir -p "$out/$fn"
 		ln -f "$out/.programs/$fn" "$out/$fn/bootstrap" # the compiler looks for its own file, to leave it if it is new
 		# The documents for -c trustedDocuments=true (subwire trust writes them).
-		case $fn in message | graphql) ;; *) continue ;; esac
+		case $fn in message | graphql | host) ;; *) continue ;; esac
 		rm -f "$out/$fn/operations.json"
 		[ ! -f "$home/operations.json" ] || cp "$home/operations.json" "$out/$fn/"
 	done

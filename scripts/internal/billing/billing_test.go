@@ -67,7 +67,8 @@ func TestEveryPriceHasItsSource(t *testing.T) {
 	t.Parallel()
 	p := USEast1()
 	for _, price := range []Price{p.Message, p.ConnectionMinute, p.Request, p.Invocation, p.GBSecond, p.Standard, p.FIFO,
-		p.Write, p.Read, p.Log, p.Metric, p.Transfer, p.AppSyncUpdate, p.AppSyncQuery, p.AppSyncMinute} {
+		p.Write, p.Read, p.Log, p.Metric, p.Transfer, p.AppSyncUpdate, p.AppSyncQuery, p.AppSyncMinute,
+		p.VCPUHour, p.MemoryHour, p.BalancerHour, p.BalancerUnit, p.Address, p.Secret} {
 		if price.USD <= 0 || price.Per <= 0 || price.Unit == "" || price.Source == "" {
 			t.Errorf("incomplete: %+v", price)
 		}

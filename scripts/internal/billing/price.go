@@ -20,6 +20,9 @@ type Prices struct {
 	Log, Metric                                Price // CloudWatch
 	Transfer                                   Price // out to the internet
 	AppSyncUpdate, AppSyncQuery, AppSyncMinute Price // for comparison
+	VCPUHour, MemoryHour                       Price // Fargate
+	BalancerHour, BalancerUnit                 Price // an Application Load Balancer
+	Address, Secret                            Price // public IPv4 addresses; Secrets Manager
 }
 
 const million = 1e6
@@ -32,6 +35,10 @@ const (
 	logsPage     = "Amazon CloudWatch pricing"
 	transferPage = "Amazon EC2 on-demand pricing, data transfer"
 	appSyncPage  = "AWS AppSync pricing"
+	fargatePage  = "AWS Fargate pricing"
+	balancerPage = "Elastic Load Balancing pricing"
+	vpcPage      = "Amazon VPC pricing"
+	secretsPage  = "AWS Secrets Manager pricing"
 )
 
 // USEast1 is the price list of us-east-1 for arm64 functions, without free tiers and
@@ -54,5 +61,11 @@ func USEast1() Prices {
 		AppSyncUpdate:    Price{2.00, million, "real-time update of 5 KB", appSyncPage},
 		AppSyncQuery:     Price{4.00, million, "query or mutation", appSyncPage},
 		AppSyncMinute:    Price{0.08, million, "connection minute", appSyncPage},
+		VCPUHour:         Price{0.03238, 1, "vCPU hour, Linux on arm64", fargatePage},
+		MemoryHour:       Price{0.00356, 1, "GB hour, Linux on arm64", fargatePage},
+		BalancerHour:     Price{0.0225, 1, "hour of an Application Load Balancer", balancerPage},
+		BalancerUnit:     Price{0.008, 1, "LCU hour", balancerPage},
+		Address:          Price{0.005, 1, "hour of a public IPv4 address", vpcPage},
+		Secret:           Price{0.40, 30 * 24, "hour of a secret", secretsPage},
 	}
 }

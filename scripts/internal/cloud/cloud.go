@@ -38,6 +38,7 @@ type Config struct {
 	App      topology.Product  // that runs; default products.Default()
 	HTTP     string            // address of the HTTP API; default a free port on loopback
 	WS       string            // address of the WebSocket API; default a free port on loopback
+	Hosts    int               // processes of the other host, which then have the address WS; default none
 	Control  string            // loopback address of the control API (see control.go); "" for none
 	Tokens   bool              // viewers need tokens; an issuer gives them to everybody
 	Issuer   string            // its address; default a free port on loopback
@@ -61,13 +62,17 @@ type Config struct {
 	OneShard    bool           // whether the stream has one shard, like DynamoDB Local
 	Unguarded   bool           // whether endless loops go on, as if every function allowed them
 
+	BalancerIdle time.Duration // after which the hosts' load balancer cuts a silent connection; default AWS's
+
 	Clock *cloudwatch.Clock // of the metrics; default the machine's
 
 	Console *ConsoleConfig // serves the console; nil for none
 }
 
 type Cloud struct {
-	HTTPURL, WSURL string // for clients
+	HTTPURL, WSURL string // for clients; with hosts, WSURL is theirs
+	GatewayURL     string // where clients open sockets of API Gateway, which is there besides hosts
+	Hosts          *Hosts // nil unless Config asks for them
 	ControlURL     string // of the control API; "" if there is none
 	IssuerURL      string // of the issuer of tokens; "" if there is none
 	Issuer         *issuer.Issuer
@@ -135,7 +140,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.startIssuer(); err != nil {
 		return nil, err
 	}
-	ws, err := listen(cfg.WS)
+	ws, err := c.listenWS()
 	if err != nil {
 		return nil, err
 	}
@@ -144,14 +149,21 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		ws.Close()
 		return nil, err
 	}
-	c.WSURL = "ws://" + ws.Addr().String() + "/" + topology.LocalStage
+	c.GatewayURL = "ws://" + ws.Addr().String() + "/" + topology.LocalStage
+	c.WSURL = cmp.Or(c.WSURL, c.GatewayURL)
 	c.HTTPURL = "http://" + web.Addr().String() + topology.GraphQLPath
-	if err := c.startFunctions("http://" + ws.Addr().String() + "/" + topology.LocalStage); err != nil {
+	callback := "http://" + ws.Addr().String() + "/" + topology.LocalStage
+	if err := c.startFunctions(callback); err != nil {
 		ws.Close()
 		web.Close()
 		return nil, err
 	}
 	c.startGateway(ws, web)
+	if c.Hosts != nil {
+		if err := c.startHosts(ctx, callback); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.startControl(); err != nil {
 		return nil, err
 	}
@@ -160,6 +172,24 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	}
 	c.startSampling()
 	return c, nil
+}
+
+// listenWS opens what API Gateway's sockets are on. If there are hosts, they get the
+// address that was asked for.
+func (c *Cloud) listenWS() (net.Listener, error) {
+	if c.cfg.Hosts == 0 {
+		return listen(c.cfg.WS)
+	}
+	front, err := listen(c.cfg.WS)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.prepareHosts(front); err != nil {
+		front.Close()
+		return nil, err
+	}
+	c.WSURL = "ws://" + front.Addr().String() + topology.GraphQLPath
+	return listen("")
 }
 
 // listen opens the address, or a free port on loopback if it is "".
@@ -250,6 +280,11 @@ func (c *Cloud) environ(f topology.Function, callback string) []string {
 	if f.HTTP {
 		env = append(env, topology.HTTPEnv+"="+c.HTTPURL)
 	}
+	return append(env, c.settings(f)...)
+}
+
+// settings are those of the function, as the environment has them.
+func (c *Cloud) settings(f topology.Function) (env []string) {
 	for _, s := range f.Settings() {
 		value := s.Default
 		switch s {
@@ -305,7 +340,7 @@ func (c *Cloud) Announce(folder string) (forget func(), err error) {
 
 // deployment is how commands see the cloud.
 func (c *Cloud) deployment() deployment.Deployment {
-	return deployment.Deployment{App: c.cfg.App, AWS: c.Backend.AWS(), HTTPURL: c.HTTPURL, WSURL: c.WSURL,
+	return deployment.Deployment{App: c.cfg.App, AWS: c.Backend.AWS(), HTTPURL: c.HTTPURL, WSURL: c.WSURL, GatewayURL: c.GatewayURL,
 		ControlURL: c.ControlURL, Tables: c.Tables, Queues: c.Queues}
 }
 
@@ -329,6 +364,9 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 
 // Stop ends everything in reverse order and returns when no child is left.
 func (c *Cloud) Stop() {
+	if c.Hosts != nil {
+		c.Hosts.stop()
+	}
 	if c.Gateway != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()

@@ -34,10 +34,18 @@ func (c *Cloud) startControl() error {
 //	PUT /gateway/down            every socket is cut without a close frame, and handshakes get no answer
 //	PUT /gateway/up              clients can connect again
 //	PUT /functions/{name}/kill   kills a process of the function, if one runs: a busy one, if there is any
+//
+// With hosts:
+//
+//	GET /hosts                   the addresses of those that take sockets
+//	PUT /hosts/{address}/kill    kills it; another one is healthy on its address when this is answered
+//	PUT /hosts/{address}/drain   replaces it by another, and is answered when it has ended
+//	PUT /hosts/{address}/offline takes it from DynamoDB and SQS, but not from its clients
+//	PUT /hosts/{address}/online  gives both back
 func (c *Cloud) control() http.Handler {
 	setDown := func(down bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
-			c.Gateway.SetDown(down)
+			c.setDown(down)
 			w.WriteHeader(http.StatusNoContent)
 		}
 	}
@@ -55,6 +63,9 @@ func (c *Cloud) control() http.Handler {
 		f.Kill()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	if c.Hosts != nil {
+		c.Hosts.control(mux)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !console.Loopback(r.Host) {
 			http.Error(w, "unknown host", http.StatusForbidden)

@@ -16,6 +16,7 @@ import (
 	"subwire/scripts/internal/faults"
 	"subwire/shared/connection"
 	"subwire/shared/dynamo"
+	"subwire/shared/node"
 	"subwire/shared/queue"
 	"subwire/shared/subwire"
 	"subwire/shared/topology"
@@ -31,6 +32,7 @@ type deck struct {
 	looked  time.Time
 	queues  []console.Queue
 	alarms  []string
+	held    []console.Connection // sockets of hosts
 	notes   []string
 	dead    time.Time // when there were dead letters
 	posting bool      // whether a run of posts is going on
@@ -48,6 +50,7 @@ func (d *deck) State(ctx context.Context) console.State {
 	var s console.State
 	d.mu.Lock()
 	s.Queues, s.Alarms, s.Notes = slices.Clone(d.queues), slices.Clone(d.alarms), slices.Clone(d.notes)
+	s.Connections, s.Open = slices.Clone(d.held), len(d.held)
 	d.mu.Unlock()
 	if d.Meter != nil {
 		usage := d.Meter.Usage()
@@ -88,6 +91,9 @@ func (d *deck) look(ctx context.Context) {
 	}
 	if d.alarms, err = d.Alarms(d.cfg.Clock.Now()); err != nil {
 		d.notes = append(d.notes, "The alarms could not be read: "+err.Error())
+	}
+	if d.held, err = d.ofHosts(ctx); err != nil {
+		d.notes = append(d.notes, "The hosts' connections could not be read: "+err.Error())
 	}
 	d.looked = time.Now()
 }
@@ -131,6 +137,9 @@ func (d *deck) Trace(_ context.Context, event string) (console.Trace, bool) {
 
 // Log implements console.Source.
 func (d *deck) Log(_ context.Context, connection string) (console.Log, bool) {
+	if c, ok := d.heldConnection(connection); ok {
+		return console.Log{Connection: c}, true // nobody hears what is said
+	}
 	return d.Console.Log(connection)
 }
 
@@ -165,7 +174,10 @@ func (d *deck) again(ctx context.Context, event string) error {
 	return d.send(ctx, t.Request.Document, t.Request.Variables)
 }
 
-func (d *deck) cut(_ context.Context, connection string) error {
+func (d *deck) cut(ctx context.Context, connection string) error {
+	if at, ok := node.Parse(connection); ok {
+		return d.closeHeld(ctx, at)
+	}
 	if !d.Gateway.Cut(connection) {
 		return console.NotFound("this connection is not open")
 	}
@@ -174,6 +186,9 @@ func (d *deck) cut(_ context.Context, connection string) error {
 
 func (d *deck) revoke(ctx context.Context, connectionID string) (int, error) {
 	viewer, known := d.Console.ViewerOf(connectionID)
+	if c, ok := d.heldConnection(connectionID); ok {
+		viewer, known = c.Viewer, true
+	}
 	switch {
 	case !known:
 		return 0, console.NotFound("this connection is not known, or no longer")
@@ -202,7 +217,7 @@ func (d *deck) kill(_ context.Context, function string) error {
 
 func (d *deck) fault(_ context.Context, f console.FaultRequest) error {
 	if f.Name == gatewayDown {
-		d.Gateway.SetDown(f.On)
+		d.setDown(f.On)
 		return nil
 	}
 	text := f.Name
@@ -229,6 +244,6 @@ func (d *deck) fault(_ context.Context, f console.FaultRequest) error {
 
 func (d *deck) heal(context.Context) error {
 	d.Injector.Heal()
-	d.Gateway.SetDown(false)
+	d.setDown(false)
 	return nil
 }

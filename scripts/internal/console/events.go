@@ -13,6 +13,7 @@ import (
 	"subwire/scripts/internal/story"
 	"subwire/shared/delivery"
 	"subwire/shared/fanout"
+	"subwire/shared/node"
 )
 
 // outcome is what became of a target.
@@ -39,6 +40,7 @@ type event struct {
 	sent             int      // targets, as the stream function says
 	isSent           bool
 	owed             int
+	nodes            int // of its targets: processes of the other host
 	targets          map[place]*target
 	list             []*target
 	executions       []*execution
@@ -258,6 +260,9 @@ func (r *Recorder) add(m message) *batch {
 				t = &target{place: p, event: e}
 				e.targets[p] = t
 				e.list = append(e.list, t)
+				if _, is := node.Parse(w.ConnectionID); is && task.Operation == fanout.Node {
+					e.nodes++
+				}
 				e.counts[open]++
 				r.counts[open]++
 				r.targets++

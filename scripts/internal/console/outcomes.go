@@ -338,6 +338,25 @@ func (r *Recorder) DeadEmpty(since time.Time) {
 	}
 }
 
+// audience names who got an event. A host brings it to its own sockets.
+func audience(clients, hosts int) string {
+	count := func(n int, what string) string {
+		if n == 1 {
+			return "1 " + what
+		}
+		return strconv.Itoa(n) + " " + what + "s"
+	}
+	switch {
+	case clients <= 0 && hosts == 0:
+		return "nobody"
+	case hosts == 0:
+		return count(clients, "client")
+	case clients <= 0:
+		return count(hosts, "host")
+	}
+	return count(clients, "client") + " and " + count(hosts, "host")
+}
+
 // say tells people of an event once each target had a try, and once more when those that
 // were busy have an outcome.
 func (r *Recorder) say(e *event) {
@@ -356,14 +375,7 @@ func (r *Recorder) say(e *event) {
 		topic = cmp.Or(e.topic, "an event")
 	}
 	line := fmt.Sprintf("%s …%s → ", plain.Text(topic), plain.Text(e.id[max(0, len(e.id)-3):]))
-	switch {
-	case e.owed == 0:
-		line += "nobody"
-	case e.owed == 1:
-		line += "1 client"
-	default:
-		line += strconv.Itoa(e.owed) + " clients"
-	}
+	line += audience(e.owed-e.nodes, e.nodes)
 	if e.last > 0 {
 		line += " in " + time.Duration(e.last*float64(time.Millisecond)).Round(time.Millisecond).String()
 	}

@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,5 +137,41 @@ func TestPayloadsAreBounded(t *testing.T) {
 	r.Invoked(topology.Sender.Name, inv)
 	if len(batch.legs) != 0 || len(r.flight) != 0 {
 		t.Errorf("%d legs, and %d in flight", len(batch.legs), len(r.flight))
+	}
+}
+
+// A line names hosts as such: how many clients of theirs get an event is not known.
+func TestTheLineOfAnEventNamesHosts(t *testing.T) {
+	t.Parallel()
+	client, host := fanout.Target{ConnectionID: "a=", OperationID: "1"}, fanout.Target{ConnectionID: "node~10.0.0.1:80~boot", OperationID: "events"}
+	for want, tasks := range map[string][]fanout.Task{
+		"1 client":            {{Operation: "op", Targets: []fanout.Target{client}}},
+		"1 host":              {{Operation: fanout.Node, Targets: []fanout.Target{host}}},
+		"1 client and 1 host": {{Operation: "op", Targets: []fanout.Target{client}}, {Operation: fanout.Node, Targets: []fanout.Target{host}}},
+		"nobody":              nil,
+	} {
+		r := New(chattest.Product)
+		var told string
+		r.Tell = func(line string) { told = line }
+		n := 0
+		for _, task := range tasks {
+			body, _, err := fanout.Encode(fanout.Batch{Event: pubsub.Event{ID: "e", Topic: "newMessage/lobby", Root: json.RawMessage("{}")}, Tasks: []fanout.Task{task}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := json.Marshal(events.SQSEvent{Records: []events.SQSMessage{{MessageId: "m", Body: string(body), EventSourceARN: "arn:x:fanout.fifo"}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			inv := lambdart.Invocation{Request: fmt.Sprint(n), Payload: raw, Begin: time.Now()}
+			r.Begun(topology.Sender.Name, inv)
+			n++
+			r.Line(fmt.Appendf(nil, `{"time":"2026-11-29T00:00:00Z","msg":"batch delivered","event":"e","range":0,"attempt":0,"request":"%s","outcome":{"Delivered":1}}`, inv.Request))
+			r.Invoked(topology.Sender.Name, inv)
+		}
+		r.Line(fmt.Appendf(nil, `{"time":"2026-11-29T00:00:00Z","msg":"event sent","event":"e","topic":"newMessage/lobby","batches":%d,"targets":%d}`, n, n))
+		if !strings.Contains(told, "→ "+want) || strings.Contains(want, "host") != strings.Contains(told, "host") {
+			t.Errorf("it says %q, want %q", told, want)
+		}
 	}
 }

@@ -23,7 +23,7 @@ func (r *Recorder) State(live State) State {
 	s := live
 	s.App, s.Where, s.Began, s.At = r.App.Name, r.Where, r.began, now
 	s.Owed, s.Done, s.Ended, s.Lost = r.owed, r.counts[delivered], r.counts[ended], r.counts[parked]
-	s.Open = r.open
+	s.Open += r.open
 	var last []float64
 	for _, e := range slices.Backward(r.order[max(0, len(r.order)-keptEvents):]) {
 		if e.last > 0 {

@@ -17,6 +17,7 @@ type Deployment struct {
 	App            topology.Product  // that runs
 	AWS            aws.Config        // for clients of AWS services
 	HTTPURL, WSURL string            // for Subwire's clients
+	GatewayURL     string            // of the WebSocket API's sockets: WSURL, unless that is a host's
 	Tables, Queues map[string]string // physical names and URLs by logical name
 	FanoutGroups   int               // message groups per topic
 	Stack          string            // its name, of which its parts' names are made; "" for the local cloud

@@ -55,7 +55,7 @@ func saved(t *testing.T) (root string, d Deployment, forget func(), queues net.L
 	root = t.TempDir()
 	app := chattest.Product
 	app.CanaryEvery = time.Minute
-	d = Deployment{App: app, FanoutGroups: 8, HTTPURL: web + "/graphql", WSURL: ws + "/local", Tables: map[string]string{"messages": "x-messages"}, Queues: map[string]string{"retries": sqs + "/0/x-retries"}}
+	d = Deployment{App: app, FanoutGroups: 8, HTTPURL: web + "/graphql", WSURL: ws + "/local", GatewayURL: ws + "/api", Tables: map[string]string{"messages": "x-messages"}, Queues: map[string]string{"retries": sqs + "/0/x-retries"}}
 	b := &backend.Backend{DynamoDB: &backend.Server{Endpoint: database}, SQS: &backend.Server{Endpoint: sqs}}
 	forget, err := Save(root, b, d)
 	if err != nil {
@@ -189,6 +189,21 @@ func outputs() map[string]string {
 	}
 	all[topology.OutputFanoutGroups] = "16"
 	return all
+}
+
+// Posts to API Gateway's sockets go there also where clients go to a host.
+func TestTheWebSocketAPIOfAStack(t *testing.T) {
+	t.Parallel()
+	for other, want := range map[string]string{"": "theWsUrl", "theApiWsUrl": "theApiWsUrl"} {
+		all := outputs()
+		if other != "" {
+			all[topology.OutputAPISocket] = other
+		}
+		d, err := fromStack(t.Context(), aws.Config{Region: "eu-west-1"}, fakeStacks{outputs: all}, "chat")
+		if err != nil || d.GatewayURL != want || d.WSURL != "theWsUrl" {
+			t.Errorf("with %q found %q and %q, %v", other, d.GatewayURL, d.WSURL, err)
+		}
+	}
 }
 
 func TestAStackIsFoundByItsOutputs(t *testing.T) {

@@ -35,6 +35,7 @@ type state struct {
 	SQS      string            `json:"sqs"`      // endpoint
 	HTTPURL  string            `json:"httpUrl"`
 	WSURL    string            `json:"wsUrl"`
+	Gateway  string            `json:"gatewayUrl"`
 	Tables   map[string]string `json:"tables"`
 	Queues   map[string]string `json:"queues"`
 
@@ -55,7 +56,7 @@ type Line struct {
 // finds it; d.AWS is ignored. Of several local clouds the last is found. Call forget
 // when the cloud ends: it removes the note, unless another cloud has written its own.
 func Save(root string, b *backend.Backend, d Deployment) (forget func(), err error) {
-	data, err := json.MarshalIndent(state{d.App.Name, b.DynamoDB.Endpoint, b.SQS.Endpoint, d.HTTPURL, d.WSURL, d.Tables, d.Queues, d.FanoutGroups, d.ControlURL, d.App.CanaryEvery}, "", "  ")
+	data, err := json.MarshalIndent(state{d.App.Name, b.DynamoDB.Endpoint, b.SQS.Endpoint, d.HTTPURL, d.WSURL, d.GatewayURL, d.Tables, d.Queues, d.FanoutGroups, d.ControlURL, d.App.CanaryEvery}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode state of the local cloud: %w", err)
 	}
@@ -133,7 +134,7 @@ func findLocal(ctx context.Context, folder string) (Deployment, error) {
 	}
 	app.Inputs, app.CanaryEvery = s.Queues[topology.Events.Name] != "", s.CanaryEvery
 	b := &backend.Backend{DynamoDB: &backend.Server{Endpoint: s.DynamoDB}, SQS: &backend.Server{Endpoint: s.SQS}}
-	return Deployment{App: app, AWS: b.AWS(), HTTPURL: s.HTTPURL, WSURL: s.WSURL, Tables: s.Tables, Queues: s.Queues, FanoutGroups: s.FanoutGroups,
+	return Deployment{App: app, AWS: b.AWS(), HTTPURL: s.HTTPURL, WSURL: s.WSURL, GatewayURL: s.Gateway, Tables: s.Tables, Queues: s.Queues, FanoutGroups: s.FanoutGroups,
 		ControlURL: s.ControlURL}, nil
 }
 

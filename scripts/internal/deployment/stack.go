@@ -101,7 +101,8 @@ func fromOutputs(cfg aws.Config, name string, values map[string]string) (Deploym
 		return found
 	}
 	d := Deployment{App: app, AWS: cfg, Stack: name, HTTPURL: value(topology.OutputHTTPURL), WSURL: value(topology.OutputWSURL),
-		Tables: byName(app.TableOutputs()), Queues: byName(app.QueueOutputs())}
+		GatewayURL: cmp.Or(values[topology.OutputAPISocket], values[topology.OutputWSURL]),
+		Tables:     byName(app.TableOutputs()), Queues: byName(app.QueueOutputs())}
 	groups := value(topology.OutputFanoutGroups)
 	if len(missing) > 0 {
 		slices.Sort(missing)

@@ -130,7 +130,7 @@ func (s Stack) metric(f topology.Figure) (*types.Metric, bool) {
 		Queue:    func(name string) string { return path.Base(s.Queues[name]) },
 		Function: func(name string) string { return s.Stack + "-" + name },
 		Table:    func(name string) string { return s.Tables[name] },
-		Sockets:  apiID(s.WSURL),
+		Sockets:  apiID(s.GatewayURL),
 		HTTP:     apiID(s.HTTPURL),
 		Stack:    s.Stack,
 	})

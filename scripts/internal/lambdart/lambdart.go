@@ -378,7 +378,7 @@ func (f *Function) start(binary string) (*process, error) {
 
 // supervise starts p, reports that it has, and waits until p has exited.
 func (f *Function) supervise(p *process, started chan<- error) {
-	// The kernel kills p when the thread that started it ends: see sysProcAttr.
+	// The kernel kills p when the thread that started it ends: see ChildAttr.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err := p.cmd.Start()

@@ -36,6 +36,12 @@ type lineWriter struct {
 	last  []string // at most tailLines
 }
 
+// Lines returns a writer for the output of one process, which passes it on to w by lines with
+// a prefix. w must be safe for concurrent use if several processes have it.
+func Lines(w io.Writer, prefix string) io.Writer {
+	return &lineWriter{to: &sharedWriter{w: w}, prefix: prefix}
+}
+
 // Write never fails: a process must not die because nobody reads its log.
 func (l *lineWriter) Write(p []byte) (int, error) {
 	for line := range bytes.Lines(p) {

@@ -77,16 +77,14 @@ func newProcess(cfg Config, address, id string, output *sharedWriter) *process {
 	p.cmd.Dir = filepath.Dir(cfg.Binary)
 	p.cmd.Env = environment(cfg, address+"/"+id)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
-	p.cmd.SysProcAttr = sysProcAttr()
+	p.cmd.SysProcAttr = ChildAttr()
 	p.cmd.WaitDelay = stopGrace // for its own children that keep the output open
 	return p
 }
 
-// environment is the process's environment ("Defined runtime environment variables"
-// in the Lambda Developer Guide), without ours. HOME is unset, as on AWS, so that
-// nobody's AWS profile is read.
-func environment(cfg Config, api string) []string {
-	env := []string{
+// Base is what the environment of a process begins with, whatever runs it.
+func Base() []string {
+	return []string{
 		"PATH=/usr/local/bin:/usr/bin:/bin",
 		"LANG=en_US.UTF-8",
 		"TZ=:UTC",
@@ -94,6 +92,13 @@ func environment(cfg Config, api string) []string {
 		"AWS_REGION=" + region,
 		"AWS_DEFAULT_REGION=" + region,
 	}
+}
+
+// environment is the process's environment ("Defined runtime environment variables"
+// in the Lambda Developer Guide), without ours. HOME is unset, as on AWS, so that
+// nobody's AWS profile is read.
+func environment(cfg Config, api string) []string {
+	env := Base()
 	env = append(env, cfg.Env...)
 	// Last, as of equal names the last counts and these are reserved.
 	return append(env,

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysProcAttr makes the kernel kill a process when the thread that started it ends,
+// ChildAttr makes the kernel kill a process when the thread that started it ends,
 // and so with us, however we end. A separate group keeps the terminal's Ctrl-C from
 // it: Stop ends it in order.
-func sysProcAttr() *syscall.SysProcAttr {
+func ChildAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// sysProcAttr sets nothing. When we end, our API is gone: a process that waits for
+// ChildAttr sets nothing. When we end, our API is gone: a process that waits for
 // its next event then ends by itself, a busy one after its work.
-func sysProcAttr() *syscall.SysProcAttr { return nil }
+func ChildAttr() *syscall.SysProcAttr { return nil }
 
 // newHolder stops nothing: processes keep running between events here.
 func newHolder(*process) *holder { return &holder{stop: func() {}, start: func() {}} }

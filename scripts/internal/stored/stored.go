@@ -53,7 +53,7 @@ func Check(all iter.Seq2[dynamo.Stored, error], app *subwire.App, settings topol
 		if err != nil {
 			return r, err
 		}
-		expires := op.Expires.Add(topology.ConnectionTTL) // see dynamo.Stored
+		expires := op.Expires.Add(topology.HostTTL) // see dynamo.Stored
 		if !expires.After(now) {
 			continue
 		}

@@ -139,7 +139,7 @@ func TestEachKindOfChange(t *testing.T) {
 			want := Report{Operations: 1}
 			if tt.code != "" {
 				want.Outdated = []Outdated{{"k", "subscription Job($id: ID!, $state: State, $team: String) { …", tt.code, tt.want,
-					now.Add(topology.ConnectionTTL)}}
+					now.Add(topology.HostTTL)}}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("report (-want +got):\n%s", diff)
@@ -166,7 +166,7 @@ func TestALowerLimitEndsSubscriptionsToo(t *testing.T) {
 func TestWhatNoSubscriptionUsesIsLeftOut(t *testing.T) {
 	t.Parallel()
 	gone := jobs[oldArgs, bare](anyTopic, "OPEN")
-	for late, want := range map[time.Duration]int{topology.ConnectionTTL - time.Second: 1, topology.ConnectionTTL: 0} {
+	for late, want := range map[time.Duration]int{topology.HostTTL - time.Second: 1, topology.HostTTL: 0} {
 		r, err := Check(kept(t, operation), gone, topology.Defaults(), now.Add(late))
 		if err != nil || r.Operations != want || len(r.Outdated) != want {
 			t.Errorf("%s later: %+v, %v", late, r, err)

@@ -37,6 +37,11 @@ type Options struct {
 	Init         any           // payload of connection_init, as JSON; nil for none
 	KeepAlive    time.Duration // between pings; 0 for none
 	HTTPClient   *http.Client  // opens the socket; nil for one of this package
+
+	// AsFrames makes Raw.Next return a close with a code of the protocol as the frame that
+	// stands for it behind API Gateway, and then the close as one with 1000. So tests that
+	// are not about codes read the same on every host.
+	AsFrames bool
 }
 
 // ClosedError says how the server ended the connection.
@@ -45,6 +50,10 @@ type ClosedError struct {
 	Reason string
 	Posted bool // whether code and reason come from a connection_error message, not from the close itself
 }
+
+// Told reports whether the server gave a reason of the protocol: in a connection_error, as
+// behind API Gateway, or by the close itself.
+func (e *ClosedError) Told() bool { return e.Posted || e.Code >= 4400 && e.Code < 4600 }
 
 func (e *ClosedError) Error() string {
 	return fmt.Sprintf("connection closed: %d %s", e.Code, e.Reason)

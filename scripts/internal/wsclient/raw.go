@@ -2,7 +2,9 @@ package wsclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/coder/websocket"
@@ -13,6 +15,7 @@ import (
 // client that does not read.
 type Raw struct {
 	conn     *websocket.Conn
+	asFrames bool
 	messages chan string
 	stop     chan struct{} // closed by Close
 	stopOnce sync.Once
@@ -27,7 +30,7 @@ func DialRaw(ctx context.Context, url string, o Options) (*Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Raw{conn: conn, messages: make(chan string), stop: make(chan struct{}), done: make(chan struct{})}
+	r := &Raw{conn: conn, asFrames: o.AsFrames, messages: make(chan string), stop: make(chan struct{}), done: make(chan struct{})}
 	go r.read()
 	return r, nil
 }
@@ -76,6 +79,7 @@ func (r *Raw) read() {
 		if err != nil {
 			r.err = closedError(context.Background(), err)
 			r.conn.CloseNow() // even a broken connection has resources to release
+			r.translate()
 			return
 		}
 		select {
@@ -83,4 +87,19 @@ func (r *Raw) read() {
 		case <-r.stop:
 		}
 	}
+}
+
+// translate gives a close as a frame, see Options.AsFrames.
+func (r *Raw) translate() {
+	closed, _ := errors.AsType[*ClosedError](r.err)
+	if !r.asFrames || closed == nil || !closed.Told() {
+		return
+	}
+	retry := closed.Code == 4408 || closed.Code == 4500 || strings.HasSuffix(closed.Reason, "expired")
+	select {
+	case r.messages <- fmt.Sprintf(`{"type":"connection_error: %d %[2]s","payload":{"code":%[1]d,"message":%[2]q,"retry":%[3]t}}`,
+		closed.Code, closed.Reason, retry):
+	case <-r.stop:
+	}
+	r.err = &ClosedError{Code: 1000}
 }

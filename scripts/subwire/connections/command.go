@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -20,8 +21,9 @@ import (
 	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/plain"
 	"subwire/scripts/subwire/cli"
-	"subwire/shared/apigw"
+	"subwire/shared/boot"
 	"subwire/shared/dynamo"
+	"subwire/shared/node"
 	"subwire/shared/pubsub"
 	"subwire/shared/socket"
 	"subwire/shared/topology"
@@ -46,7 +48,11 @@ func Command() *cobra.Command {
 			if len(args) > 0 {
 				o.id = args[0]
 			}
-			return do(newTool(d, cmd.OutOrStdout()), cmd.Context(), o)
+			t, err := newTool(d, cmd.OutOrStdout(), os.Getenv)
+			if err != nil {
+				return err
+			}
+			return do(t, cmd.Context(), o)
 		}
 	}
 	list := &cobra.Command{Use: "list", Short: "Show a line for each connection", Args: cobra.NoArgs,
@@ -81,15 +87,21 @@ type tool struct {
 		DeleteConnection(ctx context.Context, id string) error
 	}
 	gateway pubsub.Gateway
+	hosts   bool // whether the gateway reaches the sockets of hosts
 	out     io.Writer
 }
 
-func newTool(d deployment.Deployment, out io.Writer) tool {
-	return tool{out: out,
-		store: dynamo.New(dynamo.NewClient(d.AWS), dynamo.Tables{Connections: d.Tables[topology.Connections.Name],
-			Subscriptions: d.Tables[topology.Subscriptions.Name]}),
-		gateway: apigw.New(d.AWS, callback(d.WSURL), 1),
+// newTool also reaches the sockets of hosts if the environment says how, as it does for
+// the functions.
+func newTool(d deployment.Deployment, out io.Writer, getenv func(string) string) (tool, error) {
+	settings, errs := topology.Read([]*topology.Setting{topology.HostURL.Setting, topology.HostKey.Setting}, getenv)
+	if errs != nil {
+		return tool{}, errors.Join(errs...)
 	}
+	store := dynamo.New(dynamo.NewClient(d.AWS), dynamo.Tables{Connections: d.Tables[topology.Connections.Name],
+		Subscriptions: d.Tables[topology.Subscriptions.Name]})
+	p := boot.Process{AWS: d.AWS, Config: boot.Config{Callback: callback(d.GatewayURL), Settings: settings}}
+	return tool{store: store, gateway: p.Gateway(store, 1), hosts: topology.HostURL.In(settings) != "", out: out}, nil
 }
 
 // callback is the endpoint of the management API: the sockets' URL, over HTTP.
@@ -97,10 +109,14 @@ func callback(wsURL string) string {
 	return strings.TrimSuffix("http"+strings.TrimPrefix(wsURL, "ws"), "/")
 }
 
-// matching yields the connections that the flags choose, in the store's order.
+// matching yields the connections that the flags choose, in the store's order. The lease
+// of a node is no connection: to close it would end all that the node holds.
 func (t tool) matching(ctx context.Context, o options) iter.Seq2[pubsub.Connection, error] {
 	return func(yield func(pubsub.Connection, error) bool) {
 		for c, err := range t.store.Connections(ctx) {
+			if at, ok := node.Parse(c.ID); ok && at.Socket == "" {
+				continue
+			}
 			if err == nil && o.viewer != "" && c.Viewer.ID != o.viewer {
 				continue
 			}
@@ -120,7 +136,7 @@ type stored struct {
 	Acknowledged bool              `json:"acknowledged"`
 	Connected    time.Time         `json:"connected"`
 	Expires      time.Time         `json:"expires"`
-	Operations   map[string]string `json:"operations"` // topics by id; "" for a query or mutation
+	Operations   map[string]string `json:"operations"` // topics by id; "" for a query or mutation, and on a host
 }
 
 func newStored(c pubsub.Connection) stored {
@@ -170,8 +186,12 @@ func (t tool) show(ctx context.Context, o options) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "connection\t%s\nviewer\t%q\nclaims\t%s\ninit payload\t%s\nacknowledged\t%t\nconnected\t%s\nexpires\t%s\n",
 		c.ID, c.Viewer, plain.Text(c.Claims), plain.Text(c.Init), c.Acknowledged, stamp(c.Connected), stamp(c.Expires))
+	untold := "(query or mutation)"
+	if _, held := node.Parse(c.ID); held {
+		untold = "(its topics are known to its host alone)"
+	}
 	for _, id := range slices.Sorted(maps.Keys(c.Operations)) {
-		fmt.Fprintf(w, "operation %q\t%s\n", id, plain.Text(cmp.Or(c.Operations[id], "(query or mutation)")))
+		fmt.Fprintf(w, "operation %q\t%s\n", id, plain.Text(cmp.Or(c.Operations[id], untold)))
 	}
 	return w.Flush()
 }
@@ -207,8 +227,12 @@ func (t tool) close(ctx context.Context, o options) error {
 }
 
 // end tells the client and forgets the connection. It deletes what is stored first:
-// from then on nothing is delivered, whether or not the client can be told.
+// from then on nothing is delivered, whether or not the client can be told. But a host goes
+// on until it closes the socket, so without a way to it nothing is deleted.
 func (t tool) end(ctx context.Context, id string) error {
+	if _, held := node.Parse(id); held && !t.hosts {
+		return fmt.Errorf("a host holds the socket: set %s and %s", topology.HostURL.Env, topology.HostKey.Env)
+	}
 	if err := t.store.DeleteConnection(ctx, id); err != nil {
 		return err
 	}

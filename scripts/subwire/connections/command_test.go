@@ -49,6 +49,37 @@ func setup(t *testing.T) (tool, store, *memory.Gateway, *bytes.Buffer) {
 	return tool{store: s, gateway: gateway, out: out}, s, gateway, out
 }
 
+// The sockets of hosts are closed by their hosts, or nothing is deleted; a node itself is
+// no connection.
+func TestConnectionsOfHosts(t *testing.T) {
+	t.Parallel()
+	for _, reached := range []bool{false, true} {
+		tool, s, gateway, out := setup(t)
+		tool.hosts = reached
+		for _, id := range []string{"node~h:1~boot", "node~h:1~boot~s"} {
+			gateway.Open(id)
+			c := pubsub.Connection{ID: id, Acknowledged: true, Expires: time.Now().Add(time.Hour)}
+			if err := s.PutConnection(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := tool.close(t.Context(), options{all: true, yes: true})
+		want := "node~h:1~boot node~h:1~boot~s"
+		if reached {
+			want = "node~h:1~boot"
+		}
+		if got := strings.Join(gateway.Sockets(), " "); got != want || (err == nil) != reached {
+			t.Errorf("left %q: %v", got, err)
+		}
+		if got := len(s.Contents().Connections); got != len(strings.Fields(want)) {
+			t.Errorf("%d connections are stored", got)
+		}
+		if told := strings.Contains(out.String(), "set HOST_URL and HOST_KEY"); told == reached {
+			t.Errorf("said %s", out)
+		}
+	}
+}
+
 func TestCloseEndsTheChosenConnections(t *testing.T) {
 	t.Parallel()
 	revoked := `{"type":"connection_error: 4401 Connection revoked","payload":{"code":4401,"message":"Connection revoked","retry":false}}`

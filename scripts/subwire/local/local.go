@@ -32,7 +32,7 @@ import (
 // options are the flags that are not the cloud's own settings.
 type options struct {
 	app, auth, faults, timing string
-	verbose, console          bool
+	verbose, console, host    bool
 	try                       subwire.Example // of the app
 }
 
@@ -69,6 +69,8 @@ until Ctrl-C. make run builds them before.`,
 	flags.StringVar(&o.app, "app", products.Default(), "`NAME` of the product to run")
 	flags.StringVar(&cfg.HTTP, "http", "127.0.0.1:4000", "`ADDRESS` of the HTTP API; by default a free port if 4000 is taken")
 	flags.StringVar(&cfg.WS, "ws", "127.0.0.1:4001", "`ADDRESS` of the WebSocket API, likewise")
+	flags.BoolVar(&o.host, "host", false, "let a process of our own, a host, hold the sockets at --ws, instead of API Gateway;\nAPI Gateway's stay beside it")
+	flags.IntVar(&cfg.Hosts, "hosts", 0, "`N` hosts, behind a load balancer; default none, or one with --host")
 	flags.StringVar(&cfg.Control, "control", "",
 		"loopback `ADDRESS` of an API that breaks the cloud, for tests, and serves commands; default a free port")
 	flags.StringVar(&o.auth, "auth", topology.Anonymous, "`MODE`: with jwt, viewers need tokens (subwire token)")
@@ -100,6 +102,9 @@ func (o *options) set(cfg *cloud.Config) error {
 	if cfg.App, o.try = app.Product(), app.Try; cfg.Canary != 0 && app.Canary.Post == "" {
 		return fmt.Errorf("--canary: product %s has none", o.app)
 	}
+	if o.host && cfg.Hosts == 0 {
+		cfg.Hosts = 1
+	}
 	if o.verbose {
 		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
 	}
@@ -116,6 +121,8 @@ func check(cfg cloud.Config) error {
 		return errors.New("--concurrency is 1 at least")
 	case cfg.Redelivery < 0 || cfg.Redelivery%time.Second != 0:
 		return errors.New("--redelivery is in whole seconds")
+	case cfg.Hosts < 0:
+		return errors.New("--hosts is 0 at least")
 	case cfg.Canary < 0 || cfg.Canary%time.Minute != 0:
 		return errors.New("--canary is in whole minutes")
 	case cfg.Canary > 0 && cfg.Tokens:
@@ -164,7 +171,7 @@ func run(ctx context.Context, cfg cloud.Config, try subwire.Example, out io.Writ
 		return err
 	}
 	defer forget()
-	pages, control, header := "", "", ""
+	pages, control, header, holders := "", "", "", ""
 	switch {
 	case c.ConsoleURL != "":
 		pages = fmt.Sprintf("  console             %s\n", c.ConsoleURL)
@@ -174,8 +181,12 @@ func run(ctx context.Context, cfg cloud.Config, try subwire.Example, out io.Writ
 	if slices.Contains(cfg.App.Paths, "/") {
 		pages += fmt.Sprintf("  %-19s %s/\n", cfg.App.Name, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath))
 	}
+	if c.Hosts != nil {
+		holders = "; the sockets are held by " + plural(cfg.Hosts, "host")
+		control = fmt.Sprintf(withHosts, strings.Replace(c.WSURL, "ws", "http", 1), c.GatewayURL)
+	}
 	if shown {
-		control = "  control             " + c.ControlURL + "\n"
+		control += "  control             " + c.ControlURL + "\n"
 	}
 	if c.IssuerURL != "" {
 		control += fmt.Sprintf(withTokens, c.IssuerURL, c.IssuerURL, claims(try))
@@ -185,7 +196,7 @@ func run(ctx context.Context, cfg cloud.Config, try subwire.Example, out io.Writ
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, banner, cfg.App.Name, pages, c.HTTPURL, c.WSURL, control, c.HTTPURL, header, body)
+	fmt.Fprintf(out, banner, cfg.App.Name, pages, c.HTTPURL, c.WSURL, holders, control, c.HTTPURL, header, body)
 	<-ctx.Done()
 	fmt.Fprintln(out, "\nstopping")
 	writeMet(out, c.Injector.Met())
@@ -201,6 +212,17 @@ func writeMet(out io.Writer, met map[string]int) {
 		fmt.Fprintf(out, "fault %s met %d times\n", name, met[name])
 	}
 }
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+const withHosts = `  event streams       %s   (graphql-sse)
+  or by API Gateway   %s   (as without --host)
+`
 
 const withTokens = `  tokens              %s   (a viewer needs one, as the header Authorization: Bearer TOKEN)
 
@@ -219,7 +241,7 @@ const banner = `
 Subwire is running the %s. Ctrl-C stops it.
 
 %s  GraphQL over HTTP   %s   (GraphiQL in a browser)
-  subscriptions       %s   (graphql-transport-ws)
+  subscriptions       %s   (graphql-transport-ws%s)
 %s
 Try it:
 

@@ -205,13 +205,13 @@ func TestNoChildIsLeft(t *testing.T) {
 	for name, signal := range map[string]syscall.Signal{"AfterCtrlC": syscall.SIGINT, "AfterSIGTERM": syscall.SIGTERM, "AfterSIGKILL": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd, urls := start(t, "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
-			// A function's process runs as well.
+			cmd, urls := start(t, "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--host")
+			// A function's process runs as well, and a host.
 			if out, err := get(urls[0] + "?query=%7B__typename%7D"); err != nil || !strings.Contains(out, "Query") {
 				t.Fatalf("got %s, %v", out, err)
 			}
 			pids := children(t, cmd.Process.Pid)
-			if len(pids) < 3 {
+			if len(pids) < 4 {
 				t.Fatalf("children are %v", pids)
 			}
 			if err := cmd.Process.Signal(signal); err != nil {
@@ -334,6 +334,7 @@ func TestFlagsWithWhichNothingWouldHappen(t *testing.T) {
 		{cloud.Config{}, ""},
 		{cloud.Config{Concurrency: 10, Redelivery: time.Second}, ""},
 		{cloud.Config{Concurrency: -10}, "--concurrency is 1 at least"},
+		{cloud.Config{Hosts: -1}, "--hosts is 0 at least"},
 		{cloud.Config{Canary: 30 * time.Second}, "--canary is in whole minutes"},
 		{cloud.Config{Canary: -time.Minute}, "--canary is in whole minutes"},
 		{cloud.Config{Canary: time.Minute, Tokens: true}, "--canary has no token"},

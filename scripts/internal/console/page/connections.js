@@ -148,7 +148,7 @@ export function log(root, act) {
     frames(list, (f) => `${f.at} ${f.in} ${f.bytes} ${f.text.length}`);
     if (!list.length)
       frames(
-        [{ at: l.since, in: true, text: can.frames ? 'nothing yet' : 'frames are not recorded here', bytes: 0 }],
+        [{ at: l.since, in: true, text: can.frames && !l.id.startsWith('node~') ? 'nothing yet' : 'frames are not recorded here', bytes: 0 }],
         () => 'none',
       );
     if (below || other) scroll.scrollTop = scroll.scrollHeight;
