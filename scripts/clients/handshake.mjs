@@ -26,7 +26,7 @@ const unsubscribe = client.subscribe(
   },
   {
     next: ({ data, errors }) => print(errors ? { error: errors } : { next: data.newMessage }),
-    error: (e) => print({ error: e.message ?? String(e) }),
+    error: (e) => print({ error: e.message ?? `${e.code} ${e.reason}` }), // of a close: its code and reason
     complete: () => {},
   },
 );

@@ -1,8 +1,9 @@
 // Breaks the rules of the protocol with the npm client graphql-ws and its
 // default settings, one client per rule, all at the same time:
-//   node refusals.mjs WS_URL HURRIED_WS_URL
+//   node refusals.mjs WS_URL HURRIED_WS_URL BYTES
 // A client's WebSocket breaks the rule by changing what is sent. The connection
-// has the rule's name. HURRIED_WS_URL does not wait long for an init.
+// has the rule's name. HURRIED_WS_URL does not wait long for an init. A
+// frame of BYTES is too large.
 //
 // Lines on standard input name rules whose connection somebody else has broken:
 // their clients then subscribe once more. When "end" has been read and nobody has
@@ -12,7 +13,7 @@ import readline from 'node:readline';
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
-const [url, hurriedUrl] = process.argv.slice(2);
+const [url, hurriedUrl, tooLarge] = process.argv.slice(2);
 const is = (type) => (frame) => JSON.parse(frame).type === type;
 const [isInit, isSubscribe] = ['connection_init', 'subscribe'].map(is);
 
@@ -26,7 +27,7 @@ const rules = {
   'duplicate id': { send: (f) => (isSubscribe(f) ? [f, f] : [f]) },
   'malformed frame': { send: (f) => [isSubscribe(f) ? f.slice(1) : f] },
   'unknown type': { send: (f) => [isSubscribe(f) ? f.replace('subscribe', 'start') : f] },
-  'frame too large': { send: (f) => [isSubscribe(f) ? f.padEnd(40_000) : f] },
+  'frame too large': { send: (f) => [isSubscribe(f) ? f.padEnd(Number(tooLarge)) : f] },
   'no subprotocol': { subprotocols: [] },
   'legacy subprotocol': { subprotocols: ['graphql-ws'] },
   'expired connection': {},
