@@ -47,5 +47,9 @@ step "race detector, with DynamoDB Local and ElasticMQ"
 step "the whole pipeline"
 (cd scripts && GOWORK=off go test -count=1 -timeout 20m ./e2e)
 
+# Without what does not differ: notOnHost in scripts/e2e says what, and why.
+step "the whole pipeline, with sockets held by hosts"
+(cd scripts && SUBWIRE_HOST=1 GOWORK=off go test -count=1 -timeout 20m ./e2e)
+
 step "faults at random"
 (cd scripts && GOWORK=off go test -timeout 20m ./chaos)

@@ -53,7 +53,7 @@ func watchCloud(t *testing.T) *watched {
 		t.Fatal(err)
 	}
 	clock := &cloudwatch.Clock{}
-	c, err := cloud.Start(within(t), cloud.Config{Root: "../..", Output: &logs, Clock: clock, Faults: plan, Seed: 1, Redelivery: time.Second,
+	c, err := startCloud(within(t), cloud.Config{Root: "../..", Output: &logs, Clock: clock, Faults: plan, Seed: 1, Redelivery: time.Second,
 		Timing:   timing.Profile{StreamLongestRetry: 500 * time.Millisecond},
 		Settings: map[string]string{topology.InitTimeout.Env: "3s"}})
 	if err != nil {

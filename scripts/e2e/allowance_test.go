@@ -16,7 +16,7 @@ import (
 // serve them.
 func TestAnAllowanceHoldsForAllFunctions(t *testing.T) {
 	t.Parallel()
-	c, err := cloud.Start(within(t), cloud.Config{Root: "../..", Output: &logs, Settings: map[string]string{
+	c, err := startCloud(within(t), cloud.Config{Root: "../..", Output: &logs, Settings: map[string]string{
 		topology.MaxCostPerMinute.Env: "400", topology.InitTimeout.Env: "5m"}})
 	if err != nil {
 		t.Fatal(err)

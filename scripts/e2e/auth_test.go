@@ -16,7 +16,7 @@ import (
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/issuer"
 	"subwire/scripts/internal/wsclient"
-	"subwire/shared/dynamo"
+	"subwire/shared/chat"
 	"subwire/shared/topology"
 )
 
@@ -24,7 +24,7 @@ import (
 // connections. The first test that needs it starts it.
 var secured = sync.OnceValues(func() (*cloud.Cloud, error) {
 	isSecured.Store(true)
-	return cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs, Tokens: true, Canary: time.Hour, Settings: map[string]string{
+	return startCloud(context.Background(), cloud.Config{Root: "../..", Output: &logs, Tokens: true, Canary: time.Hour, Settings: map[string]string{
 		topology.JWTLeeway.Env: "0s", topology.InitTimeout.Env: "5m", topology.MaxConnections.Env: "50",
 		topology.HandshakeToken.Env: topology.TokenOptional}})
 })
@@ -65,8 +65,7 @@ func secure(t *testing.T) *cloud.Cloud {
 
 func awaitSecuredSubscribers(t *testing.T, c *cloud.Cloud, chatID string, n int) {
 	t.Helper()
-	store := dynamo.New(dynamo.NewClient(c.Backend.AWS()), dynamo.Tables{Subscriptions: c.Tables[topology.Subscriptions.Name]})
-	await(t, fmt.Sprintf("%d subscribers of %s", n, chatID), func() bool { return subscribersIn(t, store, chatID) == n })
+	await(t, fmt.Sprintf("%d subscribers of %s", n, chatID), func() bool { return listening(t, c, chat.Topic(chatID)) == n })
 }
 
 // claims of the viewer for the chats of a test, whose ids begin with prefix.
@@ -263,7 +262,7 @@ func TestTokensThatTheFunctionsRefuse(t *testing.T) {
 				options.Init = map[string]string{"authorization": tc.authorization}
 			}
 			_, err := wsclient.Dial(within(t), c.WSURL, options)
-			if closed, ok := errors.AsType[*wsclient.ClosedError](err); !ok || closed.Code != tc.code || !closed.Posted {
+			if closed, ok := errors.AsType[*wsclient.ClosedError](err); !ok || closed.Code != tc.code || !closed.Told() {
 				t.Errorf("WebSocket: %v", err)
 			}
 		})

@@ -219,7 +219,7 @@ func TestBadInputIsAnsweredAndDisturbsNobodyElse(t *testing.T) {
 		"FrameOf200KB":  {[]string{`{"type":"ping","payload":{"x":"` + strings.Repeat("x", 200<<10) + `"}}`}, `1009`},
 	} {
 		wg.Go(func() {
-			raw, err := wsclient.DialRaw(within(t), local.WSURL, wsclient.Options{})
+			raw, err := wsclient.DialRaw(within(t), local.WSURL, wsclient.Options{AsFrames: true})
 			if err != nil {
 				t.Error(err)
 				return

@@ -36,7 +36,7 @@ func startDeck(t *testing.T, cfg cloud.Config) *deck {
 	cfg.Console = &cloud.ConsoleConfig{Tell: func(line string) { fmt.Fprintln(d.told, line) },
 		Letters: dead.Letters, Redrive: dead.Redrive}
 	var err error
-	if d.cloud, err = cloud.Start(t.Context(), cfg); err != nil {
+	if d.cloud, err = startCloud(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.cloud.Stop)
@@ -351,4 +351,61 @@ func TestTheConsoleKnowsWhatIsLost(t *testing.T) {
 	if status := d.ask(http.MethodGet, "dead/fanout.fifo", "", nil); status != http.StatusNotFound {
 		t.Errorf("dead letters of another queue: status %d", status)
 	}
+}
+
+// The sockets of hosts are on the console as far as the store knows them, and what can be
+// done to a connection can be done to them.
+func TestTheConsoleShowsTheSocketsOfHosts(t *testing.T) {
+	t.Parallel()
+	if !onHost {
+		t.Skip("it needs hosts; SUBWIRE_HOST is not set")
+	}
+	d := startDeck(t, cloud.Config{Tokens: true})
+	resp, err := http.Get(d.cloud.IssuerURL + "/token?viewer=ada&read=*&write=*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connect := func() *hearer {
+		return d.hear("ada", lobby, map[string]string{"Authorization": "Bearer " + strings.TrimSpace(string(raw))})
+	}
+	only := func() (c console.Connection) {
+		await(t, "the connection is shown", func() bool {
+			s := d.state()
+			if s.Open != 1 || len(s.Connections) != 1 || s.Connections[0].Operations != 1 {
+				return false
+			}
+			c = s.Connections[0]
+			return true
+		})
+		return c
+	}
+	ada := connect()
+	shown := only()
+	var log console.Log
+	if status := d.ask(http.MethodGet, "connections/"+url.PathEscape(shown.ID), "", &log); status != http.StatusOK || log.Viewer != "ada" {
+		t.Errorf("status %d, %+v", status, log)
+	}
+	d.do("post", "")
+	await(t, "ada gets the example", func() bool { return len(ada.distinct()) == 1 })
+	if s := d.quiet(); s.Done != 1 || !strings.Contains(d.told.String(), "→ 1 host") {
+		t.Errorf("delivered %d, and it says %s", s.Done, d.told)
+	}
+	end := func(path, body string) {
+		t.Helper()
+		d.do(path, body)
+		await(t, "no connection is left after "+path, func() bool { s := d.state(); return s.Open == 0 && len(s.Connections) == 0 })
+	}
+	end("connections/"+url.PathEscape(shown.ID)+"/cut", "")
+	connect()
+	only()
+	end("faults", `{"name":"gateway:down","on":true}`)
+	d.do("heal", "")
+	connect()
+	shown = only()
+	end("connections/"+url.PathEscape(shown.ID)+"/revoke", "")
 }

@@ -28,7 +28,8 @@ import (
 //	next ID TEXT         the next frame is that message
 //	failed ID CODE TEXT  the next frame ends the operation with one error, which contains TEXT
 //	pings CODE           the client pings until the gateway closes the socket with the code
-//	closed CODE [REASON] the next frame says why, and the socket is closed with 1000
+//	closed CODE [REASON] the next frame says why, and the socket is closed with 1000; or the
+//	                     close itself says it
 //	cut CODE             the gateway closes the socket with the code
 //
 // CHAT is the conversation's own chat. Afterwards nothing of the conversation is left in the
@@ -41,10 +42,21 @@ type conversation struct {
 
 var conversations atomic.Int64 // so far
 
+// dialRawly opens a socket that shows how it is closed.
+func dialRawly(t *testing.T, url string) *wsclient.Raw {
+	t.Helper()
+	raw, err := wsclient.DialRaw(within(t), url, wsclient.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close(1000, "") })
+	return raw
+}
+
 // converse runs the steps on a new socket of the cloud at url.
 func converse(t *testing.T, url string, steps ...string) {
 	t.Helper()
-	c := conversation{T: t, raw: dialRaw(t, url), chat: fmt.Sprint("conversation-", conversations.Add(1))}
+	c := conversation{T: t, raw: dialRawly(t, url), chat: fmt.Sprint("conversation-", conversations.Add(1))}
 	for _, line := range steps {
 		verb, text, _ := strings.Cut(strings.ReplaceAll(line, "CHAT", c.chat), " ")
 		c.step(verb, text)
@@ -109,6 +121,10 @@ func (c conversation) expect(frame string) {
 
 func (c conversation) closed(code, reason string) {
 	c.Helper()
+	if onHost { // which can say it with the close itself
+		c.cut(strings.TrimSpace(code + " " + reason))
+		return
+	}
 	got := receive(c.T, c.raw)
 	if reason == "" && !strings.Contains(got, `"payload":{"code":`+code+`,`) {
 		c.Fatalf("got %s, want code %s", got, code)
@@ -119,12 +135,13 @@ func (c conversation) closed(code, reason string) {
 	c.cut("1000")
 }
 
-func (c conversation) cut(code string) {
+func (c conversation) cut(why string) {
 	c.Helper()
+	code, reason, _ := strings.Cut(why, " ")
 	frame, err := c.raw.Next(within(c.T))
 	closed, _ := errors.AsType[*wsclient.ClosedError](err)
-	if closed == nil || strconv.Itoa(closed.Code) != code {
-		c.Fatalf("got frame %q, %v; want a close with %s", frame, err, code)
+	if closed == nil || strconv.Itoa(closed.Code) != code || reason != "" && closed.Reason != reason {
+		c.Fatalf("got frame %q, %v; want a close with %s", frame, err, why)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 func TestRefusedPostsEndNobody(t *testing.T) {
 	t.Parallel()
 	needClients(t)
-	c, err := cloud.Start(context.WithoutCancel(t.Context()), cloud.Config{Root: "../..", Output: &logs, Redelivery: time.Second})
+	c, err := startCloud(context.WithoutCancel(t.Context()), cloud.Config{Root: "../..", Output: &logs, Redelivery: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

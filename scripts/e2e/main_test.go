@@ -45,7 +45,7 @@ var (
 // origin is allowed. The first test that needs it starts it.
 var hurried = sync.OnceValues(func() (*cloud.Cloud, error) {
 	isHurried.Store(true)
-	return cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs,
+	return startCloud(context.Background(), cloud.Config{Root: "../..", Output: &logs,
 		Settings: map[string]string{topology.InitTimeout.Env: "3s", topology.AllowedOrigins.Env: "https://Good.Example:443"},
 		Limits:   apigwemu.Limits{Idle: 10 * time.Second, Age: 12 * time.Second}})
 })
@@ -54,6 +54,9 @@ var isHurried atomic.Bool // whether hurried was started
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if err := skipOnHost(); err != nil {
+		panic(err)
+	}
 	// Tests wait a lot, but not for each other: with more of them, functions run out of time
 	// on a machine with two cores.
 	if err := flag.Set("test.parallel", "4"); err != nil {
@@ -61,7 +64,7 @@ func TestMain(m *testing.M) {
 	}
 	var code int
 	err := func() (err error) {
-		if local, err = cloud.Start(context.Background(), cloud.Config{Root: "../..", Output: &logs, Control: "127.0.0.1:0", Canary: time.Hour,
+		if local, err = startCloud(context.Background(), cloud.Config{Root: "../..", Output: &logs, Control: "127.0.0.1:0", Canary: time.Hour,
 			// However busy the machine is, a client that keeps to the protocol is not late.
 			Settings: map[string]string{topology.InitTimeout.Env: "5m"}}); err != nil {
 			return err
@@ -144,7 +147,11 @@ var (
 // connectionID waits for the connection with that name.
 func connectionID(t *testing.T, name string) (id string) {
 	t.Helper()
-	await(t, "connection "+name, func() bool {
+	await(t, "connection "+name, func() (ok bool) {
+		if onHost {
+			id, ok = stored.find(t, name)
+			return ok
+		}
 		found, ok := connectionIDs.Load(name)
 		id, _ = found.(string)
 		return ok
@@ -194,19 +201,7 @@ func await(t *testing.T, what string, condition func() bool) {
 }
 
 // subscribers counts the stored subscriptions of a chat.
-func subscribers(t *testing.T, chatID string) int { return subscribersIn(t, store, chatID) }
-
-func subscribersIn(t *testing.T, store *dynamo.Store, chatID string) int {
-	t.Helper()
-	n := 0
-	for _, err := range store.Subscriptions(t.Context(), chat.Topic(chatID), time.Now()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		n++
-	}
-	return n
-}
+func subscribers(t *testing.T, chatID string) int { return listening(t, local, chat.Topic(chatID)) }
 
 // chats is the store of a cloud's chat messages.
 func chats(c *cloud.Cloud) *dynamo.Store {
@@ -231,7 +226,7 @@ func dial(t *testing.T) *wsclient.Client {
 // dialRaw opens a socket without the protocol.
 func dialRaw(t *testing.T, url string) *wsclient.Raw {
 	t.Helper()
-	raw, err := wsclient.DialRaw(within(t), url, wsclient.Options{})
+	raw, err := wsclient.DialRaw(within(t), url, wsclient.Options{AsFrames: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func measured(t *testing.T) *measuredCloud {
 	m := &measuredCloud{t: t}
 	var err error
 	// With one message group an event is one message, and so one request, which the meter counts.
-	m.Cloud, err = cloud.Start(t.Context(), cloud.Config{Root: "../..", Output: io.MultiWriter(&logs, &m.out), Meter: true, Redelivery: time.Second,
+	m.Cloud, err = startCloud(t.Context(), cloud.Config{Root: "../..", Output: io.MultiWriter(&logs, &m.out), Meter: true, Redelivery: time.Second,
 		Settings: map[string]string{topology.InitTimeout.Env: "5m", topology.FanoutGroups.Env: "1"}})
 	if err != nil {
 		t.Fatal(err)

@@ -219,19 +219,15 @@ func TestOfTwoInitsAtOnceOneIsAcknowledgedAndOneRefused(t *testing.T) {
 func TestASubscribeThatRacesTheDisconnectLeavesNothing(t *testing.T) {
 	t.Parallel()
 	const rounds, chatID = 50, "races-disconnect"
-	var wg sync.WaitGroup
-	for i := range rounds {
-		wg.Go(func() {
-			t.Run(fmt.Sprint(i), func(t *testing.T) {
-				raw := initialise(t)
-				id := connectionID(t, t.Name())
-				send(t, raw, listenTo("race1", chatID), listenTo("race2", chatID))
-				raw.Close([]int{1000, 1006}[i%2], "")
-				awaitGone(t, id)
-			})
+	inParallel(t, rounds, func(i int) {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			raw := initialise(t)
+			id := connectionID(t, t.Name())
+			send(t, raw, listenTo("race1", chatID), listenTo("race2", chatID))
+			raw.Close([]int{1000, 1006}[i%2], "")
+			awaitGone(t, id)
 		})
-	}
-	wg.Wait()
+	})
 	awaitSubscribers(t, chatID, 0)
 }
 

@@ -115,9 +115,7 @@ func TestAClientThatWasCutOffResumes(t *testing.T) {
 	f.connect("resume-1", 0)
 	awaitSubscribers(t, chatID, 1) // one from just before may arrive late
 	f.expect(write(t, local, chatID, 1, 3)...)
-	if !local.Gateway.Cut(connectionID(t, "resume-1")) {
-		t.Fatal("the connection is not there")
-	}
+	cut(t, "resume-1")
 	<-f.client.Done()
 	missed := write(t, local, chatID, 4, 60)
 	f.connect("resume-2", 0)
@@ -169,13 +167,15 @@ func TestAResumeThatIsRefused(t *testing.T) {
 }
 
 // It runs alone, since it kills processes that others may be using.
-func TestAKilledFunctionInAReplayLeavesNoHole(t *testing.T) {
+func TestAKilledProcessInAReplayLeavesNoHole(t *testing.T) {
 	chatID := fresh("e2e-killed")
 	missed := write(t, local, chatID, 1, 400)
 	f := follow(t, local, chatID)
 	f.connect("killed-1", 0)
 	f.expect(missed[:20]...)
-	if !local.Functions[topology.Message.Name].Kill() {
+	if onHost {
+		killHolder(t, local, connectionID(t, "killed-1"))
+	} else if !local.Functions[topology.Message.Name].Kill() {
 		t.Fatal("no process ran")
 	}
 	n := 20
@@ -250,7 +250,7 @@ func TestFollowersMissNothingHoweverOftenTheyAreCutOff(t *testing.T) {
 						break
 					}
 				}
-				local.Gateway.Cut(connectionID(t, name))
+				cut(t, name)
 				<-f.client.Done()
 			}
 			t.Logf("%d cuts, %d repeats", cuts, f.repeats)

@@ -220,15 +220,12 @@ func (m matrix) door(t *testing.T, c *cloud.Cloud) {
 			m.hides(t, r.query+": "+name, answer)
 		}
 		_, err := wsclient.Dial(within(t), c.WSURL, options)
-		if closed, ok := errors.AsType[*wsclient.ClosedError](err); !ok || closed.Code != tc.code || !closed.Posted {
+		if closed, ok := errors.AsType[*wsclient.ClosedError](err); !ok || closed.Code != tc.code || !closed.Told() {
 			t.Errorf("%s: the socket says %v", name, err)
 		}
 	}
 	for _, r := range m.rows { // before connection_init
-		raw, err := wsclient.DialRaw(within(t), c.WSURL, wsclient.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		raw := dialRaw(t, c.WSURL)
 		send(t, raw, `{"id":"1","type":"subscribe","payload":`+encode(t, r.operation(attempt{m.best, "WebSocket"}))+`}`)
 		if frame, err := raw.Next(within(t)); err != nil || !strings.Contains(frame, "connection_error: 4401 Unauthorized") {
 			t.Errorf("%s: before connection_init: %s, %v", r.query, frame, err)

@@ -18,7 +18,7 @@ import (
 func TestTheSchemaIsThatOfTheServer(t *testing.T) {
 	t.Parallel()
 	needClients(t)
-	query := node(t, "-e", `import('graphql').then(g => console.log(g.getIntrospectionQuery()))`)
+	query := runNode(t, "-e", `import('graphql').then(g => console.log(g.getIntrospectionQuery()))`)
 	body, err := json.Marshal(map[string]string{"query": query})
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestTheSchemaIsThatOfTheServer(t *testing.T) {
 			if err := os.WriteFile(said, []byte(answer), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			node(t, "schema.mjs", written, said)
+			runNode(t, "schema.mjs", written, said)
 			if name == "chat" { // a difference is found
 				if err := os.WriteFile(written, []byte(strings.Replace(sdl, "mine: Boolean!", "mine: Boolean", 1)), 0o600); err != nil {
 					t.Fatal(err)
@@ -69,8 +69,8 @@ func TestTheSchemaIsThatOfTheServer(t *testing.T) {
 	}
 }
 
-// node runs a program of scripts/clients and returns what it prints.
-func node(t *testing.T, args ...string) string {
+// runNode runs a program of scripts/clients and returns what it prints.
+func runNode(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(within(t), "node", args...)
 	cmd.Dir = "../clients"

@@ -16,8 +16,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/scripts/internal/apigwemu"
@@ -78,7 +76,7 @@ func startShop(cfg cloud.Config) (*cloud.Cloud, error) {
 	}
 	cfg.Root, cfg.Output, cfg.App, cfg.Tokens = "../..", io.MultiWriter(&logs, &shopLogs), app, true
 	cfg.Settings = map[string]string{topology.InitTimeout.Env: "5m"}
-	return cloud.Start(context.Background(), cfg)
+	return startCloud(context.Background(), cfg)
 }
 
 // market is a cloud of the shop, with the product on its tables, as a back end has it.
@@ -140,24 +138,8 @@ func (m market) subscribe(p *person, query string, variables map[string]any) *ws
 	return s
 }
 
-// rows counts the stored subscriptions of the topic, by a scan of all.
-func rows(t *testing.T, c *cloud.Cloud, topic string) (n int) {
-	t.Helper()
-	table := c.Tables[topology.Subscriptions.Name]
-	pages := dynamodb.NewScanPaginator(dynamodb.NewFromConfig(c.Backend.AWS()), &dynamodb.ScanInput{TableName: &table})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(within(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, row := range page.Items {
-			if of, ok := row["topic"].(*types.AttributeValueMemberS); ok && of.Value == topic {
-				n++
-			}
-		}
-	}
-	return n
-}
+// rows counts the subscriptions of the topic.
+func rows(t *testing.T, c *cloud.Cloud, topic string) int { return listening(t, c, topic) }
 
 func (m market) awaitRows(topic string, n int) {
 	m.Helper()
@@ -386,7 +368,7 @@ func TestAllChangesInOrderThenCompleteThenNothing(t *testing.T) {
 		t.Errorf("%d are missing, %d repeated and %d late, with %d retries", missing, repeated, late, most)
 	}
 	m.awaitRows("order/"+o.ID, 0)
-	if refusals.Load() == 0 {
+	if !onHost && refusals.Load() == 0 { // a process does not refuse to post to its own sockets
 		t.Error("no post was throttled")
 	}
 }
@@ -503,7 +485,7 @@ func TestTwoHundredClientsGetExactlyWhatTheirFiltersLetPass(t *testing.T) {
 		}
 		sum += len(want)
 	}
-	if sent := c.Meter.Usage().Gateway.Sent - before; sent != float64(sum) {
+	if sent := c.Meter.Usage().Gateway.Sent - before; !onHost && sent != float64(sum) {
 		t.Errorf("%v posts for %d matches", sent, sum)
 	}
 	if c.Injector.Met()["lambda.stream:kill"] == 0 {

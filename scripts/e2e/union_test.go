@@ -12,6 +12,7 @@ import (
 	plans "subwire/scripts/internal/faults"
 	"subwire/scripts/internal/wsclient"
 	"subwire/shared/dynamo"
+	"subwire/shared/node"
 	"subwire/shared/shop"
 	"subwire/shared/topology"
 )
@@ -80,7 +81,7 @@ func TestWhatComesByTwoTopicsIsPostedOnce(t *testing.T) {
 	for _, topic := range topics {
 		m.awaitRows(topic, clients-clients/2)
 	}
-	if sent := c.Meter.Usage().Gateway.Sent - before; sent != clients*changes {
+	if sent := c.Meter.Usage().Gateway.Sent - before; !onHost && sent != clients*changes {
 		t.Errorf("%v posts for %d results\nfunctions' logs:\n%s", sent, clients*changes, logs.String())
 	}
 	await(t, "the operations that are left", func() bool { return slices.Equal(m.operations(), []int{0, 0, 0, 1, 1, 1}) })
@@ -99,6 +100,9 @@ func (m market) operations() (running []int) {
 	for c, err := range dynamo.New(dynamo.NewClient(m.cloud.Backend.AWS()), tables).Connections(within(m.T)) {
 		if err != nil {
 			m.Fatal(err)
+		}
+		if at, ofHost := node.Parse(c.ID); ofHost && at.Socket == "" {
+			continue // a lease
 		}
 		running = append(running, len(c.Operations))
 	}
