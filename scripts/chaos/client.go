@@ -26,6 +26,7 @@ type client struct {
 
 	mu          sync.Mutex // guards the fields below
 	connections int        // so far
+	onGateway   bool       // whether the next is to API Gateway, besides hosts
 	closed      bool       // the client closed the latest one itself
 	fresh       int        // new events on the latest connection
 	ends        map[string]int
@@ -114,7 +115,17 @@ func (c *client) strayed() int {
 func (c *client) dial(ctx context.Context, name string) (*wsclient.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
-	return wsclient.Dial(ctx, c.h.cloud.WSURL, wsclient.Options{KeepAlive: pingEvery, Init: map[string]string{"name": name}})
+	return wsclient.Dial(ctx, c.url(), wsclient.Options{KeepAlive: pingEvery, Init: map[string]string{"name": name}})
+}
+
+// url is where the client opens its next socket.
+func (c *client) url() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.onGateway {
+		return c.h.cloud.GatewayURL
+	}
+	return c.h.cloud.WSURL
 }
 
 // end is how a connection ended, and whether that is a finding.
@@ -129,6 +140,8 @@ const (
 	endOver   = "over"
 	endClosed = "closed by the server"
 	endCut    = "cut"
+	endMoved  = "sent away by a host" // that drains, or has lost its lease
+	endSlow   = "too slow for a host" // as on a machine that is busy
 )
 
 // refusal is why a connection was not acknowledged. A server fault is worth a retry.
@@ -142,7 +155,7 @@ func refusal(err error) end {
 		return end{fmt.Sprint("upgrade refused: ", refused.Status), refused.Status != 429 && refused.Status < 500}
 	case errors.As(err, &gateway):
 		return end{what: "no answer to connection_init: " + gateway.Message}
-	case errors.As(err, &closed) && closed.Posted:
+	case errors.As(err, &closed) && closed.Told():
 		return end{"connection_init refused: " + closed.Error(), !worthRetrying(closed)}
 	case errors.As(err, &closed):
 		return end{what: fmt.Sprint("closed before the acknowledgement: ", closed.Code)}
@@ -171,8 +184,12 @@ func (c *client) reason(socket *wsclient.Client) end {
 		return end{what: endLeft}
 	case errors.As(err, &gateway):
 		return end{what: "closed by the client, on " + gateway.Message}
-	case errors.As(err, &closed) && closed.Posted:
-		return end{closed.Error(), true}
+	case errors.As(err, &closed) && closed.Told():
+		return end{closed.Error(), !(c.h.cloud.Hosts != nil && worthRetrying(closed))}
+	case errors.As(err, &closed) && closed.Code == restarting:
+		return end{what: endMoved}
+	case errors.As(err, &closed) && closed.Code == tryAgainLater:
+		return end{what: endSlow}
 	case errors.As(err, &closed) && closed.Code == 1006:
 		return end{what: endCut}
 	case errors.As(err, &closed):
@@ -205,6 +222,12 @@ func (c *client) saw() bool {
 	}
 	return c.closed
 }
+
+// Codes of a host that wants its clients to connect again (IANA's registry of close codes).
+const (
+	restarting    = 1012 // Service Restart
+	tryAgainLater = 1013
+)
 
 // subscribed reports whether all of the client's listeners are subscribed, or have come
 // to their end.

@@ -22,6 +22,7 @@ import (
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
 	"subwire/shared/dynamo"
+	"subwire/shared/node"
 	"subwire/shared/topology"
 )
 
@@ -34,9 +35,11 @@ type Setup struct {
 	Limits   apigwemu.Limits   // of the gateway; zero fields mean AWS's
 	Product  product
 	Subjects int
-	Clients  int // each listens to Listens subjects and stays
-	Guests   int // clients that leave after a few events and come back
-	Listens  int // subjects per client; default 1
+	Clients  int  // each listens to Listens subjects and stays
+	Guests   int  // clients that leave after a few events and come back
+	Listens  int  // subjects per client; default 1
+	Hosts    int  // processes of the other host, to which clients connect instead of API Gateway
+	Mixed    bool // every other client begins at API Gateway, though there are hosts
 
 	Log io.Writer // gets the cloud's output; nil discards it
 
@@ -48,18 +51,21 @@ type Setup struct {
 type Harness struct {
 	product product
 	cloud   *cloud.Cloud
-	dynamo  *dynamodb.Client // these three bypass the faults
+	dynamo  *dynamodb.Client // these four bypass the faults
 	streams *dynamodbstreams.Client
 	sqs     *sqs.Client
+	store   *dynamo.Store
 	clients []*client
 	leave   context.CancelFunc // ends the clients
 	running sync.WaitGroup
 	stay    atomic.Bool  // guests no longer leave
 	moves   atomic.Int64 // what has happened so far; see await
 	cuts    atomic.Int64 // sockets that were cut
+	sent    atomic.Int64 // clients that hosts had cause to send away
 	read    history
 	untold  atomic.Int64 // answers that could not be posted within an invocation
 	unended atomic.Int64 // operations that could not be ended within an invocation
+	perNode int          // listeners that a node may have
 
 	mu       sync.Mutex // guards the fields below
 	posts    map[string]attempt
@@ -98,18 +104,20 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Harness{product: s.Product, leave: func() {}, read: history{next: map[string]*string{}},
+	h := &Harness{product: s.Product, perNode: 2 * (s.Clients + s.Guests) * max(s.Listens, 1), leave: func() {}, read: history{next: map[string]*string{}},
 		posts: map[string]attempt{}, retried: map[string]int{}, parked: map[string]bool{}}
 	settings := map[string]string{topology.InitTimeout.Env: initTimeout, topology.InitMembers.Env: "name"}
 	maps.Copy(settings, s.Settings)
-	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, App: s.Product.app(), Data: s.Data, Faults: plan, Seed: s.Seed,
+	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, App: s.Product.app(), Hosts: s.Hosts, Data: s.Data, Faults: plan, Seed: s.Seed,
 		Redelivery: s.Redelivery, Output: &lines{line: h.log, to: s.Log}, Settings: settings, Limits: s.Limits})
 	if err != nil {
 		return nil, err
 	}
 	aws := h.cloud.Backend.AWS()
 	h.dynamo, h.streams, h.sqs = dynamodb.NewFromConfig(aws), dynamodbstreams.NewFromConfig(aws), sqs.NewFromConfig(aws)
-	if err := s.Product.open(ctx, dynamo.New(dynamo.NewClient(aws), dynamo.Tables{Products: h.cloud.Tables}), s); err != nil {
+	h.store = dynamo.New(dynamo.NewClient(aws), dynamo.Tables{Products: h.cloud.Tables,
+		Connections: h.cloud.Tables[topology.Connections.Name], Subscriptions: h.cloud.Tables[topology.Subscriptions.Name]})
+	if err := s.Product.open(ctx, h.store, s); err != nil {
 		h.Stop()
 		return nil, err
 	}
@@ -132,7 +140,7 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 }
 
 func (h *Harness) client(i int, s Setup) *client {
-	c := &client{h: h, name: fmt.Sprint("client-", i), ends: map[string]int{}}
+	c := &client{h: h, name: fmt.Sprint("client-", i), onGateway: s.Mixed && i%2 == 0, ends: map[string]int{}}
 	if i >= s.Clients {
 		c.leaves = guestStays
 	}
@@ -207,27 +215,45 @@ func (h *Harness) Stay() { h.stay.Store(true) }
 // Storm cuts all sockets at once, as when a network is lost, and waits until every
 // listener is subscribed on a new one.
 func (h *Harness) Storm(ctx context.Context) error {
+	return h.comeBack(ctx, h.clients, func() {
+		h.cuts.Add(int64(len(h.cloud.Gateway.Connections())))
+		h.cloud.Gateway.CutAll()
+		if h.cloud.Hosts != nil {
+			h.cuts.Add(int64(h.cloud.Hosts.Balancer.CutAll()))
+		}
+	})
+}
+
+// comeBack does what ends the connections of the clients, and waits until each of their
+// listeners is subscribed on a new one, or has come to its end.
+func (h *Harness) comeBack(ctx context.Context, clients []*client, after func()) error {
 	before := map[string]bool{"": true}
-	for _, l := range h.listeners() {
-		before[l.connection()] = true
+	for _, c := range clients {
+		for _, l := range c.listeners {
+			before[l.connection()] = true
+		}
 	}
-	h.cuts.Add(int64(len(h.cloud.Gateway.Connections())))
-	h.cloud.Gateway.CutAll()
+	after()
 	return h.await(ctx, "all to come back", func() (bool, error) {
-		return !slices.ContainsFunc(h.listeners(), func(l *listener) bool { return before[l.connection()] }), nil
+		away := func(l *listener) bool { return before[l.connection()] && !l.isOver() }
+		return !slices.ContainsFunc(clients, func(c *client) bool { return slices.ContainsFunc(c.listeners, away) }), nil
 	})
 }
 
 // Ended returns what is wrong with how connections have ended. The server closes none
 // for its own fault, with two exceptions that make the client come back: after a
-// false 410, and when it could not be told that an operation ended. The network cuts
-// only those that Storm cuts.
+// false 410, and when it could not be told that an operation ended. A host also sends
+// clients away when it drains or has lost its lease. The network cuts only those that
+// Storm cuts, or that a killed host had.
 func (h *Harness) Ended() []string {
 	problems, ends := h.Findings(), h.Ends()
 	closed, lies, untold := ends[endClosed], h.Met()["post:410"], int(h.untold.Load())
 	if closed > lies+untold {
 		problems = append(problems, fmt.Sprintf("%d connections were closed by the server, after %d false 410s and %d answers not told",
 			closed, lies, untold))
+	}
+	if moved, sent := ends[endMoved], int(h.sent.Load()); moved > sent+lies+untold {
+		problems = append(problems, fmt.Sprintf("%d connections were sent away by hosts, %d of them on purpose", moved, sent))
 	}
 	if cut, cuts := ends[endCut], int(h.cuts.Load()); cut > cuts {
 		problems = append(problems, fmt.Sprintf("%d connections were cut, %d of them on purpose", cut, cuts))
@@ -237,27 +263,39 @@ func (h *Harness) Ended() []string {
 
 // log reads a line of a function's output. There the sender logs which events it
 // queued on retries, and message logs which answers it could not post and which
-// operations it could not end.
+// operations it could not end. Hosts log both, and that they have lost their leases.
 func (h *Harness) log(line string) {
-	if strings.HasPrefix(line, topology.Message.Name+": ") &&
+	takesMessages := strings.HasPrefix(line, topology.Message.Name+": ") || strings.HasPrefix(line, topology.Host.Name+": ")
+	if takesMessages &&
 		(strings.Contains(line, `"post answer: `) || strings.Contains(line, `"post acknowledgement: `)) {
 		h.untold.Add(1)
 	}
-	if strings.HasPrefix(line, topology.Message.Name+": ") && strings.Contains(line, `"operation not ended"`) {
+	if takesMessages && strings.Contains(line, `"operation not ended"`) {
 		h.unended.Add(1)
 	}
-	raw, ok := strings.CutPrefix(line, topology.Sender.Name+": ")
+	if strings.HasPrefix(line, topology.Host.Name+": ") && strings.Contains(line, `"lease lost"`) {
+		h.sent.Add(int64(h.perNode)) // at most; a machine may be too busy for a lease
+	}
+	raw, bySender := strings.CutPrefix(line, topology.Sender.Name+": ")
+	raw, byHost := strings.CutPrefix(raw, topology.Host.Name+": ")
 	var entry struct {
 		Event   string
 		Outcome struct{ Retried int }
+		Others  []struct{ Connection, Outcome string }
 	}
-	if !ok || json.Unmarshal([]byte(raw), &entry) != nil || entry.Outcome.Retried == 0 {
+	if !bySender && !byHost || json.Unmarshal([]byte(raw), &entry) != nil || entry.Outcome.Retried == 0 {
 		return
+	}
+	retried := entry.Outcome.Retried
+	for _, other := range entry.Others {
+		if at, isNode := node.Parse(other.Connection); isNode && at.Socket == "" && other.Outcome == "retried" {
+			retried += h.perNode // it has the event for all of its sockets
+		}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	record, _, _ := strings.Cut(entry.Event, "/") // a change makes several events
-	h.retried[record] += entry.Outcome.Retried
+	h.retried[record] += retried
 }
 
 // lines passes on what is written, and calls line with each whole line. The cloud
@@ -448,7 +486,7 @@ func (h *Harness) sweep(ctx context.Context) (problems []string) {
 			s.forget(l.topic)
 		}
 	}
-	problems = s.orphans()
+	problems = append(s.orphans(), s.nodes.left()...)
 	// Every listener has a row, see below. An operation without one was answered with
 	// an error, and keeps its id until its connection ends.
 	if rowless := s.rowless(); len(rowless) > int(h.unended.Load()) {

@@ -144,7 +144,7 @@ func TestOrphans(t *testing.T) {
 	store := func(change func(s *snapshot)) snapshot {
 		s := snapshot{
 			connections: map[string]connection{"c": {operations: map[string]string{"1": "red", "2": ""}}},
-			rows:        []row{{"red", "c", "1"}},
+			rows:        []row{{topic: "red", connection: "c", operation: "1"}},
 			held:        map[string]bool{},
 			open:        map[string]bool{"c": true},
 		}
@@ -164,12 +164,18 @@ func TestOrphans(t *testing.T) {
 		"InterruptedDeletion": {func(s *snapshot) {
 			s.rows, s.connections["c"] = nil, connection{closing: true, operations: map[string]string{"1": "red"}}
 		}, ""},
-		"CountedForEver": {func(s *snapshot) { s.held["d"] = true }, "d is counted and is not there"},
-		"NotCounted":     {func(s *snapshot) { s.connections["d"] = connection{holder: "ada"} }, "d is not counted for ada"},
-		"Counted":        {func(s *snapshot) { s.connections["d"], s.held["d"] = connection{holder: "ada"}, true }, ""},
+		"CountedForEver":            {func(s *snapshot) { s.held["d"] = true }, "d is counted and is not there"},
+		"NotCounted":                {func(s *snapshot) { s.connections["d"] = connection{holder: "ada"} }, "d is not counted for ada"},
+		"NotCountedAsItsNodeIsGone": {func(s *snapshot) { s.connections["node~a~b~1"] = connection{holder: "ada"} }, ""},
+		"NotCountedThoughItsNodeIsThere": {func(s *snapshot) {
+			s.connections["node~a~b~1"], s.nodes.alive = connection{holder: "ada"}, map[string]bool{"node~a~b": true}
+		}, "node~a~b~1 is not counted for ada"},
+		"ANodeThatIsGone": {func(s *snapshot) { s.nodes.rows = []row{{topic: "red", connection: "node~a~b"}} }, "node~a~b is gone and still listens to red"},
+		"ALeaseOfOne":     {func(s *snapshot) { s.nodes.leases = []string{"node~a~b"} }, "node~a~b is gone and has a lease"},
+		"Counted":         {func(s *snapshot) { s.connections["d"], s.held["d"] = connection{holder: "ada"}, true }, ""},
 	} {
 		s := store(tc.change)
-		problems := append(s.orphans(), s.rowless()...)
+		problems := slices.Concat(s.orphans(), s.rowless(), s.nodes.left())
 		if got := strings.Join(problems, "; "); (tc.want == "") != (got == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)
 		}

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
@@ -14,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
+	"subwire/shared/node"
 	"subwire/shared/table"
 	"subwire/shared/topology"
 )
@@ -25,14 +28,20 @@ type connection struct {
 	operations map[string]string // id -> topic
 }
 
-type row struct{ topic, connection, operation string }
+// row is a subscription under a topic: a row of the store, or what a host's process holds in
+// place of its own row.
+type row struct {
+	topic, connection, operation string
+	held                         bool // by a host
+}
 
 // snapshot is what is stored about clients.
 type snapshot struct {
 	connections map[string]connection // by id
 	rows        []row
 	held        map[string]bool // ids of the connections that are counted for a holder
-	open        map[string]bool // ids of the open sockets
+	open        map[string]bool // ids of the open sockets of API Gateway
+	nodes       nodes
 }
 
 // holderPrefix begins the id of an item that counts connections.
@@ -63,7 +72,11 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 		if len(parts) != 3 {
 			return s, fmt.Errorf("row %q is not bucket#connection#operation", text(item["subscriber"]))
 		}
-		s.rows = append(s.rows, row{text(item["topic"]), parts[1], parts[2]})
+		if at, isNode := node.Parse(parts[1]); isNode && at.Socket == "" {
+			s.nodes.rows = append(s.nodes.rows, row{topic: text(item["topic"]), connection: parts[1]})
+			continue
+		}
+		s.rows = append(s.rows, row{topic: text(item["topic"]), connection: parts[1], operation: parts[2]})
 	}
 	items, err := h.scan(ctx, topology.Connections)
 	if err != nil {
@@ -76,6 +89,12 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 	for _, item := range items {
 		if strings.HasPrefix(text(item["id"]), holderPrefix) {
 			s.hold(item["held"])
+			continue
+		}
+		if at, isNode := node.Parse(text(item["id"])); isNode && at.Socket == "" {
+			if ends, _ := strconv.ParseInt(digits(item["ttl"]), 10, 64); ends > time.Now().Unix() {
+				s.nodes.leases = append(s.nodes.leases, text(item["id"]))
+			}
 			continue
 		}
 		c := connection{operations: map[string]string{}, holder: text(item["holder"]), closing: item["closing"] != nil}
@@ -91,7 +110,7 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 		}
 		s.connections[text(item["id"])] = c
 	}
-	return s, nil
+	return s, h.ask(ctx, &s)
 }
 
 // hold notes a holder's set, whose entries are expiry#connection.
@@ -159,10 +178,11 @@ func (h *Harness) history(ctx context.Context) ([]record, error) {
 
 // orphans are topic rows without their connection's entry, counted connections that
 // do not exist, and existing ones that are not counted. A connection whose deletion
-// was interrupted may lack its count: for readers it is gone.
+// was interrupted may lack its count: for readers it is gone. So may a socket of a node that
+// is gone.
 func (s snapshot) orphans() (problems []string) {
 	for _, r := range s.rows {
-		if topic, ok := s.connections[r.connection].operations[r.operation]; !ok || topic != r.topic {
+		if topic, ok := s.connections[r.connection].operations[r.operation]; !ok || topic != r.topic && !r.held {
 			problems = append(problems, fmt.Sprintf("the row of %s under %s has no connection with operation %s", r.connection, r.topic, r.operation))
 		}
 	}
@@ -172,7 +192,7 @@ func (s snapshot) orphans() (problems []string) {
 		}
 	}
 	for id, c := range s.connections {
-		if c.holder != "" && !c.closing && !s.held[id] {
+		if c.holder != "" && !c.closing && !s.held[id] && !s.nodes.lost(id) {
 			problems = append(problems, fmt.Sprintf("connection %s is not counted for %s", id, c.holder))
 		}
 	}
@@ -186,7 +206,7 @@ func (s snapshot) orphans() (problems []string) {
 func (s snapshot) rowless() (problems []string) {
 	for id, c := range s.connections {
 		for operation, topic := range c.operations {
-			if topic != "" && !c.closing && s.open[id] && !slices.Contains(s.rows, row{topic, id, operation}) {
+			if topic != "" && !c.closing && s.open[id] && !slices.Contains(s.rows, row{topic: topic, connection: id, operation: operation}) {
 				problems = append(problems, fmt.Sprintf("operation %s of connection %s has no row under %s", operation, id, topic))
 			}
 		}
@@ -204,14 +224,27 @@ func (s snapshot) subscribers() map[string][]string {
 }
 
 // forget leaves out the rows of a topic that has no events any more whose connections
-// have no socket: their $disconnect was lost, and only the TTL removes them.
+// have no socket: their $disconnect was lost, and only the TTL removes them. A host may
+// still hold what was ended by somebody else, or by a call that said that it failed; and
+// nobody finds out that a host that has such a topic is gone.
 func (s *snapshot) forget(topic string) {
-	s.rows = slices.DeleteFunc(s.rows, func(r row) bool { return r.topic == topic && !s.open[r.connection] })
+	s.rows = slices.DeleteFunc(s.rows, func(r row) bool {
+		_, runs := s.connections[r.connection].operations[r.operation]
+		return r.topic == topic && (r.held && !runs || !r.held && !s.open[r.connection])
+	})
+	s.nodes.forget(topic)
 }
 
 func text(v types.AttributeValue) string {
 	if s, ok := v.(*types.AttributeValueMemberS); ok {
 		return s.Value
+	}
+	return ""
+}
+
+func digits(v types.AttributeValue) string {
+	if n, ok := v.(*types.AttributeValueMemberN); ok {
+		return n.Value
 	}
 	return ""
 }
