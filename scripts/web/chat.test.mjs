@@ -129,15 +129,19 @@ test('a killed function costs no message', async () => {
   for (const w of [ada, bob]) await w.reads('one', 'two', 'three');
 });
 
-test('a refused client says why and does not try again', async () => {
+// API Gateway cannot say why it closes, so a message does; a host closes with the code.
+for (const [where, refuse] of Object.entries({
+  'by a message': (ws) => {
+    ws.send('{"type":"connection_error: 4403 Forbidden","payload":{"code":4403,"message":"Forbidden"}}');
+    ws.close({ code: 1000 });
+  },
+  'by the close': (ws) => ws.close({ code: 4403, reason: 'Forbidden' }),
+})) test(`a client that is refused ${where} says why and does not try again`, async () => {
   const bob = await open();
   let connects = 0;
   await bob.page.routeWebSocket(/.*/, (ws) => {
     connects++;
-    ws.onMessage(() => {
-      ws.send('{"type":"connection_error: 4403 Forbidden","payload":{"code":4403,"message":"Forbidden"}}');
-      ws.close({ code: 1000 });
-    });
+    ws.onMessage(() => refuse(ws));
   });
   await bob.page.clock.install();
   await bob.page.goto(`${cloud.page}/c/refused`);

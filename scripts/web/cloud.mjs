@@ -17,10 +17,13 @@ function ownRoot() {
   return own;
 }
 
+/** With SUBWIRE_HOST=1 the sockets of every test are held by two hosts. */
+const hosts = process.env.SUBWIRE_HOST ? ['--hosts', '2'] : [];
+
 /** Returns the running cloud: its page, its tokens, its control API, its log, and how to stop it. */
 export async function startCloud(...args) {
   const free = '127.0.0.1:0', own = ownRoot();
-  const cloud = spawn('bin/local/subwire', ['local', '--root', own, '--http', free, '--ws', free, '--control', free, '--issuer', free, ...args], { cwd: root });
+  const cloud = spawn('bin/local/subwire', ['local', '--root', own, '--http', free, '--ws', free, '--control', free, '--issuer', free, ...hosts, ...args], { cwd: root });
   let output = '', logs = '';
   cloud.stderr.on('data', (text) => (logs += text));
   const ended = new Promise((resolve) => cloud.on('exit', resolve));
@@ -35,13 +38,17 @@ export async function startCloud(...args) {
   const graphql = url('GraphQL over HTTP'), control = url('control');
   return {
     page: graphql.origin,
+    /** Where event streams are, if there are hosts. */
+    streams: /event streams +(\S+)/.exec(output)?.[1],
     logs: () => logs,
     /** A token, with --auth jwt, for a viewer who may read and write the chats. */
     async token(viewer, name, chats, life = '1h') {
       const response = await fetch(new URL(`/token?${new URLSearchParams({ viewer, name, read: chats, write: chats, life })}`, url('tokens')));
       return response.text();
     },
-    /** Breaks the cloud or mends it: /gateway/down, /gateway/up, /functions/NAME/kill. */
+    /** Addresses of the hosts that take sockets. */
+    hosts: async () => (await fetch(new URL('/hosts', control))).json(),
+    /** Breaks the cloud or mends it: /gateway/down, /gateway/up, /functions/NAME/kill, /hosts/ADDRESS/drain. */
     async put(path) {
       const { status } = await fetch(new URL(path, control), { method: 'PUT' });
       if (status !== 204) throw new Error(`PUT ${path}: ${status}`);
