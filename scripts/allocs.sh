@@ -11,8 +11,8 @@ counts=$(mktemp)
 trap 'rm -f "$counts"' EXIT
 # With one processor and few rounds the counts repeat, except for goroutines and
 # pools: they may take 1 % more.
-(cd shared && go test -run '^$' -bench . -skip 'BenchmarkSubscriptions$|BenchmarkHostile' -benchtime 100x -cpu 1 -benchmem \
-	./transportws ./session ./gql ./fanout ./delivery ./apigw ./queue ./dynamo ./chat) |
+(cd shared && go test -run '^$' -bench . -skip 'BenchmarkSubscriptions$|BenchmarkHostile|BenchmarkIdle' -benchtime 100x -cpu 1 -benchmem \
+	./transportws ./session ./gql ./fanout ./delivery ./apigw ./queue ./dynamo ./chat ./host ./sockets) |
 	awk '/^pkg: /{sub(".*/", "", $2); package = $2}
 	/^Benchmark/{for (i = 2; i <= NF; i++) if ($i == "allocs/op") printf "%s %s %d\n", package, $1, $(i-1)}' |
 	sort >"$counts"

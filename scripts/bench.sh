@@ -22,6 +22,7 @@ short)
 	$bench pipeline -connections 100,500 -duration 8s
 	$bench cost
 	$bench peers -subscribers 100 -events 10
+	$bench hosts -sockets 1000 -slice 2s
 	$bench storm
 	;;
 figures)
@@ -43,6 +44,8 @@ figures)
 	figure forecast pipeline -connections 100 -rate 2 -duration 60s -aws
 	figure cost cost -check 1,10,100,1000
 	figure peers peers "$@"
+	figure hosts hosts "$@"
+	figure deflate deflate "$@"
 	figure storm storm
 	echo "== victims: bench victims" >&2
 	$bench victims -json $out/victims.json >/dev/null

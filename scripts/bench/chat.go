@@ -27,6 +27,13 @@ func topicOf(chatID string) string { return chat.Topic(chatID) }
 // executor runs operations on events, which takes no store.
 func executor() *gql.Executor { return gql.MustNew(chat.New().MustOpen(subwire.Env{Anonymous: true})) }
 
+// passes decides which filters let an event pass.
+func passes() func(pubsub.Event) func(filter string, v pubsub.Viewer) bool {
+	app := chat.New()
+	app.MustOpen(subwire.Env{Anonymous: true})
+	return app.Passes
+}
+
 // operation is the i-th of different operations on the events of a chat.
 func operation(i int, chatID string) pubsub.Operation {
 	return pubsub.Operation{

@@ -33,13 +33,14 @@ type input struct {
 
 func commands() []command {
 	return []command{pipelineCommand(), senderCommand(), planCommand(), coldCommand(), costCommand(), peersCommand(),
-		stormCommand(), abuseCommand(), victimsCommand()}
+		hostsCommand(), deflateCommand(), stormCommand(), breakevenCommand(), abuseCommand(), victimsCommand()}
 }
 
 // Arguments that run no command.
 const (
 	serveGateway = "serve-gateway" // a gateway for another process of this program
 	servePeer    = "serve-peer"    // Subwire's side of bench peers
+	serveHost    = "serve-host"    // Subwire's side of bench hosts
 	fillDocument = "document"      // writes reports into the Markdown file that follows
 )
 
@@ -64,6 +65,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return runGateway(os.Stdin, out)
 	case len(args) == 1 && args[0] == servePeer:
 		return runPeer(ctx, os.Stdin, out)
+	case len(args) == 1 && args[0] == serveHost:
+		return runHost(ctx, os.Stdin, out)
 	case len(args) == 2 && args[0] == fillDocument:
 		return document(args[1])
 	}

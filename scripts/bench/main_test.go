@@ -21,7 +21,7 @@ import (
 
 // TestMain also serves as the processes that the benchmarks start.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && (os.Args[1] == serveGateway || os.Args[1] == servePeer) {
+	if len(os.Args) == 2 && (os.Args[1] == serveGateway || os.Args[1] == servePeer || os.Args[1] == serveHost) {
 		if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -179,6 +179,33 @@ func TestPeersPublishTheSame(t *testing.T) {
 	}
 	if got := table.Value("3", "CPU ms, Subwire"); !(got > 0) {
 		t.Errorf("Subwire used %v ms of CPU", got)
+	}
+}
+
+// TestHostsReachEverySocket needs Node.js and npm ci in peers. The command itself checks
+// that no event is lost and none comes twice.
+func TestHostsReachEverySocket(t *testing.T) {
+	r := bench(t, "hosts", "-root", "../..", "-sockets", "20", "-operations", "3", "-slice", "100ms", "-rate", "1000")
+	for title, columns := range map[string][]string{
+		hostMemoryTitle:  {"sockets/GB, Subwire", "sockets/GB, peer"},
+		hostCPUTitle:     {"pushes/s, Subwire", "pushes/s, peer"},
+		hostLatencyTitle: {"p99, Subwire", "p99, peer"},
+	} {
+		for _, column := range columns {
+			if v := r.Find(title).Value("20", column); !(v > 0) {
+				t.Errorf("%s, %s: %v", title, column, v)
+			}
+		}
+	}
+}
+
+func TestOnlyLargeFramesAreCompressed(t *testing.T) {
+	table := bench(t, "deflate", "-sockets", "5", "-text", "100,2000", "-slice", "50ms").Find(deflateTitle)
+	for text, packed := range map[string]bool{"100": false, "2000": true} {
+		plain, deflated := table.Value(text, "bytes/push"), table.Value(text, "bytes/push, deflate")
+		if packed && !(deflated < plain/2) || !packed && !(deflated > 0.9*plain) {
+			t.Errorf("a text of %s bytes: %v bytes, compressed %v", text, plain, deflated)
+		}
 	}
 }
 
