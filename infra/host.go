@@ -116,7 +116,7 @@ func (s *stack) named(part string) *[]*awscdk.CfnTag {
 	return &[]*awscdk.CfnTag{{Key: jsii.String("Name"), Value: jsii.String(s.prefix() + "host-" + part)}}
 }
 
-// listenerPort is where the load balancer listens. With TLS there is no port without.
+// listenerPort is where the load balancer listens: over TLS alone, if there is a certificate.
 func (s *stack) listenerPort() int {
 	if s.hostDomain != "" {
 		return 443
@@ -210,8 +210,8 @@ func balancerAttribute(key string, value any) *elb.CfnLoadBalancer_LoadBalancerA
 // targetGroup is that of the tasks. New sockets go to the task with the fewest, so that one
 // that is new fills up: a socket is a request that is outstanding while it is open ("Edit target
 // group attributes for your Application Load Balancer", "Routing algorithm"; that a WebSocket
-// counts as one is a guess). There is no stickiness: a client may connect to any task, and
-// functions post to any, which forwards.
+// counts as one is a guess). Sessions are not sticky: clients may connect to any task, and
+// functions may post to any, which forwards.
 func targetGroup(vpc *string) *elb.CfnTargetGroupProps {
 	attribute := func(key string, value any) any {
 		return &elb.CfnTargetGroup_TargetGroupAttributeProperty{Key: &key, Value: jsii.String(fmt.Sprint(value))}

@@ -73,7 +73,7 @@ func (o options) checkHost() error {
 	case !topology.Metrics.In(o.values):
 		return errors.New("-c host=fargate: METRICS must be true: the host grows by its number of sockets, which is a metric")
 	case o.clients == atHost && topology.EdgeSecret.In(o.values).On():
-		// The functions reach the load balancer by hostDomain, so that is no name of CloudFront's.
+		// The functions use hostDomain to reach the load balancer, so it cannot name CloudFront.
 		return errors.New("-c clients=host: with EDGE_SECRET_SHA256 the host refuses whoever does not come through" +
 			" CloudFront, and hostDomain, where pages would open sockets, is the load balancer: leave out one of both")
 	case o.production && o.hostTasks == 1:

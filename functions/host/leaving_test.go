@@ -112,8 +112,8 @@ func TestATaskSeesThatItIsTakenOut(t *testing.T) {
 	}
 }
 
-// SIGTERM comes first, or there is no load balancer.
-func TestATaskStopsToLook(t *testing.T) {
+// It stops asking on SIGTERM, and never asks without a load balancer.
+func TestATaskStopsLooking(t *testing.T) {
 	t.Parallel()
 	for name, answers := range map[string][]string{"InPlace": {"healthy"}, "Unknown": {""}, "NoBalancer": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +147,7 @@ func TestTheBalancerClosesIdleConnectionsFirst(t *testing.T) {
 	}
 }
 
-// A task is told to refuse sockets before it runs out of memory.
+// A task refuses sockets before it runs out of memory.
 func TestATaskHasABound(t *testing.T) {
 	t.Parallel()
 	inTask, elsewhere := &server{env: boot.Host{Targets: targetGroup}}, &server{}

@@ -15,7 +15,7 @@ import (
 
 func main() { boot.MainOf(topology.Host, products.App, run) }
 
-// run serves until the process is told to end, and its sockets are closed.
+// run serves until SIGTERM or SIGINT, and then until its sockets are closed.
 func run(p boot.Process, app *subwire.App) error {
 	s, err := newServer(p, app)
 	if err != nil {

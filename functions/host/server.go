@@ -115,8 +115,8 @@ func (s *server) build(o operations.Operations, app *subwire.App) {
 	})
 }
 
-// forwarder makes the requests to other nodes. A node is in the same network, so no proxy is
-// asked. And it does not redirect: who does is no node, and gets no signed request.
+// forwarder makes the requests to other nodes. They are in the same network, so it uses no
+// proxy. It follows no redirect: a node sends none, and a signed request must not go elsewhere.
 func forwarder() *http.Client {
 	return &http.Client{
 		Timeout:       forwardTime,

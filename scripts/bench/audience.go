@@ -212,8 +212,8 @@ func (a *audience) warmUp(ctx context.Context) error {
 	}
 }
 
-// burst publishes for that long, with so many pushes on their way at once, and returns
-// how many arrived and how long that took.
+// burst publishes for that long, with at most inFlight pushes on their way at once. It
+// returns how many arrived and how long that took.
 func (a *audience) burst(ctx context.Context, long time.Duration, inFlight int) (pushes float64, took time.Duration, err error) {
 	begin := time.Now()
 	var waiting []*arrivals

@@ -30,7 +30,7 @@ import (
 
 // runHost is Subwire's side of bench hosts: what functions/host runs, with a store in
 // memory and anonymous viewers. It reads its set-up, says where it is, and serves until
-// there is no more to read.
+// its input ends.
 func runHost(ctx context.Context, in io.Reader, out io.Writer) error {
 	lines := json.NewDecoder(bufio.NewReader(in))
 	var setup hostSetup
@@ -74,9 +74,8 @@ func runHost(ctx context.Context, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// hostParts are those of functions/host, but for what is AWS's. What should be sent later
-// is lost; an event that is lost ends the benchmark. called is told of each call of the
-// management API.
+// hostParts are those of functions/host without AWS. What should be sent later is lost; a
+// lost event ends the benchmark. called runs for each call of the management API.
 func hostParts(setup hostSetup, address, key string, called func()) process.Parts {
 	signer := sigv4.Signer{AccessKey: node.AccessKey, SecretKey: key, Region: node.Region}
 	return process.Parts{
@@ -123,7 +122,7 @@ func newProfile(name string) (p profile, err error) {
 		return profile{begin: func() {}}, nil
 	}
 	p.file, err = os.Create(name)
-	p.begin = sync.OnceFunc(func() { _ = pprof.StartCPUProfile(p.file) }) // there is no other
+	p.begin = sync.OnceFunc(func() { _ = pprof.StartCPUProfile(p.file) }) // no other profile runs
 	return p, err
 }
 

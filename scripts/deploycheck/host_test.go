@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// deployed answers GetTemplate with the deployed template, "" if there is no stack, or as
-// forbidden; everything else like next.
+// deployed answers GetTemplate with the deployed template, or with the error for a missing
+// stack if body is "", or for a caller who may not ask. next answers everything else.
 func deployed(body string, forbidden bool, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
