@@ -229,7 +229,8 @@ func (s *server) verify(r *http.Request) (bodyHash string, ok bool) {
 		s.Log.ErrorContext(r.Context(), "key of hosts not read", "error", err)
 		return "", false
 	}
-	return sigv4.Signer{AccessKey: c.AccessKeyID, SecretKey: c.SecretAccessKey, Region: node.Region}.VerifyHead(r, time.Now())
+	signer := sigv4.Signer{AccessKey: c.AccessKeyID, SecretKey: c.SecretAccessKey, Region: node.Region}
+	return signer.VerifyHead(r, time.Now())
 }
 
 // sign signs a request to another node.

@@ -53,7 +53,8 @@ func assemble(ctx context.Context, url string, n, operations, size int, unpacks 
 	if err := needFiles(n + 100); err != nil {
 		return nil, err
 	}
-	a := &audience{sockets: make([]*rawSocket, n), events: make([]atomic.Pointer[arrivals], mostEvents), post: post, size: size}
+	a := &audience{post: post, size: size,
+		sockets: make([]*rawSocket, n), events: make([]atomic.Pointer[arrivals], mostEvents)}
 	opening, ctx := errgroup.WithContext(ctx)
 	opening.SetLimit(4 * dialers)
 	for i := range n {

@@ -162,7 +162,8 @@ func (h *hosting) fargate(sockets int, pushes float64) billing.Bill {
 		return nil
 	}
 	one.usage.Gateway.Sent, one.usage.Gateway.SentBytes = 0, 0
-	bytes := pushes*float64(frameBytes(withText(h.size))) + events*float64(tasks*eventBytes) + open*pingBytes*month.Seconds()/hostPing.Seconds()
+	bytes := pushes*float64(frameBytes(withText(h.size))) + events*float64(tasks*eventBytes) +
+		open*pingBytes*month.Seconds()/hostPing.Seconds()
 	units := billing.BalancerUnits(open/connectedFor.Seconds(), open, bytes/hours)
 	bill := h.prices.OfHost(billing.Host{TaskHours: float64(tasks) * hours, VCPU: taskCPU, GB: taskGB, Hours: hours,
 		BalancerUnits: units * hours, AddressHours: float64(tasks+h.zones) * hours})

@@ -64,7 +64,8 @@ func runHost(ctx context.Context, in io.Reader, out io.Writer) error {
 		}
 	}
 	at := parts.Address
-	answer := hostAnswer{URL: "ws://" + at + "/graphql", Node: &hostNode{URL: "http://" + at, ID: set.Self().Node(), Key: key}}
+	answer := hostAnswer{URL: "ws://" + at + "/graphql",
+		Node: &hostNode{URL: "http://" + at, ID: set.Self().Node(), Key: key}}
 	if err := json.NewEncoder(out).Encode(answer); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}

@@ -102,7 +102,8 @@ func (b *hostsBench) measure(ctx context.Context, in input) (report.Report, erro
 			peer.idle/ours.idle, ours.idle/mb, peer.idle/mb, per(ours), per(peer), ours.loaded/mb, peer.loaded/mb))
 		cpu.Rows = append(cpu.Rows, report.NewRow(label, ours.perCPU, peer.perCPU, ours.perCPU/peer.perCPU,
 			ours.perSecond, peer.perSecond, ours.openedCPU, peer.openedCPU))
-		latency.Rows = append(latency.Rows, report.NewRow(label, ours.p50, peer.p50, ours.p99, peer.p99, ours.worst, peer.worst))
+		latency.Rows = append(latency.Rows,
+			report.NewRow(label, ours.p50, peer.p50, ours.p99, peer.p99, ours.worst, peer.worst))
 	}
 	return report.Report{
 		Settings: report.Settings("operations", b.operations, "text", b.size, "inflight", b.inFlight, "rate", b.rate,

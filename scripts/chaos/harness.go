@@ -265,7 +265,8 @@ func (h *Harness) Ended() []string {
 // queued on retries, and message logs which answers it could not post and which
 // operations it could not end. Hosts log both, and that they have lost their leases.
 func (h *Harness) log(line string) {
-	takesMessages := strings.HasPrefix(line, topology.Message.Name+": ") || strings.HasPrefix(line, topology.Host.Name+": ")
+	takesMessages := strings.HasPrefix(line, topology.Message.Name+": ") ||
+		strings.HasPrefix(line, topology.Host.Name+": ")
 	if takesMessages &&
 		(strings.Contains(line, `"post answer: `) || strings.Contains(line, `"post acknowledgement: `)) {
 		h.untold.Add(1)

@@ -60,7 +60,8 @@ func (s Signer) verify(r *http.Request, hash string, now time.Time) bool {
 	scope := strings.Join([]string{day, s.Region, "execute-api", "aws4_request"}, "/")
 	names := strings.Split(said["SignedHeaders"], ";")
 	switch {
-	case s.AccessKey == "" || s.SecretKey == "" || !ok || err != nil || now.Sub(at).Abs() > skew || said["Credential"] != s.AccessKey+"/"+scope,
+	case s.AccessKey == "" || s.SecretKey == "" || !ok || err != nil || now.Sub(at).Abs() > skew,
+		said["Credential"] != s.AccessKey+"/"+scope,
 		!slices.Contains(names, "host") || !slices.IsSorted(names) || !allSigned(r.Header, names),
 		r.Header.Get("X-Amz-Security-Token") != "": // of a session, which the signer has none of
 		return false

@@ -218,7 +218,8 @@ func (s *Set) Handler() http.Handler {
 // asked anything, and a write succeeds while the kernel has room for it.
 func (s *Set) Server() *http.Server {
 	return &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: s.MessageTimeout,
-		IdleTimeout: 150 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		IdleTimeout: 150 * time.Second, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if err := cutUnacknowledged(c, s.PingInterval); err != nil {
 				s.Log.DebugContext(ctx, "connection has no time-out", "error", err)

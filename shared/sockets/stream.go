@@ -151,7 +151,8 @@ func (s *Set) operation(w http.ResponseWriter, r *http.Request, in io.Reader) (p
 		return pubsub.Operation{}, graphqlhttp.StatusError{Status: http.StatusServiceUnavailable,
 			Header: map[string]string{"Retry-After": "1"}, Code: pubsub.CodeUnavailable, Message: tooBusy.Reason}
 	case err != nil:
-		return pubsub.Operation{}, graphqlhttp.StatusError{Status: http.StatusBadRequest, Code: pubsub.CodeInput, Message: "body is incomplete"}
+		return pubsub.Operation{}, graphqlhttp.StatusError{Status: http.StatusBadRequest,
+			Code: pubsub.CodeInput, Message: "body is incomplete"}
 	}
 	whole := head(r)
 	whole.Query, whole.Body = r.URL.Query(), body
@@ -373,7 +374,7 @@ func errorOf(why transportws.CloseError) pubsub.Error {
 
 // statusOf returns the status that is nearest to a close code.
 func statusOf(why transportws.CloseError) int {
-	if why.Code > 4400 && why.Code < 4500 && http.StatusText(why.Code-4000) != "" || why.Code == transportws.CodeBadRequest {
+	if why.Code/100 == 44 && http.StatusText(why.Code-4000) != "" {
 		return why.Code - 4000
 	}
 	return http.StatusServiceUnavailable

@@ -80,9 +80,10 @@ func (c *Cloud) prepareHosts(l net.Listener) error {
 	if c.cfg.Settings == nil {
 		c.cfg.Settings = map[string]string{}
 	}
-	c.Hosts = &Hosts{URL: "http://" + l.Addr().String(), Key: rand.Text(), Balancer: balancer.New(balancer.Config{Idle: c.cfg.BalancerIdle, Log: c.cfg.Log}),
-		binary: binary,
-		output: c.lines.of(topology.Host.Name, c.toConsole(topology.Host.Name, c.watch.log(topology.Host.Name, c.cfg.Output))),
+	c.Hosts = &Hosts{URL: "http://" + l.Addr().String(), Key: rand.Text(),
+		Balancer: balancer.New(balancer.Config{Idle: c.cfg.BalancerIdle, Log: c.cfg.Log}),
+		binary:   binary,
+		output:   c.lines.of(topology.Host.Name, c.toConsole(topology.Host.Name, c.watch.log(topology.Host.Name, c.cfg.Output))),
 	}
 	c.cfg.Settings[topology.HostURL.Env] = c.Hosts.URL
 	c.cfg.Settings[topology.HostKey.Env] = c.Hosts.Key

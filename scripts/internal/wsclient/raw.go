@@ -30,7 +30,8 @@ func DialRaw(ctx context.Context, url string, o Options) (*Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Raw{conn: conn, asFrames: o.AsFrames, messages: make(chan string), stop: make(chan struct{}), done: make(chan struct{})}
+	r := &Raw{conn: conn, asFrames: o.AsFrames,
+		messages: make(chan string), stop: make(chan struct{}), done: make(chan struct{})}
 	go r.read()
 	return r, nil
 }

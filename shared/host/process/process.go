@@ -46,7 +46,8 @@ type Parts struct {
 // New returns a host and its sockets. Both have to Run while it serves.
 func New(p Parts) (*host.Host, *sockets.Set) {
 	store := host.NewListing(p.Store, "")
-	h := &host.Host{Listing: store, Passes: p.Passes, MaxOfTopic: topology.MaxOfTopic.In(p.Settings), Log: p.Log, Metrics: p.Metrics}
+	h := &host.Host{Listing: store, Passes: p.Passes, MaxOfTopic: topology.MaxOfTopic.In(p.Settings),
+		Log: p.Log, Metrics: p.Metrics}
 	boot := h.Start(p.Address)
 	c := p.Sockets
 	c.Self = node.Address{HostPort: p.Address, Boot: boot}
