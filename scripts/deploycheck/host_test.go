@@ -75,6 +75,23 @@ func tasksOf(counts, last string, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// says checks what is said of a template with these resources besides: want, and then it is
+// refused, or nothing if that is "".
+func says(t *testing.T, url, resources, want string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "subwire-shop-prod.template.json")
+	text := `{"Resources": {` + resources + `"sender": {"Type": "AWS::Lambda::Function",
+		"Properties": {"FunctionName": "subwire-shop-prod-sender", "Environment": {"Variables": {"APP": "shop"}}}},
+		"operations": {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": "subwire-shop-prod-operations"}}}}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, said := command(t, url, "stored", path)
+	if (status != 0) != (want != "") || !strings.Contains(said, want) || want == "" && said != "" {
+		t.Errorf("status %d: %s", status, said)
+	}
+}
+
 // A host that was told to have no tasks may still have some, or have some again.
 func TestAHostIsTakenAwayWhenItsTasksHaveStopped(t *testing.T) {
 	t.Parallel()
@@ -103,17 +120,7 @@ func TestAHostIsTakenAwayWhenItsTasksHaveStopped(t *testing.T) {
 			server := httptest.NewServer(deployed(`{"Resources": {`+cluster+`,`+service+`}}`, false,
 				tasksOf(tc.counts, tc.last, operations("ResourceNotFoundException"))))
 			defer server.Close()
-			path := filepath.Join(t.TempDir(), "subwire-shop-prod.template.json")
-			text := `{"Resources": {"sender": {"Type": "AWS::Lambda::Function",
-				"Properties": {"FunctionName": "subwire-shop-prod-sender", "Environment": {"Variables": {"APP": "shop"}}}},
-				"operations": {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": "subwire-shop-prod-operations"}}}}`
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			status, said := command(t, server.URL, "stored", path)
-			if (status != 0) != (tc.says != "") || !strings.Contains(said, tc.says) || tc.says == "" && said != "" {
-				t.Errorf("status %d: %s", status, said)
-			}
+			says(t, server.URL, "", tc.says)
 		})
 	}
 }
@@ -150,17 +157,7 @@ func TestAHostWithSocketsIsNotTakenAway(t *testing.T) {
 			}
 			server := httptest.NewServer(deployed(body, tc.forbidden, operations("ResourceNotFoundException")))
 			defer server.Close()
-			path := filepath.Join(t.TempDir(), "subwire-shop-prod.template.json")
-			text := `{"Resources": {"service": ` + tc.after + `, "sender": {"Type": "AWS::Lambda::Function",
-				"Properties": {"FunctionName": "subwire-shop-prod-sender", "Environment": {"Variables": {"APP": "shop"}}}},
-				"operations": {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": "subwire-shop-prod-operations"}}}}`
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			status, said := command(t, server.URL, "stored", path)
-			if (status != 0) != (tc.says != "") || !strings.Contains(said, tc.says) || tc.says == "" && said != "" {
-				t.Errorf("status %d: %s", status, said)
-			}
+			says(t, server.URL, `"service": `+tc.after+`,`, tc.says)
 		})
 	}
 }

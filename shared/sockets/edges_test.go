@@ -152,12 +152,7 @@ func TestSilentSocketsMakeRoom(t *testing.T) {
 	t.Parallel()
 	f, address := serve(t, Config{MaxSockets: 20, InitTimeout: 50 * time.Millisecond, PingInterval: 250 * time.Millisecond})
 	for range 20 {
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = conn.Close() }()
-		handshake(t, conn, address)
+		shakeHands(t, address)
 	}
 	for range 20 {
 		wait(t, f.closed)
@@ -465,12 +460,7 @@ func TestAMessageThatStopsHalfway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, address := serve(t, Config{MessageTimeout: 2 * time.Second})
-			conn, err := net.Dial("tcp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close() }()
-			handshake(t, conn, address)
+			conn := shakeHands(t, address)
 			wait(t, f.opened)
 			_, _ = conn.Write(bytes.Join(frames, nil))
 			wait(t, f.closed)

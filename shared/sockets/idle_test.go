@@ -13,8 +13,7 @@ import (
 // bytes of heap and stacks, without the kernel's. The clients are in this process, but have
 // no buffers.
 func BenchmarkIdleSocket(b *testing.B) {
-	t := &testing.T{}
-	f, address := serve(t, Config{})
+	f, address := serve(b, Config{})
 	held := func() uint64 {
 		runtime.GC()
 		runtime.GC()
@@ -26,12 +25,7 @@ func BenchmarkIdleSocket(b *testing.B) {
 	before := held()
 	conns := make([]net.Conn, sockets)
 	for i := range conns {
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer func() { _ = conn.Close() }()
-		handshake(b, conn, address)
+		conn := shakeHands(b, address)
 		frame := append([]byte{0x81, 0x80 | byte(len(initText)), 0, 0, 0, 0}, initText...)
 		if _, err := conn.Write(frame); err != nil {
 			b.Fatal(err)
@@ -50,14 +44,8 @@ func BenchmarkIdleSocket(b *testing.B) {
 
 // BenchmarkPost is one frame to one client that reads.
 func BenchmarkPost(b *testing.B) {
-	t := &testing.T{}
-	f, address := serve(t, Config{})
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	handshake(b, conn, address)
+	f, address := serve(b, Config{})
+	conn := shakeHands(b, address)
 	id := <-f.opened
 	for f.set.find(id) == nil {
 		runtime.Gosched()

@@ -85,7 +85,7 @@ func (f *fake) Closed(_ context.Context, id string) {
 }
 
 // serve runs a set for the test, and returns it with its address.
-func serve(t *testing.T, c Config) (*fake, string) {
+func serve(t testing.TB, c Config) (*fake, string) {
 	t.Helper()
 	f := &fake{opened: make(chan string, 1000), closed: make(chan string, 1000), got: make(chan string, 1000), open: map[string]int{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -334,35 +334,33 @@ func TestAClientThatReadsNothingIsClosed(t *testing.T) {
 func TestALostClientIsClosed(t *testing.T) {
 	t.Parallel()
 	f, address := serve(t, Config{PingInterval: 100 * time.Millisecond})
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	handshake(t, conn, address)
+	shakeHands(t, address)
 	wait(t, f.opened)
 	wait(t, f.closed) // it never answers a ping
 }
 
-func handshake(t testing.TB, conn net.Conn, address string) {
+// shakeHands asks for a WebSocket, and leaves the rest to the test.
+func shakeHands(t testing.TB, address string) net.Conn {
 	t.Helper()
-	_, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
-		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: %s\r\n\r\n", address, transportws.Name)
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_, err = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: %s\r\n\r\n",
+		address, transportws.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
 // Headers have no case, but some clients look for the spelling of the RFC.
 func TestTheHandshakeIsSpelledAsTheRFCSpellsIt(t *testing.T) {
 	t.Parallel()
 	_, address := serve(t, Config{})
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	handshake(t, conn, address)
+	conn := shakeHands(t, address)
 	head := ""
 	for r := bufio.NewReader(conn); !strings.HasSuffix(head, "\r\n\r\n"); {
 		line, err := r.ReadString('\n')
