@@ -72,7 +72,7 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 		if len(parts) != 3 {
 			return s, fmt.Errorf("row %q is not bucket#connection#operation", text(item["subscriber"]))
 		}
-		if at, isNode := node.Parse(parts[1]); isNode && at.Socket == "" {
+		if node.IsNode(parts[1]) {
 			s.nodes.rows = append(s.nodes.rows, row{topic: text(item["topic"]), connection: parts[1]})
 			continue
 		}
@@ -91,7 +91,7 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 			s.hold(item["held"])
 			continue
 		}
-		if at, isNode := node.Parse(text(item["id"])); isNode && at.Socket == "" {
+		if node.IsNode(text(item["id"])) {
 			if ends, _ := strconv.ParseInt(digits(item["ttl"]), 10, 64); ends > time.Now().Unix() {
 				s.nodes.leases = append(s.nodes.leases, text(item["id"]))
 			}

@@ -12,7 +12,6 @@ import (
 	plans "subwire/scripts/internal/faults"
 	"subwire/scripts/internal/wsclient"
 	"subwire/shared/dynamo"
-	"subwire/shared/node"
 	"subwire/shared/shop"
 	"subwire/shared/topology"
 )
@@ -100,9 +99,6 @@ func (m market) operations() (running []int) {
 	for c, err := range dynamo.New(dynamo.NewClient(m.cloud.Backend.AWS()), tables).Connections(within(m.T)) {
 		if err != nil {
 			m.Fatal(err)
-		}
-		if at, ofHost := node.Parse(c.ID); ofHost && at.Socket == "" {
-			continue // a lease
 		}
 		running = append(running, len(c.Operations))
 	}

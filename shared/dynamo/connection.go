@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"subwire/shared/node"
 	"subwire/shared/pubsub"
 )
 
@@ -142,8 +143,9 @@ func (s *Store) Connection(ctx context.Context, id string) (pubsub.Connection, e
 	return decodeConnection(out.Item)
 }
 
-// Connections yields every connection. It reads the whole table, at half a read unit
-// per 4 KB: for an operator, not for a function. It ends after the first error.
+// Connections yields every connection; the lease of a node is none. It reads the whole
+// table, at half a read unit per 4 KB: for an operator, not for a function. It ends after
+// the first error.
 func (s *Store) Connections(ctx context.Context) iter.Seq2[pubsub.Connection, error] {
 	in := &dynamodb.ScanInput{TableName: &s.tables.Connections,
 		FilterExpression: aws.String("attribute_exists(connectedAt)")} // quotas have none
@@ -155,7 +157,7 @@ func (s *Store) Connections(ctx context.Context) iter.Seq2[pubsub.Connection, er
 			} else {
 				err = fmt.Errorf("scan connections: %w", err)
 			}
-			if errors.Is(err, pubsub.ErrGone) {
+			if errors.Is(err, pubsub.ErrGone) || node.IsNode(c.ID) {
 				continue
 			}
 			if !yield(c, err) || err != nil {

@@ -64,6 +64,12 @@ func Parse(id string) (a Address, ok bool) {
 	return a, a.String() == id
 }
 
+// IsNode reports whether the id is a process's own, and not a socket's.
+func IsNode(id string) bool {
+	a, ok := Parse(id)
+	return ok && a.Socket == ""
+}
+
 // ErrUndecodable is returned for a message that holds no event. A retry cannot help.
 var ErrUndecodable = errors.New("not an event for a node")
 

@@ -115,7 +115,7 @@ func (c *Cloud) ofHosts(ctx context.Context) (all []console.Connection, err erro
 		if err != nil {
 			return nil, err
 		}
-		if at, ok := node.Parse(stored.ID); ok && at.Socket != "" {
+		if _, held := node.Parse(stored.ID); held {
 			all = append(all, console.Connection{ID: stored.ID, Viewer: stored.Viewer.ID, Since: stored.ConnectedAt,
 				Operations: len(stored.Operations)})
 		}

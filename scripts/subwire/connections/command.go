@@ -109,14 +109,10 @@ func callback(wsURL string) string {
 	return strings.TrimSuffix("http"+strings.TrimPrefix(wsURL, "ws"), "/")
 }
 
-// matching yields the connections that the flags choose, in the store's order. The lease
-// of a node is no connection: to close it would end all that the node holds.
+// matching yields the connections that the flags choose, in the store's order.
 func (t tool) matching(ctx context.Context, o options) iter.Seq2[pubsub.Connection, error] {
 	return func(yield func(pubsub.Connection, error) bool) {
 		for c, err := range t.store.Connections(ctx) {
-			if at, ok := node.Parse(c.ID); ok && at.Socket == "" {
-				continue
-			}
 			if err == nil && o.viewer != "" && c.Viewer.ID != o.viewer {
 				continue
 			}

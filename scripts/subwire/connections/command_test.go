@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/shared/memory"
+	"subwire/shared/node"
 	"subwire/shared/pubsub"
 )
 
@@ -23,6 +24,9 @@ type store struct{ *memory.Store }
 func (s store) Connections(context.Context) iter.Seq2[pubsub.Connection, error] {
 	return func(yield func(pubsub.Connection, error) bool) {
 		for _, c := range s.Contents().Connections {
+			if node.IsNode(c.ID) { // as dynamo.Store does
+				continue
+			}
 			if !yield(c, nil) {
 				return
 			}
