@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
-	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -90,7 +89,9 @@ func identity(e pubsub.Event) string {
 }
 
 // deliver plans the event over the subscriptions that there are now, and delivers its
-// batches. They have different targets, so no order is lost when they go side by side.
+// batches. They have different targets, so no order is lost when they go side by side. A
+// client that takes its frame late gets it from the queue of retries: the topic's next
+// event waits for nobody longer than the function sender would.
 func (h *Host) deliver(ctx context.Context, e pubsub.Event) error {
 	filtered := 0
 	rows := h.Listing.Subscriptions(ctx, e.Topic, time.Now().Add(-tellExpired))
@@ -100,15 +101,9 @@ func (h *Host) deliver(ctx context.Context, e pubsub.Event) error {
 	if e.Ending == "" {
 		rows = fanout.Passing(rows, h.Passes(e), &filtered)
 	}
-	var mu sync.Mutex
 	var errs []error
-	failed := func(err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		errs = append(errs, err)
-	}
-	room := make(chan struct{}, parallel)
-	var delivering sync.WaitGroup
+	groups := make([][]string, parallel)
+	batches := 0
 	for b, err := range fanout.Plan(e, rows, h.limits()) {
 		if one, tooLarge := errors.AsType[*fanout.TargetError](err); tooLarge {
 			h.Log.ErrorContext(ctx, "target left out", "connection", one.ConnectionID, "event", e.ID, "error", err)
@@ -120,18 +115,17 @@ func (h *Host) deliver(ctx context.Context, e pubsub.Event) error {
 			body, _, err = fanout.Encode(b)
 		}
 		if err != nil {
-			failed(fmt.Errorf("plan: %w", err))
+			errs = append(errs, fmt.Errorf("plan: %w", err))
 			break
 		}
-		room <- struct{}{}
-		delivering.Go(func() {
-			defer func() { <-room }()
-			if _, err := h.Sender.Deliver(ctx, body); err != nil {
-				failed(err)
-			}
-		})
+		groups[batches%parallel] = append(groups[batches%parallel], string(body))
+		batches++
 	}
-	delivering.Wait()
+	for _, group := range h.Sender.DeliverGroups(ctx, groups) {
+		if group.Err != nil {
+			errs = append(errs, group.Err)
+		}
+	}
 	h.Metrics.Add(metrics.Filtered, filtered)
 	return errors.Join(errs...)
 }

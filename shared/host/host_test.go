@@ -447,6 +447,48 @@ func TestWhatIsNotDeliveredIsQueued(t *testing.T) {
 	})
 }
 
+// stuck is a gateway one of whose sockets takes nothing.
+type stuck struct {
+	*memory.Gateway
+	id string
+}
+
+func (s stuck) Post(ctx context.Context, id string, frame []byte) error {
+	if id == s.id {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	return s.Gateway.Post(ctx, id, frame)
+}
+
+// Only its own next events wait for a slow client, not those of its topic.
+func TestASlowClientHoldsUpNobody(t *testing.T) {
+	in(t, func(c *cloud) {
+		a := c.add()
+		slow, one, two := a.connect(), a.connect(), a.connect()
+		for _, id := range []string{slow, one, two} {
+			a.send(id, subscribe("1", "t"))
+		}
+		a.Sender = delivery.New(delivery.Config{Store: a.Listing, Executor: c.log, Gateway: stuck{a.Gateway, slow},
+			Retries: c, Dead: c, Workers: 4, Log: slog.New(slog.DiscardHandler)})
+		begin := time.Now()
+		for _, id := range []string{"e1", "e2", "e3"} {
+			c.must(c.publish(pubsub.Event{ID: id, Topic: "t"}))
+		}
+		const callTime = 5 * time.Second // after which the function sender gives up
+		if took := time.Since(begin); took > 3*callTime {
+			c.Errorf("three events took %s", took)
+		}
+		for _, id := range []string{one, two} {
+			c.expect(a, id, "1:e1", "1:e2", "1:e3")
+		}
+		c.expect(a, slow)
+		if len(c.later) == 0 {
+			c.Error("what it did not take is not kept")
+		}
+	})
+}
+
 func TestAnEventIsDeliveredOnceThoughSentTwice(t *testing.T) {
 	in(t, func(c *cloud) {
 		a := c.add()
