@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"subwire/scripts/internal/cloud"
 	"subwire/shared/node"
 )
 
@@ -81,10 +82,14 @@ func (n *nodes) forget(topic string) {
 
 // Host does something to the i-th process of the hosts that ends the connections there,
 // and waits until those that stay are subscribed, wherever they are then.
-func (h *Harness) Host(ctx context.Context, i int, do func(ctx context.Context, i int) error) error {
+func (h *Harness) Host(ctx context.Context, i int, do func(ctx context.Context, one *cloud.Host) error) error {
+	one, err := h.cloud.Hosts.Node(i)
+	if err != nil {
+		return err
+	}
 	h.cuts.Add(int64(len(h.clients))) // at most
 	h.sent.Add(int64(len(h.clients)))
-	if err := do(ctx, i); err != nil {
+	if err := do(ctx, one); err != nil {
 		return err
 	}
 	h.moved()

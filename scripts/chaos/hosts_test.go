@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
 	"subwire/shared/topology"
 )
@@ -36,8 +37,8 @@ func TestNothingIsLostWhenHostsEnd(t *testing.T) {
 			Settings: map[string]string{topology.MaxConnections.Env: fmt.Sprint(clients + guests + 5)}})
 		ends := func() error {
 			hosts, ctx := h.cloud.Hosts, within(t)
-			steps := []func(ctx context.Context, i int) error{
-				hosts.Lose, hosts.Kill, hosts.Drain, h.offlineFor(time.Duration(size(50, 3)) * time.Second)}
+			steps := []func(ctx context.Context, one *cloud.Host) error{
+				hosts.Lose, hosts.Kill, hosts.Drain, offlineFor(time.Duration(size(50, 3)) * time.Second)}
 			for range size(3, 1) {
 				for i, step := range steps {
 					if err := h.Host(ctx, i%3, step); err != nil {
@@ -94,9 +95,8 @@ func TestAReconnectStormOnHosts(t *testing.T) {
 }
 
 // offlineFor takes a process from DynamoDB and SQS for a time.
-func (h *Harness) offlineFor(length time.Duration) func(ctx context.Context, i int) error {
-	return func(ctx context.Context, i int) error {
-		one := h.cloud.Hosts.Nodes()[i]
+func offlineFor(length time.Duration) func(ctx context.Context, one *cloud.Host) error {
+	return func(ctx context.Context, one *cloud.Host) error {
 		one.CutOff(true)
 		defer one.CutOff(false)
 		select {

@@ -184,11 +184,11 @@ func scanNames(t *testing.T) map[string]string {
 func killHolder(t *testing.T, c *cloud.Cloud, id string) {
 	t.Helper()
 	at, ok := node.Parse(id)
-	i := slices.IndexFunc(c.Hosts.Nodes(), func(h *cloud.Host) bool { return h.Address == at.HostPort })
-	if !ok || i < 0 {
+	holder, runs := c.Hosts.At(at.HostPort)
+	if !ok || !runs {
 		t.Fatalf("no host holds connection %s", id)
 	}
-	if err := c.Hosts.Kill(within(t), i); err != nil {
+	if err := c.Hosts.Kill(within(t), holder); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -254,7 +254,7 @@ func TestFollowersMissNothingWhenNodesAreReplaced(t *testing.T) {
 	if !onHost {
 		t.Skip("it needs hosts; SUBWIRE_HOST is not set")
 	}
-	for name, replace := range map[string]func(ctx context.Context, i int) error{
+	for name, replace := range map[string]func(ctx context.Context, h *cloud.Host) error{
 		"killed": local.Hosts.Kill, "drained": local.Hosts.Drain,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -262,7 +262,11 @@ func TestFollowersMissNothingWhenNodesAreReplaced(t *testing.T) {
 			f.connect(name+"-0", 0)
 			f.expect(write(t, local, f.chatID, 1, 3)...)
 			for range 2 { // the first of those that are left: a new one comes last
-				if err := replace(within(t), 0); err != nil {
+				h, err := local.Hosts.Node(0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := replace(within(t), h); err != nil {
 					t.Fatal(err)
 				}
 			}

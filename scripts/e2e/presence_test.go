@@ -207,7 +207,9 @@ func TestPresenceEqualsTheOpenSockets(t *testing.T) {
 	checkLowest(t, all, all) // so far nobody has left
 	each(func(i int, v *visitor) {
 		if onHost && i == 0 { // the process dies with all its sockets, while others load
-			if err := c.Hosts.Kill(ctx, 0); err != nil {
+			if h, err := c.Hosts.Node(0); err != nil {
+				t.Error(err)
+			} else if err := c.Hosts.Kill(ctx, h); err != nil {
 				t.Error(err)
 			}
 		}

@@ -229,13 +229,28 @@ func (hs *Hosts) Nodes() []*Host {
 	return slices.Clone(hs.nodes)
 }
 
-// Kill kills the i-th process, as when its machine is lost, and returns when another is
-// healthy on its address.
-func (hs *Hosts) Kill(ctx context.Context, i int) error {
-	h, err := hs.node(i)
-	if err != nil {
-		return err
+// Node is the i-th of Nodes.
+func (hs *Hosts) Node(i int) (*Host, error) {
+	nodes := hs.Nodes()
+	if i < 0 || i >= len(nodes) {
+		return nil, fmt.Errorf("there are %d hosts, and no host %d", len(nodes), i)
 	}
+	return nodes[i], nil
+}
+
+// At is the one of Nodes with that address.
+func (hs *Hosts) At(address string) (h *Host, ok bool) {
+	nodes := hs.Nodes()
+	i := slices.IndexFunc(nodes, func(h *Host) bool { return h.Address == address })
+	if i < 0 {
+		return nil, false
+	}
+	return nodes[i], true
+}
+
+// Kill kills the process, as when its machine is lost, and returns when another is healthy
+// on its address.
+func (hs *Hosts) Kill(ctx context.Context, h *Host) error {
 	n := len(hs.Nodes())
 	if err := h.kill(); err != nil {
 		return err
@@ -259,30 +274,34 @@ func (hs *Hosts) awaitAll(ctx context.Context, n int) error {
 	return nil
 }
 
-// Drain replaces the i-th process, and returns when it has ended: another one is healthy
-// before it gets no new sockets and is told to end.
-func (hs *Hosts) Drain(ctx context.Context, i int) error {
-	h, err := hs.node(i)
-	if err != nil {
-		return err
-	}
+// Drain replaces the process, and returns when it has ended: another one is healthy before
+// it gets no new sockets and is told to end.
+func (hs *Hosts) Drain(ctx context.Context, h *Host) error {
 	if _, err := hs.add(""); err != nil {
 		return err
 	}
 	if err := hs.awaitAll(ctx, len(hs.Nodes())); err != nil {
 		return err
 	}
-	hs.leave(h)
+	if err := hs.leave(h); err != nil {
+		return err
+	}
 	hs.Balancer.Remove(h.Address)
 	return hs.end(ctx, h)
 }
 
-// leave takes a process off those that take sockets: nobody replaces it.
-func (hs *Hosts) leave(h *Host) {
+// leave takes a process off those that take sockets: nobody replaces it. One that is none of
+// them is an error, as another may have its address by now.
+func (hs *Hosts) leave(h *Host) error {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	hs.nodes = slices.DeleteFunc(hs.nodes, func(other *Host) bool { return other == h })
+	i := slices.Index(hs.nodes, h)
+	if i < 0 {
+		return fmt.Errorf("host %s takes no sockets any more", h.Address)
+	}
+	hs.nodes = slices.Delete(hs.nodes, i, i+1)
 	hs.leaving = append(hs.leaving, h)
+	return nil
 }
 
 // kill kills the process and waits for its end. One that has ended is no error.
@@ -308,26 +327,9 @@ func (hs *Hosts) end(ctx context.Context, h *Host) error {
 	return errors.Join(fmt.Errorf("host %s did not end within %s", h.Address, drainGrace), h.kill())
 }
 
-// CutOff takes the i-th process from DynamoDB and SQS, or lets it reach them again. Its
-// clients still reach it.
-func (hs *Hosts) CutOff(i int, off bool) error {
-	h, err := hs.node(i)
-	if err == nil {
-		h.CutOff(off)
-	}
-	return err
-}
-
-// CutOff is Hosts.CutOff of the process, wherever it is by then.
+// CutOff takes the process from DynamoDB and SQS, or lets it reach them again. Its clients
+// still reach it.
 func (h *Host) CutOff(off bool) { h.offline.Store(off) }
-
-func (hs *Hosts) node(i int) (*Host, error) {
-	nodes := hs.Nodes()
-	if i < 0 || i >= len(nodes) {
-		return nil, fmt.Errorf("there are %d hosts, and no host %d", len(nodes), i)
-	}
-	return nodes[i], nil
-}
 
 // stop ends all processes, side by side.
 func (hs *Hosts) stop() {
@@ -344,15 +346,13 @@ func (hs *Hosts) stop() {
 	hs.Balancer.Close()
 }
 
-// Lose kills the i-th process for good, as when its machine is lost, and its address with
-// it. It returns when another one is healthy in its place.
-func (hs *Hosts) Lose(ctx context.Context, i int) error {
-	h, err := hs.node(i)
-	if err != nil {
+// Lose kills the process for good, as when its machine is lost, and its address with it. It
+// returns when another one is healthy in its place.
+func (hs *Hosts) Lose(ctx context.Context, h *Host) error {
+	n := len(hs.Nodes())
+	if err := hs.leave(h); err != nil {
 		return err
 	}
-	n := len(hs.Nodes())
-	hs.leave(h)
 	if err := h.kill(); err != nil {
 		return err
 	}
@@ -364,14 +364,14 @@ func (hs *Hosts) Lose(ctx context.Context, i int) error {
 
 // control is the part of the control API for hosts (see control.go).
 func (hs *Hosts) control(mux *http.ServeMux) {
-	do := func(act func(ctx context.Context, i int) error) http.HandlerFunc {
+	do := func(act func(ctx context.Context, h *Host) error) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			i := slices.IndexFunc(hs.Nodes(), func(h *Host) bool { return h.Address == r.PathValue("address") })
-			if i < 0 {
+			h, ok := hs.At(r.PathValue("address"))
+			if !ok {
 				http.NotFound(w, r)
 				return
 			}
-			if err := act(r.Context(), i); err != nil {
+			if err := act(r.Context(), h); err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
 			}
@@ -388,6 +388,9 @@ func (hs *Hosts) control(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("PUT /hosts/{address}/kill", do(hs.Kill))
 	mux.HandleFunc("PUT /hosts/{address}/drain", do(hs.Drain))
-	mux.HandleFunc("PUT /hosts/{address}/offline", do(func(_ context.Context, i int) error { return hs.CutOff(i, true) }))
-	mux.HandleFunc("PUT /hosts/{address}/online", do(func(_ context.Context, i int) error { return hs.CutOff(i, false) }))
+	cutOff := func(off bool) http.HandlerFunc {
+		return do(func(_ context.Context, h *Host) error { h.CutOff(off); return nil })
+	}
+	mux.HandleFunc("PUT /hosts/{address}/offline", cutOff(true))
+	mux.HandleFunc("PUT /hosts/{address}/online", cutOff(false))
 }

@@ -78,24 +78,32 @@ func pidAt(t *testing.T, address string) string {
 func TestAKilledHostIsReplacedOnItsAddress(t *testing.T) {
 	t.Parallel()
 	hs := startFakeHosts(t, 2)
-	victim := hs.Nodes()[0].Address
-	before := pidAt(t, victim)
-	if err := hs.Kill(t.Context(), 0); err != nil {
+	victim := hs.Nodes()[0]
+	before := pidAt(t, victim.Address)
+	if err := hs.Kill(t.Context(), victim); err != nil {
 		t.Fatal(err)
 	}
-	if pidAt(t, victim) == before {
+	if pidAt(t, victim.Address) == before {
 		t.Error("it was not killed")
+	}
+	for name, again := range map[string]func(context.Context, *Host) error{"lost": hs.Lose, "drained": hs.Drain} {
+		if err := again(t.Context(), victim); err == nil {
+			t.Errorf("a host that is not there was %s", name)
+		}
+	}
+	if !slices.Contains(hs.Balancer.Healthy(), victim.Address) {
+		t.Error("the other one at its address gets no requests")
 	}
 }
 
 func TestALostHostIsReplacedElsewhere(t *testing.T) {
 	t.Parallel()
 	hs := startFakeHosts(t, 2)
-	lost := hs.Nodes()[0].Address
-	if err := hs.Lose(t.Context(), 0); err != nil {
+	lost := hs.Nodes()[0]
+	if err := hs.Lose(t.Context(), lost); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := http.Get("http://" + lost); err == nil {
+	if _, err := http.Get("http://" + lost.Address); err == nil {
 		t.Error("somebody answers at its address")
 	}
 	if n := len(hs.Nodes()); n != 2 {
@@ -107,7 +115,7 @@ func TestADrainedHostIsReplacedFirstAndElsewhere(t *testing.T) {
 	t.Parallel()
 	hs := startFakeHosts(t, 1)
 	before := hs.Nodes()[0]
-	if err := hs.Drain(t.Context(), 0); err != nil {
+	if err := hs.Drain(t.Context(), before); err != nil {
 		t.Fatal(err)
 	}
 	after := hs.Nodes()
@@ -117,8 +125,14 @@ func TestADrainedHostIsReplacedFirstAndElsewhere(t *testing.T) {
 	if healthy := hs.Balancer.Healthy(); !slices.Equal(healthy, []string{after[0].Address}) {
 		t.Errorf("requests go to %v", healthy)
 	}
-	if err := hs.Drain(t.Context(), 1); err == nil {
-		t.Error("a host that is not there was drained")
+	if h, err := hs.Node(1); err == nil {
+		t.Errorf("there is a second host, %s", h.Address)
+	}
+	if h, ok := hs.At(before.Address); ok {
+		t.Errorf("there is a host at %s", h.Address)
+	}
+	if h, ok := hs.At(after[0].Address); !ok || h != after[0] {
+		t.Errorf("no host is at %s", after[0].Address)
 	}
 }
 
