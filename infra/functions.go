@@ -101,12 +101,16 @@ func (s *stack) environment(f topology.Function) *map[string]*string {
 		env[topology.HTTPEnv] = jsii.String(s.httpURL() + topology.GraphQLPath)
 	}
 	s.addSettings(f, env)
-	if s.fargate && slices.Contains(topology.ReachHost, f.Name) {
+	if s.reachesHost(f) {
 		env[topology.HostURL.Env] = jsii.String(s.hostURL())
-		env[topology.HostKey.Env] = jsii.String(topology.ParameterPrefix + secretPrefix + s.hostKey())
+		env[topology.HostKey.Env] = jsii.String(s.hostKeyParameter())
 	}
 	return &env
 }
+
+// reachesHost reports whether the function posts to sockets of the host: whoever posts to API
+// Gateway's does.
+func (s *stack) reachesHost(f topology.Function) bool { return s.fargate && f.Callback }
 
 // addSettings adds the settings that the function gets.
 func (s *stack) addSettings(f topology.Function, env map[string]*string) {
@@ -131,8 +135,8 @@ func (s *stack) role(f topology.Function, logs awslogs.LogGroup) awsiam.Role {
 		statements = append(statements, allow(s.resource(p), actions...))
 	}
 	statements = append(statements, s.keyAccess(f)...)
-	if s.fargate && slices.Contains(topology.ReachHost, f.Name) {
-		statements = append(statements, s.mayRead(topology.ParameterPrefix+secretPrefix+s.hostKey())...)
+	if s.reachesHost(f) {
+		statements = append(statements, s.mayRead(s.hostKeyParameter())...)
 	}
 	return awsiam.NewRole(s.cdk, jsii.String("role-"+f.Name), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),

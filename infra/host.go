@@ -65,6 +65,11 @@ func (s *stack) hostID(what string) *string { return jsii.String("host-" + what)
 // hostKey is the name of the secret.
 func (s *stack) hostKey() string { return s.prefix() + "host-key" }
 
+// hostKeyParameter is the value of the setting HOST_KEY with which functions read the secret.
+func (s *stack) hostKeyParameter() string {
+	return topology.ParameterPrefix + secretPrefix + s.hostKey()
+}
+
 // hostURL is where functions reach the host.
 func (s *stack) hostURL() string {
 	if s.hostDomain != "" {

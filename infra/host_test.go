@@ -61,7 +61,7 @@ func TestWhereTheHostIs(t *testing.T) {
 			name := strings.TrimPrefix(fmt.Sprint(p["FunctionName"]), tt.prefix)
 			env := p["Environment"].(object)["Variables"].(object)
 			url, key := tt.tmpl.text(env[topology.HostURL.Env]), env[topology.HostKey.Env]
-			if slices.Contains(topology.ReachHost, name) {
+			if slices.Contains(topology.HostURL.ReadBy(), name) {
 				check(t, name+" reaches", url, tt.url)
 				check(t, name+" signs with", key, "ssm:/aws/reference/secretsmanager/"+tt.prefix+"host-key")
 			} else if key != nil {
@@ -76,7 +76,7 @@ func TestOnlyWhoPostsMayReadTheKey(t *testing.T) {
 	for name, role := range roles(hosted) {
 		may := slices.Contains(granted(t, hosted, role),
 			"secretsmanager:GetSecretValue on arn:Partition:secretsmanager:Region:AccountId:secret:subwire-dev-host-key-??????")
-		if may != slices.Contains(topology.ReachHost, name) {
+		if may != slices.Contains(topology.HostURL.ReadBy(), name) {
 			t.Errorf("%s may read the key: %v", name, may)
 		}
 	}

@@ -48,9 +48,6 @@ const (
 	StackEnv       = "STACK"             // name of the deployment, for metrics: a host has no function's name
 )
 
-// ReachHost names the functions that post to sockets of the host.
-var ReachHost = []string{Message.Name, Disconnect.Name, Sender.Name}
-
 // HostAccess is what the host may do: what connect, message, disconnect and sender may, but no
 // receiving from queues and nothing of API Gateway's.
 func (p Product) HostAccess() []Permission {
