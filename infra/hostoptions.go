@@ -9,6 +9,16 @@ import (
 	"subwire/shared/topology"
 )
 
+// hostOptions are the switches of the host.
+type hostOptions struct {
+	fargate         bool   // whether the host runs on Fargate, beside the WebSocket API
+	hostDomain      string // its name, a CNAME record of which must point at the output; "" without TLS
+	hostCertificate string // ARN of its certificate
+	hostTasks       int    // tasks at least; 0 for none, to empty it before it is taken away
+	hostMostTasks   int
+	clients         string // where the pages open sockets: atAPI or atHost
+}
+
 // Values of the switches host and clients.
 const (
 	onFargate = "fargate"
@@ -17,7 +27,7 @@ const (
 )
 
 // parseHost reads the switches of the host. Each error is one line, as parse's.
-func parseHost(value map[string]string) (o options, errs []string) {
+func parseHost(value map[string]string) (o hostOptions, errs []string) {
 	must := func(ok bool, key, what string) {
 		if !ok {
 			errs = append(errs, fmt.Sprintf("-c %s=%s: it must be %s", key, value[key], what))
@@ -29,7 +39,7 @@ func parseHost(value map[string]string) (o options, errs []string) {
 			fmt.Sprintf("a number of tasks from %d to %d", least, mostTasks))
 		return n
 	}
-	o = options{fargate: value["host"] == onFargate,
+	o = hostOptions{fargate: value["host"] == onFargate,
 		hostDomain: value["hostDomain"], hostCertificate: value["hostCertificate"],
 		hostTasks: number("hostTasks", 0), hostMostTasks: number("hostMostTasks", 1), clients: value["clients"]}
 	must(value["host"] == "" || o.fargate, "host", onFargate+", or empty for none")
@@ -54,13 +64,6 @@ func parseHost(value map[string]string) (o options, errs []string) {
 // mostTasks is how many targets a target group takes by default ("Quotas for your Application
 // Load Balancers", "Targets per Target Group per Region").
 const mostTasks = 1000
-
-// setHost takes over what parseHost read.
-func (o *options) setHost(h options) {
-	o.fargate, o.hostDomain, o.hostCertificate = h.fargate, h.hostDomain, h.hostCertificate
-	o.hostTasks, o.hostMostTasks, o.clients = h.hostTasks, h.hostMostTasks, h.clients
-	o.app.Fargate = h.fargate && h.hostTasks > 0 // what has no tasks has no alarms
-}
 
 // checkHost refuses a host that would do harm.
 func (o options) checkHost() error {

@@ -57,12 +57,7 @@ type options struct {
 
 	tracing bool // whether X-Ray traces the functions
 
-	fargate         bool   // whether the host runs on Fargate, beside the WebSocket API
-	hostDomain      string // its name, a CNAME record of which must point at the output; "" without TLS
-	hostCertificate string // ARN of its certificate
-	hostTasks       int    // tasks at least; 0 for none, to empty it before it is taken away
-	hostMostTasks   int
-	clients         string // where the pages open sockets: atAPI or atHost
+	hostOptions
 }
 
 var (
@@ -212,6 +207,7 @@ func parse(context map[string]string) (options, error) {
 	}
 	host, more := parseHost(value)
 	errs = append(errs, more...)
+	app.Fargate = host.fargate && host.hostTasks > 0 // what has no tasks has no alarms
 	if len(errs) > 0 {
 		return options{}, errors.New(strings.Join(errs, "; "))
 	}
@@ -249,8 +245,8 @@ func parse(context map[string]string) (options, error) {
 		budget:             budget,
 		maxReads:           maxReads,
 		maxWrites:          maxWrites,
+		hostOptions:        host,
 	}
-	o.setHost(host)
 	o.dashboard = is("dashboard") || value["dashboard"] == "" && o.alarms != ""
 	o.values, _ = topology.Read(topology.Settings(), func(env string) string { return o.settings()[env] })
 	if err := o.checkOpen(); err != nil {
