@@ -138,11 +138,15 @@ func (s *stack) role(f topology.Function, logs awslogs.LogGroup) awsiam.Role {
 	if s.reachesHost(f) {
 		statements = append(statements, s.mayRead(s.hostKeyParameter())...)
 	}
-	return awsiam.NewRole(s.cdk, jsii.String("role-"+f.Name), &awsiam.RoleProps{
-		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
+	lambda := awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil)
+	return s.roleOf("role-"+f.Name, lambda, statements)
+}
+
+// roleOf is a role that may be assumed by whom it names, and may do what the statements allow.
+func (s *stack) roleOf(id string, by awsiam.IPrincipal, statements []awsiam.PolicyStatement) awsiam.Role {
+	return awsiam.NewRole(s.cdk, &id, &awsiam.RoleProps{AssumedBy: by,
 		InlinePolicies: &map[string]awsiam.PolicyDocument{
-			"access": awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &statements}),
-		},
+			"access": awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &statements})},
 	})
 }
 

@@ -90,19 +90,17 @@ type hostFile struct {
 
 // hostFiles are the program and, if only these may run, the trusted documents.
 func (s *stack) hostFiles() []hostFile {
-	at := map[string]string{s.binary(topology.Host): program}
-	names := []string{s.binary(topology.Host)}
+	all := []hostFile{s.hostFile(s.binary(topology.Host), program)}
 	if s.trusted {
 		documents := filepath.Join(s.assets, topology.Host.Name, trustedFile)
-		at[documents] = filepath.Join(programs, trustedFile)
-		names = append(names, documents)
-	}
-	var all []hostFile
-	for _, name := range names {
-		asset := awss3assets.NewAsset(s.cdk, s.hostID("file-"+filepath.Base(name)), &awss3assets.AssetProps{Path: &name})
-		all = append(all, hostFile{at[name], checksum(name), asset})
+		all = append(all, s.hostFile(documents, filepath.Join(programs, trustedFile)))
 	}
 	return all
+}
+
+func (s *stack) hostFile(name, at string) hostFile {
+	asset := awss3assets.NewAsset(s.cdk, s.hostID("file-"+filepath.Base(name)), &awss3assets.AssetProps{Path: &name})
+	return hostFile{at, checksum(name), asset}
 }
 
 // checksum is the SHA-256 of a file in hexadecimal. It panics like the CDK does at a file that
@@ -249,9 +247,7 @@ func (s *stack) executionRole(logs awslogs.LogGroup) awsiam.Role {
 }
 
 func (s *stack) hostRole(id string, statements []awsiam.PolicyStatement) awsiam.Role {
-	role := awsiam.NewRole(s.cdk, s.hostID(id), &awsiam.RoleProps{AssumedBy: s.ofTasks(),
-		InlinePolicies: &map[string]awsiam.PolicyDocument{"access": awsiam.NewPolicyDocument(
-			&awsiam.PolicyDocumentProps{Statements: &statements})}})
+	role := s.roleOf(*s.hostID(id), s.ofTasks(), statements)
 	s.component(topology.Host.Name, role)
 	return role
 }

@@ -86,9 +86,6 @@ func (s *stack) shiftingRole() awsiam.Role {
 		statements = append(statements, allow(s.arn("lambda", "function:"+s.prefix()+f.Name+"*"),
 			"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"))
 	}
-	return awsiam.NewRole(s.cdk, jsii.String("role-releases"), &awsiam.RoleProps{
-		AssumedBy: awsiam.NewServicePrincipal(jsii.String("codedeploy.amazonaws.com"), nil),
-		InlinePolicies: &map[string]awsiam.PolicyDocument{
-			"access": awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &statements})},
-	})
+	codeDeploy := awsiam.NewServicePrincipal(jsii.String("codedeploy.amazonaws.com"), nil)
+	return s.roleOf("role-releases", codeDeploy, statements)
 }
