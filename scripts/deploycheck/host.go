@@ -78,39 +78,47 @@ func (s service) tasks(ctx context.Context, client *ecs.Client) (int, error) {
 	return n, nil
 }
 
+// deployedHost finds that of the deployed stack. ok is false for none, and if there is no stack.
+func deployedHost(ctx context.Context, client *cloudformation.Client, stack string) (s service, ok bool, err error) {
+	found, err := client.GetTemplate(ctx, &cloudformation.GetTemplateInput{StackName: &stack})
+	var refused smithy.APIError
+	if errors.As(err, &refused) && refused.ErrorCode() == "ValidationError" &&
+		strings.Contains(err.Error(), "does not exist") {
+		return service{}, false, nil
+	}
+	if err != nil {
+		return service{}, false, err
+	}
+	var deployed struct{ Resources map[string]resource }
+	if err := json.Unmarshal([]byte(aws.ToString(found.TemplateBody)), &deployed); err != nil {
+		return service{}, false, err
+	}
+	s, ok = serviceOf(deployed.Resources)
+	return s, ok, nil
+}
+
 // keepsHost refuses a template without the host of the deployed stack, if that has tasks.
 // CloudFormation updates the functions before it deletes what is gone ("Update behaviors of stack
 // resources"), so meanwhile nobody would reach the sockets that are still open.
-func keepsHost(ctx context.Context, t template, cfg aws.Config, err error) error {
+func keepsHost(ctx context.Context, t template, cfg aws.Config, unloaded error) error {
 	if t.host {
 		return nil
 	}
-	var deployed struct{ Resources map[string]resource }
+	host, was, err := service{}, false, unloaded
 	if err == nil {
-		var found *cloudformation.GetTemplateOutput
-		found, err = cloudformation.NewFromConfig(cfg).GetTemplate(ctx, &cloudformation.GetTemplateInput{StackName: &t.stack})
-		var refused smithy.APIError
-		if errors.As(err, &refused) && refused.ErrorCode() == "ValidationError" &&
-			strings.Contains(err.Error(), "does not exist") {
-			return nil
-		}
-		if err == nil {
-			err = json.Unmarshal([]byte(aws.ToString(found.TemplateBody)), &deployed)
-		}
-	}
-	host, was := serviceOf(deployed.Resources)
-	if err == nil && was && !host.emptied {
-		return fmt.Errorf("the host of %s would be taken away while it has sockets, and functions would not reach them:"+
-			" deploy with -c host=fargate -c hostTasks=0 first, then without", t.stack)
+		host, was, err = deployedHost(ctx, cloudformation.NewFromConfig(cfg), t.stack)
 	}
 	left := 0
-	if err == nil && was {
+	if was && host.emptied {
 		left, err = host.tasks(ctx, ecs.NewFromConfig(cfg))
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("whether the release takes away a host that has sockets is not known: %w", err)
-	}
-	if left > 0 {
+	case was && !host.emptied:
+		return fmt.Errorf("the host of %s would be taken away while it has sockets, and functions would not reach them:"+
+			" deploy with -c host=fargate -c hostTasks=0 first, then without", t.stack)
+	case left > 0:
 		return fmt.Errorf("the host of %s still has tasks, %d of them, and functions would not reach their sockets:"+
 			" wait some minutes until they have stopped, and deploy again", t.stack, left)
 	}

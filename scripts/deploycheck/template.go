@@ -57,6 +57,7 @@ func readTemplate(path string) (template, error) {
 	if err := t.readPlace(filepath.Join(filepath.Dir(path), "manifest.json")); err != nil {
 		return template{}, err
 	}
+	_, t.host = serviceOf(file.Resources)
 	for _, r := range file.Resources {
 		switch r.Type {
 		case "AWS::Lambda::Function":
@@ -69,8 +70,6 @@ func readTemplate(path string) (template, error) {
 			}
 		case "AWS::Lambda::EventSourceMapping":
 			t.Mapped += r.Properties.ScalingConfig.MaximumConcurrency
-		case "AWS::ECS::Service":
-			t.host = true
 		case "AWS::DynamoDB::Table":
 			if strings.HasSuffix(r.Properties.TableName, "-"+topology.Operations.Name) {
 				t.operations = r.Properties.TableName
