@@ -8,7 +8,6 @@ package balancer
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,7 +21,6 @@ import (
 type Config struct {
 	Idle   time.Duration // after which a silent connection is cut; default 60 s, as on AWS
 	Checks time.Duration // between two health checks of a target; default 100 ms
-	Health string        // path that a healthy target answers with 200; default /healthz
 	Log    *slog.Logger  // default none
 }
 
@@ -51,7 +49,6 @@ type target struct {
 func New(cfg Config) *Balancer {
 	cfg.Idle = cmp.Or(cfg.Idle, time.Minute)
 	cfg.Checks = cmp.Or(cfg.Checks, 100*time.Millisecond)
-	cfg.Health = cmp.Or(cfg.Health, "/healthz")
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	b := &Balancer{cfg: cfg, conns: map[*conn]bool{},
 		checker: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
@@ -145,7 +142,7 @@ func (b *Balancer) check(ctx context.Context, t *target) {
 }
 
 func (b *Balancer) healthy(ctx context.Context, address string) bool {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+b.cfg.Health, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/healthz", nil)
 	if err != nil {
 		return false
 	}
@@ -157,7 +154,8 @@ func (b *Balancer) healthy(ctx context.Context, address string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// Healthy returns the addresses of the targets that get requests.
+// Healthy returns the addresses of the targets that get requests: those that answer a GET of
+// /healthz with 200.
 func (b *Balancer) Healthy() (all []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -167,20 +165,6 @@ func (b *Balancer) Healthy() (all []string) {
 		}
 	}
 	return all
-}
-
-// AwaitHealthy waits until that many targets are healthy.
-func (b *Balancer) AwaitHealthy(ctx context.Context, n int) error {
-	tick := time.NewTicker(b.cfg.Checks)
-	defer tick.Stop()
-	for len(b.Healthy()) < n {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return errors.New("hosts are not healthy")
-		}
-	}
-	return nil
 }
 
 // SetDown cuts all clients off and refuses new ones, or lets them in again.

@@ -74,9 +74,7 @@ func start(t *testing.T, cfg Config, targets ...*backend) (b *Balancer, url stri
 	for _, target := range targets {
 		b.Add(target.address())
 	}
-	if err := b.AwaitHealthy(t.Context(), len(targets)); err != nil {
-		t.Fatal(err)
-	}
+	await(t, "all are healthy", func() bool { return len(b.Healthy()) == len(targets) })
 	return b, "http://" + l.Addr().String()
 }
 

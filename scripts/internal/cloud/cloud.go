@@ -62,8 +62,6 @@ type Config struct {
 	OneShard    bool           // whether the stream has one shard, like DynamoDB Local
 	Unguarded   bool           // whether endless loops go on, as if every function allowed them
 
-	BalancerIdle time.Duration // after which the hosts' load balancer cuts a silent connection; default AWS's
-
 	Clock *cloudwatch.Clock // of the metrics; default the machine's
 
 	Console *ConsoleConfig // serves the console; nil for none

@@ -81,7 +81,8 @@ func (c *Cloud) prepareHosts(l net.Listener) error {
 		c.cfg.Settings = map[string]string{}
 	}
 	c.Hosts = &Hosts{URL: "http://" + l.Addr().String(), Key: rand.Text(),
-		Balancer: balancer.New(balancer.Config{Idle: c.cfg.BalancerIdle, Log: c.cfg.Log}),
+		// Its time for silence is AWS's default, which is harsher than topology.Fargate.Silent.
+		Balancer: balancer.New(balancer.Config{Log: c.cfg.Log}),
 		binary:   binary,
 		output:   c.lines.of(topology.Host.Name, c.toConsole(topology.Host.Name, c.watch.log(topology.Host.Name, c.cfg.Output))),
 	}
@@ -110,9 +111,7 @@ func (c *Cloud) startHosts(ctx context.Context, callback string) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, hostStart)
-	defer cancel()
-	return c.Hosts.Balancer.AwaitHealthy(ctx, c.cfg.Hosts)
+	return c.Hosts.awaitAll(ctx, c.cfg.Hosts)
 }
 
 // hostServices are the addresses of DynamoDB and SQS for one process, which can be cut off
@@ -268,7 +267,7 @@ func (hs *Hosts) awaitAll(ctx context.Context, n int) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.New("the hosts are not healthy again")
+			return errors.New("the hosts are not healthy")
 		}
 	}
 	return nil

@@ -165,7 +165,7 @@ func TestAHostThatCannotHaveItsAddressGetsAnother(t *testing.T) {
 	if _, err := hs.add(taken.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	if err := hs.Balancer.AwaitHealthy(t.Context(), 1); err != nil {
+	if err := hs.awaitAll(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	if got := hs.Balancer.Healthy(); got[0] == taken.Addr().String() {
