@@ -61,7 +61,7 @@ func (s *sniffer) sniff(p []byte) (name string) {
 		return ""
 	}
 	s.seen = append(s.seen, p...)
-	frame, begun := afterHeader(s.seen)
+	_, frame, begun := bytes.Cut(s.seen, []byte("\r\n\r\n")) // after the request's header
 	text, complete := unmask(frame)
 	s.over = complete || len(s.seen) > mostSeen
 	if s.over {
@@ -72,16 +72,6 @@ func (s *sniffer) sniff(p []byte) (name string) {
 		return ""
 	}
 	return m.Payload.Name
-}
-
-// afterHeader returns what follows a request's header.
-func afterHeader(b []byte) (rest []byte, ok bool) {
-	for i := 3; i < len(b); i++ {
-		if string(b[i-3:i+1]) == "\r\n\r\n" {
-			return b[i+1:], true
-		}
-	}
-	return nil, false
 }
 
 // unmask reads a frame of a client (RFC 6455, section 5.2). complete is also true for one
