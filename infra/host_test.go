@@ -476,7 +476,8 @@ func TestSwitchesOfTheHost(t *testing.T) {
 		{with("hostMostTasks", "0"), "a number of tasks from 1"},
 		{with("local", "https://localhost:4566"), "no Fargate"},
 		{with("settings", "METRICS=false"), "METRICS must be true"},
-		{with("settings", "EDGE_SECRET_SHA256="+strings.Repeat("a", 64)), "refuses whoever does not come through CloudFront"},
+		{with("settings", "EDGE_SECRET_SHA256="+strings.Repeat("a", 64)), "refuses whoever does not come through CloudFront, and hostDomain," +
+			" where pages would open sockets, is the load balancer: leave out one of the two"},
 		{with("settings", "EDGE_SECRET_SHA256="+strings.Repeat("a", 64), "clients", "api"), ""},
 		{with("settings", "HOST_KEY=secret"), "set with -c host=fargate"},
 		{map[string]string{"settings": "HOST_URL=https://sockets.a.example"}, "set with -c host=fargate"},

@@ -78,7 +78,7 @@ func (o options) checkHost() error {
 	case o.clients == atHost && topology.EdgeSecret.In(o.values).On():
 		// The functions use hostDomain to reach the load balancer, so it cannot name CloudFront.
 		return errors.New("-c clients=host: with EDGE_SECRET_SHA256 the host refuses whoever does not come through" +
-			" CloudFront, and hostDomain, where pages would open sockets, is the load balancer: leave out one of both")
+			" CloudFront, and hostDomain, where pages would open sockets, is the load balancer: leave out one of the two")
 	case o.production && o.hostTasks == 1:
 		return fmt.Errorf("-c env=%s: hostTasks must be 2 at least, in two zones, or 0", o.env)
 	}

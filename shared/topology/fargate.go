@@ -77,8 +77,8 @@ func (p Product) HostAccess() []Permission {
 const RunbookHost = "Host"
 
 // hostAlarms are those of the host. "CloudWatch metrics for your Application Load Balancer",
-// "Amazon ECS CloudWatch metrics". A deployment replaces tasks, so one that is unhealthy for a
-// minute is none of them.
+// "Amazon ECS CloudWatch metrics". A deployment replaces tasks, so a task that is unhealthy for a
+// minute is no alarm.
 func (p Product) hostAlarms() []Alarm {
 	if !p.Fargate {
 		return nil
