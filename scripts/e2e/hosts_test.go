@@ -17,9 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
 	"subwire/scripts/internal/cloud"
 	"subwire/shared/chat"
 	"subwire/shared/node"
@@ -159,21 +156,14 @@ func (s *storedNames) find(t *testing.T, name string) (id string, ok bool) {
 
 func scanNames(t *testing.T) map[string]string {
 	t.Helper()
-	table, consistent, ids := local.Tables[topology.Connections.Name], true, map[string]string{}
-	pages := dynamodb.NewScanPaginator(dynamodb.NewFromConfig(local.Backend.AWS()), &dynamodb.ScanInput{
-		TableName: &table, ConsistentRead: &consistent})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
+	ids := map[string]string{}
+	for c, err := range store.Connections(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, item := range page.Items {
-			init, _ := item["init"].(*types.AttributeValueMemberS)
-			id, _ := item["id"].(*types.AttributeValueMemberS)
-			var said struct{ Name string }
-			if init != nil && id != nil && json.Unmarshal([]byte(init.Value), &said) == nil && said.Name != "" {
-				ids[said.Name] = id.Value
-			}
+		var said struct{ Name string }
+		if json.Unmarshal(c.Init, &said) == nil && said.Name != "" { // not all have said something
+			ids[said.Name] = c.ID
 		}
 	}
 	return ids
