@@ -102,7 +102,7 @@ func (h *Host) deliver(ctx context.Context, e pubsub.Event) error {
 		rows = fanout.Passing(rows, h.Passes(e), &filtered)
 	}
 	var errs []error
-	groups := make([][]string, parallel)
+	var groups [][]string // of batches, up to parallel
 	batches := 0
 	for b, err := range fanout.Plan(e, rows, h.limits()) {
 		if one, tooLarge := errors.AsType[*fanout.TargetError](err); tooLarge {
@@ -118,7 +118,11 @@ func (h *Host) deliver(ctx context.Context, e pubsub.Event) error {
 			errs = append(errs, fmt.Errorf("plan: %w", err))
 			break
 		}
-		groups[batches%parallel] = append(groups[batches%parallel], string(body))
+		if batches < parallel {
+			groups = append(groups, nil)
+		}
+		group := &groups[batches%parallel]
+		*group = append(*group, string(body))
 		batches++
 	}
 	for _, group := range h.Sender.DeliverGroups(ctx, groups) {

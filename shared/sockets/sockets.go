@@ -57,8 +57,8 @@ type Config struct {
 
 	// Refuse is asked about the operation of an event stream, and returns why it is
 	// refused, as a graphqlhttp.StatusError or pubsub.Errors; nil refuses none. The client is
-	// acknowledged by then. It has to
-	// refuse mutations by GET (graphqlhttp.CheckKind), as only the caller has a schema.
+	// acknowledged by then. It has to refuse mutations by GET (graphqlhttp.CheckKind), as
+	// only the caller has a schema.
 	Refuse func(ctx context.Context, method string, op pubsub.Operation) error
 
 	// Again is in how many seconds a client may come that has spent its allowance; nil: 60.
@@ -215,7 +215,8 @@ func (s *Set) Handler() http.Handler {
 //
 // A connection is cut when the other side has not acknowledged what was sent for as long as
 // a ping may take. Nothing else ends an event stream whose client is lost: it is never
-// asked anything, and a write succeeds while the kernel has room for it.
+// asked anything, and a write succeeds while the kernel has room for it. That room is
+// small: it is memory that nobody counts, and what the kernel has, the client has not.
 func (s *Set) Server() *http.Server {
 	return &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: s.MessageTimeout,
 		IdleTimeout: 150 * time.Second, MaxHeaderBytes: 16 << 10,
@@ -224,9 +225,15 @@ func (s *Set) Server() *http.Server {
 			if err := cutUnacknowledged(c, s.PingInterval); err != nil {
 				s.Log.DebugContext(ctx, "connection has no time-out", "error", err)
 			}
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.SetWriteBuffer(kernelBuffer)
+			}
 			return ctx
 		}}
 }
+
+// kernelBuffer is how much the kernel takes for a client, in bytes.
+const kernelBuffer = 64 << 10
 
 func (s *Set) find(connectionID string) *socket {
 	s.mu.RLock()

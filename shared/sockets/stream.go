@@ -51,7 +51,8 @@ func (s *Set) serveStream(w http.ResponseWriter, r *http.Request) {
 		s.refuseHandshake(w, status)
 		return
 	}
-	st := &stream{sock: sock, w: w, control: http.NewResponseController(w),
+	control := http.NewResponseController(w)
+	st := &stream{pen: pen{sock: sock, to: control}, w: w, control: control,
 		acknowledged: make(chan struct{}, 1), done: make(chan struct{})}
 	sock.transport = st
 	sock.spoke.Store(true)
@@ -192,13 +193,12 @@ func encode(v any) json.RawMessage {
 
 // stream is a transport. Only the goroutine that writes uses the response, until done.
 type stream struct {
-	sock         *socket
+	pen
 	w            http.ResponseWriter
 	control      *http.ResponseController
 	acknowledged chan struct{} // has one when the handlers have acknowledged the client
 	done         chan struct{} // closed when nothing is written any more
 	accepted     atomic.Bool   // the operation is, so that a response may begin
-	hurried      atomic.Bool
 
 	started  bool // the client has a status
 	complete bool // the client knows that nothing follows
@@ -323,21 +323,21 @@ func startStream(w http.ResponseWriter) {
 }
 
 func (t *stream) send(out []byte) error {
-	if len(out) == 0 { // to write nothing would say 200
-		return nil
-	}
-	timeout := writeTimeout
-	if t.hurried.Load() {
-		timeout = closeTimeout
-	}
-	_ = t.control.SetWriteDeadline(time.Now().Add(timeout)) // fails only for a closed connection
-	if _, err := t.w.Write(out); err != nil {
-		return fmt.Errorf("write events: %w", err)
-	}
-	if err := t.control.Flush(); err != nil {
+	if _, err := t.pen.send(out, flushing{t}); err != nil {
 		return fmt.Errorf("write events: %w", err)
 	}
 	return nil
+}
+
+// flushing writes to the client, not only to net/http's buffer.
+type flushing struct{ *stream }
+
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if err == nil {
+		err = f.control.Flush()
+	}
+	return n, err
 }
 
 // close says why the stream ends, if the client should not ask again: a stream that ends
@@ -356,13 +356,8 @@ func (t *stream) close(why transportws.CloseError) {
 }
 
 func (t *stream) abort() {
-	_ = t.control.SetWriteDeadline(time.Now())
+	t.pen.abort()
 	_ = t.control.SetReadDeadline(time.Now()) // its body may be on its way
-}
-
-func (t *stream) hurry() {
-	t.hurried.Store(true)
-	_ = t.control.SetWriteDeadline(time.Now().Add(closeTimeout))
 }
 
 func (t *stream) ping() { _ = t.sock.post(context.Background(), keepAlive) } // nothing flows, so there is room

@@ -232,9 +232,11 @@ func (w *webSocket) writeFrame(frame []byte) error {
 	if !w.deflates || len(frame) < deflateThreshold {
 		return write()
 	}
-	compressors <- struct{}{}
-	err := w.wire.hold(write)
-	<-compressors
+	err := w.wire.hold(func() error {
+		compressors <- struct{}{}
+		defer func() { <-compressors }()
+		return write()
+	})
 	if err != nil {
 		return err
 	}
@@ -269,7 +271,7 @@ func (w *webSocket) ping() {
 // upgrade accepts a handshake with buffers as small as most messages. Those of net/http
 // have 8 KB, which an idle socket would keep.
 func upgrade(w http.ResponseWriter, r *http.Request, sock *socket, deflate bool) (*websocket.Conn, *wire, error) {
-	wire := &wire{sock: sock}
+	wire := &wire{pen: pen{sock: sock}}
 	mode := websocket.CompressionDisabled
 	if deflate {
 		mode = websocket.CompressionNoContextTakeover
@@ -309,10 +311,6 @@ func (h hijacker) WriteHeader(status int) {
 const (
 	readBuffer  = 512 // bytes: a subscribe of a usual length
 	writeBuffer = 160 // bytes: a control frame. Data goes to the wire as it is
-
-	// kernelBuffer is how much the kernel takes before the client has, in bytes. It bounds
-	// what a socket has moved when its client reads nothing.
-	kernelBuffer = 64 << 10
 )
 
 func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -320,11 +318,8 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("hijack: %w", err)
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(kernelBuffer) // without it there is more memory that nobody counts
-	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	h.wire.Conn, h.wire.early = conn, append([]byte(nil), early...)
+	h.wire.Conn, h.wire.to, h.wire.early = conn, conn, append([]byte(nil), early...)
 	in, out := bufio.NewReaderSize(h.wire, readBuffer), bufio.NewWriterSize(h.wire, writeBuffer)
 	return h.wire, bufio.NewReadWriter(in, out), nil
 }

@@ -2,31 +2,21 @@ package sockets
 
 import (
 	"net"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// wire is the TCP connection under a WebSocket. It sends several frames in one packet,
-// bounds each write, and notes when it has heard of the client, and when it has moved.
+// wire is the TCP connection under a WebSocket. It sends several frames in one packet, and
+// notes when it has heard of the client.
 type wire struct {
 	net.Conn
-	sock  *socket // nil: nobody wants to know
-	early []byte  // what came behind the handshake
-
-	hurried atomic.Bool
+	pen
+	early []byte // what came behind the handshake
 
 	mu    sync.Mutex // guards what follows, and writes
 	held  *[]byte    // what together collects; nil outside
 	still bool       // hold runs
 }
-
-const (
-	writeTimeout = 25 * time.Second // for a client to take 32 KB
-	closeTimeout = 5 * time.Second  // the same, once it is to be closed
-	packet       = 32 << 10         // bytes that are sent at once
-)
 
 var packets = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
@@ -47,14 +37,14 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.held == nil {
-		return w.send(p)
+		return w.send(p, w.Conn)
 	}
 	if len(*w.held)+len(p) > packet && !w.still {
 		if err := w.flush(); err != nil {
 			return 0, err
 		}
 		if len(p) > packet {
-			return w.send(p)
+			return w.send(p, w.Conn)
 		}
 	}
 	*w.held = append(*w.held, p...)
@@ -99,7 +89,7 @@ func (w *wire) flush() error {
 	if len(*w.held) == 0 {
 		return nil
 	}
-	_, err := w.send(*w.held)
+	_, err := w.send(*w.held, w.Conn)
 	*w.held = (*w.held)[:0]
 	return err
 }
@@ -112,35 +102,6 @@ func (w *wire) relieve() error {
 		return nil
 	}
 	return w.flush()
-}
-
-// send sends p in parts, each with a deadline of its own. Whenever the client has taken
-// one, it is known to read.
-func (w *wire) send(p []byte) (sent int, err error) {
-	for part := range slices.Chunk(p, packet) {
-		timeout := writeTimeout
-		if w.hurried.Load() {
-			timeout = closeTimeout
-		}
-		_ = w.SetWriteDeadline(time.Now().Add(timeout))  // fails only for a closed connection
-		if timeout == writeTimeout && w.hurried.Load() { // in the meantime
-			_ = w.SetWriteDeadline(time.Now().Add(closeTimeout))
-		}
-		n, err := w.Conn.Write(part)
-		if sent += n; err != nil {
-			return sent, err
-		}
-		if w.sock != nil {
-			w.sock.moved.Store(time.Now().UnixNano())
-		}
-	}
-	return sent, nil
-}
-
-// hurry shortens the deadline of writes, also of one in progress.
-func (w *wire) hurry() {
-	w.hurried.Store(true)
-	_ = w.SetWriteDeadline(time.Now().Add(closeTimeout))
 }
 
 // expect sets the time by which the present message has to be there; zero for none.

@@ -119,8 +119,8 @@ func (p Parts) session(store *host.Listing, gateway pubsub.Gateway) *session.Ses
 	}
 }
 
-// refuse looks at the operation of an event stream before it has a socket: a mutation by
-// GET is refused, as over HTTP.
+// refuse looks at the operation of an event stream, whose client is acknowledged by now: a
+// mutation by GET is refused, as over HTTP.
 func refuse(documents *trusted.Documents, executor pubsub.Executor) func(context.Context, string, pubsub.Operation) error {
 	return func(_ context.Context, method string, op pubsub.Operation) error {
 		op, err := documents.Resolve(op)
