@@ -168,8 +168,10 @@ func (h *Harness) AwaitSubscriptions(ctx context.Context, clients []*client) err
 	return fmt.Errorf("%w: not subscribed are %v; ends: %v", err, deaf, h.Ends())
 }
 
-func (h *Harness) listeners() (all []*listener) {
-	for _, c := range h.clients {
+func (h *Harness) listeners() []*listener { return listenersOf(h.clients) }
+
+func listenersOf(clients []*client) (all []*listener) {
+	for _, c := range clients {
 		all = append(all, c.listeners...)
 	}
 	return all
@@ -227,16 +229,14 @@ func (h *Harness) Storm(ctx context.Context) error {
 // comeBack does what ends the connections of the clients, and waits until each of their
 // listeners is subscribed on a new one, or has come to its end.
 func (h *Harness) comeBack(ctx context.Context, clients []*client, after func()) error {
-	before := map[string]bool{"": true}
-	for _, c := range clients {
-		for _, l := range c.listeners {
-			before[l.connection()] = true
-		}
+	before, listeners := map[string]bool{"": true}, listenersOf(clients)
+	for _, l := range listeners {
+		before[l.connection()] = true
 	}
 	after()
 	return h.await(ctx, "all to come back", func() (bool, error) {
 		away := func(l *listener) bool { return before[l.connection()] && !l.isOver() }
-		return !slices.ContainsFunc(clients, func(c *client) bool { return slices.ContainsFunc(c.listeners, away) }), nil
+		return !slices.ContainsFunc(listeners, away), nil
 	})
 }
 
@@ -265,26 +265,26 @@ func (h *Harness) Ended() []string {
 // queued on retries, and message logs which answers it could not post and which
 // operations it could not end. Hosts log both, and that they have lost their leases.
 func (h *Harness) log(line string) {
-	takesMessages := strings.HasPrefix(line, topology.Message.Name+": ") ||
-		strings.HasPrefix(line, topology.Host.Name+": ")
-	if takesMessages &&
-		(strings.Contains(line, `"post answer: `) || strings.Contains(line, `"post acknowledgement: `)) {
-		h.untold.Add(1)
+	function, said, _ := strings.Cut(line, ": ")
+	byHost := function == topology.Host.Name
+	if byHost || function == topology.Message.Name {
+		if strings.Contains(said, `"post answer: `) || strings.Contains(said, `"post acknowledgement: `) {
+			h.untold.Add(1)
+		}
+		if strings.Contains(said, `"operation not ended"`) {
+			h.unended.Add(1)
+		}
 	}
-	if takesMessages && strings.Contains(line, `"operation not ended"`) {
-		h.unended.Add(1)
-	}
-	if strings.HasPrefix(line, topology.Host.Name+": ") && strings.Contains(line, `"lease lost"`) {
+	if byHost && strings.Contains(said, `"lease lost"`) {
 		h.sent.Add(int64(h.perNode)) // at most; a machine may be too busy for a lease
 	}
-	raw, bySender := strings.CutPrefix(line, topology.Sender.Name+": ")
-	raw, byHost := strings.CutPrefix(raw, topology.Host.Name+": ")
 	var entry struct {
 		Event   string
 		Outcome struct{ Retried int }
 		Others  []struct{ Connection, Outcome string }
 	}
-	if !bySender && !byHost || json.Unmarshal([]byte(raw), &entry) != nil || entry.Outcome.Retried == 0 {
+	sends := byHost || function == topology.Sender.Name
+	if !sends || json.Unmarshal([]byte(said), &entry) != nil || entry.Outcome.Retried == 0 {
 		return
 	}
 	retried := entry.Outcome.Retried
