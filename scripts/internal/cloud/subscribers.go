@@ -35,7 +35,7 @@ func (c *Cloud) Subscribers(ctx context.Context, topic string) (n int, err error
 			n++
 			continue
 		}
-		held, err := c.Held(ctx, at, topic)
+		held, _, err := c.Ask(ctx, at, topic)
 		if err != nil {
 			return 0, err
 		}
@@ -47,14 +47,8 @@ func (c *Cloud) Subscribers(ctx context.Context, topic string) (n int, err error
 // Held is a subscription of a node's socket.
 type Held struct{ Topic, Connection, Operation string }
 
-// Held asks a node what its sockets are subscribed to; with a topic, only under that. A
-// node that is gone holds nothing.
-func (c *Cloud) Held(ctx context.Context, at node.Address, topic string) ([]Held, error) {
-	held, _, err := c.Ask(ctx, at, topic)
-	return held, err
-}
-
-// Ask is Held, and says whether the node is there.
+// Ask asks a node what its sockets are subscribed to; with a topic, only under that. It says
+// whether the node is there: one that is gone holds nothing.
 func (c *Cloud) Ask(ctx context.Context, at node.Address, topic string) (held []Held, alive bool, err error) {
 	resp, err := c.askNode(ctx, http.MethodGet, at.HostPort, at.Node(), "?topic="+url.QueryEscape(topic))
 	switch {
