@@ -12,9 +12,7 @@ import (
 // again. A host may say more precisely what is wrong with a message.
 func TestClosesAreThoseOfTheReference(t *testing.T) {
 	t.Parallel()
-	if !onHost {
-		t.Skip("API Gateway closes with 1000 or 1001 only; SUBWIRE_HOST is not set")
-	}
+	needHosts(t, "API Gateway closes with 1000 or 1001 only")
 	line := startNode(t, "closes.mjs", local.WSURL, hurriedURL(t), secure(t).WSURL).line(t)
 	type seen struct {
 		Closes   []string

@@ -357,9 +357,7 @@ func TestTheConsoleKnowsWhatIsLost(t *testing.T) {
 // done to a connection can be done to them.
 func TestTheConsoleShowsTheSocketsOfHosts(t *testing.T) {
 	t.Parallel()
-	if !onHost {
-		t.Skip("it needs hosts; SUBWIRE_HOST is not set")
-	}
+	needHosts(t, "it is about hosts")
 	d := startDeck(t, cloud.Config{Tokens: true})
 	resp, err := http.Get(d.cloud.IssuerURL + "/token?viewer=ada&read=*&write=*")
 	if err != nil {

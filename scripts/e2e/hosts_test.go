@@ -104,6 +104,14 @@ func skipOnHost() error {
 	return flag.Set("test.skip", "^("+strings.Join(names, "|")+")$")
 }
 
+// needHosts skips a test in a run without hosts, and says why it needs them.
+func needHosts(t *testing.T, why string) {
+	t.Helper()
+	if !onHost {
+		t.Skipf("%s; SUBWIRE_HOST is not set", why)
+	}
+}
+
 func TestWhatIsNotRepeatedOnTheHostIsThere(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*_test.go")
@@ -221,9 +229,7 @@ func listening(t *testing.T, c *cloud.Cloud, topic string) int {
 // It has no such message at all.
 func TestRealCloseCodes(t *testing.T) {
 	t.Parallel()
-	if !onHost {
-		t.Skip("API Gateway closes with 1000 or 1001 only; SUBWIRE_HOST is not set")
-	}
+	needHosts(t, "API Gateway closes with 1000 or 1001 only")
 	for name, steps := range map[string][]string{
 		"4400": {"> {}", "cut 4400"},
 		"4401": {"> " + operation("1", "{ __typename }"), "cut 4401"},
@@ -241,9 +247,7 @@ func TestRealCloseCodes(t *testing.T) {
 // Clients come back to another one, resume, and miss nothing. The test runs alone, as
 // everybody's sockets are lost.
 func TestFollowersMissNothingWhenNodesAreReplaced(t *testing.T) {
-	if !onHost {
-		t.Skip("it needs hosts; SUBWIRE_HOST is not set")
-	}
+	needHosts(t, "it is about hosts")
 	for name, replace := range map[string]func(ctx context.Context, h *cloud.Host) error{
 		"killed": local.Hosts.Kill, "drained": local.Hosts.Drain,
 	} {
@@ -276,9 +280,7 @@ func TestFollowersMissNothingWhenNodesAreReplaced(t *testing.T) {
 // The next event finds that the node has gone: its row of the topic is deleted. The test
 // runs alone, as others lose sockets.
 func TestTheRowsOfAKilledNodeAreGoneAfterTheNextEvent(t *testing.T) {
-	if !onHost {
-		t.Skip("it needs hosts; SUBWIRE_HOST is not set")
-	}
+	needHosts(t, "it is about hosts")
 	chatID := fresh("e2e-dead-node")
 	f := follow(t, local, chatID)
 	f.connect("dead-node-0", 0)
@@ -312,9 +314,7 @@ func TestTheRowsOfAKilledNodeAreGoneAfterTheNextEvent(t *testing.T) {
 // An event is followed to the node, and from there to the sockets.
 func TestAnEventIsTracedThroughAHost(t *testing.T) {
 	t.Parallel()
-	if !onHost {
-		t.Skip("it needs hosts; SUBWIRE_HOST is not set")
-	}
+	needHosts(t, "it is about hosts")
 	run := tracer(t)
 	chatID := fresh("e2e-trace-host")
 	f := follow(t, local, chatID)

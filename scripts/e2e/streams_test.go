@@ -13,9 +13,7 @@ import (
 // streamURL is where event streams are. API Gateway has none.
 func streamURL(t *testing.T, c *cloud.Cloud) string {
 	t.Helper()
-	if !onHost {
-		t.Skip("only a host has event streams; SUBWIRE_HOST is not set")
-	}
+	needHosts(t, "only a host has event streams")
 	return strings.Replace(c.WSURL, "ws://", "http://", 1)
 }
 
