@@ -12,7 +12,7 @@ import WebSocket, { WebSocketServer } from 'ws';
 
 const [url, hurriedUrl, securedUrl] = process.argv.slice(2);
 
-/** The reference: anybody may connect unless they say "refuse me". A subscription lasts. */
+/** The reference: whoever sends a token is refused. A subscription lasts. */
 async function reference() {
   const schema = new graphql.GraphQLSchema({
     query: new graphql.GraphQLObjectType({ name: 'Query', fields: { ok: { type: graphql.GraphQLBoolean, resolve: () => true } } }),
