@@ -229,9 +229,12 @@ func (s *server) verify(r *http.Request) (bodyHash string, ok bool) {
 		s.Log.ErrorContext(r.Context(), "key of hosts not read", "error", err)
 		return "", false
 	}
-	signer := sigv4.Signer{AccessKey: c.AccessKeyID, SecretKey: c.SecretAccessKey, Region: node.Region}
-	return signer.VerifyHead(r, time.Now())
+	from := sigv4.Signer{AccessKey: c.AccessKeyID, SecretKey: c.SecretAccessKey, Region: node.Region}
+	return from.VerifyHead(r, time.Now())
 }
+
+// signer remembers the key that it has derived: most posts are forwarded.
+var signer = v4.NewSigner()
 
 // sign signs a request to another node.
 func (s *server) sign(r *http.Request, body []byte) error {
@@ -241,5 +244,5 @@ func (s *server) sign(r *http.Request, body []byte) error {
 	}
 	hash := sigv4.Hash(body)
 	r.Header.Set(sigv4.BodyHash, hash)
-	return v4.NewSigner().SignHTTP(r.Context(), c, r, hash, "execute-api", node.Region, time.Now())
+	return signer.SignHTTP(r.Context(), c, r, hash, "execute-api", node.Region, time.Now())
 }

@@ -44,11 +44,6 @@ const (
 
 	// parallel is how many topics of a batch are fanned out at once.
 	parallel = topology.StreamTopics
-
-	// tellExpired is how long after its expiry a subscription still gets batches. The
-	// sender delivers no event to it, but tells the client and ends the connection,
-	// unless the connection's check came first. After that its socket is gone anyway.
-	tellExpired = 5 * time.Minute
 )
 
 // handle fans out the records: topics side by side, records of one topic in order, up

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"subwire/shared/dynamo"
+	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 )
 
@@ -55,7 +56,7 @@ func (l *listeners) read(ctx context.Context) iter.Seq2[pubsub.Subscription, err
 	return func(yield func(pubsub.Subscription, error) bool) {
 		now, whole := time.Now(), true
 		l.rows, l.few = nil, false
-		for s, err := range l.store.Subscriptions(ctx, l.topic, now.Add(-tellExpired)) {
+		for s, err := range l.store.Subscriptions(ctx, l.topic, now.Add(-fanout.TellExpired)) {
 			if whole = whole && err == nil && len(l.rows) < keptRows; whole {
 				l.rows = append(l.rows, s)
 			}

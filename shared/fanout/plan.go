@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"subwire/shared/jsontext"
 	"subwire/shared/pubsub"
@@ -129,6 +130,11 @@ func nodesBytes(event pubsub.Event) (int, error) {
 	}
 	return queued(body) + len(`,"node":`), nil
 }
+
+// TellExpired is how long after its expiry a subscription is still planned for. Whoever
+// delivers brings it no event, but tells the client and ends the connection, unless the
+// connection's check came first. After that its socket is gone anyway.
+const TellExpired = 5 * time.Minute
 
 // Passing yields the subscriptions that get an event: those without a filter, and those
 // whose filter lets it pass. passes is asked once for each distinct filter, and for each

@@ -29,10 +29,6 @@ const (
 	// parallel is how many batches of one event are delivered at once.
 	parallel = 4
 
-	// tellExpired is how long after its expiry a subscription still gets batches, so that
-	// its client is told (as in the function stream).
-	tellExpired = 5 * time.Minute
-
 	// surelyLater is how long after the commit of an event a subscription begins that it is
 	// surely not owed to: the commit's time is rounded down to a second, DynamoDB Local's to a
 	// minute, and clocks differ.
@@ -94,7 +90,7 @@ func identity(e pubsub.Event) string {
 // event waits for nobody longer than the function sender would.
 func (h *Host) deliver(ctx context.Context, e pubsub.Event) error {
 	filtered := 0
-	rows := h.Listing.Subscriptions(ctx, e.Topic, time.Now().Add(-tellExpired))
+	rows := h.Listing.Subscriptions(ctx, e.Topic, time.Now().Add(-fanout.TellExpired))
 	if !e.Committed.IsZero() {
 		rows = begunBefore(e.Committed.Add(surelyLater), rows)
 	}
