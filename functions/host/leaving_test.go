@@ -145,6 +145,9 @@ func TestTheBalancerClosesIdleConnectionsFirst(t *testing.T) {
 	if idle := set.Server().IdleTimeout; idle <= topology.Fargate.Silent {
 		t.Errorf("the process closes what is idle after %s, the load balancer after %s", idle, topology.Fargate.Silent)
 	}
+	if topology.Fargate.Silent <= 2*sockets.PingInterval {
+		t.Errorf("the load balancer closes what is silent for %s, and pings are %s apart", topology.Fargate.Silent, sockets.PingInterval)
+	}
 }
 
 // A task refuses sockets before it runs out of memory.

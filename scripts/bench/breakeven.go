@@ -12,7 +12,9 @@ import (
 
 	"subwire/scripts/bench/report"
 	"subwire/scripts/internal/billing"
+	"subwire/shared/host"
 	"subwire/shared/pubsub"
+	"subwire/shared/sockets"
 	"subwire/shared/topology"
 )
 
@@ -42,15 +44,6 @@ func newHosting(flags *flag.FlagSet) *hosting {
 	flags.IntVar(&h.perTask, "per-task", topology.Fargate.Sockets, "sockets of a task of the host")
 	flags.Float64Var(&h.rate, "rate", 2000, "pushes a second of a task of the host, on average: an assumption")
 	return h
-}
-
-// typical is the deployed model with the times that bench cost has without flags.
-func typical() model {
-	m := deployed()
-	m.graphql, m.stream, m.row = 15*time.Millisecond, 15*time.Millisecond, 15*time.Microsecond
-	m.sender, m.post, m.postCPU = 5*time.Millisecond, 10*time.Millisecond, 35*time.Microsecond
-	m.connect, m.message, m.disconnect = 15*time.Millisecond, 15*time.Millisecond, 15*time.Millisecond
-	return m
 }
 
 const (
@@ -164,23 +157,21 @@ func (h *hosting) fargate(sockets int, pushes float64) billing.Bill {
 	one.usage.Gateway.Sent, one.usage.Gateway.SentBytes = 0, 0
 	bytes := pushes*float64(frameBytes(withText(h.size))) + events*float64(tasks*eventBytes) +
 		open*pingBytes*month.Seconds()/hostPing.Seconds()
-	units := billing.BalancerUnits(open/connectedFor.Seconds(), open, bytes/hours)
+	units := billing.BalancerUnits(open/topology.HostTTL.Seconds(), open, bytes/hours)
 	bill := h.prices.OfHost(billing.Host{TaskHours: float64(tasks) * hours, VCPU: taskCPU, GB: taskGB, Hours: hours,
 		BalancerUnits: units * hours, AddressHours: float64(tasks+h.zones) * hours})
 	usage := one.usage.Times(events).
-		Plus(h.hosted().Times(open * month.Hours() / connectedFor.Hours())).
+		Plus(h.hosted().Times(open * month.Hours() / topology.HostTTL.Hours())).
 		Plus(kept().Times(float64(tasks)))
 	return append(bill, h.prices.Of(usage)...)
 }
 
 // What a host does on its own.
 const (
-	connectedFor = 24 * time.Hour   // it ends a connection after that
-	hostPing     = 25 * time.Second // it pings each socket
-	pingBytes    = 2 + 6            // a ping and its masked pong, both empty (RFC 6455, section 5.2)
-	eventBytes   = 1500             // an event to a task, with its head, and the answer: an assumption
-	leaseEvery   = 10 * time.Second
-	metricBytes  = 200 // a line of metrics, written as often
+	hostPing    = sockets.PingInterval
+	pingBytes   = 2 + 6 // a ping and its masked pong, both empty (RFC 6455, section 5.2)
+	eventBytes  = 1500  // an event to a task, with its head, and the answer: an assumption
+	metricBytes = 200   // a line of metrics, written as often as a lease
 )
 
 // hosted is a connection's usage without API Gateway and the functions behind it. That of
@@ -194,7 +185,7 @@ func (h *hosting) hosted() billing.Usage {
 
 // kept is what a task writes in a month to be known, and known of.
 func kept() billing.Usage {
-	n := float64(month / leaseEvery)
+	n := float64(month / host.LeaseRenewal)
 	return billing.Usage{
 		Tables:    map[string]billing.Table{topology.Connections.Name + ".PutItem": {Requests: n, Writes: n}},
 		Functions: map[string]billing.Function{"host": {LogBytes: n * (metricBytes + eventLog)}},

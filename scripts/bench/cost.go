@@ -36,7 +36,7 @@ type costing struct {
 func costCommand() command {
 	const about = "what a million pushes cost on AWS: a model, with -check against the metered local cloud"
 	return command{"cost", about, func(flags *flag.FlagSet) measure {
-		c := &costing{model: deployed()}
+		c := &costing{model: typical()}
 		flags.IntVar(&c.subscribers, "subscribers", 1000, "per topic")
 		flags.IntVar(&c.operations, "operations", 10, "distinct operations of a topic")
 		flags.IntVar(&c.size, "text", 100, "`bytes` of a message's text")
@@ -46,15 +46,15 @@ func costCommand() command {
 		flags.DurationVar(&c.ping, "ping", 2*time.Minute, "between two pings of a client")
 		flags.IntVar(&c.limits.Groups, "groups", c.limits.Groups, "message groups per topic ("+topology.FanoutGroups.Env+")")
 		flags.IntVar(&c.workers, "workers", c.workers, "posts in flight per sender ("+topology.SenderWorkers.Env+")")
-		flags.DurationVar(&c.graphql, "graphql", 15*time.Millisecond, "one mutation")
-		flags.DurationVar(&c.stream, "stream", 15*time.Millisecond, "one stream record, beside its rows")
-		flags.DurationVar(&c.row, "row", 15*time.Microsecond, "one subscription, read and planned")
-		flags.DurationVar(&c.sender, "sender", 5*time.Millisecond, "one invocation of the sender, beside its posts")
-		flags.DurationVar(&c.post, "post", 10*time.Millisecond, "one post, there and back")
-		flags.DurationVar(&c.postCPU, "cpu", 35*time.Microsecond, "one post's share of a vCPU, as bench sender measures it")
-		flags.DurationVar(&c.connect, "connect", 15*time.Millisecond, "one $connect")
-		flags.DurationVar(&c.message, "message", 15*time.Millisecond, "one message of a client")
-		flags.DurationVar(&c.disconnect, "disconnect", 15*time.Millisecond, "one $disconnect or init check")
+		flags.DurationVar(&c.graphql, "graphql", c.graphql, "one mutation")
+		flags.DurationVar(&c.stream, "stream", c.stream, "one stream record, beside its rows")
+		flags.DurationVar(&c.row, "row", c.row, "one subscription, read and planned")
+		flags.DurationVar(&c.sender, "sender", c.sender, "one invocation of the sender, beside its posts")
+		flags.DurationVar(&c.post, "post", c.post, "one post, there and back")
+		flags.DurationVar(&c.postCPU, "cpu", c.postCPU, "one post's share of a vCPU, as bench sender measures it")
+		flags.DurationVar(&c.connect, "connect", c.connect, "one $connect")
+		flags.DurationVar(&c.message, "message", c.message, "one message of a client")
+		flags.DurationVar(&c.disconnect, "disconnect", c.disconnect, "one $disconnect or init check")
 		flags.Var(&c.check, "check", "`LIST` of subscribers to run the metered local cloud with, and to compare")
 		return c.measure
 	}}

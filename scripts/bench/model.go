@@ -48,6 +48,15 @@ func deployed() model {
 		workers: topology.SenderWorkers.In(settings)}
 }
 
+// typical is the deployed model with usual times.
+func typical() model {
+	m := deployed()
+	m.graphql, m.stream, m.row = 15*time.Millisecond, 15*time.Millisecond, 15*time.Microsecond
+	m.sender, m.post, m.postCPU = 5*time.Millisecond, 10*time.Millisecond, 35*time.Microsecond
+	m.connect, m.message, m.disconnect = 15*time.Millisecond, 15*time.Millisecond, 15*time.Millisecond
+	return m
+}
+
 // packed is the least expensive: every invocation gets as much as it can.
 func (m model) packed() model {
 	m.receive, m.records, m.cached = topology.QueueMappings()[0].BatchSize, topology.TableStream.BatchSize, true

@@ -16,9 +16,9 @@ const (
 	// leaseLife is how long others believe that a node lives which they cannot reach.
 	leaseLife = 45 * time.Second
 
-	// leaseRenewal is how often the lease is renewed, and leaseAgain the pause after a
+	// LeaseRenewal is how often the lease is renewed, and leaseAgain the pause after a
 	// failure.
-	leaseRenewal = 10 * time.Second
+	LeaseRenewal = 10 * time.Second
 	leaseAgain   = time.Second
 
 	// leaseMargin is how long before its end a lease counts as lost: sockets must be
@@ -71,7 +71,7 @@ func (h *Host) keepLease(ctx context.Context) {
 		now := time.Now()
 		expires := now.Add(leaseLife).Truncate(time.Second)
 		err := h.takeOrRenew(ctx, taken, expires)
-		pause := leaseRenewal
+		pause := LeaseRenewal
 		switch {
 		case err == nil:
 			taken = true

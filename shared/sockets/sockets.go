@@ -88,6 +88,9 @@ type Config struct {
 	Patience       time.Duration // for a client that reads nothing while its queue is full; 0: 1 s
 }
 
+// PingInterval is the time between two pings of a socket, unless a Config has another.
+const PingInterval = 25 * time.Second
+
 // Set is the sockets of one process. It is safe for concurrent use.
 type Set struct {
 	Config
@@ -116,7 +119,7 @@ func New(c Config) *Set {
 	c.MaxQueue = cmp.Or(c.MaxQueue, 1024)
 	c.MaxQueueBytes = cmp.Or(c.MaxQueueBytes, 1<<20)
 	c.MaxMemory = cmp.Or(c.MaxMemory, 32<<20)
-	c.PingInterval = cmp.Or(c.PingInterval, 25*time.Second)
+	c.PingInterval = cmp.Or(c.PingInterval, PingInterval)
 	c.InitTimeout = cmp.Or(c.InitTimeout, 15*time.Second)
 	c.MessageTimeout = cmp.Or(c.MessageTimeout, 15*time.Second)
 	c.Patience = cmp.Or(c.Patience, time.Second)
