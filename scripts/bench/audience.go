@@ -154,8 +154,6 @@ func numberIn(frame []byte) (n int, err error) {
 	return n, nil
 }
 
-func contains(text []byte, part string) bool { return bytes.Contains(text, []byte(part)) }
-
 func (a *audience) arrived(member, number int, at time.Time) {
 	e := a.events[number].Load()
 	if e.got[member].Swap(uint32(at.Sub(e.at).Microseconds())+1) != 0 {

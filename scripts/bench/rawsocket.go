@@ -192,7 +192,7 @@ func (s *rawSocket) expect(part string, within time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if !contains(text, part) {
+	if !bytes.Contains(text, []byte(part)) {
 		return fmt.Errorf("got %s, want %s", text, part)
 	}
 	return s.conn.SetReadDeadline(time.Time{})

@@ -289,7 +289,7 @@ func (h *Harness) log(line string) {
 	}
 	retried := entry.Outcome.Retried
 	for _, other := range entry.Others {
-		if at, isNode := node.Parse(other.Connection); isNode && at.Socket == "" && other.Outcome == "retried" {
+		if node.IsNode(other.Connection) && other.Outcome == "retried" {
 			retried += h.perNode // it has the event for all of its sockets
 		}
 	}

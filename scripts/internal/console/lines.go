@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"subwire/scripts/internal/plain"
 	"subwire/scripts/internal/story"
 	"subwire/shared/topology"
 )
@@ -65,7 +66,7 @@ func (e *event) reportSpans(l *timeline) {
 		return
 	}
 	if !e.at.IsZero() {
-		plan := Span{Name: "stream · plan", Kind: "function", Detail: plural(e.sent, "target")}
+		plan := Span{Name: "stream · plan", Kind: "function", Detail: plain.Plural(e.sent, "target")}
 		l.add(plan, e.at, e.sentAt.Sub(e.at))
 	}
 	slices.SortStableFunc(e.reports, func(a, b story.Line) int { return a.At.Compare(b.At) })

@@ -9,7 +9,6 @@ import (
 	"hash/maphash"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -340,21 +339,14 @@ func (r *Recorder) DeadEmpty(since time.Time) {
 
 // audience names who got an event. A host brings it to its own sockets.
 func audience(clients, hosts int) string {
-	count := func(n int, what string) string {
-		if n == 1 {
-			return "1 " + what
-		}
-		return strconv.Itoa(n) + " " + what + "s"
+	var all []string
+	if clients > 0 {
+		all = append(all, plain.Plural(clients, "client"))
 	}
-	switch {
-	case clients <= 0 && hosts == 0:
-		return "nobody"
-	case hosts == 0:
-		return count(clients, "client")
-	case clients <= 0:
-		return count(hosts, "host")
+	if hosts > 0 {
+		all = append(all, plain.Plural(hosts, "host"))
 	}
-	return count(clients, "client") + " and " + count(hosts, "host")
+	return cmp.Or(strings.Join(all, " and "), "nobody")
 }
 
 // say tells people of an event once each target had a try, and once more when those that

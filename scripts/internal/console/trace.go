@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"subwire/scripts/internal/plain"
 	"subwire/shared/delivery"
 )
 
@@ -125,7 +126,7 @@ func (r *Recorder) spans(e *event, at time.Time) []Span {
 
 // show is the span of a batch in its sender.
 func (b *batch) show(inv *invocation) (Span, time.Time, time.Duration) {
-	s := Span{Name: "sender · group " + strconv.Itoa(b.group), Kind: "function", Detail: plural(len(b.legs), "target")}
+	s := Span{Name: "sender · group " + strconv.Itoa(b.group), Kind: "function", Detail: plain.Plural(len(b.legs), "target")}
 	if b.attempt > 0 {
 		s.Name += " · attempt " + strconv.Itoa(b.attempt)
 	}
@@ -144,13 +145,6 @@ func (b *batch) show(inv *invocation) (Span, time.Time, time.Duration) {
 		end = b.begin
 	}
 	return s, b.begin, end.Sub(b.begin)
-}
-
-func plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return strconv.Itoa(n) + " " + what
 }
 
 // describe says what became of a batch's targets.

@@ -1,6 +1,7 @@
-// Package plain makes text from strangers safe to print. A chat's name may hold escape
-// sequences, which would clear an operator's terminal, set its title or hide a line,
-// or marks that reverse the text. The package knows nothing of what the text means.
+// Package plain writes for people. It makes text from strangers safe to print: a chat's
+// name may hold escape sequences, which would clear an operator's terminal, set its title
+// or hide a line, or marks that reverse the text. The package knows nothing of what the
+// text means.
 package plain
 
 import (
@@ -39,6 +40,14 @@ func Lines(output string) string {
 		}
 	}
 	return b.String()
+}
+
+// Plural is the number with its noun.
+func Plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
 }
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }

@@ -31,6 +31,15 @@ func TestWhatIsNotPrintedIsEscaped(t *testing.T) {
 	}
 }
 
+func TestPlural(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{0: "0 hosts", 1: "1 host", 2: "2 hosts"} {
+		if got := plain.Plural(n, "host"); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}
+
 func FuzzLines(f *testing.F) {
 	f.Add("\x1b]0;title\x07 \u009b \U000e0041 \xff\xc2")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -7,6 +7,7 @@ import (
 
 	"subwire/scripts/internal/console"
 	"subwire/scripts/internal/deployment"
+	"subwire/scripts/internal/plain"
 )
 
 // mostLetters is how many dead letters the console shows.
@@ -39,7 +40,7 @@ func Redrive(ctx context.Context, d deployment.Deployment, queue string) (sent i
 	s := &sending{client: t.queues, urls: t.urls, packer: t.packer, really: true, out: io.Discard, done: func() {}}
 	err = t.walk(q, n, 0).each(ctx, func(l letter) (verdict, error) { return s.visit(ctx, l) })
 	if err == nil && s.tally.kept > 0 {
-		err = console.Refused(plural(s.tally.kept, "letter") + " cannot be sent; subwire dead show says why")
+		err = console.Refused(plain.Plural(s.tally.kept, "letter") + " cannot be sent; subwire dead show says why")
 	}
 	return s.tally.sent, err
 }

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"time"
 
+	"subwire/scripts/internal/plain"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
@@ -68,7 +69,7 @@ func (p packer) packBatch(ctx context.Context, l letter) (parcel, error) {
 	}
 	b.Attempt = 0
 	out := parcel{to: l.queue.source, targets: b.Targets(),
-		note: fmt.Sprintf("%d of %s connected", b.Targets(), plural(l.batch.Targets(), "target"))}
+		note: fmt.Sprintf("%d of %s connected", b.Targets(), plain.Plural(l.batch.Targets(), "target"))}
 	if out.targets == 0 {
 		return out, nil
 	}
@@ -96,11 +97,11 @@ func (p packer) packRecords(ctx context.Context, l letter) (out parcel, err erro
 	if err != nil {
 		return parcel{}, err
 	}
-	out.note = plural(len(records), "event")
+	out.note = plain.Plural(len(records), "event")
 	if fromTable {
 		out.note += " of that time in its table, as the stream has them no longer"
 	}
-	defer func() { out.note += ", " + plural(out.targets, "target") }()
+	defer func() { out.note += ", " + plain.Plural(out.targets, "target") }()
 	if len(records) == 0 {
 		out.stays = "neither the stream nor its table has its records"
 	}
@@ -143,7 +144,7 @@ func (p packer) packEvent(ctx context.Context, l letter) (parcel, error) {
 	if err := p.planAll(ctx, l.events, l, &out); err != nil {
 		return parcel{}, err
 	}
-	out.note = plural(out.targets, "target")
+	out.note = plain.Plural(out.targets, "target")
 	return out, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"subwire/scripts/internal/deployment"
+	"subwire/scripts/internal/plain"
 	"subwire/scripts/subwire/cli"
 	"subwire/shared/fanout"
 )
@@ -107,7 +108,7 @@ func newLine(l letter, now time.Time) line {
 		out.Attempts, out.Records = l.records.Attempts, &l.records
 	}
 	if out.Reason == receivedTooOften {
-		out.Reason = "received " + plural(l.receives, "time")
+		out.Reason = "received " + plain.Plural(l.receives, "time")
 	}
 	return out
 }
@@ -116,9 +117,9 @@ func (i line) print(out io.Writer, l letter, asJSON bool) error {
 	if asJSON {
 		return cli.PrintJSON(out, i)
 	}
-	targets := plural(i.Targets, "target")
+	targets := plain.Plural(i.Targets, "target")
 	if i.Records != nil {
-		targets = plural(i.Records.Records, "record")
+		targets = plain.Plural(i.Records.Records, "record")
 	} else if i.Parked != nil && i.Parked.Target == nil {
 		targets = "1 record"
 	}
@@ -126,14 +127,6 @@ func (i line) print(out io.Writer, l letter, asJSON bool) error {
 		targets = "1 event"
 	}
 	_, err := fmt.Fprintf(out, "%s  %s  %s  %s  %s  %s\n",
-		i.Queue, l.what(), targets, plural(i.Attempts, "attempt"), age(time.Duration(i.Age)*time.Second), i.Reason)
+		i.Queue, l.what(), targets, plain.Plural(i.Attempts, "attempt"), age(time.Duration(i.Age)*time.Second), i.Reason)
 	return err
-}
-
-// plural is the number with its noun.
-func plural(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
 }

@@ -22,6 +22,7 @@ import (
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/faults"
+	"subwire/scripts/internal/plain"
 	"subwire/scripts/internal/timing"
 	"subwire/scripts/subwire/dead"
 	"subwire/shared/products"
@@ -182,7 +183,7 @@ func run(ctx context.Context, cfg cloud.Config, try subwire.Example, out io.Writ
 		pages += fmt.Sprintf("  %-19s %s/\n", cfg.App.Name, strings.TrimSuffix(c.HTTPURL, topology.GraphQLPath))
 	}
 	if c.Hosts != nil {
-		holders = "; the sockets are held by " + plural(cfg.Hosts, "host")
+		holders = "; the sockets are held by " + plain.Plural(cfg.Hosts, "host")
 		control = fmt.Sprintf(withHosts, strings.Replace(c.WSURL, "ws", "http", 1), c.GatewayURL)
 	}
 	if shown {
@@ -211,13 +212,6 @@ func writeMet(out io.Writer, met map[string]int) {
 	for _, name := range slices.Sorted(maps.Keys(met)) {
 		fmt.Fprintf(out, "fault %s met %d times\n", name, met[name])
 	}
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 const withHosts = `  event streams       %s   (graphql-sse)
