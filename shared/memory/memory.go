@@ -1,6 +1,6 @@
 // Package memory keeps connections, subscriptions, operations and the rows of products
-// in memory: a fake of the real store for tests. It implements pubsub.Store, table.Store
-// and allowance.Store, can fail on demand, and shows what it holds. It is not for
+// in memory: a fake of the real store for tests. It implements pubsub.Store, table.Store,
+// allowance.Store and pacing.Line, can fail on demand, and shows what it holds. It is not for
 // production: it has one lock, and never expires anything.
 package memory
 
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"subwire/shared/node"
+	"subwire/shared/pacing"
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
 )
@@ -47,13 +48,15 @@ type Store struct {
 	mu          sync.Mutex // guards what follows
 	connections map[string]*connection
 	rows        map[row]pubsub.Subscription
-	listening   map[row]bool // of rows, those that Listen has put
+	listening   map[row]bool                    // of rows, those that Listen has put
+	marks       map[string]map[string]time.Time // topic -> name -> expiry
 	operations  map[string]pubsub.Operation
 	quotas      map[string]map[string]time.Time // quota -> connection id -> expiry
 	revoked     map[string]time.Time            // by quota
 	products    map[productRow]table.Row
 	spent       map[spending]int
 	audiences   map[string]audience     // by topic
+	lines       map[string]time.Time    // where they end
 	changes     []pubsub.PresenceChange // of the call that has the lock
 }
 
@@ -104,9 +107,11 @@ type row struct{ topic, connectionID, operationID string }
 func New() *Store {
 	return &Store{
 		connections: map[string]*connection{}, rows: map[row]pubsub.Subscription{}, listening: map[row]bool{},
+		marks:      map[string]map[string]time.Time{},
 		operations: map[string]pubsub.Operation{}, quotas: map[string]map[string]time.Time{},
 		revoked:  map[string]time.Time{},
 		products: map[productRow]table.Row{}, spent: map[spending]int{}, audiences: map[string]audience{},
+		lines: map[string]time.Time{},
 	}
 }
 
@@ -283,6 +288,21 @@ func (s *Store) Spend(ctx context.Context, payer string, window time.Time, units
 		return nil
 	})
 	return sum, err
+}
+
+// Reserve implements pacing.Line.
+func (s *Store) Reserve(ctx context.Context, line string, t pacing.Turn) (start time.Time, err error) {
+	err = s.do(ctx, "Reserve", func() error {
+		start = s.lines[line]
+		if start.Before(t.Earliest) || start.After(t.Latest.Add(pacing.Broken)) {
+			start = t.Earliest
+		}
+		if !start.After(t.Latest) {
+			s.lines[line] = start.Add(t.Lasts)
+		}
+		return nil
+	})
+	return start, err
 }
 
 // SetAudience implements allowance.AudienceStore.
@@ -569,9 +589,34 @@ func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (absent boo
 // began. With the fault Applied it ends with the error, as when a later page cannot be
 // read.
 func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error] {
+	return s.MarkedSubscriptions(ctx, topic, now, func(pubsub.Mark) {})
+}
+
+// PutMark implements pubsub.MarkStore.
+func (s *Store) PutMark(ctx context.Context, topic string, m pubsub.Mark) error {
+	return s.do(ctx, "PutMark", func() error {
+		if s.marks[topic] == nil {
+			s.marks[topic] = map[string]time.Time{}
+		}
+		if m.Expires.After(s.marks[topic][m.Name]) {
+			s.marks[topic][m.Name] = m.Expires
+		}
+		return nil
+	})
+}
+
+// MarkedSubscriptions implements pubsub.MarkStore. A fault is one of Subscriptions.
+func (s *Store) MarkedSubscriptions(ctx context.Context, topic string, now time.Time,
+	marked func(pubsub.Mark)) iter.Seq2[pubsub.Subscription, error] {
 	return func(yield func(pubsub.Subscription, error) bool) {
+		var marks []pubsub.Mark
 		var found []pubsub.Subscription
 		err := s.do(ctx, "Subscriptions", func() error {
+			for name, expires := range s.marks[topic] {
+				if expires.After(now) {
+					marks = append(marks, pubsub.Mark{Name: name, Expires: expires})
+				}
+			}
 			for at, sub := range s.rows {
 				if at.topic == topic && sub.Expires.After(now) {
 					found = append(found, sub)
@@ -579,6 +624,9 @@ func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) 
 			}
 			return nil
 		})
+		for _, m := range marks {
+			marked(m)
+		}
 		slices.SortFunc(found, compareSubscriptions)
 		for _, sub := range found {
 			if !yield(sub, nil) {

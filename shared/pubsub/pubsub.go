@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -186,9 +187,15 @@ const MaxTopicBytes = 1 << 10
 // MaxTopics bounds the topics of a union: each is a row, to be written and deleted.
 const MaxTopics = 10
 
+// PartPrefix begins the names under which stores keep parts of large topics. No topic begins
+// with it: a client's arguments could make one that is part of another.
+const PartPrefix = "parts/"
+
 // IsTopic reports whether a topic can be subscribed to. Reading the subscribers of any
 // other would fail for ever.
-func IsTopic(topic string) bool { return topic != "" && len(topic) <= MaxTopicBytes }
+func IsTopic(topic string) bool {
+	return topic != "" && len(topic) <= MaxTopicBytes && !strings.HasPrefix(topic, PartPrefix)
+}
 
 // Event is something that happened in the domain. Every subscription to its
 // topic is executed with it.
@@ -214,6 +221,12 @@ type Event struct {
 	// event of the topic with the same Latest need not be sent any more.
 	Latest string `json:"-"`
 
+	// Window says that Root is a list, which the event may share with later ones of its topic
+	// that were written within that time; it is zero for an event that comes alone. Of those
+	// with the same Key, unless that is "", a list has only the last. See ListedEvents.
+	Window time.Duration `json:"-"`
+	Key    string        `json:"-"`
+
 	// Trace is the id of the trace that wrote the event, and At when: "" and zero when that
 	// is not known. Batches have both, but not in the event.
 	Trace string    `json:"-"`
@@ -224,6 +237,10 @@ type Event struct {
 	// for those who are subscribed now. Only batches with nodes have it.
 	Committed time.Time `json:"-"`
 }
+
+// ListedEvents is how many events share a list (Event.Window): as many items as package gql
+// assumes of a list when it counts what an operation resolves.
+const ListedEvents = 10
 
 // Buckets is how many parts the subscribers of a topic fall into.
 const Buckets = 256

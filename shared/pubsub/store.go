@@ -115,8 +115,8 @@ type Store interface {
 	// error ends the sequence. Of a topic of presence it also yields those that have left.
 	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[Subscription, error]
 
-	// PutOperation stores the operation under its key, for subscriptions that expire by
-	// then. It replaces what is there, which is the same operation.
+	// PutOperation stores the operation under its key, for a subscription that expires
+	// then. What is there is the same operation, and stays if it lasts as long.
 	PutOperation(ctx context.Context, key string, op Operation, expires time.Time) error
 
 	// Operation returns what was stored under the key, or ErrUnknownOperation.

@@ -1,6 +1,6 @@
 // Package storetest is the conformance suite of the store: what pubsub.Store,
-// table.Store and allowance.Store promise, each promise a subtest. It uses only those
-// contracts, so every implementation runs the same suite.
+// table.Store, allowance.Store and pacing.Line promise, each promise a subtest. It uses
+// only those contracts, so every implementation runs the same suite.
 package storetest
 
 import (
@@ -17,15 +17,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/shared/allowance"
+	"subwire/shared/pacing"
 	"subwire/shared/pubsub"
 	"subwire/shared/table"
 )
 
 type Store interface {
 	pubsub.Store
+	pubsub.MarkStore
 	table.Store
 	allowance.Store
 	allowance.AudienceStore
+	pacing.Line
 }
 
 // limit is how many operations run per connection unless a test is about that.
@@ -51,8 +54,9 @@ func Run(t *testing.T, s Store, without ...string) {
 		{"ActivateSubscription", activateTests}, {"DeleteSubscription", deleteTests},
 		{"Unlist", unlistTests}, {"Listen", listenTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
 		{"Union", unionTests}, {"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},
-		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Presence", presenceTests},
+		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Marks", markTests}, {"Presence", presenceTests},
 		{"Rows", rowTests}, {"Spend", spendTests}, {"Audience", audienceTests},
+		{"Reserve", reserveTests},
 	} {
 		if slices.Contains(without, group.name) {
 			continue
