@@ -53,8 +53,11 @@ func (a Address) Node() string { return prefix + a.HostPort + "~" + a.Boot }
 // Parse reads an id. ok is false for one of API Gateway's.
 func Parse(id string) (a Address, ok bool) {
 	rest, ok := strings.CutPrefix(id, prefix)
+	if !ok {
+		return Address{}, false // asked before each post
+	}
 	parts := strings.Split(rest, "~")
-	if !ok || len(parts) < 2 || len(parts) > 3 || parts[0] == "" || parts[1] == "" {
+	if len(parts) < 2 || len(parts) > 3 || parts[0] == "" || parts[1] == "" {
 		return Address{}, false
 	}
 	a = Address{HostPort: parts[0], Boot: parts[1]}
