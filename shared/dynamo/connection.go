@@ -58,6 +58,7 @@ type runningItem struct {
 	At        int64    `dynamodbav:"at"`                  // when the client began it
 	By        string   `dynamodbav:"by,omitempty"`        // id of the message that began it; an older release's has none
 	Key       string   `dynamodbav:"key,omitempty"`       // what tells its operation key from others; also none there
+	Parts     int      `dynamodbav:"parts,omitempty"`     // bit i: the row of topics()[i] is in a part, see layout.go
 }
 
 // bytes is what the operation under its id adds to operationBytes.

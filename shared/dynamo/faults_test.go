@@ -64,7 +64,7 @@ func failing(s *Store, send http.RoundTripper, judge func(string) (fault, string
 	o := s.client.Options()
 	o.HTTPClient = faulty{send, judge}
 	broken := New(dynamodb.New(o), s.tables)
-	broken.page = s.page
+	broken.page, broken.LargeTopics = s.page, s.LargeTopics
 	return broken
 }
 

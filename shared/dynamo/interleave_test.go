@@ -106,6 +106,13 @@ func (m *meeting) prepare(t *testing.T, first string) {
 	if strings.HasSuffix(first, "a union") {
 		m.sub.Union = []string{m.id + "/t", m.id + "/u"}
 	}
+	if m.s.LargeTopics {
+		for _, topic := range []string{"/t", "/other", "/u"} {
+			if err := markedNow(t.Context(), m.s, m.id+topic); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	errs := []error{m.s.PutConnection(t.Context(), pubsub.Connection{ID: m.id, Acknowledged: true, Expires: m.sub.Expires})}
 	caught := *m
 	caught.sub.Topic = ""
@@ -136,12 +143,14 @@ func (m meeting) together(t *testing.T) error {
 	var want, got []string
 	for id, running := range item.Operations {
 		for _, topic := range running.topics() {
-			want = append(want, fmt.Sprint(topic, id, running.By))
+			want = append(want, fmt.Sprint(running.partition(topic, m.id), id, running.By))
 		}
 	}
-	for _, topic := range []string{m.id + "/t", m.id + "/other", m.id + "/u"} {
+	for _, topic := range []string{m.id + "/t", m.id + "/other", m.id + "/u", partOf(m.id+"/t", m.id),
+		partOf(m.id+"/other", m.id), partOf(m.id+"/u", m.id)} {
 		rows, err := m.s.client.Query(t.Context(), &dynamodb.QueryInput{TableName: &m.s.tables.Subscriptions,
-			KeyConditionExpression: aws.String("topic = :topic"), ExpressionAttributeValues: attributes{":topic": text(topic)}})
+			KeyConditionExpression:    aws.String("topic = :topic AND subscriber > :marks"),
+			ExpressionAttributeValues: attributes{":topic": text(topic), ":marks": text("0")}})
 		if err != nil {
 			return err
 		}
@@ -162,35 +171,60 @@ func (m meeting) together(t *testing.T) error {
 	return nil
 }
 
+// crossings are what others may do to the operation or its connection.
+func crossings(m meeting) map[string]func(context.Context, *Store) error {
+	return map[string]func(context.Context, *Store) error{
+		"nothing":                 func(context.Context, *Store) error { return nil },
+		"complete":                m.complete,
+		"again":                   m.again("/t", 2*time.Millisecond),
+		"again at the same time":  m.again("/t", 0),
+		"again with another":      m.again("/other", 2*time.Millisecond),
+		"another, at once":        m.again("/other", 0),
+		"again with one":          m.again("/u", 2*time.Millisecond),
+		"deleted":                 func(ctx context.Context, s *Store) error { return s.DeleteConnection(ctx, m.id) },
+		"completed by an older":   m.olderComplete,
+		"again by an older":       m.olderAgain,
+		"activated":               func(ctx context.Context, s *Store) error { _ = m.activate(ctx, s); return nil },
+		"activated and completed": func(ctx context.Context, s *Store) error { _ = m.activate(ctx, s); return m.complete(ctx, s) },
+	}
+}
+
+// cross lets the other thing happen before the first call's request of that number.
+func cross(t *testing.T, s *Store, first, other string, step int) {
+	m := meeting{s: s, id: fmt.Sprintf("%s-%s-%d", first, other, step), at: time.UnixMilli(1_790_000_000_123)}
+	m.sub = pubsub.Subscription{ConnectionID: m.id, OperationID: "1", Topic: m.id + "/t", OperationKey: "k",
+		Expires: time.Now().Add(time.Hour)}
+	m.prepare(t, first)
+	action, _, _ := strings.Cut(first, " ")
+	call := map[string]func(context.Context, *Store) error{"put": m.put, "activate": m.activate, "complete": m.complete}[action]
+	requests := 0
+	crossed := failing(m.s, http.DefaultTransport, func(string) (fault, string) {
+		if requests++; requests == step {
+			if err := crossings(m)[other](t.Context(), m.s); err != nil {
+				t.Errorf("%s: %v", other, err)
+			}
+		}
+		return noFault, ""
+	})
+	err := call(t.Context(), crossed)
+	known := errors.Is(err, pubsub.ErrGone) || errors.Is(err, pubsub.ErrCompleted) || errors.Is(err, pubsub.ErrSubscriberExists)
+	if err != nil && !known {
+		t.Errorf("%s: %v", first, err)
+	}
+	if err := m.together(t); err != nil {
+		t.Errorf("after %s: %v", first, err)
+	}
+}
+
 // Whatever crosses a call, at any point, entry and row stay together. And if the call
 // dies there, a complete leaves nothing behind, unless somebody ended the operation at
 // that very moment.
 func TestWhateverCrossesACall(t *testing.T) {
 	t.Parallel()
 	s := localStore(t)
-	at := time.UnixMilli(1_790_000_000_123)
-	call := func(m meeting, name string) func(context.Context, *Store) error {
-		return map[string]func(context.Context, *Store) error{"put": m.put, "activate": m.activate, "complete": m.complete}[name]
-	}
-	crossing := func(m meeting) map[string]func(context.Context, *Store) error {
-		return map[string]func(context.Context, *Store) error{
-			"nothing":                 func(context.Context, *Store) error { return nil },
-			"complete":                m.complete,
-			"again":                   m.again("/t", 2*time.Millisecond),
-			"again at the same time":  m.again("/t", 0),
-			"again with another":      m.again("/other", 2*time.Millisecond),
-			"another, at once":        m.again("/other", 0),
-			"again with one":          m.again("/u", 2*time.Millisecond),
-			"deleted":                 func(ctx context.Context, s *Store) error { return s.DeleteConnection(ctx, m.id) },
-			"completed by an older":   m.olderComplete,
-			"again by an older":       m.olderAgain,
-			"activated":               func(ctx context.Context, s *Store) error { _ = m.activate(ctx, s); return nil },
-			"activated and completed": func(ctx context.Context, s *Store) error { _ = m.activate(ctx, s); return m.complete(ctx, s) },
-		}
-	}
 	for _, first := range []string{"put", "activate", "complete", "complete caught up", "complete an older's",
 		"put a union", "complete a union"} {
-		for other := range crossing(meeting{}) {
+		for other := range crossings(meeting{}) {
 			for step := 1; step <= 8; step++ {
 				if strings.HasSuffix(first, "a union") && strings.HasSuffix(other, "by an older") {
 					continue // it knows only the first topic
@@ -200,28 +234,24 @@ func TestWhateverCrossesACall(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s/%s/%d", first, other, step), func(t *testing.T) {
 					t.Parallel()
-					m := meeting{s: s, id: fmt.Sprintf("%s-%s-%d", first, other, step), at: at}
-					m.sub = pubsub.Subscription{ConnectionID: m.id, OperationID: "1", Topic: m.id + "/t", OperationKey: "k",
-						Expires: time.Now().Add(time.Hour)}
-					m.prepare(t, first)
-					action, _, _ := strings.Cut(first, " ")
-					requests := 0
-					crossed := failing(m.s, http.DefaultTransport, func(string) (fault, string) {
-						if requests++; requests == step {
-							if err := crossing(m)[other](t.Context(), m.s); err != nil {
-								t.Errorf("%s: %v", other, err)
-							}
-						}
-						return noFault, ""
-					})
-					err := call(m, action)(t.Context(), crossed)
-					known := errors.Is(err, pubsub.ErrGone) || errors.Is(err, pubsub.ErrCompleted) || errors.Is(err, pubsub.ErrSubscriberExists)
-					if err != nil && !known {
-						t.Errorf("%s: %v", first, err)
-					}
-					if err := m.together(t); err != nil {
-						t.Errorf("after %s: %v", first, err)
-					}
+					cross(t, s, first, other, step)
+				})
+			}
+		}
+	}
+}
+
+// The same in topics that have parts. Others than these do the same to the rows.
+func TestWhateverCrossesACallInParts(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	s.LargeTopics = true
+	for _, first := range []string{"put", "activate", "complete", "put a union"} {
+		for _, other := range []string{"complete", "again", "again with another", "deleted"} {
+			for step := 1; step <= 10; step++ {
+				t.Run(fmt.Sprintf("%s/%s/%d", first, other, step), func(t *testing.T) {
+					t.Parallel()
+					cross(t, s, first, other, step)
 				})
 			}
 		}
@@ -291,7 +321,7 @@ func TestARowThatComesDuringACompleteGoes(t *testing.T) {
 			m.sub = pubsub.Subscription{ConnectionID: m.id, OperationID: "1", Topic: m.id + "/t", OperationKey: "k", Expires: time.Now().Add(time.Hour)}
 			m.prepare(t, first)
 			running := runningItem{Topic: m.sub.Topic, Union: m.sub.Union, At: m.at.UnixMilli(), By: newToken()}
-			if err := s.begin(t.Context(), m.sub, running, 9); err != nil {
+			if _, err := s.begin(t.Context(), m.sub, running, 9); err != nil {
 				t.Fatal(err)
 			}
 			requests := 0

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"subwire/shared/node"
 	"subwire/shared/pubsub"
 )
 
@@ -32,17 +33,18 @@ type subscriptionItem struct {
 	Union []string `dynamodbav:"union,omitempty"` // see pubsub.Subscription
 }
 
-// rowKey is the key of an operation's row under its topic.
-func rowKey(topic, connectionID, operationID string) attributes {
-	return attributes{"topic": text(topic), "subscriber": text(subscriber(connectionID, operationID))}
+// rowKey is the key of an operation's row in a partition: that of its topic, or a part's.
+func rowKey(partition, connectionID, operationID string) attributes {
+	return attributes{"topic": text(partition), "subscriber": text(subscriber(connectionID, operationID))}
 }
 
-// putRow puts the subscription's row under sub.Topic. Another operation's row stays,
-// unless it is the given foreign one.
+// putRow puts the subscription's row under sub.Topic, where the entry says. Another
+// operation's row stays, unless it is the given foreign one.
 func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running runningItem, foreign attributes) error {
 	row := subscriptionItem{
-		Topic: sub.Topic, Subscriber: subscriber(sub.ConnectionID, sub.OperationID),
-		OperationKey: sub.OperationKey, Filter: sub.Filter, Viewer: sub.Viewer.ID, Claims: sub.Viewer.Claims,
+		Topic:      running.partition(sub.Topic, sub.ConnectionID),
+		Subscriber: subscriber(sub.ConnectionID, sub.OperationID), OperationKey: sub.OperationKey,
+		Filter: sub.Filter, Viewer: sub.Viewer.ID, Claims: sub.Viewer.Claims,
 		At: running.At, By: running.identity(), Who: sub.Who, TTL: sub.Expires.Unix(), Union: sub.Union,
 	}
 	if isHashed(sub.OperationID) {
@@ -65,8 +67,10 @@ func (s *Store) putRow(ctx context.Context, sub pubsub.Subscription, running run
 	} else if foreign != nil {
 		*in.ConditionExpression += " OR attribute_not_exists(#by)"
 	}
-	_, err = call(ctx, s.client.PutItem, in)
-	return err
+	if _, err = call(ctx, s.client.PutItem, in); err != nil || !running.isInPart(sub.Topic) {
+		return err
+	}
+	return s.changed(ctx, row.Topic, sub.ConnectionID)
 }
 
 // deleteRows deletes the rows of an operation, and no other's. With untold it also
@@ -81,14 +85,20 @@ func (s *Store) deleteRows(ctx context.Context, connectionID, operationID string
 		condition += " OR attribute_not_exists(#by)"
 	}
 	for _, topic := range running.topics() {
+		partition := running.partition(topic, connectionID)
 		_, err := call(ctx, s.client.DeleteItem, &dynamodb.DeleteItemInput{
-			TableName: &s.tables.Subscriptions, Key: rowKey(topic, connectionID, operationID),
+			TableName: &s.tables.Subscriptions, Key: rowKey(partition, connectionID, operationID),
 			ConditionExpression:       &condition,
 			ExpressionAttributeNames:  map[string]string{"#by": "by"},
 			ExpressionAttributeValues: attributes{":by": text(running.identity())},
 		})
 		if _, foreign := failedCondition(err); err != nil && !foreign {
 			return fmt.Errorf("delete row of subscription: %w", err)
+		}
+		if running.isInPart(topic) {
+			if err := s.changed(ctx, partition, connectionID); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -110,13 +120,31 @@ func (s *Store) Listen(ctx context.Context, sub pubsub.Subscription) error {
 	return nil
 }
 
-// Unlist implements pubsub.Store.
+// Unlist implements pubsub.Store. No entry says where the row is, so it may look in both
+// places. If it misses the row of a topic that has just become large, the next event's 410
+// comes back here.
 func (s *Store) Unlist(ctx context.Context, sub pubsub.Subscription) error {
 	if pubsub.IsPresence(sub.Topic) {
 		return s.leave(ctx, rowKey(sub.Topic, sub.ConnectionID, sub.OperationID), "at", "<=", number(sub.At.UnixMilli()))
 	}
+	if err := s.unlist(ctx, sub.Topic, sub); err != nil {
+		return err
+	}
+	now := time.Now()
+	if node.IsNode(sub.ConnectionID) || !s.partsUntil(ctx, sub.Topic, now).After(now) {
+		return nil
+	}
+	partition := partOf(sub.Topic, sub.ConnectionID)
+	if err := s.unlist(ctx, partition, sub); err != nil {
+		return err
+	}
+	return s.changed(ctx, partition, sub.ConnectionID)
+}
+
+// unlist deletes the row of s in the partition, unless it is a later operation's.
+func (s *Store) unlist(ctx context.Context, partition string, sub pubsub.Subscription) error {
 	_, err := call(ctx, s.client.DeleteItem, &dynamodb.DeleteItemInput{
-		TableName: &s.tables.Subscriptions, Key: rowKey(sub.Topic, sub.ConnectionID, sub.OperationID),
+		TableName: &s.tables.Subscriptions, Key: rowKey(partition, sub.ConnectionID, sub.OperationID),
 		ConditionExpression:       aws.String("attribute_not_exists(#at) OR #at <= :at"),
 		ExpressionAttributeNames:  map[string]string{"#at": "at"},
 		ExpressionAttributeValues: attributes{":at": number(sub.At.UnixMilli())},
@@ -167,6 +195,7 @@ const batchRows = 25
 // can take their ids any more.
 func (s *Store) deleteAllRows(ctx context.Context, connectionID string, operations map[string]runningItem) error {
 	var rows []types.WriteRequest
+	parts := map[string]bool{} // that have rows of the connection
 	for id, running := range operations {
 		if pubsub.IsPresence(running.Topic) {
 			if err := s.deleteRows(ctx, connectionID, id, running, false); err != nil {
@@ -175,8 +204,12 @@ func (s *Store) deleteAllRows(ctx context.Context, connectionID string, operatio
 			continue
 		}
 		for _, topic := range running.topics() {
+			partition := running.partition(topic, connectionID)
 			rows = append(rows, types.WriteRequest{DeleteRequest: &types.DeleteRequest{
-				Key: rowKey(topic, connectionID, id)}})
+				Key: rowKey(partition, connectionID, id)}})
+			if running.isInPart(topic) {
+				parts[partition] = true
+			}
 		}
 	}
 	// A missing row is not an error, so a repeated call may start again.
@@ -194,6 +227,11 @@ func (s *Store) deleteAllRows(ctx context.Context, connectionID string, operatio
 		})
 		if err != nil {
 			return fmt.Errorf("delete subscriptions: %w", err)
+		}
+	}
+	for partition := range parts {
+		if err := s.changed(ctx, partition, connectionID); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -25,7 +25,7 @@ func TestStoreOnDynamoDB(t *testing.T) {
 }
 
 // localStore returns a store with its own tables on DynamoDB Local, or skips the test.
-func localStore(t *testing.T) *Store {
+func localStore(t testing.TB) *Store {
 	t.Helper()
 	endpoint := os.Getenv(endpointEnv)
 	if endpoint == "" {
@@ -46,7 +46,7 @@ func localStore(t *testing.T) *Store {
 }
 
 // createTable creates a table until the test ends.
-func createTable(t *testing.T, client *dynamodb.Client, table topology.Table, name string) {
+func createTable(t testing.TB, client *dynamodb.Client, table topology.Table, name string) {
 	t.Helper()
 	for range 2 { // the second time it already exists
 		if err := CreateTable(t.Context(), client, table, name); err != nil {

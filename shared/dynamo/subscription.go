@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -48,12 +49,11 @@ const keyBytes = 8
 func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
 	by pubsub.Sent, max int) error {
 	running := runningItem{Topic: sub.Topic, Union: sub.Union, Replaying: sub.Replaying,
-		At: by.At.UnixMilli(), By: tokenOf(by), Key: sub.OperationKey[:min(keyBytes, len(sub.OperationKey))]}
-	if err := s.begin(ctx, sub, running, max); err != nil {
+		At: by.At.UnixMilli(), By: tokenOf(by), Key: sub.OperationKey[:min(keyBytes, len(sub.OperationKey))],
+		Parts: s.inParts(ctx, sub)}
+	running, err := s.begin(ctx, sub, running, max)
+	if err != nil || sub.Topic == "" {
 		return err
-	}
-	if sub.Topic == "" {
-		return nil
 	}
 	return s.list(ctx, sub, op, running)
 }
@@ -61,11 +61,11 @@ func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op
 // begin takes the operation id. If messages are remembered that may have overtaken its
 // own, it looks at them and takes the id on the condition that there are no others. An
 // attempt that lost its answer is recognised by the message, even after a complete that
-// followed it at once.
-func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runningItem, max int) error {
+// followed it at once. It returns the entry as it is stored, by whichever attempt.
+func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runningItem, max int) (runningItem, error) {
 	in, err := s.taking(sub, running, max)
 	if err != nil {
-		return err
+		return running, err
 	}
 	*in.ConditionExpression += " AND (attribute_not_exists(completed.#id) OR completed.#id < :at)"
 	in.ExpressionAttributeValues[":at"] = number(running.At)
@@ -83,7 +83,7 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 		} else if _, err = call(ctx, s.client.UpdateItem, in); err != nil {
 			err = explain("put subscription", err, judge)
 		} else {
-			return nil
+			return running, nil
 		}
 		switch {
 		case errors.Is(err, errInTurn):
@@ -92,26 +92,28 @@ func (s *Store) begin(ctx context.Context, sub pubsub.Subscription, running runn
 				err = item.unchanged(in, sub.OperationID)
 			}
 			if err != nil {
-				return err
+				return running, err
 			}
 		case len(remember) > 0:
 			done, left := s.remember(ctx, sub.ConnectionID, sub.OperationID, item, remember)
 			if left != nil {
-				return fmt.Errorf("put subscription: %w", left)
+				return running, fmt.Errorf("put subscription: %w", left)
 			}
 			if done {
-				return err
+				return running, err
 			}
 			look = true
 			if late := beaten(ctx, tries); late != nil {
-				return fmt.Errorf("put subscription: %w", late)
+				return running, fmt.Errorf("put subscription: %w", late)
 			}
 		case errors.Is(err, pubsub.ErrTooManyOperations) && !look && item.isMiscounted(max):
 			if err := s.recount(ctx, item); err != nil {
-				return fmt.Errorf("put subscription: %w", err)
+				return running, fmt.Errorf("put subscription: %w", err)
 			}
+		case err != nil:
+			return running, err
 		default:
-			return err
+			return item.Operations[sub.OperationID], nil
 		}
 	}
 }
@@ -225,6 +227,12 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 		in.ExpressionAttributeNames["#by"] = "by"
 		in.ExpressionAttributeValues[":by"] = text(by.ID)
 	}
+	if s.LargeTopics {
+		*in.UpdateExpression = strings.Replace(*in.UpdateExpression, " REMOVE",
+			", operations.#id.#parts = if_not_exists(operations.#id.#parts, :parts) REMOVE", 1)
+		in.ExpressionAttributeNames["#parts"] = "parts"
+		in.ExpressionAttributeValues[":parts"] = number(int64(s.inParts(ctx, sub)))
+	}
 	out, err := call(ctx, s.client.UpdateItem, in)
 	if err != nil {
 		return explain("activate subscription", err, func(connectionItem) error { return pubsub.ErrCompleted })
@@ -259,6 +267,7 @@ func (s *Store) list(ctx context.Context, sub pubsub.Subscription, op pubsub.Ope
 		err := s.look(ctx, sub, running)
 		switch {
 		case err == nil && !taken:
+			s.noteListed(ctx, sub, running)
 			return nil
 		case err == nil: // again
 		case errors.Is(err, pubsub.ErrGone), errors.Is(err, pubsub.ErrCompleted):

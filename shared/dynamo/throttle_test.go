@@ -59,6 +59,9 @@ func everyCall(t *testing.T, s *Store, each func(name string, call func(context.
 		return s.CountReplayed(ctx, "c", pubsub.Replayed{Events: 4}, pubsub.Replayed{Events: 10}, at)
 	})
 	each("Operation", func(ctx context.Context) error { _, err := s.Operation(ctx, "k"); return err })
+	each("PutMark", func(ctx context.Context) error {
+		return s.PutMark(ctx, "t", pubsub.Mark{Name: "a", Expires: expires})
+	})
 	each("Subscriptions", func(ctx context.Context) error {
 		n := 0
 		for _, err := range s.Subscriptions(ctx, "t", at) {

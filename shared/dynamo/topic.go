@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +23,7 @@ const (
 	// and a page comes soon.
 	TopicPage = 1000
 
-	// TopicReaders is how many parts of a hot topic are read at once. Each holds at
+	// TopicReaders is how many spans of a hot topic are read at once. Each holds at
 	// most two pages: one that was read, and one that is being read.
 	TopicReaders = 4
 
@@ -32,16 +33,34 @@ const (
 )
 
 // Subscriptions implements pubsub.Store. A topic of one page is one Query. What follows
-// the first page of a larger one is read in parts, side by side. The caller gets their
+// the first page of a larger one is read in spans, side by side. The caller gets their
 // pages in turn, so the order depends only on the rows.
 func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error] {
+	return s.MarkedSubscriptions(ctx, topic, now, func(pubsub.Mark) {})
+}
+
+// all yields the topic's subscriptions. Its marks are few, and come first, so the first
+// page has them all.
+func (q topicQuery) all(ctx context.Context) iter.Seq2[pubsub.Subscription, error] {
 	return func(yield func(pubsub.Subscription, error) bool) {
-		q := topicQuery{store: s, topic: topic, now: now}
-		if pubsub.IsPresence(topic) {
+		if pubsub.IsPresence(q.topic) {
 			q.one(ctx, yield)
 			return
 		}
-		first := q.read(ctx, part{0, pubsub.Buckets, nil})
+		first := q.read(ctx, span{0, pubsub.Buckets, nil})
+		var parts time.Time // until when the topic has them
+		for _, m := range first.marks {
+			if q.marked(m); m.Name == PartsMark {
+				parts = m.Expires
+			}
+		}
+		if first.err == nil && !parts.IsZero() {
+			q.allWithParts(ctx, first, parts, yield)
+			return
+		}
+		if first.next != nil {
+			q.store.noteRead(ctx, q.topic, parts)
+		}
 		if !first.yield(yield) || first.next == nil {
 			return
 		}
@@ -83,7 +102,7 @@ func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) 
 
 // one yields the rows page by page, one after the other.
 func (q topicQuery) one(ctx context.Context, yield func(pubsub.Subscription, error) bool) {
-	for p := (part{0, pubsub.Buckets, nil}); ; {
+	for p := (span{0, pubsub.Buckets, nil}); ; {
 		rows := q.read(ctx, p)
 		if p.after = rows.next; !rows.yield(yield) || p.after == nil {
 			return
@@ -93,29 +112,38 @@ func (q topicQuery) one(ctx context.Context, yield func(pubsub.Subscription, err
 
 // topicQuery reads the rows of one topic that have not expired.
 type topicQuery struct {
-	store *Store
-	topic string
-	now   time.Time
+	store     *Store
+	topic     string
+	partition string // where the rows are: the topic, or the key of a part
+	now       time.Time
+	marked    func(pubsub.Mark) // is told of the topic's marks
 }
 
-// part is a range of buckets, after a key if there is one.
-type part struct {
+// span is a range of buckets, after a key if there is one.
+type span struct {
 	from, to int
 	after    attributes
 }
 
 // topicRows is a page of rows; next is the key to go on after, if any.
 type topicRows struct {
-	rows []pubsub.Subscription
-	bad  []error // one for each row that could not be decoded
-	next attributes
-	err  error
+	marks []pubsub.Mark
+	rows  []topicRow
+	bad   []error // one for each row that could not be decoded
+	next  attributes
+	err   error
+}
+
+// topicRow is a subscription with its sort key.
+type topicRow struct {
+	key string
+	pubsub.Subscription
 }
 
 // yield yields the rows, then the errors. It returns false when the caller must stop.
 func (r topicRows) yield(yield func(pubsub.Subscription, error) bool) bool {
 	for _, row := range r.rows {
-		if !yield(row, nil) {
+		if !yield(row.Subscription, nil) {
 			return false
 		}
 	}
@@ -130,28 +158,31 @@ func (r topicRows) yield(yield func(pubsub.Subscription, error) bool) bool {
 	return r.err == nil
 }
 
-// split divides what comes after the key into parts.
-func (q topicQuery) split(after attributes) ([]part, error) {
+// split divides what comes after the key into spans.
+func (q topicQuery) split(after attributes) ([]span, error) {
 	var row subscriptionItem
 	if err := attributevalue.UnmarshalMap(after, &row); err != nil {
 		return nil, fmt.Errorf("decode last key: %w", err)
 	}
-	begin, err := strconv.ParseUint(row.Subscriber[:min(2, len(row.Subscriber))], 16, 8)
-	if err != nil {
-		return nil, fmt.Errorf("decode last key: %w", err)
+	begin := uint64(0)
+	if !strings.HasPrefix(row.Subscriber, markPrefix) {
+		var err error
+		if begin, err = strconv.ParseUint(row.Subscriber[:min(2, len(row.Subscriber))], 16, 8); err != nil {
+			return nil, fmt.Errorf("decode last key: %w", err)
+		}
 	}
 	left := pubsub.Buckets - int(begin)
 	n := min(left, TopicReaders)
-	parts := make([]part, n)
-	for i := range parts {
-		parts[i].from, parts[i].to = int(begin)+left*i/n, int(begin)+left*(i+1)/n
+	spans := make([]span, n)
+	for i := range spans {
+		spans[i].from, spans[i].to = int(begin)+left*i/n, int(begin)+left*(i+1)/n
 	}
-	parts[0].after = after
-	return parts, nil
+	spans[0].after = after
+	return spans, nil
 }
 
-// readAll sends the part page by page, until the last, an error, or until ctx ends.
-func (q topicQuery) readAll(ctx context.Context, p part, to chan<- topicRows) {
+// readAll sends the span page by page, until the last, an error, or until ctx ends.
+func (q topicQuery) readAll(ctx context.Context, p span, to chan<- topicRows) {
 	for {
 		rows := q.read(ctx, p)
 		select {
@@ -167,7 +198,7 @@ func (q topicQuery) readAll(ctx context.Context, p part, to chan<- topicRows) {
 
 // read reads one page. DynamoDB may keep an expired row for days, so the query leaves
 // those out; a page may thus be empty without being the last.
-func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
+func (q topicQuery) read(ctx context.Context, p span) (r topicRows) {
 	limit := q.store.page
 	switch {
 	case limit != nil:
@@ -176,13 +207,17 @@ func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
 	default:
 		limit = aws.Int32(TopicPage)
 	}
+	from := fmt.Sprintf("%02x", p.from)
+	if p.from == 0 && q.partition == q.topic {
+		from = markPrefix
+	}
 	out, err := call(ctx, q.store.client.Query, &dynamodb.QueryInput{
 		TableName: &q.store.tables.Subscriptions, ConsistentRead: aws.Bool(true), Limit: limit, ExclusiveStartKey: p.after,
 		KeyConditionExpression:   aws.String("topic = :topic AND subscriber BETWEEN :from AND :to"),
 		FilterExpression:         aws.String("#ttl > :now"),
 		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
-		ExpressionAttributeValues: attributes{":topic": text(q.topic), ":now": number(q.now.Unix()),
-			":from": text(fmt.Sprintf("%02x", p.from)), ":to": text(fmt.Sprintf("%02x$", p.to-1))}, // '$' comes after '#'
+		ExpressionAttributeValues: attributes{":topic": text(q.partition), ":now": number(q.now.Unix()),
+			":from": text(from), ":to": text(fmt.Sprintf("%02x$", p.to-1))}, // '$' comes after '#'
 	})
 	if err != nil {
 		return topicRows{err: fmt.Errorf("query subscriptions: %w", err)}
@@ -191,14 +226,19 @@ func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
 	if len(r.next) == 0 {
 		r.next = nil
 	}
-	r.rows = make([]pubsub.Subscription, 0, len(out.Items))
+	r.rows = make([]topicRow, 0, len(out.Items))
 	for _, item := range out.Items {
-		s, err := decodeSubscription(item)
+		if mark, ok := decodeMark(item); ok {
+			r.marks = append(r.marks, mark)
+			continue
+		}
+		row, err := decodeRow(item)
 		if err != nil { // of this row: it must not fail the event for the others
 			r.bad = append(r.bad, err)
 			continue
 		}
-		r.rows = append(r.rows, s)
+		row.Topic = q.topic // not the key of a part
+		r.rows = append(r.rows, row)
 	}
 	return r
 }
@@ -206,13 +246,19 @@ func (q topicQuery) read(ctx context.Context, p part) (r topicRows) {
 // decodeSubscription turns a row into the subscription that was put. Its error is a
 // pubsub.ErrUndecodableRow.
 func decodeSubscription(item attributes) (pubsub.Subscription, error) {
+	row, err := decodeRow(item)
+	return row.Subscription, err
+}
+
+// decodeRow also keeps the sort key.
+func decodeRow(item attributes) (topicRow, error) {
 	var row subscriptionItem
 	if err := attributevalue.UnmarshalMap(item, &row); err != nil {
-		return pubsub.Subscription{}, fmt.Errorf("%w: %w", pubsub.ErrUndecodableRow, err)
+		return topicRow{}, fmt.Errorf("%w: %w", pubsub.ErrUndecodableRow, err)
 	}
 	connectionID, operationID, err := splitSubscriber(row.Subscriber)
 	if err != nil {
-		return pubsub.Subscription{}, fmt.Errorf("%w: %w", pubsub.ErrUndecodableRow, err)
+		return topicRow{}, fmt.Errorf("%w: %w", pubsub.ErrUndecodableRow, err)
 	}
 	if row.OperationID != "" {
 		operationID = row.OperationID
@@ -226,7 +272,7 @@ func decodeSubscription(item attributes) (pubsub.Subscription, error) {
 	if row.LeftAt != 0 {
 		s.Left = time.UnixMilli(row.LeftAt)
 	}
-	return s, nil
+	return topicRow{row.Subscriber, s}, nil
 }
 
 // PresenceChange decodes a change of a row of presence, as the table's stream has it. ok

@@ -41,7 +41,7 @@ func (s topicServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		last = fmt.Sprintf(`,"LastEvaluatedKey":{"topic":{"S":"t"},"subscriber":{"S":%q}}`, s.rows[end-1])
 	}
 	if s.before != nil {
-		if instead := s.before(max(from, after), from == "00" && after == ""); instead != "" {
+		if instead := s.before(max(from, after), from == markPrefix && after == ""); instead != "" {
 			w.WriteHeader(http.StatusBadRequest)
 			io.WriteString(w, instead)
 			return

@@ -114,8 +114,8 @@ func TestPutSubscriptionWritesOneItemAfterAnother(t *testing.T) {
 			if tt.refuse {
 				answers = append(answers, answer{400, conditionFailed})
 			} else {
-				answers = append(answers, answer{200, ok}, answer{200, ok}, answer{200, ok}, answer{200, "entry"})
-				want = append(want, "PutItem", "PutItem", "GetItem")
+				answers = append(answers, answer{200, ok}, answer{200, ok}, answer{200, ok}, answer{200, ok}, answer{200, "entry"})
+				want = append(want, "GetItem", "PutItem", "PutItem", "GetItem") // the operation is not known to be stored
 			}
 			s, got := scripted(t, answers...)
 			sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k"}
@@ -132,7 +132,7 @@ func TestPutSubscriptionWritesOneItemAfterAnother(t *testing.T) {
 
 func TestPutSubscriptionReportsUnknownEffect(t *testing.T) {
 	t.Parallel()
-	s, _ := scripted(t, answer{200, ok}, answer{400, denied})
+	s, _ := scripted(t, answer{200, ok}, answer{400, denied}, answer{400, denied})
 	sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "t", OperationKey: "k"}
 	err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: time.UnixMilli(1)}, 1)
 	for _, sentinel := range []error{nil, pubsub.ErrGone, pubsub.ErrTooManyOperations} {
@@ -269,7 +269,7 @@ func TestSubscriberKey(t *testing.T) {
 func TestRowsArePutInTheOrderOfTheirTopics(t *testing.T) {
 	t.Parallel()
 	for _, union := range [][]string{nil, {"a", "b", "c"}} {
-		answers := []answer{{200, ok}, {200, ok}}
+		answers := []answer{{200, ok}, {200, ok}, {200, ok}}
 		sub := pubsub.Subscription{ConnectionID: "c", OperationID: "1", Topic: "a", Union: union, OperationKey: "k"}
 		for range sub.Topics() {
 			answers = append(answers, answer{200, ok})
@@ -278,7 +278,7 @@ func TestRowsArePutInTheOrderOfTheirTopics(t *testing.T) {
 		if err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: time.UnixMilli(1), ID: "m"}, 9); err != nil {
 			t.Fatal(err)
 		}
-		rows := (*got)[2 : len(*got)-1]
+		rows := (*got)[3 : len(*got)-1]
 		for i, topic := range sub.Topics() {
 			want := map[string]any{"topic": map[string]any{"S": topic}, "subscriber": map[string]any{"S": subscriber("c", "1")},
 				"operationKey": map[string]any{"S": "k"}, "at": map[string]any{"N": "1"}, "by": map[string]any{"S": "m"},
@@ -294,5 +294,36 @@ func TestRowsArePutInTheOrderOfTheirTopics(t *testing.T) {
 		if _, named := entry["union"]; named != (union != nil) {
 			t.Errorf("entry %v", entry)
 		}
+	}
+}
+
+// The first read of an operation costs half, and may be from before it was stored.
+func TestAnOperationThatIsNotFoundIsReadAgain(t *testing.T) {
+	t.Parallel()
+	const found, missing = `{"Item":{"key":{"S":"k"},"document":{"S":"d"}}}`, `{}`
+	for name, tc := range map[string]struct {
+		answers []answer
+		want    error
+		reads   []any // whether they are consistent
+	}{
+		"Known":         {[]answer{{200, found}}, nil, []any{nil}},
+		"StoredJustNow": {[]answer{{200, missing}, {200, found}}, nil, []any{nil, true}},
+		"Unknown":       {[]answer{{200, missing}, {200, missing}}, pubsub.ErrUnknownOperation, []any{nil, true}},
+		"Throttled":     {[]answer{{200, missing}, {400, throttle}, {200, found}}, nil, []any{nil, true, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, got := scripted(t, tc.answers...)
+			if _, err := s.Operation(t.Context(), "k"); !errors.Is(err, tc.want) {
+				t.Errorf("got %v", err)
+			}
+			var reads []any
+			for _, r := range *got {
+				reads = append(reads, r.body["ConsistentRead"])
+			}
+			if !slices.Equal(reads, tc.reads) {
+				t.Errorf("consistent reads: %v, want %v", reads, tc.reads)
+			}
+		})
 	}
 }

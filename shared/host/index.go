@@ -70,7 +70,6 @@ type row struct {
 type operation struct {
 	pubsub.Operation
 	entries int
-	stored  time.Time // when the node last stored it
 }
 
 // hold gives the caller a connection alone: what the store and the index say of it then
@@ -131,8 +130,8 @@ func (x *index) leave(t *topic) {
 }
 
 // put lists the entry instead of any with its id, which has ended. The caller holds the
-// connection, has entered the entry's topics, and has stored the operation at that time.
-func (x *index) put(e *entry, op pubsub.Operation, stored time.Time) {
+// connection, has entered the entry's topics.
+func (x *index) put(e *entry, op pubsub.Operation) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	h := x.connections[e.sub.ConnectionID]
@@ -151,9 +150,6 @@ func (x *index) put(e *entry, op pubsub.Operation, stored time.Time) {
 			x.operations[e.sub.OperationKey] = known
 		}
 		known.entries++
-		if stored.After(known.stored) {
-			known.stored = stored
-		}
 	}
 }
 
@@ -286,16 +282,6 @@ func (x *index) operation(key string) (pubsub.Operation, bool) {
 		return known.Operation, true
 	}
 	return pubsub.Operation{}, false
-}
-
-// stored is when the node last stored the operation; zero if no listed subscription has it.
-func (x *index) stored(key string) time.Time {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if known := x.operations[key]; known != nil {
-		return known.stored
-	}
-	return time.Time{}
 }
 
 // all returns the topics that there are, each entered.

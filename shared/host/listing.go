@@ -24,11 +24,6 @@ const (
 	// half a day.
 	rowRenewal = rowLife / 2
 
-	// operationRenewal is how old a stored operation is when the next subscription puts it
-	// again. So it outlives each, also when a function, whose connections have a shorter
-	// life, has put it after the node.
-	operationRenewal = time.Hour
-
 	// idleTopic is how long the node listens to a topic without subscriptions. Clients
 	// that load a page again are back by then, and find the row there.
 	idleTopic = time.Minute
@@ -163,12 +158,10 @@ func (l *Listing) list(ctx context.Context, s pubsub.Subscription, op pubsub.Ope
 			return err
 		}
 	}
-	stored := l.index.stored(s.OperationKey)
-	if s.Topic != "" && time.Since(stored) > operationRenewal {
+	if s.Topic != "" {
 		// What the node cannot deliver leaves it through the queue of retries, and whoever
 		// takes it from there needs the operation.
-		stored = time.Now()
-		if err := l.Store.PutOperation(ctx, s.OperationKey, op, stored.Add(TTL)); err != nil {
+		if err := l.Store.PutOperation(ctx, s.OperationKey, op, s.Expires); err != nil {
 			return fmt.Errorf("put operation of subscription: %w", err)
 		}
 	}
@@ -176,7 +169,7 @@ func (l *Listing) list(ctx context.Context, s pubsub.Subscription, op pubsub.Ope
 	if s.Topic != "" {
 		s.Replaying = ""
 	}
-	l.index.put(&entry{sub: s, by: by.ID, bucket: pubsub.Bucket(s.ConnectionID)}, op, stored)
+	l.index.put(&entry{sub: s, by: by.ID, bucket: pubsub.Bucket(s.ConnectionID)}, op)
 	return nil
 }
 

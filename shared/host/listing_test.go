@@ -14,6 +14,7 @@ import (
 	"subwire/shared/host"
 	"subwire/shared/memory"
 	"subwire/shared/node"
+	"subwire/shared/pacing"
 	"subwire/shared/pubsub"
 	"subwire/shared/storetest"
 	"subwire/shared/table"
@@ -34,13 +35,18 @@ type whole struct {
 	rows
 	allowances
 	allowance.AudienceStore
+	pacing.Line
+	pubsub.MarkStore
 }
 
 func self(boot string) node.Address { return node.Address{HostPort: "10.0.0.1:80", Boot: boot} }
 
-// rowsOfNodes is the group of tests that a listing does not pass: it puts nodes' rows into
-// the shared store, and shows only what its own sockets subscribe to.
-const rowsOfNodes = "Listen"
+// What a listing does not pass: it puts nodes' rows into the shared store, where marks are,
+// too, and shows only what its own sockets subscribe to.
+const (
+	rowsOfNodes = "Listen"
+	marks       = "Marks"
+)
 
 // What a node keeps of its sockets is a store like any other.
 func TestAListingIsAStore(t *testing.T) {
@@ -54,8 +60,8 @@ func TestAListingIsAStore(t *testing.T) {
 			}
 		}
 	})
-	l := whole{host.NewListing(s, self("a").Node()), s, s, s}
-	storetest.Run(t, l, rowsOfNodes)
+	l := whole{host.NewListing(s, self("a").Node()), s, s, s, s, s}
+	storetest.Run(t, l, rowsOfNodes, marks)
 	storetest.Turns(t, l, 4)
 }
 
@@ -76,5 +82,5 @@ func TestAListingOverDynamoDBIsAStore(t *testing.T) {
 	}
 	s := dynamo.New(client, dynamo.Tables{Connections: products["connections"],
 		Subscriptions: products["subscriptions"], Operations: products["operations"], Products: products})
-	storetest.Run(t, whole{host.NewListing(s, self("a").Node()), s, s, s}, rowsOfNodes)
+	storetest.Run(t, whole{host.NewListing(s, self("a").Node()), s, s, s, s, s}, rowsOfNodes, marks)
 }

@@ -1,0 +1,735 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"subwire/shared/pubsub"
+	"subwire/shared/storetest"
+)
+
+// turning is a store whose topics get parts at some moment, of which those that use it know
+// nothing.
+type turning struct {
+	*Store
+	mark func(ctx context.Context, topic string) error
+}
+
+func (s turning) turn(ctx context.Context, sub pubsub.Subscription) error {
+	for _, topic := range sub.Topics() {
+		if err := s.mark(ctx, topic); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s turning) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent, max int) error {
+	if err := s.turn(ctx, sub); err != nil {
+		return err
+	}
+	return s.Store.PutSubscription(ctx, sub, op, by, max)
+}
+
+func (s turning) ActivateSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
+	by pubsub.Sent) error {
+	if err := s.turn(ctx, sub); err != nil {
+		return err
+	}
+	return s.Store.ActivateSubscription(ctx, sub, op, by)
+}
+
+// markedNow gives the topic parts, and lets the store know.
+func markedNow(ctx context.Context, s *Store, topic string) error {
+	if pubsub.IsPresence(topic) || topic == "" {
+		return nil
+	}
+	until := time.Now().Add(partsFor).Truncate(time.Second)
+	if err := s.PutMark(ctx, topic, pubsub.Mark{Name: PartsMark, Expires: until}); err != nil {
+		return err
+	}
+	s.layouts.Add(topic, layout{until: until})
+	return nil
+}
+
+// The contract holds in topics with parts, and in those that get them at any moment, also
+// while a quarter of all requests fail.
+func TestAStoreWithPartsIsAStore(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		parts float64 // of all subscribes before which the topic has parts
+		fails bool
+	}{{"all", 1, false}, {"some, with faults", 0.3, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := localStore(t)
+			s.page, s.LargeTopics = aws.Int32(7), true
+			var mu sync.Mutex
+			luck := rand.New(rand.NewPCG(5, 6))
+			if tt.fails {
+				s = failing(s, http.DefaultTransport, func(string) (fault, string) {
+					mu.Lock()
+					defer mu.Unlock()
+					return fault(max(0, luck.IntN(16)-13)), []string{throttle, serverFailed, ""}[luck.IntN(3)]
+				})
+			}
+			storetest.Run(t, turning{s, func(ctx context.Context, topic string) error {
+				mu.Lock()
+				turns := luck.Float64() < tt.parts
+				mu.Unlock()
+				if !turns {
+					return nil
+				}
+				return markedNow(ctx, s, topic)
+			}}, "Connection", "CountReplayed", "Marks", "Rows", "Spend", "Audience", "TakeQuota", "ReleaseQuota", "Revoke")
+		})
+	}
+}
+
+// members are connections, each with a subscription "1" of the topic.
+type members struct {
+	t     *testing.T
+	s     *Store
+	topic string
+	there map[string]bool // connections that are subscribed
+	count int
+}
+
+func (m *members) join() {
+	m.t.Helper()
+	m.count++
+	c := pubsub.Connection{ID: fmt.Sprintf("c%05d", m.count), Acknowledged: true, Expires: time.Now().Add(time.Hour).Truncate(time.Second)}
+	err := m.s.PutConnection(m.t.Context(), c)
+	if err == nil {
+		err = m.s.PutSubscription(m.t.Context(), pubsub.Subscription{ConnectionID: c.ID, OperationID: "1", Topic: m.topic,
+			OperationKey: "k", Expires: c.Expires}, pubsub.Operation{}, pubsub.Sent{At: time.Now(), ID: newToken()}, 9)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.there[c.ID] = true
+}
+
+// leave ends one of them, one way or the other.
+func (m *members) leave(way int) {
+	m.t.Helper()
+	for id := range m.there {
+		delete(m.there, id)
+		var err error
+		switch way % 3 {
+		case 0:
+			_, err = m.s.DeleteSubscription(m.t.Context(), id, "1", pubsub.Sent{At: time.Now()})
+		case 1:
+			err = m.s.DeleteConnection(m.t.Context(), id)
+		default:
+			err = New(m.s.client, m.s.tables).Unlist(m.t.Context(), pubsub.Subscription{ConnectionID: id, OperationID: "1", Topic: m.topic, At: time.Now()})
+		}
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		return
+	}
+}
+
+// check fails the test unless the reader finds exactly those who are there, in the order of
+// their keys within each bucket.
+func (m *members) check(reader *Store, when string) {
+	m.t.Helper()
+	got, last := map[string]bool{}, map[int]string{}
+	for sub, err := range reader.Subscriptions(m.t.Context(), m.topic, time.Now()) {
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		bucket := pubsub.Bucket(sub.ConnectionID)
+		if got[sub.ConnectionID] || sub.ConnectionID < last[bucket] || sub.Topic != m.topic {
+			m.t.Errorf("%s: %+v comes twice, late, or under another topic", when, sub)
+		}
+		got[sub.ConnectionID], last[bucket] = true, sub.ConnectionID
+	}
+	for id := range m.there {
+		if !got[id] {
+			m.t.Errorf("%s: %s is missing", when, id)
+		}
+	}
+	if len(got) != len(m.there) {
+		m.t.Errorf("%s: %d subscriptions, want %d", when, len(got), len(m.there))
+	}
+}
+
+// A topic grows, gets parts, shrinks and loses them while its events are read, by a process
+// that keeps what it reads and by one that has just started. Each finds all who have
+// subscribed, and none who has left.
+func TestAReaderFollowsATopicThroughAnyLayout(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	s.page = aws.Int32(40)
+	writer, reader := failing(s, http.DefaultTransport, func(string) (fault, string) { return noFault, "" }), s
+	writer.LargeTopics, reader.LargeTopics = true, true
+	m := &members{t: t, s: writer, topic: "t", there: map[string]bool{}}
+	luck := rand.New(rand.NewPCG(7, 8))
+	for i := range 120 {
+		switch {
+		case i == 30:
+			if err := markedNow(t.Context(), writer, "t"); err != nil {
+				t.Fatal(err)
+			}
+		case i == 90: // the mark ends too soon for new subscriptions, and is not renewed
+			writer.layouts.Add("t", layout{looked: time.Now().Add(time.Hour), rows: manyRows + 1, since: time.Now()})
+		case i%10 == 9:
+			for range 3 {
+				m.leave(i / 10)
+			}
+		default:
+			m.join()
+			if i%2 == 0 {
+				m.join()
+			}
+		}
+		if luck.IntN(3) == 0 {
+			m.check(reader, fmt.Sprint("after step ", i))
+		}
+	}
+	m.check(New(s.client, s.tables), "a new process")
+	for len(m.there) > 0 {
+		m.leave(len(m.there))
+	}
+	m.check(reader, "at the end")
+}
+
+// Between the requests of a read, somebody subscribes and another leaves. The next read has
+// them right: what was kept is older than the heads that were read.
+func TestWhateverCrossesAReadIsFoundByTheNext(t *testing.T) {
+	t.Parallel()
+	for step := 1; step <= 12; step++ {
+		t.Run(fmt.Sprint(step), func(t *testing.T) {
+			t.Parallel()
+			s := localStore(t)
+			s.page, s.LargeTopics = aws.Int32(5), true
+			m := &members{t: t, s: s, topic: "t", there: map[string]bool{}}
+			if err := markedNow(t.Context(), s, "t"); err != nil {
+				t.Fatal(err)
+			}
+			for range 20 {
+				m.join()
+			}
+			var mu sync.Mutex // readers ask side by side
+			requests := 0
+			reader := failing(s, http.DefaultTransport, func(string) (fault, string) {
+				mu.Lock()
+				defer mu.Unlock()
+				if requests++; requests == step {
+					m.join()
+					m.leave(step)
+				}
+				return noFault, ""
+			})
+			for _, err := range reader.Subscriptions(t.Context(), "t", time.Now()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			m.check(reader, "the next read")
+		})
+	}
+}
+
+func TestAReadOfATopicWithPartsOutlastsFaults(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	s.LargeTopics = true
+	m := &members{t: t, s: s, topic: "t", there: map[string]bool{}}
+	if err := markedNow(t.Context(), s, "t"); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		m.join()
+	}
+	for _, action := range []string{"Query", "BatchGetItem"} {
+		for _, kind := range []fault{notApplied, applied} {
+			for _, answer := range []string{throttle, serverFailed, "", denied} {
+				var mu sync.Mutex
+				requests := 0
+				reader := failing(s, http.DefaultTransport, func(is string) (fault, string) {
+					mu.Lock()
+					defer mu.Unlock()
+					if is != action {
+						return noFault, ""
+					}
+					if requests++; requests != 1 && requests != 5 { // of queries, a later one is of a part
+						return noFault, ""
+					}
+					return kind, answer
+				})
+				var err error
+				for _, err = range reader.Subscriptions(t.Context(), "t", time.Now()) {
+					if err != nil {
+						break
+					}
+				}
+				if refused := answer == denied; refused != (err != nil) {
+					t.Errorf("%s, fault %v, answer %.80q: %v", action, kind, answer, err)
+				}
+				for range reader.Subscriptions(t.Context(), "t", time.Now()) { // may meet the other fault
+				}
+				m.check(reader, "what was kept") // a read that failed in the middle has kept nothing wrong
+			}
+		}
+	}
+}
+
+// A batch of heads is answered in part.
+func TestHeadsThatWereNotReadAreAskedForAgain(t *testing.T) {
+	t.Parallel()
+	s, got := scripted(t,
+		answer{200, `{"Responses":{"s":[{"b00":{"N":"7"},"ttl":{"N":"1"}}]},"UnprocessedKeys":{"s":{"Keys":[{"topic":{"S":"parts/1/t"},"subscriber":{"S":"!head"}}]}}}`},
+		answer{200, `{"Responses":{"s":[{"b10":{"N":"8"},"b1f":{"S":"odd"},"bfg":{"N":"9"}}]}}`})
+	counts, err := s.heads(t.Context(), "t")
+	if err != nil || len(*got) != 2 {
+		t.Fatalf("%d requests, error %v", len(*got), err)
+	}
+	if counts[0] != 7 || counts[16] != 8 || counts[0x1f] != neverKept || counts[2] != 0 {
+		t.Errorf("counts %v", counts)
+	}
+}
+
+func TestATopicIsMarkedWhenItIsLarge(t *testing.T) {
+	t.Parallel()
+	large := func(s *Store) bool {
+		return New(s.client, s.tables).partsUntil(t.Context(), "t", time.Now()).After(time.Now())
+	}
+	t.Run("by a process that puts many rows", func(t *testing.T) {
+		t.Parallel()
+		s := localStore(t)
+		s.LargeTopics = true
+		m := &members{t: t, s: s, topic: "t", there: map[string]bool{}}
+		m.join()
+		known, _ := s.layouts.Get("t")
+		if known.rows != 1 {
+			t.Fatalf("%d rows are counted", known.rows)
+		}
+		known.rows, known.since = manyRows-2, time.Now().Add(time.Hour) // a slow machine is no other rate
+		s.layouts.Add("t", known)
+		m.join()
+		if large(s) {
+			t.Error("it is marked too early")
+		}
+		m.join()
+		if !large(s) {
+			t.Error("it is not marked")
+		}
+		m.join()
+		m.check(New(s.client, s.tables), "then")
+	})
+	for _, on := range []bool{true, false} {
+		t.Run(fmt.Sprint("by a reader: ", on), func(t *testing.T) {
+			t.Parallel()
+			s := localStore(t)
+			for i := range TopicPage + 1 { // as the previous release puts them
+				row := attributes{"operationKey": text("k"), "ttl": number(time.Now().Add(time.Hour).Unix())}
+				for name, value := range rowKey("t", fmt.Sprint("c", i), "1") {
+					row[name] = value
+				}
+				_, err := s.client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &s.tables.Subscriptions, Item: row})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			reader := New(s.client, s.tables)
+			reader.LargeTopics = on
+			if n := countRows(t, reader, "t"); n != TopicPage+1 || large(s) != on {
+				t.Errorf("%d subscriptions; marked: %t", n, large(s))
+			}
+			if n := countRows(t, reader, "t"); n != TopicPage+1 {
+				t.Errorf("then %d subscriptions", n)
+			}
+		})
+	}
+}
+
+// A process marks a topic by the rate of its own rows. Times are virtual.
+func TestAProcessMarksATopicByItsRate(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		rows   int
+		apart  time.Duration
+		marked time.Duration // after it; -1 for never
+	}{
+		{"a thousand a second, over a hundred processes", 1000, 100 * time.Millisecond, 20 * time.Second},
+		{"a third of that", 1000, 300 * time.Millisecond, time.Minute},
+		{"a small topic of which all come at once", 20, 100 * time.Millisecond, -1},
+		{"one of which all come again and again", 10 * manyRows, time.Second / 2, -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			marks := 0
+			bubble(t, localStore(t), func(string) (fault, string) {
+				marks++
+				return noFault, ""
+			}, func(t *testing.T, s *Store) {
+				s.LargeTopics = true
+				begin, after := time.Now(), time.Duration(-1)
+				for range tt.rows {
+					time.Sleep(tt.apart)
+					if s.noteListed(t.Context(), pubsub.Subscription{Topic: "t"}, runningItem{Topic: "t"}); marks > 0 {
+						after = time.Since(begin)
+						break
+					}
+				}
+				if after != tt.marked {
+					t.Errorf("it is marked after %v, want %v", after, tt.marked)
+				}
+			})
+		})
+	}
+}
+
+// The mark of a topic that is read is renewed while it is large, and only then.
+func TestOnlyALargeTopicKeepsItsParts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		subscribers int
+		left        time.Duration // of the mark
+		renewed     bool
+	}{
+		{TopicPage, renewPartsAt - time.Minute, true},
+		{TopicPage, renewPartsAt + time.Minute, false},
+		{TopicPage - 1, renewPartsAt - time.Minute, false},
+		{TopicPage - 1, time.Minute, false},
+		{0, time.Minute, false},
+	} {
+		t.Run(fmt.Sprintf("%d, %v", tt.subscribers, tt.left), func(t *testing.T) {
+			t.Parallel()
+			h := newHot(t, tt.subscribers, false)
+			h.s.LargeTopics = true
+			until := time.Now().Add(tt.left).Truncate(time.Second)
+			if err := h.s.PutMark(t.Context(), "hot", pubsub.Mark{Name: PartsMark, Expires: until}); err != nil {
+				t.Fatal(err)
+			}
+			h.event()
+			var now time.Time
+			marked := func(m pubsub.Mark) { now = m.Expires }
+			for _, err := range h.s.MarkedSubscriptions(t.Context(), "hot", time.Now(), marked) {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if renewed := now.After(until); renewed != tt.renewed || now.Before(until) {
+				t.Errorf("parts until %v, then until %v; renewed: %t, want %t", until, now, renewed, tt.renewed)
+			}
+		})
+	}
+}
+
+// Without the setting nothing is put into parts, even where there are some.
+func TestNoRowIsPutIntoPartsWithoutTheSetting(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	m := &members{t: t, s: s, topic: "t", there: map[string]bool{}}
+	if err := markedNow(t.Context(), s, "t"); err != nil {
+		t.Fatal(err)
+	}
+	for range 60 {
+		m.join()
+	}
+	m.check(s, "then")
+	for i := range topicParts {
+		if n := countRows(t, s, partKey("t", i)); n > 0 {
+			t.Errorf("part %d has %d rows", i, n)
+		}
+	}
+}
+
+// What cannot be found out or done about the layout costs only reads.
+func TestALayoutThatCannotBeLearnedIsNoFault(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []fault{notApplied, applied} {
+		s := localStore(t)
+		s.LargeTopics = true
+		if err := markedNow(t.Context(), s, "t"); err != nil {
+			t.Fatal(err)
+		}
+		broken := failing(s, http.DefaultTransport, func(string) (fault, string) { return kind, denied })
+		if until := broken.partsUntil(t.Context(), "t", time.Now()); !until.IsZero() {
+			t.Errorf("it has parts until %v", until)
+		}
+		broken.noteRead(t.Context(), "u", time.Time{})
+		m := &members{t: t, s: s, topic: "t", there: map[string]bool{}}
+		m.join()
+		m.check(s, "then")
+	}
+}
+
+// The marks, and what is put under them: no row is in a part unless the mark lasts as long.
+func TestARowIsInAPartOnlyIfTheMarkLastsAsLong(t *testing.T) {
+	t.Parallel()
+	s := New(newClient("http://127.0.0.1:1"), Tables{Subscriptions: "s"})
+	s.LargeTopics = true
+	until := time.Unix(2_000_000_000, 0)
+	s.layouts.Add("t", layout{until: until, looked: time.Now()})
+	s.layouts.Add("v", layout{looked: time.Now()})
+	for _, tt := range []struct {
+		topic   string
+		union   []string
+		expires time.Time
+		want    int
+	}{
+		{"t", nil, until, 1},
+		{"t", nil, until.Add(time.Second), 0},
+		{"v", nil, until, 0},
+		{"t", []string{"t", "v"}, until, 1},
+		{"s", []string{"s", "t"}, until, 2},
+		{pubsub.PresencePrefix + "t", nil, until, 0},
+		{"", nil, until, 0},
+	} {
+		s.layouts.Add("s", layout{looked: time.Now()})
+		got := s.inParts(t.Context(), pubsub.Subscription{Topic: tt.topic, Union: tt.union, Expires: tt.expires})
+		if got != tt.want {
+			t.Errorf("%q %q until %v: %b, want %b", tt.topic, tt.union, tt.expires, got, tt.want)
+		}
+	}
+}
+
+func TestTopicOfUndoesPartOf(t *testing.T) {
+	t.Parallel()
+	for _, topic := range []string{"t", "a/b", "parts", "", strings.Repeat("x", pubsub.MaxTopicBytes)} {
+		seen := map[string]bool{}
+		for i := range topicParts {
+			key := partKey(topic, i)
+			if TopicOf(key) != topic || pubsub.IsTopic(key) || len(key) > 2048 || seen[key] {
+				t.Errorf("topic %.10q has part %.20q", topic, key)
+			}
+			seen[key] = true
+		}
+		if TopicOf(topic) != topic {
+			t.Errorf("topic %.10q is of %.10q", topic, TopicOf(topic))
+		}
+	}
+}
+
+func FuzzTopicOf(f *testing.F) {
+	f.Add("parts/0/t")
+	f.Add("parts//")
+	f.Fuzz(func(t *testing.T, key string) {
+		if topic := TopicOf(key); topic != key && !strings.HasSuffix(key, "/"+topic) {
+			t.Errorf("%q is of %q", key, topic)
+		}
+	})
+}
+
+// ofSize are rows that take n times rowBytes.
+func ofSize(n int) []topicRow { return make([]topicRow, n) }
+
+func TestKeptRowsStayWithinTheirBound(t *testing.T) {
+	t.Parallel()
+	const room = 2*topicBytes + 10*rowBytes
+	k := newKeptRows(room)
+	k.put("a", 0, 5, ofSize(4))
+	k.put("b", 0, 5, ofSize(4))
+	k.put("a", 1, 5, ofSize(1))
+	if !k.has("b", 0, 5) || !k.has("a", 0, 5) || k.has("b", 1, 5) || k.has("a", 0, 6) || k.has("a", 0, neverKept) {
+		t.Error("a bucket is not kept, or with another count")
+	}
+	check := func(when string, rows int) {
+		t.Helper()
+		if want := k.topics.Len()*topicBytes + rows*rowBytes; k.bytes != want {
+			t.Errorf("%s %d bytes are kept, want %d", when, k.bytes, want)
+		}
+	}
+	k.put("a", 2, 5, ofSize(3))
+	if k.has("b", 0, 5) || !k.has("a", 0, 5) || !k.has("a", 2, 5) {
+		t.Error("what was used last has gone, or what was not has stayed")
+	}
+	check("without b", 8)
+	tooMany := (room - topicBytes) / rowBytes
+	k.put("a", 3, 5, ofSize(tooMany))
+	if k.has("a", 3, 5) {
+		t.Error("more is kept than there is room for")
+	}
+	check("without more than there is room for", 8)
+	k.put("b", 0, 5, ofSize(tooMany+1))
+	if k.has("b", 0, 5) || !k.has("a", 0, 5) {
+		t.Error("a topic has gone for one that has no room at all")
+	}
+	k.put("a", 0, 4, ofSize(1)) // read before, and late
+	if !k.has("a", 0, 5) {
+		t.Error("an earlier count has replaced a later one")
+	}
+	k.put("a", 0, 6, ofSize(6))
+	if !k.has("a", 0, 6) {
+		t.Error("a later count has not replaced an earlier one")
+	}
+	check("with a later count", 10)
+	k.put("a", 0, 7, nil)
+	if rows, ok := k.get("a", 0, 7); !ok || len(rows) != 0 {
+		t.Error("an empty bucket is not kept")
+	}
+	check("with an empty bucket", 4)
+	k.put("c", 0, neverKept, nil)
+	check("without a count", 4)
+}
+
+// Topics go in the order of their last use, whether that was to read them or to keep them.
+func TestKeptTopicsGoInTheOrderOfTheirUse(t *testing.T) {
+	t.Parallel()
+	const room = 4
+	k := newKeptRows(room * (topicBytes + rowBytes))
+	for _, topic := range []string{"a", "b", "c", "d"} {
+		k.put(topic, 0, 5, ofSize(1))
+	}
+	k.get("a", 0, 5)
+	k.put("b", 0, 6, ofSize(1))
+	for _, tt := range []struct{ comes, goes string }{{"e", "c"}, {"f", "d"}, {"g", "a"}, {"h", "b"}, {"i", "e"}} {
+		k.put(tt.comes, 0, 5, ofSize(1))
+		if k.topics.Contains(tt.goes) || !k.topics.Contains(tt.comes) || k.topics.Len() != room {
+			t.Errorf("when %s has come there are %q, with no room for %s", tt.comes, k.topics.Keys(), tt.goes)
+		}
+	}
+}
+
+// Topics that have no rows, such as those of which all have left, take their buckets.
+func TestTopicsWithoutRowsStayWithinTheBound(t *testing.T) {
+	t.Parallel()
+	k := newKeptRows(keptBytes)
+	const topics = 20_000
+	for i := range topics {
+		k.put(fmt.Sprint("t", i), i%pubsub.Buckets, 5, nil)
+	}
+	size := int(reflect.TypeFor[keptTopic]().Size())
+	if n := k.topics.Len(); n*size > keptBytes || k.bytes > keptBytes || k.bytes != n*topicBytes {
+		t.Errorf("%d topics of %d bytes are kept, counted as %d bytes", n, size, k.bytes)
+	}
+	if !k.has(fmt.Sprint("t", topics-1), (topics-1)%pubsub.Buckets, 5) || k.topics.Contains("t0") {
+		t.Error("the last is not kept, or the first still is")
+	}
+	k.put("large", 0, 5, ofSize(100_000)) // they make room for rows
+	if !k.has("large", 0, 5) || k.bytes > keptBytes {
+		t.Errorf("with rows %d bytes are kept", k.bytes)
+	}
+}
+
+// What is counted is no less than what is allocated.
+func TestKeptRowsCountAsWhatTheyTake(t *testing.T) {
+	t.Parallel()
+	if size := int(reflect.TypeFor[keptTopic]().Size()); topicBytes < size+size/8+pubsub.MaxTopicBytes {
+		t.Errorf("a topic of %d bytes counts as %d", size, topicBytes)
+	}
+	plain := pubsub.Subscription{OperationID: "1"}
+	with := func(change func(*pubsub.Subscription)) topicRow {
+		row := topicRow{"01#c#1", plain}
+		change(&row.Subscription)
+		return row
+	}
+	const long = 5000
+	text := strings.Repeat("x", long)
+	none := with(func(*pubsub.Subscription) {})
+	one := bytesOf([]topicRow{none})
+	if size := int(reflect.TypeFor[topicRow]().Size()); one < size+size/16+len(none.key) {
+		t.Errorf("a row of %d bytes and its key count as %d", size, one)
+	}
+	filtered := with(func(s *pubsub.Subscription) { s.Filter = text })
+	union := with(func(s *pubsub.Subscription) { s.Union = []string{text, text} })
+	for name, tt := range map[string]struct {
+		rows []topicRow
+		want int
+	}{
+		"claims":             {[]topicRow{with(func(s *pubsub.Subscription) { s.Viewer.Claims = text })}, one + long},
+		"a viewer":           {[]topicRow{with(func(s *pubsub.Subscription) { s.Viewer.ID = text })}, one + long},
+		"a long id":          {[]topicRow{with(func(s *pubsub.Subscription) { s.OperationID = text })}, one + long},
+		"a union":            {[]topicRow{union}, one + 2*(long+stringBytes)},
+		"a filter":           {[]topicRow{filtered}, one + long},
+		"one filter of many": {[]topicRow{filtered, filtered, filtered}, 3*one + long},
+		"several filters":    {[]topicRow{filtered, none, filtered}, 3*one + 2*long},
+	} {
+		if got := bytesOf(tt.rows); got != tt.want {
+			t.Errorf("%s: %d bytes, want %d", name, got, tt.want)
+		}
+	}
+}
+
+// What is kept of a read does not hold on to the rest of it.
+func TestABucketIsKeptAlone(t *testing.T) {
+	t.Parallel()
+	s := New(newClient("http://127.0.0.1:1"), Tables{Subscriptions: "s"})
+	byBucket := map[int][]topicRow{}
+	for i := 0; len(byBucket[0]) < 2 || len(byBucket[1]) < 2; i++ {
+		id := fmt.Sprint("c", i)
+		byBucket[pubsub.Bucket(id)] = append(byBucket[pubsub.Bucket(id)], topicRow{id, pubsub.Subscription{ConnectionID: id}})
+	}
+	read := slices.Concat(byBucket[0], byBucket[1])
+	s.keep("t", span{0, 2, nil}, [pubsub.Buckets]int64{5, 5}, read)
+	clear(read)
+	for bucket := range 2 {
+		rows, ok := s.kept.get("t", bucket, 5)
+		same := func(a, b topicRow) bool { return a.key == b.key && a.ConnectionID == b.ConnectionID }
+		if !ok || !slices.EqualFunc(rows, byBucket[bucket], same) {
+			t.Errorf("bucket %d is kept as %+v", bucket, rows)
+		}
+	}
+}
+
+// An operation whose row was left behind elsewhere is listed once, as it is now.
+func TestAnOperationInBothPlacesIsListedOnce(t *testing.T) {
+	t.Parallel()
+	row := func(key string, at int) *topicRow {
+		return &topicRow{key, pubsub.Subscription{OperationID: key, At: time.UnixMilli(int64(at))}}
+	}
+	got := merged([]*topicRow{row("a", 1), row("b", 1), row("c", 3)}, []*topicRow{row("b", 2), row("c", 2), row("d", 1)})
+	var list []string
+	for _, r := range got {
+		list = append(list, fmt.Sprint(r.key, r.At.UnixMilli()))
+	}
+	if want := []string{"a1", "b2", "c3", "d1"}; !slices.Equal(list, want) {
+		t.Errorf("got %q", list)
+	}
+}
+
+func TestAReadOfATopicWithPartsEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	s := localStore(t)
+	s.LargeTopics = true
+	m := &members{t: t, s: s, topic: "t", there: map[string]bool{}}
+	if err := markedNow(t.Context(), s, "t"); err != nil {
+		t.Fatal(err)
+	}
+	for range 30 {
+		m.join()
+	}
+	for step := 1; step <= 10; step++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		requests := 0
+		reader := failing(s, http.DefaultTransport, func(string) (fault, string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if requests++; requests == step {
+				cancel()
+			}
+			return noFault, ""
+		})
+		n := 0
+		var failed error
+		for _, err := range reader.Subscriptions(ctx, "t", time.Now()) {
+			if failed = err; err == nil {
+				n++
+			}
+		}
+		if cancel(); n < 30 && !errors.Is(failed, context.Canceled) {
+			t.Errorf("request %d: %d subscriptions, then %v", step, n, failed)
+		}
+	}
+}
