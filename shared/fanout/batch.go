@@ -213,9 +213,10 @@ func (b Batch) Group() string {
 }
 
 // Encode returns the queue message of the batch and its deduplication id, a hash of the
-// message without the trace. So the queue suppresses the same targets planned again for the
-// same event, and no others. A running number could suppress a batch with new targets;
-// better a duplicate than a loss.
+// message without the trace and the time of the commit, which the writer of an event cannot
+// know. So the queue suppresses the same targets planned again for the same event, and no
+// others. A running number could suppress a batch with new targets; better a duplicate than a
+// loss.
 func Encode(b Batch) (body []byte, deduplicationID string, err error) {
 	if b.Version = versionPlain; len(b.Viewers) > 0 {
 		b.Version = versionViewers
@@ -226,12 +227,20 @@ func Encode(b Batch) (body []byte, deduplicationID string, err error) {
 	}
 	m := message{Batch: b, Tasks: toWire(b.Tasks)}
 	if nodes {
-		m.Node = ofNodes(b.Event)
+		timeless := b.Event
+		timeless.Committed = time.Time{}
+		m.Node = ofNodes(timeless)
 	}
 	if body, err = jsontext.Append(nil, m); err != nil {
 		return nil, "", fmt.Errorf("encode batch of event %s: %w", b.Event.ID, err)
 	}
 	sum := sha256.Sum256(body)
+	if nodes && !b.Event.Committed.IsZero() {
+		m.Node = ofNodes(b.Event)
+		if body, err = jsontext.Append(body[:0], m); err != nil {
+			return nil, "", fmt.Errorf("encode batch of event %s: %w", b.Event.ID, err)
+		}
+	}
 	return appendWritten(body, b.Event), hex.EncodeToString(sum[:]), nil
 }
 

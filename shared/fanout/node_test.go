@@ -162,3 +162,27 @@ func TestAnEndingReachesTheSubscriptionsOfNodes(t *testing.T) {
 		}
 	}
 }
+
+// Whoever writes an event cannot know when it is committed, and must give its batches the id
+// that stream gives them.
+func TestTheTimeOfTheCommitIsNotInTheDeduplicationID(t *testing.T) {
+	t.Parallel()
+	ids := map[string]bool{}
+	for _, at := range []time.Time{{}, time.UnixMilli(1_790_000_000_000), time.UnixMilli(1_790_000_001_000)} {
+		for _, topics := range [][]string{nil, {"a", event.Topic}} {
+			b := Batch{Event: event, Tasks: []Task{{Operation: Node, Targets: targets{target(listener(1), 0)}}}}
+			b.Event.Committed, b.Event.Topics = at, topics
+			body, id, err := Encode(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids[id] = true
+			if got, err := Decode(body); err != nil || !got.Event.Committed.Equal(at) || len(got.Event.Topics) != len(topics) {
+				t.Errorf("decoded %+v, %v", got.Event, err)
+			}
+		}
+	}
+	if len(ids) != 2 { // topics count: a node plans by them
+		t.Errorf("%d ids", len(ids))
+	}
+}

@@ -88,11 +88,11 @@ func whoCame(changes []pubsub.PresenceChange) (came []pubsub.Subscription, chang
 	return came, changed
 }
 
-// Each yields the subscriptions, as Plan takes them.
-func Each(all []pubsub.Subscription) iter.Seq2[pubsub.Subscription, error] {
-	return func(yield func(pubsub.Subscription, error) bool) {
-		for _, s := range all {
-			if !yield(s, nil) {
+// Each yields subscriptions as Plan takes them, or batches as it returns them.
+func Each[T any](all []T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, one := range all {
+			if !yield(one, nil) {
 				return
 			}
 		}
