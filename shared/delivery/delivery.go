@@ -16,6 +16,7 @@ import (
 
 	"subwire/shared/fanout"
 	"subwire/shared/metrics"
+	"subwire/shared/pacing"
 	"subwire/shared/pubsub"
 )
 
@@ -50,9 +51,10 @@ type Config struct {
 	Gateway  pubsub.Gateway // an error's method Reason, if it has one, says why, without ids and payload
 	Retries  Retries
 	Dead     DeadLetters
-	Workers  int            // posts in flight at once, over all batches, and as many slow ones on top
-	Log      *slog.Logger   // nil for slog.Default()
-	Metrics  *metrics.Meter // nil counts nothing
+	Workers  int             // posts in flight at once, over all batches, and as many slow ones on top
+	Quota    *pacing.Limiter // for posts to API Gateway; nil for no limit
+	Log      *slog.Logger    // nil for slog.Default()
+	Metrics  *metrics.Meter  // nil counts nothing
 }
 
 // Sender delivers batches. It may deliver several at once.
@@ -138,19 +140,19 @@ func (r *Report) count(outcome state) {
 func (s *Sender) Deliver(ctx context.Context, body []byte) (Report, error) {
 	w := s.open(ctx)
 	defer w.close()
-	r := s.begin(w, body)
+	r := s.begin(w, &round{body: body})
 	<-r.done
 	return r.report, r.err
 }
 
-// begin delivers a message and returns when only stragglers are left. A batch of a newer
-// release fails, so it waits for the newer sender.
-func (s *Sender) begin(w *window, body []byte) *round {
-	r := &round{sender: s, window: w, body: body,
-		idle: make(chan *target), endings: map[string]*ending{}, done: make(chan struct{})}
+// begin delivers the message of a round and returns when only stragglers are left. A batch of
+// a newer release fails, so it waits for the newer sender.
+func (s *Sender) begin(w *window, r *round) *round {
+	r.sender, r.window = s, w
+	r.idle, r.endings, r.done = make(chan *target), map[string]*ending{}, make(chan struct{})
 	if err := r.decode(); err != nil {
 		if r.err = err; !errors.Is(err, fanout.ErrNewer) {
-			if r.err = s.park(w.trying, body, err.Error()); r.err == nil {
+			if r.err = s.park(w.trying, r.body, err.Error()); r.err == nil {
 				s.Metrics.Add(metrics.Parked, 1)
 			}
 		}

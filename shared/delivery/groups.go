@@ -30,7 +30,7 @@ func (s *Sender) DeliverGroups(ctx context.Context, groups [][]string) []Result 
 				if ctx.Err() != nil || slices.ContainsFunc(rounds[i], (*round).failed) {
 					return
 				}
-				rounds[i] = append(rounds[i], s.begin(w, []byte(body)))
+				rounds[i] = append(rounds[i], s.begin(w, &round{body: []byte(body)}))
 			}
 		})
 	}

@@ -39,7 +39,14 @@ type became struct {
 func (r *round) logOutcome() {
 	attrs := []any{"event", r.batch.Event.ID, "range", r.batch.Range, "attempt", r.batch.Attempt,
 		"outcome", r.report, "last refusal", r.lastRefusal}
-	var others []became
+	if others := r.others(); others != nil {
+		attrs = append(attrs, "others", others)
+	}
+	r.sender.Log.InfoContext(r.traced, "batch delivered", attrs...)
+}
+
+// others are those of its targets that were not simply delivered to.
+func (r *round) others() (others []became) {
 	for i := range r.targets {
 		t := &r.targets[i]
 		if t.state == delivered || len(others) == maxListed {
@@ -51,10 +58,7 @@ func (r *round) logOutcome() {
 		}
 		others = append(others, b)
 	}
-	if others != nil {
-		attrs = append(attrs, "others", others)
-	}
-	r.sender.Log.InfoContext(r.traced, "batch delivered", attrs...)
+	return others
 }
 
 // measure counts the batch as a whole: a count for each target would be a lock for each.

@@ -17,9 +17,11 @@ type round struct {
 	window  *window
 	traced  context.Context // window.trying, with the event's trace
 	body    []byte          // the message
+	direct  bool            // whether it came by no queue: then its caller logs what became of it
 	batch   fanout.Batch
 	targets []target      // of the batch, in its order; none if the message is no batch
 	idle    chan *target  // to idle workers
+	left    int           // targets that were not begun yet
 	failing time.Duration // how long executions have failed, see executeTime
 	ran     int           // how many executions were begun
 	hash    uint64        // of the body, once it was needed
@@ -27,6 +29,7 @@ type round struct {
 	inOrder   sync.WaitGroup // targets in the state inOrder
 	posted    atomic.Int64   // when a post last succeeded, Unix ms; 0 for none
 	straggled atomic.Int64   // targets that are, or were, in the state straggling
+	noTurn    atomic.Bool    // whether a target got no turn to post in time
 	work      sync.WaitGroup // goroutines that may change a target; without any, each has its outcome
 
 	mu      sync.Mutex
@@ -58,9 +61,11 @@ func (r *round) decode() error {
 func (r *round) run() {
 	r.skipServed()
 	next := r.targets
+	r.left = len(next)
 	for _, task := range r.batch.Tasks {
 		e := execution{round: r, operation: task.Operation, results: map[int]*result{}}
 		for range task.Targets {
+			r.left--
 			if next[0].state == planned {
 				r.begin(&next[0], &e)
 			}
@@ -94,10 +99,10 @@ func (r *round) begin(t *target, e *execution) {
 	}
 }
 
-// hand waits for a slot and hands the target to a worker: an idle one, or a new one. So
-// few goroutines serve many targets.
+// hand waits for the quota and a slot, and hands the target to a worker: an idle one, or a
+// new one. So few goroutines serve many targets.
 func (r *round) hand(t *target) {
-	if !r.sender.slots.take(r.window.trying, t) {
+	if !t.mayPost(r.left) || !r.sender.slots.take(r.window.trying, t) {
 		t.settle(errTimeUp)
 		return
 	}
@@ -130,7 +135,9 @@ func (r *round) finish() {
 	}
 	r.measure(busy)
 	r.observeLatency()
-	r.logOutcome()
+	if !r.direct {
+		r.logOutcome()
+	}
 }
 
 // in returns the targets in the state.
@@ -174,7 +181,7 @@ func (r *round) skipServed() {
 }
 
 // keepReceipts notes who need not get this message again: all but those who were neither
-// served nor kept. It is only for a message that comes again; a target that it misses
+// served nor kept. It is only for a message that comes again, or may; a target that it misses
 // gets the event twice.
 func (r *round) keepReceipts() {
 	for i := range r.targets {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"subwire/shared/fanout"
+	"subwire/shared/node"
 	"subwire/shared/pubsub"
 	"subwire/shared/transportws"
 )
@@ -30,12 +31,13 @@ type target struct {
 	round     *round
 	operation string // key
 
-	state state
-	frame *frame // what to post
-	tries int    // of the frame
-	told  bool   // whether the frame was posted; a complete may have to follow
-	busy  uint8  // posts that failed and may succeed later
-	err   error  // why the last try failed, or why there was none; nil before that
+	state   state
+	frame   *frame // what to post
+	tries   int    // of the frame
+	told    bool   // whether the frame was posted; a complete may have to follow
+	busy    uint8  // posts that failed and may succeed later
+	tooSoon uint8  // those of them that were refused for the quota, since the last success
+	err     error  // why the last try failed, or why there was none; nil before that
 
 	before, self chan struct{} // closed when that straggler has its outcome; before may be nil
 }
@@ -106,6 +108,40 @@ var (
 	errEnded   = errors.New("operation does not run any more")
 )
 
+// mayPost waits until the account's quota has room for a try, while more targets wait
+// behind this one. It is false if there is none in time. It holds no slot meanwhile: a wait
+// for a turn says nothing of the gateway. Hosts have no quota. What ends connections is
+// not counted either: it is rare, and the quota has room for it.
+func (t *target) mayPost(more int) bool {
+	if !t.counts() {
+		return true
+	}
+	posts := 1
+	if t.frame.kind == last {
+		posts = 2
+	}
+	for range posts {
+		trying := t.round.window.trying
+		if trying.Err() != nil {
+			return false
+		}
+		if !t.round.sender.Quota.Wait(trying, more) {
+			t.round.noTurn.Store(true)
+			return false
+		}
+	}
+	return true
+}
+
+// counts reports whether posts to the target count for the quota.
+func (t *target) counts() bool {
+	if t.round.sender.Quota == nil {
+		return false
+	}
+	_, onHost := node.Parse(t.ConnectionID)
+	return !onHost
+}
+
 // try posts once, in the slot that the target holds, and gives the slot back.
 func (t *target) try() {
 	err := t.post()
@@ -148,7 +184,17 @@ func (t *target) post() error {
 }
 
 func (t *target) send(frame []byte) error {
-	err := t.round.sender.Gateway.Post(t.round.window.posting, t.ConnectionID, frame)
+	s := t.round.sender
+	err := s.Gateway.Post(t.round.window.posting, t.ConnectionID, frame)
+	switch {
+	case !t.counts():
+	case err == nil:
+		s.Quota.Took(int(t.tooSoon))
+		t.tooSoon = 0
+	case errors.Is(err, pubsub.ErrTooSoon):
+		s.Quota.Refused()
+		t.tooSoon++
+	}
 	if err != nil && !errors.Is(err, pubsub.ErrGone) && !errors.Is(err, pubsub.ErrTooLarge) {
 		t.busy++ // six times at most: a target has three tries, and as many with resultTooLarge
 	}
@@ -212,7 +258,7 @@ func (t *target) tryAgain(pause time.Duration) {
 			wait(trying, t.before)
 		}
 		wait(trying, time.After(pause))
-		if t.round.sender.slots.take(trying, t) {
+		if t.mayPost(0) && t.round.sender.slots.take(trying, t) {
 			t.try()
 		} else {
 			t.settle(errTimeUp)

@@ -21,12 +21,24 @@ type window struct {
 // earlier, and must be closed.
 func (s *Sender) open(ctx context.Context) *window {
 	trying, stop := context.WithCancel(ctx)
+	return s.watch(ctx, trying, stop)
+}
+
+// openFor is open for no longer than patience. Trying has that deadline, so nobody reserves a
+// turn to post that begins too late.
+func (s *Sender) openFor(ctx context.Context, patience time.Duration) *window {
+	trying, stop := context.WithTimeout(ctx, patience)
+	return s.watch(ctx, trying, stop)
+}
+
+// watch returns the window of ctx in which tries are begun while trying lasts.
+func (s *Sender) watch(ctx, trying context.Context, stop context.CancelFunc) *window {
 	posting, cut := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer cut()
 		s.slots.watch(trying)
 		left := lastPosts
-		if ctx.Err() == nil { // stopped
+		if ctx.Err() == nil { // stopped, or out of patience
 			left = s.pace.wait()
 		}
 		wait(posting, time.After(left))
