@@ -74,6 +74,7 @@ type Chat struct {
 // and what addPresence, addTyping and addReadMarks say.
 func New() Chat {
 	c := Chat{App: subwire.New("chat")}
+	c.Fast = true // its clients know messages by their ids
 	c.Claims = []string{"name", "chats_read", "chats_write"}
 	c.Paths = []string{"/", "/c/{chat+}"}
 	c.Try = subwire.Example{Claims: []string{`chats_write=["lobby"]`},

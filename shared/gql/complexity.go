@@ -5,10 +5,12 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"subwire/shared/gql/syntax"
+	"subwire/shared/pubsub"
 )
 
-// assumedItems is the assumed length of a list without an argument for it.
-const assumedItems = 10
+// assumedItems is the assumed length of a list without an argument for it. A list of events
+// has no more: see pubsub.ListedEvents.
+const assumedItems = pubsub.ListedEvents
 
 // items is how many values a field may have, at most a billion: for a list, what the
 // argument limit, first or last says.

@@ -67,6 +67,10 @@ type Subscription struct {
 	// share the value, so resolvers must not change it.
 	Root func(root json.RawMessage) (any, error)
 
+	// Choose returns what an operation with these arguments gets of the decoded event, which
+	// it must not change; nil for all of it. It may ask for the viewer as resolvers do.
+	Choose func(ctx context.Context, args map[string]any, event any) any
+
 	// Replay lets clients resume after an event that they have; nil for a subscription
 	// that always begins with the next event.
 	Replay *Replay
@@ -167,10 +171,15 @@ func (s *eventSource) root(event *pubsub.Event) (any, error) {
 }
 
 func (s *eventSource) resolve(p graphql.ResolveParams) (any, error) {
-	if event, ok := p.Info.RootValue.(*pubsub.Event); ok {
-		return s.root(event)
+	event, ok := p.Info.RootValue.(*pubsub.Event)
+	if !ok {
+		return nil, errors.New("subscription is executed without an event")
 	}
-	return nil, errors.New("subscription is executed without an event")
+	value, err := s.root(event)
+	if err != nil || s.Choose == nil {
+		return value, err
+	}
+	return s.Choose(p.Context, p.Args, value), nil
 }
 
 // Prepare implements pubsub.Executor. It parses and validates op within the limits,
@@ -304,6 +313,10 @@ func union(all []string) (topic string, union []string, err error) {
 		if bytes += len(topic); topic == "" || bytes > pubsub.MaxTopicBytes {
 			return "", nil, syntax.Exceeded("The subscription's arguments make topics of %d bytes; 1 to %d are allowed.",
 				bytes, pubsub.MaxTopicBytes)
+		}
+		if !pubsub.IsTopic(topic) {
+			return "", nil, pubsub.Refusal(pubsub.CodeInput,
+				fmt.Sprintf("The subscription's arguments make a topic that begins with %q.", pubsub.PartPrefix))
 		}
 	}
 	if len(all) == 1 {

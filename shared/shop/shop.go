@@ -49,6 +49,8 @@ func shopTopic(id string) subwire.Topic     { return "shop/" + id }
 func courierTopic(id string) subwire.Topic  { return "courier/" + id }
 func customerTopic(id string) subwire.Topic { return "customer/" + id }
 
+const allCouriers subwire.Topic = "couriers"
+
 // Shop is the product with its table.
 type Shop struct {
 	*subwire.App
@@ -74,7 +76,10 @@ func New() Shop {
 			}
 		})
 	subwire.Inbox(s.App, "courierMoved", func(p Position) string { return p.CourierID },
-		func(p Position, emit subwire.Emit) { emit.Latest(p, courierTopic(p.CourierID)) })
+		func(p Position, emit subwire.Emit) {
+			emit.Latest(p, courierTopic(p.CourierID))
+			emit.Windowed("couriers").Latest(p, allCouriers)
+		})
 
 	subwire.Query(s.App, "order", s.order)
 	subwire.Query(s.App, "orders", s.orders)
@@ -124,6 +129,14 @@ func New() Shop {
 		Topic: func(a courierArgs) (subwire.Topic, error) {
 			return courierTopic(a.CourierID), required("courierId", a.CourierID)
 		},
+	})
+	subwire.Subscribe(s.App, "couriers", subwire.Subscription[struct{}, Position]{
+		Doc:    "Where all couriers are, for shops: those that move within 200 ms come together.",
+		Topic:  func(struct{}) (subwire.Topic, error) { return allCouriers, nil },
+		Begin:  func(_ context.Context, v subwire.Viewer, _ struct{}) error { return s.isShop(v) },
+		Allow:  func(v subwire.Viewer, _ struct{}, _ Position) error { return s.isShop(v) },
+		Window: 200 * time.Millisecond,
+		Newest: func(p Position) string { return p.CourierID },
 	})
 	return s
 }
@@ -222,6 +235,14 @@ func shopsOf(v subwire.Viewer) (ids []string) {
 		return nil
 	}
 	return ids
+}
+
+// isShop refuses who works for no shop.
+func (s Shop) isShop(v subwire.Viewer) error {
+	if s.Anonymous() || len(shopsOf(v)) > 0 {
+		return nil
+	}
+	return subwire.Forbidden("This is for shops.")
 }
 
 func (s Shop) signedIn(v subwire.Viewer) error {

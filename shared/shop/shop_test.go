@@ -158,3 +158,19 @@ func TestPositionsComeFromOutside(t *testing.T) {
 	cloud.Publish("courierMoved", "2", Position{CourierID: "cora", Latitude: 1})
 	want(t, ada, "where", next("courierMoved", `{"latitude":52.5}`))
 }
+
+// Shops follow all couriers, in lists.
+func TestShopsSeeAllCouriers(t *testing.T) {
+	t.Parallel()
+	cloud := subwiretest.Start(t, New().App)
+	owner, ada := cloud.Connect("owner", ofA), cloud.Connect("ada", nil)
+	for _, c := range []*subwiretest.Client{owner, ada} {
+		c.Subscribe("all", `subscription { couriers { courierId latitude } }`, nil)
+	}
+	cloud.Publish("courierMoved", "1", Position{CourierID: "carl", Latitude: 1})
+	cloud.Publish("courierMoved", "1", Position{CourierID: "cora", Latitude: 2})
+	want(t, owner, "all", next("couriers", `[{"courierId":"carl","latitude":1}]`), next("couriers", `[{"courierId":"cora","latitude":2}]`))
+	if got := ada.Got("all"); len(got) != 1 || !strings.Contains(got[0], "This is for shops.") {
+		t.Errorf("ada got %q", got)
+	}
+}

@@ -56,9 +56,17 @@ type Topic = string
 
 // App is a product. Its functions run in any process, and keep nothing in memory. All of
 // it is declared before Open.
+//
+// By the fast way (setting FAST) who writes a row announces its events itself, before the
+// mutation is answered, and the stream announces them again. It is for events that stand for
+// themselves: of tables with OnlyInserts and of Inboxes, but Latest ones. Subscribers must bear
+// what it brings with it. An event may come again after later ones, as when somebody subscribes
+// meanwhile, so they tell by its id what they have. Events of two writers, and Latest events
+// among others, may come in another order than that of the table.
 type App struct {
 	Claims []string // of tokens, that the product's rules look at; of others CLAIMS says whether they are kept
 	Tenant string   // claim that names a viewer's tenant, or "": a viewer gets its own tenant's events only (see Emit.In)
+	Fast   bool     // whether a deployment may choose the fast way for it, see below
 	Paths  []string // of its pages, in the syntax of "Create routes for HTTP APIs"
 	Try    Example  // what somebody new begins with
 	Canary Canary   // how a running deployment is tried; the zero value if it is not
@@ -71,6 +79,7 @@ type App struct {
 	queries, mutations []root
 	subscriptions      map[string]func() gql.Subscription
 	filters            map[string]filter
+	windows            map[string]window
 	decoded            *lru.Cache[string, any] // arguments of stored filters
 	errs               []error
 
@@ -110,7 +119,7 @@ func New(name string) *App {
 		panic(err) // only for a size below one
 	}
 	return &App{name: name, types: newGoTypes(), subscriptions: map[string]func() gql.Subscription{},
-		filters: map[string]filter{}, decoded: decoded}
+		filters: map[string]filter{}, windows: map[string]window{}, decoded: decoded}
 }
 
 // Env is what an App runs on. Any part may be missing, if nothing that is called needs
@@ -122,6 +131,15 @@ type Env struct {
 	Log       *slog.Logger         // nil for none
 	NewID     func() string        // nil for ULIDs, which replays need
 	Now       func() time.Time     // nil for time.Now
+
+	// Fast announces what was written, in an App that is Fast; nil where only the stream does.
+	Fast interface {
+		// Announce announces the events of a write.
+		Announce(ctx context.Context, events []pubsub.Event)
+
+		// Hold says that only the stream announces what was written for these topics.
+		Hold(topics ...Topic)
+	}
 
 	// Revoke ends the viewer's connections, and returns their number.
 	Revoke func(ctx context.Context, viewer string) (int, error)
@@ -173,7 +191,7 @@ func (a *App) Name() string { return a.name }
 
 // Product is what the product adds to the core's tables, functions and permissions.
 func (a *App) Product() topology.Product {
-	p := topology.Product{Name: a.name, Claims: a.Claims, Paths: a.Paths}
+	p := topology.Product{Name: a.name, Claims: a.Claims, Paths: a.Paths, MayFast: a.Fast}
 	if a.present {
 		p.Presence = pubsub.PresencePrefix
 	}

@@ -197,10 +197,10 @@ func TestNoRowHasALongKey(t *testing.T) {
 type failing struct{ table.Store }
 
 // Nobody can subscribe to such topics. A query for one fails for ever, and holds up all
-// topics of its shard.
+// topics of its shard, or meets part of another.
 func TestATopicThatCannotBeAKeyHasNoEvents(t *testing.T) {
 	t.Parallel()
-	for _, topic := range []string{"", strings.Repeat("x", pubsub.MaxTopicBytes+1)} {
+	for _, topic := range []string{"", strings.Repeat("x", pubsub.MaxTopicBytes+1), pubsub.PartPrefix + "0/other"} {
 		app, _ := notes(func(c subwire.Change[note], emit subwire.Emit) { emit(c.Now, topic, "notes") })
 		row, err := table.Encode(note{Owner: "ada", ID: "1", At: time.Now(), Marks: map[string]float64{}})
 		if err != nil {
@@ -215,7 +215,7 @@ func TestATopicThatCannotBeAKeyHasNoEvents(t *testing.T) {
 		subwire.Subscribe(app, "s", subwire.Subscription[struct{}, event]{Topic: func(struct{}) (subwire.Topic, error) { return topic, nil }})
 		_, err = executor(t, app).Prepare(pubsub.Operation{Document: `subscription { s { n } }`})
 		if _, refused := errors.AsType[pubsub.Errors](err); !refused {
-			t.Errorf("subscribed to a topic of %d bytes: %v", len(topic), err)
+			t.Errorf("subscribed to a topic of %d bytes, %.10q: %v", len(topic), topic, err)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -54,6 +55,9 @@ type emitted struct {
 	root   json.RawMessage
 	end    bool
 	latest bool
+	listed bool          // by Emit.Windowed
+	window time.Duration // see pubsub.Event
+	key    string
 }
 
 // event is the event at an index of those that a change emits; id is the change's. Dead
@@ -62,7 +66,7 @@ func (e emitted) event(id string, index int) pubsub.Event {
 	if index > 0 {
 		id += "/" + strconv.Itoa(index)
 	}
-	return pubsub.Event{ID: id, Topic: e.topic, Topics: e.topics, Root: e.root, End: e.end}
+	return pubsub.Event{ID: id, Topic: e.topic, Topics: e.topics, Root: e.root, End: e.end, Window: e.window, Key: e.key}
 }
 
 // decodeChanges returns the function that turns images of a row into events.
@@ -87,7 +91,11 @@ func decodeChanges[T any](a *App, s *spec, changes func(Change[T], Emit) error) 
 			return nil, err
 		}
 		failed := changes(c, func(event any, topics ...Topic) {
+			field, event := windowOf(event)
 			event, topicOf, wrong := a.belonging(event)
+			if wrong == nil && field == "" {
+				field, event = windowOf(event)
+			}
 			if wrong != nil {
 				err = errors.Join(err, wrong)
 				return
@@ -102,32 +110,61 @@ func decodeChanges[T any](a *App, s *spec, changes func(Change[T], Emit) error) 
 			}
 			root, failed := encode(event)
 			err = errors.Join(err, failed)
-			if topicOf != nil {
-				topics = slices.Clone(topics)
-				for i := range topics {
-					topics[i] = topicOf(topics[i])
-				}
+			e := emitted{root: root, end: ends, latest: isLatest}
+			if field != "" {
+				e, failed = a.listed(field, e)
+				err = errors.Join(err, failed)
 			}
-			var sorted []Topic
-			var announced map[Topic]bool
-			if len(topics) > 1 {
-				sorted = slices.Sorted(slices.Values(topics))
-				announced = make(map[Topic]bool, len(topics))
-			}
-			for _, topic := range topics {
-				if !pubsub.IsTopic(topic) || pubsub.IsPresence(topic) { // nobody can have subscribed to it
-					continue
-				}
-				if announced[topic] {
-					topic = ""
-				} else if announced != nil {
-					announced[topic] = true
-				}
-				all = append(all, emitted{topic, sorted, root, ends, isLatest})
-			}
+			all = e.to(all, subscribable(topics, field, topicOf))
 		})
 		return all, errors.Join(err, failed)
 	}
+}
+
+// subscribable are the topics as subscriptions have them: those of the field's window, unless
+// that is "", and of the tenant that topicOf says, unless that is nil. One is "" if nobody can
+// have subscribed to it.
+func subscribable(topics []Topic, field string, topicOf func(Topic) Topic) []Topic {
+	reserved := func(t Topic) bool { return pubsub.IsPresence(t) || isWindowed(t) }
+	if field == "" && topicOf == nil && !slices.ContainsFunc(topics, reserved) {
+		return topics
+	}
+	of := make([]Topic, len(topics))
+	for i, t := range topics {
+		if reserved(t) {
+			continue
+		}
+		if field != "" {
+			t = windowed(field, t)
+		}
+		if topicOf != nil {
+			t = topicOf(t)
+		}
+		of[i] = t
+	}
+	return of
+}
+
+// to adds the event for each of the topics to all.
+func (e emitted) to(all []emitted, topics []Topic) []emitted {
+	var announced map[Topic]bool
+	if len(topics) > 1 {
+		e.topics = slices.DeleteFunc(slices.Sorted(slices.Values(topics)), func(t Topic) bool { return t == "" })
+		announced = make(map[Topic]bool, len(topics))
+	}
+	for _, topic := range topics {
+		if !pubsub.IsTopic(topic) {
+			continue
+		}
+		if announced[topic] {
+			topic = ""
+		} else if announced != nil {
+			announced[topic] = true
+		}
+		e.topic = topic
+		all = append(all, e)
+	}
+	return all
 }
 
 // whole returns an error for a row that lacks what every row has.
@@ -258,7 +295,7 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 		return nil, errors.New("it has no new image")
 	case name == insert:
 		before = nil
-		if s.onlyInserts() && !s.isOverwritten(now) { // it does not come back
+		if s.isInsert(now) {
 			id = s.id(now)
 		}
 	case name != string(events.DynamoDBOperationTypeModify):
@@ -275,6 +312,11 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 	if row == nil {
 		row = before
 	}
+	return s.announced(id, row, changes), nil
+}
+
+// announced are the events that a change of a row emitted.
+func (s *spec) announced(id string, row table.Row, changes []emitted) []pubsub.Event {
 	all := make([]pubsub.Event, 0, len(changes))
 	for i, c := range changes {
 		if c.topic == "" {
@@ -286,7 +328,7 @@ func (s *spec) events(name, id string, before, now table.Row) ([]pubsub.Event, e
 		}
 		all = append(all, event)
 	}
-	return all, nil
+	return all
 }
 
 // latestOf names what a row's Latest events follow each other in.
@@ -296,6 +338,10 @@ func (s *spec) latestOf(row table.Row) string {
 	}
 	return strconv.Quote(table.Text(row, s.table.Key)) + table.Text(row, s.table.Sort)
 }
+
+// isInsert reports whether the row is new whenever it is written, and does not come back. Then
+// its id is that of its events.
+func (s *spec) isInsert(row table.Row) bool { return s.onlyInserts() && !s.isOverwritten(row) }
 
 // isOverwritten reports whether the row holds the latest event of its group in an Inbox.
 func (s *spec) isOverwritten(row table.Row) bool {

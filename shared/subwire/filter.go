@@ -71,12 +71,8 @@ func (s Subscription[A, E]) passes(v Viewer, arguments A, chose bool, event E) b
 }
 
 func newFilter[A, E any](s Subscription[A, E]) filter {
-	return filter{
-		event: func(root json.RawMessage) (any, error) {
-			var event E
-			err := json.Unmarshal(root, &event)
-			return event, err
-		},
+	f := filter{
+		event: decodeEvent[E],
 		arguments: func(text string) (any, error) {
 			var given map[string]any
 			if err := json.Unmarshal([]byte(text), &given); err != nil {
@@ -90,6 +86,10 @@ func newFilter[A, E any](s Subscription[A, E]) filter {
 			return s.passes(v, c.arguments, c.any, event.(E))
 		},
 	}
+	if s.Window > 0 {
+		return f.ofList(decodeList[E])
+	}
+	return f
 }
 
 // keptFilters is how many filters are kept decoded for the next event: as many as a large

@@ -58,6 +58,17 @@ type Subscription[A, E any] struct {
 	// was one. It is asked for each distinct viewer and event, and does no I/O.
 	Visible func(Viewer, E) bool
 
+	// Window makes the field a list. It gets what Emit.Windowed announces to it: events that
+	// were written within that time of each other come in one list, with one post and one
+	// execution. Nothing waits for it: what one read of the table's stream
+	// brings is joined, and that is read four times a second. A list has 1 to 10 events,
+	// in their order. All other functions here get its events one by one. At most MaxWindow.
+	Window time.Duration
+
+	// Newest names what an event is the newest of: a list has only the last event of each
+	// name. It does no I/O, and needs a Window. "" keeps an event.
+	Newest func(E) string
+
 	// Replay lets clients resume after an event that they have (see ReplayOf). Without
 	// it a subscription begins with the next event.
 	Replay *Replay[A]
@@ -76,6 +87,13 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 	if s.Filter != nil || s.Visible != nil {
 		a.filters[name] = newFilter(s)
 	}
+	if s.Window < 0 || s.Window > MaxWindow || s.Window == 0 && s.Newest != nil {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: its Window is %v, not more than 0 and at most %v",
+			name, s.Window, MaxWindow))
+	}
+	if s.Window > 0 {
+		a.windows[name] = newWindow(s)
+	}
 	given := 0
 	for _, is := range []bool{s.Topic != nil, s.TopicOf != nil, s.Topics != nil} {
 		if is {
@@ -89,12 +107,15 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 		a.errs = append(a.errs, fmt.Errorf("subscription %s: Replay needs a single topic, not Topics", name))
 	}
 	a.subscriptions[name] = func() gql.Subscription {
-		sub := s.within(a).field(after)
+		sub := s.named(name).within(a).field(after)
 		sub.Topics = notOfPresence(sub.Topics)
 		sub.Type = a.types.output(typeOf[E]())
 		sub.Args = a.types.arguments(typeOf[A]())
 		if s.Filter != nil || s.Visible != nil {
 			sub.Filter = filterOf(name, filters, s)
+		}
+		if s.Window > 0 {
+			sub = s.list(sub)
 		}
 		return sub
 	}

@@ -379,7 +379,10 @@ func (t *Table[T]) eventsOf(before, now table.Row) (all []emitted) {
 			all = nil
 		}
 	}()
-	all, _ = t.changed(before, now)
+	all, err := t.changed(before, now)
+	if err != nil {
+		return nil
+	}
 	return all
 }
 
@@ -390,7 +393,7 @@ const recordIDBytes = 64
 // longestID is as long as the id may be that an event of the row gets.
 func (t *Table[T]) longestID(row table.Row) string {
 	id := t.id(row)
-	if t.onlyInserts() && !t.isOverwritten(row) {
+	if t.isInsert(row) {
 		return id
 	}
 	return id + strings.Repeat("x", max(0, recordIDBytes-len(id)))
@@ -405,14 +408,17 @@ func (t *Table[T]) put(ctx context.Context, w write, c table.Condition) error {
 	if t.changed != nil {
 		table.Stamp(w.row, trace.Of(ctx), time.Now())
 	}
-	ctx, cancel := t.bounded(ctx, w.row)
+	inTime, cancel := t.bounded(ctx, w.row)
 	defer cancel()
-	defer t.pay(ctx, w)()
-	if err := t.app.env.Tables.PutRow(ctx, t.table, w.row, c); err != nil {
-		return err
+	defer t.pay(inTime, w)()
+	err := t.app.env.Tables.PutRow(inTime, t.table, w.row, c)
+	if err == nil {
+		t.logPut(ctx, w.row)
 	}
-	t.logPut(ctx, w.row)
-	return nil
+	if !errors.Is(err, table.ErrConflict) { // after any other error the row may be there
+		t.announce(ctx, w, err == nil && c.Absent)
+	}
+	return err
 }
 
 // logPut logs a write that may be an event, with the event's id if that is the row's. Any
@@ -421,7 +427,7 @@ func (t *Table[T]) logPut(ctx context.Context, row table.Row) {
 	if t.changed == nil || t.app.env.Log == nil {
 		return
 	}
-	if t.onlyInserts() && !t.isOverwritten(row) {
+	if t.isInsert(row) {
 		t.app.env.Log.InfoContext(ctx, "row written", "table", t.table.Name, "event", t.id(row))
 	} else {
 		t.app.env.Log.InfoContext(ctx, "row written", "table", t.table.Name)

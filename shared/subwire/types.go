@@ -420,3 +420,6 @@ func setNumber(to reflect.Value, v float64) error {
 	}
 	return nil
 }
+
+// nonNullList is the type of a list, of which neither the list nor an item is null.
+func nonNullList(of graphql.Output) graphql.Output { return graphql.NewNonNull(graphql.NewList(of)) }

@@ -161,6 +161,7 @@ func TestTheTopicsOfAUnionAreBounded(t *testing.T) {
 		"OneIsEmpty":  {`"a",""`, pubsub.CodeLimit},
 		"LongEnough":  {`"a","` + long + `"`, ""},
 		"TooLong":     {`"ab","` + long + `"`, pubsub.CodeLimit},
+		"OneOfAPart":  {`"a","` + pubsub.PartPrefix + `0/b"`, pubsub.CodeInput},
 		"OneAloneToo": {`"ab` + long + `"`, pubsub.CodeLimit},
 	} {
 		x, err := e.Prepare(pubsub.Operation{Document: `subscription { tagged(tags: [` + tc.tags + `]) { text } }`})
