@@ -99,17 +99,21 @@ func (c *Client) Post(ctx context.Context, connectionID string, frame []byte) er
 
 func (c *Client) post(ctx context.Context, connectionID string, frame []byte) error {
 	if c.poster == nil {
-		callCtx, cancel := context.WithTimeout(ctx, c.timeout)
-		defer cancel()
-		_, err := c.api.PostToConnection(callCtx,
-			&apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connectionID, Data: frame})
-		return translate(ctx, err)
+		return c.postBySDK(ctx, connectionID, frame)
 	}
 	a, err := c.poster.post(ctx, time.Now().Add(c.timeout), connectionID, frame)
 	if err != nil {
 		return translateFailure(ctx, err)
 	}
 	return a.verdict()
+}
+
+func (c *Client) postBySDK(ctx context.Context, connectionID string, frame []byte) error {
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	_, err := c.api.PostToConnection(callCtx,
+		&apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connectionID, Data: frame})
+	return translate(ctx, err)
 }
 
 // Delete implements pubsub.Gateway. The client sees code 1000 and no reason.

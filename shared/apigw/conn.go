@@ -45,6 +45,12 @@ type conn struct {
 	request []byte // room for the next one
 	reused  bool
 	since   time.Time // idle since, by the wall clock: a monotonic one may stand still while the process is frozen
+
+	watched <-chan struct{} // whose end cuts a call, the Done of a context; nil if none does
+	unwatch func() bool     // nil before the first
+
+	mu      sync.Mutex
+	calling <-chan struct{} // guarded by mu: the Done of the call in progress; nil between calls
 }
 
 // newPool returns a pool that connects like the transport, except for proxies.
@@ -147,13 +153,13 @@ func (p *pool) close() {
 // exchange writes c.request and reads the response, until the deadline or until ctx ends.
 // It returns an answer or an error.
 func (c *conn) exchange(ctx context.Context, deadline time.Time) (response, error) {
-	if err := c.SetDeadline(deadline); err != nil {
+	if err := c.begin(ctx, deadline); err != nil {
 		return response{}, fmt.Errorf("set deadline: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	_, err := c.Write(c.request)
 	a, readErr := c.read() // even then: a server may refuse a body without reading it
-	if !stop() || err != nil {
+	c.end()
+	if err != nil {
 		a.keep = false
 	}
 	switch {
@@ -165,9 +171,65 @@ func (c *conn) exchange(ctx context.Context, deadline time.Time) (response, erro
 	return a, nil
 }
 
+// begin bounds a call by the deadline and by the end of ctx. A context is watched for all
+// calls that it is given to, one after the other: to watch it for each would cost more
+// than to sign a post.
+func (c *conn) begin(ctx context.Context, deadline time.Time) error {
+	done := ctx.Done()
+	if done != c.watched {
+		c.stopWatching()
+		c.watched, c.unwatch = done, context.AfterFunc(ctx, func() { c.cut(done) })
+	}
+	c.mu.Lock()
+	c.calling = done
+	err := c.SetDeadline(deadline)
+	c.mu.Unlock()
+	if ctx.Err() != nil { // what watches it may have come before the call
+		c.cut(done)
+	}
+	return err
+}
+
+// end ends a call: what cuts it from now on does nothing.
+func (c *conn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calling = nil
+}
+
+// cut ends the call that has that Done, if it is in progress.
+func (c *conn) cut(done <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calling == done {
+		c.SetDeadline(time.Unix(1, 0))
+	}
+}
+
+func (c *conn) stopWatching() {
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+}
+
+// Close closes the connection, and leaves the context that it watches.
+func (c *conn) Close() error {
+	c.stopWatching()
+	return c.Conn.Close()
+}
+
 // read reads one answer with its body. Without a whole head there is no answer; without
 // a whole body the status still counts.
 func (c *conn) read() (response, error) {
+	if _, err := c.reader.Peek(1); err != nil {
+		return response{}, fmt.Errorf("read answer: %w", err)
+	}
+	if came, err := c.reader.Peek(c.reader.Buffered()); err == nil {
+		if n := plainSuccess(came); n > 0 {
+			_, err := c.reader.Discard(n)
+			return response{status: http.StatusOK, keep: err == nil}, nil
+		}
+	}
 	for {
 		r, err := http.ReadResponse(c.reader, nil)
 		if err != nil {

@@ -38,7 +38,13 @@ type second struct {
 	canonical string    // of the canonical request, from there to where BodyHash stands
 	rest      string    // of it, from there to the hash of the body
 	toSign    string    // the string to sign, up to the hash of the canonical request
-	macs      sync.Pool // of hash.Hash with the signing key
+	macs      sync.Pool // of *mac
+}
+
+// mac computes signatures of one second.
+type mac struct {
+	hash.Hash        // with the signing key
+	room      []byte // for what is hashed: a session token takes about a kilobyte
 }
 
 const (
@@ -85,8 +91,8 @@ func (s *signer) append(dst []byte, credentials aws.Credentials, now time.Time,
 
 // appendSignature appends the signature in hex. It is given the hash of the body.
 func (s *signer) appendSignature(dst []byte, sec *second, connectionID string, sum [sha256.Size]byte) []byte {
-	var room [2048]byte // a session token takes about a kilobyte
-	b := append(append(room[:0], "POST\n"...), s.signed...)
+	m := sec.macs.Get().(*mac)
+	b := append(append(m.room[:0], "POST\n"...), s.signed...)
 	b = appendEscaped(b, connectionID, "%25")
 	b = append(b, sec.canonical...)
 	if s.hashed {
@@ -97,13 +103,13 @@ func (s *signer) appendSignature(dst []byte, sec *second, connectionID string, s
 	b = hex.AppendEncode(b, sum[:])
 	sum = sha256.Sum256(b)
 
-	b = append(room[:0], sec.toSign...)
+	b = append(b[:0], sec.toSign...)
 	b = hex.AppendEncode(b, sum[:])
-	mac := sec.macs.Get().(hash.Hash)
-	mac.Reset()
-	mac.Write(b)
-	dst = hex.AppendEncode(dst, mac.Sum(room[:0]))
-	sec.macs.Put(mac)
+	m.Reset()
+	m.Write(b)
+	m.room = m.Sum(b[:0])
+	dst = hex.AppendEncode(dst, m.room)
+	sec.macs.Put(m)
 	return dst
 }
 
@@ -130,9 +136,9 @@ func (s *signer) newSecond(c aws.Credentials, now time.Time) *second {
 	}
 	key := []byte("AWS4" + c.SecretAccessKey)
 	for _, part := range []string{day, s.region, "execute-api", "aws4_request"} {
-		mac := hmac.New(sha256.New, key)
-		mac.Write([]byte(part))
-		key = mac.Sum(nil)
+		m := hmac.New(sha256.New, key)
+		m.Write([]byte(part))
+		key = m.Sum(nil)
 	}
 	sec := &second{
 		at: now.Unix(), credentials: c,
@@ -143,7 +149,7 @@ func (s *signer) newSecond(c aws.Credentials, now time.Time) *second {
 		rest:      "x-amz-date:" + date + "\n" + token + "\n" + names + "\n",
 		toSign:    "AWS4-HMAC-SHA256\n" + date + "\n" + scope + "\n",
 	}
-	sec.macs.New = func() any { return hmac.New(sha256.New, key) }
+	sec.macs.New = func() any { return &mac{hmac.New(sha256.New, key), make([]byte, 0, 2048)} }
 	return sec
 }
 

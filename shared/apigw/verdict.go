@@ -17,7 +17,7 @@ import (
 
 // failure is a call that failed: what that means, and why.
 type failure struct {
-	kind error // pubsub.ErrGone, ErrTooLarge or ErrBusy
+	kind error // pubsub.ErrGone, ErrTooLarge, ErrTooSoon or ErrBusy
 	why  string
 }
 
@@ -52,6 +52,8 @@ func (a response) verdict() error {
 		return failure{pubsub.ErrGone, why}
 	case a.status == http.StatusRequestEntityTooLarge:
 		return failure{pubsub.ErrTooLarge, why}
+	case a.status == http.StatusTooManyRequests:
+		return failure{pubsub.ErrTooSoon, why}
 	default:
 		return failure{pubsub.ErrBusy, why}
 	}
