@@ -59,6 +59,9 @@ func serve(f topology.Function, c Config, err error, run func(Process) error) {
 	lines := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})
 	log := slog.New(trace.Handler(lines)).With("function", f.Name)
 	slog.SetDefault(log)
+	if f.MemoryMB > 0 { // a host's is not the function's, and its task says how much it has
+		UseMemory(f.MemoryMB)
+	}
 	if err == nil {
 		p := Process{Config: c, Log: log}
 		if topology.Metrics.In(c.Settings) {
@@ -108,6 +111,9 @@ func (c Config) Tables() dynamo.Tables {
 	}
 }
 
+// Fast reports whether the function announces the events of the rows that it writes.
+func (c Config) Fast() bool { return c.product.Fast }
+
 // Queue is the URL of the queue.
 func (c Config) Queue(q topology.Queue) string { return c.queues[q.Name] }
 
@@ -127,6 +133,10 @@ func Load(f topology.Function, find func(name string) (topology.Product, error),
 		if p, err = find(name); err != nil {
 			errs = append(errs, fmt.Errorf("%s is %q: %w", topology.App.Env, name, err))
 		}
+	}
+	p, err := p.With(settings)
+	if err != nil && p.Name != "" { // without a name there is an error already
+		errs = append(errs, err)
 	}
 	c, more := load(p, f.Name, getenv)
 	c.Settings = settings

@@ -106,7 +106,7 @@ func TestRowsOfAProduct(t *testing.T) {
 	t.Parallel()
 	env := environment(shop)
 	want := map[string]string{"orders": "dev-orders", "customers": "dev-customers"}
-	for _, f := range []topology.Function{topology.Message, topology.GraphQL, topology.Sender} {
+	for _, f := range []topology.Function{topology.Message, topology.GraphQL, topology.Stream, topology.Sender} {
 		c, errs := load(shop, f.Name, func(name string) string { return env[name] })
 		if got := c.Tables().Products; errs != nil || !maps.Equal(got, want) {
 			t.Errorf("%s has %v, %v", f.Name, got, errs)
@@ -116,9 +116,9 @@ func TestRowsOfAProduct(t *testing.T) {
 			t.Errorf("%s without its tables: %v", f.Name, err)
 		}
 	}
-	if c, errs := load(shop, topology.Stream.Name, func(name string) string { return env[name] }); errs != nil ||
+	if c, errs := load(shop, topology.Connect.Name, func(name string) string { return env[name] }); errs != nil ||
 		strings.Contains(fmt.Sprint(c.Tables()), "dev-orders") {
-		t.Errorf("stream has %v, %v", c.Tables(), errs)
+		t.Errorf("connect has %v, %v", c.Tables(), errs)
 	}
 }
 
@@ -200,6 +200,8 @@ func outside(t *testing.T, s *topology.Setting) []string {
 			topology.GraphiQL.Setting:       {"maybe", "2"},
 			topology.LogLevel.Setting:       {"loud", "1"},
 			topology.Metrics.Setting:        {"maybe", "2"},
+			topology.Fast.Setting:           {"maybe", "2"},
+			topology.LargeTopics.Setting:    {"maybe", "2"},
 		}[s]
 	case err == nil:
 		return append(bad, beyond(t, least, -1), beyond(t, most, 1))

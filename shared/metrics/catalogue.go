@@ -33,6 +33,12 @@ var (
 	Replayed   = count("Replayed", "events that were posted by replays")
 )
 
+// What message, graphql, publish and a host count of the fast way.
+var (
+	Fast       = count("Fast", "events that were announced as soon as they were written")
+	FastFailed = count("FastFailed", "events that could not be, and were left to the stream")
+)
+
 // What stream counts, of each event once it is sent.
 var (
 	Events   = count("Events", "events that were sent on")

@@ -40,15 +40,16 @@ var coreAccess = map[string][]Permission{
 	},
 	Message.Name: {
 		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
-		{OnTable, Subscriptions.Name, []string{"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}},
-		{OnTable, Operations.Name, []string{"dynamodb:PutItem"}},
+		{OnTable, Subscriptions.Name, []string{"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem",
+			"dynamodb:GetItem", "dynamodb:UpdateItem"}}, // the last two for parts
+		{OnTable, Operations.Name, []string{"dynamodb:GetItem", "dynamodb:PutItem"}},
 		{OnQueue, ConnectionChecks.Name, []string{"sqs:SendMessage"}},
 		{OnSockets, "POST", []string{manageConnections}},
 		{OnSockets, "DELETE", []string{manageConnections}},
 	},
 	Disconnect.Name: {
 		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
-		{OnTable, Subscriptions.Name, []string{"dynamodb:BatchWriteItem"}},
+		{OnTable, Subscriptions.Name, []string{"dynamodb:BatchWriteItem", "dynamodb:UpdateItem"}}, // heads of parts
 		{OnQueue, ConnectionChecks.Name, append([]string{"sqs:SendMessage"}, receive...)},
 		{OnSockets, "POST", []string{manageConnections}},
 		{OnSockets, "DELETE", []string{manageConnections}},
@@ -59,15 +60,23 @@ var coreAccess = map[string][]Permission{
 	},
 	Stream.Name: {
 		{OnStreams, "", []string{"dynamodb:ListStreams"}}, // IAM knows no narrower resource for it
-		{OnTable, Subscriptions.Name, []string{"dynamodb:Query"}},
-		{OnTable, Connections.Name, []string{"dynamodb:PutItem"}}, // audiences
+		{OnTable, Operations.Name, []string{"dynamodb:GetItem"}},
+		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:PutItem", // audiences
+			"dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
+		{OnTable, Subscriptions.Name, []string{"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:PutItem", // heads, marks
+			"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}},
 		{OnQueue, Fanout.Name, []string{"sqs:SendMessage"}},
 		{OnQueue, StreamDead.Name, []string{"sqs:SendMessage"}},
+		{OnQueue, Retries.Name, []string{"sqs:SendMessage"}},
+		{OnQueue, RetriesDead.Name, []string{"sqs:SendMessage"}},
+		{OnSockets, "POST", []string{manageConnections}},
+		{OnSockets, "DELETE", []string{manageConnections}},
 	},
 	Sender.Name: {
 		{OnTable, Operations.Name, []string{"dynamodb:GetItem"}},
 		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
-		{OnTable, Subscriptions.Name, []string{"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}},
+		{OnTable, Subscriptions.Name, []string{"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:GetItem",
+			"dynamodb:UpdateItem"}},
 		{OnQueue, Fanout.Name, receive},
 		{OnQueue, Retries.Name, append([]string{"sqs:SendMessage"}, receive...)},
 		{OnQueue, RetriesDead.Name, []string{"sqs:SendMessage"}},
@@ -82,8 +91,8 @@ var coreAccess = map[string][]Permission{
 	},
 }
 
-// What a function may do with the rows of a product. The sender reads what a result shows
-// besides its event.
+// What a function may do with the rows of a product. Who delivers events reads what a result
+// shows besides its event.
 var (
 	readRows      = []string{"dynamodb:GetItem", "dynamodb:Query"}
 	readWriteRows = append([]string{"dynamodb:PutItem", "dynamodb:DeleteItem"}, readRows...)
@@ -91,17 +100,27 @@ var (
 
 // presenceAccess is what presence adds. Who leaves is marked, and deleted after a while.
 var presenceAccess = map[string][]Permission{
-	Message.Name:    {{OnTable, Subscriptions.Name, []string{"dynamodb:UpdateItem"}}},
-	Disconnect.Name: {{OnTable, Subscriptions.Name, []string{"dynamodb:UpdateItem", "dynamodb:DeleteItem"}}},
-	Sender.Name:     {{OnTable, Subscriptions.Name, []string{"dynamodb:UpdateItem"}}},
+	Disconnect.Name: {{OnTable, Subscriptions.Name, []string{"dynamodb:DeleteItem"}}},
 	Stream.Name: {
 		{OnStream, Subscriptions.Name, readStream},
 		{OnQueue, ConnectionChecks.Name, []string{"sqs:SendMessage"}},
 	},
 }
 
+// fastAccess is what functions that write rows may do besides, if they announce the events
+// themselves.
+var fastAccess = map[string][]Permission{
+	Message.Name: mayAnnounce, GraphQL.Name: mayAnnounce, Publish.Name: mayAnnounce,
+}
+
+var mayAnnounce = []Permission{
+	{OnTable, Subscriptions.Name, []string{"dynamodb:Query", "dynamodb:BatchGetItem"}}, // heads of parts
+	{OnQueue, Fanout.Name, []string{"sqs:SendMessage"}},
+}
+
 // rowAccess has the functions that get a product's tables.
-var rowAccess = map[string][]string{Message.Name: readWriteRows, GraphQL.Name: readWriteRows, Sender.Name: readRows}
+var rowAccess = map[string][]string{Message.Name: readWriteRows, GraphQL.Name: readWriteRows,
+	Stream.Name: readRows, Sender.Name: readRows}
 
 // Access says what each function may do, by its name: what its code and its event source
 // mappings do, and nothing else. Besides, every function may write to its own log group.
@@ -111,6 +130,9 @@ func (p Product) Access() map[string][]Permission {
 		all[name] = slices.Clone(permissions)
 		if p.Presence != "" {
 			all[name] = append(all[name], presenceAccess[name]...)
+		}
+		if p.Fast {
+			all[name] = append(all[name], fastAccess[name]...)
 		}
 	}
 	for _, t := range p.Tables {

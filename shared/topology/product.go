@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,6 +25,10 @@ type Product struct {
 	// Fargate says that a deployment runs the host, which holds sockets itself.
 	Fargate bool
 
+	// MayFast says that the subscribers of the product bear the fast way, and Fast that the
+	// deployment goes it: who writes a row announces its events, before the stream does.
+	MayFast, Fast bool
+
 	// Presence is what the topics begin with under which it counts who is present; "" if
 	// it does not. Then the table of subscriptions has a stream.
 	Presence string
@@ -38,6 +43,19 @@ func (p Product) Stack(env string) string {
 		parts[1] = ""
 	}
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "-")
+}
+
+// With is the product in a deployment with these settings, or in a function that gets these.
+// Its error says which of them the product does not allow.
+func (p Product) With(settings Values) (Product, error) {
+	if _, given := settings[Fast.Setting]; !given {
+		return p, nil
+	}
+	if p.Fast = Fast.In(settings); p.Fast && !p.MayFast {
+		p.Fast = false
+		return p, fmt.Errorf("%s is true, but product %s has no App.Fast", Fast.Env, p.Name)
+	}
+	return p, nil
 }
 
 // AllTables lists the core's tables and the product's.
@@ -64,6 +82,9 @@ func (p Product) Functions() []Function {
 		if rowAccess[f.Name] != nil {
 			all[i].Tables = slices.Concat(f.Tables, p.Tables)
 		}
+		if p.Fast && fastAccess[f.Name] != nil {
+			all[i] = all[i].announcing()
+		}
 		if f.Name == Stream.Name && p.Presence != "" {
 			all[i].Queues = slices.Concat(f.Queues, []Queue{ConnectionChecks})
 		}
@@ -71,6 +92,9 @@ func (p Product) Functions() []Function {
 	if p.Inputs {
 		publish := Publish
 		publish.Tables = slices.DeleteFunc(slices.Clone(p.Tables), func(t Table) bool { return t.Name != InboxTable })
+		if p.Fast {
+			publish = publish.announcing()
+		}
 		all = append(all, publish)
 	}
 	if p.CanaryEvery > 0 {
@@ -79,12 +103,25 @@ func (p Product) Functions() []Function {
 	return all
 }
 
+// announcing is the function with what it announces events with.
+func (f Function) announcing() Function {
+	has := func(t Table) bool { return t.Name == Subscriptions.Name }
+	if !slices.ContainsFunc(f.Tables, has) {
+		f.Tables = slices.Concat(f.Tables, []Table{Subscriptions})
+	}
+	f.Queues = slices.Concat(f.Queues, []Queue{Fanout})
+	return f
+}
+
 // Function is the function with the name, which may be Publish's, Canary's or Host's; it
 // panics if there is none.
 func (p Product) Function(name string) Function {
 	if name == Host.Name {
 		f := Host
 		f.Tables = slices.Concat(f.Tables, p.Tables)
+		if p.Fast {
+			f = f.announcing()
+		}
 		return f
 	}
 	p.Inputs, p.CanaryEvery = true, time.Minute

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func TestOnlyWhoWorksWithRowsGetsTheProductsTables(t *testing.T) {
 		core[f.Name] = names(f.Tables)
 	}
 	rows := []string{"orders", "visits", "customers"}
-	for _, name := range []string{"message", "graphql", "sender"} {
+	for _, name := range []string{"message", "graphql", "stream", "sender"} {
 		core[name] = append(core[name], rows...)
 	}
 	got := map[string][]string{}
@@ -55,7 +56,9 @@ func TestWhatFunctionsMayDoWithAProduct(t *testing.T) {
 			{OnTable, "visits", actions}, {OnTable, "customers", actions}}
 	}
 	want := map[string][]Permission{"message": onTables(write), "graphql": onTables(write), "sender": onTables(read),
-		"stream": {{OnStream, "orders", readStream}, {OnStream, "visits", readStream}}}
+		"stream": {{OnTable, "orders", read}, {OnIndex, "orders/byShop", []string{"dynamodb:Query"}},
+			{OnStream, "orders", readStream}, {OnTable, "visits", read}, {OnStream, "visits", readStream},
+			{OnTable, "customers", read}}}
 	access, core := shop.Access(), Product{}.Access()
 	for _, f := range Functions() {
 		got := access[f.Name]
@@ -164,9 +167,7 @@ func TestPresence(t *testing.T) {
 			t.Errorf("queues of %s differ (-want +got):\n%s", f.Name, diff)
 		}
 		allowed := map[string][]Permission{
-			"message":    {{OnTable, "subscriptions", []string{"dynamodb:UpdateItem"}}},
-			"disconnect": {{OnTable, "subscriptions", []string{"dynamodb:UpdateItem", "dynamodb:DeleteItem"}}},
-			"sender":     {{OnTable, "subscriptions", []string{"dynamodb:UpdateItem"}}},
+			"disconnect": {{OnTable, "subscriptions", []string{"dynamodb:DeleteItem"}}},
 			"stream":     {{OnStream, "subscriptions", readStream}, {OnQueue, "connection-checks", []string{"sqs:SendMessage"}}},
 		}[f.Name]
 		core := coreAccess[f.Name]
@@ -174,6 +175,69 @@ func TestPresence(t *testing.T) {
 		if diff := cmp.Diff(want, with.Access()[f.Name], cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s may do otherwise (-want +got):\n%s", f.Name, diff)
 		}
+	}
+}
+
+// Who writes rows may announce their events in a deployment that goes the fast way, and nobody
+// else may more than before. One of a product that does not bear it does not.
+func TestWhoWritesAnnouncesWhereADeploymentSaysSo(t *testing.T) {
+	t.Parallel()
+	settings := func(fast string) Values {
+		v, _ := Read(Settings(), func(env string) string {
+			if env == Fast.Env {
+				return fast
+			}
+			return ""
+		})
+		return v
+	}
+	may := shop
+	may.MayFast, may.Inputs = true, true
+	slow, err := may.With(settings(""))
+	if err != nil || slow.Fast {
+		t.Fatalf("by default it is %v, %v", slow.Fast, err)
+	}
+	if p, err := shop.With(settings("true")); err == nil || p.Fast {
+		t.Errorf("a product that does not bear it: %v, %v", p.Fast, err)
+	}
+	if p, err := shop.With(settings("false")); err != nil || p.Fast {
+		t.Errorf("a product that does not bear it: %v, %v", p.Fast, err)
+	}
+	if _, err := may.With(Values{}); err != nil { // of a function that does not get the setting
+		t.Error(err)
+	}
+	fast, err := may.With(settings("true"))
+	if err != nil || !fast.Fast {
+		t.Fatalf("it is %v, %v", fast.Fast, err)
+	}
+	writers := map[string]bool{Message.Name: true, GraphQL.Name: true, Publish.Name: true}
+	for _, f := range append(fast.Functions(), fast.Function(Host.Name)) {
+		before := slow.Function(f.Name)
+		writes := f.Name == Host.Name || writers[f.Name]
+		if writes {
+			before.Queues = append(slices.Clone(before.Queues), Fanout)
+		}
+		if diff := cmp.Diff(before.Queues, f.Queues, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("queues of %s (-want +got):\n%s", f.Name, diff)
+		}
+		if writes && !slices.Contains(names(f.Tables), Subscriptions.Name) {
+			t.Errorf("%s has tables %v", f.Name, names(f.Tables))
+		}
+		more := map[bool][]Permission{true: {{OnTable, "subscriptions", []string{"dynamodb:Query", "dynamodb:BatchGetItem"}},
+			{OnQueue, "fanout.fifo", []string{"sqs:SendMessage"}}}}[writers[f.Name]]
+		got := slices.DeleteFunc(slices.Clone(fast.Access()[f.Name]), func(p Permission) bool {
+			return slices.ContainsFunc(slow.Access()[f.Name], func(q Permission) bool { return cmp.Equal(p, q) })
+		})
+		if diff := cmp.Diff(more, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s may do otherwise (-want +got):\n%s", f.Name, diff)
+		}
+	}
+	host := map[string]bool{}
+	for _, p := range fast.HostAccess() {
+		host[p.Name+" "+strings.Join(p.Actions, " ")] = true
+	}
+	if !host["fanout.fifo sqs:SendMessage"] {
+		t.Errorf("the host may %v", host)
 	}
 }
 

@@ -26,8 +26,8 @@ const (
 const (
 	authenticate = "connect message graphql host"                      // check tokens; connect only those of handshakes
 	serve        = "message graphql host"                              // run clients' operations and check their tokens
-	prepare      = "message graphql sender host"                       // prepare operations
-	reach        = "message disconnect sender"                         // post to sockets of others, or close them
+	prepare      = "message graphql stream sender host"                // prepare operations
+	reach        = "message disconnect stream sender"                  // post to sockets of others, or close them
 	know         = "message graphql stream sender publish canary host" // know the product
 )
 
@@ -40,7 +40,7 @@ var (
 	App = setting("APP", "chat", anyText(), know,
 		"the product that runs, one of those in `shared/products`; a deployment sets it with `-c app=NAME`")
 
-	Auth = setting("AUTH", Anonymous, oneOf(Anonymous, JWT), authenticate+" sender",
+	Auth = setting("AUTH", Anonymous, oneOf(Anonymous, JWT), authenticate+" stream sender",
 		"or `jwt`: everybody needs a token")
 	JWTIssuer    = setting("JWT_ISSUER", "", anyText(), authenticate, "claim `iss`; required with `jwt`")
 	JWTAudience  = setting("JWT_AUDIENCE", "", anyText(), authenticate, "must be in claim `aud`; required with `jwt`")
@@ -105,7 +105,7 @@ var (
 		"of the payload of `connection_init`; beyond: 4400")
 	MaxOperationIDBytes = setting("MAX_OPERATION_ID_BYTES", "128", number(1, transportws.MaxIDBytes), "message host",
 		"of the id that a client gives an operation; beyond: 4400")
-	MaxOfTopic = setting("MAX_OPERATIONS_PER_TOPIC", "10", number(1, 1000), "message stream host",
+	MaxOfTopic = setting("MAX_OPERATIONS_PER_TOPIC", "10", number(1, 1000), "message graphql stream publish host",
 		"subscriptions of one topic, per connection; beyond: `LIMIT_EXCEEDED`, also when more were begun at once:"+
 			" those end at the next event")
 	MaxReplayBytes = setting("MAX_REPLAY_BYTES", "1048576", number(MaxMessageBytes, 64<<20), "message host",
@@ -146,12 +146,29 @@ var (
 	GraphiQL = setting("GRAPHIQL", "true", boolean(), "graphql",
 		"whether a browser that opens `/graphql` gets GraphiQL").inProduction("false")
 
+	Fast = setting("FAST", "false", boolean(), "message graphql stream publish host",
+		"whether new rows are announced by their writer, [before the stream](how-it-works.md#the-fast-way) brings them;"+
+			" only of a product that says `App.Fast`")
 	// While fanout.fifo has batches, a change may break the order once.
-	FanoutGroups = setting("FANOUT_GROUPS", "4", powerOfTwo(1, 256), "stream",
+	FanoutGroups = setting("FANOUT_GROUPS", "4", powerOfTwo(1, 256), "message graphql stream publish host",
 		"message groups per topic: a power of two; change it while `fanout.fifo` is empty")
+	// 80 % of "requests per second" in "Amazon API Gateway quotas", so that clients have room.
+	APIRate = setting("API_RATE", "8000", number(0, 1_000_000), "stream sender",
+		"posts a second of all senders together, while API Gateway refuses some, and a fifth more while it does not;"+
+			" set it to 80 % of the account's [quota](operations.md#quotas); 0 for no limit")
+	// Fewer than SENDER_WORKERS, so that an event's posts are all under way at once. Beyond,
+	// the queue costs little of a push.
+	Direct = setting("DIRECT", "0", number(0, 100), "stream",
+		"subscriptions up to which `stream` delivers an event itself, without `fanout.fifo` and `sender`; 50 costs "+
+			"[least](cost.md#a-million-pushes). Set it once this release runs everywhere, and to 0 before a rollback; "+
+			"while `fanout.fifo` has batches a change from 0 may break the order once")
+	// The release before does not read parts.
+	LargeTopics = setting("LARGE_TOPICS", "false", boolean(), "message stream",
+		"whether large topics are stored in [parts](operations.md#large-topics): set it once this release runs everywhere;"+
+			" before a rollback unset it, and wait two and a half hours")
 	// Twice as many sockets; a Lambda environment has 1,024 file descriptors.
-	SenderWorkers = setting("SENDER_WORKERS", "64", number(1, 450), "sender host",
-		"posts in flight per sender, and as many slow ones")
+	SenderWorkers = setting("SENDER_WORKERS", "64", number(1, 450), "stream sender host",
+		"posts in flight per process, and as many slow ones")
 	LogLevel = setting("LOG_LEVEL", "info", level(), "connect message disconnect graphql stream sender publish canary host",
 		"`debug`, `info`, `warn` or `error`")
 	Metrics = setting("METRICS", "true", boolean(), "connect message disconnect graphql stream sender publish canary host",

@@ -8,6 +8,8 @@ package topology
 import (
 	"strings"
 	"time"
+
+	"subwire/shared/transportws"
 )
 
 // Table is one DynamoDB table. Keys are strings.
@@ -152,8 +154,8 @@ var (
 		Reserved: 50, AllowLoops: true} // a connection is checked again while it lives, at most two hours
 	GraphQL = Function{Name: "graphql", Timeout: 25 * time.Second, MemoryMB: 512, WebSocket: true,
 		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks}}
-	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: oneVCPU,
-		Tables: []Table{Connections, Subscriptions}, Queues: []Queue{Fanout, StreamDead},
+	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: oneVCPU, Callback: true,
+		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Fanout, StreamDead, Retries, RetriesDead},
 		Reserved: StreamShards} // for each stream, see Product.Functions
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: oneVCPU, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
@@ -168,8 +170,35 @@ func Functions() []Function {
 // EveryFunction lists also those that a deployment has only if it asks for them.
 func EveryFunction() []Function { return append(Functions(), Publish, Canary) }
 
-// Routes of the WebSocket API, by route key.
+// Routes of the WebSocket API that reach a function, by route key.
 var Routes = map[string]Function{"$connect": Connect, "$default": Message, "$disconnect": Disconnect}
+
+// RouteSelection says which route a message of a client takes: that of its type, or
+// $default if there is none, or if it is no JSON ("Create routes for WebSocket APIs in
+// API Gateway").
+const RouteSelection = "$request.body.type"
+
+// Mock is a route of the WebSocket API that the gateway handles itself, so that no
+// function runs ("Set up a WebSocket API integration request", MOCK). What it handles,
+// nobody checks: neither whether the client has been acknowledged, nor the payload.
+type Mock struct {
+	Answer string // the message that the client gets, or "" for none
+
+	// Rate, Burst bound all clients' messages together, in messages a second: what no
+	// function sees, MAX_FRAMES_PER_SECOND does not count.
+	Rate, Burst int
+}
+
+// Mocks are the routes without a function, by route key: what keeps sockets open.
+// A pong that nobody asked for is a heartbeat one way ("Pong" in the protocol). The rates
+// serve 262,000 sockets with a heartbeat every 8:45, and 30,000 with a ping every 2
+// minutes. More would let a flood cost more, as nobody is charged for these: 500 messages
+// a second are $1.80 an hour.
+var Mocks = map[string]Mock{
+	string(transportws.TypePing): {Rate: 250, Burst: 500,
+		Answer: string(transportws.Message{Type: transportws.TypePong}.Append(nil))},
+	string(transportws.TypePong): {Rate: 500, Burst: 1000},
+}
 
 // Paths of the HTTP API, besides a product's own.
 const (
@@ -261,7 +290,7 @@ const (
 
 // Throttles of the stages, in requests a second, with their bursts. All APIs of a
 // region share the account's quota of 10,000 a second with the posts to clients, so
-// clients get only a part of it.
+// clients get only a part of it. Posts keep to APIRate.
 const (
 	SocketRate, SocketBurst = 3000, 1500
 	HTTPRate, HTTPBurst     = 500, 500

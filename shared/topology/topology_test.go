@@ -100,3 +100,21 @@ func TestABatchWaitsForAnHour(t *testing.T) {
 		}
 	}
 }
+
+// What the gateway answers leaves most of the stage to frames that functions handle.
+func TestPingsAndHeartbeatsLeaveRoomForFrames(t *testing.T) {
+	t.Parallel()
+	rate := 0
+	for key, m := range Mocks {
+		if _, taken := Routes[key]; taken || m.Rate < 1 || m.Burst < m.Rate {
+			t.Errorf("%s is %+v, taken: %t", key, m, taken)
+		}
+		rate += m.Rate
+	}
+	if rate > SocketRate/4 {
+		t.Errorf("%d of %d messages a second are for them", rate, SocketRate)
+	}
+	if got := Mocks["ping"].Answer; got != `{"type":"pong"}` {
+		t.Errorf("a ping is answered by %s", got)
+	}
+}
