@@ -20,6 +20,7 @@ func run(p boot.Process, app *subwire.App) error {
 	if err != nil {
 		return err
 	}
+	o.Store.LargeTopics = topology.LargeTopics.In(settings)
 	invocation.Serve(p, handler{&session.Session{
 		Connections:    o.Store,
 		Operations:     o.Store,

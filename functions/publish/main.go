@@ -4,6 +4,7 @@ package main
 import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"subwire/functions/internal/fast"
 	"subwire/functions/internal/invocation"
 	"subwire/shared/boot"
 	"subwire/shared/dynamo"
@@ -17,7 +18,7 @@ func main() { boot.MainOf(topology.Publish, products.App, run) }
 
 func run(p boot.Process, app *subwire.App) error {
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	if _, err := app.Open(subwire.Env{Tables: store, Log: p.Log}); err != nil {
+	if _, err := app.Open(subwire.Env{Tables: store, Log: p.Log, Fast: fast.New(p, app, store)}); err != nil {
 		return err
 	}
 	invocation.Serve(p, handler{

@@ -12,9 +12,11 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"subwire/shared/allowance"
+	"subwire/shared/announce"
 	"subwire/shared/connection"
 	"subwire/shared/fanout"
 	"subwire/shared/metrics"
+	"subwire/shared/pubsub"
 	"subwire/shared/queue"
 	"subwire/shared/topology"
 	"subwire/shared/trace"
@@ -33,9 +35,11 @@ type handler struct {
 	}
 	checks    connection.Checks // of who is present
 	limits    fanout.Limits
+	direct    *direct              // nil sends all events to the queue
 	sent      *recent              // records that are finished
 	audiences *allowance.Audiences // learn how many targets an event has, for whoever writes the next
 	metrics   *metrics.Meter
+	begun     time.Time // the invocation
 }
 
 const (
@@ -53,6 +57,7 @@ const (
 // drops repeated batches for five minutes only. Nobody is owed an event from before
 // its subscription, so it does not matter who subscribed since.
 func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventResponse, error) {
+	h.begun = time.Now()
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
@@ -64,6 +69,7 @@ func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventRespo
 	}
 	left := newest(records)
 	h.logLeftOut(ctx, records, left)
+	left = h.joined(ctx, left)
 	r := events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
 	if first := h.fanOutAll(ctx, left); first != nil {
 		failed := events.DynamoDBBatchItemFailure{ItemIdentifier: first.sequence}
@@ -110,6 +116,7 @@ func (h handler) fanOutLane(ctx context.Context, lane []record) *record {
 			h.log.ErrorContext(ctx, "fan-out failed", "record", r.sequence, "event", r.event.ID, "error", err)
 			return &r
 		}
+		to.sent += len(part)
 	}
 	return nil
 }
@@ -147,7 +154,10 @@ func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 	if err == nil {
 		err = h.send(ctx, r, to)
 	}
-	if isHopeless(err) {
+	switch {
+	case isHopeless(err) && r.shared != nil:
+		err = h.apart(ctx, r, to)
+	case isHopeless(err):
 		err = h.park(ctx, fanout.Letter{Record: r.raw, Event: r.event.ID}, r, err)
 	}
 	if err == nil {
@@ -158,33 +168,44 @@ func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 
 func (h handler) send(ctx context.Context, r record, to *listeners) (err error) {
 	defer recovered(&err)
+	if h.direct != nil {
+		return h.sendOrDeliver(ctx, r, to)
+	}
 	// Batches of one event have different targets, so no order is lost.
-	var sum size
+	var sum announce.Size
 	err = h.fanout.SendUnordered(ctx, h.plan(ctx, r, to, &sum))
 	if err == nil {
-		h.sentAll(ctx, r, sum)
+		h.sentAll(ctx, r, sum, eventSent)
 	}
 	return err
 }
 
-// size is what an event was planned into, and how many subscriptions did not want it.
-type size struct{ batches, targets, filtered int }
+// What the log says of an event: that its batches are in the queue, or that it was delivered
+// without. What could not be delivered is in batches.
+const (
+	eventSent      = "event sent"
+	eventDelivered = "event delivered"
+)
 
-// sentAll notes an event whose batches are all in the queue: its audience, the metrics, a
-// line of the log.
-func (h handler) sentAll(ctx context.Context, r record, s size) {
-	h.audiences.Note(ctx, r.event.Topic, s.targets)
-	h.metrics.Add(metrics.Events, 1)
+// sentAll notes an event that needs nothing more here: its audience, the metrics, a line of
+// the log.
+func (h handler) sentAll(ctx context.Context, r record, s announce.Size, what string, more ...any) {
+	h.audiences.Note(ctx, r.event.Topic, s.Targets)
+	h.metrics.Add(metrics.Events, r.events())
 	h.metrics.Add(metrics.LeftOut, len(r.replaced))
-	h.metrics.Add(metrics.Batches, s.batches)
-	h.metrics.Add(metrics.Targets, s.targets)
-	h.metrics.Add(metrics.Filtered, s.filtered)
-	h.metrics.Observe(metrics.FanOut, float64(s.targets))
-	attrs := []any{"record", r.sequence, "event", r.announced().ID, "batches", s.batches, "targets", s.targets}
+	h.metrics.Add(metrics.Batches, s.Batches)
+	h.metrics.Add(metrics.Targets, s.Targets)
+	h.metrics.Add(metrics.Filtered, s.Filtered)
+	h.metrics.Observe(metrics.FanOut, float64(s.Targets))
+	attrs := []any{"record", r.sequence, "event", r.announced().ID}
+	if what == eventSent || s.Batches > 0 {
+		attrs = append(attrs, "batches", s.Batches)
+	}
+	attrs = append(attrs, "targets", s.Targets)
 	if !r.event.At.IsZero() {
 		attrs = append(attrs, "lag", max(0, time.Since(r.event.At).Milliseconds()))
 	}
-	h.log.InfoContext(ctx, "event sent", attrs...)
+	h.log.InfoContext(ctx, what, append(attrs, more...)...)
 }
 
 // logLeftOut logs the events of which only a newer one is left. Both are in order.
@@ -199,42 +220,24 @@ func (h handler) logLeftOut(ctx context.Context, all, left []record) {
 }
 
 // plan yields the messages of an event, and adds up what they are.
-func (h handler) plan(ctx context.Context, r record, to *listeners, sum *size) iter.Seq2[queue.Message, error] {
-	rows := fanout.Passing(to.all(ctx), h.product.Passes(r.event), &sum.filtered)
-	batches := h.others(ctx, r, fanout.Plan(r.announced(), rows, h.limits))
-	return h.messages(ctx, r, counted(batches, sum))
+func (h handler) plan(ctx context.Context, r record, to *listeners,
+	sum *announce.Size) iter.Seq2[queue.Message, error] {
+	return h.messages(ctx, r, h.batches(ctx, r, to.all(ctx), h.product.Passes(r.event), sum))
 }
 
-// counted adds up the batches.
-func counted(batches iter.Seq2[fanout.Batch, error], sum *size) iter.Seq2[fanout.Batch, error] {
-	return func(yield func(fanout.Batch, error) bool) {
-		for b, err := range batches {
-			if err == nil {
-				sum.batches++
-				sum.targets += b.Targets()
-			}
-			if !yield(b, err) {
-				return
-			}
-		}
-	}
+// batches yields the batches of an event, and adds them up. passes is that of announce.Event.
+func (h handler) batches(ctx context.Context, r record, to iter.Seq2[pubsub.Subscription, error],
+	passes func(string, pubsub.Viewer) bool, sum *announce.Size) iter.Seq2[fanout.Batch, error] {
+	return announce.Event{Event: r.announced(), Subscriptions: to, Passes: passes,
+		LeaveOut: func(why error) error { return h.leaveOut(ctx, r, why) }}.Batches(h.limits, sum)
 }
 
-// others goes on with the other subscriptions when one cannot get the event.
-func (h handler) others(ctx context.Context, r record,
-	batches iter.Seq2[fanout.Batch, error]) iter.Seq2[fanout.Batch, error] {
-	return func(yield func(fanout.Batch, error) bool) {
-		for b, err := range batches {
-			if err != nil && fanout.OfOneSubscription(err) {
-				if err = h.leaveOut(ctx, r, err); err == nil {
-					continue
-				}
-			}
-			if !yield(b, err) {
-				return
-			}
-		}
-	}
+// messages encodes each batch as it is planned.
+func (h handler) messages(ctx context.Context, r record,
+	batches iter.Seq2[fanout.Batch, error]) iter.Seq2[queue.Message, error] {
+	return announce.Messages(batches, func() {
+		h.log.ErrorContext(ctx, "event may be overtaken", "record", r.sequence, "event", r.event.ID)
+	})
 }
 
 // leaveOut parks the event for the one target that cannot get it. It does so once,
@@ -261,6 +264,9 @@ func (h handler) leaveOut(ctx context.Context, r record, why error) error {
 // park puts the record into the dead letters, with its content: nobody waits for what
 // cannot be helped. The log has ids only, as a reason may quote content.
 func (h handler) park(ctx context.Context, l fanout.Letter, r record, why error) error {
+	if r.shared != nil {
+		return h.parkEach(ctx, l, r, why)
+	}
 	body, err := fanout.EncodeLetter(l, topology.QueueMessageBytes)
 	if err == nil {
 		err = h.dead.Park(ctx, body, why.Error())
@@ -271,28 +277,4 @@ func (h handler) park(ctx context.Context, l fanout.Letter, r record, why error)
 	h.metrics.Add(metrics.Parked, 1)
 	h.log.ErrorContext(ctx, "record parked", "record", r.sequence, "event", r.event.ID, "panic", errors.Is(why, errPanic))
 	return nil
-}
-
-// messages encodes each batch as it is planned.
-func (h handler) messages(ctx context.Context, r record,
-	batches iter.Seq2[fanout.Batch, error]) iter.Seq2[queue.Message, error] {
-	return func(yield func(queue.Message, error) bool) {
-		for b, err := range batches {
-			var m queue.Message
-			if err == nil {
-				m.Group = b.Group()
-				m.Overtaken = func() ([]byte, string, error) {
-					h.log.ErrorContext(ctx, "event may be overtaken", "record", r.sequence, "event", r.event.ID)
-					return fanout.Encode(b.Ending(fanout.Overtaken))
-				}
-				m.Body, m.DeduplicationID, err = fanout.Encode(b)
-			}
-			if err != nil {
-				err = fmt.Errorf("plan: %w", err)
-			}
-			if !yield(m, err) {
-				return
-			}
-		}
-	}
 }

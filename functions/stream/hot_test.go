@@ -89,3 +89,10 @@ func TestTheFirstBatchesLeaveBeforeAHotTopicIsRead(t *testing.T) {
 		}
 	}
 }
+
+func (s hotTopic) MarkedSubscriptions(ctx context.Context, topic string, now time.Time,
+	_ func(pubsub.Mark)) iter.Seq2[pubsub.Subscription, error] {
+	return s.Subscriptions(ctx, topic, now)
+}
+
+func (hotTopic) PutMark(context.Context, string, pubsub.Mark) error { return nil }

@@ -5,14 +5,16 @@ import (
 	"iter"
 	"time"
 
+	"subwire/shared/announce"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 )
 
-// store is the part of pubsub.Store that the handler needs.
+// store is the part of a store that the handler needs.
 type store interface {
 	Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error]
+	pubsub.MarkStore
 }
 
 const (
@@ -35,6 +37,9 @@ type listeners struct {
 	rows  []pubsub.Subscription // valid until the time below
 	until time.Time
 	few   bool // whether the latest read was complete and found no more than are kept
+
+	queued time.Time // when the latest announce.QueuedMark ends that is known
+	sent   int       // how many of the batch's events of the topic were sent before
 }
 
 func (l *listeners) all(ctx context.Context) iter.Seq2[pubsub.Subscription, error] {
@@ -56,7 +61,7 @@ func (l *listeners) read(ctx context.Context) iter.Seq2[pubsub.Subscription, err
 	return func(yield func(pubsub.Subscription, error) bool) {
 		now, whole := time.Now(), true
 		l.rows, l.few = nil, false
-		for s, err := range l.store.Subscriptions(ctx, l.topic, now.Add(-fanout.TellExpired)) {
+		for s, err := range l.store.MarkedSubscriptions(ctx, l.topic, now.Add(-fanout.TellExpired), l.mark) {
 			if whole = whole && err == nil && len(l.rows) < keptRows; whole {
 				l.rows = append(l.rows, s)
 			}
@@ -67,5 +72,11 @@ func (l *listeners) read(ctx context.Context) iter.Seq2[pubsub.Subscription, err
 		if l.few = whole; whole {
 			l.until = now.Add(keptFor)
 		}
+	}
+}
+
+func (l *listeners) mark(m pubsub.Mark) {
+	if m.Name == announce.QueuedMark && m.Expires.After(l.queued) {
+		l.queued = m.Expires
 	}
 }

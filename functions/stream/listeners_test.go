@@ -96,3 +96,10 @@ func TestAReadThatFailedIsNotKept(t *testing.T) {
 		t.Errorf("%d reads", a.reads)
 	}
 }
+
+func (s *audience) MarkedSubscriptions(ctx context.Context, topic string, now time.Time,
+	_ func(pubsub.Mark)) iter.Seq2[pubsub.Subscription, error] {
+	return s.Subscriptions(ctx, topic, now)
+}
+
+func (*audience) PutMark(context.Context, string, pubsub.Mark) error { return nil }

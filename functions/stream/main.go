@@ -5,10 +5,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"subwire/functions/internal/invocation"
+	"subwire/functions/internal/sending"
 	"subwire/shared/allowance"
+	"subwire/shared/announce"
 	"subwire/shared/boot"
 	"subwire/shared/dynamo"
-	"subwire/shared/fanout"
 	"subwire/shared/products"
 	"subwire/shared/queue"
 	"subwire/shared/subwire"
@@ -20,17 +21,26 @@ func main() { boot.MainOf(topology.Stream, products.App, run) }
 func run(p boot.Process, app *subwire.App) error {
 	client := sqs.NewFromConfig(p.AWS)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
+	store.LargeTopics = topology.LargeTopics.In(p.Settings)
+	var small *direct
+	// What a writer announces is in the queue already, and what follows must not overtake it.
+	if most := topology.Direct.In(p.Settings); most > 0 && !p.Fast() {
+		sender, err := sending.New(p, app, store, client)
+		if err != nil {
+			return err
+		}
+		small = &direct{most: most, sender: sender, slow: &recent{}}
+	}
 	// The URL of the checks is "" for a product without presence, which has none.
 	invocation.Serve(p, handler{
-		log:     p.Log,
-		product: app,
-		store:   store,
-		fanout:  queue.New(client, p.Queue(topology.Fanout)),
-		dead:    queue.New(client, p.Queue(topology.StreamDead)),
-		checks:  queue.New(client, p.Queue(topology.ConnectionChecks)),
-		limits: fanout.Limits{Targets: topology.BatchTargets, Bytes: topology.BatchBytes,
-			Alone: topology.QueueMessageBytes, Groups: topology.FanoutGroups.In(p.Settings),
-			OfConnection: topology.MaxOfTopic.In(p.Settings)},
+		log:       p.Log,
+		product:   app,
+		store:     store,
+		fanout:    queue.New(client, p.Queue(topology.Fanout)),
+		dead:      queue.New(client, p.Queue(topology.StreamDead)),
+		checks:    queue.New(client, p.Queue(topology.ConnectionChecks)),
+		limits:    announce.Limits(p.Settings),
+		direct:    small,
 		sent:      &recent{},
 		audiences: allowance.NewAudiences(store, topology.MaxCostPerMinute.In(p.Settings)),
 		metrics:   p.Metrics,

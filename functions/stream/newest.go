@@ -67,16 +67,20 @@ func (r record) known() string {
 }
 
 func (r record) suffix() string {
-	if len(r.replaced) == 0 {
+	others := len(r.replaced) + r.events() - 1
+	if others == 0 {
 		return ""
 	}
-	return "+" + strconv.Itoa(len(r.replaced))
+	return "+" + strconv.Itoa(others)
 }
 
-// finished remembers the record, and those that it replaced.
+// finished remembers the record, and those that it replaced or shares a list with.
 func (h handler) finished(r record) {
 	h.sent.add(r.known())
 	for _, id := range r.replaced {
 		h.sent.add(id)
+	}
+	for _, one := range r.shared {
+		h.sent.add(one.known())
 	}
 }

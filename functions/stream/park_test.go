@@ -204,3 +204,10 @@ func (failing) SendUnordered(_ context.Context, msgs iter.Seq2[queue.Message, er
 func (f failing) SendInOrder(ctx context.Context, msgs iter.Seq2[queue.Message, error]) error {
 	return f.SendUnordered(ctx, msgs)
 }
+
+func (s rows) MarkedSubscriptions(ctx context.Context, topic string, now time.Time,
+	_ func(pubsub.Mark)) iter.Seq2[pubsub.Subscription, error] {
+	return s.Subscriptions(ctx, topic, now)
+}
+
+func (rows) PutMark(context.Context, string, pubsub.Mark) error { return nil }

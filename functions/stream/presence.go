@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"subwire/shared/announce"
 	"subwire/shared/connection"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
@@ -40,7 +41,8 @@ func (h handler) tellPresence(ctx context.Context, lane []record) *record {
 	return nil
 }
 
-// announce sends how many are present to whom fanout.Presence says.
+// announce sends how many are present to whom fanout.Presence says. All of it goes by the
+// queue, so its order needs no mark.
 func (h handler) announce(ctx context.Context, lane []record) (err error) {
 	defer recovered(&err)
 	if ctx.Err() != nil {
@@ -56,12 +58,12 @@ func (h handler) announce(ctx context.Context, lane []record) (err error) {
 		return err
 	}
 	r.event.Root = root
-	var sum size
-	batches := counted(h.others(ctx, r, fanout.Plan(r.event, fanout.Each(told), h.limits)), &sum)
+	var sum announce.Size
+	batches := h.batches(ctx, r, fanout.Each(told), nil, &sum) // presence has no filters
 	if err := h.fanout.SendUnordered(ctx, h.messages(ctx, r, batches)); err != nil {
 		return err
 	}
-	h.sentAll(ctx, r, sum)
+	h.sentAll(ctx, r, sum, eventSent)
 	return nil
 }
 

@@ -33,6 +33,14 @@ func (r *recent) add(id string) {
 	r.put(id)
 }
 
+// forget undoes add.
+func (r *recent) forget(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.young, id)
+	delete(r.old, id)
+}
+
 // put must be called with the lock held.
 func (r *recent) put(id string) {
 	if r.young == nil || len(r.young) >= recentIDs && !r.young[id] {

@@ -36,6 +36,7 @@ type record struct {
 	at       time.Time              // of the commit, in whole seconds
 	err      error                  // why it cannot become an event
 	replaced []string               // ids of the records that are left out for this one, see newest
+	shared   []record               // those whose list the event is, in order; nil for one alone, see joined
 }
 
 // errPanic is a bug that one record triggers: it must not fail the others.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"subwire/shared/announce"
 	"subwire/shared/queue"
 	"subwire/shared/trace"
 )
@@ -29,7 +30,7 @@ var errSplit = errors.New("event has several batches for a group")
 func (h handler) sendTogether(ctx context.Context, part []record, to *listeners) (err error) {
 	defer recovered(&err)
 	part = slices.DeleteFunc(slices.Clone(part), func(r record) bool { return h.sent.has(r.known()) })
-	sizes := make([]size, len(part))
+	sizes := make([]announce.Size, len(part))
 	groups := map[string][]queue.Message{}
 	for i, r := range part {
 		ctx := trace.With(ctx, r.event.Trace)
@@ -45,11 +46,16 @@ func (h handler) sendTogether(ctx context.Context, part []record, to *listeners)
 			groups[m.Group] = append(groups[m.Group], m)
 		}
 	}
+	if h.direct != nil && len(groups) > 0 {
+		if err := h.beforeQueued(ctx, to); err != nil {
+			return err
+		}
+	}
 	if err := h.sendGroups(ctx, groups); err != nil {
 		return err
 	}
 	for i, r := range part {
-		h.sentAll(trace.With(ctx, r.event.Trace), r, sizes[i])
+		h.sentAll(trace.With(ctx, r.event.Trace), r, sizes[i], eventSent)
 		h.finished(r)
 	}
 	return nil

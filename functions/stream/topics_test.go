@@ -222,3 +222,10 @@ func TestOneInvocationIsNotSlowerThanTenWere(t *testing.T) {
 		})
 	}
 }
+
+func (s *slow) MarkedSubscriptions(ctx context.Context, topic string, now time.Time,
+	_ func(pubsub.Mark)) iter.Seq2[pubsub.Subscription, error] {
+	return s.Subscriptions(ctx, topic, now)
+}
+
+func (*slow) PutMark(context.Context, string, pubsub.Mark) error { return nil }

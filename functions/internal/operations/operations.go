@@ -5,6 +5,7 @@ package operations
 import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"subwire/functions/internal/fast"
 	"subwire/shared/allowance"
 	"subwire/shared/auth"
 	"subwire/shared/boot"
@@ -37,7 +38,7 @@ func New(p boot.Process, app *subwire.App, limits gql.Limits) (o Operations, err
 	o.Checks = queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks))
 	revoker := connection.Revoker{Quotas: o.Store, Checks: o.Checks}
 	schema, err := app.Open(subwire.Env{Tables: o.Store, Anonymous: topology.Auth.In(p.Settings) == topology.Anonymous,
-		Audiences: o.Audiences, Log: p.Log, Revoke: revoker.Revoke})
+		Audiences: o.Audiences, Log: p.Log, Fast: fast.New(p, app, o.Store), Revoke: revoker.Revoke})
 	if err != nil {
 		return o, err
 	}

@@ -3,7 +3,7 @@ import { Observed } from './observed.ts';
 import { closing } from './sentence.ts';
 import { isRefusal, resuming, settings, waitTime } from '../../../../shared/js/resume.mjs';
 
-const keepAlive = 60_000; // ms; shorter than necessary, as a user is watching
+const whileVisible = 60_000; // ms: who is watching must soon know that the network is lost
 
 /** What the user sees of the connection. */
 export type Status =
@@ -31,13 +31,11 @@ export function openSocket(url: string, connectionParams: Record<string, unknown
   // A browser without a network may still reach its own machine, so it is tried all the same.
   const reconnecting = (at: number) => status.set(navigator.onLine ? { state: 'reconnecting', at } : { state: 'offline' });
   let wake = () => {}; // ends the wait for the next attempt
-  let heard = Date.now(); // when the server was last heard
   const refuse = (e: unknown) => isFinal(e) && status.set({ state: 'refused', reason: reasonOf(e) });
   const client = createClient({
     ...settings,
     url,
     connectionParams,
-    keepAlive,
     shouldRetry: (e) => !isFinal(e),
     retryWait: async (retries) => {
       const wait = waitTime(retries);
@@ -49,19 +47,15 @@ export function openSocket(url: string, connectionParams: Record<string, unknown
       await new Promise((resolve) => setTimeout(resolve, 100)); // the old socket's last event is not the new one's
     },
     on: {
-      connecting: (isRetry) => (isRetry ? reconnecting(0) : status.set({ state: 'connecting' })),
+      connecting: (isRetry) => {
+        if (isRetry) reconnecting(0);
+        else if (status.get().state !== 'live') status.set({ state: 'connecting' }); // a live one only changes sockets
+      },
       connected: () => status.set({ state: 'live' }),
-      message: () => (heard = Date.now()),
       error: refuse, // a message said so
       closed: refuse, // the close did
     },
   });
-  // Back from sleep or in another network: a socket that was silent for longer than
-  // a ping and its answer take is dead, and its timers have slept too.
-  const awake = () => {
-    if (status.get().state === 'live' && Date.now() - heard > 1.5 * keepAlive) client.terminate();
-    wake();
-  };
   addEventListener('offline', () => {
     if (status.get().state === 'refused') return;
     reconnecting(0);
@@ -69,8 +63,8 @@ export function openSocket(url: string, connectionParams: Record<string, unknown
   });
   addEventListener('online', () => {
     if (status.get().state === 'offline') reconnecting(0);
-    awake();
+    wake();
   });
-  document.addEventListener('visibilitychange', () => document.hidden || awake());
-  return { client: resuming(client, { shouldRetry: (e) => !isFinal(e) }), status };
+  document.addEventListener('visibilitychange', () => document.hidden || wake());
+  return { client: resuming(client, { shouldRetry: (e) => !isFinal(e), whileVisible }), status };
 }

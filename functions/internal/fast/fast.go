@@ -1,0 +1,22 @@
+// Package fast builds what the functions that write rows announce their events with.
+package fast
+
+import (
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"subwire/shared/announce"
+	"subwire/shared/boot"
+	"subwire/shared/dynamo"
+	"subwire/shared/queue"
+	"subwire/shared/subwire"
+	"subwire/shared/topology"
+)
+
+// New returns nil, which announces nothing, for a deployment that does not go the fast way.
+func New(p boot.Process, app *subwire.App, store *dynamo.Store) *announce.Fast {
+	if !p.Fast() {
+		return nil
+	}
+	return &announce.Fast{Store: store, Queue: queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.Fanout)),
+		Passes: app.Passes, Limits: announce.Limits(p.Settings), Log: p.Log, Metrics: p.Metrics}
+}

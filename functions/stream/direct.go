@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"subwire/shared/announce"
+	"subwire/shared/delivery"
+	"subwire/shared/fanout"
+)
+
+// direct delivers small events without the queue. So far as a topic's events go by one
+// shard, they stay in order: there is one invocation of it at a time, which does not go on
+// to the topic's next event before the one is delivered. Those of a burst go by the queue.
+type direct struct {
+	most   int // targets of an event
+	sender interface {
+		DeliverNow(ctx context.Context, batches []fanout.Batch, patience time.Duration) delivery.Outcome
+	}
+	slow *recent // topics whose latest delivery was
+}
+
+// How long deliveries may hold up the other topics of their shard.
+const (
+	// directTime is how long the posts of one event may take.
+	directTime = 500 * time.Millisecond
+
+	// directTimes is for how much of an invocation events are delivered directly. If posts
+	// take long, the queue takes more, and holds up nobody.
+	directTimes = 2 * time.Second
+
+	// late is how old a record may be. An older one has been held up, perhaps by its own
+	// delivery: by code of the product that ends the process or never returns. With the
+	// queue it holds up only its own topic.
+	late = 5 * time.Second
+)
+
+// may reports whether the record's event may be delivered directly, if it is small.
+func (h handler) may(r record, to *listeners) bool {
+	now := time.Now()
+	written := r.at
+	if r.event.At.After(written) {
+		written = r.event.At // to the millisecond
+	}
+	isLate := !written.IsZero() && !now.Before(written.Add(late))
+	return to.sent < alone && now.Before(h.begun.Add(directTimes)) && !isLate && !now.Before(to.queued)
+}
+
+// sendOrDeliver delivers the event, or sends it to the queue.
+func (h handler) sendOrDeliver(ctx context.Context, r record, to *listeners) error {
+	var sum announce.Size
+	next, stop := iter.Pull2(h.batches(ctx, r, to.all(ctx), h.product.Passes(r.event), &sum))
+	defer stop()
+	var few []fanout.Batch
+	for {
+		b, err, more := next()
+		switch {
+		case err != nil:
+			return fmt.Errorf("plan: %w", err)
+		case more:
+			if few = append(few, b); sum.Targets <= h.direct.most {
+				continue
+			}
+		case len(few) == 0:
+			h.sentAll(ctx, r, sum, eventSent)
+			return nil
+		case h.may(r, to): // whose mark is known by now
+			return h.deliver(ctx, r, to, few, sum)
+		}
+		break
+	}
+	rest := func(yield func(fanout.Batch, error) bool) {
+		for _, b := range few {
+			if !yield(b, nil) {
+				return
+			}
+		}
+		for b, err, more := next(); more && yield(b, err); b, err, more = next() {
+		}
+	}
+	if err := h.enqueue(ctx, r, to, rest); err != nil {
+		return err
+	}
+	h.sentAll(ctx, r, sum, eventSent)
+	return nil
+}
+
+// deliver delivers the event of few targets. What cannot be delivered or kept goes by the
+// queue. A topic that is slow twice in a row goes on by the queue.
+func (h handler) deliver(ctx context.Context, r record, to *listeners, few []fanout.Batch, sum announce.Size) error {
+	o := h.direct.sender.DeliverNow(ctx, few, directTime)
+	sum.Batches = len(o.Left)
+	if len(o.Left) > 0 {
+		if err := h.enqueue(ctx, r, to, fanout.Each(o.Left)); err != nil {
+			return err
+		}
+	}
+	h.sentAll(ctx, r, sum, eventDelivered, o.Attrs()...)
+	if !o.Slow {
+		h.direct.slow.forget(to.topic)
+	} else if !h.direct.slow.has(to.topic) {
+		h.direct.slow.add(to.topic)
+	} else if err := h.beforeQueued(ctx, to); err != nil { // the next event tries again
+		h.log.WarnContext(ctx, "topic not marked", "event", r.event.ID, "error", err)
+	}
+	return nil
+}
+
+// enqueue sends batches of one event to the queue. They have different targets, so no order
+// is lost.
+func (h handler) enqueue(ctx context.Context, r record, to *listeners, batches iter.Seq2[fanout.Batch, error]) error {
+	if err := h.beforeQueued(ctx, to); err != nil {
+		return err
+	}
+	return h.fanout.SendUnordered(ctx, h.messages(ctx, r, batches))
+}
+
+// beforeQueued makes sure that no event of the topic overtakes those that are sent to the
+// queue now.
+func (h handler) beforeQueued(ctx context.Context, to *listeners) (err error) {
+	to.queued, err = announce.BeforeQueued(ctx, h.store, to.topic, to.queued)
+	return err
+}
