@@ -56,7 +56,7 @@ func roles(tmpl template) map[string]object {
 
 func TestRolesAllowWhatTopologySaysAndNothingElse(t *testing.T) {
 	t.Parallel()
-	for _, tmpl := range []template{dev, shopDev, open} {
+	for _, tmpl := range []template{dev, shopDev, open, fast} {
 		for name, role := range roles(tmpl) {
 			log := " on <Arn of /aws/lambda/" + tmpl.prefix() + name + ">"
 			want := []string{"logs:CreateLogStream" + log, "logs:PutLogEvents" + log}
@@ -235,5 +235,23 @@ func TestArchitectureShowsTheAccess(t *testing.T) {
 	}
 	if table := accessTable(); !strings.Contains(string(text), table) {
 		t.Errorf("ARCHITECTURE.md must have this table:\n%s", table)
+	}
+}
+
+// Who announces what it writes is told where, and nobody else is.
+func TestWhoAnnouncesKnowsTheQueue(t *testing.T) {
+	t.Parallel()
+	for _, tmpl := range []template{dev, fast} {
+		for _, f := range tmpl.app.Functions() {
+			env := tmpl.named("AWS::Lambda::Function", f.Name)["Environment"].(object)["Variables"].(object)
+			_, knows := env[topology.Fanout.Env]
+			writes := f.Name == topology.Message.Name || f.Name == topology.GraphQL.Name
+			if want := f.Name == topology.Stream.Name || tmpl.app.Fast && writes; knows != want {
+				t.Errorf("with FAST %v, %s knows the queue: %v", tmpl.app.Fast, f.Name, knows)
+			}
+		}
+	}
+	if _, err := parse(map[string]string{"app": "shop", "settings": "FAST=true"}); err == nil || !strings.Contains(err.Error(), "App.Fast") {
+		t.Errorf("a product that is not fast: %v", err)
 	}
 }

@@ -26,16 +26,16 @@ func (s *stack) executeAPI(scheme, id string) string {
 	return scheme + "://" + id + ".execute-api." + *s.cdk.Region() + "." + *s.cdk.UrlSuffix()
 }
 
-// addSocketAPI adds the WebSocket API without its routes.
+// addSocketAPI adds the WebSocket API without the routes of functions.
 func (s *stack) addSocketAPI() awsapigatewayv2.WebSocketApi {
 	api := awsapigatewayv2.NewWebSocketApi(s.cdk, jsii.String("sockets"), &awsapigatewayv2.WebSocketApiProps{
 		ApiName: jsii.String(s.prefix() + "sockets"), Description: jsii.String("graphql-transport-ws"),
-		// Every message goes to $default, as no other route exists.
-		RouteSelectionExpression: jsii.String("$request.body.type"),
+		RouteSelectionExpression: jsii.String(topology.RouteSelection),
 	})
 	s.component("sockets", api)
 	s.socketAPI = *api.ApiId()
 	deployed := s.addStage("sockets", s.socketAPI, topology.SocketStage, topology.SocketRate, topology.SocketBurst)
+	s.addMocks(deployed)
 	s.addDomain("sockets", s.wsDomain, s.socketAPI, deployed)
 	s.output(topology.OutputWSURL, jsii.String(s.webSocketURL()))
 	if s.clients == atHost {
@@ -60,7 +60,52 @@ func (s *stack) apiSocketURL() string {
 	return s.executeAPI("wss", s.socketAPI) + "/" + topology.SocketStage
 }
 
-// addRoutes connects the routes to their functions. There are no route responses, so
+// addMocks adds the routes that the gateway handles itself, and their throttles.
+//
+// The template of the request says the status, which a mock needs ("Set up a WebSocket
+// API integration request in API Gateway"); that of the integration response is what the
+// client gets, if the route has a route response. Templates with the key $default are for
+// any content type ("WebSocket selection expressions"). Integrations other than proxies
+// must have an integration response ("Set up a WebSocket API integration response"): that
+// one without a template is enough for a route that answers nothing is a guess.
+func (s *stack) addMocks(deployed awsapigatewayv2.CfnStage) {
+	if s.local != "" {
+		return // the emulator makes no route responses from a template, so $default has these messages
+	}
+	const chosen = `\$default` // the key $default, not a variable
+	throttles := map[string]any{}
+	for _, key := range slices.Sorted(maps.Keys(topology.Mocks)) {
+		mock, id := topology.Mocks[key], "mock-"+key
+		integration := awsapigatewayv2.NewCfnIntegration(s.cdk, &id, &awsapigatewayv2.CfnIntegrationProps{
+			ApiId: &s.socketAPI, IntegrationType: jsii.String("MOCK"), PassthroughBehavior: jsii.String("WHEN_NO_MATCH"),
+			RequestTemplates:            map[string]string{"$default": `{"statusCode":200}`},
+			TemplateSelectionExpression: jsii.String(chosen),
+		})
+		answer := &awsapigatewayv2.CfnIntegrationResponseProps{ApiId: &s.socketAPI, IntegrationId: integration.Ref(),
+			IntegrationResponseKey: jsii.String("$default")}
+		route := &awsapigatewayv2.CfnRouteProps{ApiId: &s.socketAPI, RouteKey: &key, AuthorizationType: jsii.String("NONE"),
+			Target: jsii.String("integrations/" + *integration.Ref())}
+		if mock.Answer != "" {
+			answer.ResponseTemplates = map[string]string{"$default": mock.Answer}
+			answer.TemplateSelectionExpression = jsii.String(chosen)
+			route.RouteResponseSelectionExpression = jsii.String("$default")
+		}
+		response := awsapigatewayv2.NewCfnIntegrationResponse(s.cdk, jsii.String(id+"-answer"), answer)
+		added := awsapigatewayv2.NewCfnRoute(s.cdk, jsii.String(id+"-route"), route)
+		added.AddDependency(response)
+		deployed.AddDependency(added) // a stage cannot throttle a route that is not there
+		if mock.Answer != "" {
+			twoWay := awsapigatewayv2.NewCfnRouteResponse(s.cdk, jsii.String(id+"-response"),
+				&awsapigatewayv2.CfnRouteResponseProps{
+					ApiId: &s.socketAPI, RouteId: added.Ref(), RouteResponseKey: jsii.String("$default")})
+			deployed.AddDependency(twoWay)
+		}
+		throttles[key] = map[string]any{"ThrottlingRateLimit": mock.Rate, "ThrottlingBurstLimit": mock.Burst}
+	}
+	deployed.SetRouteSettings(throttles)
+}
+
+// addRoutes connects the other routes to their functions. They have no route responses, so
 // a function's answer does not reach the client.
 func (s *stack) addRoutes(api awsapigatewayv2.WebSocketApi) {
 	for _, key := range slices.Sorted(maps.Keys(topology.Routes)) {

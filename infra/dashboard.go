@@ -58,7 +58,7 @@ var queries = []struct{ name, text string }{
 	{"What failed, by code", `filter ispresent(Code)
 | stats sum(Refused) as refused, sum(Failed) as failed by Code
 | sort refused + failed desc`},
-	{"Slowest events", `filter msg = "batch delivered"
+	{"Slowest events", `filter msg = "batch delivered" or msg = "event delivered"
 | stats count(*) as batches, (max(@timestamp) - min(@timestamp)) / 1000 as seconds by event
 | sort seconds desc
 | limit 50`},

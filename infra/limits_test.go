@@ -7,7 +7,8 @@ import (
 
 // Types that cannot have tags in a template.
 var untagged = []string{"AWS::Lambda::Permission", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Version", "AWS::Lambda::Alias", "AWS::SQS::QueuePolicy",
-	"AWS::ApiGatewayV2::Route", "AWS::ApiGatewayV2::Integration", "AWS::ApiGatewayV2::ApiMapping", "AWS::ApiGateway::Account",
+	"AWS::ApiGatewayV2::Route", "AWS::ApiGatewayV2::Integration", "AWS::ApiGatewayV2::ApiMapping",
+	"AWS::ApiGatewayV2::IntegrationResponse", "AWS::ApiGatewayV2::RouteResponse", "AWS::ApiGateway::Account",
 	"AWS::SNS::Subscription", "AWS::IAM::ManagedPolicy", "AWS::IAM::Policy",
 	"AWS::CloudWatch::Dashboard", "AWS::Logs::QueryDefinition"}
 

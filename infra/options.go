@@ -249,6 +249,9 @@ func parse(context map[string]string) (options, error) {
 	}
 	o.dashboard = is("dashboard") || value["dashboard"] == "" && o.alarms != ""
 	o.values, _ = topology.Read(topology.Settings(), func(env string) string { return o.settings()[env] })
+	if o.app, err = o.app.With(o.values); err != nil {
+		return o, fmt.Errorf("-c settings: %w", err)
+	}
 	if err := o.checkOpen(); err != nil {
 		return o, err
 	}

@@ -70,7 +70,7 @@ func TestOnlyAliasesMayBeInvoked(t *testing.T) {
 			}
 		}
 		for id, r := range tmpl.Resources {
-			if r.Type != "AWS::ApiGatewayV2::Integration" {
+			if r.Type != "AWS::ApiGatewayV2::Integration" || r.Properties["IntegrationType"] == "MOCK" {
 				continue
 			}
 			api := r.Properties["ApiId"].(object)["Ref"]

@@ -38,17 +38,19 @@ func TestEverythingIsThereOnce(t *testing.T) {
 			got[r.Type]++
 		}
 		queues, functions := len(tmpl.app.Queues()), len(tmpl.app.Functions())
-		routes := len(topology.Routes) + len(tmpl.app.HTTPRoutes())
+		routes, mocks := len(topology.Routes)+len(tmpl.app.HTTPRoutes()), len(topology.Mocks)
 		want := map[string]int{
 			"AWS::DynamoDB::Table": len(tmpl.app.AllTables()), "AWS::SQS::Queue": queues, "AWS::SQS::QueuePolicy": queues,
 			"AWS::Lambda::Function": functions, "AWS::Lambda::Version": functions, "AWS::Lambda::Alias": functions,
 			"AWS::IAM::Role": functions, "AWS::Logs::LogGroup": functions,
 			"AWS::Lambda::EventSourceMapping": len(tmpl.app.StreamMappings()) + len(tmpl.app.QueueMappings()),
 			"AWS::ApiGatewayV2::Api":          2, "AWS::ApiGatewayV2::Stage": 2,
-			"AWS::ApiGatewayV2::Route":       routes,
-			"AWS::ApiGatewayV2::Integration": len(topology.Routes) + 1,
-			"AWS::Lambda::Permission":        routes,
-			"AWS::Logs::QueryDefinition":     len(queries),
+			"AWS::ApiGatewayV2::Route":               routes + mocks,
+			"AWS::ApiGatewayV2::Integration":         len(topology.Routes) + 1 + mocks,
+			"AWS::ApiGatewayV2::IntegrationResponse": mocks,
+			"AWS::ApiGatewayV2::RouteResponse":       1, // of ping
+			"AWS::Lambda::Permission":                routes,
+			"AWS::Logs::QueryDefinition":             len(queries),
 		}
 		if tmpl.app.Inputs {
 			want["AWS::ApiGatewayV2::Integration"]++
@@ -334,7 +336,7 @@ func TestRoutesReachTheirFunctions(t *testing.T) {
 		for _, p := range tmpl.all("AWS::ApiGatewayV2::Route") {
 			key := p["RouteKey"].(string)
 			for id, integration := range tmpl.all("AWS::ApiGatewayV2::Integration") {
-				if strings.HasSuffix(tmpl.text(p["Target"]), "<"+id+">") {
+				if strings.HasSuffix(tmpl.text(p["Target"]), "<"+id+">") && integration["IntegrationType"] != "MOCK" {
 					uri := tmpl.text(integration["IntegrationUri"])
 					got[key] = uri[strings.LastIndex(uri, tmpl.prefix()):]
 				}
@@ -355,6 +357,52 @@ func TestRoutesReachTheirFunctions(t *testing.T) {
 			t.Errorf("routes are %v", got)
 		}
 	}
+}
+
+// What the gateway handles itself: each route's integration, answer and throttle.
+func TestTheGatewayAnswersPings(t *testing.T) {
+	t.Parallel()
+	for _, tmpl := range []template{dev, open, hosted} {
+		integrations, answers := tmpl.all("AWS::ApiGatewayV2::Integration"), tmpl.all("AWS::ApiGatewayV2::IntegrationResponse")
+		twoWay := tmpl.all("AWS::ApiGatewayV2::RouteResponse")
+		sockets := tmpl.all("AWS::ApiGatewayV2::Stage")["socketsstage"]
+		throttles, seen := sockets["RouteSettings"].(object), 0.0
+		check(t, "the other routes' throttle", sockets["DefaultRouteSettings"], object{"ThrottlingRateLimit": 3000, "ThrottlingBurstLimit": 1500})
+		for id, route := range tmpl.all("AWS::ApiGatewayV2::Route") {
+			key := route["RouteKey"].(string)
+			mock, ok := topology.Mocks[key]
+			if !ok {
+				continue
+			}
+			seen++
+			target := strings.Trim(strings.TrimPrefix(tmpl.text(route["Target"]), "integrations/"), "<>")
+			check(t, key+" integration", integrations[target], object{"ApiId": route["ApiId"], "IntegrationType": "MOCK",
+				"PassthroughBehavior": "WHEN_NO_MATCH", "RequestTemplates": object{"$default": `{"statusCode":200}`},
+				"TemplateSelectionExpression": `\$default`})
+			check(t, key+" throttle", throttles[key], object{"ThrottlingRateLimit": mock.Rate, "ThrottlingBurstLimit": mock.Burst})
+			var said []any
+			for _, a := range answers {
+				if tmpl.text(a["IntegrationId"]) == "<"+target+">" {
+					said = append(said, a["ResponseTemplates"])
+				}
+			}
+			back := 0.0
+			for _, r := range twoWay {
+				if tmpl.text(r["RouteId"]) == "<"+id+">" && r["RouteResponseKey"] == "$default" {
+					back++
+				}
+			}
+			if mock.Answer == "" {
+				check(t, key+" says", said, []any{nil})
+				check(t, key+" is one way", []any{route["RouteResponseSelectionExpression"], back}, []any{nil, 0.0})
+				continue
+			}
+			check(t, key+" says", said, []any{object{"$default": mock.Answer}})
+			check(t, key+" is answered", []any{route["RouteResponseSelectionExpression"], back}, []any{"$default", 1})
+		}
+		check(t, "routes and throttles", []any{seen, float64(len(throttles))}, []any{len(topology.Mocks), len(topology.Mocks)})
+	}
+	check(t, "selection", dev.named("AWS::ApiGatewayV2::Api", "sockets")["RouteSelectionExpression"], topology.RouteSelection)
 }
 
 func TestOutputs(t *testing.T) {

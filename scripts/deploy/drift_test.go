@@ -51,7 +51,7 @@ func TestTheLocalCloudHasNoListOfItsOwn(t *testing.T) {
 			return true
 		})
 	}
-	for _, list := range []string{"AllTables", "Queues", "Functions", "Routes", "HTTPRoutes", "StreamMappings", "QueueMappings",
+	for _, list := range []string{"AllTables", "Queues", "Functions", "Routes", "Mocks", "HTTPRoutes", "StreamMappings", "QueueMappings",
 		"CallbackEnv", "WebSocketEnv", "GraphQLPath"} {
 		if !slices.Contains(takes, list) {
 			t.Errorf("the local cloud does not use %s of topology", list)

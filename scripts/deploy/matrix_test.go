@@ -163,6 +163,8 @@ func (c *cloud) tableBody(name, operation string) object {
 	case "Query":
 		body["KeyConditionExpression"], body["ExpressionAttributeNames"] = "#k = :k", object{"#k": table.Key}
 		body["ExpressionAttributeValues"] = object{":k": object{"S": "probe"}}
+	case "BatchGetItem":
+		return object{"RequestItems": object{physical: object{"Keys": []object{key}}}}
 	case "BatchWriteItem":
 		return object{"RequestItems": object{physical: []object{{"DeleteRequest": object{"Key": key}}}}}
 	}
