@@ -85,6 +85,59 @@ test('a window without a network says so at once, and is live as soon as there i
   for (const w of [ada, bob]) await w.reads('meanwhile', 'kept');
 });
 
+// watchSockets returns what the page says on its sockets, a list for each.
+function watchSockets(page) {
+  const sockets = [];
+  page.on('websocket', (socket) => {
+    const sent = [];
+    sockets.push(sent);
+    socket.on('framesent', ({ payload }) => sent.push(JSON.parse(payload).type));
+  });
+  return sockets;
+}
+
+// eventually waits until condition holds.
+async function eventually(condition, what) {
+  for (const end = Date.now() + 60_000; !condition(); ) {
+    assert.ok(Date.now() < end, what);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+test('a window that is looked at again asks whether the server is there', async () => {
+  const ada = await open();
+  const sockets = watchSockets(ada.page);
+  await ada.page.clock.install();
+  await ada.join('awake', 'Ada');
+  await ada.isLive();
+  await ada.show(false);
+  await ada.page.clock.fastForward(40_000);
+  assert.ok(!sockets[0].includes('ping'), 'it asks while nobody looks');
+  await ada.show(true);
+  await eventually(() => sockets[0].includes('ping'), 'it does not ask');
+  await ada.page.clock.fastForward(20_000); // the answer has come
+  await ada.isLive();
+  assert.equal(sockets.length, 1);
+});
+
+test('a window changes its socket before the two hours are over, and shows nothing of it', async () => {
+  const ada = await open(), bob = await join('moving', 'Bob');
+  const sockets = watchSockets(ada.page);
+  await ada.page.clock.install();
+  await ada.join('moving', 'Ada');
+  await ada.isLive();
+  await ada.page.evaluate(() => {
+    window.shown = [];
+    const status = document.querySelector('.status');
+    new MutationObserver(() => window.shown.push(status.textContent)).observe(status, { subtree: true, childList: true, characterData: true });
+  });
+  await ada.page.clock.fastForward(115 * 60_000);
+  await eventually(() => sockets.length === 2 && sockets[1].includes('subscribe'), 'it keeps its socket');
+  await bob.write('still there?');
+  await ada.reads('still there?');
+  assert.deepEqual(await ada.page.evaluate(() => window.shown), []);
+});
+
 test('what is being written survives the page and leaving the chat', async () => {
   const ada = await join('unsent', 'Ada');
   const box = ada.page.getByLabel('Message', { exact: true });
