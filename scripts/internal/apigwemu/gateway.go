@@ -4,8 +4,8 @@
 // DeleteConnection, one unordered invocation per message, 410 until $connect has
 // returned, small frames only, and the quotas and throttles of account and stages.
 // Faults can be switched on while it runs. It checks signatures on the HTTP API only, and
-// has no other authorizers, custom domains, route responses, TLS, or throttles of single
-// routes.
+// has no other authorizers, custom domains, TLS, mapping templates, or route responses of
+// functions.
 //
 // Facts come from the API Gateway developer guide unless a comment names another
 // source. Where nothing is documented, a comment says that it is a guess.
@@ -36,6 +36,8 @@ type Invoker interface {
 
 type Config struct {
 	Connect, Message, Disconnect Invoker // integrations of $connect, $default and $disconnect
+
+	Mocks map[string]topology.Mock // routes of the WebSocket API without a function, by the message's type
 
 	HTTP   func(topology.Function) Invoker // integration of a route of the HTTP API with the function
 	Routes []topology.HTTPRoute            // of the HTTP API
@@ -188,6 +190,7 @@ func (o Observer) withDefaults() Observer {
 type Gateway struct {
 	cfg    Config
 	quotas quotas
+	mocks  mocks
 	wires  sync.Map // *wire by the peer's address
 	log    *slog.Logger
 	faults atomic.Pointer[Faults]
@@ -206,7 +209,7 @@ type Gateway struct {
 func New(cfg Config) *Gateway {
 	setDefault(&cfg.Stage, topology.LocalStage)
 	cfg.Limits, cfg.Usage = cfg.Limits.withDefaults(), cfg.Usage.withDefaults()
-	g := &Gateway{cfg: cfg, quotas: newQuotas(cfg.Limits), log: cfg.Log, sockets: map[string]*socket{}}
+	g := &Gateway{cfg: cfg, quotas: newQuotas(cfg.Limits), mocks: newMocks(cfg.Mocks), log: cfg.Log, sockets: map[string]*socket{}}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}

@@ -175,14 +175,27 @@ func (s *socket) read() ending {
 			return binaryFrame
 		case !utf8.Valid(body):
 			return invalidText
-		case !s.touch(at):
-		case !s.g.quotas.frame():
-			s.g.cfg.Usage.Refused()
-			s.refuse("Too Many Requests", newID())
-		default:
-			s.g.cfg.Usage.Received(len(body))
-			s.g.wg.Go(func() { s.message(string(body), at) })
+		case s.touch(at):
+			s.take(body, at)
 		}
+	}
+}
+
+// take gives a message to its route. A route's own throttle comes before the stage's, and
+// does not replace it: a guess ("Protect your WebSocket APIs in API Gateway" says only
+// that a route may have one).
+func (s *socket) take(body []byte, at time.Time) {
+	mock, isMock := s.g.mocks.of(body)
+	switch {
+	case isMock && !mock.throttle.Take(1), !s.g.quotas.frame():
+		s.g.cfg.Usage.Refused()
+		s.refuse("Too Many Requests", newID())
+	case isMock:
+		s.g.cfg.Usage.Received(len(body))
+		s.answer(mock, string(body), at)
+	default:
+		s.g.cfg.Usage.Received(len(body))
+		s.g.wg.Go(func() { s.message(string(body), at) })
 	}
 }
 

@@ -108,6 +108,9 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		}
 	}
 	cfg.App.Inputs, cfg.App.CanaryEvery = subwire.TakesEvents(cfg.App), cfg.Canary
+	// A function that cannot start with a setting says so itself.
+	settings, _ := topology.Read(topology.Settings(), func(env string) string { return cfg.Settings[env] })
+	cfg.App, _ = cfg.App.With(settings)
 	if cfg.Clock == nil {
 		cfg.Clock = &cloudwatch.Clock{}
 	}
@@ -304,6 +307,7 @@ func (c *Cloud) startGateway(ws, web net.Listener) {
 	route := func(key string) apigwemu.Invoker { return c.function(topology.Routes[key].Name) }
 	c.Gateway = apigwemu.New(apigwemu.Config{
 		Connect: route("$connect"), Message: route("$default"), Disconnect: route("$disconnect"),
+		Mocks:  topology.Mocks,
 		HTTP:   func(f topology.Function) apigwemu.Invoker { return c.function(f.Name) },
 		Signer: apigwemu.Signer{AccessKey: backend.AccessKey, SecretKey: backend.SecretKey, Region: backend.Region},
 		Stage:  topology.LocalStage, Routes: c.cfg.App.HTTPRoutes(), Limits: c.cfg.Limits, Log: c.cfg.Log,

@@ -32,7 +32,9 @@ func (r *Recorder) report(l story.Line) {
 		l.Others = nil // up to a hundred, which no trace shows
 		e.reports = append(e.reports, l)
 	}
-	r.rate(r.App.Stack("")+"-"+queueOf(l)).add(time.Now(), 1)
+	if l.What == story.Delivered {
+		r.rate(r.App.Stack("")+"-"+queueOf(l)).add(time.Now(), 1)
+	}
 	r.settleSums(e)
 }
 
@@ -78,6 +80,9 @@ func (e *event) reportSpans(l *timeline) {
 		}
 		begins[b.Range] = b.At
 		s := Span{Name: fmt.Sprintf("sender · group %d", b.Range), Kind: "function", Detail: describe(*b.Outcome)}
+		if b.What == story.DeliveredDirectly {
+			s.Name = "stream · posts"
+		}
 		if b.Attempt > 0 {
 			s.Name += " · attempt " + strconv.Itoa(b.Attempt)
 		}

@@ -1,5 +1,6 @@
 // Package story reads what the functions log of an event: that its row was written, that it
-// was sent to so many, and what became of each batch.
+// was sent to so many, and what became of each batch, or of all targets at once if it was
+// small.
 package story
 
 import (
@@ -15,6 +16,12 @@ const (
 	Written   = "row written"
 	Sent      = "event sent"
 	Delivered = "batch delivered"
+
+	// Announced is what the event's writer has sent, which the stream sends again.
+	Announced = "event announced"
+
+	// DeliveredDirectly is Sent and Delivered in one: the event went by no queue.
+	DeliveredDirectly = "event delivered"
 )
 
 // Line is a line of a function's log. Members that it does not have are zero.
@@ -30,7 +37,8 @@ type Line struct {
 	Table      string           `json:"table"`
 	Batches    int              `json:"batches"`
 	Targets    int              `json:"targets"`
-	Lag        *int64           `json:"lag"` // ms
+	Lag        *int64           `json:"lag"`  // ms
+	List       string           `json:"list"` // the event that brings this one, with others of its window
 	Range      int              `json:"range"`
 	Attempt    int              `json:"attempt"`
 	Outcome    *delivery.Report `json:"outcome"`

@@ -69,6 +69,9 @@ func (d *DB) parse(operation string, body []byte) (call, bool) {
 	case "GetItem", "Query":
 		c.read = true
 		err = d.one(&c, 0.5)
+	case "BatchGetItem":
+		c.read = true
+		err = d.gets(&c)
 	case "TransactWriteItems":
 		c.transaction = true
 		err = d.transact(&c)
@@ -136,6 +139,32 @@ func (d *DB) batchOf(c *call) error {
 				a, _ := d.access(action, false, 1)
 				c.accesses = append(c.accesses, a)
 				c.requests = append(c.requests, tableRequest{table, raw})
+			}
+		}
+	}
+	return nil
+}
+
+// gets reads a batch of reads. DynamoDB throttles it only if no item is left, and gives the
+// others back as unprocessed ("BatchGetItem"); here one item is enough.
+func (d *DB) gets(c *call) error {
+	var r struct {
+		RequestItems map[string]struct {
+			Keys           []map[string]json.RawMessage
+			ConsistentRead bool
+		}
+	}
+	if err := json.Unmarshal(c.body, &r); err != nil {
+		return err
+	}
+	for table, items := range r.RequestItems {
+		least := 0.5
+		if items.ConsistentRead {
+			least = 1
+		}
+		for _, key := range items.Keys {
+			if a, ok := d.access(reference{TableName: table, Key: key}, true, least); ok {
+				c.accesses = append(c.accesses, a)
 			}
 		}
 	}

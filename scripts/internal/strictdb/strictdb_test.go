@@ -307,6 +307,7 @@ func TestThroughputOfAPartitionKey(t *testing.T) {
 		item     = `"TableName":"x-t","Item":{"p":{"S":"p"},"s":{"S":"1"}}`
 		key      = `"TableName":"x-t","Key":{"p":{"S":"p"},"s":{"S":"1"}}`
 		values   = `"TableName":"x-t","ExpressionAttributeNames":{"#k":"p"},"ExpressionAttributeValues":{":v":{"S":"p"},":s":{"S":"1"}}`
+		gets     = `{"RequestItems":{"x-t":{"ConsistentRead":true,"Keys":[{"p":{"S":"p"},"s":{"S":"1"}},{"p":{"S":"p"},"s":{"S":"2"}}]}}}`
 		hot      = "ThrottlingException ProvisionedThroughputExceededException "
 		transact = `{"TransactItems":[{"Put":{` + item + `}},{"Update":{"TableName":"x-t","Key":{"p":{"S":"p"},"s":{"S":"2"}}}}]}`
 		batch    = `{"RequestItems":{"x-t":[{"PutRequest":{"Item":{"p":{"S":"p"},"s":{"S":"1"}}}},{"DeleteRequest":{"Key":{"p":{"S":"p"},"s":{"S":"2"}}}}]}}`
@@ -325,6 +326,7 @@ func TestThroughputOfAPartitionKey(t *testing.T) {
 		"Queries":           {Config{ReadUnits: 10}, "Query", `{"KeyConditionExpression":"p = :v AND s > :s",` + values + `}`, 5, 2, hot},
 		"QueriesByAnAlias":  {Config{ReadUnits: 10}, "Query", `{"KeyConditionExpression":"s > :s AND #k=:v",` + values + `}`, 5, 2, hot},
 		"QueriesOfAnIndex":  {Config{ReadUnits: 10}, "Query", `{"IndexName":"byS","KeyConditionExpression":"s = :s",` + values + `}`, 5, 2, hot},
+		"BatchesOfReads":    {Config{ReadUnits: 10, WriteUnits: 1}, "BatchGetItem", gets, 2, 5, hot},
 		"Transactions":      {Config{WriteUnits: 11}, "TransactWriteItems", transact, 4, 2, "None,ThrottlingError ThrottlingError,ThrottlingError "},
 		"LargeTransactions": {Config{WriteUnits: 9}, "TransactWriteItems", transact, 8, 1, "ThrottlingError,ThrottlingError ThrottlingError,ThrottlingError "},
 		"Batches":           {Config{WriteUnits: 4}, "BatchWriteItem", batch, 2, 2, hot},

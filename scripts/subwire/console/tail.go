@@ -39,7 +39,8 @@ const (
 )
 
 // pattern chooses the lines that tell of events ("Filter pattern syntax for metric filters").
-var pattern = fmt.Sprintf(`{ $.msg = %q || $.msg = %q || $.msg = %q }`, story.Written, story.Sent, story.Delivered)
+var pattern = fmt.Sprintf(`{ $.msg = %q || $.msg = %q || $.msg = %q || $.msg = %q }`,
+	story.Written, story.Sent, story.Delivered, story.DeliveredDirectly)
 
 // tail follows the logs of a stack's functions.
 type tail struct {

@@ -82,8 +82,10 @@ func newTale(lines []story.Line) tale {
 		if l.Event != "" && !slices.Contains(s.Summary.Events, l.Event) {
 			s.Summary.Events = append(s.Summary.Events, l.Event)
 		}
-		s.Summary.Batches += l.Batches
-		s.Summary.Targets += l.Targets
+		if l.What != story.Announced { // the stream's line counts them
+			s.Summary.Batches += l.Batches
+			s.Summary.Targets += l.Targets
+		}
 		if o := l.Outcome; o != nil {
 			sum := &s.Summary.Outcome
 			sum.Delivered += o.Delivered
@@ -107,17 +109,28 @@ func detail(l story.Line) string {
 	if l.Event != "" {
 		add("event %s", l.Event)
 	}
-	if l.What == story.Sent {
+	if l.List != "" {
+		add("in list %s", l.List)
+	}
+	if l.What == story.Sent || l.What == story.Announced {
 		add("%d batches, %d targets", l.Batches, l.Targets)
 	}
 	if l.Lag != nil {
 		add("%d ms after the write", *l.Lag)
 	}
-	if l.Outcome != nil {
+	if l.What == story.DeliveredDirectly {
+		add("%d targets", l.Targets)
+		if l.Batches > 0 {
+			add("%d batches of those that are left", l.Batches)
+		}
+	}
+	if l.What == story.Delivered && l.Outcome != nil {
 		add("group %d", l.Range)
 		if l.Attempt > 0 {
 			add("attempt %d", l.Attempt)
 		}
+	}
+	if l.Outcome != nil {
 		add("%s", outcome(*l.Outcome))
 	}
 	if why := cmp.Or(l.Error, l.Reason); why != "" {
@@ -171,7 +184,7 @@ func (s tale) of(connection string, groups int) string {
 			}
 			continue
 		}
-		if l.Range != group {
+		if l.What != story.DeliveredDirectly && l.Range != group { // which is of all groups
 			continue
 		}
 		i := slices.IndexFunc(l.Others, func(o story.Other) bool { return o.Connection == connection })

@@ -180,12 +180,21 @@ func TestWhatBecameOfASubscriber(t *testing.T) {
 	}
 }
 
+func TestAnEventSaysWhichListBringsIt(t *testing.T) {
+	t.Parallel()
+	lines := matching([]string{logged(1, "event joined", `"event":"01A","list":"01C+2",`+ofTrace(traceID))}, query{traces: []string{traceID}})
+	if got := newTale(lines).Steps; len(got) != 1 || got[0].Detail != "event 01A, in list 01C+2" {
+		t.Errorf("told %+v", got)
+	}
+}
+
 func TestAStoryIsToldInOrderAndSafely(t *testing.T) {
 	t.Parallel()
 	lines := matching([]string{
 		logged(3, "batch delivered", `"event":"01A","range":1,"attempt":0,"outcome":{"Delivered":2,"Retried":1},"others":[{"connection":"c","outcome":"retried","why":"status 429"}],`+ofTrace(traceID)),
 		logged(2, "event sent", `"event":"01A","batches":1,"targets":4,"lag":0,`+ofTrace(traceID)),
 		logged(1, "row written", `"table":"t","event":"01A",`+ofTrace(traceID)),
+		logged(1, "event announced", `"event":"01A","batches":1,"targets":4,`+ofTrace(traceID)),
 		logged(4, "batch parked", `"reason":"\u001b[2J","function":"\u001b[2J","request":"\u001b[2J",`+ofTrace(traceID)),
 	}, query{traces: []string{traceID}})
 	var out strings.Builder
@@ -194,6 +203,7 @@ func TestAStoryIsToldInOrderAndSafely(t *testing.T) {
 	}
 	const want = `TIME                     FUNCTION  WHAT                                                                                                 REQUEST
 2026-11-28 20:00:00.001  f         row written      table t, event 01A                                                                  r1
+2026-11-28 20:00:00.001  f         event announced  event 01A, 1 batches, 4 targets                                                     r1
 2026-11-28 20:00:00.002  f         event sent       event 01A, 1 batches, 4 targets, 0 ms after the write                               r2
 2026-11-28 20:00:00.003  f         batch delivered  event 01A, group 1, 2 delivered, 1 to be retried, c retried status 429              r3
 2026-11-28 20:00:00.004  "\x1b[2J" batch parked    "\x1b[2J"                                                                           "\x1b[2J"
