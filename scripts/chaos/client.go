@@ -38,7 +38,7 @@ const (
 	// ackWait is how long a client waits before it takes its connection_init for lost.
 	ackWait = 30 * time.Second
 
-	// pingEvery is far below what docs/clients.md says, so that pongs meet faults too.
+	// pingEvery is far below what docs/clients.md says, so that a lost socket is soon noticed.
 	pingEvery = 5 * time.Second
 
 	firstPause = 100 * time.Millisecond // before a client reconnects; doubled each time

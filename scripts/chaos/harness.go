@@ -39,6 +39,7 @@ type Setup struct {
 	Guests   int  // clients that leave after a few events and come back
 	Listens  int  // subjects per client; default 1
 	Hosts    int  // processes of the other host, to which clients connect instead of API Gateway
+	AnyOrder bool // events may overtake each other
 	Mixed    bool // every other client begins at API Gateway, though there are hosts
 
 	Log io.Writer // gets the cloud's output; nil discards it
@@ -49,23 +50,24 @@ type Setup struct {
 
 // Harness is a cloud with clients.
 type Harness struct {
-	product product
-	cloud   *cloud.Cloud
-	dynamo  *dynamodb.Client // these four bypass the faults
-	streams *dynamodbstreams.Client
-	sqs     *sqs.Client
-	store   *dynamo.Store
-	clients []*client
-	leave   context.CancelFunc // ends the clients
-	running sync.WaitGroup
-	stay    atomic.Bool  // guests no longer leave
-	moves   atomic.Int64 // what has happened so far; see await
-	cuts    atomic.Int64 // sockets that were cut
-	sent    atomic.Int64 // clients that hosts had cause to send away
-	read    history
-	untold  atomic.Int64 // answers that could not be posted within an invocation
-	unended atomic.Int64 // operations that could not be ended within an invocation
-	perNode int          // listeners that a node may have
+	anyOrder bool
+	product  product
+	cloud    *cloud.Cloud
+	dynamo   *dynamodb.Client // these four bypass the faults
+	streams  *dynamodbstreams.Client
+	sqs      *sqs.Client
+	store    *dynamo.Store
+	clients  []*client
+	leave    context.CancelFunc // ends the clients
+	running  sync.WaitGroup
+	stay     atomic.Bool  // guests no longer leave
+	moves    atomic.Int64 // what has happened so far; see await
+	cuts     atomic.Int64 // sockets that were cut
+	sent     atomic.Int64 // clients that hosts had cause to send away
+	read     history
+	untold   atomic.Int64 // answers that could not be posted within an invocation
+	unended  atomic.Int64 // operations that could not be ended within an invocation
+	perNode  int          // listeners that a node may have
 
 	mu       sync.Mutex // guards the fields below
 	posts    map[string]attempt
@@ -104,9 +106,12 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Harness{product: s.Product, perNode: 2 * (s.Clients + s.Guests) * max(s.Listens, 1), leave: func() {}, read: history{next: map[string]*string{}},
+	h := &Harness{product: s.Product, anyOrder: s.AnyOrder, perNode: 2 * (s.Clients + s.Guests) * max(s.Listens, 1), leave: func() {}, read: history{next: map[string]*string{}},
 		posts: map[string]attempt{}, retried: map[string]int{}, parked: map[string]bool{}}
 	settings := map[string]string{topology.InitTimeout.Env: initTimeout, topology.InitMembers.Env: "name"}
+	if s.Seed%2 == 1 { // with few listeners, these hardly use the queue
+		settings[topology.Direct.Env] = "50"
+	}
 	maps.Copy(settings, s.Settings)
 	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, App: s.Product.app(), Hosts: s.Hosts, Data: s.Data, Faults: plan, Seed: s.Seed,
 		Redelivery: s.Redelivery, Output: &lines{line: h.log, to: s.Log}, Settings: settings, Limits: s.Limits})
@@ -428,7 +433,7 @@ func (h *Harness) Run(ctx context.Context) (Run, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r.Retried, r.Parked, r.Outages = maps.Clone(h.retried), maps.Clone(h.parked), slices.Clone(h.outages)
+	r.Retried, r.Parked, r.Outages, r.AnyOrder = maps.Clone(h.retried), maps.Clone(h.parked), slices.Clone(h.outages), h.anyOrder
 	for i, record := range records {
 		e, mark, err := h.product.event(record.row)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
+	"subwire/shared/dynamo"
 	"subwire/shared/node"
 	"subwire/shared/table"
 	"subwire/shared/topology"
@@ -68,15 +69,18 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 		return s, err
 	}
 	for _, item := range rows {
+		if strings.HasPrefix(text(item["subscriber"]), "!") { // a mark of a topic, or the head of a part
+			continue
+		}
 		parts := strings.SplitN(text(item["subscriber"]), "#", 3)
 		if len(parts) != 3 {
 			return s, fmt.Errorf("row %q is not bucket#connection#operation", text(item["subscriber"]))
 		}
 		if node.IsNode(parts[1]) {
-			s.nodes.rows = append(s.nodes.rows, row{topic: text(item["topic"]), connection: parts[1]})
+			s.nodes.rows = append(s.nodes.rows, row{topic: dynamo.TopicOf(text(item["topic"])), connection: parts[1]})
 			continue
 		}
-		s.rows = append(s.rows, row{topic: text(item["topic"]), connection: parts[1], operation: parts[2]})
+		s.rows = append(s.rows, row{topic: dynamo.TopicOf(text(item["topic"])), connection: parts[1], operation: parts[2]})
 	}
 	items, err := h.scan(ctx, topology.Connections)
 	if err != nil {
@@ -90,6 +94,9 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 		if strings.HasPrefix(text(item["id"]), holderPrefix) {
 			s.hold(item["held"])
 			continue
+		}
+		if strings.Contains(text(item["id"]), "/") {
+			continue // a count, or a line: no connection's id has one
 		}
 		if node.IsNode(text(item["id"])) {
 			if ends, _ := strconv.ParseInt(digits(item["ttl"]), 10, 64); ends > time.Now().Unix() {

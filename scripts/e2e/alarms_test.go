@@ -348,7 +348,7 @@ func (w *watched) troubles() []trouble {
 			seen: func() bool { return w.has(own, metrics.Targets.Name, 1) }, want: append(fanout, "push-missing"), may: []string{late}},
 		{name: "message is throttled", runbook: topology.RunbookThrottled, minutes: 3,
 			begin: block(topology.Message, true), end: block(topology.Message, false),
-			each: func() { send(w.t, w.raw, `{"type":"ping"}`) },
+			each: func() { send(w.t, w.raw, complete("never")) },
 			seen: throttles(topology.Message), want: []string{"message-throttles", "sockets-errors"}},
 		{name: "stream is throttled", runbook: topology.RunbookLate, begin: block(topology.Stream, true), end: block(topology.Stream, false),
 			minutes: 5, each: write, seen: throttles(topology.Stream), want: []string{"stream-throttles", "stream-late"}, may: []string{late}},

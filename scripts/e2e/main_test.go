@@ -66,7 +66,7 @@ func TestMain(m *testing.M) {
 	err := func() (err error) {
 		if local, err = startCloud(context.Background(), cloud.Config{Root: "../..", Output: &logs, Control: "127.0.0.1:0", Canary: time.Hour,
 			// However busy the machine is, a client that keeps to the protocol is not late.
-			Settings: map[string]string{topology.InitTimeout.Env: "5m"}}); err != nil {
+			Settings: map[string]string{topology.InitTimeout.Env: "5m", topology.LargeTopics.Env: "true"}}); err != nil {
 			return err
 		}
 		defer stopClouds()
@@ -109,7 +109,8 @@ func stopClouds() {
 // operation whose id begins with "race" for a moment, so that those of one connection are
 // handled in any order. They note the id of each connection that names itself:
 // {"type":"connection_init","payload":{"name":"x"}}. Posts to single connections fail as
-// failPosts says. Chats of subscriptions that clients complete are noted.
+// failPosts says. Chats of subscriptions that clients complete are noted, and connections
+// whose pings or pongs reach the function.
 var (
 	faults = apigwemu.Faults{Post: onPost, Time: timeOfTurns, Message: func(ctx context.Context, connectionID, body string) {
 		var m struct {
@@ -131,6 +132,8 @@ var (
 			if chatID, ok := chatIDs.Load(operation); ok {
 				completed.Store(chatID, true)
 			}
+		case "ping", "pong":
+			pinging.Store(connectionID, true)
 		}
 		if strings.HasPrefix(m.ID, "race") {
 			select {
@@ -142,6 +145,7 @@ var (
 	connectionIDs sync.Map // by name
 	chatIDs       sync.Map // by connection and operation
 	completed     sync.Map // chats
+	pinging       sync.Map // connections
 )
 
 // connectionID waits for the connection with that name.
@@ -297,7 +301,7 @@ func lateIn(got, want []string) (late int) {
 	return late
 }
 
-var delivered = regexp.MustCompile(`"batch delivered".*"event":"(\w+)".*"Retried":([1-9]\d*)`)
+var delivered = regexp.MustCompile(`"(?:batch|event) delivered".*"event":"(\w+)".*"Retried":([1-9]\d*)`)
 
 // requeued returns how many targets of the chat's events went through the queue of
 // retries, as they may on a machine without time: that many may come late.

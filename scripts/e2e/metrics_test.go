@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -34,12 +35,17 @@ type measuredCloud struct {
 	handshakes, sockets, operations int // of clients
 }
 
-func measured(t *testing.T) *measuredCloud {
+// measured starts one, with these settings besides: NAME, VALUE.
+func measured(t *testing.T, more ...string) *measuredCloud {
 	m := &measuredCloud{t: t}
+	settings := map[string]string{topology.InitTimeout.Env: "5m", topology.FanoutGroups.Env: "1"}
+	for pair := range slices.Chunk(more, 2) {
+		settings[pair[0]] = pair[1]
+	}
 	var err error
 	// With one message group an event is one message, and so one request, which the meter counts.
 	m.Cloud, err = startCloud(t.Context(), cloud.Config{Root: "../..", Output: io.MultiWriter(&logs, &m.out), Meter: true, Redelivery: time.Second,
-		Settings: map[string]string{topology.InitTimeout.Env: "5m", topology.FanoutGroups.Env: "1"}})
+		Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}

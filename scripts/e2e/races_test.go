@@ -46,8 +46,8 @@ func running(t *testing.T) (ids []string) {
 	return ids
 }
 
-// Both messages of a round are in flight at once, and so are the rounds of a wave. The
-// pings queue behind them for the same function, so all have been handled when the last
+// Both messages of a round are in flight at once, and so are the rounds of a wave. What
+// follows queues behind them for the same function, so all have been handled when the last
 // operation begins, which must then be alone. All writes go to one item and wait for
 // each other, which occupies the function's few processes, so this test runs alone.
 func TestACompleteRightBehindItsSubscribeLeavesNothing(t *testing.T) {
@@ -60,7 +60,7 @@ func TestACompleteRightBehindItsSubscribeLeavesNothing(t *testing.T) {
 		id := fmt.Sprint("race", i)
 		send(t, raw, listenTo(id, chats[i%len(chats)]), complete(id))
 		if i%rounds == rounds-1 {
-			handled = append(handled, answersToPings(t, raw, 50)...)
+			handled = append(handled, answersBehind(t, raw, 50)...)
 		}
 	}
 	send(t, raw, listenTo("last", chats[0]))
@@ -82,15 +82,16 @@ func TestACompleteRightBehindItsSubscribeLeavesNothing(t *testing.T) {
 	}
 }
 
-// answersToPings returns the frames that arrive until n pings have their pongs. Each
-// ping is sent after the previous pong.
-func answersToPings(t *testing.T, raw *wsclient.Raw, n int) (others []string) {
+// answersBehind returns the frames that arrive until n operations have been refused by the
+// function that has the messages. Each is sent after the previous answer. They write
+// nothing, and a ping would not reach the function.
+func answersBehind(t *testing.T, raw *wsclient.Raw, n int) (others []string) {
 	t.Helper()
 	for range n {
-		send(t, raw, `{"type":"ping"}`)
+		send(t, raw, operation("behind", "{"))
 		for {
 			frame := receive(t, raw)
-			if frame == `{"type":"pong"}` {
+			if strings.HasPrefix(frame, `{"id":"behind","type":"error"`) {
 				break
 			}
 			others = append(others, frame)
@@ -128,7 +129,7 @@ func TestACompleteWhileItsQueryRunsStopsTheAnswer(t *testing.T) {
 	// A query that was faster than its complete was answered in full; the others got nothing.
 	await(t, "end of all queries", func() bool { return len(running(t)) == 0 })
 	answers := map[string]string{}
-	for _, frame := range answersToPings(t, raw, 20) {
+	for _, frame := range answersBehind(t, raw, 20) {
 		id, rest, _ := strings.Cut(strings.TrimPrefix(frame, `{"id":"`), `","type":"`)
 		answers[id] += rest
 	}

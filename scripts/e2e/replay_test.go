@@ -221,6 +221,32 @@ func TestAClientResumesAfterTheGatewayClosedItsSocket(t *testing.T) {
 	}
 }
 
+// A client that knows the gateway's limits leaves its socket before it is cut, waits for
+// nothing, and misses nothing.
+func TestASocketIsLeftBeforeItIsCut(t *testing.T) {
+	t.Parallel()
+	c, err := hurried()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chatID := fresh("e2e-moving")
+	moving := startNode(t, "moving.mjs", c.HTTPURL, c.WSURL, chatID, "10000", "6000") // 6 s of the gateway's 12
+	for n, closed := 1, 0; closed < 2; n++ {
+		write(t, c, chatID, n, n)
+		for {
+			line := moving.line(t)
+			if line == `{"closed":1000}` {
+				closed++
+				continue
+			}
+			if !strings.Contains(line, fmt.Sprintf(`"content":"%d"`, n)) {
+				t.Fatalf("got %s, want message %d", line, n)
+			}
+			break
+		}
+	}
+}
+
 // While two writers post over HTTP, followers lose their connections again and again,
 // most often in the middle of a replay.
 func TestFollowersMissNothingHoweverOftenTheyAreCutOff(t *testing.T) {

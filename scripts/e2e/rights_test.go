@@ -554,6 +554,8 @@ func shopMatrix(prefix, orderID string) matrix {
 			}},
 		{query: position, variables: of("id", ""), may: everybody, hears: nothing,
 			topic: func(string) string { return "courier/" + courier(attempt{"", transports[1]}) }},
+		{query: `subscription { couriers { latitude } }`, variables: of("id", ""), may: []string{"owner", "rival"},
+			hears: nothing, topic: func(string) string { return "windowed/couriers/couriers" }},
 	}
 	return m
 }

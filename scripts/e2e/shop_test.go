@@ -307,7 +307,7 @@ func TestChangesAtOnceAreAppliedOnceOrRefused(t *testing.T) {
 	}
 }
 
-var retriedOf = regexp.MustCompile(`"batch delivered".*"Retried":([1-9]\d*)`)
+var retriedOf = regexp.MustCompile(`"(?:batch|event) delivered".*"Retried":([1-9]\d*)`)
 
 // retried returns how many targets of the shop went through the queue of retries, as
 // they may on an overloaded machine: that many may come late, too late or again.
@@ -507,5 +507,49 @@ func inParallel(t *testing.T, n int, do func(int)) {
 	working.Wait()
 	if t.Failed() {
 		t.FailNow()
+	}
+}
+
+// Positions of couriers who move at once come in lists, each courier's newest last.
+func TestCouriersComeInLists(t *testing.T) {
+	t.Parallel()
+	c, err := shopping()
+	m := marketIn(t, c, err)
+	s := m.subscribe(m.enter("owner", "a"), `subscription { couriers { courierId latitude } }`, nil)
+	m.awaitRows("windowed/couriers/couriers", 1)
+	couriers := make([]string, 5)
+	for i := range couriers {
+		couriers[i] = fresh("courier")
+	}
+	for round, longest := 1, 0; longest < 2; round++ { // one read of the stream may end between two positions
+		var list []string
+		for _, courier := range couriers {
+			list = append(list, moved(courier, place(round), round))
+		}
+		if status, answer := m.post("["+strings.Join(list, ",")+"]", signed...); status != "200" {
+			t.Fatalf("%s %s", status, answer)
+		}
+		for at := map[string]int{}; len(at) < len(couriers); {
+			var got struct {
+				Data struct {
+					Couriers []struct {
+						CourierID string
+						Latitude  int
+					}
+				}
+			}
+			raw := next(t, s)
+			if err := json.Unmarshal([]byte(raw), &got); err != nil {
+				t.Fatal(err)
+			}
+			mine := 0
+			for _, p := range got.Data.Couriers {
+				if slices.Contains(couriers, p.CourierID) && p.Latitude == round {
+					at[p.CourierID] = p.Latitude
+					mine++
+				}
+			}
+			longest = max(longest, mine)
+		}
 	}
 }
