@@ -6,7 +6,7 @@ import (
 )
 
 // TestNoWayInCostsMuch checks three things: a client is charged at least what its
-// frame costs; no frame outside the list costs more than twelve ordinary subscribes, or
+// frame costs, unless the gateway answers it; no frame outside the list costs more than twelve ordinary subscribes, or
 // brings 1,000 times its bytes; and an address costs at most $5 an hour by any way in.
 func TestNoWayInCostsMuch(t *testing.T) {
 	t.Parallel()
@@ -20,7 +20,7 @@ func TestNoWayInCostsMuch(t *testing.T) {
 	for _, w := range a.ways() {
 		got := tolls[w.name]
 		cost, drawn := got.microdollars(), w.drawn(got)
-		if drawn < cost {
+		if drawn < cost && w.mock == "" {
 			t.Errorf("%s: %.2f is drawn, it costs %.2f", w.name, drawn, cost)
 		}
 		amplified := cost > most || got.units() > mostUnits || got.out > 1000*got.in

@@ -27,6 +27,7 @@ type wayIn struct {
 	before  func(i int) string
 	frame   func(i int) string // the frame to be metered; or
 	request func(ctx context.Context) error
+	mock    string               // the route by which the gateway answers the frame itself; nobody is charged for it
 	drawn   func(t toll) float64 // units that the allowance of its address is charged
 	guarded bool                 // whether its cloud asks for tokens
 	checked bool                 // whether the check of a handshake is part of it
@@ -98,6 +99,9 @@ func framed(units func(t toll) float64) func(toll) float64 {
 	return func(t toll) float64 { return allowance.Frame(t.in) + units(t) }
 }
 
+// nothing is what is drawn for a frame that no function sees.
+func nothing(toll) float64 { return 0 }
+
 func flat(units float64) func(toll) float64 { return framed(func(toll) float64 { return units }) }
 
 // begun is what it draws for a frame that begins an operation.
@@ -157,11 +161,11 @@ func (a *abuse) ways() []wayIn {
 	longest := strings.Repeat("i", topology.MaxOperationIDBytes.In(settings)-8)
 	look, touch := allowance.Look(a.stored), allowance.Touch(a.stored)
 	return []wayIn{
-		{name: "ping", sockets: 1, frame: func(int) string { return `{"type":"ping"}` },
-			drawn: flat(allowance.Sent(0))},
-		{name: "ping of 32 KB", sockets: 1, frame: func(int) string {
+		{name: "ping", sockets: 1, mock: "ping", frame: func(int) string { return `{"type":"ping"}` }, drawn: nothing},
+		{name: "ping of 32 KB", sockets: 1, mock: "ping", frame: func(int) string {
 			return `{"type":"ping","payload":{"a":"` + strings.Repeat("x", topology.MaxFrameBytes-100) + `"}}`
-		}, drawn: framed(func(t toll) float64 { return allowance.Sent(t.out) })},
+		}, drawn: nothing},
+		{name: "heartbeat", sockets: 1, mock: "pong", frame: func(int) string { return `{"type":"pong"}` }, drawn: nothing},
 		{name: "invalid frame", sockets: a.times, frame: func(int) string { return `nonsense` },
 			drawn: flat(allowance.Ending)},
 		{name: ordinary, sockets: 1,
@@ -175,8 +179,6 @@ func (a *abuse) ways() []wayIn {
 		{name: "complete", sockets: 1, before: func(i int) string { return startFrame(opID(i), listenDocument, in("own")) },
 			frame: complete, drawn: flat(allowance.Stop)},
 		{name: "complete of nothing", sockets: 1, frame: complete, drawn: flat(allowance.Stop)},
-		{name: "ping" + onLarge, large: true, frame: func(int) string { return `{"type":"ping"}` },
-			drawn: flat(allowance.Sent(0))},
 		{name: "complete" + onLarge, large: true,
 			before: func(i int) string { return startFrame(opID(i), listenDocument, in(opID(i))) }, frame: complete, drawn: flat(allowance.Stop + look + touch)},
 		{name: "complete of nothing" + onLarge, large: true,

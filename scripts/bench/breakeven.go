@@ -40,7 +40,7 @@ func newHosting(flags *flag.FlagSet) *hosting {
 	flags.IntVar(&c.subscribers, "subscribers", 1000, "per topic")
 	flags.IntVar(&c.operations, "operations", 10, "distinct operations of a topic")
 	flags.IntVar(&c.size, "text", 100, "`bytes` of a message's text")
-	flags.DurationVar(&c.ping, "ping", 5*time.Minute, "between two pings of a client on API Gateway; a host pings by itself")
+	flags.DurationVar(&c.ping, "ping", 0, pingFlag+". A host pings by itself")
 	flags.IntVar(&h.perTask, "per-task", topology.Fargate.Sockets, "sockets of a task of the host")
 	flags.Float64Var(&h.rate, "rate", 2000, "pushes a second of a task of the host, on average: an assumption")
 	return h
@@ -64,7 +64,7 @@ func (h *hosting) measure(_ context.Context, in input) (report.Report, error) {
 			"ping", h.ping.String(), "per-task", h.perTask, "rate", h.rate),
 		Tables: []report.Table{h.months(), h.breakeven(), h.parts()},
 		Notes: []string{
-			"A month has 30 days. Both sides have the sockets, their pings, connecting, and the whole way of each event; neither has data transfer.",
+			"A month has 30 days. Both sides have the sockets, their heartbeats, connecting, and the whole way of each event; neither has data transfer.",
 			fmt.Sprintf("On API Gateway a socket is opened every %s, on Fargate once a day. Sockets are open all month.", topology.ConnectionLimit),
 			fmt.Sprintf("On Fargate there are %d tasks at least, with %g vCPU and %g GB, each with a public address, and one address of the load balancer in each of two zones.",
 				topology.Fargate.Least, taskCPU, taskGB),
@@ -129,7 +129,8 @@ func (h *hosting) parts() report.Table {
 
 // gateway is what a month costs on API Gateway, in USD.
 func (h *hosting) gateway(sockets int, pushes float64) float64 {
-	open := h.prices.Of(h.open(month, h.ping).Times(float64(sockets)))
+	k := keptBy(h.ping)
+	open := h.prices.Of(h.open(month, k).Plus(h.reopened(month, k)).Times(float64(sockets)))
 	return open.Total() + open.Extra() + h.perMillion(h.model, h.topic(h.subscribers), h.size).Total()*pushes/1e6
 }
 

@@ -5,15 +5,19 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/pprof"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"subwire/shared/delivery"
 	"subwire/shared/fanout"
 	"subwire/shared/memory"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
+	"subwire/shared/transportws"
 )
 
 // subscribe stores a connection and its subscriptions.
@@ -139,54 +143,109 @@ func isWell(connectionID string) bool {
 	return !strings.HasPrefix(connectionID, busyPrefix) && !strings.HasPrefix(connectionID, slowPrefix)
 }
 
-// variant is a sender with batches that it delivers again and again.
+// variant is one way to push, measured over several slices of time.
 type variant struct {
-	pubsub.Gateway
-	label   string
-	sender  *delivery.Sender
-	batches []batch
-	next    int          // index in batches
-	reached atomic.Int64 // healthy targets
+	label string
+	push  func(ctx context.Context) (int, error) // returns how many healthy targets it reached
 
-	pushes float64 // to healthy targets, in the time that counts
+	pushes float64 // in the time that counts
 	took   spent
 }
 
+// delivering is a sender with batches that it delivers again and again.
+type delivering struct {
+	pubsub.Gateway
+	sender  *delivery.Sender
+	groups  int
+	batches []batch
+	next    int          // index in batches
+	reached atomic.Int64 // healthy targets
+}
+
+// variant delivers the batches through g.
 func (c *core) variant(label string, g pubsub.Gateway, batches []batch) *variant {
-	v := &variant{label: label, Gateway: g, batches: batches}
-	v.sender = newSender(c.store, v, c.workers)
-	return v
+	d := &delivering{Gateway: g, groups: c.groups, batches: batches}
+	d.sender = newSender(c.store, d, c.workers)
+	return &variant{label: label, push: d.invoke}
 }
 
 // Post counts the posts to healthy targets.
-func (v *variant) Post(ctx context.Context, connectionID string, frame []byte) error {
-	err := v.Gateway.Post(ctx, connectionID, frame)
+func (d *delivering) Post(ctx context.Context, connectionID string, frame []byte) error {
+	err := d.Gateway.Post(ctx, connectionID, frame)
 	if err == nil && isWell(connectionID) {
-		v.reached.Add(1)
+		d.reached.Add(1)
 	}
 	return err
 }
 
 // invoke delivers as many batches as one invocation gets at most. On a busy machine
 // not all healthy targets are reached, as the sender queues slow posts.
-func (v *variant) invoke(ctx context.Context, groups int) error {
-	most, bodies := 0, make([][]string, groups)
+func (d *delivering) invoke(ctx context.Context) (int, error) {
+	most, bodies := 0, make([][]string, d.groups)
 	for range topology.QueueMappings()[0].BatchSize {
-		b := v.batches[v.next%len(v.batches)]
-		v.next++
+		b := d.batches[d.next%len(d.batches)]
+		d.next++
 		bodies[b.group] = append(bodies[b.group], b.body)
 		most += b.well
 	}
-	before := v.reached.Load()
-	for _, r := range v.sender.DeliverGroups(ctx, bodies) {
+	before := d.reached.Load()
+	for _, r := range d.sender.DeliverGroups(ctx, bodies) {
 		if r.Err != nil {
-			return r.Err
+			return 0, r.Err
 		}
 	}
-	got := int(v.reached.Load() - before)
+	got := int(d.reached.Load() - before)
 	if got == 0 || got > most {
-		return fmt.Errorf("of %d targets that are well, %d got a push", most, got)
+		return 0, fmt.Errorf("of %d targets that are well, %d got a push", most, got)
 	}
-	v.pushes += float64(got)
-	return nil
+	return got, nil
 }
+
+// alone posts a frame of the same size to the same targets, or 10,000 of them, through g,
+// and does nothing else: what remains if all but the post cost nothing.
+func (c *core) alone(g pubsub.Gateway, batches []batch) (*variant, error) {
+	var to []fanout.Target
+	for _, b := range batches {
+		decoded, err := fanout.Decode([]byte(b.body))
+		if err != nil {
+			return nil, err
+		}
+		for _, task := range decoded.Tasks {
+			to = append(to, task.Targets...)
+		}
+	}
+	to = to[:min(len(to), 10_000)]
+	frame := transportws.AppendNext(nil, to[0].OperationID, []byte(strings.Repeat("x", c.payload)))
+	push := func(ctx context.Context) (int, error) {
+		var next atomic.Int64
+		posting, ctx := errgroup.WithContext(ctx)
+		for range c.workers {
+			posting.Go(func() error {
+				for i := next.Add(1) - 1; i < int64(len(to)); i = next.Add(1) - 1 {
+					if err := g.Post(ctx, to[i].ConnectionID, frame); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		return len(to), posting.Wait()
+	}
+	return &variant{label: "alone", push: push}, nil
+}
+
+// work pushes for a slice of time. A profile tells the variants apart by the label "way".
+func (v *variant) work(ctx context.Context, slice time.Duration) (s spent, err error) {
+	pprof.Do(ctx, pprof.Labels("way", v.label), func(ctx context.Context) {
+		s, err = spend(slice, wallOf, func() error {
+			n, err := v.push(ctx)
+			v.pushes += float64(n)
+			return err
+		})
+	})
+	return s, err
+}
+
+func (v *variant) perCPU() float64 { return v.pushes / v.took.cpu.Seconds() }
+
+func (v *variant) perSecond() float64 { return v.pushes / v.took.wall.Seconds() }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"strconv"
@@ -29,7 +30,7 @@ type costing struct {
 	rate        float64
 	connections int
 	minutes     float64
-	ping        time.Duration
+	ping        time.Duration // 0 for heartbeats
 	check       numbers
 }
 
@@ -43,11 +44,13 @@ func costCommand() command {
 		flags.Float64Var(&c.rate, "rate", 10, "messages per second, over all topics")
 		flags.IntVar(&c.connections, "connections", 10_000, "open sockets")
 		flags.Float64Var(&c.minutes, "minutes", 60, "for which they are open and messages come")
-		flags.DurationVar(&c.ping, "ping", 2*time.Minute, "between two pings of a client")
+		flags.DurationVar(&c.ping, "ping", 0, pingFlag)
 		flags.IntVar(&c.limits.Groups, "groups", c.limits.Groups, "message groups per topic ("+topology.FanoutGroups.Env+")")
 		flags.IntVar(&c.workers, "workers", c.workers, "posts in flight per sender ("+topology.SenderWorkers.Env+")")
 		flags.DurationVar(&c.graphql, "graphql", c.graphql, "one mutation")
-		flags.DurationVar(&c.stream, "stream", c.stream, "one stream record, beside its rows")
+		flags.IntVar(&c.direct, "direct", c.direct, "subscribers up to which stream delivers itself ("+topology.Direct.Env+")")
+		flags.DurationVar(&c.stream, "stream", c.stream, "one stream record, beside its rows and its sends")
+		flags.DurationVar(&c.enqueue, "enqueue", c.enqueue, "the sends of an event to the queue")
 		flags.DurationVar(&c.row, "row", c.row, "one subscription, read and planned")
 		flags.DurationVar(&c.sender, "sender", c.sender, "one invocation of the sender, beside its posts")
 		flags.DurationVar(&c.post, "post", c.post, "one post, there and back")
@@ -55,6 +58,7 @@ func costCommand() command {
 		flags.DurationVar(&c.connect, "connect", c.connect, "one $connect")
 		flags.DurationVar(&c.message, "message", c.message, "one message of a client")
 		flags.DurationVar(&c.disconnect, "disconnect", c.disconnect, "one $disconnect or init check")
+		flags.BoolVar(&c.fast, "fast", false, "go the fast way ("+topology.Fast.Env+"), which the meter then does, too")
 		flags.Var(&c.check, "check", "`LIST` of subscribers to run the metered local cloud with, and to compare")
 		return c.measure
 	}}
@@ -67,6 +71,7 @@ const (
 	groupTitle   = "USD per million pushes, by message groups and subscribers of a topic"
 	metricTitle  = "USD per million pushes for metrics, by subscribers of a topic"
 	hourTitle    = "USD in the whole time"
+	restTitle    = "USD in a month in which nothing happens, by pollers of each queue"
 	priceTitle   = "Prices"
 )
 
@@ -74,9 +79,9 @@ func (c *costing) measure(ctx context.Context, in input) (report.Report, error) 
 	b := &bills{costing: c, prices: billing.USEast1(), seed: in.seed, known: map[int][]pubsub.Subscription{}}
 	r := report.Report{
 		Settings: report.Settings("subscribers", c.subscribers, "operations", c.operations, "text", c.size, "rate", c.rate,
-			"connections", c.connections, "minutes", c.minutes, "ping", c.ping.String(), "groups", c.limits.Groups,
-			"workers", c.workers, "post", c.post.String(), "cpu", c.postCPU.String(), "seed", in.seed),
-		Tables: []report.Table{b.byService(), b.byTopic(), b.byBatch(), b.byGroups(), b.metricShare(), b.wholeTime(), b.priceList()},
+			"connections", c.connections, "minutes", c.minutes, "ping", c.ping.String(), "groups", c.limits.Groups, "direct", c.direct,
+			"workers", c.workers, "fast", strconv.FormatBool(c.fast), "post", c.post.String(), "cpu", c.postCPU.String(), "seed", in.seed),
+		Tables: []report.Table{b.byService(), b.byTopic(), b.byBatch(), b.byGroups(), b.metricShare(), b.wholeTime(), b.rest(), b.priceList()},
 		Notes: append([]string{
 			"Everything that a push needs is in it, from the HTTP request of the mutation to the sender's log; " +
 				"every queue message and stream record is taken for an invocation of its own, " +
@@ -152,17 +157,21 @@ func topicSizes() []int { return []int{1, 10, 100, 1_000, 10_000, 100_000} }
 func (b *bills) byTopic() report.Table {
 	services := []string{"API Gateway", "SQS", "Lambda", "DynamoDB", "CloudWatch Logs"}
 	t := report.Table{Title: topicTitle, Key: "subscribers",
-		Columns: slices.Concat([]string{"USD"}, services, []string{"packed best", "one push per Lambda", "AppSync"})}
-	for _, size := range topicSizes() {
+		Columns: slices.Concat([]string{"USD"}, services, []string{"packed best", "one push per Lambda", "AppSync", "% of AppSync"})}
+	for _, size := range append(topicSizes(), 1_000_000) {
 		ours := b.perMillion(b.model, b.topic(size), b.size)
 		values := []float64{ours.Total()}
 		for _, s := range services {
 			values = append(values, ours.Service(s))
 		}
-		for _, m := range []model{b.packed(), b.single()} {
-			values = append(values, b.perMillion(m, b.topic(size), b.size).Total())
+		values = append(values, b.perMillion(b.packed(), b.topic(size), b.size).Total())
+		single := math.NaN() // for a million, that is a million batches
+		if size < 1_000_000 {
+			single = b.perMillion(b.single(), b.topic(size), b.size).Total()
 		}
-		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(size), append(values, b.appSync(size))...))
+		values = append(values, single)
+		theirs := b.appSync(size)
+		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(size), append(values, theirs, 100*ours.Total()/theirs)...))
 	}
 	return t
 }
@@ -205,7 +214,8 @@ func (b *bills) wholeTime() report.Table {
 	long := time.Duration(b.minutes * float64(time.Minute))
 	million := b.rate * long.Seconds() * float64(b.subscribers) / 1e6
 	pushes := b.perMillion(b.model, b.topic(b.subscribers), b.size)
-	sockets := b.prices.Of(b.open(long, b.ping).Times(float64(b.connections)))
+	k := keptBy(b.ping)
+	sockets := b.prices.Of(b.open(long, k).Plus(b.reopened(long, k)).Times(float64(b.connections)))
 	t := report.Table{Title: hourTitle, Key: "what", Columns: []string{"USD", "per million pushes"}}
 	sum := 0.0
 	for _, row := range []struct {
@@ -213,15 +223,32 @@ func (b *bills) wholeTime() report.Table {
 		usd   float64
 	}{
 		{"pushes", pushes.Total() * million},
-		{"polling of idle queues, at most", b.prices.Of(polling(long)).Total()},
+		{"polling of idle queues, at most", b.prices.Of(polling(long, mostPollers)).Total()},
 		{"connection minutes", sockets.Extra()},
-		{"pings, and connecting every two hours", sockets.Total()},
+		{"heartbeats or pings, and connecting", sockets.Total()},
 		{"data transfer", pushes.Extra() * million},
 	} {
 		t.Rows = append(t.Rows, report.NewRow(row.label, row.usd, row.usd/million))
 		sum += row.usd
 	}
 	t.Rows = append(t.Rows, report.NewRow("sum", sum, sum/million))
+	return t
+}
+
+// rest is the bill of a month of 30 days in which nothing happens. Two pollers are an
+// observation of others; AWS says only how many there are at most.
+func (b *bills) rest() report.Table {
+	t := report.Table{Title: restTitle, Key: "pollers", Columns: []string{"million receives", "of them FIFO", "USD"}}
+	for _, pollers := range []int{2, mostPollers} {
+		u := polling(month, pollers)
+		all, fifo := 0.0, 0.0
+		for _, q := range u.Queues {
+			if all += q.Empty; q.FIFO {
+				fifo += q.Empty
+			}
+		}
+		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(pollers), all/1e6, fifo/1e6, b.prices.Of(u).Total()))
+	}
 	return t
 }
 

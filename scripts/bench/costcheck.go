@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"subwire/scripts/bench/report"
@@ -97,7 +98,8 @@ func (c *costing) compare(ctx context.Context, root string) (report.Table, error
 // missing it returns an error, as the figures would be meaningless.
 func (c *costing) try(ctx context.Context, root string, subscribers int) (out comparison, err error) {
 	counter := &tally{}
-	local, err := counter.start(ctx, cloud.Config{Root: root, Meter: true})
+	local, err := counter.start(ctx, cloud.Config{Root: root, Meter: true,
+		Settings: map[string]string{topology.Fast.Env: strconv.FormatBool(c.fast)}})
 	if err != nil {
 		return out, err
 	}
@@ -148,7 +150,8 @@ func settledUsage(ctx context.Context, c *cloud.Cloud) (u billing.Usage) {
 	until(ctx, func() bool {
 		u = c.Meter.Usage()
 		q := u.Queues[topology.Fanout.Name]
-		return q.Deletes >= u.Functions[topology.Sender.Name].Invocations && q.Sends > 0
+		return q.Deletes >= u.Functions[topology.Sender.Name].Invocations &&
+			(q.Sends > 0 || u.Functions[topology.Stream.Name].Invocations > 0) // small events need no queue
 	})
 	return u
 }

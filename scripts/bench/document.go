@@ -11,29 +11,40 @@ import (
 	"subwire/scripts/bench/report"
 )
 
-// document fills the blocks of a file with the reports docs/performance/NAME.json of
-// the working directory.
-func document(file string) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	filled, err := fill(string(text), func(name string) (r report.Report, err error) {
-		raw, err := os.ReadFile(filepath.Join("docs/performance", name+".json"))
+// filled are the documents that have figures, from the repository's root.
+var filled = []string{"docs/performance.md", "docs/cost.md", "SECURITY.md"}
+
+// document fills the blocks of all documents. The working directory is the repository's
+// root.
+func document() error {
+	for _, name := range filled {
+		text, err := os.ReadFile(name)
 		if err != nil {
-			return r, err
+			return err
 		}
-		err = json.Unmarshal(raw, &r)
-		return r, err
-	})
-	if err != nil {
-		return fmt.Errorf("fill %s: %w", file, err)
+		done, err := fill(string(text), readReport)
+		if err != nil {
+			return fmt.Errorf("fill %s: %w", name, err)
+		}
+		if err := os.WriteFile(name, []byte(done), 0o644); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(file, []byte(filled), 0o644)
+	return nil
+}
+
+// readReport reads docs/performance/NAME.json.
+func readReport(name string) (r report.Report, err error) {
+	raw, err := os.ReadFile(filepath.Join("docs/performance", name+".json"))
+	if err == nil {
+		err = json.Unmarshal(raw, &r)
+	}
+	return r, err
 }
 
 // fill replaces the text of each block, from "<!-- bench NAME -->" to "<!-- end -->",
-// with the report of that name.
+// with the report of that name. "<!-- bench NAME | TITLE | COLUMN | COLUMN -->" is a block
+// for one table of it, in Markdown, with these columns or with all.
 func fill(text string, read func(name string) (report.Report, error)) (string, error) {
 	const begin, end = "<!-- bench ", "<!-- end -->"
 	var out strings.Builder
@@ -43,20 +54,36 @@ func fill(text string, read func(name string) (report.Report, error)) (string, e
 		if !found {
 			return out.String(), nil
 		}
-		name, rest, ok := strings.Cut(rest, " -->")
+		what, rest, ok := strings.Cut(rest, " -->")
 		_, after, ended := strings.Cut(rest, end)
 		if !ok || !ended {
-			return "", fmt.Errorf("block %q does not end", name)
+			return "", fmt.Errorf("block %q does not end", what)
 		}
-		r, err := read(name)
+		content, err := block(strings.Split(what, " | "), read)
 		if err != nil {
 			return "", err
 		}
-		var b bytes.Buffer
-		if err := r.WriteText(&b); err != nil {
-			return "", err
-		}
-		fmt.Fprintf(&out, "%s%s -->\n```text\n%s```\n%s", begin, name, b.Bytes(), end)
+		fmt.Fprintf(&out, "%s%s -->\n%s%s", begin, what, content, end)
 		text = after
 	}
+}
+
+// block is what a block of a document holds: what names the report, and if there is more
+// a table of it, and if there is still more its columns.
+func block(what []string, read func(name string) (report.Report, error)) (string, error) {
+	r, err := read(what[0])
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	if len(what) == 1 {
+		err = r.WriteText(&b)
+		return "```text\n" + b.String() + "```\n", err
+	}
+	t := r.Find(what[1])
+	if len(t.Rows) == 0 {
+		return "", fmt.Errorf("report %s has no table %q", what[0], what[1])
+	}
+	err = t.WriteMarkdown(&b, what[2:]...)
+	return b.String(), err
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 
 	"subwire/scripts/bench/report"
@@ -33,15 +34,17 @@ type input struct {
 
 func commands() []command {
 	return []command{pipelineCommand(), senderCommand(), planCommand(), coldCommand(), costCommand(), peersCommand(),
-		hostsCommand(), deflateCommand(), stormCommand(), breakevenCommand(), abuseCommand(), victimsCommand()}
+		hostsCommand(), deflateCommand(), stormCommand(), idleCommand(), quotaCommand(), breakevenCommand(), abuseCommand(),
+		victimsCommand(), windowsCommand()}
 }
 
 // Arguments that run no command.
 const (
-	serveGateway = "serve-gateway" // a gateway for another process of this program
-	servePeer    = "serve-peer"    // Subwire's side of bench peers
-	serveHost    = "serve-host"    // Subwire's side of bench hosts
-	fillDocument = "document"      // writes reports into the Markdown file that follows
+	serveGateway  = "serve-gateway"  // a gateway for another process of this program
+	servePeer     = "serve-peer"     // Subwire's side of bench peers
+	serveHost     = "serve-host"     // Subwire's side of bench hosts
+	simulateQuota = "simulate-quota" // one scenario of bench quota
+	fillDocument  = "document"       // writes the reports into the documents
 )
 
 func main() {
@@ -67,8 +70,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return runPeer(ctx, os.Stdin, out)
 	case len(args) == 1 && args[0] == serveHost:
 		return runHost(ctx, os.Stdin, out)
-	case len(args) == 2 && args[0] == fillDocument:
-		return document(args[1])
+	case len(args) == 1 && args[0] == simulateQuota:
+		return simulateScenario(os.Stdin, out)
+	case len(args) == 1 && args[0] == fillDocument:
+		return document()
 	}
 	for _, c := range commands() {
 		if len(args) > 0 && c.name == args[0] {
@@ -91,6 +96,7 @@ func (c command) run(ctx context.Context, args []string, out io.Writer) error {
 	count := flags.Int("count", 1, "repetitions; figures are then medians and, in percent, how far the farthest is")
 	jsonFile := flags.String("json", "", "`FILE` for the report with all samples")
 	svgFile := flags.String("svg", "", "`FILE` for the plot")
+	profile := flags.String("profile", "", "`FILE` for a CPU profile of this process (go tool pprof FILE)")
 	once := c.register(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -98,14 +104,21 @@ func (c command) run(ctx context.Context, args []string, out io.Writer) error {
 	if *count < 1 || flags.NArg() > 0 {
 		return fmt.Errorf("%s: -count must be 1 or more, and nothing may follow the flags", c.name)
 	}
+	stopProfile, err := startProfile(*profile)
+	if err != nil {
+		return err
+	}
 	var repetitions []report.Report
 	for range *count {
 		r, err := once(ctx, in)
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+			return errors.Join(fmt.Errorf("%s: %w", c.name, err), stopProfile())
 		}
 		repetitions = append(repetitions, r)
 		in.seed++
+	}
+	if err := stopProfile(); err != nil {
+		return err
 	}
 	r, err := report.Merge(repetitions)
 	if err != nil {
@@ -125,4 +138,22 @@ func write(name string, content func(io.Writer) error) error {
 		return err
 	}
 	return errors.Join(content(f), f.Close())
+}
+
+// startProfile writes a CPU profile to the file until it is stopped, unless the file has no name.
+func startProfile(name string) (stop func() error, err error) {
+	if name == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -153,17 +154,41 @@ func TestDocumentsAreFilled(t *testing.T) {
 		if name != "plan" {
 			return report.Report{}, errors.New("no such report")
 		}
-		return report.Report{Command: name, Machine: report.Machine{Go: "go1", Cores: 2, CPU: "A"}}, nil
+		return report.Report{Command: name, Machine: report.Machine{Go: "go1", Cores: 2, CPU: "A"}, Tables: []report.Table{{
+			Title: "Time", Key: "n", Columns: []string{"ms", "MB"}, Rows: []report.Row{report.NewRow("1000", 1.5, 2), report.NewRow("* 5", 3, 4)}}}}, nil
 	}
-	const want = "a\n<!-- bench plan -->\n```text\nbench plan\n2 cores, A, go1\n```\n<!-- end -->\nb\n"
-	for name, text := range map[string]string{"Empty": "a\n<!-- bench plan -->\n<!-- end -->\nb\n", "Again": want} {
-		if got, err := fill(text, one); err != nil || got != want {
-			t.Errorf("%s: got %v\n%s", name, err, got)
+	for name, tc := range map[string]struct{ block, want string }{
+		"Report":  {"plan", "```text\nbench plan\n2 cores, A, go1\n\nTime\n      n    ms   MB\n   1000   1.5    2\n    * 5     3    4\n```\n"},
+		"Table":   {"plan | Time", "| n | ms | MB |\n|---|---|---|\n| 1,000 | 1.5 | 2 |\n| **5** | 3 | 4 |\n"},
+		"Columns": {"plan | Time | MB", "| n | MB |\n|---|---|\n| 1,000 | 2 |\n| **5** | 4 |\n"},
+	} {
+		want := "a\n<!-- bench " + tc.block + " -->\n" + tc.want + "<!-- end -->\nb\n"
+		for _, text := range []string{"a\n<!-- bench " + tc.block + " -->\n<!-- end -->\nb\n", want} {
+			if got, err := fill(text, one); err != nil || got != want {
+				t.Errorf("%s: got %v\n%s\nwant\n%s", name, err, got, want)
+			}
 		}
 	}
-	for name, text := range map[string]string{"NoEnd": "<!-- bench plan -->\n", "NoReport": "<!-- bench x -->\n<!-- end -->"} {
+	for name, text := range map[string]string{
+		"NoEnd": "<!-- bench plan -->\n", "NoReport": "<!-- bench x -->\n<!-- end -->",
+		"NoTable": "<!-- bench plan | Space -->\n<!-- end -->", "NoColumn": "<!-- bench plan | Time | GB -->\n<!-- end -->",
+	} {
 		if _, err := fill(text, one); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// Nobody types the figures of the documents: they are what bench document writes.
+func TestTheDocumentsHaveTheFiguresOfTheirReports(t *testing.T) {
+	t.Chdir("../..")
+	for _, name := range filled {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := fill(string(text), readReport); err != nil || got != string(text) {
+			t.Errorf("%s is not what bench document makes of it (%v)", name, err)
 		}
 	}
 }
@@ -237,5 +262,27 @@ func TestAStormWithoutQuotaLastsAsLongAsTheFirstWait(t *testing.T) {
 	back := (&storm{clients: 1000, connects: 1e9}).run(recommended, 1)
 	if first, last := back[0], back[999]; first < 500*time.Millisecond || last > time.Second {
 		t.Errorf("the first is back after %v, the last after %v", first, last)
+	}
+}
+
+// TestPacedSendersAreNotRefused: with API_RATE a large topic is delivered nearly as fast as
+// the account allows, and next to nothing is refused to it or to clients.
+func TestPacedSendersAreNotRefused(t *testing.T) {
+	t.Parallel()
+	play := func(t *testing.T, rate int) (o quotaOutcome) {
+		synctest.Test(t, func(t *testing.T) {
+			s := scenario{Topics: 1, Targets: 4000, Rate: rate, Quota: 1000, Frames: 20, Seed: 1}
+			var err error
+			if o, err = s.run(t.Context(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		})
+		return o
+	}
+	if o := play(t, 800); o.Last < 3.5 || o.Last > 6 || o.Refused > 1 || o.FramesRefused > 1 || o.Retried > 0 {
+		t.Errorf("paced: %+v", o)
+	}
+	if o := play(t, 0); o.Refused < 10 {
+		t.Errorf("unpaced: %+v", o)
 	}
 }

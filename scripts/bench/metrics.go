@@ -65,10 +65,10 @@ func delivered(batches, executions, targets float64) func(*metrics.Meter) {
 // CloudWatch charges for a metric does not grow with pushes.
 func (b *bills) metricShare() report.Table {
 	t := report.Table{Title: metricTitle, Key: "subscribers",
-		Columns: []string{"graphql", "stream", "sender", "USD", "%", "packed best, %"}}
+		Columns: []string{"graphql", "stream", "sender", "USD", "%", "packed best, %", "lines of the event, USD"}}
 	for _, size := range topicSizes() {
 		var values []float64
-		all, share := 0.0, 0.0
+		all, share, lines := 0.0, 0.0, 0.0
 		for i, m := range []model{b.model, b.packed()} {
 			with, err := m.event(withText(b.size), b.topic(size))
 			b.err = cmp.Or(b.err, err)
@@ -86,8 +86,9 @@ func (b *bills) metricShare() report.Table {
 				values = append(values, b.prices.Log.Of(added.Functions[f.Name].LogBytes))
 			}
 			values = append(values, all, share)
+			lines = b.prices.Log.Of(million * float64(rowLog+sentLog+batchLog*len(with.batches)))
 		}
-		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(size), append(values, share)...))
+		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(size), append(values, share, lines)...))
 	}
 	return t
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"subwire/scripts/internal/billing"
+	"subwire/shared/announce"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/metrics"
@@ -24,15 +25,19 @@ import (
 // compared and priced alike. It plans and packs with the deployed code, and does no I/O.
 type model struct {
 	limits  fanout.Limits // of batches
+	direct  int           // targets up to which stream delivers an event itself
 	receive int           // most messages that one invocation of the sender gets; 1 is the most expensive
 	records int           // stream records that one invocation gets; 1 is the most expensive
 	workers int           // posts in flight per sender
 	cached  bool          // whether the senders have already parsed the operations
 	silent  bool          // whether METRICS is false
+	fast    bool          // whether FAST is true
 
 	// How long the parts take.
 	graphql                      time.Duration // one mutation
-	stream                       time.Duration // one stream record, without its rows
+	announce                     time.Duration // what FAST adds to it, beside its rows
+	stream                       time.Duration // one stream record, without its rows and its sends
+	enqueue                      time.Duration // the requests of an event to the queue, side by side
 	row                          time.Duration // one subscription read and planned
 	sender                       time.Duration // one invocation, without its posts
 	post                         time.Duration // one post, there and back
@@ -44,14 +49,16 @@ type model struct {
 // message and every stream record gets its own invocation, and no operation is cached.
 func deployed() model {
 	settings := topology.Defaults()
-	return model{limits: limitsOf(topology.FanoutGroups.In(settings)), receive: 1, records: 1,
-		workers: topology.SenderWorkers.In(settings)}
+	return model{limits: limitsOf(topology.FanoutGroups.In(settings)), direct: topology.Direct.In(settings),
+		receive: 1, records: 1, workers: topology.SenderWorkers.In(settings)}
 }
 
 // typical is the deployed model with usual times.
 func typical() model {
 	m := deployed()
-	m.graphql, m.stream, m.row = 15*time.Millisecond, 15*time.Millisecond, 15*time.Microsecond
+	m.graphql, m.row = 15*time.Millisecond, 15*time.Microsecond
+	m.stream, m.enqueue = 5*time.Millisecond, 10*time.Millisecond
+	m.announce = 15 * time.Millisecond // a Query and a request to SQS
 	m.sender, m.post, m.postCPU = 5*time.Millisecond, 10*time.Millisecond, 35*time.Microsecond
 	m.connect, m.message, m.disconnect = 15*time.Millisecond, 15*time.Millisecond, 15*time.Millisecond
 	return m
@@ -65,7 +72,7 @@ func (m model) packed() model {
 
 // single has one push per invocation, and so a queue message per subscriber.
 func (m model) single() model {
-	m.limits.Targets = 1
+	m.limits.Targets, m.direct = 1, 0
 	return m
 }
 
@@ -88,25 +95,38 @@ func (m model) event(e pubsub.Event, subs []pubsub.Subscription) (predicted, err
 	if err != nil {
 		return predicted{}, err
 	}
+	if len(subs) <= m.direct && !m.fast {
+		return m.delivered(e, subs, stored, batches), nil
+	}
 	receives := math.Ceil(float64(len(batches)) / float64(m.receive))
 	bytes, operations := 0, 0
 	for _, b := range batches {
 		bytes += b.bytes
 		operations += b.operations
 	}
+	usage := m.everyWay(e, subs, stored, operations)
+	planning := m.stream + m.enqueue + time.Duration(m.records*len(subs))*m.row
+	usage.Functions[topology.Stream.Name] = function(topology.Stream, 1/float64(m.records), planning,
+		float64(m.records*sentLog)+m.metricLog(m.planned(len(batches), len(subs))))
+	usage.Functions[topology.Sender.Name] = m.senders(len(batches), operations, float64(len(subs)), receives)
+	usage.Queues = map[string]billing.Queue{topology.Fanout.Name: {FIFO: true, Sends: sends, Deletes: receives,
+		Receives: max(receives, math.Ceil(float64(bytes)/billing.QueueUnit))}}
+	if m.fast && len(subs) > 0 && len(subs) <= announce.FastRows {
+		usage = usage.Plus(m.announced(sends, subs))
+	}
+	return predicted{usage, batches}, nil
+}
+
+// everyWay is what an event takes by the queue and without: the mutation, the read of its
+// subscriptions, the operations and the posts. Its maps are the caller's.
+func (m model) everyWay(e pubsub.Event, subs []pubsub.Subscription, stored, operations int) billing.Usage {
 	frame, targets := frameBytes(e), float64(len(subs))
-	planning := m.stream + time.Duration(m.records*len(subs))*m.row
 	usage := billing.Usage{
 		Gateway: billing.Gateway{Requests: 1, Sent: targets * billing.Units(frame, billing.MessageUnit),
 			SentBytes: targets * float64(frame)},
 		Functions: map[string]billing.Function{
 			topology.GraphQL.Name: function(topology.GraphQL, 1, m.graphql, rowLog+m.metricLog(adds(metrics.Operations))),
-			topology.Stream.Name: function(topology.Stream, 1/float64(m.records), planning,
-				float64(m.records*sentLog)+m.metricLog(m.planned(len(batches), len(subs)))),
-			topology.Sender.Name: m.senders(len(batches), operations, targets, receives),
 		},
-		Queues: map[string]billing.Queue{topology.Fanout.Name: {FIFO: true, Sends: sends, Deletes: receives,
-			Receives: max(receives, math.Ceil(float64(bytes)/billing.QueueUnit))}},
 		Tables: map[string]billing.Table{
 			eventsTable().Name + ".PutItem":        {Requests: 1, Writes: billing.Units(stored, writeUnit)},
 			topology.Subscriptions.Name + ".Query": m.read(subs),
@@ -114,9 +134,43 @@ func (m model) event(e pubsub.Event, subs []pubsub.Subscription) (predicted, err
 	}
 	if !m.cached {
 		n := float64(operations)
-		usage.Tables[topology.Operations.Name+".GetItem"] = billing.Table{Requests: n, Reads: n}
+		usage.Tables[topology.Operations.Name+".GetItem"] = billing.Table{Requests: n, Reads: n / 2} // it need not be new
 	}
-	return predicted{usage, batches}, nil
+	return usage
+}
+
+// delivered predicts an event that stream delivers itself. Its groups are posted side by
+// side, and each may have to load its operations.
+func (m model) delivered(e pubsub.Event, subs []pubsub.Subscription, stored int, batches []packedBatch) predicted {
+	operations := 0
+	for _, b := range batches {
+		operations += b.operations
+	}
+	targets, records := float64(len(subs)), float64(m.records)
+	waiting := time.Duration(math.Ceil(targets/float64(m.workers))) * m.post
+	working := time.Duration(targets * float64(m.postCPU))
+	took := m.stream + max(waiting, working) + time.Duration(m.records*len(subs))*m.row
+	usage := m.everyWay(e, subs, stored, operations)
+	usage.Functions[topology.Stream.Name] = function(topology.Stream, 1/records, took,
+		records*directLog+m.metricLog(func(meter *metrics.Meter) {
+			m.planned(0, len(subs))(meter) // Batches is not written
+			delivered(records*float64(len(batches)), records*float64(operations), records*targets)(meter)
+		}))
+	return predicted{usage, batches}
+}
+
+// announced is what the fast way adds to an event: it is read, planned and sent twice, and
+// delivered once. A larger topic is looked at once a minute.
+func (m model) announced(sends float64, subs []pubsub.Subscription) billing.Usage {
+	mutation := function(topology.GraphQL, 1, m.graphql, rowLog+m.metricLog(adds(metrics.Operations)))
+	slower := function(topology.GraphQL, 1, m.graphql+m.announce+time.Duration(len(subs))*m.row,
+		rowLog+announcedLog+m.metricLog(adds(metrics.Operations, metrics.Fast)))
+	return billing.Usage{
+		Functions: map[string]billing.Function{topology.GraphQL.Name: {Seconds: slower.Seconds - mutation.Seconds,
+			GBSeconds: slower.GBSeconds - mutation.GBSeconds, LogBytes: slower.LogBytes - mutation.LogBytes}},
+		Queues: map[string]billing.Queue{topology.Fanout.Name: {FIFO: true, Sends: sends}},
+		Tables: map[string]billing.Table{topology.Subscriptions.Name + ".Query": query(subs)},
+	}
 }
 
 // send plans the event and sends it as the stream function does, to a queue that
@@ -154,6 +208,9 @@ const (
 	rowLog      = 275 // "row written"
 	sentLog     = 322 // "event sent"
 	batchLog    = 326 // "batch delivered"
+	directLog   = 341 // "event delivered"
+
+	announcedLog = 286 // "event announced"
 )
 
 // function is the usage of that many invocations, each with the same duration and the
@@ -265,35 +322,35 @@ func (m model) connection() billing.Usage {
 			connections + ".GetItem":                        {Requests: 3, Reads: 3},  // one looks whether the operation runs
 			connections + ".UpdateItem":                     {Requests: 4, Writes: 4}, // ack, subscribe, closing, check
 			connections + ".DeleteItem":                     one,
-			topology.Operations.Name + ".PutItem":           one,
+			topology.Operations.Name + ".GetItem":           {Requests: 1, Reads: 0.5}, // others have stored it
 			topology.Subscriptions.Name + ".PutItem":        one,
 			topology.Subscriptions.Name + ".BatchWriteItem": one,
 		},
 	}
 }
 
-// open is what a connection costs that is open for that long, with a ping after each
-// interval. It is reopened every two hours.
-func (m model) open(long, interval time.Duration) billing.Usage {
+// open is what a connection costs that is open for that long, without what opens it.
+func (m model) open(long time.Duration, k keeping) billing.Usage {
 	minutes := billing.Usage{Gateway: billing.Gateway{ConnectionMinutes: long.Minutes()}}
-	ping := billing.Usage{
-		Gateway:   billing.Gateway{Received: 1, Sent: 1},
-		Functions: map[string]billing.Function{topology.Message.Name: function(topology.Message, 1, m.message, 0)},
-		Tables:    map[string]billing.Table{topology.Connections.Name + ".GetItem": {Requests: 1, Reads: 1}},
-	}
-	return minutes.
-		Plus(m.connection().Times(float64(long) / float64(topology.ConnectionLimit))).
-		Plus(ping.Times(float64(long) / float64(interval)))
+	return minutes.Plus(m.kept(k).Times(float64(long) / float64(k.every)))
 }
 
-// polling is the most that the queues' event source mappings cost in that time while
-// nothing arrives: Lambda has five pollers per queue, whose receives wait for 20 s
+// reopened is what opening it costs in that time.
+func (m model) reopened(long time.Duration, k keeping) billing.Usage {
+	return m.connection().Times(float64(long) / float64(k.life))
+}
+
+// mostPollers is how many pollers Lambda has per queue, at most, while nothing arrives
 // ("Using Lambda with Amazon SQS" in the Lambda Developer Guide).
-func polling(long time.Duration) billing.Usage {
-	const pollers, longPoll = 5, 20 * time.Second
+const mostPollers = 5
+
+// polling is what the queues' event source mappings cost in that time while nothing
+// arrives: each poller's receives wait for 20 s.
+func polling(long time.Duration, pollers int) billing.Usage {
+	const longPoll = 20 * time.Second
 	u := billing.Usage{Queues: map[string]billing.Queue{}}
 	for _, m := range topology.QueueMappings() {
-		u.Queues[m.Queue.Name] = billing.Queue{FIFO: m.Queue.FIFO, Empty: pollers * float64(long) / float64(longPoll)}
+		u.Queues[m.Queue.Name] = billing.Queue{FIFO: m.Queue.FIFO, Empty: float64(pollers) * float64(long) / float64(longPoll)}
 	}
 	return u
 }

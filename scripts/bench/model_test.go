@@ -18,7 +18,7 @@ import (
 // timed is the deployed model with that many groups and times of its own.
 func timed(groups int) model {
 	m := deployed()
-	m.limits.Groups, m.workers = groups, 64
+	m.limits.Groups, m.workers, m.direct = groups, 64, 0
 	m.graphql, m.stream, m.row = 10*time.Millisecond, 10*time.Millisecond, 10*time.Microsecond
 	m.sender, m.post, m.postCPU = 5*time.Millisecond, 10*time.Millisecond, 40*time.Microsecond
 	return m
@@ -97,7 +97,7 @@ func TestOneEventByHand(t *testing.T) {
 		},
 		Queues: map[string]billing.Queue{"fanout.fifo": {FIFO: true, Sends: 1, Receives: 1, Deletes: 1}},
 		Tables: map[string]billing.Table{"messages.PutItem": {Requests: 1, Writes: 1},
-			"subscriptions.Query": {Requests: 1, Reads: 4}, "operations.GetItem": {Requests: 10, Reads: 10}},
+			"subscriptions.Query": {Requests: 1, Reads: 4}, "operations.GetItem": {Requests: 10, Reads: 5}},
 	}
 	near := cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-9 })
 	if diff := cmp.Diff(want, got.usage, near); diff != "" {
@@ -144,18 +144,20 @@ func TestWhatIsNoMessageIsRefused(t *testing.T) {
 
 func TestSocketsCostByTimeAndPings(t *testing.T) {
 	t.Parallel()
-	u := timed(4).open(4*time.Hour, 2*time.Minute)
-	if u.Gateway.ConnectionMinutes != 240 || u.Gateway.Received != 2*2+120 || u.Gateway.Sent != 2*1+120 {
-		t.Errorf("four hours are %+v", u.Gateway)
+	k := pings(2 * time.Minute)
+	u := timed(4).open(4*time.Hour, k)
+	if u.Gateway.ConnectionMinutes != 240 || u.Gateway.Received != 120 || u.Gateway.Sent != 120 || len(u.Functions) > 0 {
+		t.Errorf("four hours are %+v", u)
 	}
-	if n := u.Functions["connect"].Invocations; n != 2 {
-		t.Errorf("%v connects in four hours", n)
+	u = timed(4).reopened(4*time.Hour, k)
+	if u.Gateway.Received != 2*2 || u.Gateway.Sent != 2*1 || u.Functions["connect"].Invocations != 2 {
+		t.Errorf("connecting in four hours is %+v", u)
 	}
 }
 
 func TestPollingIsThreePollsAMinute(t *testing.T) {
 	t.Parallel()
-	u := polling(time.Hour)
+	u := polling(time.Hour, mostPollers)
 	if len(u.Queues) != len(topology.QueueMappings()) {
 		t.Errorf("%d queues are polled", len(u.Queues))
 	}
@@ -172,6 +174,25 @@ func TestAppSyncCountsUnitsOf5KB(t *testing.T) {
 	for frame, want := range map[int]float64{300: 4 + 2*10, 5<<10 + 1: 4 + 4*10} {
 		if got := appSync(p, 10, frame).Total() * 1e6; math.Abs(got-want) > 1e-9 {
 			t.Errorf("ten updates of %d bytes: $%v for a million events, want %v", frame, got, want)
+		}
+	}
+}
+
+// A small event is delivered without the queue and the sender. For the same work means with
+// the write of the row, which AppSync's price leaves out.
+func TestSmallTopicsCostThirtyPercentLessThanAppSyncForTheSameWork(t *testing.T) {
+	t.Parallel()
+	prices, m := billing.USEast1(), typical()
+	m.direct = 50
+	for n := 1; n <= m.direct; n++ {
+		e := predict(t, m, 100, n)
+		if len(e.usage.Queues) > 0 || e.usage.Functions[topology.Sender.Name].Invocations > 0 {
+			t.Fatalf("%d subscribers take %+v", n, e.usage)
+		}
+		write := billing.Usage{Tables: map[string]billing.Table{"t.PutItem": e.usage.Tables[eventsTable().Name+".PutItem"]}}
+		theirs := appSync(prices, n, frameBytes(withText(100))).Total() + prices.Of(write).Total()
+		if ours := prices.Of(e.usage).Total(); ours > 0.7*theirs {
+			t.Errorf("%d subscribers: $%v a million events, AppSync's are $%v", n, ours*1e6, theirs*1e6)
 		}
 	}
 }

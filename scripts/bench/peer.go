@@ -57,6 +57,7 @@ type peer struct {
 	fanout *queue.Publisher
 	sender *delivery.Sender
 	limits fanout.Limits
+	direct int
 }
 
 // runPeer is Subwire's side. It reads its set-up and then events, one per line, and
@@ -112,6 +113,7 @@ func newPeer(s peerSetup) (*peer, error) {
 		store:  store,
 		fanout: queue.New(client, s.Queues[topology.Fanout.Name]),
 		limits: deployed().limits,
+		direct: deployed().direct,
 		sender: newSender(store, apigw.New(cfg, s.Gateway, 2*s.Workers), s.Workers),
 	}, nil
 }
@@ -130,11 +132,29 @@ func (p *peer) subscribe(ctx context.Context, subs []peerSubscription) error {
 	return group.Wait()
 }
 
-// publish does what the two functions do with an event, one after the other.
+// publish does what the stream function does with an event, and the sender if it is not
+// small.
 func (p *peer) publish(ctx context.Context, root []byte) error {
 	event, err := eventOf(root)
 	if err != nil {
 		return err
+	}
+	var few []fanout.Batch
+	targets := 0
+	for b, err := range fanout.Plan(event, p.store.Subscriptions(ctx, event.Topic, time.Now()), p.limits) {
+		if err != nil {
+			return err
+		}
+		few = append(few, b)
+		if targets += b.Targets(); targets > p.direct {
+			break
+		}
+	}
+	if targets <= p.direct {
+		if o := p.sender.DeliverNow(ctx, few, time.Minute); len(o.Left) > 0 {
+			return fmt.Errorf("%d batches are left", len(o.Left))
+		}
+		return nil
 	}
 	groups := make([][]string, p.limits.Groups)
 	note := func(b fanout.Batch, body []byte) { groups[b.Range] = append(groups[b.Range], string(body)) }

@@ -65,8 +65,8 @@ func (b *peersBench) measure(ctx context.Context, in input) (report.Report, erro
 		Notes: []string{
 			"Each is a process of its own and takes turns with the other, on the same DynamoDB Local and the same gateway, " +
 				"which answers after 10 ms; CPU is of that process alone, user and system. Figures are medians of the events.",
-			"Subwire's process does what its stream and its sender function do: read the topic, plan, encode, send to SQS, " +
-				"decode, execute, post. What Lambda's pollers do between them is left out: the whole way is bench pipeline's. " +
+			"Subwire's process does what its stream and its sender function do: read the topic, plan, encode, send to SQS " +
+				"unless the event is small, decode, execute, post. What Lambda's pollers do between them is left out: the whole way is bench pipeline's. " +
 				"The peer's does what publish does, in the process that has the event.",
 			"The peer reads from an index, eventually, at half the price of Subwire's consistent reads; it executes for each " +
 				"subscriber, keeps no order between events, and fails the publish at the first connection that is gone. " +

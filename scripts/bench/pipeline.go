@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"subwire/scripts/bench/report"
@@ -24,6 +25,7 @@ type pipeline struct {
 	size        int // bytes of a message's text
 	patience    time.Duration
 	aws         bool // whether the local cloud has AWS's latencies
+	fast        bool // whether it announces messages as they are written
 	where       *deployment.Flags
 }
 
@@ -38,6 +40,7 @@ func pipelineCommand() command {
 		flags.DurationVar(&p.duration, "duration", 10*time.Second, "of posting, warm-up not counted")
 		flags.IntVar(&p.size, "text", 100, "`bytes` of a message's text")
 		flags.DurationVar(&p.patience, "patience", 30*time.Second, "without an arrival, after which what is missing is lost")
+		flags.BoolVar(&p.fast, "fast", false, "let the local cloud go the fast way ("+topology.Fast.Env+")")
 		flags.BoolVar(&p.aws, "aws", false, "let the local cloud take as long as AWS (scripts/internal/timing)")
 		return p.measure
 	}}
@@ -75,7 +78,7 @@ func (p *pipeline) measure(ctx context.Context, in input) (report.Report, error)
 	}
 	return report.Report{
 		Settings: report.Settings("operations", p.operations, "chats", p.chats, "rate", p.rate,
-			"duration", p.duration.String(), "text", p.size, "timing", pace, "seed", in.seed),
+			"duration", p.duration.String(), "text", p.size, "timing", pace, "fast", strconv.FormatBool(p.fast), "seed", in.seed),
 		Tables: []report.Table{latency, {Title: countsTitle, Key: "count", Columns: columns, Rows: rowsOf(runs, countsOf())}},
 		Notes: []string{"A latency begins when the message was to be posted, whether or not that was late; " +
 			"the subscribers share the machine with all the rest.",
@@ -158,6 +161,9 @@ func (p *pipeline) run(ctx context.Context, connections int, in input) (outcome,
 	} else {
 		counter = &tally{}
 		cfg := cloud.Config{Root: in.root}
+		if p.fast {
+			cfg.Settings = map[string]string{topology.Fast.Env: "true"}
+		}
 		if p.aws {
 			cfg.Timing = timing.AWS(in.seed)
 		}

@@ -13,7 +13,9 @@ import (
 
 	"subwire/scripts/bench/report"
 	"subwire/shared/apigw"
+	"subwire/shared/boot"
 	"subwire/shared/pubsub"
+	"subwire/shared/topology"
 )
 
 // senderBench measures the delivery core against a gateway in another process.
@@ -65,6 +67,7 @@ func (b *senderBench) measure(ctx context.Context, in input) (report.Report, err
 	}
 	r := report.Report{Settings: report.Settings("operations", b.operations, "payload", b.payload, "workers", b.workers,
 		"groups", b.groups, "slice", b.slice.String(), "slices", b.slices)}
+	boot.UseMemory(topology.Sender.MemoryMB)
 	lean := apigw.New(cfg, g.URL, 2*b.workers)
 	if b.slow > 0 {
 		err = b.compareTargets(ctx, core, lean, &r)
@@ -84,10 +87,11 @@ func throughSDK(cfg aws.Config, conns int) aws.Config {
 	return cfg
 }
 
-// compareTransports compares two ways to post, for events of each size.
+// compareTransports compares two ways to post, and posts alone, for events of each size.
 func (b *senderBench) compareTransports(
 	ctx context.Context, c *core, sdk, lean pubsub.Gateway, r *report.Report) error {
-	speed := report.Table{Title: transportsTitle, Key: "targets", Columns: []string{"SDK", "lean", "ratio"}}
+	speed := report.Table{Title: transportsTitle, Key: "targets", Columns: []string{
+		"SDK", "lean", "ratio to SDK", "posts alone", "lean, % of alone"}}
 	detail := report.Table{Title: "The same, per push and by the clock", Key: "targets", Columns: []string{
 		"SDK allocs/push", "lean allocs/push", "SDK B/push", "lean B/push", "SDK pushes/s", "lean pushes/s"}}
 	for _, n := range b.targets {
@@ -96,11 +100,16 @@ func (b *senderBench) compareTransports(
 			return err
 		}
 		x, y := c.variant("SDK", sdk, event), c.variant("lean", lean, event)
-		if err := b.inTurns(ctx, x, y); err != nil {
+		z, err := c.alone(lean, event)
+		if err != nil {
+			return err
+		}
+		if err := b.inTurns(ctx, x, y, z); err != nil {
 			return fmt.Errorf("%d targets: %w", n, err)
 		}
 		label := strconv.Itoa(n)
-		speed.Rows = append(speed.Rows, report.NewRow(label, x.perCPU(), y.perCPU(), y.perCPU()/x.perCPU()))
+		speed.Rows = append(speed.Rows, report.NewRow(label, x.perCPU(), y.perCPU(), y.perCPU()/x.perCPU(),
+			z.perCPU(), 100*y.perCPU()/z.perCPU()))
 		detail.Rows = append(detail.Rows, report.NewRow(label, x.took.allocs/x.pushes, y.took.allocs/y.pushes,
 			x.took.bytes/x.pushes, y.took.bytes/y.pushes, x.perSecond(), y.perSecond()))
 	}
@@ -108,8 +117,9 @@ func (b *senderBench) compareTransports(
 	r.Notes = []string{
 		"CPU seconds are of the sending process alone, user and system; the gateway is another process. " +
 			"The kinds of posts run in turns.",
-		"All from the encoded batch to the answered post is counted: decoding, executing, encoding, signing, sending."}
-	r.Plot = &report.Plot{Title: transportsTitle, Table: transportsTitle, Columns: speed.Columns[:2],
+		"All from the encoded batch to the answered post is counted: decoding, executing, encoding, signing, sending. " +
+			"Posts alone are lean ones of a frame that is ready: signing and sending."}
+	r.Plot = &report.Plot{Title: transportsTitle, Table: transportsTitle, Columns: []string{"SDK", "lean", "posts alone"},
 		Y: "pushes per CPU second", LogX: len(b.targets) > 1}
 	return nil
 }
@@ -151,7 +161,7 @@ func (b *senderBench) inTurns(ctx context.Context, variants ...*variant) error {
 			if slice == 1 { // the first round opened the connections
 				v.pushes, v.took = 0, spent{}
 			}
-			s, err := spend(b.slice, wallOf, func() error { return v.invoke(ctx, b.groups) })
+			s, err := v.work(ctx, b.slice)
 			if err != nil {
 				return err
 			}
@@ -160,7 +170,3 @@ func (b *senderBench) inTurns(ctx context.Context, variants ...*variant) error {
 	}
 	return nil
 }
-
-func (v *variant) perCPU() float64 { return v.pushes / v.took.cpu.Seconds() }
-
-func (v *variant) perSecond() float64 { return v.pushes / v.took.wall.Seconds() }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"subwire/scripts/bench/report"
+	"subwire/shared/topology"
 )
 
 // storm is many clients that lose their sockets at once and connect again.
@@ -18,7 +19,10 @@ type storm struct {
 	connects float64 // that the account takes per second
 }
 
-const stormTitle = "Seconds until so many clients have a socket again, by how they wait"
+const (
+	stormTitle = "Seconds until so many clients have a socket again, by how they wait"
+	herdTitle  = "Clients whose sockets began at the same moment, when these end"
+)
 
 func stormCommand() command {
 	const about = "in virtual time: how long clients that all lost their sockets take to connect again"
@@ -66,15 +70,50 @@ func (s *storm) measure(_ context.Context, in input) (report.Report, error) {
 	}
 	return report.Report{
 		Settings: report.Settings("clients", s.clients, "connects", s.connects, "seed", in.seed),
-		Tables:   []report.Table{t},
+		Tables:   []report.Table{t, s.herd(in.seed)},
 		Notes: []string{"Only the quota of new sockets is simulated, by a token bucket. " +
-			"A client that is refused waits and tries again; the others have their socket at once."},
+			"A client that is refused waits and tries again; the others have their socket at once.",
+			"Cut after 2 hours: each first waits as docs/clients.md says. Left before: at a moment of its own from 100 to 115 " +
+				"minutes, without a wait. Refused are attempts; longest without is how long the slowest client had no socket."},
 		Plot: &report.Plot{Title: stormTitle, Table: stormTitle, Columns: t.Columns, Y: "s", LogY: true},
 	}, nil
 }
 
+// herd compares sockets that the gateway cuts with sockets that their clients leave.
+func (s *storm) herd(seed uint64) report.Table {
+	t := report.Table{Title: herdTitle, Key: "sockets",
+		Columns: []string{"attempts/s, at most", "refused", "longest without, s"}}
+	for _, end := range []struct {
+		label string
+		lose  func(*rand.Rand) attempt
+	}{
+		{"cut after 2 hours", together},
+		{"left before", leaving},
+	} {
+		back, most := s.simulate(end.lose, recommended, seed)
+		refused, longest := 0, time.Duration(0)
+		for _, b := range back {
+			refused += b.number - 1
+			longest = max(longest, b.at-b.lost)
+		}
+		t.Rows = append(t.Rows, report.NewRow(end.label, float64(most), float64(refused), longest.Seconds()))
+	}
+	return t
+}
+
+// together is the first attempt of a client whose socket ends when all others do.
+func together(random *rand.Rand) attempt { return attempt{at: recommended(random, 0), number: 1} }
+
+// leaving is that of a client that leaves its socket as shared/js/resume.mjs does, from 100
+// to 115 minutes after it began, and connects at once.
+func leaving(random *rand.Rand) attempt {
+	at := topology.ConnectionLimit*5/6 + time.Duration(random.Int64N(int64(topology.ConnectionLimit/8)))
+	return attempt{lost: at, at: at, number: 1}
+}
+
 // attempt is a client's next attempt to connect.
 type attempt struct {
+	lost   time.Duration // when it lost its socket
 	at     time.Duration
 	number int
 }
@@ -93,24 +132,42 @@ func (a *attempts) Pop() any {
 	return x
 }
 
-// run returns when each client has a socket, in ascending order.
+// run returns when each client has a socket, in ascending order, if all lose theirs at
+// once and wait like that.
 func (s *storm) run(w wait, seed uint64) (back []time.Duration) {
+	got, _ := s.simulate(func(random *rand.Rand) attempt { return attempt{at: w(random, 0), number: 1} }, w, seed)
+	for _, b := range got {
+		back = append(back, b.at)
+	}
+	return back
+}
+
+// simulate returns the attempts that got a socket, in the order of time, and how many
+// attempts there were in one second at most. lose is each client's first attempt, and w
+// how long it waits for the next.
+func (s *storm) simulate(lose func(*rand.Rand) attempt, w wait, seed uint64) (back []attempt, most int) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	waiting := &attempts{}
 	for range s.clients {
-		heap.Push(waiting, attempt{w(random, 0), 1})
+		heap.Push(waiting, lose(random))
 	}
 	tokens, filled := s.connects, time.Duration(0)
+	second, tried := time.Duration(0), 0
 	for waiting.Len() > 0 {
 		next := heap.Pop(waiting).(attempt)
+		if at := next.at.Truncate(time.Second); at != second {
+			second, tried = at, 0
+		}
+		tried++
+		most = max(most, tried)
 		tokens = min(s.connects, tokens+(next.at-filled).Seconds()*s.connects)
 		filled = next.at
 		if tokens >= 1 {
 			tokens--
-			back = append(back, next.at)
+			back = append(back, next)
 			continue
 		}
-		heap.Push(waiting, attempt{next.at + w(random, next.number), next.number + 1})
+		heap.Push(waiting, attempt{next.lost, next.at + w(random, next.number), next.number + 1})
 	}
-	return back
+	return back, most
 }

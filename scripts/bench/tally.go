@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"subwire/scripts/internal/cloud"
+	"subwire/scripts/internal/story"
 	"subwire/shared/topology"
 )
 
@@ -92,16 +93,16 @@ func (t *tally) since(before stages) stages {
 	return now
 }
 
-// Write implements io.Writer: it counts what the senders log about their batches,
-// each in one line and one call.
+// Write implements io.Writer: it counts what is logged about batches, and about events that
+// were delivered directly, each in one line and one call.
 func (t *tally) Write(line []byte) (int, error) {
-	text, isSender := bytes.CutPrefix(line, []byte(topology.Sender.Name+": "))
+	_, text, _ := bytes.Cut(line, []byte(": "))
 	var said struct {
 		Msg, Event string
 		Outcome    struct{ Delivered, Retried int }
 		Reason     string `json:"last refusal"`
 	}
-	if !isSender || json.Unmarshal(text, &said) != nil || said.Msg != "batch delivered" {
+	if json.Unmarshal(text, &said) != nil || said.Msg != story.Delivered && said.Msg != story.DeliveredDirectly {
 		return len(line), nil
 	}
 	t.mu.Lock()

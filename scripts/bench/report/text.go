@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -44,6 +45,36 @@ func (t Table) writeText(w io.Writer) error {
 		fmt.Fprintln(tw)
 	}
 	return tw.Flush()
+}
+
+// WriteMarkdown writes the table with the columns of these names, or with all. Labels that
+// are marked with an asterisk are bold.
+func (t Table) WriteMarkdown(w io.Writer, columns ...string) error {
+	if len(columns) == 0 {
+		columns = t.Columns
+	}
+	out := &strings.Builder{}
+	fmt.Fprintf(out, "| %s | %s |\n|---|%s\n", t.Key, strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
+	for _, r := range t.Rows {
+		label, marked := strings.CutPrefix(r.Label, "* ")
+		if n, ok := number(label); ok {
+			label = Format(n)
+		}
+		if marked {
+			label = "**" + label + "**"
+		}
+		fmt.Fprintf(out, "| %s |", label)
+		for _, name := range columns {
+			c := slices.Index(t.Columns, name)
+			if c < 0 {
+				return fmt.Errorf("table %q has no column %q", t.Title, name)
+			}
+			fmt.Fprintf(out, " %s |", cell(r.Cells[c]))
+		}
+		out.WriteString("\n")
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
 }
 
 // cell is the median of the samples with their spread, if any, in benchstat's form.
