@@ -266,7 +266,7 @@ func (h *Harness) Ended() []string {
 	return problems
 }
 
-// log reads a line of a function's output. There the sender logs which events it
+// log reads a line of a function's output. There sender and stream log which events they
 // queued on retries, and message logs which answers it could not post and which
 // operations it could not end. Hosts log both, and that they have lost their leases.
 func (h *Harness) log(line string) {
@@ -288,7 +288,7 @@ func (h *Harness) log(line string) {
 		Outcome struct{ Retried int }
 		Others  []struct{ Connection, Outcome string }
 	}
-	sends := byHost || function == topology.Sender.Name
+	sends := byHost || function == topology.Sender.Name || function == topology.Stream.Name // of small events
 	if !sends || json.Unmarshal([]byte(said), &entry) != nil || entry.Outcome.Retried == 0 {
 		return
 	}
