@@ -139,18 +139,22 @@ func (p *peer) publish(ctx context.Context, root []byte) error {
 	if err != nil {
 		return err
 	}
-	var few []fanout.Batch
-	targets := 0
-	for b, err := range fanout.Plan(event, p.store.Subscriptions(ctx, event.Topic, time.Now()), p.limits) {
+	var rows []pubsub.Subscription
+	for row, err := range p.store.Subscriptions(ctx, event.Topic, time.Now()) {
 		if err != nil {
 			return err
 		}
-		few = append(few, b)
-		if targets += b.Targets(); targets > p.direct {
-			break
-		}
+		rows = append(rows, row)
 	}
-	if targets <= p.direct {
+	planned := fanout.Plan(event, fanout.Each(rows), p.limits)
+	if len(rows) <= p.direct {
+		var few []fanout.Batch
+		for b, err := range planned {
+			if err != nil {
+				return err
+			}
+			few = append(few, b)
+		}
 		if o := p.sender.DeliverNow(ctx, few, time.Minute); len(o.Left) > 0 {
 			return fmt.Errorf("%d batches are left", len(o.Left))
 		}
@@ -158,8 +162,7 @@ func (p *peer) publish(ctx context.Context, root []byte) error {
 	}
 	groups := make([][]string, p.limits.Groups)
 	note := func(b fanout.Batch, body []byte) { groups[b.Range] = append(groups[b.Range], string(body)) }
-	subscriptions := p.store.Subscriptions(ctx, event.Topic, time.Now())
-	if err := p.fanout.Send(ctx, messages(fanout.Plan(event, subscriptions, p.limits), note)); err != nil {
+	if err := p.fanout.Send(ctx, messages(planned, note)); err != nil {
 		return err
 	}
 	for _, r := range p.sender.DeliverGroups(ctx, groups) {
