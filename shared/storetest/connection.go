@@ -57,7 +57,10 @@ var connectionTests = []test{
 			got.Bytes = 0 // the store's own
 			equal(t, "connection", got, c)
 		}
-		check(t, "Renew", s.Renew(t.Context(), c.ID, time.Now().Add(-time.Second)), nil)
+		err := s.Renew(t.Context(), c.ID, time.Now().Add(-time.Second))
+		if !errors.Is(err, pubsub.ErrGone) { // a try whose answer was lost may have done it
+			check(t, "Renew", err, nil)
+		}
 		check(t, "expired", s.Renew(t.Context(), c.ID, c.Expires), pubsub.ErrGone)
 		check(t, "DeleteConnection", s.DeleteConnection(t.Context(), c.ID), nil)
 		check(t, "deleted", s.Renew(t.Context(), c.ID, c.Expires), pubsub.ErrGone)
