@@ -238,7 +238,7 @@ func TestArchitectureShowsTheAccess(t *testing.T) {
 	}
 }
 
-// Who announces what it writes is told where, and nobody else is.
+// Only functions that announce their writes get the queue and the table for it.
 func TestWhoAnnouncesKnowsTheQueue(t *testing.T) {
 	t.Parallel()
 	for _, tmpl := range []template{dev, fast} {

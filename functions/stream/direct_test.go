@@ -21,7 +21,7 @@ import (
 	"subwire/shared/pubsub"
 )
 
-// courier delivers at once, unless it is told otherwise.
+// courier delivers at once by default.
 type courier struct {
 	takes time.Duration
 	slow  bool                           // what it says

@@ -248,37 +248,7 @@ func TestWhoeverDiesTheNewestComesLast(t *testing.T) {
 				records = append(records, moved(sequence, who+" "+street))
 				last[street+" "+who] = sequence
 			}
-			processes := make([]*recent, 3)
-			for i := range processes {
-				processes[i] = &recent{}
-			}
-			var handle func(batch []string)
-			handle = func(batch []string) {
-				h, i := base, rng.IntN(len(processes))
-				h.sent = processes[i]
-				gateway := &mortal{Publisher: queue.New(q, "url"), rng: rng}
-				h.fanout = gateway
-				failed := invoke(t, h, strings.Join(batch, ","))
-				switch {
-				case gateway.killed && rng.IntN(2) == 0: // it dies, and reports nothing
-					processes[i] = &recent{}
-					kills++
-					failed = []string{sequenceIn(batch[0])}
-				case failed == nil:
-					return
-				}
-				from := slices.IndexFunc(batch, func(r string) bool { return sequenceIn(r) == failed[0] })
-				if from == 0 && len(batch) > 1 {
-					handle(batch[:len(batch)/2])
-					from = len(batch) / 2
-				}
-				handle(batch[from:])
-			}
-			for len(records) > 0 {
-				n := min(len(records), 1+rng.IntN(20))
-				handle(records[:n])
-				records = records[n:]
-			}
+			kills += outlive(t, base, q, rng, []*recent{{}, {}, {}}, records)
 			for key, l := range q.listeners() {
 				if l.ended {
 					continue
@@ -325,4 +295,38 @@ func (q *fifo) who(event string) string {
 		}
 	}
 	return ""
+}
+
+// outlive lets processes handle the records, in batches of any size. Some die in the middle,
+// and a batch that failed comes again in halves. It returns how many died.
+func outlive(t *testing.T, base handler, q *fifo, rng *rand.Rand, processes []*recent, records []string) (kills int) {
+	t.Helper()
+	var handle func(batch []string)
+	handle = func(batch []string) {
+		h, i := base, rng.IntN(len(processes))
+		h.sent = processes[i]
+		gateway := &mortal{Publisher: queue.New(q, "url"), rng: rng}
+		h.fanout = gateway
+		failed := invoke(t, h, strings.Join(batch, ","))
+		switch {
+		case gateway.killed && rng.IntN(2) == 0: // it dies, and reports nothing
+			processes[i] = &recent{}
+			kills++
+			failed = []string{sequenceIn(batch[0])}
+		case failed == nil:
+			return
+		}
+		from := slices.IndexFunc(batch, func(r string) bool { return sequenceIn(r) == failed[0] })
+		if from == 0 && len(batch) > 1 {
+			handle(batch[:len(batch)/2])
+			from = len(batch) / 2
+		}
+		handle(batch[from:])
+	}
+	for len(records) > 0 {
+		n := min(len(records), 1+rng.IntN(20))
+		handle(records[:n])
+		records = records[n:]
+	}
+	return kills
 }

@@ -269,34 +269,7 @@ func TestWhoeverDiesEveryEventOfAWindowComes(t *testing.T) {
 				}
 				want[topic][text], last[topic] = true, text
 			}
-			processes := []*recent{{}, {}}
-			var handle func(batch []string)
-			handle = func(batch []string) {
-				h, i := base, rng.IntN(len(processes))
-				h.sent = processes[i]
-				gateway := &mortal{Publisher: queue.New(q, "url"), rng: rng}
-				h.fanout = gateway
-				failed := invoke(t, h, strings.Join(batch, ","))
-				switch {
-				case gateway.killed && rng.IntN(2) == 0: // it dies, and reports nothing
-					processes[i] = &recent{}
-					kills++
-					failed = []string{sequenceIn(batch[0])}
-				case failed == nil:
-					return
-				}
-				from := slices.IndexFunc(batch, func(r string) bool { return sequenceIn(r) == failed[0] })
-				if from == 0 && len(batch) > 1 {
-					handle(batch[:len(batch)/2])
-					from = len(batch) / 2
-				}
-				handle(batch[from:])
-			}
-			for len(records) > 0 {
-				n := min(len(records), 1+rng.IntN(20))
-				handle(records[:n])
-				records = records[n:]
-			}
+			kills += outlive(t, base, q, rng, []*recent{{}, {}}, records)
 			got := map[string][]string{}
 			for _, b := range q.held {
 				topic := b.Event.Topic

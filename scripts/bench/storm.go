@@ -20,7 +20,7 @@ type storm struct {
 }
 
 const (
-	stormTitle = "Seconds until so many clients have a socket again, by how they wait"
+	stormTitle = "Seconds until that share of clients has a socket again, by how they wait"
 	herdTitle  = "Clients whose sockets began at the same moment, when these end"
 )
 

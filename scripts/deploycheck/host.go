@@ -78,7 +78,7 @@ func (s service) tasks(ctx context.Context, client *ecs.Client) (int, error) {
 	return n, nil
 }
 
-// deployedHost finds that of the deployed stack. ok is false for none, and if there is no stack.
+// deployedHost finds the host of the deployed stack. ok is false if there is no stack, or no host.
 func deployedHost(ctx context.Context, client *cloudformation.Client, stack string) (s service, ok bool, err error) {
 	found, err := client.GetTemplate(ctx, &cloudformation.GetTemplateInput{StackName: &stack})
 	var refused smithy.APIError

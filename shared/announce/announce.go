@@ -33,7 +33,7 @@ type Event struct {
 	// Passes judges filters, as fanout.Passing asks; with nil all subscriptions get the event.
 	Passes func(filter string, v pubsub.Viewer) bool
 
-	// LeaveOut is told of each subscription that cannot get the event (see
+	// LeaveOut gets each subscription that cannot get the event (see
 	// fanout.OfOneSubscription). Its error ends the plan.
 	LeaveOut func(why error) error
 }

@@ -265,7 +265,7 @@ func TestMoreTopicsThanAreRemembered(t *testing.T) {
 	})
 }
 
-// A row that cannot be decoded and a target that is too large are told of by the stream alone.
+// Only the stream reports a row that cannot be decoded, or a target that is too large.
 func TestOneSubscriptionCannotHoldUpTheOthers(t *testing.T) {
 	t.Parallel()
 	f, w, sums := newFast(t)

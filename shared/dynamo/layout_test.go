@@ -321,7 +321,7 @@ func TestATopicIsMarkedWhenItIsLarge(t *testing.T) {
 		if known.rows != 1 {
 			t.Fatalf("%d rows are counted", known.rows)
 		}
-		known.rows, known.since = manyRows-2, time.Now().Add(time.Hour) // a slow machine is no other rate
+		known.rows, known.since = manyRows-2, time.Now().Add(time.Hour) // however slow the machine is
 		s.layouts.Add("t", known)
 		m.join()
 		if large(s) {
@@ -622,7 +622,7 @@ func TestTopicsWithoutRowsStayWithinTheBound(t *testing.T) {
 	}
 }
 
-// What is counted is no less than what is allocated.
+// Rows count for at least what they allocate.
 func TestKeptRowsCountAsWhatTheyTake(t *testing.T) {
 	t.Parallel()
 	if size := int(reflect.TypeFor[keptTopic]().Size()); topicBytes < size+size/8+pubsub.MaxTopicBytes {

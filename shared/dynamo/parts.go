@@ -184,7 +184,7 @@ func (q topicQuery) inside(ctx context.Context, p span, counts [pubsub.Buckets]i
 		}
 		all.add(read.rows, q.now)
 		all.bad = append(all.bad, read.bad...)
-		if len(read.bad) == 0 { // a row that cannot be decoded is told each time
+		if len(read.bad) == 0 { // a row that cannot be decoded is reported each time
 			q.store.keep(q.topic, span{bucket, to, nil}, counts, read.rows)
 		}
 		bucket = to

@@ -116,7 +116,7 @@ type topicQuery struct {
 	topic     string
 	partition string // where the rows are: the topic, or the key of a part
 	now       time.Time
-	marked    func(pubsub.Mark) // is told of the topic's marks
+	marked    func(pubsub.Mark) // called with each of the topic's marks
 }
 
 // span is a range of buckets, after a key if there is one.

@@ -274,7 +274,7 @@ func (hs *Hosts) awaitAll(ctx context.Context, n int) error {
 }
 
 // Drain replaces the process, and returns when it has ended: another one is healthy before
-// it gets no new sockets and is told to end.
+// the load balancer takes it out and it gets the signal to end.
 func (hs *Hosts) Drain(ctx context.Context, h *Host) error {
 	if _, err := hs.add(""); err != nil {
 		return err

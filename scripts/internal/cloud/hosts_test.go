@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runFakeHost answers every request with its process id until it is told to end.
+// runFakeHost answers every request with its process id until it gets a signal.
 func runFakeHost() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

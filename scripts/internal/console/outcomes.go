@@ -154,7 +154,7 @@ func (r *Recorder) Line(text []byte) {
 		r.sent(l)
 	case story.Delivered:
 		r.reported(l)
-	case story.DeliveredDirectly: // nobody is told of its targets one by one
+	case story.DeliveredDirectly: // its targets are not listed one by one
 		r.sent(l)
 		r.report(l)
 	}
