@@ -53,23 +53,15 @@ func (h handler) sendOrDeliver(ctx context.Context, r record, to *listeners) err
 	var sum announce.Size
 	next, stop := iter.Pull2(h.batches(ctx, r, to.all(ctx), h.product.Passes(r.event), &sum))
 	defer stop()
-	var few []fanout.Batch
-	for {
-		b, err, more := next()
-		switch {
-		case err != nil:
-			return fmt.Errorf("plan: %w", err)
-		case more:
-			if few = append(few, b); sum.Targets <= h.direct.most {
-				continue
-			}
-		case len(few) == 0:
-			h.sentAll(ctx, r, sum, eventSent)
-			return nil
-		case h.may(r, to): // whose mark is known by now
-			return h.deliver(ctx, r, to, few, sum)
-		}
-		break
+	few, err := first(next, &sum, h.direct.most)
+	switch {
+	case err != nil:
+		return fmt.Errorf("plan: %w", err)
+	case len(few) == 0:
+		h.sentAll(ctx, r, sum, eventSent)
+		return nil
+	case sum.Targets <= h.direct.most && h.may(r, to): // the mark is known by now
+		return h.deliver(ctx, r, to, few, sum)
 	}
 	rest := func(yield func(fanout.Batch, error) bool) {
 		for _, b := range few {
@@ -85,6 +77,19 @@ func (h handler) sendOrDeliver(ctx context.Context, r record, to *listeners) err
 	}
 	h.sentAll(ctx, r, sum, eventSent)
 	return nil
+}
+
+// first takes batches until there are no more, or until they have more than that many targets,
+// as sum adds them up.
+func first(next func() (fanout.Batch, error, bool), sum *announce.Size, most int) (few []fanout.Batch, err error) {
+	for sum.Targets <= most {
+		b, err, more := next()
+		if err != nil || !more {
+			return few, err
+		}
+		few = append(few, b)
+	}
+	return few, nil
 }
 
 // deliver delivers the event of few targets. What cannot be delivered or kept goes by the

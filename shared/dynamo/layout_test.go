@@ -247,17 +247,24 @@ func TestWhateverCrossesAReadIsFoundByTheNext(t *testing.T) {
 	}
 }
 
-func TestAReadOfATopicWithPartsOutlastsFaults(t *testing.T) {
-	t.Parallel()
+// largeTopic is a store with the topic "t" in parts, which has n members.
+func largeTopic(t *testing.T, n int) (*Store, *members) {
+	t.Helper()
 	s := localStore(t)
 	s.LargeTopics = true
 	m := &members{t: t, s: s, topic: "t", there: map[string]bool{}}
 	if err := markedNow(t.Context(), s, "t"); err != nil {
 		t.Fatal(err)
 	}
-	for range 20 {
+	for range n {
 		m.join()
 	}
+	return s, m
+}
+
+func TestAReadOfATopicWithPartsOutlastsFaults(t *testing.T) {
+	t.Parallel()
+	s, m := largeTopic(t, 20)
 	for _, action := range []string{"Query", "BatchGetItem"} {
 		for _, kind := range []fault{notApplied, applied} {
 			for _, answer := range []string{throttle, serverFailed, "", denied} {
@@ -700,15 +707,7 @@ func TestAnOperationInBothPlacesIsListedOnce(t *testing.T) {
 
 func TestAReadOfATopicWithPartsEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	s := localStore(t)
-	s.LargeTopics = true
-	m := &members{t: t, s: s, topic: "t", there: map[string]bool{}}
-	if err := markedNow(t.Context(), s, "t"); err != nil {
-		t.Fatal(err)
-	}
-	for range 30 {
-		m.join()
-	}
+	s, _ := largeTopic(t, 30)
 	for step := 1; step <= 10; step++ {
 		ctx, cancel := context.WithCancel(t.Context())
 		var mu sync.Mutex
