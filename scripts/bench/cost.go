@@ -48,7 +48,8 @@ func costCommand() command {
 		flags.IntVar(&c.limits.Groups, "groups", c.limits.Groups, "message groups per topic ("+topology.FanoutGroups.Env+")")
 		flags.IntVar(&c.workers, "workers", c.workers, "posts in flight per sender ("+topology.SenderWorkers.Env+")")
 		flags.DurationVar(&c.graphql, "graphql", c.graphql, "one mutation")
-		flags.IntVar(&c.direct, "direct", c.direct, "subscribers up to which stream delivers itself ("+topology.Direct.Env+")")
+		flags.IntVar(&c.direct, "direct", c.direct,
+			"subscribers up to which stream delivers itself ("+topology.Direct.Env+")")
 		flags.DurationVar(&c.stream, "stream", c.stream, "one stream record, beside its rows and its sends")
 		flags.DurationVar(&c.enqueue, "enqueue", c.enqueue, "the sends of an event to the queue")
 		flags.DurationVar(&c.row, "row", c.row, "one subscription, read and planned")
@@ -79,9 +80,11 @@ func (c *costing) measure(ctx context.Context, in input) (report.Report, error) 
 	b := &bills{costing: c, prices: billing.USEast1(), seed: in.seed, known: map[int][]pubsub.Subscription{}}
 	r := report.Report{
 		Settings: report.Settings("subscribers", c.subscribers, "operations", c.operations, "text", c.size, "rate", c.rate,
-			"connections", c.connections, "minutes", c.minutes, "ping", c.ping.String(), "groups", c.limits.Groups, "direct", c.direct,
-			"workers", c.workers, "fast", strconv.FormatBool(c.fast), "post", c.post.String(), "cpu", c.postCPU.String(), "seed", in.seed),
-		Tables: []report.Table{b.byService(), b.byTopic(), b.byBatch(), b.byGroups(), b.metricShare(), b.wholeTime(), b.rest(), b.priceList()},
+			"connections", c.connections, "minutes", c.minutes, "ping", c.ping.String(), "groups", c.limits.Groups,
+			"direct", c.direct, "workers", c.workers, "fast", strconv.FormatBool(c.fast),
+			"post", c.post.String(), "cpu", c.postCPU.String(), "seed", in.seed),
+		Tables: []report.Table{b.byService(), b.byTopic(), b.byBatch(), b.byGroups(), b.metricShare(), b.wholeTime(),
+			b.rest(), b.priceList()},
 		Notes: append([]string{
 			"Everything that a push needs is in it, from the HTTP request of the mutation to the sender's log; " +
 				"every queue message and stream record is taken for an invocation of its own, " +
@@ -157,7 +160,8 @@ func topicSizes() []int { return []int{1, 10, 100, 1_000, 10_000, 100_000} }
 func (b *bills) byTopic() report.Table {
 	services := []string{"API Gateway", "SQS", "Lambda", "DynamoDB", "CloudWatch Logs"}
 	t := report.Table{Title: topicTitle, Key: "subscribers",
-		Columns: slices.Concat([]string{"USD"}, services, []string{"packed best", "one push per Lambda", "AppSync", "% of AppSync"})}
+		Columns: slices.Concat([]string{"USD"}, services,
+			[]string{"packed best", "one push per Lambda", "AppSync", "% of AppSync"})}
 	for _, size := range append(topicSizes(), 1_000_000) {
 		ours := b.perMillion(b.model, b.topic(size), b.size)
 		values := []float64{ours.Total()}

@@ -39,7 +39,8 @@ func hostsCommand() command {
 		flags.IntVar(&b.inFlight, "inflight", 20_000, "pushes on their way at once in a burst, two events at least")
 		flags.Float64Var(&b.rate, "rate", 4000, "pushes a second while latency is measured")
 		flags.DurationVar(&b.slice, "slice", 4*time.Second, "of the burst; latency is measured for twice as long, and for about five events at least")
-		flags.StringVar(&b.profile, "profile-host", "", "`FILE` for a CPU profile of Subwire's process, from the first event on")
+		flags.StringVar(&b.profile, "profile-host", "",
+			"`FILE` for a CPU profile of Subwire's process, from the first event on")
 		flags.StringVar(&b.only, "only", "", "one `SIDE`, subwire or graphql-ws; the other's figures stay empty")
 		return b.measure
 	}}

@@ -350,7 +350,8 @@ func polling(long time.Duration, pollers int) billing.Usage {
 	const longPoll = 20 * time.Second
 	u := billing.Usage{Queues: map[string]billing.Queue{}}
 	for _, m := range topology.QueueMappings() {
-		u.Queues[m.Queue.Name] = billing.Queue{FIFO: m.Queue.FIFO, Empty: float64(pollers) * float64(long) / float64(longPoll)}
+		u.Queues[m.Queue.Name] = billing.Queue{FIFO: m.Queue.FIFO,
+			Empty: float64(pollers) * float64(long) / float64(longPoll)}
 	}
 	return u
 }

@@ -78,7 +78,8 @@ func (p *pipeline) measure(ctx context.Context, in input) (report.Report, error)
 	}
 	return report.Report{
 		Settings: report.Settings("operations", p.operations, "chats", p.chats, "rate", p.rate,
-			"duration", p.duration.String(), "text", p.size, "timing", pace, "fast", strconv.FormatBool(p.fast), "seed", in.seed),
+			"duration", p.duration.String(), "text", p.size, "timing", pace,
+			"fast", strconv.FormatBool(p.fast), "seed", in.seed),
 		Tables: []report.Table{latency, {Title: countsTitle, Key: "count", Columns: columns, Rows: rowsOf(runs, countsOf())}},
 		Notes: []string{"A latency begins when the message was to be posted, whether or not that was late; " +
 			"the subscribers share the machine with all the rest.",

@@ -106,7 +106,8 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Harness{product: s.Product, anyOrder: s.AnyOrder, perNode: 2 * (s.Clients + s.Guests) * max(s.Listens, 1), leave: func() {}, read: history{next: map[string]*string{}},
+	h := &Harness{product: s.Product, anyOrder: s.AnyOrder, leave: func() {},
+		perNode: 2 * (s.Clients + s.Guests) * max(s.Listens, 1), read: history{next: map[string]*string{}},
 		posts: map[string]attempt{}, retried: map[string]int{}, parked: map[string]bool{}}
 	settings := map[string]string{topology.InitTimeout.Env: initTimeout, topology.InitMembers.Env: "name"}
 	if s.Seed%2 == 1 { // with few listeners, these hardly use the queue
@@ -433,7 +434,8 @@ func (h *Harness) Run(ctx context.Context) (Run, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r.Retried, r.Parked, r.Outages, r.AnyOrder = maps.Clone(h.retried), maps.Clone(h.parked), slices.Clone(h.outages), h.anyOrder
+	r.Retried, r.Parked = maps.Clone(h.retried), maps.Clone(h.parked)
+	r.Outages, r.AnyOrder = slices.Clone(h.outages), h.anyOrder
 	for i, record := range records {
 		e, mark, err := h.product.event(record.row)
 		if err != nil {

@@ -54,7 +54,8 @@ func Run(t *testing.T, s Store, without ...string) {
 		{"ActivateSubscription", activateTests}, {"DeleteSubscription", deleteTests},
 		{"Unlist", unlistTests}, {"Listen", listenTests}, {"CountReplayed", replayTests}, {"SameID", sameIDTests},
 		{"Union", unionTests}, {"EndSubscription", endTests}, {"Turns", turnsTests}, {"Repeated", repeatTests},
-		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Marks", markTests}, {"Presence", presenceTests},
+		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Marks", markTests},
+		{"Presence", presenceTests},
 		{"Rows", rowTests}, {"Spend", spendTests}, {"Audience", audienceTests},
 		{"Reserve", reserveTests},
 	} {

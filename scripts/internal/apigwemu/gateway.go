@@ -209,7 +209,8 @@ type Gateway struct {
 func New(cfg Config) *Gateway {
 	setDefault(&cfg.Stage, topology.LocalStage)
 	cfg.Limits, cfg.Usage = cfg.Limits.withDefaults(), cfg.Usage.withDefaults()
-	g := &Gateway{cfg: cfg, quotas: newQuotas(cfg.Limits), mocks: newMocks(cfg.Mocks), log: cfg.Log, sockets: map[string]*socket{}}
+	g := &Gateway{cfg: cfg, quotas: newQuotas(cfg.Limits), mocks: newMocks(cfg.Mocks), log: cfg.Log,
+		sockets: map[string]*socket{}}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}

@@ -84,7 +84,8 @@ func (c *Cloud) prepareHosts(l net.Listener) error {
 		// Its time for silence is AWS's default, which is harsher than topology.Fargate.Silent.
 		Balancer: balancer.New(balancer.Config{Log: c.cfg.Log}),
 		binary:   binary,
-		output:   c.lines.of(topology.Host.Name, c.toConsole(topology.Host.Name, c.watch.log(topology.Host.Name, c.cfg.Output))),
+		output: c.lines.of(topology.Host.Name,
+			c.toConsole(topology.Host.Name, c.watch.log(topology.Host.Name, c.cfg.Output))),
 	}
 	c.cfg.Settings[topology.HostURL.Env] = c.Hosts.URL
 	c.cfg.Settings[topology.HostKey.Env] = c.Hosts.Key

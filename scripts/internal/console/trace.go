@@ -126,7 +126,8 @@ func (r *Recorder) spans(e *event, at time.Time) []Span {
 
 // show is the span of a batch in its sender.
 func (b *batch) show(inv *invocation) (Span, time.Time, time.Duration) {
-	s := Span{Name: "sender · group " + strconv.Itoa(b.group), Kind: "function", Detail: plain.Plural(len(b.legs), "target")}
+	s := Span{Name: "sender · group " + strconv.Itoa(b.group), Kind: "function",
+		Detail: plain.Plural(len(b.legs), "target")}
 	if b.attempt > 0 {
 		s.Name += " · attempt " + strconv.Itoa(b.attempt)
 	}
