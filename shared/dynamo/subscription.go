@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -213,7 +212,7 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 	by pubsub.Sent) error {
 	in := &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(sub.ConnectionID),
-		UpdateExpression: aws.String("SET operations.#id.#topic = :topic REMOVE operations.#id.replaying"),
+		UpdateExpression: aws.String("REMOVE operations.#id.replaying SET operations.#id.#topic = :topic"),
 		ConditionExpression: aws.String(alive + " AND operations.#id.#at = :at" +
 			" AND (attribute_not_exists(operations.#id.#topic) OR operations.#id.#topic = :topic)"),
 		ExpressionAttributeNames: map[string]string{"#id": sub.OperationID, "#topic": "topic", "#at": "at", "#ttl": "ttl"},
@@ -228,8 +227,7 @@ func (s *Store) ActivateSubscription(ctx context.Context, sub pubsub.Subscriptio
 		in.ExpressionAttributeValues[":by"] = text(by.ID)
 	}
 	if s.LargeTopics {
-		*in.UpdateExpression = strings.Replace(*in.UpdateExpression, " REMOVE",
-			", operations.#id.#parts = if_not_exists(operations.#id.#parts, :parts) REMOVE", 1)
+		*in.UpdateExpression += ", operations.#id.#parts = if_not_exists(operations.#id.#parts, :parts)"
 		in.ExpressionAttributeNames["#parts"] = "parts"
 		in.ExpressionAttributeValues[":parts"] = number(int64(s.inParts(ctx, sub)))
 	}
