@@ -30,9 +30,11 @@ func (s topicServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ExpressionAttributeValues map[string]struct{ S string }
 	}
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
-		panic(err)
+		http.Error(w, err.Error(), http.StatusBadRequest) // such as of a client that gave up
+		return
 	}
-	after, from, to := q.ExclusiveStartKey["subscriber"].S, q.ExpressionAttributeValues[":from"].S, q.ExpressionAttributeValues[":to"].S
+	after := q.ExclusiveStartKey["subscriber"].S
+	from, to := q.ExpressionAttributeValues[":from"].S, q.ExpressionAttributeValues[":to"].S
 	begin, _ := slices.BinarySearch(s.rows, max(from, after+"\x00"))
 	end, _ := slices.BinarySearch(s.rows, to)
 	last := ""
