@@ -38,7 +38,7 @@ scripts/allocs.sh
 # The store's and the pipeline's tests need DynamoDB Local and ElasticMQ, which
 # withbackend starts for them.
 step "race detector, with DynamoDB Local and ElasticMQ"
-(cd shared && go run ../scripts/withbackend go test -race ./...)
+(cd shared && go run ../scripts/withbackend go test -race -timeout 20m ./...)
 (cd scripts && GOWORK=off go test -race -timeout 20m $(GOWORK=off go list ./... | grep -v -e /chaos -e /e2e -e /langdiff))
 (cd scripts/bench && GOWORK=off go test -race -timeout 20m ./...)
 
