@@ -185,6 +185,8 @@ func (h handler) send(ctx context.Context, r record, to *listeners) (err error) 
 const (
 	eventSent      = "event sent"
 	eventDelivered = "event delivered"
+
+	eventDelivering = "delivering event" // names the targets
 )
 
 // sentAll notes an event that needs nothing more here: its audience, the metrics, a line of
