@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -207,6 +208,10 @@ func listen(address string) (net.Listener, error) {
 // bounds them on AWS.
 const processes = 16
 
+// tokenEnv is the token of a function's own credentials, which it has on AWS, too. Here it
+// names the function, so that a post says whose it is.
+const tokenEnv = "AWS_SESSION_TOKEN"
+
 func (c *Cloud) startFunctions(callback string) error {
 	services, err := c.services()
 	if err != nil {
@@ -220,7 +225,7 @@ func (c *Cloud) startFunctions(callback string) error {
 			Name:      f.Name,
 			Physical:  c.prefix + f.Name,
 			Binary:    filepath.Join(c.cfg.Root, "bin", "local", f.Name, "bootstrap"),
-			Env:       append(c.environ(f, callback), services...),
+			Env:       slices.Concat(c.environ(f, callback), services, []string{tokenEnv + "=" + f.Name}),
 			Timeout:   f.Timeout,
 			MemoryMB:  f.MemoryMB,
 			Account:   account,
@@ -291,6 +296,10 @@ func (c *Cloud) settings(f topology.Function) (env []string) {
 		switch s {
 		case topology.App.Setting:
 			value = c.cfg.App.Name
+		case topology.LogLevel.Setting:
+			if c.debugs(f.Name) {
+				value = "debug"
+			}
 		case topology.MaxCostPerMinute.Setting: // nobody pays here, and all clients have one address
 			value = "0"
 		}
