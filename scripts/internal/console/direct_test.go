@@ -118,6 +118,20 @@ func TestTheConsoleShowsEventsThatTheStreamDelivers(t *testing.T) {
 			d.begins(3, "f", "a")
 			d.ends(5, "f", 1, `{"Delivered":1}`)
 		}, []string{`a 429 "1"`}, []string{`a 200 "2"`}, 1, 0, 1},
+		"PostedBefore": {func(d direct) { // by a process that was killed
+			d.begins(0, "e", "a")
+			d.post(1, "a", "1", 200)
+			d.begins(3, "f", "a")
+			d.post(4, "a", "2", 200)
+			d.ends(5, "f", 1, `{"Delivered":1}`)
+		}, []string{"a 0 "}, []string{`a 200 "2"`}, 1, 0, 1},
+		"PostedLater": {func(d direct) { // the lines are read late
+			d.post(4, "a", "2", 200)
+			d.begins(0, "e", "a")
+			d.ends(2, "e", 1, `{"Retried":1},"others":[{"connection":"a","outcome":"retried"}]`)
+			d.begins(3, "f", "a")
+			d.ends(5, "f", 1, `{"Delivered":1}`)
+		}, []string{"a 0 "}, []string{`a 200 "2"`}, 1, 0, 1},
 		"WhileAnotherIsTriedAgain": {func(d direct) {
 			inv := lambdart.Invocation{Request: "s", Payload: payload(t, 1, 1), Begin: time.Now()}
 			d.Begun(topology.Sender.Name, inv) // event e, to a and b
