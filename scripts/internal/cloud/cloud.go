@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -209,7 +208,7 @@ func listen(address string) (net.Listener, error) {
 const processes = 16
 
 // tokenEnv is the token of a function's own credentials, which it has on AWS, too. Here it
-// names the function, so that a post says whose it is.
+// names the function, so that the console knows whose a post is.
 const tokenEnv = "AWS_SESSION_TOKEN"
 
 func (c *Cloud) startFunctions(callback string) error {
@@ -220,12 +219,16 @@ func (c *Cloud) startFunctions(callback string) error {
 	account, reserve := c.account()
 	c.watch.account = account
 	for _, f := range c.cfg.App.Functions() {
+		env := append(c.environ(f, callback), services...)
+		if c.Console != nil {
+			env = append(env, tokenEnv+"="+f.Name)
+		}
 		invoked, output := c.functionUsage(f)
 		fn, err := lambdart.New(lambdart.Config{
 			Name:      f.Name,
 			Physical:  c.prefix + f.Name,
 			Binary:    filepath.Join(c.cfg.Root, "bin", "local", f.Name, "bootstrap"),
-			Env:       slices.Concat(c.environ(f, callback), services, []string{tokenEnv + "=" + f.Name}),
+			Env:       env,
 			Timeout:   f.Timeout,
 			MemoryMB:  f.MemoryMB,
 			Account:   account,
