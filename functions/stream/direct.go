@@ -46,7 +46,8 @@ func (h handler) may(r record, to *listeners) bool {
 		written = r.event.At // to the millisecond
 	}
 	isLate := !written.IsZero() && !now.Before(written.Add(late))
-	return to.sent < alone && now.Before(h.begun.Add(directTimes)) && !isLate && !now.Before(to.queued)
+	return h.marking.All(now) && !now.Before(to.queued) &&
+		to.sent < alone && now.Before(h.begun.Add(directTimes)) && !isLate
 }
 
 // sendOrDeliver delivers the event, or sends it to the queue.

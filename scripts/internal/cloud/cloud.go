@@ -61,6 +61,7 @@ type Config struct {
 	Thawed      bool           // whether processes keep running between events
 	OneShard    bool           // whether the stream has one shard, like DynamoDB Local
 	Unguarded   bool           // whether endless loops go on, as if every function allowed them
+	Replaces    bool           // whether the functions are to follow another release's, which may have queued events
 
 	Clock *cloudwatch.Clock // of the metrics; default the machine's
 
@@ -132,7 +133,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.startProxies(); err != nil {
 		return nil, err
 	}
-	if c.Tables, err = c.Backend.CreateTables(ctx, cfg.App.AllTables(), c.prefix); err != nil {
+	if err := c.createTables(ctx); err != nil {
 		return nil, err
 	}
 	if c.Queues, err = c.Backend.CreateQueues(ctx, cfg.App.Queues(), c.prefix); err != nil {
