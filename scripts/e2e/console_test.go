@@ -283,7 +283,7 @@ func (d *deck) checkDirect(events []console.Event, all []*hearer) {
 
 func TestTheConsolesActions(t *testing.T) {
 	t.Parallel()
-	d := startDeck(t, cloud.Config{Tokens: true})
+	d := startDeck(t, cloud.Config{Tokens: true, Settings: map[string]string{topology.Direct.Env: "0"}}) // sender shall fail
 	token := func(viewer string) map[string]string {
 		resp, err := http.Get(d.cloud.IssuerURL + "/token?viewer=" + viewer + "&read=*&write=*")
 		if err != nil {
