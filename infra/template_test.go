@@ -116,7 +116,7 @@ func synthesizeApp(app topology.Product, context map[string]string) template {
 	context["assets"] = assets
 	o, err := parse(context)
 	must(err)
-	app.Fargate, app.Fast = o.app.Fargate, o.app.Fast
+	app.Fargate, app.Fast, app.QueueOnly = o.app.Fargate, o.app.Fast, o.app.QueueOnly
 	o.app = app
 	stack := newStack(awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(filepath.Join(assets, "out"))}), o)
 	raw, err := json.Marshal(assertions.Template_FromStack(stack, nil).ToJSON())
