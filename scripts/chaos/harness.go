@@ -115,8 +115,8 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	switch s.Seed % 4 {
 	case 1, 3: // with few listeners, these hardly use the queue
 		settings[topology.Direct.Env] = "50"
-	case 2: // these use it twice
-		settings[topology.Fast.Env] = strconv.FormatBool(s.Product.app().MayFast)
+	case 2: // these use it twice, whatever DIRECT is
+		settings[topology.Fast.Env], settings[topology.Direct.Env] = strconv.FormatBool(s.Product.app().MayFast), "50"
 	}
 	maps.Copy(settings, s.Settings)
 	h.fast = settings[topology.Fast.Env] == "true"
