@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/pprof"
 	"syscall"
+	"time"
 
 	"subwire/scripts/bench/report"
 )
@@ -34,8 +35,8 @@ type input struct {
 
 func commands() []command {
 	return []command{pipelineCommand(), senderCommand(), planCommand(), coldCommand(), costCommand(), peersCommand(),
-		hostsCommand(), deflateCommand(), stormCommand(), idleCommand(), quotaCommand(), breakevenCommand(), abuseCommand(),
-		victimsCommand(), windowsCommand()}
+		hostsCommand(), deflateCommand(), stormCommand(), idleCommand(), quotaCommand(), waysCommand(), breakevenCommand(),
+		abuseCommand(), victimsCommand(), windowsCommand()}
 }
 
 // Arguments that run no command.
@@ -44,6 +45,7 @@ const (
 	servePeer     = "serve-peer"     // Subwire's side of bench peers
 	serveHost     = "serve-host"     // Subwire's side of bench hosts
 	simulateQuota = "simulate-quota" // one scenario of bench quota
+	simulateWays  = "simulate-ways"  // and of bench ways
 	fillDocument  = "document"       // writes the reports into the documents
 )
 
@@ -71,7 +73,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case len(args) == 1 && args[0] == serveHost:
 		return runHost(ctx, os.Stdin, out)
 	case len(args) == 1 && args[0] == simulateQuota:
-		return simulateScenario(os.Stdin, out)
+		var s scenario
+		return simulate(os.Stdin, out, &s, func(ctx context.Context) (any, error) { return s.run(ctx, time.Now()) })
+	case len(args) == 1 && args[0] == simulateWays:
+		var s waysScenario
+		return simulate(os.Stdin, out, &s, func(ctx context.Context) (any, error) { return s.run(ctx) })
 	case len(args) == 1 && args[0] == fillDocument:
 		return document()
 	}

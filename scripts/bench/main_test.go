@@ -286,3 +286,44 @@ func TestPacedSendersAreNotRefused(t *testing.T) {
 		t.Errorf("unpaced: %+v", o)
 	}
 }
+
+// TestTheFastWayIsFasterAndInOrder: by the fast way an event takes what the queue and the post
+// take and little else, comes once and in its writer's order, and all that the stream sends
+// again is dropped.
+func TestTheFastWayIsFasterAndInOrder(t *testing.T) {
+	t.Parallel()
+	s := waysScenario{Chats: 20, Events: 1000, Rate: 0.5, Seed: 1}
+	byStream := playWays(t, s)
+	s.Fast = true
+	fast := playWays(t, s)
+	if fast.Again+fast.Late+byStream.Again+byStream.Late > 2*(fast.Retried+byStream.Retried) || fast.Twice != 1000 || byStream.Twice != 0 {
+		t.Errorf("by the stream %+v, the fast way %+v", byStream, fast)
+	}
+	if fast.P50 > byStream.P50/2 || fast.P99 > byStream.P99 {
+		t.Errorf("by the stream %+v, the fast way %+v", byStream, fast)
+	}
+}
+
+// TestTheQueueForgetsAfterFiveMinutes: an event whose stream is later than that comes again, in
+// the order of the stream. Nothing is lost meanwhile.
+func TestTheQueueForgetsAfterFiveMinutes(t *testing.T) {
+	t.Parallel()
+	s := waysScenario{Fast: true, Chats: 20, Events: 200, Rate: 0.5, Seed: 1, Outage: 4 * time.Minute}
+	if o := playWays(t, s); o.Again > 0 || o.Twice != s.Events || o.Retried > 0 {
+		t.Errorf("after 4 minutes %+v", o)
+	}
+	s.Outage = 6 * time.Minute
+	if o := playWays(t, s); o.Again != s.Events || o.Twice > 0 || o.Late > 0 || o.Retried > 0 {
+		t.Errorf("after 6 minutes %+v", o)
+	}
+}
+
+func playWays(t *testing.T, s waysScenario) (o waysOutcome) {
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if o, err = s.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return o
+}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"subwire/scripts/bench/report"
 )
@@ -91,19 +90,18 @@ func (b *quotaBench) measure(ctx context.Context, in input) (report.Report, erro
 	}, nil
 }
 
-// simulateScenario reads a scenario and writes its outcome, in a process of its own: the
-// bubble with virtual time needs a test around it, which ends the process.
-func simulateScenario(in io.Reader, out io.Writer) error {
-	var s scenario
-	if err := json.NewDecoder(in).Decode(&s); err != nil {
+// simulate reads a scenario and writes what came of it, in a process of its own: the bubble
+// with virtual time needs a test around it, which ends the process.
+func simulate(in io.Reader, out io.Writer, scenario any, run func(ctx context.Context) (any, error)) error {
+	if err := json.NewDecoder(in).Decode(scenario); err != nil {
 		return fmt.Errorf("read scenario: %w", err)
 	}
-	testing.Main(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: s.Label,
+	testing.Main(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: "scenario",
 		F: func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o, err := s.run(t.Context(), time.Now())
+				outcome, err := run(t.Context())
 				if err == nil {
-					err = json.NewEncoder(out).Encode(o)
+					err = json.NewEncoder(out).Encode(outcome)
 				}
 				if err != nil {
 					t.Fatal(err)

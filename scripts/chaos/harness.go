@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"subwire/scripts/internal/apigwemu"
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
+	"subwire/scripts/internal/story"
 	"subwire/shared/dynamo"
 	"subwire/shared/node"
 	"subwire/shared/topology"
@@ -39,7 +41,6 @@ type Setup struct {
 	Guests   int  // clients that leave after a few events and come back
 	Listens  int  // subjects per client; default 1
 	Hosts    int  // processes of the other host, to which clients connect instead of API Gateway
-	AnyOrder bool // events may overtake each other
 	Mixed    bool // every other client begins at API Gateway, though there are hosts
 
 	Log io.Writer // gets the cloud's output; nil discards it
@@ -50,31 +51,32 @@ type Setup struct {
 
 // Harness is a cloud with clients.
 type Harness struct {
-	anyOrder bool
-	product  product
-	cloud    *cloud.Cloud
-	dynamo   *dynamodb.Client // these four bypass the faults
-	streams  *dynamodbstreams.Client
-	sqs      *sqs.Client
-	store    *dynamo.Store
-	clients  []*client
-	leave    context.CancelFunc // ends the clients
-	running  sync.WaitGroup
-	stay     atomic.Bool  // guests no longer leave
-	moves    atomic.Int64 // what has happened so far; see await
-	cuts     atomic.Int64 // sockets that were cut
-	sent     atomic.Int64 // clients that hosts had cause to send away
-	read     history
-	untold   atomic.Int64 // answers that could not be posted within an invocation
-	unended  atomic.Int64 // operations that could not be ended within an invocation
-	perNode  int          // listeners that a node may have
+	fast    bool // whether writers announce their events
+	product product
+	cloud   *cloud.Cloud
+	dynamo  *dynamodb.Client // these four bypass the faults
+	streams *dynamodbstreams.Client
+	sqs     *sqs.Client
+	store   *dynamo.Store
+	clients []*client
+	leave   context.CancelFunc // ends the clients
+	running sync.WaitGroup
+	stay    atomic.Bool  // guests no longer leave
+	moves   atomic.Int64 // what has happened so far; see await
+	cuts    atomic.Int64 // sockets that were cut
+	sent    atomic.Int64 // clients that hosts had cause to send away
+	read    history
+	untold  atomic.Int64 // answers that could not be posted within an invocation
+	unended atomic.Int64 // operations that could not be ended within an invocation
+	perNode int          // listeners that a node may have
 
-	mu       sync.Mutex // guards the fields below
-	posts    map[string]attempt
-	retried  map[string]int
-	parked   map[string]bool
-	outages  []Outage
-	findings []string // what no client should have met
+	mu        sync.Mutex // guards the fields below
+	posts     map[string]attempt
+	retried   map[string]int
+	parked    map[string]bool
+	announced map[string]bool // by record
+	outages   []Outage
+	findings  []string // what no client should have met
 }
 
 type attempt struct {
@@ -106,14 +108,18 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Harness{product: s.Product, anyOrder: s.AnyOrder, leave: func() {},
+	h := &Harness{product: s.Product, leave: func() {}, announced: map[string]bool{},
 		perNode: 2 * (s.Clients + s.Guests) * max(s.Listens, 1), read: history{next: map[string]*string{}},
 		posts: map[string]attempt{}, retried: map[string]int{}, parked: map[string]bool{}}
 	settings := map[string]string{topology.InitTimeout.Env: initTimeout, topology.InitMembers.Env: "name"}
-	if s.Seed%2 == 0 { // with few listeners, the others hardly use the queue
+	switch s.Seed % 4 {
+	case 0: // with few listeners, the others hardly use the queue
 		settings[topology.Direct.Env] = "0"
+	case 2: // these use it twice, whatever DIRECT is
+		settings[topology.Fast.Env] = strconv.FormatBool(s.Product.app().MayFast)
 	}
 	maps.Copy(settings, s.Settings)
+	h.fast = settings[topology.Fast.Env] == "true"
 	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, App: s.Product.app(), Hosts: s.Hosts, Data: s.Data, Faults: plan, Seed: s.Seed,
 		Redelivery: s.Redelivery, Output: &lines{line: h.log, to: s.Log}, Settings: settings, Limits: s.Limits})
 	if err != nil {
@@ -289,6 +295,12 @@ func (h *Harness) log(line string) {
 		Outcome struct{ Retried int }
 		Others  []struct{ Connection, Outcome string }
 	}
+	if strings.Contains(said, `"`+story.Announced+`"`) && json.Unmarshal([]byte(said), &entry) == nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.announced[recordOf(entry.Event)] = true
+		return
+	}
 	sends := byHost || function == topology.Sender.Name || function == topology.Stream.Name // of small events
 	if !sends || json.Unmarshal([]byte(said), &entry) != nil || entry.Outcome.Retried == 0 {
 		return
@@ -301,8 +313,13 @@ func (h *Harness) log(line string) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	record, _, _ := strings.Cut(entry.Event, "/") // a change makes several events
-	h.retried[record] += retried
+	h.retried[recordOf(entry.Event)] += retried
+}
+
+// recordOf is the record of an event: a change makes several.
+func recordOf(event string) string {
+	record, _, _ := strings.Cut(event, "/")
+	return record
 }
 
 // lines passes on what is written, and calls line with each whole line. The cloud
@@ -435,7 +452,10 @@ func (h *Harness) Run(ctx context.Context) (Run, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r.Retried, r.Parked = maps.Clone(h.retried), maps.Clone(h.parked)
-	r.Outages, r.AnyOrder = slices.Clone(h.outages), h.anyOrder
+	r.Outages = slices.Clone(h.outages)
+	if h.fast {
+		r.Announced = maps.Clone(h.announced)
+	}
 	for i, record := range records {
 		e, mark, err := h.product.event(record.row)
 		if err != nil {
@@ -537,5 +557,12 @@ func (h *Harness) Outage(ctx context.Context, length time.Duration) error {
 }
 
 func (h *Harness) Heal() { h.cloud.Injector.Heal() }
+
+// Announced counts the events that their writers announced.
+func (h *Harness) Announced() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.announced)
+}
 
 func (h *Harness) Met() map[string]int { return h.cloud.Injector.Met() }

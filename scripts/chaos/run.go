@@ -67,8 +67,8 @@ type Run struct {
 	Retried   map[string]int  // by record: how often the sender logged that it queued a target on retries
 	Parked    map[string]bool // events that were in dead letters
 	Outages   []Outage
-	AnyOrder  bool // whether events may overtake each other
-	Strays    int  // messages of subscriptions that the server had ended
+	Announced map[string]bool // by record, the events that their writer announced; nil if none does that
+	Strays    int             // messages of subscriptions that the server had ended
 }
 
 // Figures count what happened. A pair is an event and a listener it is owed to, or the
@@ -83,6 +83,7 @@ type Figures struct {
 	Duplicates int // the other later arrivals
 	Late       int // first arrivals after that of a later event
 	Overtaken  int // late ones that only a retry explains
+	Left       int // late ones that their writer left to the stream
 	Retried    int // events with targets that went through retries
 	Parked     int // events that were in dead letters
 	Completed  int // subscriptions
@@ -119,7 +120,9 @@ type check struct {
 //     late if the current state was told before, as often as the sender logged
 //     that it queued a target on retries, if it was in dead letters, or if SQS
 //     was unavailable before it arrived: ElasticMQ restores a queue in another
-//     order.
+//     order. By the fast way, it may also be late if its writer did not announce
+//     it: what was announced is in the order of the posts, of which there is one
+//     at a time for each subject.
 //   - Nothing follows the end of a subscription, unless the sender logged that
 //     it queued the last event on retries, which sends both messages again.
 func Check(r Run) (Figures, []string) {
@@ -289,7 +292,7 @@ func (c *check) follow(l Listener) {
 				c.found.Duplicates++
 			case e.Place < before.Place:
 				c.found.Late++
-				if !c.AnyOrder && !(l.Follows && s.told(before.ID, i)) && !c.mayBeLate(s, e, sighting.At) {
+				if !(l.Follows && s.told(before.ID, i)) && !c.mayBeLate(s, e, sighting.At) {
 					c.problem("%s saw %s after %s: record %s; %s", l.Name, e.ID, before.ID, e.Record, l.story(e))
 				}
 			}
@@ -323,6 +326,10 @@ func (s Spell) isYoungerThan(e Event) bool {
 func (c *check) mayBeLate(s Spell, e Event, seen time.Time) bool {
 	if s.isYoungerThan(e) || c.Parked[e.ID] ||
 		slices.ContainsFunc(c.Outages, func(o Outage) bool { return e.Posted.Before(o.To) && seen.After(o.From) }) {
+		return true
+	}
+	if c.Announced != nil && !c.Announced[e.Record] {
+		c.found.Left++
 		return true
 	}
 	c.found.Overtaken++

@@ -73,6 +73,10 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			r.Listeners[1] = r.Listeners[0]
 			r.Listeners[1].Name, r.Retried["2"] = "b", 1
 		}, "b saw 2 after 3"},
+		"AnnouncedByItsWriter": {func(r *Run) {
+			late(r)
+			r.Announced = map[string]bool{"2": true}
+		}, "a saw 2 after 3"},
 		"AnotherEventWasRetried": {func(r *Run) { late(r); r.Retried["3"] = 1 }, "a saw 2 after 3"},
 		"NotInTheStream":         {func(r *Run) { r.Events[2].Place = 0 }, "a saw 3 after 2"},
 		"WrongOrderInAnEndedSpell": {func(r *Run) {
@@ -108,8 +112,10 @@ func TestCheckAccepts(t *testing.T) {
 		"ASoundRun": {func(*Run) {}, figures(func(*Figures) {})},
 		"Duplicates": {func(r *Run) { see(r, 0, Sighting{"1", at(5)}); see(r, 0, Sighting{"3", at(6)}) },
 			figures(func(f *Figures) { f.Deliveries, f.Duplicates = 6, 2 })},
-		"LateAfterRetries":  {func(r *Run) { late(r); r.Retried["2"] = 1 }, figures(func(f *Figures) { f.Late, f.Overtaken, f.Retried = 1, 1, 1 })},
-		"LateAfterRedrive":  {func(r *Run) { late(r); r.Parked = map[string]bool{"2": true} }, figures(func(f *Figures) { f.Late, f.Parked = 1, 1 })},
+		"LateAfterRetries": {func(r *Run) { late(r); r.Retried["2"] = 1 }, figures(func(f *Figures) { f.Late, f.Overtaken, f.Retried = 1, 1, 1 })},
+		"LateAfterRedrive": {func(r *Run) { late(r); r.Parked = map[string]bool{"2": true} }, figures(func(f *Figures) { f.Late, f.Parked = 1, 1 })},
+		"LateByTheStream": {func(r *Run) { late(r); r.Announced = map[string]bool{"3": true} },
+			figures(func(f *Figures) { f.Late, f.Left = 1, 1 })},
 		"LateAsFromBefore":  {func(r *Run) { late(r); r.Listeners[0].Spells[0].From = at(3) }, figures(func(f *Figures) { f.Owed, f.Late = 2, 1 })},
 		"StoredInThatOrder": {func(r *Run) { late(r); r.Events[1].Place, r.Events[2].Place = 3, 2 }, figures(func(*Figures) {})},
 		"LateAfterAnOutage": {func(r *Run) { late(r); r.Outages = []Outage{{at(2), at(3)}} }, figures(oneLate)},

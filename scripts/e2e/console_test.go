@@ -158,20 +158,21 @@ func (d *deck) quiet() (s console.State) {
 // What the console counts is what clients got, whatever goes wrong on the way.
 func TestTheConsoleCountsWhatClientsGot(t *testing.T) {
 	t.Parallel()
-	for name, direct := range ways {
+	for name, settings := range ways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			testCounts(t, direct)
+			testCounts(t, name, settings)
 		})
 	}
 }
 
-// ways are those that events of small topics go: values of DIRECT.
-var ways = map[string]string{"Queue": "0", "Direct": "50"}
+// ways are those that events of small topics go, by the settings that lead them there.
+var ways = map[string]map[string]string{"Queue": {topology.Direct.Env: "0"},
+	"Direct": {topology.Direct.Env: "50"}, "Fast": {topology.Fast.Env: "true"}}
 
-func testCounts(t *testing.T, direct string) {
+func testCounts(t *testing.T, way string, settings map[string]string) {
 	const clients, posts = 12, 60
-	d := startDeck(t, cloud.Config{Seed: 1, Settings: map[string]string{topology.Direct.Env: direct}})
+	d := startDeck(t, cloud.Config{Seed: 1, Settings: settings})
 	var all []*hearer
 	for i := range clients {
 		all = append(all, d.hear(fmt.Sprint("hearer ", i), lobby, nil))
@@ -214,8 +215,11 @@ func testCounts(t *testing.T, direct string) {
 		t.Errorf("%d lines for people: %s", lines, d.told)
 	}
 	d.checkTrace(s.Events[0], all)
-	if direct != "0" {
+	switch way {
+	case "Direct":
 		d.checkDirect(s.Events, all)
+	case "Fast":
+		d.checkAnnounced(s.Events, all)
 	}
 	if s.USD <= 0 || len(s.Bill) == 0 || len(s.Histogram) == 0 || s.Latency.P50 <= 0 {
 		t.Errorf("the bill is %v, the histogram %v, the latency %v", s.Bill, s.Histogram, s.Latency)
@@ -278,6 +282,29 @@ func (d *deck) checkDirect(events []console.Event, all []*hearer) {
 	}
 	if checked == 0 {
 		d.Errorf("the stream function delivered none of %d events itself", len(events))
+	}
+}
+
+// checkAnnounced checks the traces of some events that their writer announced: they show both
+// announcements, and that the queue dropped what was sent again.
+func (d *deck) checkAnnounced(events []console.Event, all []*hearer) {
+	d.Helper()
+	checked := 0
+	for _, e := range events {
+		spans := d.trace(e.ID).Spans
+		announced := slices.ContainsFunc(spans, func(s console.Span) bool {
+			return s.Name == "announced by graphql" && strings.HasSuffix(s.Detail, fmt.Sprintf(", %d targets", len(all)))
+		})
+		dropped := slices.ContainsFunc(spans, func(s console.Span) bool {
+			return s.Name == "stream · plan" && strings.Contains(s.Detail, "the queue drops")
+		})
+		if announced && dropped && checked < 5 {
+			d.checkTrace(e, all)
+			checked++
+		}
+	}
+	if checked == 0 {
+		d.Errorf("none of %d events was announced by its writer alone", len(events))
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // in order. Only what a busy machine had to queue for later may come later or again.
 func TestTheFastWay(t *testing.T) {
 	t.Parallel()
-	m := measured(t, topology.Fast.Env, "true")
+	m := measured(t, topology.Fast.Env, "true", topology.Direct.Env, "50") // which counts as 0 here
 	const events = 20
 	in := map[string]string{"chatId": "fast"}
 	var all []*wsclient.Subscription

@@ -36,6 +36,7 @@ type event struct {
 	id, topic, trace string
 	at               time.Time // of the write
 	seen             time.Time
+	announced        announcement
 	planned          []string // requests of the stream function that sent it
 	sent             int      // targets, as the stream function says
 	isSent           bool
@@ -91,7 +92,7 @@ type batch struct {
 	event      *event
 	group      int
 	attempt    int
-	queue      string
+	queue, id  string // of its message
 	request    string
 	queued     time.Time
 	begin, end time.Time // end is when its line was written
@@ -248,7 +249,7 @@ func (r *Recorder) add(m message) *batch {
 	if e.forgotten {
 		return nil
 	}
-	b := &batch{event: e, group: m.Range, attempt: m.Attempt, queue: m.queue, queued: m.queued}
+	b := &batch{event: e, group: m.Range, attempt: m.Attempt, queue: m.queue, id: m.id, queued: m.queued}
 	for _, task := range m.Tasks {
 		i := slices.IndexFunc(e.executions, func(x *execution) bool { return x.key == task.Operation })
 		if i < 0 {

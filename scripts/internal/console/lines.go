@@ -69,6 +69,9 @@ func (e *event) reportSpans(l *timeline) {
 	}
 	if !e.at.IsZero() {
 		plan := Span{Name: "stream · plan", Kind: "function", Detail: plain.Plural(e.sent, "target")}
+		if !e.announced.at.IsZero() {
+			plan.Detail += ", announced before"
+		}
 		l.add(plan, e.at, e.sentAt.Sub(e.at))
 	}
 	slices.SortStableFunc(e.reports, func(a, b story.Line) int { return a.At.Compare(b.At) })
@@ -76,7 +79,7 @@ func (e *event) reportSpans(l *timeline) {
 	for _, b := range e.reports {
 		begin, ok := begins[b.Range]
 		if !ok {
-			begin = e.sentAt
+			begin = earliest(e.sentAt, e.announced.at)
 		}
 		begins[b.Range] = b.At
 		s := Span{Name: fmt.Sprintf("sender · group %d", b.Range), Kind: "function", Detail: describe(*b.Outcome)}

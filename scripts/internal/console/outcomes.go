@@ -164,6 +164,8 @@ func (r *Recorder) Line(text []byte) {
 		r.remember(l.Trace)
 		r.writes[l.Trace] = written{l.At, l.Request, l.Table}
 		r.rate(l.Table).add(time.Now(), 1)
+	case story.Announced:
+		r.announced(l)
 	case story.Sent:
 		r.sent(l)
 	case story.Delivered:

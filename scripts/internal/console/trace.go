@@ -86,10 +86,19 @@ func (r *Recorder) spans(e *event, at time.Time) []Span {
 		}
 		at = w.at
 	}
+	if a := e.announced; !a.at.IsZero() {
+		function := ""
+		if inv := r.invocations[a.request]; inv != nil {
+			function = inv.function
+		}
+		l.add(a.show(function))
+	}
 	var planned time.Time
 	for _, request := range slices.Compact(slices.Clone(e.planned)) {
+		n := len(l.spans)
 		if inv, ok := r.span(&l, request, "stream · plan"); ok {
 			planned = earliest(planned, inv.begin)
+			l.spans[n].Detail = cmp.Or(l.spans[n].Detail, e.copied())
 		}
 	}
 	if !planned.IsZero() && planned.After(at) {
