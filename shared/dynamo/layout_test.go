@@ -367,6 +367,44 @@ func TestATopicIsMarkedWhenItIsLarge(t *testing.T) {
 	}
 }
 
+// Rows that have expired, which DynamoDB may keep for days, make no topic large.
+func TestExpiredRowsDoNotMakeATopicLarge(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		live   int
+		parts  time.Duration // that its mark lasts; 0 for none
+		marked bool
+	}{
+		{10, 0, false}, {TopicPage - 1, 0, false}, {TopicPage, 0, true},
+		{10, time.Minute, false}, {TopicPage, time.Minute, true},
+	} {
+		t.Run(fmt.Sprintf("%d, parts for %v", tt.live, tt.parts), func(t *testing.T) {
+			t.Parallel()
+			h := newHot(t, TopicPage+10, false) // of the same rows, some then live
+			h.s.LargeTopics = true
+			until := time.Now().Add(tt.parts).Truncate(time.Second)
+			if tt.parts > 0 {
+				if err := h.s.PutMark(t.Context(), "hot", pubsub.Mark{Name: PartsMark, Expires: until}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			later := time.Now().Add(30 * time.Second)
+			h.expire(TopicPage+10-tt.live, later)
+			n := 0
+			for _, err := range h.s.Subscriptions(t.Context(), "hot", later) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+			known := New(h.s.client, h.s.tables).partsUntil(t.Context(), "hot", later)
+			if marked := known.After(later.Add(renewPartsAt)); n != tt.live || marked != tt.marked {
+				t.Errorf("%d of %d subscriptions; parts until %v, marked: %t, want %t", n, tt.live, known, marked, tt.marked)
+			}
+		})
+	}
+}
+
 // A process marks a topic by the rate of its own rows. Times are virtual.
 func TestAProcessMarksATopicByItsRate(t *testing.T) {
 	t.Parallel()

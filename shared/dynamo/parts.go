@@ -40,10 +40,10 @@ const (
 	keptExpired = time.Hour
 )
 
-// allWithParts yields the rows of a topic that has parts until then. first is the first page
-// of those outside. Some spans are read at once, and come one after the other; in each, the
+// allWithParts yields the rows of a topic that has parts. first is the first page of those
+// outside. Some spans are read at once, and come one after the other; in each, the
 // rows of both places are in the order of their keys.
-func (q topicQuery) allWithParts(ctx context.Context, first topicRows, until time.Time,
+func (q topicQuery) allWithParts(ctx context.Context, first topicRows,
 	yield func(pubsub.Subscription, error) bool) {
 	counts, err := q.store.heads(ctx, q.topic)
 	if err != nil {
@@ -69,7 +69,6 @@ func (q topicQuery) allWithParts(ctx context.Context, first topicRows, until tim
 			}
 		})
 	}
-	count := 0
 	for n := range spans {
 		var rows spanRows
 		select {
@@ -77,7 +76,7 @@ func (q topicQuery) allWithParts(ctx context.Context, first topicRows, until tim
 		case <-ctx.Done(): // the reader has stopped, and may have sent nothing
 			rows.err = fmt.Errorf("query subscriptions: %w", ctx.Err())
 		}
-		if count += len(rows.rows); !rows.yield(yield) {
+		if !rows.yield(yield) {
 			return
 		}
 	}
@@ -85,9 +84,6 @@ func (q topicQuery) allWithParts(ctx context.Context, first topicRows, until tim
 		if first.next == nil && !yield(pubsub.Subscription{}, err) {
 			return
 		}
-	}
-	if count >= TopicPage {
-		q.store.noteRead(ctx, q.topic, until)
 	}
 }
 
