@@ -35,7 +35,7 @@ type input struct {
 func commands() []command {
 	return []command{pipelineCommand(), senderCommand(), planCommand(), coldCommand(), costCommand(), peersCommand(),
 		hostsCommand(), deflateCommand(), stormCommand(), idleCommand(), quotaCommand(), breakevenCommand(), abuseCommand(),
-		victimsCommand(), windowsCommand()}
+		victimsCommand(), windowsCommand(), topicCommand()}
 }
 
 // Arguments that run no command.

@@ -65,6 +65,8 @@ type Harness struct {
 	cuts     atomic.Int64 // sockets that were cut
 	sent     atomic.Int64 // clients that hosts had cause to send away
 	read     history
+	inParts  atomic.Int64 // rows that looks have found in parts of topics
+	quiet    map[row]bool // rows in parts that were there when no subscribe was at work; of look
 	untold   atomic.Int64 // answers that could not be posted within an invocation
 	unended  atomic.Int64 // operations that could not be ended within an invocation
 	perNode  int          // listeners that a node may have
@@ -113,6 +115,9 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	if s.Seed%2 == 1 { // with few listeners, these hardly use the queue
 		settings[topology.Direct.Env] = "50"
 	}
+	if s.Seed/2%2 == 1 {
+		settings[topology.LargeTopics.Env] = "true"
+	}
 	maps.Copy(settings, s.Settings)
 	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, App: s.Product.app(), Hosts: s.Hosts, Data: s.Data, Faults: plan, Seed: s.Seed,
 		Redelivery: s.Redelivery, Output: &lines{line: h.log, to: s.Log}, Settings: settings, Limits: s.Limits})
@@ -133,6 +138,9 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	live, leave := context.WithCancel(context.Background())
 	h.leave = leave
 	h.running.Go(func() { h.follow(live) })
+	if settings[topology.LargeTopics.Env] == "true" {
+		h.running.Go(func() { h.grow(live, s.Seed) })
+	}
 	for some := range slices.Chunk(h.clients, opening) {
 		for _, c := range some {
 			h.running.Go(func() { c.run(live) })
@@ -342,6 +350,8 @@ func (h *Harness) look(ctx context.Context) {
 	if err != nil {
 		return // an outage
 	}
+	_, subscribing := h.cloud.Functions[topology.Message.Name].Processes()
+	h.settleParts(&s, subscribing > 0)
 	now, names := time.Now(), s.subscribers()
 	for _, l := range h.listeners() {
 		if l.stored(names[l.topic], now) {

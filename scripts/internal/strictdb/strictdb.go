@@ -48,6 +48,10 @@ type Config struct {
 	// the logical names of the table, and of the index if one is read.
 	Throttled func(table, index string, read bool)
 
+	// Consumed, unless nil, is called for each access that succeeded, with the logical name of the
+	// table, the partition key, and the units that it took. It may be called concurrently.
+	Consumed func(table, partition string, read bool, units float64)
+
 	// Units per second of one partition key; a negative number means no limit.
 	// Default 3,000 and 1,000 ("Best practices for designing and using partition keys
 	// effectively"). "Burst and adaptive capacity" speaks of up to five minutes of

@@ -79,8 +79,12 @@ func (d *DB) settle(accesses []access, a *answer) {
 		count[access.table]++
 	}
 	for _, access := range accesses {
-		if share := used[access.table] / count[access.table]; share > access.least {
+		share := max(access.least, used[access.table]/count[access.table])
+		if share > access.least {
 			d.bucket(access).Spend(share - access.least)
+		}
+		if d.cfg.Consumed != nil {
+			d.cfg.Consumed(strings.TrimPrefix(access.table, d.cfg.Prefix), access.partition, access.read, share)
 		}
 	}
 }
