@@ -59,11 +59,7 @@ func newLargeTopic(ctx context.Context, servers *backend.Backend, parts bool, sl
 		t.free = append(t.free, name)
 	}
 	proxy, err := strictdb.New(strictdb.Config{Prefix: prefix, Tables: topology.Tables(), Throttled: t.refuse,
-		Consumed: func(table, partition string, read bool, n float64) {
-			if table == topology.Subscriptions.Name {
-				t.add(partition, read, n)
-			}
-		}, ReadUnits: readUnits / slower, WriteUnits: writeUnits / slower}).Proxy(servers.DynamoDB.Endpoint)
+		Consumed: t.add, ReadUnits: readUnits / slower, WriteUnits: writeUnits / slower}).Proxy(servers.DynamoDB.Endpoint)
 	if err != nil {
 		return nil, err
 	}

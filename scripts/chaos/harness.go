@@ -21,6 +21,7 @@ import (
 	"subwire/scripts/internal/apigwemu"
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
+	"subwire/scripts/internal/strictdb"
 	"subwire/shared/dynamo"
 	"subwire/shared/node"
 	"subwire/shared/topology"
@@ -65,8 +66,7 @@ type Harness struct {
 	cuts     atomic.Int64 // sockets that were cut
 	sent     atomic.Int64 // clients that hosts had cause to send away
 	read     history
-	inParts  atomic.Int64 // rows that looks have found in parts of topics
-	quiet    map[row]bool // rows in parts that were there when no subscribe was at work; of look
+	parts    parts
 	untold   atomic.Int64 // answers that could not be posted within an invocation
 	unended  atomic.Int64 // operations that could not be ended within an invocation
 	perNode  int          // listeners that a node may have
@@ -120,7 +120,8 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	}
 	maps.Copy(settings, s.Settings)
 	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, App: s.Product.app(), Hosts: s.Hosts, Data: s.Data, Faults: plan, Seed: s.Seed,
-		Redelivery: s.Redelivery, Output: &lines{line: h.log, to: s.Log}, Settings: settings, Limits: s.Limits})
+		Redelivery: s.Redelivery, Output: &lines{line: h.log, to: s.Log}, Settings: settings, Limits: s.Limits,
+		DynamoDB: strictdb.Config{Consumed: h.parts.wrote}})
 	if err != nil {
 		return nil, err
 	}
@@ -350,8 +351,7 @@ func (h *Harness) look(ctx context.Context) {
 	if err != nil {
 		return // an outage
 	}
-	_, subscribing := h.cloud.Functions[topology.Message.Name].Processes()
-	h.settleParts(&s, subscribing > 0)
+	h.parts.settle(&s)
 	now, names := time.Now(), s.subscribers()
 	for _, l := range h.listeners() {
 		if l.stored(names[l.topic], now) {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
+	"subwire/scripts/internal/strictdb"
 	"subwire/shared/dynamo"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -42,18 +45,54 @@ func (h *Harness) grow(ctx context.Context, seed uint64) {
 	}
 }
 
-// settleParts leaves those rows in parts out of what is stored that may not be complete: a row
-// counts when its part's head says so, and after that the call that has put it ends. So it is
-// complete if an earlier look has found it while no subscribe was at work, and its client has
-// heard of no failure since.
-func (h *Harness) settleParts(s *snapshot, subscribing bool) {
-	h.inParts.Add(int64(len(s.parts)))
-	s.rows = slices.DeleteFunc(s.rows, func(r row) bool { return slices.Contains(s.parts, r) && !h.quiet[r] })
-	if subscribing {
+// key is that of an item in the table of subscriptions.
+type key struct{ partition, sort string }
+
+// parts knows which rows in parts of topics are complete: a row counts when the head of its part
+// was written after it, and not before. It is safe for concurrent use.
+type parts struct {
+	mu       sync.Mutex   // guards what follows
+	complete map[key]bool // false for a row that was written after its part's head
+	found    int          // complete rows that looks have found
+}
+
+// wrote notes a write of an item.
+func (p *parts) wrote(u strictdb.Use) {
+	if u.Read || u.Table != topology.Subscriptions.Name || dynamo.TopicOf(u.Partition) == u.Partition {
 		return
 	}
-	h.quiet = map[row]bool{}
-	for _, r := range s.parts {
-		h.quiet[r] = true
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.complete == nil {
+		p.complete = map[key]bool{}
 	}
+	if !strings.HasPrefix(u.Sort, "!") {
+		p.complete[key{u.Partition, u.Sort}] = false
+		return
+	}
+	for k := range p.complete {
+		if k.partition == u.Partition {
+			p.complete[k] = true
+		}
+	}
+}
+
+// settle leaves rows that are not complete out of what is stored.
+func (p *parts) settle(s *snapshot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.rows = slices.DeleteFunc(s.rows, func(r row) bool {
+		k, inPart := s.parts[r]
+		if inPart && p.complete[k] {
+			p.found++
+		}
+		return inPart && !p.complete[k]
+	})
+}
+
+// used reports whether a look has found a row in a part.
+func (p *parts) used() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.found > 0
 }

@@ -40,7 +40,7 @@ type row struct {
 type snapshot struct {
 	connections map[string]connection // by id
 	rows        []row
-	parts       []row           // those of rows that are in parts of topics
+	parts       map[row]key     // those of rows that are in parts of topics
 	held        map[string]bool // ids of the connections that are counted for a holder
 	open        map[string]bool // ids of the open sockets of API Gateway
 	nodes       nodes
@@ -69,6 +69,7 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 	if err != nil {
 		return s, err
 	}
+	s.parts = map[row]key{}
 	for _, item := range rows {
 		if strings.HasPrefix(text(item["subscriber"]), "!") { // a mark of a topic, or the head of a part
 			continue
@@ -84,7 +85,7 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 		one := row{topic: dynamo.TopicOf(text(item["topic"])), connection: parts[1], operation: parts[2]}
 		s.rows = append(s.rows, one)
 		if one.topic != text(item["topic"]) {
-			s.parts = append(s.parts, one)
+			s.parts[one] = key{text(item["topic"]), text(item["subscriber"])}
 		}
 	}
 	items, err := h.scan(ctx, topology.Connections)

@@ -456,8 +456,8 @@ func TestAnIndexAndItsTableDoNotThrottleEachOther(t *testing.T) {
 func TestWhatIsConsumedIsTold(t *testing.T) {
 	t.Parallel()
 	told := map[string]float64{}
-	b := before(t, Config{WriteUnits: 4, Consumed: func(table, partition string, read bool, units float64) {
-		told[fmt.Sprint(table, " ", partition, " ", read)] += units
+	b := before(t, Config{WriteUnits: 4, Consumed: func(u Use) {
+		told[fmt.Sprint(u.Table, " ", u.Partition, " ", u.Sort, " ", u.Read)] += u.Units
 	}})
 	b.answer = func(op string) string {
 		units := map[string]int{"PutItem": 3, "GetItem": 7}[op]
@@ -469,7 +469,7 @@ func TestWhatIsConsumedIsTold(t *testing.T) {
 	if err := b.put(t.Context(), "3"); err == nil {
 		t.Error("a put beyond the throughput succeeded")
 	}
-	if want := map[string]float64{"t p false": 6, "t p true": 7}; !maps.Equal(told, want) {
+	if want := map[string]float64{"t p 1 false": 3, "t p 2 false": 3, "t p 1 true": 7}; !maps.Equal(told, want) {
 		t.Errorf("told of %v, want %v", told, want)
 	}
 }

@@ -84,7 +84,8 @@ func (d *DB) settle(accesses []access, a *answer) {
 			d.bucket(access).Spend(share - access.least)
 		}
 		if d.cfg.Consumed != nil {
-			d.cfg.Consumed(strings.TrimPrefix(access.table, d.cfg.Prefix), access.partition, access.read, share)
+			d.cfg.Consumed(Use{Table: strings.TrimPrefix(access.table, d.cfg.Prefix), Partition: access.partition,
+				Sort: access.sort, Read: access.read, Units: share})
 		}
 	}
 }
