@@ -265,33 +265,3 @@ func TestALargeTopicIsReadForATenth(t *testing.T) {
 		t.Errorf("160 subscribes write %v units of one key", busiest)
 	}
 }
-
-// BenchmarkHotTopic reports what an event and a subscribe of a large topic consume on
-// DynamoDB Local, and how many a second the busiest partition key allows, with 3,000 read
-// and 1,000 write units. The shared document has 16 KB. Changes come at 100 a second, events
-// at ten.
-func BenchmarkHotTopic(b *testing.B) {
-	const changes, subscribes = 10, 320
-	for _, n := range []int{10_000, 100_000} {
-		for _, parts := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%d/%s", n, map[bool]string{false: "whole", true: "parts"}[parts]), func(b *testing.B) {
-				h := newHot(b, n, parts)
-				h.event()
-				for b.Loop() {
-					h.meter.reset()
-					h.event()
-					b.ReportMetric(total(h.meter.reads), "units/event")
-					b.ReportMetric(3000/most(h.meter.reads), "events/s")
-					h.subscribe(changes)
-					h.meter.reset()
-					h.event()
-					b.ReportMetric(total(h.meter.reads), "units/event-with-changes")
-					h.meter.reset()
-					h.subscribe(subscribes)
-					b.ReportMetric(total(h.meter.writes)/subscribes, "writes/subscribe") // of these two tables
-					b.ReportMetric(1000*subscribes/most(h.meter.writes), "subscribes/s")
-				}
-			})
-		}
-	}
-}

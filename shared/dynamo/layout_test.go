@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 
 	"subwire/shared/pubsub"
 	"subwire/shared/storetest"
+	"subwire/shared/topology"
 )
 
 // turning is a store whose topics get parts at some moment, of which those that use it know
@@ -109,12 +111,14 @@ type members struct {
 	topic string
 	there map[string]bool // connections that are subscribed
 	count int
+	life  time.Duration // of their connections; 0 for an hour
 }
 
 func (m *members) join() {
 	m.t.Helper()
 	m.count++
-	c := pubsub.Connection{ID: fmt.Sprintf("c%05d", m.count), Acknowledged: true, Expires: time.Now().Add(time.Hour).Truncate(time.Second)}
+	c := pubsub.Connection{ID: fmt.Sprintf("c%05d", m.count), Acknowledged: true,
+		Expires: time.Now().Add(cmp.Or(m.life, time.Hour)).Truncate(time.Second)}
 	err := m.s.PutConnection(m.t.Context(), c)
 	if err == nil {
 		err = m.s.PutSubscription(m.t.Context(), pubsub.Subscription{ConnectionID: c.ID, OperationID: "1", Topic: m.topic,
@@ -687,6 +691,55 @@ func TestNoRowIsPutIntoPartsWithoutTheSetting(t *testing.T) {
 		if n := countRows(t, s, partKey("t", i)); n > 0 {
 			t.Errorf("part %d has %d rows", i, n)
 		}
+	}
+}
+
+// Before a rollback the setting is unset, and then docs/operations.md says to wait. Then the
+// release before, which knows no parts, finds all who are there. Before that it would not.
+func TestARollbackThatWaitsLosesNobody(t *testing.T) {
+	t.Parallel()
+	const wait = 150 * time.Minute // in docs/operations.md
+	s, m := largeTopic(t, 0)
+	older := func(at time.Time) (found int) {
+		out, err := s.client.Query(t.Context(), &dynamodb.QueryInput{TableName: &s.tables.Subscriptions,
+			KeyConditionExpression:   aws.String("topic = :topic AND subscriber BETWEEN :from AND :to"),
+			FilterExpression:         aws.String("#ttl > :now"),
+			ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
+			ExpressionAttributeValues: attributes{":topic": text("t"), ":now": number(at.Unix()),
+				":from": text("00"), ":to": text("ff$")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(out.Items)
+	}
+	m.life = topology.ConnectionTTL // the longest
+	for range 20 {
+		m.join()
+	}
+	if n := older(time.Now()); n != 0 {
+		t.Fatalf("the release before finds %d subscriptions in parts", n)
+	}
+	m.s = New(s.client, s.tables) // a process without the setting
+	for range 10 {
+		m.join()
+	}
+	m.life = wait + time.Hour // of those who come while it is waited
+	for range 10 {
+		m.join()
+	}
+	at := time.Now().Add(wait)
+	all := 0
+	for _, err := range s.Subscriptions(t.Context(), "t", at) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all++
+	}
+	if n := older(at); n != all || n != 10 {
+		t.Errorf("the release before finds %d subscriptions, this one %d, of 10", n, all)
+	}
+	if n := older(time.Now()); n != 20 {
+		t.Errorf("at once the release before finds %d subscriptions, want the 20 that are not in parts", n)
 	}
 }
 
