@@ -253,6 +253,26 @@ func TestLostHeadsLoseNobody(t *testing.T) {
 	}
 }
 
+// Of a topic for which there is no room, such as of a million, what does not fit is read for each
+// event: everybody is found, and the bound holds, also when others need the room.
+func TestATopicThatDoesNotFitLosesNobody(t *testing.T) {
+	t.Parallel()
+	s, m := largeTopic(t, 60)
+	for _, room := range []int{0, topicBytes, topicBytes + 20*2*rowBytes} {
+		reader := New(s.client, s.tables)
+		reader.kept = newKeptRows(room)
+		for i := range 4 {
+			m.check(reader, fmt.Sprintf("with room for %d bytes, read %d", room, i))
+			if reader.kept.bytes > room {
+				t.Errorf("%d bytes are kept, more than %d", reader.kept.bytes, room)
+			}
+			m.join()
+			m.leave(i)
+			reader.kept.put("other", i, 5, ofSize(2*i)) // may take the room
+		}
+	}
+}
+
 // A bucket in which nothing was ever put is read once.
 func TestAnEmptyPartIsReadOnce(t *testing.T) {
 	t.Parallel()
