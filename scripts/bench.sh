@@ -4,7 +4,7 @@
 #   bench.sh COMMAND [flags]       one command; bench.sh COMMAND -help lists its flags
 #   bench.sh figures [-count N]    the long form, 20 minutes for each of N: rewrites docs/performance/*.json,
 #                                  *.svg and the tables of docs/performance.md, docs/cost.md and SECURITY.md
-#   bench.sh costs                 the part of it that needs no quiet machine: models, and what a meter counts
+#   bench.sh costs                 the part of it that needs no quiet machine: models, and what is counted
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -24,6 +24,7 @@ figure() { # NAME COMMAND [flags]: as the page shows it
 costs() {
 	figure cost cost -check 1,10,100,1000
 	figure storm storm
+	figure topic topic
 }
 
 out=docs/performance
@@ -39,6 +40,7 @@ short)
 	$bench hosts -sockets 1000 -slice 2s
 	$bench storm
 	$bench quota -targets 100000
+	$bench topic -subscribers 2000 -duration 3s
 	;;
 costs)
 	costs

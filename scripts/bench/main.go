@@ -36,7 +36,7 @@ type input struct {
 func commands() []command {
 	return []command{pipelineCommand(), senderCommand(), planCommand(), coldCommand(), costCommand(), peersCommand(),
 		hostsCommand(), deflateCommand(), stormCommand(), idleCommand(), quotaCommand(), waysCommand(), breakevenCommand(),
-		abuseCommand(), victimsCommand(), windowsCommand()}
+		abuseCommand(), victimsCommand(), windowsCommand(), topicCommand()}
 }
 
 // Arguments that run no command.

@@ -265,6 +265,25 @@ func TestAStormWithoutQuotaLastsAsLongAsTheFirstWait(t *testing.T) {
 	}
 }
 
+// TestALargeTopicInPartsIsReadForLess: and nothing of it is throttled.
+func TestALargeTopicInPartsIsReadForLess(t *testing.T) {
+	r := bench(t, "topic", "-root", "../..", "-subscribers", "3000", "-duration", "1s", "-events", "4", "-changes", "8",
+		"-subscribes", "20", "-slower", "1")
+	table := r.Find("3000 subscribers, read 4 times a second")
+	if whole, parts := table.Value("whole", "read units/event"), table.Value("in parts", "read units/event"); !(parts < whole/4) {
+		t.Errorf("an event reads %v units, %v in parts", whole, parts)
+	}
+	for _, label := range []string{"in parts", "in parts, 8 changes a second"} {
+		if n := table.Value(label, "throttled"); n != 0 {
+			t.Errorf("%s: %v requests are throttled", label, n)
+		}
+	}
+	table = r.Find("20 subscribes a second to one topic")
+	if whole, parts := table.Value("whole", "write units/subscribe"), table.Value("in parts", "write units/subscribe"); whole != 1 || parts != 2 {
+		t.Errorf("a subscribe writes %v units, %v in parts", whole, parts)
+	}
+}
+
 // TestPacedSendersAreNotRefused: with API_RATE a large topic is delivered nearly as fast as
 // the account allows, and next to nothing is refused to it or to clients.
 func TestPacedSendersAreNotRefused(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/faults"
 	"subwire/scripts/internal/story"
+	"subwire/scripts/internal/strictdb"
 	"subwire/shared/dynamo"
 	"subwire/shared/node"
 	"subwire/shared/topology"
@@ -66,6 +67,7 @@ type Harness struct {
 	cuts    atomic.Int64 // sockets that were cut
 	sent    atomic.Int64 // clients that hosts had cause to send away
 	read    history
+	parts   parts
 	untold  atomic.Int64 // answers that could not be posted within an invocation
 	unended atomic.Int64 // operations that could not be ended within an invocation
 	perNode int          // listeners that a node may have
@@ -118,10 +120,14 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	case 2: // these use it twice, whatever DIRECT is
 		settings[topology.Fast.Env] = strconv.FormatBool(s.Product.app().MayFast)
 	}
+	if s.Seed%3 == 1 {
+		settings[topology.LargeTopics.Env] = "true"
+	}
 	maps.Copy(settings, s.Settings)
 	h.fast = settings[topology.Fast.Env] == "true"
 	h.cloud, err = cloud.Start(ctx, cloud.Config{Root: s.Root, App: s.Product.app(), Hosts: s.Hosts, Data: s.Data, Faults: plan, Seed: s.Seed,
-		Redelivery: s.Redelivery, Output: &lines{line: h.log, to: s.Log}, Settings: settings, Limits: s.Limits})
+		Redelivery: s.Redelivery, Output: &lines{line: h.log, to: s.Log}, Settings: settings, Limits: s.Limits,
+		DynamoDB: strictdb.Config{Consumed: h.parts.wrote}})
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +145,9 @@ func Start(ctx context.Context, s Setup) (*Harness, error) {
 	live, leave := context.WithCancel(context.Background())
 	h.leave = leave
 	h.running.Go(func() { h.follow(live) })
+	if settings[topology.LargeTopics.Env] == "true" {
+		h.running.Go(func() { h.grow(live, s.Seed) })
+	}
 	for some := range slices.Chunk(h.clients, opening) {
 		for _, c := range some {
 			h.running.Go(func() { c.run(live) })
@@ -359,6 +368,7 @@ func (h *Harness) look(ctx context.Context) {
 	if err != nil {
 		return // an outage
 	}
+	h.parts.settle(&s)
 	now, names := time.Now(), s.subscribers()
 	for _, l := range h.listeners() {
 		if l.stored(names[l.topic], now) {

@@ -40,6 +40,7 @@ type row struct {
 type snapshot struct {
 	connections map[string]connection // by id
 	rows        []row
+	parts       map[row]key     // those of rows that are in parts of topics
 	held        map[string]bool // ids of the connections that are counted for a holder
 	open        map[string]bool // ids of the open sockets of API Gateway
 	nodes       nodes
@@ -68,6 +69,7 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 	if err != nil {
 		return s, err
 	}
+	s.parts = map[row]key{}
 	for _, item := range rows {
 		if strings.HasPrefix(text(item["subscriber"]), "!") { // a mark of a topic, or the head of a part
 			continue
@@ -80,7 +82,11 @@ func (h *Harness) snapshot(ctx context.Context) (s snapshot, err error) {
 			s.nodes.rows = append(s.nodes.rows, row{topic: dynamo.TopicOf(text(item["topic"])), connection: parts[1]})
 			continue
 		}
-		s.rows = append(s.rows, row{topic: dynamo.TopicOf(text(item["topic"])), connection: parts[1], operation: parts[2]})
+		one := row{topic: dynamo.TopicOf(text(item["topic"])), connection: parts[1], operation: parts[2]}
+		s.rows = append(s.rows, one)
+		if one.topic != text(item["topic"]) {
+			s.parts[one] = key{text(item["topic"]), text(item["subscriber"])}
+		}
 	}
 	items, err := h.scan(ctx, topology.Connections)
 	if err != nil {

@@ -151,13 +151,28 @@ func (h *hot) fill(parts bool) {
 		running.Parts = 1
 	}
 	for i := range h.n {
-		connection := fmt.Sprintf("R1kmx%07dCFIA=", i)
+		connection := h.connection(i)
 		row := rowKey(running.partition("hot", connection), connection, "1")
 		row["operationKey"], row["by"] = text(largeOperation.Key()), text(newToken())
 		row["at"], row["ttl"] = number(time.Now().UnixMilli()), number(time.Now().Add(time.Hour).Unix())
 		rows = append(rows, types.WriteRequest{PutRequest: &types.PutRequest{Item: row}})
 		changed[pubsub.Bucket(connection)] = connection
 	}
+	h.write(rows)
+	for _, connection := range changed {
+		if parts {
+			if err := h.s.changed(h.Context(), partOf("hot", connection), connection); err != nil {
+				h.Fatal(err)
+			}
+		}
+	}
+}
+
+// connection is the id of the i-th of those that were there first.
+func (h *hot) connection(i int) string { return fmt.Sprintf("R1kmx%07dCFIA=", i) }
+
+// write puts the rows, a batch at a time.
+func (h *hot) write(rows []types.WriteRequest) {
 	var filling sync.WaitGroup
 	batches := make(chan []types.WriteRequest)
 	for range 4 {
@@ -176,13 +191,18 @@ func (h *hot) fill(parts bool) {
 	}
 	close(batches)
 	filling.Wait()
-	for _, connection := range changed {
-		if parts {
-			if err := h.s.changed(h.Context(), partOf("hot", connection), connection); err != nil {
-				h.Fatal(err)
-			}
-		}
+}
+
+// expire lets the first rows of the topic end before that time.
+func (h *hot) expire(count int, before time.Time) {
+	h.Helper()
+	var rows []types.WriteRequest
+	for i := range count {
+		row := rowKey("hot", h.connection(i), "1")
+		row["operationKey"], row["ttl"] = text("k"), number(before.Unix()-1)
+		rows = append(rows, types.WriteRequest{PutRequest: &types.PutRequest{Item: row}})
 	}
+	h.write(rows)
 }
 
 // event reads the topic once.
@@ -243,35 +263,5 @@ func TestALargeTopicIsReadForATenth(t *testing.T) {
 	delete(parts.meter.writes, largeOperation.Key())
 	if busiest := most(parts.meter.writes); busiest > 2*160/topicParts*2 {
 		t.Errorf("160 subscribes write %v units of one key", busiest)
-	}
-}
-
-// BenchmarkHotTopic reports what an event and a subscribe of a large topic consume on
-// DynamoDB Local, and how many a second the busiest partition key allows, with 3,000 read
-// and 1,000 write units. The shared document has 16 KB. Changes come at 100 a second, events
-// at ten.
-func BenchmarkHotTopic(b *testing.B) {
-	const changes, subscribes = 10, 320
-	for _, n := range []int{10_000, 100_000} {
-		for _, parts := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%d/%s", n, map[bool]string{false: "whole", true: "parts"}[parts]), func(b *testing.B) {
-				h := newHot(b, n, parts)
-				h.event()
-				for b.Loop() {
-					h.meter.reset()
-					h.event()
-					b.ReportMetric(total(h.meter.reads), "units/event")
-					b.ReportMetric(3000/most(h.meter.reads), "events/s")
-					h.subscribe(changes)
-					h.meter.reset()
-					h.event()
-					b.ReportMetric(total(h.meter.reads), "units/event-with-changes")
-					h.meter.reset()
-					h.subscribe(subscribes)
-					b.ReportMetric(total(h.meter.writes)/subscribes, "writes/subscribe") // of these two tables
-					b.ReportMetric(1000*subscribes/most(h.meter.writes), "subscribes/s")
-				}
-			})
-		}
 	}
 }

@@ -182,7 +182,8 @@ func (s *Store) markLarge(ctx context.Context, topic string) {
 	s.layouts.Add(topic, known)
 }
 
-// noteRead marks a topic in which a reader has found TopicPage rows, unless its mark is young.
+// noteRead marks a topic of which a reader has found TopicPage subscriptions, unless its mark,
+// which lasts until then, is young.
 // So the mark of a topic that has become small is not renewed, and ends.
 // Of a topic that it cannot mark it tries again only after a while, as events wait for it.
 func (s *Store) noteRead(ctx context.Context, topic string, until time.Time) {

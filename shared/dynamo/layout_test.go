@@ -1,23 +1,27 @@
 package dynamo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"subwire/shared/pubsub"
 	"subwire/shared/storetest"
+	"subwire/shared/topology"
 )
 
 // turning is a store whose topics get parts at some moment, of which those that use it know
@@ -107,12 +111,14 @@ type members struct {
 	topic string
 	there map[string]bool // connections that are subscribed
 	count int
+	life  time.Duration // of their connections; 0 for an hour
 }
 
 func (m *members) join() {
 	m.t.Helper()
 	m.count++
-	c := pubsub.Connection{ID: fmt.Sprintf("c%05d", m.count), Acknowledged: true, Expires: time.Now().Add(time.Hour).Truncate(time.Second)}
+	c := pubsub.Connection{ID: fmt.Sprintf("c%05d", m.count), Acknowledged: true,
+		Expires: time.Now().Add(cmp.Or(m.life, time.Hour)).Truncate(time.Second)}
 	err := m.s.PutConnection(m.t.Context(), c)
 	if err == nil {
 		err = m.s.PutSubscription(m.t.Context(), pubsub.Subscription{ConnectionID: c.ID, OperationID: "1", Topic: m.topic,
@@ -178,7 +184,9 @@ func TestAReaderFollowsATopicThroughAnyLayout(t *testing.T) {
 	s := localStore(t)
 	s.page = aws.Int32(40)
 	writer, reader := failing(s, http.DefaultTransport, func(string) (fault, string) { return noFault, "" }), s
-	writer.LargeTopics, reader.LargeTopics = true, true
+	other := New(s.client, s.tables) // a process that sees other events of the topic, as Lambda chooses
+	other.page = s.page
+	writer.LargeTopics, reader.LargeTopics, other.LargeTopics = true, true, true
 	m := &members{t: t, s: writer, topic: "t", there: map[string]bool{}}
 	luck := rand.New(rand.NewPCG(7, 8))
 	for i := range 120 {
@@ -202,12 +210,219 @@ func TestAReaderFollowsATopicThroughAnyLayout(t *testing.T) {
 		if luck.IntN(3) == 0 {
 			m.check(reader, fmt.Sprint("after step ", i))
 		}
+		if luck.IntN(8) == 0 {
+			m.check(other, fmt.Sprint("another process, after step ", i))
+		}
 	}
 	m.check(New(s.client, s.tables), "a new process")
 	for len(m.there) > 0 {
 		m.leave(len(m.there))
 	}
 	m.check(reader, "at the end")
+	m.check(other, "another process, at the end")
+}
+
+// Heads that are lost, of one bucket or of all, cost reads and nobody's events, whatever a
+// process has kept: before the next change, after it, and after it has begun to count anew.
+func TestLostHeadsLoseNobody(t *testing.T) {
+	t.Parallel()
+	s, m := largeTopic(t, 60)
+	warm, fresh := New(s.client, s.tables), New(s.client, s.tables)
+	m.check(warm, "at first")
+	lose := func(part int) {
+		_, err := s.client.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &s.tables.Subscriptions,
+			Key: headOf(partKey("t", part))})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	lose(3)
+	m.check(warm, "without a head")
+	m.check(fresh, "without a head, a new process")
+	for part := range topicParts {
+		lose(part)
+	}
+	m.check(warm, "without heads")
+	for way := range 3 {
+		m.join()
+		m.join()
+		m.leave(way)
+		m.check(warm, "with heads that begin anew")
+		m.check(fresh, "with heads that begin anew, another process")
+		m.check(New(s.client, s.tables), "with heads that begin anew, a new process")
+	}
+}
+
+// Of a topic for which there is no room, such as of a million, what does not fit is read for each
+// event: everybody is found, and the bound holds, also when others need the room.
+func TestATopicThatDoesNotFitLosesNobody(t *testing.T) {
+	t.Parallel()
+	s, m := largeTopic(t, 60)
+	for _, room := range []int{0, topicBytes, topicBytes + 20*2*rowBytes} {
+		reader := New(s.client, s.tables)
+		reader.kept = newKeptRows(room)
+		for i := range 4 {
+			m.check(reader, fmt.Sprintf("with room for %d bytes, read %d", room, i))
+			if reader.kept.bytes > room {
+				t.Errorf("%d bytes are kept, more than %d", reader.kept.bytes, room)
+			}
+			m.join()
+			m.leave(i)
+			reader.kept.put("other", i, 5, ofSize(2*i)) // may take the room
+		}
+	}
+}
+
+// A bucket in which nothing was ever put is read once.
+func TestAnEmptyPartIsReadOnce(t *testing.T) {
+	t.Parallel()
+	s, m := largeTopic(t, 1)
+	var mu sync.Mutex
+	queries := 0
+	reader := failing(s, http.DefaultTransport, func(action string) (fault, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if action == "Query" {
+			queries++
+		}
+		return noFault, ""
+	})
+	m.check(reader, "at first")
+	if most := 1 + pubsub.Buckets/spanBuckets; queries > most {
+		t.Errorf("%d queries, want %d at most", queries, most)
+	}
+	for _, want := range []int{1, 2} { // the topic's own rows; and a bucket that has its first
+		queries = 0
+		m.check(reader, "then")
+		if queries != want {
+			t.Errorf("%d queries, want %d", queries, want)
+		}
+		for i := 0; len(m.there) == 1 || i == 0; i++ {
+			m.join()
+		}
+	}
+}
+
+// Rows end while they are kept, in the middle of a read or between two: whoever has not expired
+// is found, whoever has is not, and nothing is read for it.
+func TestKeptRowsExpire(t *testing.T) {
+	t.Parallel()
+	h := newHot(t, 100, true)
+	begin := time.Now()
+	ends := begin.Add(time.Minute).Truncate(time.Second)
+	for i := range 40 { // that end before the others
+		c := pubsub.Connection{ID: fmt.Sprintf("T1kmx%07dCFIA=", i), Acknowledged: true, Expires: ends}
+		err := h.s.PutConnection(t.Context(), c)
+		if err == nil {
+			err = h.s.PutSubscription(t.Context(), pubsub.Subscription{ConnectionID: c.ID, OperationID: "1", Topic: "hot",
+				OperationKey: "k", Expires: ends}, pubsub.Operation{}, pubsub.Sent{At: begin, ID: newToken()}, 9)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, tt := range []struct {
+		at   time.Duration // from when they end
+		want int
+	}{{-time.Second, 140}, {0, 100}, {time.Second, 100}, {-time.Second, 140}} {
+		h.meter.reset()
+		n := 0
+		for _, err := range h.s.Subscriptions(t.Context(), "hot", ends.Add(tt.at)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		if n != tt.want {
+			t.Errorf("%v: %d subscriptions, want %d", tt.at, n, tt.want)
+		}
+		if units := total(h.meter.reads); i > 0 && units > topicParts+2 {
+			t.Errorf("%v: %v units were read", tt.at, units)
+		}
+	}
+}
+
+// A process dies between a row and its part's head, or at any other request. Whoever was there
+// before is found, by a process that keeps rows and by a new one; nobody was told of the other.
+// When its connection is deleted, or a post finds it gone, nothing of it is left.
+func TestWhoeverDiesWithinAPartHarmsNobodyElse(t *testing.T) {
+	t.Parallel()
+	for _, ends := range []string{"deleted", "gone"} {
+		for step := 1; step <= 7; step++ {
+			t.Run(fmt.Sprint(ends, " ", step), func(t *testing.T) {
+				t.Parallel()
+				s, m := largeTopic(t, 20)
+				reader := New(s.client, s.tables)
+				m.check(reader, "before")
+				c := pubsub.Connection{ID: "dies", Acknowledged: true, Expires: time.Now().Add(time.Hour).Truncate(time.Second)}
+				if err := s.PutConnection(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+				requests := 0
+				dying := failing(s, http.DefaultTransport, func(string) (fault, string) {
+					if requests++; requests >= step {
+						return notApplied, denied
+					}
+					return noFault, ""
+				})
+				dying.LargeTopics = true
+				sub := pubsub.Subscription{ConnectionID: c.ID, OperationID: "1", Topic: "t", OperationKey: "k", Expires: c.Expires}
+				err := dying.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: time.Now(), ID: newToken()}, 9)
+				for _, r := range []*Store{reader, New(s.client, s.tables)} {
+					found := map[string]bool{}
+					for got, err := range r.Subscriptions(t.Context(), "t", time.Now()) {
+						if err != nil {
+							t.Fatal(err)
+						}
+						found[got.ConnectionID] = true
+					}
+					if err == nil && !found[c.ID] {
+						t.Error("who was told of the subscription is missing")
+					}
+					for id := range m.there {
+						if !found[id] {
+							t.Errorf("%s is missing", id)
+						}
+					}
+				}
+				if ends == "deleted" {
+					err = s.DeleteConnection(t.Context(), c.ID)
+				} else {
+					err = s.Unlist(t.Context(), pubsub.Subscription{ConnectionID: c.ID, OperationID: "1", Topic: "t", At: time.Now()})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.check(reader, "afterwards")
+				m.check(New(s.client, s.tables), "afterwards, a new process")
+			})
+		}
+	}
+}
+
+// A process dies after it has deleted a row in a part, before the head says so. A process that
+// keeps the row posts once more, to somebody who is gone, and that puts it right.
+func TestADeletionThatIsNotToldOfIsFoundByTheNextPost(t *testing.T) {
+	t.Parallel()
+	s, m := largeTopic(t, 5)
+	reader := New(s.client, s.tables)
+	m.check(reader, "before")
+	dying := failing(s, http.DefaultTransport, func(action string) (fault, string) {
+		if action == "UpdateItem" {
+			return notApplied, denied
+		}
+		return noFault, ""
+	})
+	sub := pubsub.Subscription{ConnectionID: "c00001", OperationID: "1", Topic: "t", At: time.Now()}
+	if err := dying.Unlist(t.Context(), sub); err == nil {
+		t.Fatal("it was told of")
+	}
+	m.check(reader, "with a row that is there no more") // m still has it
+	if err := s.Unlist(t.Context(), sub); err != nil {
+		t.Fatal(err)
+	}
+	delete(m.there, sub.ConnectionID)
+	m.check(reader, "afterwards")
 }
 
 // Between the requests of a read, somebody subscribes and another leaves. The next read has
@@ -367,6 +582,44 @@ func TestATopicIsMarkedWhenItIsLarge(t *testing.T) {
 	}
 }
 
+// Rows that have expired, which DynamoDB may keep for days, make no topic large.
+func TestExpiredRowsDoNotMakeATopicLarge(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		live   int
+		parts  time.Duration // that its mark lasts; 0 for none
+		marked bool
+	}{
+		{10, 0, false}, {TopicPage - 1, 0, false}, {TopicPage, 0, true},
+		{10, time.Minute, false}, {TopicPage, time.Minute, true},
+	} {
+		t.Run(fmt.Sprintf("%d, parts for %v", tt.live, tt.parts), func(t *testing.T) {
+			t.Parallel()
+			h := newHot(t, TopicPage+10, false) // of the same rows, some then live
+			h.s.LargeTopics = true
+			until := time.Now().Add(tt.parts).Truncate(time.Second)
+			if tt.parts > 0 {
+				if err := h.s.PutMark(t.Context(), "hot", pubsub.Mark{Name: PartsMark, Expires: until}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			later := time.Now().Add(30 * time.Second)
+			h.expire(TopicPage+10-tt.live, later)
+			n := 0
+			for _, err := range h.s.Subscriptions(t.Context(), "hot", later) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+			known := New(h.s.client, h.s.tables).partsUntil(t.Context(), "hot", later)
+			if marked := known.After(later.Add(renewPartsAt)); n != tt.live || marked != tt.marked {
+				t.Errorf("%d of %d subscriptions; parts until %v, marked: %t, want %t", n, tt.live, known, marked, tt.marked)
+			}
+		})
+	}
+}
+
 // A process marks a topic by the rate of its own rows. Times are virtual.
 func TestAProcessMarksATopicByItsRate(t *testing.T) {
 	t.Parallel()
@@ -458,6 +711,55 @@ func TestNoRowIsPutIntoPartsWithoutTheSetting(t *testing.T) {
 		if n := countRows(t, s, partKey("t", i)); n > 0 {
 			t.Errorf("part %d has %d rows", i, n)
 		}
+	}
+}
+
+// Before a rollback the setting is unset, and then docs/operations.md says to wait. Then the
+// release before, which knows no parts, finds all who are there. Before that it would not.
+func TestARollbackThatWaitsLosesNobody(t *testing.T) {
+	t.Parallel()
+	const wait = 150 * time.Minute // in docs/operations.md
+	s, m := largeTopic(t, 0)
+	older := func(at time.Time) (found int) {
+		out, err := s.client.Query(t.Context(), &dynamodb.QueryInput{TableName: &s.tables.Subscriptions,
+			KeyConditionExpression:   aws.String("topic = :topic AND subscriber BETWEEN :from AND :to"),
+			FilterExpression:         aws.String("#ttl > :now"),
+			ExpressionAttributeNames: map[string]string{"#ttl": "ttl"},
+			ExpressionAttributeValues: attributes{":topic": text("t"), ":now": number(at.Unix()),
+				":from": text("00"), ":to": text("ff$")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(out.Items)
+	}
+	m.life = topology.ConnectionTTL // the longest
+	for range 20 {
+		m.join()
+	}
+	if n := older(time.Now()); n != 0 {
+		t.Fatalf("the release before finds %d subscriptions in parts", n)
+	}
+	m.s = New(s.client, s.tables) // a process without the setting
+	for range 10 {
+		m.join()
+	}
+	m.life = wait + time.Hour // of those who come while it is waited
+	for range 10 {
+		m.join()
+	}
+	at := time.Now().Add(wait)
+	all := 0
+	for _, err := range s.Subscriptions(t.Context(), "t", at) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all++
+	}
+	if n := older(at); n != all || n != 10 {
+		t.Errorf("the release before finds %d subscriptions, this one %d, of 10", n, all)
+	}
+	if n := older(time.Now()); n != 20 {
+		t.Errorf("at once the release before finds %d subscriptions, want the 20 that are not in parts", n)
 	}
 }
 
@@ -581,13 +883,25 @@ func TestKeptRowsStayWithinTheirBound(t *testing.T) {
 		t.Error("a later count has not replaced an earlier one")
 	}
 	check("with a later count", 10)
-	k.put("a", 0, 7, nil)
+	k.put("a", 0, 7, ofSize(0))
 	if rows, ok := k.get("a", 0, 7); !ok || len(rows) != 0 {
 		t.Error("an empty bucket is not kept")
 	}
 	check("with an empty bucket", 4)
-	k.put("c", 0, neverKept, nil)
-	check("without a count", 4)
+	k.put("c", 0, neverKept, ofSize(1))
+	check("with a count that cannot be read", 4)
+	if k.has("a", 5, 0) || k.has("b", 5, 0) {
+		t.Error("a bucket without a count is kept though nobody has read it")
+	}
+	k.put("a", 0, 0, ofSize(2)) // the count is lost
+	if k.has("a", 0, 7) || !k.has("a", 0, 0) {
+		t.Error("what was read without a count is not kept")
+	}
+	k.put("a", 0, 6, ofSize(3)) // and begins anew
+	if k.has("a", 0, 0) || !k.has("a", 0, 6) {
+		t.Error("a count that begins anew is not kept")
+	}
+	check("with a count that was lost", 7)
 }
 
 // Topics go in the order of their last use, whether that was to read them or to keep them.
@@ -614,7 +928,7 @@ func TestTopicsWithoutRowsStayWithinTheBound(t *testing.T) {
 	k := newKeptRows(keptBytes)
 	const topics = 20_000
 	for i := range topics {
-		k.put(fmt.Sprint("t", i), i%pubsub.Buckets, 5, nil)
+		k.put(fmt.Sprint("t", i), i%pubsub.Buckets, 5, ofSize(0))
 	}
 	size := int(reflect.TypeFor[keptTopic]().Size())
 	if n := k.topics.Len(); n*size > keptBytes || k.bytes > keptBytes || k.bytes != n*topicBytes {
@@ -678,8 +992,15 @@ func TestABucketIsKeptAlone(t *testing.T) {
 		byBucket[pubsub.Bucket(id)] = append(byBucket[pubsub.Bucket(id)], topicRow{id, pubsub.Subscription{ConnectionID: id}})
 	}
 	read := slices.Concat(byBucket[0], byBucket[1])
-	s.keep("t", span{0, 2, nil}, [pubsub.Buckets]int64{5, 5}, read)
+	whole := weak.Make(&read[0])
+	s.keep("t", span{0, 3, nil}, [pubsub.Buckets]int64{5, 5, 5}, read) // the last is empty
 	clear(read)
+	if read = nil; s.kept.has("t", 2, 5) {
+		runtime.GC()
+	}
+	if whole.Value() != nil {
+		t.Error("all that was read stays in memory")
+	}
 	for bucket := range 2 {
 		rows, ok := s.kept.get("t", bucket, 5)
 		same := func(a, b topicRow) bool { return a.key == b.key && a.ConnectionID == b.ConnectionID }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,10 +39,10 @@ const (
 	keptExpired = time.Hour
 )
 
-// allWithParts yields the rows of a topic that has parts until then. first is the first page
-// of those outside. Some spans are read at once, and come one after the other; in each, the
+// allWithParts yields the rows of a topic that has parts. first is the first page of those
+// outside. Some spans are read at once, and come one after the other; in each, the
 // rows of both places are in the order of their keys.
-func (q topicQuery) allWithParts(ctx context.Context, first topicRows, until time.Time,
+func (q topicQuery) allWithParts(ctx context.Context, first topicRows,
 	yield func(pubsub.Subscription, error) bool) {
 	counts, err := q.store.heads(ctx, q.topic)
 	if err != nil {
@@ -69,7 +68,6 @@ func (q topicQuery) allWithParts(ctx context.Context, first topicRows, until tim
 			}
 		})
 	}
-	count := 0
 	for n := range spans {
 		var rows spanRows
 		select {
@@ -77,7 +75,7 @@ func (q topicQuery) allWithParts(ctx context.Context, first topicRows, until tim
 		case <-ctx.Done(): // the reader has stopped, and may have sent nothing
 			rows.err = fmt.Errorf("query subscriptions: %w", ctx.Err())
 		}
-		if count += len(rows.rows); !rows.yield(yield) {
+		if !rows.yield(yield) {
 			return
 		}
 	}
@@ -85,9 +83,6 @@ func (q topicQuery) allWithParts(ctx context.Context, first topicRows, until tim
 		if first.next == nil && !yield(pubsub.Subscription{}, err) {
 			return
 		}
-	}
-	if count >= TopicPage {
-		q.store.noteRead(ctx, q.topic, until)
 	}
 }
 
@@ -159,23 +154,20 @@ func (q topicQuery) pages(ctx context.Context, p span) (all topicRows) {
 }
 
 // inside returns the rows of the span that are in its part, which has those counts. Buckets
-// that have changed since they were kept are read, and kept.
+// that have changed since they were kept are read, and kept. So is one without a count, in which
+// nothing was ever put, or whose head is lost: the first row that is put there makes a count.
 func (q topicQuery) inside(ctx context.Context, p span, counts [pubsub.Buckets]int64) (all spanRows) {
 	part := q
 	part.partition = partKey(q.topic, p.from/bucketsOfPart)
 	part.now = q.now.Add(-keptExpired)
 	for bucket := p.from; bucket < p.to; {
-		if counts[bucket] == 0 { // nothing was ever put there
-			bucket++
-			continue
-		}
 		if rows, ok := q.store.kept.get(q.topic, bucket, counts[bucket]); ok {
 			all.add(rows, q.now)
 			bucket++
 			continue
 		}
 		to := bucket + 1
-		for to < p.to && counts[to] != 0 && !q.store.kept.has(q.topic, to, counts[to]) {
+		for to < p.to && !q.store.kept.has(q.topic, to, counts[to]) {
 			to++
 		}
 		read := part.pages(ctx, span{bucket, to, nil})
@@ -225,8 +217,8 @@ func (s *Store) keep(topic string, p span, counts [pubsub.Buckets]int64, rows []
 		for n < len(rows) && pubsub.Bucket(rows[n].ConnectionID) == bucket {
 			n++
 		}
-		// A copy, as a part of what was read would keep all of it in memory.
-		s.kept.put(topic, bucket, counts[bucket], slices.Clone(rows[:n]))
+		// A copy, as a part of what was read would keep all of it in memory, even an empty one.
+		s.kept.put(topic, bucket, counts[bucket], append(make([]topicRow, 0, n), rows[:n]...))
 		rows = rows[n:]
 	}
 }
@@ -251,8 +243,8 @@ type keptTopic struct {
 }
 
 type keptBucket struct {
-	count int64 // 0 for nothing kept
-	rows  []topicRow
+	count int64
+	rows  []topicRow // nil if nothing is kept
 }
 
 func newKeptRows(most int) *keptRows {
@@ -292,7 +284,8 @@ func (k *keptRows) get(topic string, bucket int, count int64) (rows []topicRow, 
 	if !ok || count == neverKept || t.buckets[bucket].count != count {
 		return nil, false
 	}
-	return t.buckets[bucket].rows, true
+	rows = t.buckets[bucket].rows
+	return rows, rows != nil
 }
 
 func (k *keptRows) has(topic string, bucket int, count int64) bool {
@@ -300,15 +293,19 @@ func (k *keptRows) has(topic string, bucket int, count int64) bool {
 	return ok
 }
 
-// put keeps the bucket's rows instead of what is kept of it, if there is room, or can be
-// made by forgetting other topics. Rows of an earlier count do not replace later ones.
+// put keeps the bucket's rows, which are not nil, instead of what is kept of it, if there is
+// room, or can be made by forgetting other topics. Rows of an earlier count do not replace later
+// ones, but those without a count do: a count that is lost must not cost a read for ever.
 func (k *keptRows) put(topic string, bucket int, count int64, rows []topicRow) {
+	if count == neverKept {
+		return
+	}
 	bytes := bytesOf(rows)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t, ok := k.topics.Get(topic)
 	if !ok {
-		if count <= 0 || topicBytes+bytes > k.most {
+		if topicBytes+bytes > k.most {
 			return
 		}
 		t = &keptTopic{bytes: topicBytes}
@@ -316,7 +313,7 @@ func (k *keptRows) put(topic string, bucket int, count int64, rows []topicRow) {
 		k.bytes += topicBytes
 	}
 	b := &t.buckets[bucket]
-	if count <= b.count {
+	if b.rows != nil && 0 < count && count <= b.count {
 		return
 	}
 	k.grow(t, -bytesOf(b.rows))

@@ -54,12 +54,10 @@ func (q topicQuery) all(ctx context.Context) iter.Seq2[pubsub.Subscription, erro
 				parts = m.Expires
 			}
 		}
+		yield = q.noting(ctx, parts, yield)
 		if first.err == nil && !parts.IsZero() {
-			q.allWithParts(ctx, first, parts, yield)
+			q.allWithParts(ctx, first, yield)
 			return
-		}
-		if first.next != nil {
-			q.store.noteRead(ctx, q.topic, parts)
 		}
 		if !first.yield(yield) || first.next == nil {
 			return
@@ -97,6 +95,22 @@ func (q topicQuery) all(ctx context.Context) iter.Seq2[pubsub.Subscription, erro
 				}
 			}
 		}
+	}
+}
+
+// noting is yield that also notes when there are so many subscriptions that the topic is
+// large. Rows that have expired do not count, though DynamoDB may keep them for days and
+// pages of them are read. It does not wait for the end: who reads the topic may never get there.
+func (q topicQuery) noting(ctx context.Context, parts time.Time,
+	yield func(pubsub.Subscription, error) bool) func(pubsub.Subscription, error) bool {
+	count := 0
+	return func(sub pubsub.Subscription, err error) bool {
+		if err == nil {
+			if count++; count == TopicPage {
+				q.store.noteRead(ctx, q.topic, parts)
+			}
+		}
+		return yield(sub, err)
 	}
 }
 

@@ -48,11 +48,22 @@ type Config struct {
 	// the logical names of the table, and of the index if one is read.
 	Throttled func(table, index string, read bool)
 
+	// Consumed, unless nil, is called for each access that has succeeded, before its answer leaves.
+	Consumed func(Use)
+
 	// Units per second of one partition key; a negative number means no limit.
 	// Default 3,000 and 1,000 ("Best practices for designing and using partition keys
 	// effectively"). "Burst and adaptive capacity" speaks of up to five minutes of
 	// unused units, on a best-effort basis; here it is one second.
 	ReadUnits, WriteUnits float64
+}
+
+// Use is what an access of an item, or of the items of a partition key, has taken.
+type Use struct {
+	Table           string // its logical name
+	Partition, Sort string // keys; of a query only the first
+	Read            bool
+	Units           float64
 }
 
 // DB is the state that all proxies of one DynamoDB share.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -448,6 +449,28 @@ func TestAnIndexAndItsTableDoNotThrottleEachOther(t *testing.T) {
 	}
 	if want := []string{"t  true", "t byS true"}; !slices.Equal(told, want) {
 		t.Errorf("told of %q, want %q", told, want)
+	}
+}
+
+// What a call takes is told once, by partition key; of one that fails nothing is.
+func TestWhatIsConsumedIsTold(t *testing.T) {
+	t.Parallel()
+	told := map[string]float64{}
+	b := before(t, Config{WriteUnits: 4, Consumed: func(u Use) {
+		told[fmt.Sprint(u.Table, " ", u.Partition, " ", u.Sort, " ", u.Read)] += u.Units
+	}})
+	b.answer = func(op string) string {
+		units := map[string]int{"PutItem": 3, "GetItem": 7}[op]
+		return fmt.Sprintf(`{"ConsumedCapacity":{"TableName":"x-t","CapacityUnits":%d}}`, units)
+	}
+	if err := errors.Join(b.put(t.Context(), "1"), b.put(t.Context(), "2"), b.get(t.Context(), "1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.put(t.Context(), "3"); err == nil {
+		t.Error("a put beyond the throughput succeeded")
+	}
+	if want := map[string]float64{"t p 1 false": 3, "t p 2 false": 3, "t p 1 true": 7}; !maps.Equal(told, want) {
+		t.Errorf("told of %v, want %v", told, want)
 	}
 }
 

@@ -79,8 +79,13 @@ func (d *DB) settle(accesses []access, a *answer) {
 		count[access.table]++
 	}
 	for _, access := range accesses {
-		if share := used[access.table] / count[access.table]; share > access.least {
+		share := max(access.least, used[access.table]/count[access.table])
+		if share > access.least {
 			d.bucket(access).Spend(share - access.least)
+		}
+		if d.cfg.Consumed != nil {
+			d.cfg.Consumed(Use{Table: strings.TrimPrefix(access.table, d.cfg.Prefix), Partition: access.partition,
+				Sort: access.sort, Read: access.read, Units: share})
 		}
 	}
 }
