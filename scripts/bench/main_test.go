@@ -22,7 +22,7 @@ import (
 
 // TestMain also serves as the processes that the benchmarks start.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && (os.Args[1] == serveGateway || os.Args[1] == servePeer || os.Args[1] == serveHost) {
+	if len(os.Args) == 2 && slices.Contains([]string{serveGateway, servePeer, serveHost, simulateQuota}, os.Args[1]) {
 		if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -266,6 +266,21 @@ func TestAStormWithoutQuotaLastsAsLongAsTheFirstWait(t *testing.T) {
 	back := (&storm{clients: 1000, connects: 1e9}).run(recommended, 1)
 	if first, last := back[0], back[999]; first < 500*time.Millisecond || last > time.Second {
 		t.Errorf("the first is back after %v, the last after %v", first, last)
+	}
+}
+
+// Every size is played without API_RATE and with it: the figure before stands beside the one
+// after.
+func TestTheQuotaIsMeasuredBeforeAndAfter(t *testing.T) {
+	r := bench(t, "quota", "-targets", "1,2000", "-quota", "400", "-frames", "10")
+	growth := r.Find(quotaGrowth)
+	for _, targets := range []string{"1", "2000"} {
+		if before, after := growth.Value(targets, "no API_RATE"), growth.Value(targets, "paced"); !(before > 0 && after > 0) {
+			t.Errorf("%s targets: %v s before, %v s after", targets, before, after)
+		}
+	}
+	if got, want := growth.Value("2000", "paced"), r.Find(quotaTitle).Value(paced, "s to the last"); got != want {
+		t.Errorf("one table says %v s, the other %v", got, want)
 	}
 }
 
