@@ -3,7 +3,7 @@
 #   bench.sh                       the short form of every command, in five minutes at most
 #   bench.sh COMMAND [flags]       one command; bench.sh COMMAND -help lists its flags
 #   bench.sh figures [-count N]    the long form, 20 minutes for each of N: rewrites docs/performance/*.json,
-#                                  *.svg and the tables of docs/performance.md, docs/cost.md and SECURITY.md
+#                                  *.svg, and the tables and numbers of README.md, SECURITY.md and docs/
 #   bench.sh costs                 the part of it that needs no quiet machine: models, and what is counted
 set -eu
 cd "$(dirname "$0")/.."
@@ -21,10 +21,19 @@ figure() { # NAME COMMAND [flags]: as the page shows it
 	$bench "$@" -json "$out/$name.json" -svg "$out/$name.svg" >/dev/null
 }
 
+model() { # NAME COMMAND [flags]: a figure without a plot
+	name=$1
+	shift
+	echo "== $name: bench $*" >&2
+	$bench "$@" -json "$out/$name.json" >/dev/null
+}
+
 costs() {
 	figure cost cost -check 1,10,100,1000
 	figure storm storm
 	figure topic topic
+	model idle idle
+	model windows windows
 }
 
 out=docs/performance
@@ -61,8 +70,7 @@ figures)
 	figure deflate deflate "$@"
 	figure quota quota
 	costs
-	echo "== victims: bench victims" >&2
-	$bench victims -json $out/victims.json >/dev/null
+	model victims victims
 	$bench document
 	;;
 *) exec $bench "$@" ;;

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"subwire/scripts/bench/report"
 )
 
 // filled are the documents that have figures, from the repository's root.
-var filled = []string{"docs/performance.md", "docs/cost.md", "SECURITY.md"}
+var filled = []string{"README.md", "docs/performance.md", "docs/cost.md", "docs/limits.md", "SECURITY.md"}
 
 // document fills the blocks of all documents. The working directory is the repository's
 // root.
@@ -42,35 +43,48 @@ func readReport(name string) (r report.Report, err error) {
 	return r, err
 }
 
-// fill replaces the text of each block, from "<!-- bench NAME -->" to "<!-- end -->",
-// with the report of that name. "<!-- bench NAME | TITLE | COLUMN | COLUMN -->" is a block
-// for one table of it, in Markdown, with these columns or with all.
-func fill(text string, read func(name string) (report.Report, error)) (string, error) {
-	const begin, end = "<!-- bench ", "<!-- end -->"
+// reader reads a report by its name.
+type reader func(name string) (report.Report, error)
+
+// fill replaces what stands between a mark and "<!-- end -->":
+//   - after "<!-- bench NAME -->" with the report of that name,
+//   - after "<!-- bench NAME | TITLE | COLUMN | COLUMN -->" with one table of it, in
+//     Markdown, with these columns or with all,
+//   - after "<!-- figure NAME -->", in the middle of a sentence, with a number of quotes.
+func fill(text string, read reader) (string, error) {
+	const end = "<!-- end -->"
 	var out strings.Builder
 	for {
-		before, rest, found := strings.Cut(text, begin)
-		out.WriteString(before)
-		if !found {
-			return out.String(), nil
+		at := mark.FindStringSubmatchIndex(text)
+		if at == nil {
+			return out.String() + text, nil
 		}
-		what, rest, ok := strings.Cut(rest, " -->")
-		_, after, ended := strings.Cut(rest, end)
-		if !ok || !ended {
-			return "", fmt.Errorf("block %q does not end", what)
+		kind, name := text[at[2]:at[3]], text[at[4]:at[5]]
+		out.WriteString(text[:at[1]])
+		_, after, ended := strings.Cut(text[at[1]:], end)
+		if !ended {
+			return "", fmt.Errorf("%s %q does not end", kind, name)
 		}
-		content, err := block(strings.Split(what, " | "), read)
+		content, err := "", error(nil)
+		if kind == "figure" {
+			content, err = quotes()[name].text(read)
+		} else {
+			content, err = block(strings.Split(name, " | "), read)
+			content = "\n" + content
+		}
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("%s %q: %w", kind, name, err)
 		}
-		fmt.Fprintf(&out, "%s%s -->\n%s%s", begin, what, content, end)
+		out.WriteString(content + end)
 		text = after
 	}
 }
 
+var mark = regexp.MustCompile(`<!-- (bench|figure) (.*?) -->`)
+
 // block is what a block of a document holds: what names the report, and if there is more
 // a table of it, and if there is still more its columns.
-func block(what []string, read func(name string) (report.Report, error)) (string, error) {
+func block(what []string, read reader) (string, error) {
 	r, err := read(what[0])
 	if err != nil {
 		return "", err

@@ -85,7 +85,7 @@ func (i *idle) ways() []struct {
 }
 
 func (i *idle) measure(context.Context, input) (report.Report, error) {
-	t := report.Table{Title: idleTitle, Key: "way",
+	t := report.Table{Title: idleTitle, Key: "kept open by",
 		Columns: []string{"minutes", "messages", "functions", "open", "connecting", "of AppSync's"}}
 	appSync := i.prices.AppSyncMinute.Of(month.Minutes())
 	for _, way := range i.ways() {

@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"runtime/pprof"
 	"syscall"
-	"time"
 
 	"subwire/scripts/bench/report"
 )
@@ -73,11 +72,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case len(args) == 1 && args[0] == serveHost:
 		return runHost(ctx, os.Stdin, out)
 	case len(args) == 1 && args[0] == simulateQuota:
-		var s scenario
-		return simulate(os.Stdin, out, &s, func(ctx context.Context) (any, error) { return s.run(ctx, time.Now()) })
+		return simulate(os.Stdin, out, scenario.run)
 	case len(args) == 1 && args[0] == simulateWays:
-		var s waysScenario
-		return simulate(os.Stdin, out, &s, func(ctx context.Context) (any, error) { return s.run(ctx) })
+		return simulate(os.Stdin, out, waysScenario.run)
 	case len(args) == 1 && args[0] == fillDocument:
 		return document()
 	}

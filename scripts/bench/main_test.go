@@ -22,7 +22,7 @@ import (
 
 // TestMain also serves as the processes that the benchmarks start.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && (os.Args[1] == serveGateway || os.Args[1] == servePeer || os.Args[1] == serveHost) {
+	if len(os.Args) == 2 && slices.Contains([]string{serveGateway, servePeer, serveHost, simulateQuota}, os.Args[1]) {
 		if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -196,14 +196,18 @@ func TestTheDocumentsHaveTheFiguresOfTheirReports(t *testing.T) {
 // TestPeersPublishTheSame needs Node.js and npm ci in peers. The command itself
 // checks that both post every event once to each subscriber.
 func TestPeersPublishTheSame(t *testing.T) {
-	table := bench(t, "peers", "-root", "../..", "-subscribers", "3", "-operations", "2", "-events", "2", "-workers", "8").Find(peersTitle)
-	for column, want := range map[string]float64{"posts, Subwire": 3, "posts, peer": 3, "DynamoDB calls, Subwire": 1, "DynamoDB calls, peer": 1} {
+	r := bench(t, "peers", "-root", "../..", "-subscribers", "3", "-operations", "2", "-events", "2", "-workers", "8")
+	table := r.Find(unitsTitle)
+	for column, want := range map[string]float64{"posts, Subwire": 3, "posts, peer": 3, "DynamoDB calls, Subwire": 1, "DynamoDB calls, peer": 1,
+		"SQS requests, Subwire": 0} {
 		if got := table.Value("3", column); got != want {
 			t.Errorf("%s: %v, want %v", column, got, want)
 		}
 	}
-	if got := table.Value("3", "CPU ms, Subwire"); !(got > 0) {
-		t.Errorf("Subwire used %v ms of CPU", got)
+	for _, column := range []string{"CPU ms, Subwire", "CPU ms, by the queue", "peer / Subwire"} {
+		if got := r.Find(peersTitle).Value("3", column); !(got > 0) {
+			t.Errorf("%s: %v", column, got)
+		}
 	}
 }
 
@@ -284,6 +288,21 @@ func TestALargeTopicInPartsIsReadForLess(t *testing.T) {
 	}
 }
 
+// Every size is played without API_RATE and with it: the figure before stands beside the one
+// after.
+func TestTheQuotaIsMeasuredBeforeAndAfter(t *testing.T) {
+	r := bench(t, "quota", "-targets", "1,2000", "-quota", "400", "-frames", "10")
+	growth := r.Find(quotaGrowth)
+	for _, targets := range []string{"1", "2000"} {
+		if before, after := growth.Value(targets, "no API_RATE"), growth.Value(targets, "paced"); !(before > 0 && after > 0) {
+			t.Errorf("%s targets: %v s before, %v s after", targets, before, after)
+		}
+	}
+	if got, want := growth.Value("2000", "paced"), r.Find(quotaTitle).Value(paced, "s to the last"); got != want {
+		t.Errorf("one table says %v s, the other %v", got, want)
+	}
+}
+
 // TestPacedSendersAreNotRefused: with API_RATE a large topic is delivered nearly as fast as
 // the account allows, and next to nothing is refused to it or to clients.
 func TestPacedSendersAreNotRefused(t *testing.T) {
@@ -292,7 +311,7 @@ func TestPacedSendersAreNotRefused(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := scenario{Topics: 1, Targets: 4000, Rate: rate, Quota: 1000, Frames: 20, Seed: 1}
 			var err error
-			if o, err = s.run(t.Context(), time.Now()); err != nil {
+			if o, err = s.run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		})

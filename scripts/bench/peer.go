@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,6 +32,7 @@ type peerSetup struct {
 	AccessKey     string             `json:"accessKey"`
 	SecretKey     string             `json:"secretKey"`
 	Workers       int                `json:"workers"`
+	Direct        int                `json:"direct"` // of Subwire: targets up to which nothing goes by the queue
 	Tables        map[string]string  `json:"tables"` // Subwire's, and its queues
 	Queues        map[string]string  `json:"queues"`
 	Subscriptions []peerSubscription `json:"subscriptions"`
@@ -45,10 +47,13 @@ type peerSubscription struct {
 }
 
 // peerAnswer is what a side reports about one event: how long it took, and the CPU
-// time of its process.
+// time of its process. Subwire also says how long it took to read the topic, and to plan and
+// send what goes by the queue; the rest is what it takes to post.
 type peerAnswer struct {
-	MS    float64 `json:"ms"`
-	CPUMS float64 `json:"cpuMs"`
+	MS     float64 `json:"ms"`
+	CPUMS  float64 `json:"cpuMs"`
+	ReadMS float64 `json:"readMs"`
+	SentMS float64 `json:"sentMs"`
 }
 
 // peer is what the stream and the sender function are made of.
@@ -84,10 +89,12 @@ func runPeer(ctx context.Context, in io.Reader, out io.Writer) error {
 			return fmt.Errorf("read event: %w", err)
 		}
 		begin, cpu := time.Now(), cpuTime()
-		if err := p.publish(ctx, root); err != nil {
+		a, err := p.publish(ctx, root)
+		if err != nil {
 			return err
 		}
-		if err := answers.Encode(peerAnswer{MS: ms(time.Since(begin)), CPUMS: ms(cpuTime() - cpu)}); err != nil {
+		a.MS, a.CPUMS = ms(time.Since(begin)), ms(cpuTime()-cpu)
+		if err := answers.Encode(a); err != nil {
 			return err
 		}
 	}
@@ -113,7 +120,7 @@ func newPeer(s peerSetup) (*peer, error) {
 		store:  store,
 		fanout: queue.New(client, s.Queues[topology.Fanout.Name]),
 		limits: deployed().limits,
-		direct: deployed().direct,
+		direct: s.Direct,
 		sender: newSender(store, apigw.New(cfg, s.Gateway, 2*s.Workers), s.Workers),
 	}, nil
 }
@@ -134,41 +141,50 @@ func (p *peer) subscribe(ctx context.Context, subs []peerSubscription) error {
 
 // publish does what the stream function does with an event, and the sender if it is not
 // small.
-func (p *peer) publish(ctx context.Context, root []byte) error {
+func (p *peer) publish(ctx context.Context, root []byte) (a peerAnswer, err error) {
+	begin := time.Now()
 	event, err := eventOf(root)
 	if err != nil {
-		return err
+		return a, err
 	}
 	var rows []pubsub.Subscription
-	for row, err := range p.store.Subscriptions(ctx, event.Topic, time.Now()) {
+	for row, err := range p.store.Subscriptions(ctx, event.Topic, begin) {
 		if err != nil {
-			return err
+			return a, err
 		}
 		rows = append(rows, row)
 	}
+	read := time.Now()
+	a.ReadMS = ms(read.Sub(begin))
 	planned := fanout.Plan(event, fanout.Each(rows), p.limits)
 	if len(rows) <= p.direct {
-		var few []fanout.Batch
-		for b, err := range planned {
-			if err != nil {
-				return err
-			}
-			few = append(few, b)
-		}
-		if o := p.sender.DeliverNow(ctx, few, time.Minute); len(o.Left) > 0 {
-			return fmt.Errorf("%d batches are left", len(o.Left))
-		}
-		return nil
+		return a, p.deliverNow(ctx, planned)
 	}
 	groups := make([][]string, p.limits.Groups)
 	note := func(b fanout.Batch, body []byte) { groups[b.Range] = append(groups[b.Range], string(body)) }
 	if err := p.fanout.Send(ctx, messages(planned, note)); err != nil {
-		return err
+		return a, err
 	}
+	a.SentMS = ms(time.Since(read))
 	for _, r := range p.sender.DeliverGroups(ctx, groups) {
 		if r.Err != nil {
-			return r.Err
+			return a, r.Err
 		}
+	}
+	return a, nil
+}
+
+// deliverNow delivers a small event.
+func (p *peer) deliverNow(ctx context.Context, planned iter.Seq2[fanout.Batch, error]) error {
+	var few []fanout.Batch
+	for b, err := range planned {
+		if err != nil {
+			return err
+		}
+		few = append(few, b)
+	}
+	if o := p.sender.DeliverNow(ctx, few, time.Minute); len(o.Left) > 0 {
+		return fmt.Errorf("%d batches are left", len(o.Left))
 	}
 	return nil
 }

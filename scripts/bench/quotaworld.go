@@ -32,6 +32,7 @@ type quotaOutcome struct {
 	Chat, ChatMost, Crowd float64
 	FramesRefused         float64 // %
 	Retried               int     // targets that went through the queue of retries
+	Parked                int     // targets that were given up
 	Receives              int     // of the message that was received most
 	Writes                int     // of the line
 }
@@ -59,17 +60,19 @@ type world struct {
 	task    string // operation key
 	later   chan string
 
-	posts, refused, frames, framesRefused, retried, writes, receives atomic.Int64
+	posts, refused, frames, framesRefused, retried, parked, writes, receives atomic.Int64
 
-	mu    sync.Mutex
-	got   []map[string]bool // by large topic
-	last  []time.Time
-	chats map[string][]float64
-	done  func() // called when all large topics are delivered
+	mu      sync.Mutex
+	got     [][]bool // by large topic and target
+	missing []int    // targets of each that have nothing yet
+	last    []time.Time
+	chats   map[string][]float64
+	done    func() // called when all large topics are delivered
 }
 
 // run plays the scenario.
-func (s scenario) run(ctx context.Context, begun time.Time) (quotaOutcome, error) {
+func (s scenario) run(ctx context.Context) (quotaOutcome, error) {
+	begun := time.Now()
 	w := &world{scenario: s, store: memory.New(), account: tokens.New(s.Quota, s.Quota/2),
 		latency: apigwemu.NewPostLatency(s.Seed), later: make(chan string, 1<<20),
 		last: make([]time.Time, s.Topics), chats: map[string][]float64{}}
@@ -87,7 +90,7 @@ func (s scenario) run(ctx context.Context, begun time.Time) (quotaOutcome, error
 	time.AfterFunc(limit, cancel)
 	var all sync.WaitGroup
 	for topic := range s.Topics {
-		w.got = append(w.got, map[string]bool{})
+		w.got, w.missing = append(w.got, make([]bool, s.Targets)), append(w.missing, s.Targets)
 		for group := range senderGroup {
 			all.Go(func() { w.receive(ctx, w.large(topic, group)) })
 		}
@@ -108,7 +111,8 @@ func (s scenario) run(ctx context.Context, begun time.Time) (quotaOutcome, error
 
 func (w *world) outcome(begun time.Time) quotaOutcome {
 	o := quotaOutcome{Refused: 100 * share(&w.refused, &w.posts), FramesRefused: 100 * share(&w.framesRefused, &w.frames),
-		Retried: int(w.retried.Load()), Receives: int(w.receives.Load()), Writes: int(w.writes.Load())}
+		Retried: int(w.retried.Load()), Parked: int(w.parked.Load()),
+		Receives: int(w.receives.Load()), Writes: int(w.writes.Load())}
 	for i, at := range w.last {
 		if at.IsZero() {
 			at = begun.Add(mostTime)
@@ -222,13 +226,12 @@ func pause(ctx context.Context, d time.Duration) {
 
 // large is a group of a large topic: all its messages wait.
 func (w *world) large(topic, group int) next {
-	n, at := w.Targets/senderGroup, 0
+	at, end := group*w.Targets/senderGroup, (group+1)*w.Targets/senderGroup
 	return func() string {
-		if at >= n {
+		if at >= end {
 			return ""
 		}
-		first := group*n + at
-		count := min(topology.BatchTargets, n-at)
+		first, count := at, min(topology.BatchTargets, end-at)
 		at += count
 		return w.message(fmt.Sprintf("large%d/", topic), first, count, "")
 	}
@@ -281,15 +284,18 @@ func (w *world) Delete(context.Context, string) error { return nil }
 func (w *world) note(id string, frame []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	name, _, _ := strings.Cut(id, "/")
+	name, number, _ := strings.Cut(id, "/")
 	if topic, large := strings.CutPrefix(name, "large"); large {
 		n, _ := strconv.Atoi(topic)
-		if w.got[n][id] = true; len(w.got[n]) < w.Targets/senderGroup*senderGroup {
+		target, _ := strconv.Atoi(number)
+		if w.got[n][target] {
 			return
 		}
-		if w.last[n].IsZero() {
-			w.last[n] = time.Now()
+		w.got[n][target] = true
+		if w.missing[n]--; w.missing[n] > 0 {
+			return
 		}
+		w.last[n] = time.Now()
 		if !slices.ContainsFunc(w.last, time.Time.IsZero) {
 			w.done()
 		}
@@ -311,9 +317,11 @@ func (w *world) SendLater(_ context.Context, body []byte, delay time.Duration) e
 	return nil
 }
 
-// Park implements delivery.DeadLetters.
-func (w *world) Park(_ context.Context, _ []byte, reason string) error {
-	panic("a target was parked: " + reason) // it would be missing at the end
+// Park implements delivery.DeadLetters. What is parked is missing at the end.
+func (w *world) Park(_ context.Context, body []byte, _ string) error {
+	b, err := fanout.Decode(body)
+	w.parked.Add(int64(b.Targets()))
+	return err
 }
 
 // Reserve implements pacing.Line.

@@ -48,6 +48,7 @@ func senderCommand() command {
 
 const (
 	transportsTitle = "Pushes per CPU second, over TLS to a gateway that answers after 10 ms"
+	transportDetail = "The same, per push and by the clock"
 	slowTitle       = "What targets that are busy or late cost the others"
 )
 
@@ -92,7 +93,7 @@ func (b *senderBench) compareTransports(
 	ctx context.Context, c *core, sdk, lean pubsub.Gateway, r *report.Report) error {
 	speed := report.Table{Title: transportsTitle, Key: "targets", Columns: []string{
 		"SDK", "lean", "ratio to SDK", "posts alone", "lean, % of alone"}}
-	detail := report.Table{Title: "The same, per push and by the clock", Key: "targets", Columns: []string{
+	detail := report.Table{Title: transportDetail, Key: "targets", Columns: []string{
 		"SDK allocs/push", "lean allocs/push", "SDK B/push", "lean B/push", "SDK pushes/s", "lean pushes/s"}}
 	for _, n := range b.targets {
 		event, err := c.event(n, 0, "")

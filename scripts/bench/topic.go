@@ -130,7 +130,7 @@ func (b *topicBench) reading(ctx context.Context, topic *largeTopic, label strin
 	if changes > 0 {
 		writer := topic.process()
 		beside.Go(func() error {
-			_, _, err := paced(ctx, changes/b.slower, b.last, changeWorkers, func(ctx context.Context, i int) error {
+			_, _, err := atRate(ctx, changes/b.slower, b.last, changeWorkers, func(ctx context.Context, i int) error {
 				switch before := i - 1 - 2*changeWorkers; {
 				case i%2 == 0:
 					if err := topic.subscribe(ctx, writer, i); !errors.Is(err, pubsub.ErrGone) {
@@ -144,7 +144,7 @@ func (b *topicBench) reading(ctx context.Context, topic *largeTopic, label strin
 			return err
 		})
 	}
-	events, rate, err := paced(ctx, b.events/b.slower, b.last, 1, event)
+	events, rate, err := atRate(ctx, b.events/b.slower, b.last, 1, event)
 	if err := errors.Join(err, beside.Wait()); err != nil {
 		return report.Row{}, err
 	}
@@ -189,7 +189,7 @@ func (b *topicBench) subscribed(ctx context.Context, topic *largeTopic, label st
 		}
 	}
 	topic.reset()
-	count, reached, err := paced(ctx, rate, b.last, 4*len(processes), func(ctx context.Context, i int) error {
+	count, reached, err := atRate(ctx, rate, b.last, 4*len(processes), func(ctx context.Context, i int) error {
 		return topic.subscribe(ctx, processes[i%len(processes)], i)
 	})
 	if err != nil {
@@ -199,9 +199,9 @@ func (b *topicBench) subscribed(ctx context.Context, topic *largeTopic, label st
 	return report.NewRow(label, all/count, 100*busiest/count*b.subscribes/writeUnits, b.slower*reached, throttled), nil
 }
 
-// paced makes calls at a rate for that long: each at its time, or as soon as one of the workers
+// atRate makes calls at a rate for that long: each at its time, or as soon as one of the workers
 // is free. It returns how many were made, and how many a second, until the last was answered.
-func paced(ctx context.Context, rate float64, last time.Duration, workers int,
+func atRate(ctx context.Context, rate float64, last time.Duration, workers int,
 	do func(ctx context.Context, i int) error) (count, reached float64, err error) {
 	begin := time.Now()
 	var next, done atomic.Int64

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
 
 	"subwire/scripts/bench/report"
 	"subwire/scripts/internal/timing"
@@ -38,27 +37,21 @@ var paces = []struct {
 }
 
 func (b *waysBench) measure(ctx context.Context, in input) (report.Report, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return report.Report{}, fmt.Errorf("find this program: %w", err)
-	}
 	t := report.Table{Title: waysTitle, Key: "a chat has", Columns: []string{"p50 by the stream", "p99 by the stream",
 		"p50 the fast way", "p90 the fast way", "p99 the fast way", "came again", "out of order"}}
+	var all []waysScenario
 	for _, pace := range paces {
-		var all [2]waysOutcome
-		for i := range all {
-			s := waysScenario{Label: pace.label, Fast: i == 1, Chats: b.chats, Events: b.events, Rate: pace.rate, Seed: in.seed}
-			child, err := startChild(ctx, nil, self, simulateWays)
-			if err != nil {
-				return report.Report{}, err
-			}
-			err = child.ask(s, &all[i])
-			child.stop()
-			if err != nil {
-				return report.Report{}, fmt.Errorf("%s: %w", s.Label, err)
-			}
-		}
-		byStream, fast := all[0], all[1]
+		s := waysScenario{Label: pace.label, Chats: b.chats, Events: b.events, Rate: pace.rate, Seed: in.seed}
+		fast := s
+		fast.Fast = true
+		all = append(all, s, fast)
+	}
+	outcomes, err := play[waysOutcome](ctx, simulateWays, all)
+	if err != nil {
+		return report.Report{}, err
+	}
+	for i, pace := range paces {
+		byStream, fast := outcomes[2*i], outcomes[2*i+1]
 		t.Rows = append(t.Rows, report.NewRow(pace.label, byStream.P50, byStream.P99, fast.P50, fast.P90, fast.P99,
 			float64(byStream.Again+fast.Again), float64(byStream.Late+fast.Late)))
 	}

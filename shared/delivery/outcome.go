@@ -72,5 +72,8 @@ func (r *round) measure(busy int) {
 	m.Add(metrics.Retried, got.Retried)
 	m.Add(metrics.Parked, got.Parked)
 	m.Add(metrics.Skipped, got.Skipped)
+	if paced := r.paced.Milliseconds(); paced > 0 {
+		m.Observe(metrics.Paced, float64(paced))
+	}
 	m.Add(metrics.Again, len(r.targets)-got.Delivered-got.Gone-got.Expired-got.Retried-got.Parked-got.Skipped)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"subwire/shared/delivery"
 	"subwire/shared/fanout"
 	"subwire/shared/memory"
+	"subwire/shared/metrics"
 	"subwire/shared/node"
 	"subwire/shared/pacing"
 	"subwire/shared/pubsub"
@@ -96,6 +98,34 @@ func TestAWaitForATurnIsNotSlow(t *testing.T) {
 					if len(frames) != 10 || !slices.IsSorted(frames) {
 						t.Fatalf("%s got %q", id, frames)
 					}
+				}
+			})
+		})
+	}
+}
+
+// What a batch waited for its turn is measured, and what needed none is not.
+func TestAWaitForATurnIsMeasured(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		line  time.Duration
+		waits bool
+	}{"BusyLine": {5 * time.Second, true}, "FreeLine": {0, false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				_, limiter := turns(t, tc.line)
+				s := newGroupSender(&gateway{answer: func(context.Context, string) error { return nil }}, &retries{})
+				var lines strings.Builder
+				s.Quota, s.Metrics = limiter, metrics.New("s", &lines, time.Now)
+				begun := time.Now()
+				if report, err := s.Deliver(t.Context(), []byte(message(t, "e1", 0, 150))); err != nil || report.Delivered != 150 {
+					t.Fatalf("got %+v, %v", report, err)
+				}
+				took := time.Since(begun).Milliseconds()
+				s.Metrics.Flush()
+				if got := strings.Contains(lines.String(), fmt.Sprintf(`"Paced":[%d]`, took)); got != tc.waits {
+					t.Errorf("it took %d ms; the metrics are %s", took, lines.String())
 				}
 			})
 		})

@@ -24,6 +24,7 @@ type round struct {
 	left    int           // targets that were not begun yet
 	failing time.Duration // how long executions have failed, see executeTime
 	ran     int           // how many executions were begun
+	paced   time.Duration // for which targets in order waited for the quota, one after the other
 	hash    uint64        // of the body, once it was needed
 
 	inOrder   sync.WaitGroup // targets in the state inOrder
@@ -102,7 +103,10 @@ func (r *round) begin(t *target, e *execution) {
 // hand waits for the quota and a slot, and hands the target to a worker: an idle one, or a
 // new one. So few goroutines serve many targets.
 func (r *round) hand(t *target) {
-	if !t.mayPost(r.left) || !r.sender.slots.take(r.window.trying, t) {
+	begun := time.Now()
+	may := t.mayPost(r.left)
+	r.paced += time.Since(begun)
+	if !may || !r.sender.slots.take(r.window.trying, t) {
 		t.settle(errTimeUp)
 		return
 	}

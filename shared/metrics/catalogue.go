@@ -61,6 +61,7 @@ var (
 	Skipped    = count("Skipped", "targets that had the event before, or had ended")
 	Again      = count("Again", "targets that come again with their batch, as it failed")
 	Latency    = values("Latency", Milliseconds, "from the write to the last post of a batch")
+	Paced      = values("Paced", Milliseconds, "that a batch's posts waited for the account's quota, if they did")
 )
 
 // Parked is what sender, stream and publish put into dead letters.

@@ -109,7 +109,7 @@ func TestALineIsNotTakenApart(t *testing.T) {
 		}
 	}
 	for range maxValues {
-		for _, metric := range []Metric{FanOut, Latency, CanaryLatency, Sockets} {
+		for _, metric := range []Metric{FanOut, Latency, Paced, CanaryLatency, Sockets} {
 			m.Observe(metric, 1_000_000_000)
 		}
 	}

@@ -33,7 +33,8 @@ func (p Product) Pipeline() []Part {
 			own("fan-out p99", metrics.FanOut, "p99"))},
 		{"posts", append(sums(metrics.Executions, metrics.Posted, metrics.Busy, metrics.Gone, metrics.Expired,
 			metrics.Retried, metrics.Skipped),
-			own("latency p50, ms", metrics.Latency, "p50"), own("latency p99, ms", metrics.Latency, "p99"))},
+			own("latency p50, ms", metrics.Latency, "p50"), own("latency p99, ms", metrics.Latency, "p99"),
+			own("paced p99, ms", metrics.Paced, "p99"))},
 	}
 	if p.CanaryEvery > 0 {
 		parts = append(parts, Part{"canary",
