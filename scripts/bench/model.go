@@ -204,12 +204,12 @@ func (c *unitCounter) SendMessageBatch(
 // Bytes that the functions log for each row, event and batch. Such a line has the request and
 // the trace; eventLog is in it. Lambda itself logs only what failed.
 const (
-	rowLog    = 275 // "row written"
-	sentLog   = 322 // "event sent"
-	batchLog  = 326 // "batch delivered"
-	directLog = 341 // "event delivered"
+	rowLog    = 274 // "row written"
+	sentLog   = 288 // "event sent"
+	batchLog  = 307 // "batch delivered"
+	directLog = 306 // "event delivered"
 
-	announcedLog = 286 // "event announced"
+	announcedLog = 285 // "event announced"
 )
 
 // function is the usage of that many invocations, each with the same duration and the

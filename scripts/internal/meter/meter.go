@@ -110,7 +110,8 @@ type logWriter struct {
 }
 
 func (l logWriter) Write(p []byte) (int, error) {
-	size := len(p) + eventBytes*bytes.Count(p, []byte("\n"))
+	text := bytes.TrimPrefix(p, []byte(l.function+": ")) // which the local cloud puts before a line
+	size := len(text) + eventBytes*bytes.Count(text, []byte("\n"))
 	l.m.function(l.function, func(f *billing.Function) { f.LogBytes += float64(size) })
 	return l.to.Write(p)
 }

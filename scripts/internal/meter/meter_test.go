@@ -171,7 +171,7 @@ func TestInvocationsAreRoundedUpToMilliseconds(t *testing.T) {
 	m.Invoked("f", 512, 1100*time.Microsecond, false)
 	m.Invoked("f", 512, 2*time.Millisecond, true)
 	var logged strings.Builder
-	if _, err := io.WriteString(m.Log("f", &logged), "line\n"); err != nil || logged.String() != "line\n" {
+	if _, err := io.WriteString(m.Log("f", &logged), "f: line\n"); err != nil || logged.String() != "f: line\n" {
 		t.Errorf("logged %q, error %v", logged.String(), err)
 	}
 	want := map[string]billing.Function{"f": {Invocations: 2, Seconds: 0.004, GBSeconds: 0.002, LogBytes: failureLog + 5 + eventBytes}}
