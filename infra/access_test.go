@@ -56,7 +56,7 @@ func roles(tmpl template) map[string]object {
 
 func TestRolesAllowWhatTopologySaysAndNothingElse(t *testing.T) {
 	t.Parallel()
-	for _, tmpl := range []template{dev, shopDev, open, fast} {
+	for _, tmpl := range []template{dev, shopDev, open, fast, queueing} {
 		for name, role := range roles(tmpl) {
 			log := " on <Arn of /aws/lambda/" + tmpl.prefix() + name + ">"
 			want := []string{"logs:CreateLogStream" + log, "logs:PutLogEvents" + log}
@@ -205,26 +205,52 @@ func accessTable() string {
 	var b strings.Builder
 	b.WriteString("| function | may |\n|---|---|\n")
 	for _, f := range topology.EveryFunction() {
-		var may []string
-		for _, p := range product.Access()[f.Name] {
-			var actions []string
-			for _, action := range p.Actions {
-				_, operation, _ := strings.Cut(action, ":")
-				actions = append(actions, operation)
-			}
-			what := strings.TrimSpace(string(p.On) + " " + p.Name)
-			if p.On == topology.OnSockets {
-				may = append(may, p.Name+" @connections")
-			} else {
-				may = append(may, what+": "+strings.Join(actions, ", "))
-			}
+		b.WriteString(accessRow(f.Name, product.Access()[f.Name]))
+		if f.Name == topology.Stream.Name {
+			product := product
+			product.QueueOnly = true
+			b.WriteString(accessRow(f.Name+", with `DIRECT=0` or `FAST`", product.Access()[f.Name]))
 		}
-		if may == nil {
-			may = []string{"nothing: it is a client"}
-		}
-		b.WriteString("| " + f.Name + " | " + strings.Join(may, " · ") + " |\n")
 	}
 	return b.String()
+}
+
+func accessRow(who string, access []topology.Permission) string {
+	var may []string
+	for _, p := range access {
+		var actions []string
+		for _, action := range p.Actions {
+			_, operation, _ := strings.Cut(action, ":")
+			actions = append(actions, operation)
+		}
+		what := strings.TrimSpace(string(p.On) + " " + p.Name)
+		if p.On == topology.OnSockets {
+			may = append(may, p.Name+" @connections")
+		} else {
+			may = append(may, what+": "+strings.Join(actions, ", "))
+		}
+	}
+	if may == nil {
+		may = []string{"nothing: it is a client"}
+	}
+	return "| " + who + " | " + strings.Join(may, " · ") + " |\n"
+}
+
+// What stream delivers events with, it gets only if it delivers some.
+func TestWhoDeliversKnowsTheSockets(t *testing.T) {
+	t.Parallel()
+	for _, tmpl := range []template{dev, shopDev, fast, queueing} {
+		env := environment(tmpl, tmpl.named("AWS::Lambda::Function", topology.Stream.Name)).(object)
+		for _, name := range []string{topology.CallbackEnv, topology.Retries.Env, topology.RetriesDead.Env, topology.Operations.Env(),
+			topology.HostKey.Env, topology.SenderWorkers.Env} {
+			if _, told := env[name]; told == tmpl.app.QueueOnly {
+				t.Errorf("with QueueOnly %v, stream of %s is told %s: %v", tmpl.app.QueueOnly, tmpl.app.Name, name, told)
+			}
+		}
+	}
+	if dev.app.QueueOnly || !fast.app.QueueOnly || !queueing.app.QueueOnly {
+		t.Error("the settings do not decide")
+	}
 }
 
 func TestArchitectureShowsTheAccess(t *testing.T) {

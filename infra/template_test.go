@@ -43,8 +43,8 @@ type resource struct {
 // which has all ways in, are of the shop that there is; the others are the chat's.
 var dev, shopDev, published, open, everySwitch, small, alarmed, alarmedShop, guarded, watched, emulated, emulatedAlarms, again, otherProduction template
 
-// fast announces what it writes.
-var fast template
+// fast announces what it writes. queueing delivers nothing without the queue.
+var fast, queueing template
 
 // hosted and hostedProd have a host; emptied had one, and its clients were moved away.
 var hosted, hostedProd, emptied template
@@ -83,6 +83,7 @@ func TestMain(m *testing.M) {
 		"hostTasks": "3", "hostMostTasks": "30", "trustedDocuments": "true",
 		"settings": "AUTH=jwt;JWT_ISSUER=i;JWT_AUDIENCE=a;JWT_KEY=ssm:/aws/reference/secretsmanager/jwt"})
 	fast = synthesize(map[string]string{"settings": "FAST=true"})
+	queueing = synthesizeApp(shop, map[string]string{"app": "shop", "settings": "DIRECT=0"})
 	emptied = synthesize(map[string]string{"host": "fargate", "hostTasks": "0", "alarms": "ops@example.com"})
 	jsii.Close()
 	os.Exit(m.Run())
@@ -116,7 +117,7 @@ func synthesizeApp(app topology.Product, context map[string]string) template {
 	context["assets"] = assets
 	o, err := parse(context)
 	must(err)
-	app.Fargate, app.Fast = o.app.Fargate, o.app.Fast
+	app.Fargate, app.Fast, app.QueueOnly = o.app.Fargate, o.app.Fast, o.app.QueueOnly
 	o.app = app
 	stack := newStack(awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(filepath.Join(assets, "out"))}), o)
 	raw, err := json.Marshal(assertions.Template_FromStack(stack, nil).ToJSON())

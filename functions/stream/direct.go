@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
 	"time"
 
 	"subwire/shared/announce"
@@ -45,7 +46,8 @@ func (h handler) may(r record, to *listeners) bool {
 		written = r.event.At // to the millisecond
 	}
 	isLate := !written.IsZero() && !now.Before(written.Add(late))
-	return to.sent < alone && now.Before(h.begun.Add(directTimes)) && !isLate && !now.Before(to.queued)
+	return h.marking.All(now) && !now.Before(to.queued) &&
+		to.sent < alone && now.Before(h.begun.Add(directTimes)) && !isLate
 }
 
 // sendOrDeliver delivers the event, or sends it to the queue.
@@ -95,6 +97,7 @@ func first(next func() (fanout.Batch, error, bool), sum *announce.Size, most int
 // deliver delivers the event of few targets. What cannot be delivered or kept goes by the
 // queue. A topic that is slow twice in a row goes on by the queue.
 func (h handler) deliver(ctx context.Context, r record, to *listeners, few []fanout.Batch, sum announce.Size) error {
+	h.logTargets(ctx, r, few)
 	o := h.direct.sender.DeliverNow(ctx, few, directTime)
 	sum.Batches = len(o.Left)
 	if len(o.Left) > 0 {
@@ -111,6 +114,31 @@ func (h handler) deliver(ctx context.Context, r record, to *listeners, few []fan
 		h.log.WarnContext(ctx, "topic not marked", "event", r.event.ID, "error", err)
 	}
 	return nil
+}
+
+// task is what the log says of an execution.
+type task struct {
+	Operation string      `json:"op"`      // key
+	Targets   [][2]string `json:"targets"` // ids of connection and operation
+}
+
+// logTargets logs, at level debug, whom the event is about to be delivered to. Otherwise only
+// the queue's messages would say so, and there are none.
+func (h handler) logTargets(ctx context.Context, r record, batches []fanout.Batch) {
+	if !h.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	var tasks []task
+	for _, b := range batches {
+		for _, of := range b.Tasks {
+			t := task{Operation: of.Operation}
+			for _, to := range of.Targets {
+				t.Targets = append(t.Targets, [2]string{to.ConnectionID, to.OperationID})
+			}
+			tasks = append(tasks, t)
+		}
+	}
+	h.log.DebugContext(ctx, eventDelivering, "event", r.announced().ID, "tasks", tasks)
 }
 
 // enqueue sends batches of one event to the queue. They have different targets, so no order

@@ -58,6 +58,10 @@ func directly(t *testing.T, subscribers ...string) (handler, *courier, *sent, *m
 	h, out, store := setup(t, subscribers...)
 	c := &courier{got: map[string][]string{}}
 	h.direct = &direct{most: 2, sender: c, slow: &recent{}}
+	if _, err := store.MarkingSince(t.Context(), time.Now().Add(-24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	h.marking = announce.NewMarking(store, true)
 	return h, c, out, store
 }
 
@@ -124,6 +128,100 @@ func TestWhichEventsAreDeliveredDirectly(t *testing.T) {
 					t.Errorf("marked: %v", marked)
 				}
 			})
+		})
+	}
+}
+
+// Until everything in the queue is known to be marked, all events go there, with marks. An
+// error of the store costs nothing else.
+func TestNothingOvertakesWhatHasNoMark(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		since  time.Duration // before the process's first invocation; 0 for nobody marked
+		fault  memory.Fault  // of the first invocation
+		direct []bool        // whether these are delivered directly: two at once, one a day later
+	}{
+		"NobodyMarked":            {0, 0, []bool{false, false, true}},
+		"NotForLong":              {time.Hour, 0, []bool{false, false, true}},
+		"ForLong":                 {24 * time.Hour, 0, []bool{true, true, true}},
+		"NoAnswer":                {24 * time.Hour, memory.NotApplied, []bool{false, false, true}}, // the first is marked
+		"NobodyMarkedAndNoAnswer": {0, memory.NotApplied, []bool{false, false, true}},
+		"AnAnswerIsLost":          {0, memory.Applied, []bool{false, false, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h, c, out, store := directly(t)
+				subscribeTo(t, store, "a", "lobby")
+				if err := store.StopMarking(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if tc.since > 0 {
+					if _, err := store.MarkingSince(t.Context(), time.Now().Add(-tc.since)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				fault := tc.fault
+				store.Fault = func(method string) memory.Fault {
+					if method == "MarkingSince" {
+						defer func() { fault = 0 }()
+						return fault
+					}
+					return 0
+				}
+				var direct []bool
+				for i := range tc.direct {
+					before := len(c.got["a"])
+					if failed := invoke(t, h, insert(fmt.Sprint(i), "lobby")); failed != nil {
+						t.Fatal(failed)
+					}
+					direct = append(direct, len(c.got["a"]) > before)
+					if i == 1 {
+						time.Sleep(20 * time.Hour)
+					}
+				}
+				if diff := cmp.Diff(tc.direct, direct); diff != "" {
+					t.Errorf("delivered directly (-want +got):\n%s", diff)
+				}
+				if len(c.got["a"])+len(out.messages) != len(tc.direct) {
+					t.Errorf("%d queued, delivered %v", len(out.messages), c.got)
+				}
+			})
+		})
+	}
+}
+
+// A process that sends all events by the queue says so, as it marks nothing: once, also if the
+// first answer is an error.
+func TestWhoDoesNotMarkSaysSo(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]memory.Fault{"Once": 0, "NotApplied": memory.NotApplied, "Applied": memory.Applied} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, out, store := setup(t, "a")
+			if _, err := store.MarkingSince(t.Context(), time.Unix(0, 0)); err != nil {
+				t.Fatal(err)
+			}
+			calls := 0
+			store.Fault = func(method string) memory.Fault {
+				if method != "StopMarking" {
+					return 0
+				}
+				if calls++; calls == 1 {
+					return fault
+				}
+				return 0
+			}
+			for i := range 3 {
+				if failed := invoke(t, h, insert(fmt.Sprint(i), "lobby")); failed != nil {
+					t.Fatal(failed)
+				}
+			}
+			now := time.Now().Truncate(time.Millisecond)
+			since, err := store.MarkingSince(t.Context(), now)
+			if want := map[bool]int{false: 1, true: 2}[fault != 0]; err != nil || !since.Equal(now) || calls != want || len(out.messages) != 3 {
+				t.Errorf("since %v, error %v, told %d times, %d queued", since, err, calls, len(out.messages))
+			}
 		})
 	}
 }

@@ -36,6 +36,7 @@ type handler struct {
 	checks    connection.Checks // of who is present
 	limits    fanout.Limits
 	direct    *direct              // nil sends all events to the queue
+	marking   *announce.Marking    // of the process; it marks if direct is there
 	sent      *recent              // records that are finished
 	audiences *allowance.Audiences // learn how many targets an event has, for whoever writes the next
 	metrics   *metrics.Meter
@@ -62,6 +63,9 @@ func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventRespo
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
 		defer cancel()
+	}
+	if err := h.marking.Begin(ctx); err != nil { // until then the queue takes all events
+		h.log.WarnContext(ctx, "no answer since when topics are marked", "error", err)
 	}
 	var records []record
 	for i, raw := range b.Records {
@@ -185,6 +189,8 @@ func (h handler) send(ctx context.Context, r record, to *listeners) (err error) 
 const (
 	eventSent      = "event sent"
 	eventDelivered = "event delivered"
+
+	eventDelivering = "delivering event" // names the targets
 )
 
 // sentAll notes an event that needs nothing more here: its audience, the metrics, a line of

@@ -23,13 +23,12 @@ func run(p boot.Process, app *subwire.App) error {
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	store.LargeTopics = topology.LargeTopics.In(p.Settings)
 	var small *direct
-	// What a writer announces is in the queue already, and what follows must not overtake it.
-	if most := topology.Direct.In(p.Settings); most > 0 && !p.Fast() {
+	if !p.QueueOnly() {
 		sender, err := sending.New(p, app, store, client)
 		if err != nil {
 			return err
 		}
-		small = &direct{most: most, sender: sender, slow: &recent{}}
+		small = &direct{most: topology.Direct.In(p.Settings), sender: sender, slow: &recent{}}
 	}
 	// The URL of the checks is "" for a product without presence, which has none.
 	invocation.Serve(p, handler{
@@ -41,6 +40,7 @@ func run(p boot.Process, app *subwire.App) error {
 		checks:    queue.New(client, p.Queue(topology.ConnectionChecks)),
 		limits:    announce.Limits(p.Settings),
 		direct:    small,
+		marking:   announce.NewMarking(store, small != nil),
 		sent:      &recent{},
 		audiences: allowance.NewAudiences(store, topology.MaxCostPerMinute.In(p.Settings)),
 		metrics:   p.Metrics,

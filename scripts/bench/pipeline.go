@@ -26,6 +26,7 @@ type pipeline struct {
 	patience    time.Duration
 	aws         bool // whether the local cloud has AWS's latencies
 	fast        bool // whether it announces messages as they are written
+	direct      int  // subscribers up to which stream delivers an event itself
 	where       *deployment.Flags
 }
 
@@ -41,6 +42,8 @@ func pipelineCommand() command {
 		flags.IntVar(&p.size, "text", 100, "`bytes` of a message's text")
 		flags.DurationVar(&p.patience, "patience", 30*time.Second, "without an arrival, after which what is missing is lost")
 		flags.BoolVar(&p.fast, "fast", false, "let the local cloud go the fast way ("+topology.Fast.Env+")")
+		flags.IntVar(&p.direct, "direct", deployed().direct,
+			"subscribers up to which stream delivers itself in the local cloud ("+topology.Direct.Env+")")
 		flags.BoolVar(&p.aws, "aws", false, "let the local cloud take as long as AWS (scripts/internal/timing)")
 		return p.measure
 	}}
@@ -79,7 +82,7 @@ func (p *pipeline) measure(ctx context.Context, in input) (report.Report, error)
 	return report.Report{
 		Settings: report.Settings("operations", p.operations, "chats", p.chats, "rate", p.rate,
 			"duration", p.duration.String(), "text", p.size, "timing", pace,
-			"fast", strconv.FormatBool(p.fast), "seed", in.seed),
+			"fast", strconv.FormatBool(p.fast), "direct", p.direct, "seed", in.seed),
 		Tables: []report.Table{latency, {Title: countsTitle, Key: "count", Columns: columns, Rows: rowsOf(runs, countsOf())}},
 		Notes: []string{"A latency begins when the message was to be posted, whether or not that was late; " +
 			"the subscribers share the machine with all the rest.",
@@ -161,10 +164,8 @@ func (p *pipeline) run(ctx context.Context, connections int, in input) (outcome,
 		}
 	} else {
 		counter = &tally{}
-		cfg := cloud.Config{Root: in.root}
-		if p.fast {
-			cfg.Settings = map[string]string{topology.Fast.Env: "true"}
-		}
+		cfg := cloud.Config{Root: in.root, Settings: map[string]string{topology.Fast.Env: strconv.FormatBool(p.fast),
+			topology.Direct.Env: strconv.Itoa(p.direct)}}
 		if p.aws {
 			cfg.Timing = timing.AWS(in.seed)
 		}

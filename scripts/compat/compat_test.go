@@ -74,7 +74,7 @@ func start(t *testing.T) *site {
 		}
 	}
 	if err == nil {
-		s.Cloud, err = cloud.Start(t.Context(), cloud.Config{Root: s.root, Output: s.logs, Redelivery: time.Second,
+		s.Cloud, err = cloud.Start(t.Context(), cloud.Config{Root: s.root, Output: s.logs, Redelivery: time.Second, Replaces: true,
 			Settings: map[string]string{topology.InitTimeout.Env: "5m"}})
 	}
 	if err != nil {

@@ -77,7 +77,7 @@ func TestASchemaThatChangesUnderLiveSubscriptions(t *testing.T) {
 			os.Symlink(jars, filepath.Join(s.root, ".cache", "jars")))
 	}
 	if err == nil {
-		s.Cloud, err = cloud.Start(t.Context(), cloud.Config{Root: s.root, App: app.Product(), Output: s.logs,
+		s.Cloud, err = cloud.Start(t.Context(), cloud.Config{Root: s.root, App: app.Product(), Output: s.logs, Replaces: true,
 			Redelivery: time.Second, Settings: map[string]string{topology.InitTimeout.Env: "5m"}})
 	}
 	if err != nil {

@@ -124,6 +124,9 @@ func (c Config) Tables() dynamo.Tables {
 // Fast reports whether the function announces the events of the rows that it writes.
 func (c Config) Fast() bool { return c.product.Fast }
 
+// QueueOnly reports whether no event is delivered without the queue.
+func (c Config) QueueOnly() bool { return c.product.QueueOnly }
+
 // Queue is the URL of the queue.
 func (c Config) Queue(q topology.Queue) string { return c.queues[q.Name] }
 

@@ -57,6 +57,7 @@ type Store struct {
 	spent       map[spending]int
 	audiences   map[string]audience     // by topic
 	lines       map[string]time.Time    // where they end
+	marking     time.Time               // since when; zero for not
 	changes     []pubsub.PresenceChange // of the call that has the lock
 }
 
@@ -322,6 +323,26 @@ func (s *Store) Audience(ctx context.Context, topic string) (targets int, err er
 		return nil
 	})
 	return targets, err
+}
+
+// MarkingSince implements pubsub.MarkingStore.
+func (s *Store) MarkingSince(ctx context.Context, now time.Time) (since time.Time, err error) {
+	err = s.do(ctx, "MarkingSince", func() error {
+		if s.marking.IsZero() {
+			s.marking = now.Truncate(time.Millisecond)
+		}
+		since = s.marking
+		return nil
+	})
+	return since, err
+}
+
+// StopMarking implements pubsub.MarkingStore.
+func (s *Store) StopMarking(ctx context.Context) error {
+	return s.do(ctx, "StopMarking", func() error {
+		s.marking = time.Time{}
+		return nil
+	})
 }
 
 // PutSubscription implements pubsub.Store.

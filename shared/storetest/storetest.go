@@ -25,6 +25,7 @@ import (
 type Store interface {
 	pubsub.Store
 	pubsub.MarkStore
+	pubsub.MarkingStore
 	table.Store
 	allowance.Store
 	allowance.AudienceStore
@@ -57,7 +58,7 @@ func Run(t *testing.T, s Store, without ...string) {
 		{"DeleteConnection", deleteConnectionTests}, {"Subscriptions", listTests}, {"Marks", markTests},
 		{"Presence", presenceTests},
 		{"Rows", rowTests}, {"Spend", spendTests}, {"Audience", audienceTests},
-		{"Reserve", reserveTests},
+		{"Reserve", reserveTests}, {"Marking", markingTests},
 	} {
 		if slices.Contains(without, group.name) {
 			continue

@@ -59,18 +59,12 @@ var coreAccess = map[string][]Permission{
 		{OnQueue, ConnectionChecks.Name, []string{"sqs:SendMessage"}},                    // revocations
 	},
 	Stream.Name: {
-		{OnStreams, "", []string{"dynamodb:ListStreams"}}, // IAM knows no narrower resource for it
-		{OnTable, Operations.Name, []string{"dynamodb:GetItem"}},
-		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:PutItem", // audiences
-			"dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
-		{OnTable, Subscriptions.Name, []string{"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:PutItem", // heads, marks
-			"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}},
+		{OnStreams, "", []string{"dynamodb:ListStreams"}},         // IAM knows no narrower resource for it
+		{OnTable, Connections.Name, []string{"dynamodb:PutItem"}}, // audiences, and that topics are not marked
+		{OnTable, Subscriptions.Name, []string{"dynamodb:Query", "dynamodb:BatchGetItem", // heads of parts
+			"dynamodb:PutItem"}}, // marks
 		{OnQueue, Fanout.Name, []string{"sqs:SendMessage"}},
 		{OnQueue, StreamDead.Name, []string{"sqs:SendMessage"}},
-		{OnQueue, Retries.Name, []string{"sqs:SendMessage"}},
-		{OnQueue, RetriesDead.Name, []string{"sqs:SendMessage"}},
-		{OnSockets, "POST", []string{manageConnections}},
-		{OnSockets, "DELETE", []string{manageConnections}},
 	},
 	Sender.Name: {
 		{OnTable, Operations.Name, []string{"dynamodb:GetItem"}},
@@ -107,6 +101,20 @@ var presenceAccess = map[string][]Permission{
 	},
 }
 
+// directAccess is what stream may do besides, unless all events go by the queue: what sender
+// may, but for its queues' messages.
+var directAccess = map[string][]Permission{
+	Stream.Name: {
+		{OnTable, Operations.Name, []string{"dynamodb:GetItem"}},
+		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
+		{OnTable, Subscriptions.Name, []string{"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}},
+		{OnQueue, Retries.Name, []string{"sqs:SendMessage"}},
+		{OnQueue, RetriesDead.Name, []string{"sqs:SendMessage"}},
+		{OnSockets, "POST", []string{manageConnections}},
+		{OnSockets, "DELETE", []string{manageConnections}},
+	},
+}
+
 // fastAccess is what functions that write rows may do besides, if they announce the events
 // themselves.
 var fastAccess = map[string][]Permission{
@@ -118,9 +126,14 @@ var mayAnnounce = []Permission{
 	{OnQueue, Fanout.Name, []string{"sqs:SendMessage"}},
 }
 
-// rowAccess has the functions that get a product's tables.
-var rowAccess = map[string][]string{Message.Name: readWriteRows, GraphQL.Name: readWriteRows,
-	Stream.Name: readRows, Sender.Name: readRows}
+// rowAccess has the functions that get the product's tables.
+func (p Product) rowAccess() map[string][]string {
+	all := map[string][]string{Message.Name: readWriteRows, GraphQL.Name: readWriteRows, Sender.Name: readRows}
+	if !p.QueueOnly {
+		all[Stream.Name] = readRows
+	}
+	return all
+}
 
 // Access says what each function may do, by its name: what its code and its event source
 // mappings do, and nothing else. Besides, every function may write to its own log group.
@@ -128,6 +141,9 @@ func (p Product) Access() map[string][]Permission {
 	all := map[string][]Permission{}
 	for name, permissions := range coreAccess {
 		all[name] = slices.Clone(permissions)
+		if !p.QueueOnly {
+			all[name] = append(all[name], directAccess[name]...)
+		}
 		if p.Presence != "" {
 			all[name] = append(all[name], presenceAccess[name]...)
 		}
@@ -136,7 +152,7 @@ func (p Product) Access() map[string][]Permission {
 		}
 	}
 	for _, t := range p.Tables {
-		for name, actions := range rowAccess {
+		for name, actions := range p.rowAccess() {
 			all[name] = append(all[name], Permission{OnTable, t.Name, actions})
 			for _, index := range t.Indexes {
 				all[name] = append(all[name], Permission{OnIndex, t.Name + "/" + index.Name, []string{"dynamodb:Query"}})

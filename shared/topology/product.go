@@ -29,6 +29,11 @@ type Product struct {
 	// deployment goes it: who writes a row announces its events, before the stream does.
 	MayFast, Fast bool
 
+	// QueueOnly says that the deployment delivers no event without the queue of the fan-out:
+	// DIRECT is 0, or it goes the fast way. What a writer announces is in the queue already,
+	// and what follows must not overtake it.
+	QueueOnly bool
+
 	// Presence is what the topics begin with under which it counts who is present; "" if
 	// it does not. Then the table of subscriptions has a stream.
 	Presence string
@@ -48,14 +53,18 @@ func (p Product) Stack(env string) string {
 // With is the product in a deployment with these settings, or in a function that gets these.
 // Its error says which of them the product does not allow.
 func (p Product) With(settings Values) (Product, error) {
-	if _, given := settings[Fast.Setting]; !given {
-		return p, nil
+	var err error
+	if _, given := settings[Fast.Setting]; given {
+		p.Fast = Fast.In(settings)
 	}
-	if p.Fast = Fast.In(settings); p.Fast && !p.MayFast {
+	if p.Fast && !p.MayFast {
 		p.Fast = false
-		return p, fmt.Errorf("%s is true, but product %s has no App.Fast", Fast.Env, p.Name)
+		err = fmt.Errorf("%s is true, but product %s has no App.Fast", Fast.Env, p.Name)
 	}
-	return p, nil
+	if _, given := settings[Direct.Setting]; given {
+		p.QueueOnly = p.Fast || Direct.In(settings) == 0
+	}
+	return p, err
 }
 
 // AllTables lists the core's tables and the product's.
@@ -76,10 +85,14 @@ func (p Product) coreTables() []Table {
 func (p Product) Functions() []Function {
 	all := Functions()
 	for i, f := range all {
+		if f.Name == Stream.Name && p.QueueOnly {
+			f = f.queueing()
+			all[i] = f
+		}
 		if f.Name == Stream.Name {
 			all[i].Reserved = StreamShards * len(p.StreamMappings())
 		}
-		if rowAccess[f.Name] != nil {
+		if p.rowAccess()[f.Name] != nil {
 			all[i].Tables = slices.Concat(f.Tables, p.Tables)
 		}
 		if p.Fast && fastAccess[f.Name] != nil {
@@ -101,6 +114,13 @@ func (p Product) Functions() []Function {
 		all = append(all, Canary)
 	}
 	return all
+}
+
+// queueing is the stream function of a deployment that delivers no event without the queue.
+func (f Function) queueing() Function {
+	f.QueueOnly, f.Callback = true, false
+	f.Tables, f.Queues = []Table{Connections, Subscriptions}, []Queue{Fanout, StreamDead}
+	return f
 }
 
 // announcing is the function with what it announces events with.

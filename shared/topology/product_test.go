@@ -170,7 +170,7 @@ func TestPresence(t *testing.T) {
 			"disconnect": {{OnTable, "subscriptions", []string{"dynamodb:DeleteItem"}}},
 			"stream":     {{OnStream, "subscriptions", readStream}, {OnQueue, "connection-checks", []string{"sqs:SendMessage"}}},
 		}[f.Name]
-		core := coreAccess[f.Name]
+		core := slices.Concat(coreAccess[f.Name], directAccess[f.Name])
 		want := slices.Concat(core, allowed, shop.Access()[f.Name][len(core):])
 		if diff := cmp.Diff(want, with.Access()[f.Name], cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s may do otherwise (-want +got):\n%s", f.Name, diff)
@@ -182,15 +182,7 @@ func TestPresence(t *testing.T) {
 // else may more than before. One of a product that does not bear it does not.
 func TestWhoWritesAnnouncesWhereADeploymentSaysSo(t *testing.T) {
 	t.Parallel()
-	settings := func(fast string) Values {
-		v, _ := Read(Settings(), func(env string) string {
-			if env == Fast.Env {
-				return fast
-			}
-			return ""
-		})
-		return v
-	}
+	settings := func(fast string) Values { return given(map[string]string{Fast.Env: fast, Direct.Env: "0"}) }
 	may := shop
 	may.MayFast, may.Inputs = true, true
 	slow, err := may.With(settings(""))
@@ -238,6 +230,70 @@ func TestWhoWritesAnnouncesWhereADeploymentSaysSo(t *testing.T) {
 	}
 	if !host["fanout.fifo sqs:SendMessage"] {
 		t.Errorf("the host may %v", host)
+	}
+}
+
+// given are these settings, and the defaults of others.
+func given(settings map[string]string) Values {
+	v, _ := Read(Settings(), func(env string) string { return settings[env] })
+	return v
+}
+
+// Where all events go by the queue, stream may nothing of what sender may, and is told nothing
+// of it.
+func TestWhatDeliversEventsFollowsTheSettings(t *testing.T) {
+	t.Parallel()
+	may := shop
+	may.MayFast = true
+	of := func(settings map[string]string) Product {
+		p, err := may.With(given(settings))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	direct := of(nil)
+	told := func(p Product) (all []string) {
+		f := p.Function(Stream.Name)
+		for _, s := range f.Settings() {
+			all = append(all, s.Env)
+		}
+		for _, q := range f.Queues {
+			all = append(all, q.Env)
+		}
+		for _, t := range f.Tables {
+			all = append(all, t.Env())
+		}
+		if f.Callback {
+			all = append(all, CallbackEnv)
+		}
+		slices.Sort(all)
+		return all
+	}
+	if !slices.ContainsFunc(direct.Access()[Stream.Name], func(p Permission) bool { return p.On == OnSockets }) ||
+		!slices.Contains(told(direct), HostKey.Env) || direct.QueueOnly {
+		t.Errorf("by default stream is told %v, may %v", told(direct), direct.Access()[Stream.Name])
+	}
+	for _, settings := range []map[string]string{{Direct.Env: "0"}, {Fast.Env: "true"}, {Fast.Env: "true", Direct.Env: "0"}} {
+		p := of(settings)
+		if diff := cmp.Diff([]string{"APP", "CONNECTIONS_TABLE", "DIRECT", "FANOUT_GROUPS", "FANOUT_QUEUE", "FAST", "LARGE_TOPICS",
+			"LOG_LEVEL", "MAX_COST_PER_MINUTE", "MAX_OPERATIONS_PER_TOPIC", "METRICS", "STREAM_DEAD_QUEUE",
+			"SUBSCRIPTIONS_TABLE"}, told(p)); diff != "" {
+			t.Errorf("with %v stream is told (-want +got):\n%s", settings, diff)
+		}
+		for _, a := range p.Access()[Stream.Name] {
+			if a.On == OnSockets || a.On == OnIndex || a.On == OnTable && !slices.Contains([]string{"connections", "subscriptions"}, a.Name) ||
+				slices.Contains(a.Actions, "dynamodb:DeleteItem") || slices.Contains(a.Actions, "dynamodb:UpdateItem") ||
+				a.On == OnQueue && a.Name != Fanout.Name && a.Name != StreamDead.Name {
+				t.Errorf("with %v stream may %v", settings, a)
+			}
+		}
+		if p.Function(Stream.Name).Reserved != direct.Function(Stream.Name).Reserved {
+			t.Errorf("with %v it reserves otherwise", settings)
+		}
+	}
+	if p, err := may.With(Values{}); err != nil || p.QueueOnly { // of a function that does not get the setting
+		t.Errorf("it is %v, %v", p.QueueOnly, err)
 	}
 }
 

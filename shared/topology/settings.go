@@ -158,10 +158,9 @@ var (
 			" set it to 80 % of the account's [quota](operations.md#quotas); 0 for no limit")
 	// Fewer than SENDER_WORKERS, so that an event's posts are all under way at once. Beyond,
 	// the queue costs little of a push.
-	Direct = setting("DIRECT", "0", number(0, 100), "stream",
+	Direct = setting("DIRECT", "50", number(0, 100), "stream",
 		"subscriptions up to which `stream` delivers an event itself, without `fanout.fifo` and `sender`; 50 costs "+
-			"[least](cost.md#a-million-pushes). Set it once this release runs everywhere, and to 0 before a rollback; "+
-			"while `fanout.fifo` has batches a change from 0 may break the order once")
+			"[least](cost.md#a-million-pushes); 0 for none")
 	// The release before does not read parts.
 	LargeTopics = setting("LARGE_TOPICS", "false", boolean(), "message stream",
 		"whether large topics are stored in [parts](operations.md#large-topics): set it once this release runs everywhere;"+

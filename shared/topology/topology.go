@@ -114,6 +114,7 @@ type Function struct {
 	Callback  bool    // whether it gets the management API's endpoint
 	WebSocket bool    // whether it gets the clients' WebSocket URL
 	HTTP      bool    // whether it gets the clients' URL of GraphQL over HTTP
+	QueueOnly bool    // whether it gets no settings of who delivers events, see Product.QueueOnly
 
 	// Reserved is how many of the account's concurrent invocations are kept for it; 0
 	// for none.

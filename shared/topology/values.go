@@ -56,7 +56,16 @@ func (s SettingOf[T]) hide() SettingOf[T] {
 
 // Settings are those that the function gets.
 func (f Function) Settings() []*Setting {
-	return slices.DeleteFunc(Settings(), func(s *Setting) bool { return !slices.Contains(s.ReadBy(), f.Name) })
+	return slices.DeleteFunc(Settings(), func(s *Setting) bool {
+		return !slices.Contains(s.ReadBy(), f.Name) || f.QueueOnly && s.delivers()
+	})
+}
+
+// delivers reports whether only a function that delivers events needs the setting: stream
+// has nothing else in common with sender but what almost every function gets.
+func (s *Setting) delivers() bool {
+	common := []*Setting{App.Setting, LogLevel.Setting, Metrics.Setting}
+	return slices.Contains(s.ReadBy(), Sender.Name) && !slices.Contains(common, s)
 }
 
 // ReadBy names the functions that get the setting.

@@ -155,7 +155,10 @@ type Observer struct {
 	Began   func(connectionID, userAgent string)
 	Ended   func(connectionID string, code int, reason string)
 	Handled func(connectionID, body string, at time.Time, took time.Duration, ok bool) // a message from the client
-	Posted  func(connectionID string, frame []byte, at time.Time, status int)          // a post that began then, or ours
+
+	// Posted is told of a post that began at that time, and of the gateway's own messages. by
+	// is the session token of the caller's credentials; "" for none.
+	Posted func(connectionID string, frame []byte, by string, at time.Time, status int)
 }
 
 func (o Observer) withDefaults() Observer {
@@ -180,7 +183,7 @@ func (o Observer) withDefaults() Observer {
 		o.Handled = func(string, string, time.Time, time.Duration, bool) {}
 	}
 	if o.Posted == nil {
-		o.Posted = func(string, []byte, time.Time, int) {}
+		o.Posted = func(string, []byte, string, time.Time, int) {}
 	}
 	return o
 }

@@ -58,7 +58,7 @@ func (g *Gateway) connectionID(r *http.Request) (id string, ok bool) {
 func (g *Gateway) post(w http.ResponseWriter, r *http.Request, id string) {
 	noted, begin := &notedWriter{ResponseWriter: w, status: http.StatusOK}, time.Now()
 	frame := g.send(noted, r, id)
-	g.cfg.Usage.Posted(id, frame, begin, noted.status)
+	g.cfg.Usage.Posted(id, frame, r.Header.Get("X-Amz-Security-Token"), begin, noted.status)
 }
 
 // send handles a post and returns its frame.

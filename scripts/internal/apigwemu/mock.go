@@ -49,7 +49,7 @@ func (s *socket) answer(m mock, body string, at time.Time) {
 		if s.send([]byte(m.Answer)) != nil { // a client that is gone or does not read misses it
 			status = http.StatusGone
 		}
-		s.g.cfg.Usage.Posted(s.id, []byte(m.Answer), time.Now(), status)
+		s.g.cfg.Usage.Posted(s.id, []byte(m.Answer), "", time.Now(), status)
 	}
 	s.g.cfg.Usage.Handled(s.id, body, at, time.Since(at), true)
 }

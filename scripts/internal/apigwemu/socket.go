@@ -249,7 +249,7 @@ func (s *socket) message(body string, at time.Time) {
 func (s *socket) refuse(message, requestID string) {
 	frame, _ := json.Marshal(map[string]string{"message": message, "connectionId": s.id, "requestId": requestID})
 	_ = s.send(frame) // a client that is gone or does not read misses it
-	s.g.cfg.Usage.Posted(s.id, frame, time.Now(), http.StatusOK)
+	s.g.cfg.Usage.Posted(s.id, frame, "", time.Now(), http.StatusOK)
 }
 
 // disconnect tells $disconnect how the socket ended. It is best effort: a failure is

@@ -61,6 +61,7 @@ type Config struct {
 	Thawed      bool           // whether processes keep running between events
 	OneShard    bool           // whether the stream has one shard, like DynamoDB Local
 	Unguarded   bool           // whether endless loops go on, as if every function allowed them
+	Replaces    bool           // whether the functions are to follow another release's, which may have queued events
 
 	Clock *cloudwatch.Clock // of the metrics; default the machine's
 
@@ -132,7 +133,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.startProxies(); err != nil {
 		return nil, err
 	}
-	if c.Tables, err = c.Backend.CreateTables(ctx, cfg.App.AllTables(), c.prefix); err != nil {
+	if err := c.createTables(ctx); err != nil {
 		return nil, err
 	}
 	if c.Queues, err = c.Backend.CreateQueues(ctx, cfg.App.Queues(), c.prefix); err != nil {
@@ -207,6 +208,10 @@ func listen(address string) (net.Listener, error) {
 // bounds them on AWS.
 const processes = 16
 
+// tokenEnv is the token of a function's own credentials, which it has on AWS, too. Here it
+// names the function, so that the console knows whose a post is.
+const tokenEnv = "AWS_SESSION_TOKEN"
+
 func (c *Cloud) startFunctions(callback string) error {
 	services, err := c.services()
 	if err != nil {
@@ -215,12 +220,16 @@ func (c *Cloud) startFunctions(callback string) error {
 	account, reserve := c.account()
 	c.watch.account = account
 	for _, f := range c.cfg.App.Functions() {
+		env := append(c.environ(f, callback), services...)
+		if c.Console != nil {
+			env = append(env, tokenEnv+"="+f.Name)
+		}
 		invoked, output := c.functionUsage(f)
 		fn, err := lambdart.New(lambdart.Config{
 			Name:      f.Name,
 			Physical:  c.prefix + f.Name,
 			Binary:    filepath.Join(c.cfg.Root, "bin", "local", f.Name, "bootstrap"),
-			Env:       append(c.environ(f, callback), services...),
+			Env:       env,
 			Timeout:   f.Timeout,
 			MemoryMB:  f.MemoryMB,
 			Account:   account,
@@ -291,6 +300,10 @@ func (c *Cloud) settings(f topology.Function) (env []string) {
 		switch s {
 		case topology.App.Setting:
 			value = c.cfg.App.Name
+		case topology.LogLevel.Setting:
+			if c.debugs(f.Name) {
+				value = "debug"
+			}
 		case topology.MaxCostPerMinute.Setting: // nobody pays here, and all clients have one address
 			value = "0"
 		}

@@ -144,7 +144,7 @@ func TestTheCloudOfAnotherProduct(t *testing.T) {
 func TestWhatTheFunctionsOfAProductAreTold(t *testing.T) {
 	t.Parallel()
 	c := &Cloud{cfg: Config{App: shop}, Tables: map[string]string{"orders": "the-orders"}}
-	for name, told := range map[string]bool{"connect": false, "message": true, "disconnect": false, "graphql": true, "stream": false, "sender": true} {
+	for name, told := range map[string]bool{"connect": false, "message": true, "disconnect": false, "graphql": true, "stream": true, "sender": true} {
 		env := c.environ(shop.Function(name), "")
 		knows := name != "connect" && name != "disconnect"
 		if slices.Contains(env, "APP=shop") != knows || slices.Contains(env, "ORDERS_TABLE=the-orders") != told {

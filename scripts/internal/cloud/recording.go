@@ -50,8 +50,17 @@ func (c *Cloud) toConsole(function string, to io.Writer) io.Writer {
 	prefix := []byte(function + ": ")
 	return writer(func(line []byte) (int, error) {
 		c.Console.Line(bytes.TrimPrefix(line, prefix))
+		if c.debugs(function) && bytes.Contains(line, []byte(`"level":"DEBUG"`)) {
+			return len(line), nil // nobody else asked for it
+		}
 		return to.Write(line)
 	})
+}
+
+// debugs reports whether the function logs at level debug for the console alone: of an event
+// that the stream function delivers itself, nothing else says whom it goes to.
+func (c *Cloud) debugs(function string) bool {
+	return c.Console != nil && function == topology.Stream.Name && c.cfg.Settings[topology.LogLevel.Env] == ""
 }
 
 // watchCalls tells the console of the functions' requests to AWS, by the trace that the SDK

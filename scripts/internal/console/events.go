@@ -98,6 +98,7 @@ type batch struct {
 	legs       []*leg
 	outcome    *delivery.Report
 	over       bool // its invocation has ended
+	direct     bool // it came by no queue: a whole event
 }
 
 // leg is a target of a batch.

@@ -81,7 +81,7 @@ func (e *event) reportSpans(l *timeline) {
 		begins[b.Range] = b.At
 		s := Span{Name: fmt.Sprintf("sender · group %d", b.Range), Kind: "function", Detail: describe(*b.Outcome)}
 		if b.What == story.DeliveredDirectly {
-			s.Name = "stream · posts"
+			s.Name = "stream · deliver"
 		}
 		if b.Attempt > 0 {
 			s.Name += " · attempt " + strconv.Itoa(b.Attempt)

@@ -56,27 +56,37 @@ func (r *Recorder) Returned(payload, response []byte, err error, most int) {
 // seed makes the hashes of payloads unpredictable.
 var seed = maphash.MakeSeed()
 
-// posted finds the target of a post, and notes the answer.
-func (r *Recorder) posted(connection string, f head, payload []byte, now time.Time, status int) *result {
-	if f.kind != kindNext && f.kind != kindError && f.kind != kindComplete {
+// posted finds the target of a function's post, and notes the answer.
+func (r *Recorder) posted(function string, p *post) *result {
+	if p.kind != kindNext && p.kind != kindError && p.kind != kindComplete {
 		return nil
 	}
-	hash := maphash.Bytes(seed, payload)
-	l := choose(r.flight[place{connection, f.id}], f.kind, hash)
+	p.hash = maphash.Bytes(seed, p.payload)
+	if function == topology.Stream.Name {
+		r.hold(p)
+		return nil
+	}
+	l := choose(r.flight[p.place], p.kind, p.hash)
 	if l == nil {
 		return nil
 	}
+	r.answered(l, p)
+	return l.got
+}
+
+// answered notes the answer to a post to the leg's target.
+func (r *Recorder) answered(l *leg, p *post) {
 	t := l.target
-	l.tried, t.got = true, r.result(l, hash, payload)
-	t.status, t.at = status, 0
+	l.tried, t.got = true, r.result(l, p.hash, p.payload)
+	t.status, t.at = p.status, 0
 	if !t.event.at.IsZero() {
-		t.at = max(0, ms(now.Sub(t.event.at)))
+		t.at = max(0, ms(p.end.Sub(t.event.at)))
 	}
 	switch {
-	case status == 410: // it may be alive
-	case status >= 300:
+	case p.status == 410: // it may be alive
+	case p.status >= 300:
 		r.retry(t)
-	case f.kind == kindNext:
+	case p.kind == kindNext:
 		l.done, l.made = true, t.outcome != delivered
 		r.settle(t, delivered)
 		t.event.last = max(t.event.last, t.at)
@@ -85,7 +95,11 @@ func (r *Recorder) posted(connection string, f head, payload []byte, now time.Ti
 		l.done = true
 		r.settle(t, ended)
 	}
-	return t.got
+}
+
+// takes reports whether the leg may have posts of that kind.
+func (l *leg) takes(kind string) bool {
+	return !(kind == kindNext && l.ends() || kind == kindComplete && l.of.key != fanout.Completed)
 }
 
 // choose finds whose post it is among the batches of the running senders that name the
@@ -95,7 +109,7 @@ func choose(legs []*leg, kind string, hash uint64) *leg {
 	var first *leg
 	for _, l := range legs {
 		switch {
-		case l.done || kind == kindNext && l.ends() || kind == kindComplete && l.of.key != fanout.Completed:
+		case l.done || !l.takes(kind):
 			continue
 		case l.of.has(hash):
 			return l
@@ -154,9 +168,10 @@ func (r *Recorder) Line(text []byte) {
 		r.sent(l)
 	case story.Delivered:
 		r.reported(l)
-	case story.DeliveredDirectly: // its targets are not listed one by one
-		r.sent(l)
-		r.report(l)
+	case story.Delivering:
+		r.directly(l)
+	case story.DeliveredDirectly:
+		r.deliveredDirectly(l)
 	}
 }
 
@@ -263,10 +278,33 @@ func (b *batch) done() (n int) {
 // first hundred of them.
 const mostOthers = 100
 
-// assign gives the targets their outcomes: those that the line names are in the batch's
-// order. For targets that it does not name, the answers to their posts decide.
+// named are the outcomes that a line names, by leg. It names connections: of several
+// operations of one it means those whose posts were not taken, in the batch's order.
+func (b *batch) named(others []story.Other) map[*leg]string {
+	legs, all := map[string][]*leg{}, map[*leg]string{}
+	for _, o := range others {
+		legs[o.Connection] = nil
+	}
+	for _, done := range []bool{false, true} {
+		for _, l := range b.legs {
+			if same, is := legs[l.connection]; is && l.done == done {
+				legs[l.connection] = append(same, l)
+			}
+		}
+	}
+	for _, o := range others {
+		if same := legs[o.Connection]; len(same) > 0 {
+			all[same[0]], legs[o.Connection] = o.Outcome, same[1:]
+		}
+	}
+	return all
+}
+
+// assign gives the targets their outcomes, which the line names. For targets that it does
+// not name, the answers to their posts decide.
 func (r *Recorder) assign(b *batch, l story.Line) {
-	left, others := *l.Outcome, l.Others
+	left, named := *l.Outcome, b.named(l.Others)
+	unseen := len(named)
 	sums := map[string]*int{"gone": &left.Gone, "expired": &left.Expired, "skipped": &left.Skipped,
 		"retried": &left.Retried, "parked": &left.Parked}
 	take := func(what string) bool {
@@ -278,16 +316,17 @@ func (r *Recorder) assign(b *batch, l story.Line) {
 		return *n >= 0
 	}
 	for _, t := range b.legs {
+		what, is := named[t]
 		switch {
-		case len(others) > 0 && others[0].Connection == t.connection:
+		case is:
 			if t.made && t.outcome == delivered { // that post was another event's
 				r.force(t.target, open)
 			}
-			take(others[0].Outcome)
-			r.become(t.target, others[0].Outcome)
-			others = others[1:]
+			take(what)
+			r.become(t.target, what)
+			unseen--
 		case t.outcome == delivered || t.outcome == ended:
-		case len(others) > 0 || len(l.Others) < mostOthers:
+		case unseen > 0 || len(l.Others) < mostOthers:
 			t.status, t.at = 200, max(0, ms(l.At.Sub(t.event.at)))
 			if t.ends() {
 				r.settle(t.target, ended)

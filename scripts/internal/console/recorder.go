@@ -52,6 +52,9 @@ type Recorder struct {
 	batches map[string][]*batch
 	latest  ring // ms from write to post
 
+	held      []*post // oldest first
+	heldBytes int     // of their payloads
+
 	sockets   map[string]*socket
 	opened    []*socket // oldest first
 	open      int
@@ -194,7 +197,7 @@ func (r *Recorder) Invoked(function string, i lambdart.Invocation) {
 			r.name(e.ID, e.Topic)
 		}
 	}
-	if function == topology.Sender.Name {
+	if function == topology.Sender.Name || function == topology.Stream.Name {
 		r.land(i.Request)
 	}
 }

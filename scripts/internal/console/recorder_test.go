@@ -75,7 +75,7 @@ func TestASubscriberCountsOnce(t *testing.T) {
 				r.Begun(topology.Sender.Name, inv)
 				for connection, status := range map[string]int{"a": s.a, "b": s.b} {
 					if status > 0 {
-						r.Posted(connection, []byte(`{"id":"1","type":"next","payload":{"data":1}}`), time.Now(), status)
+						r.Posted(connection, []byte(`{"id":"1","type":"next","payload":{"data":1}}`), "sender", time.Now(), status)
 					}
 				}
 				if s.log == "" {
@@ -116,7 +116,7 @@ func TestPayloadsAreBounded(t *testing.T) {
 	inv := lambdart.Invocation{Request: "1", Payload: payload(t, 0, 1), Begin: time.Now()}
 	r.Begun(topology.Sender.Name, inv)
 	post := func(connection, content string) {
-		r.Posted(connection, []byte(`{"id":"1","type":"next","payload":{"data":"`+content+`"}}`), time.Now(), 200)
+		r.Posted(connection, []byte(`{"id":"1","type":"next","payload":{"data":"`+content+`"}}`), "sender", time.Now(), 200)
 	}
 	post("a", "first")
 	if r.payloads == 0 {

@@ -161,8 +161,8 @@ func (r *Recorder) same(document string) string {
 	return document
 }
 
-// Posted notes a post, or a message of the gateway's own, and its answer.
-func (r *Recorder) Posted(id string, text []byte, at time.Time, status int) {
+// Posted notes a post of the function, or a message of the gateway's own, and its answer.
+func (r *Recorder) Posted(id string, text []byte, function string, at time.Time, status int) {
 	now := time.Now()
 	h, payload := headOf(text)
 	f := frame{at: at, id: h.id, bytes: len(text), took: now.Sub(at), status: status}
@@ -176,7 +176,7 @@ func (r *Recorder) Posted(id string, text []byte, at time.Time, status int) {
 		r.refused++
 	}
 	if h.id != "" {
-		f.result = r.posted(id, h, payload, now, status)
+		f.result = r.posted(function, &post{place: place{id, h.id}, kind: h.kind, payload: payload, begin: at, end: now, status: status})
 	}
 	s := r.sockets[id]
 	if s == nil {

@@ -128,6 +128,9 @@ func (r *Recorder) spans(e *event, at time.Time) []Span {
 func (b *batch) show(inv *invocation) (Span, time.Time, time.Duration) {
 	s := Span{Name: "sender · group " + strconv.Itoa(b.group), Kind: "function",
 		Detail: plain.Plural(len(b.legs), "target")}
+	if b.direct {
+		s.Name = "stream · deliver"
+	}
 	if b.attempt > 0 {
 		s.Name += " · attempt " + strconv.Itoa(b.attempt)
 	}

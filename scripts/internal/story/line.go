@@ -20,6 +20,9 @@ const (
 	// Announced is what the event's writer has sent, which the stream sends again.
 	Announced = "event announced"
 
+	// Delivering names whom the event goes to by no queue, at level debug.
+	Delivering = "delivering event"
+
 	// DeliveredDirectly is Sent and Delivered in one: the event went by no queue.
 	DeliveredDirectly = "event delivered"
 )
@@ -43,6 +46,7 @@ type Line struct {
 	Attempt    int              `json:"attempt"`
 	Outcome    *delivery.Report `json:"outcome"`
 	Others     []Other          `json:"others"`
+	Tasks      []Task           `json:"tasks"`
 	Error      string           `json:"error"`
 	Reason     string           `json:"reason"`
 	Connection string           `json:"connection"`
@@ -53,6 +57,12 @@ type Other struct {
 	Connection string `json:"connection"`
 	Outcome    string `json:"outcome"` // skipped, gone, expired, retried, parked or failed
 	Why        string `json:"why,omitempty"`
+}
+
+// Task is an operation to execute, and the ids of connection and operation of each target.
+type Task struct {
+	Operation string      `json:"op"` // key
+	Targets   [][2]string `json:"targets"`
 }
 
 // Parse reads a line in the format of the functions' log. Anything else is of the platform

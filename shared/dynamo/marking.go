@@ -1,0 +1,51 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// markingID is the item that says since when events are queued only behind marks, in Unix
+// milliseconds. It is kept in the connections table, like what a quota has. It has no ttl: it
+// must outlast any pause between two events.
+const markingID = "marking/since"
+
+// MarkingSince implements pubsub.MarkingStore. If an attempt lost its answer, the next finds
+// its time.
+func (s *Store) MarkingSince(ctx context.Context, now time.Time) (time.Time, error) {
+	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Connections, Key: connectionKey(markingID),
+		UpdateExpression:          aws.String("SET since = if_not_exists(since, :now)"),
+		ExpressionAttributeValues: attributes{":now": number(now.UnixMilli())},
+		ReturnValues:              types.ReturnValueAllNew,
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask since when topics are marked: %w", err)
+	}
+	since, _ := out.Attributes["since"].(*types.AttributeValueMemberN)
+	if since == nil {
+		return time.Time{}, fmt.Errorf("ask since when topics are marked: no time in the answer")
+	}
+	n, err := strconv.ParseInt(since.Value, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask since when topics are marked: %w", err)
+	}
+	return time.UnixMilli(n), nil
+}
+
+// StopMarking implements pubsub.MarkingStore. It leaves the item without a time: whoever does
+// not deliver events may put items in this table, and delete none.
+func (s *Store) StopMarking(ctx context.Context) error {
+	_, err := call(ctx, s.client.PutItem, &dynamodb.PutItemInput{
+		TableName: &s.tables.Connections, Item: connectionKey(markingID)})
+	if err != nil {
+		return fmt.Errorf("note that topics are not marked: %w", err)
+	}
+	return nil
+}
