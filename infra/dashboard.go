@@ -51,8 +51,8 @@ func (s *stack) addDashboard() {
 // queries are saved in Logs Insights. Replace ID by an id before running one. A connection may
 // also be among the others of a batch, and the id of an event may have an ending.
 var queries = []struct{ name, text string }{
-	{"What failed", `filter level = "ERROR" or level = "WARN"
-| fields @timestamp, function, msg, error, connection, event, request
+	{"What failed", `filter level = "ERROR" or level = "WARN" or record.status in ["failure", "error", "timeout"]
+| fields @timestamp, function, msg, error, connection, event, request, type, record.status, record.requestId
 | sort @timestamp desc
 | limit 200`},
 	{"What failed, by code", `filter ispresent(Code)

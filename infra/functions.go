@@ -37,6 +37,9 @@ func (s *stack) addFunction(f topology.Function) {
 		Environment:                  s.environment(f),
 		Role:                         role,
 		LogGroup:                     logs,
+		LoggingFormat:                awslambda.LoggingFormat_JSON,
+		SystemLogLevelV2:             awslambda.SystemLogLevel(strings.ToUpper(s.platformLogs)),
+		ApplicationLogLevelV2:        awslambda.ApplicationLogLevel_TRACE,
 		ReservedConcurrentExecutions: s.concurrency(f),
 		RecursiveLoop:                recursion(f),
 		Tracing:                      s.xray(),
@@ -47,6 +50,18 @@ func (s *stack) addFunction(f topology.Function) {
 	s.live[f.Name] = s.alias(f, function)
 	s.component(f.Name, logs, function, s.live[f.Name], role)
 }
+
+// platformLevels are the levels of what Lambda itself logs. START, END and REPORT of each
+// invocation are of INFO and DEBUG, and failures of WARN ("System log level event mapping"
+// in "Log-level filtering" of the Lambda Developer Guide). Only in the JSON format are there
+// levels.
+//
+// From what the functions log, Lambda must take nothing away: LOG_LEVEL alone says how much
+// that is. So their level is the lowest. Lambda takes a line without a level for INFO, such
+// as one of metrics or of a panic. It "doesn't double-encode any logs that are already JSON
+// encoded" ("Configuring JSON and plain text log formats"); that it passes on other lines as
+// they are, too, is a guess.
+var platformLevels = []string{"warn", "info", "debug"}
 
 // xray says whether X-Ray samples the functions' invocations; then the CDK adds the
 // permission. It would do so for PASS_THROUGH, too, which is Lambda's default.

@@ -55,7 +55,8 @@ type options struct {
 	maxReads           int    // units a second of each table and index; 0 for no ceiling
 	maxWrites          int
 
-	tracing bool // whether X-Ray traces the functions
+	tracing      bool   // whether X-Ray traces the functions
+	platformLogs string // least level of what Lambda itself logs, one of platformLevels
 
 	hostOptions
 }
@@ -78,7 +79,7 @@ const noShift, productionShift = "off", "Canary10Percent10Minutes"
 var defaults = map[string]string{
 	"app": products.Default(), "env": "dev", "arch": "arm64",
 	"allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
-	"reserve": "true", "small": "false", "accessLogs": "false", "wsDomain": "", "httpDomain": "", "certificate": "",
+	"reserve": "true", "small": "false", "accessLogs": "false", "platformLogs": platformLevels[0], "wsDomain": "", "httpDomain": "", "certificate": "",
 	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false", "public": "false", "publishers": "",
 	"alarms": "", "accountConcurrency": "1000", "dashboard": "", "tracing": "false",
 	"inputs": "false", "eventPattern": "", "eventTopics": "", "canaryEvery": "0",
@@ -120,6 +121,7 @@ func parse(context map[string]string) (options, error) {
 	oneOf("reserve", booleans)
 	oneOf("small", booleans)
 	oneOf("accessLogs", booleans)
+	oneOf("platformLogs", platformLevels)
 	oneOf("trustedDocuments", booleans)
 	oneOf("public", booleans)
 	oneOf("inputs", booleans)
@@ -237,6 +239,7 @@ func parse(context map[string]string) (options, error) {
 		alarms:             strings.TrimPrefix(value["alarms"], noAlarms),
 		accountConcurrency: concurrency,
 		tracing:            is("tracing"),
+		platformLogs:       value["platformLogs"],
 		production:         production(value),
 		account:            value["account"],
 		region:             value["region"],

@@ -210,6 +210,7 @@ func TestEverySwitch(t *testing.T) {
 		check(t, id+" architecture", p["Architectures"], []string{"x86_64"})
 		check(t, id+" concurrency", p["ReservedConcurrentExecutions"], nil)
 		check(t, id+" tracing", p["TracingConfig"], object{"Mode": "Active"})
+		check(t, id+" platform's least level", p["LoggingConfig"].(object)["SystemLogLevel"], "INFO")
 		env := p["Environment"].(object)["Variables"].(object)
 		if origins, told := env[topology.AllowedOrigins.Env]; told {
 			check(t, id+" origins", origins, "https://a.example,https://b.example")

@@ -194,7 +194,11 @@ func TestFunctions(t *testing.T) {
 			check(t, f.Name+" memory", p["MemorySize"], f.MemoryMB)
 			check(t, f.Name+" concurrency", p["ReservedConcurrentExecutions"], reserved[f.Name])
 			check(t, f.Name+" loops", p["RecursiveLoop"], loops[f.AllowLoops])
-			check(t, f.Name+" log", tmpl.text(p["LoggingConfig"].(object)["LogGroup"]), "</aws/lambda/"+tmpl.prefix()+f.Name+">")
+			logging := p["LoggingConfig"].(object)
+			check(t, f.Name+" log", tmpl.text(logging["LogGroup"]), "</aws/lambda/"+tmpl.prefix()+f.Name+">")
+			check(t, f.Name+" log's format", logging["LogFormat"], "JSON")
+			check(t, f.Name+" least level", logging["ApplicationLogLevel"], "TRACE") // LOG_LEVEL says how much there is
+			check(t, f.Name+" platform's least level", logging["SystemLogLevel"], "WARN")
 			check(t, f.Name+" environment", environment(tmpl, p), wantedEnvironment(tmpl, f))
 		}
 	}

@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 		"eventPattern": `{"source":["com.example.couriers"],"detail-type":["courierMoved"]}`,
 		"eventTopics":  "arn:aws:sns:eu-west-1:123456789012:couriers, arn:aws:sns:eu-west-1:210987654321:vans.fifo"})
 	everySwitch = synthesize(map[string]string{"env": topology.Production, "arch": "amd64", "allowedOrigins": "https://A.example:443, https://b.example", "alarms": "ops@example.com", "accountConcurrency": "3000",
-		"owner": "Team A", "budget": "200", "maxReads": "2000", "maxWrites": "1000", "tracing": "true",
+		"owner": "Team A", "budget": "200", "maxReads": "2000", "maxWrites": "1000", "tracing": "true", "platformLogs": "info",
 		"logRetention": "90", "reserve": "false", "accessLogs": "true", "wsDomain": "ws.a.example", "httpDomain": "api.a.example",
 		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/1", "settings": "MAX_DEPTH=20;FANOUT_GROUPS=16;MAX_CONNECTIONS=20;AUTH=jwt;JWT_ISSUER=https://i.example;JWT_AUDIENCE=a;JWT_KEY=ssm:/aws/reference/secretsmanager/jwt", "trustedDocuments": "true"})
 	small = synthesize(map[string]string{"small": "true"})

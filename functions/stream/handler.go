@@ -203,7 +203,7 @@ func (h handler) sentAll(ctx context.Context, r record, s announce.Size, what st
 	h.metrics.Add(metrics.Targets, s.Targets)
 	h.metrics.Add(metrics.Filtered, s.Filtered)
 	h.metrics.Observe(metrics.FanOut, float64(s.Targets))
-	attrs := []any{"record", r.sequence, "event", r.announced().ID}
+	attrs := []any{"event", r.announced().ID}
 	if what == eventSent || s.Batches > 0 {
 		attrs = append(attrs, "batches", s.Batches)
 	}

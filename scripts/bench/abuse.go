@@ -80,9 +80,10 @@ func (t toll) units() float64 {
 	return n
 }
 
-// What a refusal costs, in millionths of a dollar each: an invocation and its log,
+// What a refusal costs, in millionths of a dollar each: an invocation, as a line for each second
+// is little of it (metrics.Meter.AddRefusal),
 // and over HTTP the request.
-const refusedHandshake, refusedRequest = 0.2 + 0.175, 1 + 0.2 + 0.175
+const refusedHandshake, refusedRequest = 0.2, 1 + 0.2
 
 // hourly is what one address can cost the owner in an hour by this way in alone, in
 // USD, without and with the allowance.

@@ -201,16 +201,15 @@ func (c *unitCounter) SendMessageBatch(
 	return out, nil
 }
 
-// Bytes logged: by Lambda for each invocation, as the meter has it, and by the functions for
-// each row, event and batch. Such a line has the request and the trace; eventLog is in it.
+// Bytes that the functions log for each row, event and batch. Such a line has the request and
+// the trace; eventLog is in it. Lambda itself logs only what failed.
 const (
-	platformLog = 350
-	rowLog      = 275 // "row written"
-	sentLog     = 322 // "event sent"
-	batchLog    = 326 // "batch delivered"
-	directLog   = 341 // "event delivered"
+	rowLog    = 274 // "row written"
+	sentLog   = 288 // "event sent"
+	batchLog  = 307 // "batch delivered"
+	directLog = 306 // "event delivered"
 
-	announcedLog = 286 // "event announced"
+	announcedLog = 285 // "event announced"
 )
 
 // function is the usage of that many invocations, each with the same duration and the
@@ -218,7 +217,7 @@ const (
 func function(f topology.Function, invocations float64, took time.Duration, logged float64) billing.Function {
 	seconds := invocations * math.Ceil(took.Seconds()*1000) / 1000
 	return billing.Function{Invocations: invocations, Seconds: seconds,
-		GBSeconds: seconds * float64(f.MemoryMB) / 1024, LogBytes: invocations * (platformLog + logged)}
+		GBSeconds: seconds * float64(f.MemoryMB) / 1024, LogBytes: invocations * logged}
 }
 
 // senders is the usage of the senders, which get the batches in that many invocations.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/scripts/internal/billing"
+	"subwire/shared/allowance"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
@@ -91,9 +92,9 @@ func TestOneEventByHand(t *testing.T) {
 	want := billing.Usage{
 		Gateway: billing.Gateway{Requests: 1, Sent: 100, SentBytes: float64(100 * frameBytes(withText(100)))},
 		Functions: map[string]billing.Function{
-			"graphql": {Invocations: 1, Seconds: 0.010, GBSeconds: 0.005, LogBytes: 350 + 275 + 180 + 26},
-			"stream":  {Invocations: 1, Seconds: 0.011, GBSeconds: 0.011 * 1769 / 1024, LogBytes: 350 + 322 + 269 + 26},
-			"sender":  {Invocations: 1, Seconds: 0.025, GBSeconds: 0.025 * 1769 / 1024, LogBytes: 350 + 326 + 247 + 26},
+			"graphql": {Invocations: 1, Seconds: 0.010, GBSeconds: 0.005, LogBytes: 274 + 180 + 26},
+			"stream":  {Invocations: 1, Seconds: 0.011, GBSeconds: 0.011 * 1769 / 1024, LogBytes: 288 + 269 + 26},
+			"sender":  {Invocations: 1, Seconds: 0.025, GBSeconds: 0.025 * 1769 / 1024, LogBytes: 307 + 247 + 26},
 		},
 		Queues: map[string]billing.Queue{"fanout.fifo": {FIFO: true, Sends: 1, Receives: 1, Deletes: 1}},
 		Tables: map[string]billing.Table{"messages.PutItem": {Requests: 1, Writes: 1},
@@ -102,6 +103,20 @@ func TestOneEventByHand(t *testing.T) {
 	near := cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-9 })
 	if diff := cmp.Diff(want, got.usage, near); diff != "" {
 		t.Errorf("usage (-want +got):\n%s", diff)
+	}
+}
+
+// TestTheFastWayIsPaidFor: what the allowance draws for it is what it costs, or little more.
+func TestTheFastWayIsPaidFor(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 10, 100, 1000} {
+		slow, fast := typical(), typical()
+		slow.direct, fast.direct, fast.fast = 0, 0, true
+		of := func(m model) float64 { return 1e6 * billing.USEast1().Of(predict(t, m, 100, n).usage).Total() }
+		costs, drawn := of(fast)-of(slow), allowance.Announced(len(resultOf(withText(100))), n)
+		if drawn < costs || drawn > 1.3*costs {
+			t.Errorf("%d subscribers: it costs %v µ$, and %v are drawn", n, costs, drawn)
+		}
 	}
 }
 

@@ -101,7 +101,7 @@ func (b *bills) delivered(k, subscribers int) float64 {
 }
 
 // joinedLog is the bytes of a line "event joined".
-const joinedLog = 325
+const joinedLog = 324
 
 // window predicts k events with a text of that many bytes that come in one list.
 func (m model) window(k int, subs []pubsub.Subscription, text int) (billing.Usage, error) {

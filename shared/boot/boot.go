@@ -56,7 +56,7 @@ func MainOf[P Product](f topology.Function, find func(name string) (P, error), r
 
 func serve(f topology.Function, c Config, err error, run func(Process) error) {
 	level := topology.LogLevel.In(c.Settings)
-	lines := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})
+	lines := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdaTime})
 	log := slog.New(trace.Handler(lines)).With("function", f.Name)
 	slog.SetDefault(log)
 	if f.MemoryMB > 0 { // a host's is not the function's, and its task says how much it has
@@ -75,6 +75,16 @@ func serve(f topology.Function, c Config, err error, run func(Process) error) {
 		log.ErrorContext(context.Background(), "cannot start", "error", err)
 		os.Exit(1)
 	}
+}
+
+// lambdaTime gives a line's time the name by which Lambda is sure to know it, in the
+// milliseconds that CloudWatch has. Where Lambda finds no time it takes the line's level for
+// INFO ("Log-level filtering" in the Lambda Developer Guide, whose example this is).
+func lambdaTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) > 0 || a.Key != slog.TimeKey || a.Value.Kind() != slog.KindTime {
+		return a
+	}
+	return slog.String("timestamp", a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
 }
 
 func start(p Process, run func(Process) error) (err error) {

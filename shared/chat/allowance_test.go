@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"subwire/shared/allowance"
 	"subwire/shared/gql"
 	"subwire/shared/memory"
+	"subwire/shared/pubsub"
 	"subwire/shared/subwire"
 	"subwire/shared/table"
 )
@@ -69,5 +71,40 @@ func TestWhatAnOperationCostsIsTallied(t *testing.T) {
 				t.Errorf("%v units, want %v to %v", got, tc.least, tc.most)
 			}
 		})
+	}
+}
+
+// quick announces nothing.
+type quick struct{}
+
+func (quick) Announce(context.Context, []pubsub.Event) {}
+func (quick) Hold(...subwire.Topic)                    {}
+
+// TestTheFastWayIsPaidFor by who writes.
+func TestTheFastWayIsPaidFor(t *testing.T) {
+	t.Parallel()
+	const document = `mutation { postMessage(chatId: "loud", content: "1", senderName: "Ada") { id } }`
+	cost := func(env subwire.Env) float64 {
+		store := memory.New()
+		if err := store.SetAudience(t.Context(), Topic("loud"), 100, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		env.Tables, env.Anonymous, env.Audiences = store, true, &allowance.Audiences{Store: store}
+		env.NewID = func() string { return "01B" }
+		env.Now = func() time.Time { return time.UnixMilli(1_764_000_000_005) }
+		x, err := gql.MustNew(New().MustOpen(env)).Prepare(operation(document, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, tally := allowance.WithTally(t.Context())
+		if result, err := x.Run(ctx, nil); err != nil || strings.Contains(string(result), "errors") {
+			t.Fatal(string(result), err)
+		}
+		return tally.Take()
+	}
+	root := len(`{"id":"01B","chatId":"loud","content":"1","senderName":"Ada","createdAt":"2025-11-24T16:00:00.005Z"}`)
+	more, want := cost(subwire.Env{Fast: quick{}})-cost(subwire.Env{}), allowance.Announced(root, 100)
+	if math.Abs(more-want) > 0.01 {
+		t.Errorf("%v units more, want %v", more, want)
 	}
 }

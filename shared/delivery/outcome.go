@@ -38,7 +38,10 @@ type became struct {
 // logOutcome logs what became of the batch, and of those of its targets that did not get it.
 func (r *round) logOutcome() {
 	attrs := []any{"event", r.batch.Event.ID, "range", r.batch.Range, "attempt", r.batch.Attempt,
-		"outcome", r.report, "last refusal", r.lastRefusal}
+		"outcome", r.report}
+	if r.lastRefusal != "" {
+		attrs = append(attrs, "last refusal", r.lastRefusal)
+	}
 	if others := r.others(); others != nil {
 		attrs = append(attrs, "others", others)
 	}

@@ -457,6 +457,9 @@ func (t *Table[T]) cost(ctx context.Context, w write) float64 {
 		}
 		targets := t.app.env.Audiences.Of(ctx, e.topic)
 		sum += allowance.FannedOut(len(e.root)) + float64(targets)*allowance.Sent(len(e.root))
+		if t.app.goesFast() {
+			sum += allowance.Announced(len(e.root), targets)
+		}
 	}
 	return sum
 }

@@ -70,7 +70,7 @@ func (c *Cloud) functionUsage(f topology.Function) (invoked func(lambdart.Invoca
 	return func(i lambdart.Invocation) {
 		c.watch.invoked(f.Name, i.Took, i.Err)
 		if c.Meter != nil {
-			c.Meter.Invoked(f.Name, f.MemoryMB, i.Took)
+			c.Meter.Invoked(f.Name, f.MemoryMB, i.Took, i.Err != nil)
 		}
 		if c.Console != nil {
 			c.Console.Invoked(f.Name, i)

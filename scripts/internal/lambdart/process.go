@@ -108,6 +108,8 @@ func environment(cfg Config, api string) []string {
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+strconv.Itoa(cfg.MemoryMB),
 		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
 		"LAMBDA_TASK_ROOT="+filepath.Dir(cfg.Binary),
+		"AWS_LAMBDA_LOG_FORMAT=JSON", // as package infra deploys it
+		"AWS_LAMBDA_LOG_LEVEL=TRACE",
 	)
 }
 

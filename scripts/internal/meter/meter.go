@@ -78,20 +78,24 @@ func (m *Meter) countMinutes() {
 }
 
 // Invoked counts an invocation. It took that long on this machine, not on Lambda, from
-// its event to its answer, including a cold start. Lambda charges by the millisecond.
-func (m *Meter) Invoked(function string, memoryMB int, took time.Duration) {
+// its event to its answer, including a cold start. Lambda charges by the millisecond, and
+// logs only that it failed, if it did: see package infra's platformLevels.
+func (m *Meter) Invoked(function string, memoryMB int, took time.Duration, failed bool) {
 	seconds := ((took + time.Millisecond - 1) / time.Millisecond * time.Millisecond).Seconds()
 	m.function(function, func(f *billing.Function) {
 		f.Invocations++
 		f.Seconds += seconds
 		f.GBSeconds += seconds * float64(memoryMB) / 1024
-		f.LogBytes += platformLog
+		if failed {
+			f.LogBytes += failureLog
+		}
 	})
 }
 
-// platformLog is what Lambda itself logs for an invocation in its default format:
-// START, END and REPORT, with the 26 bytes that CloudWatch counts for each event.
-const platformLog = 350
+// failureLog is about what Lambda itself logs for an invocation that failed: the events
+// platform.runtimeDone and platform.report, as the Telemetry API has them ("Lambda Telemetry
+// API Event schema reference"), with eventBytes for each.
+const failureLog = 800
 
 // eventBytes is what CloudWatch counts for an event in addition to its text.
 const eventBytes = 26
@@ -106,7 +110,8 @@ type logWriter struct {
 }
 
 func (l logWriter) Write(p []byte) (int, error) {
-	size := len(p) + eventBytes*bytes.Count(p, []byte("\n"))
+	text := bytes.TrimPrefix(p, []byte(l.function+": ")) // which the local cloud puts before a line
+	size := len(text) + eventBytes*bytes.Count(text, []byte("\n"))
 	l.m.function(l.function, func(f *billing.Function) { f.LogBytes += float64(size) })
 	return l.to.Write(p)
 }

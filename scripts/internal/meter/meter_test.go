@@ -168,13 +168,13 @@ func TestMinutesAreCountedWhileSocketsAreOpen(t *testing.T) {
 func TestInvocationsAreRoundedUpToMilliseconds(t *testing.T) {
 	t.Parallel()
 	m := New("")
-	m.Invoked("f", 512, 1100*time.Microsecond)
-	m.Invoked("f", 512, 2*time.Millisecond)
+	m.Invoked("f", 512, 1100*time.Microsecond, false)
+	m.Invoked("f", 512, 2*time.Millisecond, true)
 	var logged strings.Builder
-	if _, err := io.WriteString(m.Log("f", &logged), "line\n"); err != nil || logged.String() != "line\n" {
+	if _, err := io.WriteString(m.Log("f", &logged), "f: line\n"); err != nil || logged.String() != "f: line\n" {
 		t.Errorf("logged %q, error %v", logged.String(), err)
 	}
-	want := map[string]billing.Function{"f": {Invocations: 2, Seconds: 0.004, GBSeconds: 0.002, LogBytes: 2*platformLog + 5 + eventBytes}}
+	want := map[string]billing.Function{"f": {Invocations: 2, Seconds: 0.004, GBSeconds: 0.002, LogBytes: failureLog + 5 + eventBytes}}
 	if diff := cmp.Diff(want, m.Usage().Functions); diff != "" {
 		t.Errorf("usage (-want +got):\n%s", diff)
 	}
@@ -184,7 +184,7 @@ func TestUsageIsACopy(t *testing.T) {
 	t.Parallel()
 	m := New("")
 	before := m.Usage()
-	m.Invoked("f", 128, time.Second)
+	m.Invoked("f", 128, time.Second, false)
 	if len(before.Functions) != 0 {
 		t.Error("what was returned changes")
 	}

@@ -29,7 +29,7 @@ const (
 
 // Line is a line of a function's log. Members that it does not have are zero.
 type Line struct {
-	At       time.Time `json:"time"`
+	At       time.Time `json:"timestamp"`
 	Level    string    `json:"level"`
 	What     string    `json:"msg"`
 	Function string    `json:"function"`
@@ -67,8 +67,16 @@ type Task struct {
 
 // Parse reads a line in the format of the functions' log. Anything else is of the platform
 // or of a panic.
-func Parse(text []byte) (l Line, ok bool) {
-	return l, json.Unmarshal(text, &l) == nil && l.What != ""
+func Parse(text []byte) (Line, bool) {
+	var l struct {
+		Line
+		Time time.Time `json:"time"` // of an older release
+	}
+	err := json.Unmarshal(text, &l)
+	if l.At.IsZero() {
+		l.At = l.Time
+	}
+	return l.Line, err == nil && l.What != ""
 }
 
 // ParseAll returns what Parse reads, in order of time.
