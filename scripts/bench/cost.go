@@ -161,21 +161,28 @@ func (b *bills) byTopic() report.Table {
 	services := []string{"API Gateway", "SQS", "Lambda", "DynamoDB", "CloudWatch Logs"}
 	t := report.Table{Title: topicTitle, Key: "subscribers",
 		Columns: slices.Concat([]string{"USD"}, services,
-			[]string{"packed best", "one push per Lambda", "AppSync", "% of AppSync"})}
-	for _, size := range append(topicSizes(), 1_000_000) {
+			[]string{"packed best", "by the queue", "the fast way", "one push per Lambda", "AppSync", "% of AppSync",
+				"% with its write", "% packed best"})}
+	for _, size := range []int{1, 10, 20, 50, 100, 1_000, 10_000, 100_000, 1_000_000} {
 		ours := b.perMillion(b.model, b.topic(size), b.size)
 		values := []float64{ours.Total()}
 		for _, s := range services {
 			values = append(values, ours.Service(s))
 		}
-		values = append(values, b.perMillion(b.packed(), b.topic(size), b.size).Total())
+		best := b.perMillion(b.packed(), b.topic(size), b.size).Total()
+		values = append(values, best)
+		for _, m := range []model{b.queued(), b.announcing()} {
+			values = append(values, b.perMillion(m, b.topic(size), b.size).Total())
+		}
 		single := math.NaN() // for a million, that is a million batches
 		if size < 1_000_000 {
 			single = b.perMillion(b.single(), b.topic(size), b.size).Total()
 		}
 		values = append(values, single)
 		theirs := b.appSync(size)
-		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(size), append(values, theirs, 100*ours.Total()/theirs)...))
+		written := theirs + b.prices.Write.USD/float64(size) // a resolver writes the row, as ours does
+		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(size), append(values, theirs, 100*ours.Total()/theirs,
+			100*ours.Total()/written, 100*best/written)...))
 	}
 	return t
 }

@@ -70,9 +70,21 @@ func (m model) packed() model {
 	return m
 }
 
+// queued sends all events by the queue, and announcing by the fast way.
+func (m model) queued() model {
+	m.direct, m.fast = 0, false
+	return m
+}
+
+func (m model) announcing() model {
+	m.fast = true
+	return m
+}
+
 // single has one push per invocation, and so a queue message per subscriber.
 func (m model) single() model {
-	m.limits.Targets, m.direct = 1, 0
+	m = m.queued()
+	m.limits.Targets = 1
 	return m
 }
 
