@@ -85,8 +85,10 @@ func (b *peersBench) measure(ctx context.Context, in input) (report.Report, erro
 		Notes: []string{
 			"Each is a process of its own, and they take turns, on the same DynamoDB Local and the same gateway, " +
 				"which answers after 10 ms; CPU is of that process alone, user and system. Figures are medians of the events.",
-			fmt.Sprintf("Subwire's process does what its stream and its sender function do: read the topic, plan, execute, post. "+
-				"An event for more than %d subscribers is sent to SQS and decoded in between, and all are in the columns by the queue. "+
+			fmt.Sprintf("Subwire's process does what its stream and its sender function do: "+
+				"read the topic, plan, execute, post. "+
+				"An event for more than %d subscribers is sent to SQS and decoded in between, "+
+				"and all are in the columns by the queue. "+
 				"What Lambda's pollers do is left out: the whole way is bench pipeline's. "+
 				"The peer's does what publish does, in the process that has the event.", b.direct),
 			"The peer reads from an index, eventually, at half the price of Subwire's consistent reads; it executes for each " +

@@ -96,12 +96,14 @@ func (b *quotaBench) measure(ctx context.Context, in input) (report.Report, erro
 			x.Refused, y.Refused, x.FramesRefused, y.FramesRefused))
 	}
 	return report.Report{
-		Settings: report.Settings("targets", b.targets[len(b.targets)-1], "quota", b.quota, "frames", b.frames, "seed", in.seed),
-		Tables:   []report.Table{t, growth},
+		Settings: report.Settings("targets", b.targets[len(b.targets)-1], "quota", b.quota, "frames", b.frames,
+			"seed", in.seed),
+		Tables: []report.Table{t, growth},
 		Notes: []string{"The senders are the deployed code, four for each topic. The quota is a token bucket, " +
 			"posts take as long as in the forecast, and an update of the line 5 ms. A chat's times are from the queue " +
 			"to the client. Who has nothing after an hour counts with that hour. " +
 			"Of few targets one slow post decides when the last has the event."},
-		Plot: &report.Plot{Title: quotaGrowth, Table: quotaGrowth, Columns: growth.Columns[:2], Y: "s", LogX: true, LogY: true},
+		Plot: &report.Plot{Title: quotaGrowth, Table: quotaGrowth, Columns: growth.Columns[:2], Y: "s",
+			LogX: true, LogY: true},
 	}, nil
 }

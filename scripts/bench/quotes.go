@@ -115,17 +115,21 @@ func quotes() map[string]quoted {
 	sender := func(column string, form func(float64) string) quoted {
 		return quoted{report: "sender", table: transportsTitle, row: "10000", column: column, form: form}
 	}
+	allocs := sender("lean allocs/push", fixed(1))
+	allocs.table = transportDetail
+	hostP99 := hosts(hostLatencyTitle, "p99, peer")
+	hostP99.over = "p99, Subwire"
 	return map[string]quoted{
 		"sender-ratio":     sender("ratio to SDK", fixed(1)),
 		"sender-pushes":    sender("lean", rounded(3)),
-		"sender-allocs":    {report: "sender", table: transportDetail, row: "10000", column: "lean allocs/push", form: fixed(1)},
+		"sender-allocs":    allocs,
 		"local-p50":        latency("pipeline", "p50", rounded(2), 0),
 		"local-p99":        latency("pipeline", "p99", rounded(2), 0),
 		"forecast-p50":     latency("forecast", "p50", fixed(2), 1e-3),
 		"forecast-p99":     latency("forecast", "p99", fixed(1), 1e-3),
 		"host-pushes":      hosts(hostCPUTitle, "ratio"),
 		"host-sockets":     hosts(hostMemoryTitle, "ratio"),
-		"host-p99":         {report: "hosts", table: hostLatencyTitle, row: "19800", column: "p99, peer", over: "p99, Subwire", form: fixed(1)},
+		"host-p99":         hostP99,
 		"plan-peak":        {report: "plan", table: planTitle, row: "100000", column: "peak KB", form: rounded(2)},
 		"plan-first":       {report: "plan", table: planTitle, row: "100000", column: "% of rows", form: fixed(1)},
 		"peer-ratio":       {report: "peers", table: peersTitle, row: "1", column: "peer / Subwire", form: fixed(1)},
