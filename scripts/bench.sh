@@ -2,7 +2,7 @@
 # Measures. See docs/performance.md.
 #   bench.sh                       the short form of every command, in five minutes at most
 #   bench.sh COMMAND [flags]       one command; bench.sh COMMAND -help lists its flags
-#   bench.sh figures [-count N]    the long form, 20 minutes for each of N: rewrites docs/performance/*.json,
+#   bench.sh figures [-count N]    the long form, half an hour for each of N: rewrites docs/performance/*.json,
 #                                  *.svg, and the tables and numbers of README.md, SECURITY.md and docs/
 #   bench.sh costs                 the part of it that needs no quiet machine: models, and what is counted
 set -eu
@@ -32,6 +32,7 @@ costs() {
 	figure cost cost -check 1,10,100,1000
 	figure storm storm
 	figure topic topic
+	figure ways ways
 	model idle idle
 	model windows windows
 }
@@ -65,6 +66,7 @@ figures)
 	figure cold cold "$@"
 	figure pipeline pipeline -connections 100,500,2000 -rate 2 -duration 20s "$@"
 	figure forecast pipeline -connections 100 -rate 2 -duration 60s -aws
+	figure fast pipeline -connections 100 -chats 100 -operations 1 -rate 20 -duration 160s -aws -compare
 	figure peers peers "$@"
 	figure hosts hosts "$@"
 	figure deflate deflate "$@"

@@ -89,6 +89,9 @@ func quotes() map[string]quoted {
 	cost := func(row, column string, form func(float64) string) quoted {
 		return quoted{report: "cost", table: topicTitle, row: row, column: column, form: form}
 	}
+	below := func(row, column string) quoted {
+		return cost(row, column, func(v float64) string { return fixed(0)(100 - v) })
+	}
 	month := func(column string) quoted {
 		f := cost("1000", column, rounded(2))
 		f.factor = monthAtThousand
@@ -136,7 +139,17 @@ func quotes() map[string]quoted {
 		"cost-1":           cost("1", "USD", fixed(2)),
 		"cost-10":          cost("10", "USD", fixed(2)),
 		"cost-10-best":     cost("10", "packed best", fixed(2)),
+		"cost-20":          cost("20", "USD", fixed(2)),
 		"cost-1000":        cost("1000", "USD", fixed(2)),
+		"cost-1-below":     below("1", "% of AppSync"),
+		"cost-10-below":    below("10", "% of AppSync"),
+		"same-1-below":     below("1", "% with its write"),
+		"queue-1":          cost("1", "by the queue", fixed(2)),
+		"queue-10":         cost("10", "by the queue", fixed(2)),
+		"queue-100":        cost("100", "by the queue", fixed(2)),
+		"fast-1":           cost("1", "the fast way", fixed(2)),
+		"fast-10":          cost("10", "the fast way", fixed(2)),
+		"fast-100":         cost("100", "the fast way", fixed(2)),
 		"cost-1000-posts":  cost("1000", "API Gateway", fixed(2)),
 		"appsync-1":        cost("1", "AppSync", fixed(2)),
 		"appsync-1000":     cost("1000", "AppSync", fixed(2)),

@@ -64,6 +64,7 @@ func (b *waysBench) measure(ctx context.Context, in input) (report.Report, error
 			"for a write or a query and 10 ms for a request to SQS. CPU takes none.",
 			fmt.Sprintf("The queue and the post alone take %.0f ms at p50, %.0f at p90 and %.0f at p99. What is above that "+
 				"is mostly an event that waits for the one before it in its chat.", at(50), at(90), at(99))},
-		Plot: &report.Plot{Title: waysTitle, Table: waysTitle, Columns: []string{"p99 by the stream", "p99 the fast way"}, Y: "ms"},
+		Plot: &report.Plot{Title: waysTitle, Table: waysTitle, Y: "ms",
+			Columns: []string{"p99 by the stream", "p99 the fast way"}},
 	}, nil
 }

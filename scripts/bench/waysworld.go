@@ -92,8 +92,8 @@ type arrival struct {
 // run plays the scenario.
 func (s waysScenario) run(ctx context.Context) (waysOutcome, error) {
 	c := &course{waysScenario: s, aws: timing.AWS(s.Seed), store: memory.New(), taken: map[string]time.Time{},
-		waiting: map[string][]inQueue{}, served: map[string]bool{}, written: map[string][]inStream{}, newest: map[string]int{},
-		seen:   map[arrival]bool{},
+		waiting: map[string][]inQueue{}, served: map[string]bool{}, written: map[string][]inStream{},
+		newest: map[string]int{}, seen: map[arrival]bool{},
 		delays: hdr.New(1, longest, digits)}
 	op := operation(0, benchChat)
 	c.key = op.Key()
