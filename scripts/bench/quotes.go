@@ -144,6 +144,10 @@ func quotes() map[string]quoted {
 		"cost-1-below":     below("1", "% of AppSync"),
 		"cost-10-below":    below("10", "% of AppSync"),
 		"same-1-below":     below("1", "% with its write"),
+		"ways-stream-50":   ways("p50 by the stream"),
+		"ways-stream-99":   ways("p99 by the stream"),
+		"ways-fast-50":     ways("p50 the fast way"),
+		"ways-fast-99":     ways("p99 the fast way"),
 		"queue-1":          cost("1", "by the queue", fixed(2)),
 		"queue-10":         cost("10", "by the queue", fixed(2)),
 		"queue-100":        cost("100", "by the queue", fixed(2)),
@@ -177,6 +181,10 @@ func quotes() map[string]quoted {
 		"storm-default":    storms("50", "as graphql-ws does by default", rounded(2), 1./60),
 		"storm-default-90": storms("90", "as graphql-ws does by default", rounded(2), 1./3600/24),
 	}
+}
+
+func ways(column string) quoted {
+	return quoted{report: "ways", table: waysTitle, row: "an event in 10 s", column: column, form: fixed(0)}
 }
 
 func idleFigure(way string, form func(float64) string) quoted {
