@@ -122,7 +122,9 @@ func (b *topicBench) reads(ctx context.Context, servers *backend.Backend, n int)
 func (b *topicBench) reading(ctx context.Context, topic *largeTopic, label string, n int, changes float64) (report.Row, error) {
 	reader := topic.process()
 	event := func(ctx context.Context, _ int) error { return topic.read(ctx, reader, n) }
-	if _, _, err := paced(ctx, 1, time.Nanosecond, 1, event); err != nil { // the first time it reads all
+	first, cancel := patient(ctx, b.last)
+	defer cancel()
+	if err := event(first, 0); err != nil { // reads all
 		return report.Row{}, err
 	}
 	topic.reset()
@@ -204,6 +206,8 @@ func (b *topicBench) subscribed(ctx context.Context, topic *largeTopic, label st
 func paced(ctx context.Context, rate float64, last time.Duration, workers int,
 	do func(ctx context.Context, i int) error) (count, reached float64, err error) {
 	begin := time.Now()
+	ctx, cancel := patient(ctx, last)
+	defer cancel()
 	var next, done atomic.Int64
 	working, ctx := errgroup.WithContext(ctx)
 	for range workers {
@@ -219,9 +223,7 @@ func paced(ctx context.Context, rate float64, last time.Duration, workers int,
 				case <-ctx.Done():
 					return ctx.Err()
 				}
-				one, cancel := context.WithTimeout(ctx, settling) // a store without a deadline gives up soon
-				err := do(one, int(i))
-				if cancel(); err != nil {
+				if err := do(ctx, int(i)); err != nil {
 					return err
 				}
 				done.Add(1)
@@ -231,6 +233,11 @@ func paced(ctx context.Context, rate float64, last time.Duration, workers int,
 	err = working.Wait()
 	count = float64(done.Load())
 	return count, count / max(time.Since(begin), last).Seconds(), err
+}
+
+// patient gives the store a deadline long after that time: without one it gives up soon.
+func patient(ctx context.Context, last time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 10*last+settling)
 }
 
 // units is what the partition keys of the table of subscriptions took.
