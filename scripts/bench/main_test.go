@@ -283,7 +283,7 @@ func TestALargeTopicInPartsIsReadForLess(t *testing.T) {
 		}
 	}
 	table = r.Find("20 subscribes a second to one topic")
-	if whole, parts := table.Value("whole", "write units/subscribe"), table.Value("in parts", "write units/subscribe"); whole != 1 || parts != 2 {
+	if whole, parts := table.Value("whole", "write units/subscribe"), table.Value("in parts", "write units/subscribe"); !(1 <= whole && whole < parts) {
 		t.Errorf("a subscribe writes %v units, %v in parts", whole, parts)
 	}
 }

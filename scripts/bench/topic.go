@@ -122,7 +122,9 @@ func (b *topicBench) reads(ctx context.Context, servers *backend.Backend, n int)
 func (b *topicBench) reading(ctx context.Context, topic *largeTopic, label string, n int, changes float64) (report.Row, error) {
 	reader := topic.process()
 	event := func(ctx context.Context, _ int) error { return topic.read(ctx, reader, n) }
-	if err := event(ctx, 0); err != nil {
+	first, cancel := patient(ctx, b.last)
+	defer cancel()
+	if err := event(first, 0); err != nil { // reads all
 		return report.Row{}, err
 	}
 	topic.reset()
@@ -204,6 +206,8 @@ func (b *topicBench) subscribed(ctx context.Context, topic *largeTopic, label st
 func atRate(ctx context.Context, rate float64, last time.Duration, workers int,
 	do func(ctx context.Context, i int) error) (count, reached float64, err error) {
 	begin := time.Now()
+	ctx, cancel := patient(ctx, last)
+	defer cancel()
 	var next, done atomic.Int64
 	working, ctx := errgroup.WithContext(ctx)
 	for range workers {
@@ -229,6 +233,11 @@ func atRate(ctx context.Context, rate float64, last time.Duration, workers int,
 	err = working.Wait()
 	count = float64(done.Load())
 	return count, count / max(time.Since(begin), last).Seconds(), err
+}
+
+// patient gives the store a deadline long after that time: without one it gives up soon.
+func patient(ctx context.Context, last time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 10*last+settling)
 }
 
 // units is what the partition keys of the table of subscriptions took.

@@ -159,7 +159,8 @@ func (c *cloud) cdk(t *testing.T, args ...string) string {
 func (c *cloud) deploy(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "outputs.json")
-	said := c.cdk(t, "deploy", "--require-approval", "never", "--outputs-file", file, "-c", "alarms=ops@example.com")
+	said := c.cdk(t, "deploy", "--require-approval", "never", "--outputs-file", file, "-c", "alarms=ops@example.com",
+		"-c", "settings="+topology.LargeTopics.Env+"=true")
 	c.readOutputs(t, file)
 	return said
 }
