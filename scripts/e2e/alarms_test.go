@@ -54,7 +54,7 @@ func watchCloud(t *testing.T) *watched {
 	}
 	clock := &cloudwatch.Clock{}
 	c, err := startCloud(within(t), cloud.Config{Root: "../..", Output: &logs, Clock: clock, Faults: plan, Seed: 1, Redelivery: time.Second,
-		Timing:   timing.Profile{StreamLongestRetry: 500 * time.Millisecond},
+		Timing: timing.Profile{StreamLongestRetry: 500 * time.Millisecond},
 		// The alarms of sender are watched, too, so all events go by it.
 		Settings: map[string]string{topology.InitTimeout.Env: "3s", topology.Direct.Env: "0"}})
 	if err != nil {

@@ -157,7 +157,16 @@ func (m *measuredCloud) letters(q topology.Queue) int {
 // DynamoDB and the queues took.
 func TestTheMetricsAreWhatOthersCounted(t *testing.T) {
 	t.Parallel()
-	m := measured(t)
+	for name, direct := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testMetrics(t, direct)
+		})
+	}
+}
+
+func testMetrics(t *testing.T, direct string) {
+	m := measured(t, topology.Direct.Env, direct)
 	const plain = `subscription ($chatId: ID!) { newMessage(chatId: $chatId) { content } }`
 	const resumed = `subscription ($chatId: ID!, $after: ID) { newMessage(chatId: $chatId, after: $after) { content } }`
 	const events = 5

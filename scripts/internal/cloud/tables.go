@@ -28,6 +28,8 @@ func (c *Cloud) createTables(ctx context.Context) error {
 		return err
 	}
 	if areNew && !c.cfg.Replaces {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute) // the machine may be busy
+		defer cancel()
 		store := dynamo.New(dynamo.NewClient(c.Backend.AWS()), dynamo.Tables{Connections: connections})
 		_, err = store.MarkingSince(ctx, time.Unix(0, 0))
 	}
