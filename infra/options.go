@@ -79,7 +79,8 @@ const noShift, productionShift = "off", "Canary10Percent10Minutes"
 var defaults = map[string]string{
 	"app": products.Default(), "env": "dev", "arch": "arm64",
 	"allowedOrigins": topology.AllowedOrigins.Default, "logRetention": "30",
-	"reserve": "true", "small": "false", "accessLogs": "false", "platformLogs": platformLevels[0], "wsDomain": "", "httpDomain": "", "certificate": "",
+	"reserve": "true", "small": "false", "accessLogs": "false", "platformLogs": platformLevels[0],
+	"wsDomain": "", "httpDomain": "", "certificate": "",
 	"assets": "../bin", "local": "", "settings": "", "trustedDocuments": "false", "public": "false", "publishers": "",
 	"alarms": "", "accountConcurrency": "1000", "dashboard": "", "tracing": "false",
 	"inputs": "false", "eventPattern": "", "eventTopics": "", "canaryEvery": "0",

@@ -99,7 +99,8 @@ func (c *costing) compare(ctx context.Context, root string) (report.Table, error
 func (c *costing) try(ctx context.Context, root string, subscribers int) (out comparison, err error) {
 	counter := &tally{}
 	local, err := counter.start(ctx, cloud.Config{Root: root, Meter: true,
-		Settings: map[string]string{topology.Fast.Env: strconv.FormatBool(c.fast), topology.Direct.Env: strconv.Itoa(c.direct)}})
+		Settings: map[string]string{
+			topology.Fast.Env: strconv.FormatBool(c.fast), topology.Direct.Env: strconv.Itoa(c.direct)}})
 	if err != nil {
 		return out, err
 	}

@@ -86,7 +86,11 @@ func (b *bills) metricShare() report.Table {
 				values = append(values, b.prices.Log.Of(added.Functions[f.Name].LogBytes))
 			}
 			values = append(values, all, share)
-			lines = b.prices.Log.Of(million * float64(rowLog+sentLog+batchLog*len(with.batches)))
+			bytes := rowLog + sentLog + batchLog*len(with.batches)
+			if size <= b.direct && !b.fast {
+				bytes = rowLog + directLog
+			}
+			lines = b.prices.Log.Of(million * float64(bytes))
 		}
 		t.Rows = append(t.Rows, report.NewRow(strconv.Itoa(size), append(values, share, lines)...))
 	}

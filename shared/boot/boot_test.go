@@ -277,7 +277,7 @@ func TestAFunctionThatCannotRunIsOneLogLine(t *testing.T) {
 }
 
 // said is one line of a function's log.
-type said struct{ Level, Msg, Error, Function string }
+type said struct{ Timestamp, Level, Msg, Error, Function string }
 
 // process runs the function's process until it ends, and returns its only line.
 func process(t *testing.T, function string, env ...string) (line said) {
@@ -299,6 +299,9 @@ func process(t *testing.T, function string, env ...string) (line said) {
 	}
 	if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.Level != "ERROR" || line.Msg != "cannot start" {
 		t.Errorf("%s %v said %s", function, env, &log)
+	}
+	if _, err := time.Parse("2006-01-02T15:04:05.000Z", line.Timestamp); err != nil { // as Lambda wants it
+		t.Errorf("%s %v said it at %v", function, env, err)
 	}
 	return line
 }
