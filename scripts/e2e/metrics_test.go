@@ -157,7 +157,7 @@ func (m *measuredCloud) letters(q topology.Queue) int {
 // DynamoDB and the queues took.
 func TestTheMetricsAreWhatOthersCounted(t *testing.T) {
 	t.Parallel()
-	for name, direct := range ways {
+	for name, direct := range map[string]string{"Queue": "0", "Direct": "50"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			testMetrics(t, direct)

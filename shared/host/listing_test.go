@@ -37,6 +37,7 @@ type whole struct {
 	allowance.AudienceStore
 	pacing.Line
 	pubsub.MarkStore
+	pubsub.MarkingStore
 }
 
 func self(boot string) node.Address { return node.Address{HostPort: "10.0.0.1:80", Boot: boot} }
@@ -60,7 +61,7 @@ func TestAListingIsAStore(t *testing.T) {
 			}
 		}
 	})
-	l := whole{host.NewListing(s, self("a").Node()), s, s, s, s, s}
+	l := whole{host.NewListing(s, self("a").Node()), s, s, s, s, s, s}
 	storetest.Run(t, l, rowsOfNodes, marks)
 	storetest.Turns(t, l, 4)
 }
@@ -82,5 +83,5 @@ func TestAListingOverDynamoDBIsAStore(t *testing.T) {
 	}
 	s := dynamo.New(client, dynamo.Tables{Connections: products["connections"],
 		Subscriptions: products["subscriptions"], Operations: products["operations"], Products: products})
-	storetest.Run(t, whole{host.NewListing(s, self("a").Node()), s, s, s, s, s}, rowsOfNodes, marks)
+	storetest.Run(t, whole{host.NewListing(s, self("a").Node()), s, s, s, s, s, s}, rowsOfNodes, marks)
 }
