@@ -213,6 +213,7 @@ func TestEnvironmentIsThatOfLambda(t *testing.T) {
 		"TABLE": "t", "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "us-east-1",
 		"_HANDLER": "bootstrap", "AWS_LAMBDA_RUNTIME_API": f.address + "/1", "AWS_LAMBDA_FUNCTION_NAME": "fn",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "LAMBDA_TASK_ROOT": filepath.Dir(binary),
+		"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "TRACE",
 		"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "en_US.UTF-8", "TZ": ":UTC", "TMPDIR": os.TempDir(),
 	}
 	// The runtime client itself sets _X_AMZN_TRACE_ID; exec sets PWD with Dir.
