@@ -79,12 +79,23 @@ func (r *run) token(t *testing.T, expires time.Time) string {
 
 func TestNoSecretIsLogged(t *testing.T) {
 	t.Parallel()
+	for direct, line := range map[string]string{"0": "batch delivered", "50": "event delivered"} {
+		t.Run("DIRECT="+direct, func(t *testing.T) {
+			t.Parallel()
+			testNoSecretIsLogged(t, direct, line)
+		})
+	}
+}
+
+// testNoSecretIsLogged expects a line that says that the event was delivered.
+func testNoSecretIsLogged(t *testing.T, direct, delivered string) {
 	var out output
 	expired := token(t, time.Now().Add(-time.Hour)) // so that the canary says why it failed
 	c, err := cloud.Start(t.Context(), cloud.Config{Root: "../..", Output: &out, Canary: time.Hour,
 		Log: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Settings: map[string]string{"LOG_LEVEL": "debug", "AUTH": "jwt", "JWT_ALGORITHM": "HS256", "JWT_KEY": key,
-			"JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "chat", "HANDSHAKE_TOKEN": "optional", "CANARY_TOKEN": expired}})
+			"JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "chat", "HANDSHAKE_TOKEN": "optional", "CANARY_TOKEN": expired,
+			topology.Direct.Env: direct}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +112,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 	c.Stop() // and so let every process print what it has
 
 	logged := out.String()
-	for _, line := range []string{"batch delivered", "record parked", "the canary failed"} {
+	for _, line := range []string{delivered, "record parked", "the canary failed"} {
 		if !strings.Contains(logged, line) {
 			t.Errorf("the run logged too little to prove anything:\n%s", logged)
 		}
