@@ -66,7 +66,6 @@ figures)
 	figure cold cold "$@"
 	figure pipeline pipeline -connections 100,500,2000 -rate 2 -duration 20s "$@"
 	figure forecast pipeline -connections 100 -rate 2 -duration 60s -aws
-	figure fast pipeline -connections 100 -chats 100 -operations 1 -rate 20 -duration 160s -aws -compare
 	figure peers peers "$@"
 	figure hosts hosts "$@"
 	figure deflate deflate "$@"

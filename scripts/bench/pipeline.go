@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"time"
-
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
 
 	"subwire/scripts/bench/report"
 	"subwire/scripts/internal/cloud"
@@ -31,27 +27,7 @@ type pipeline struct {
 	aws         bool // whether the local cloud has AWS's latencies
 	fast        bool // whether it announces messages as they are written
 	direct      int  // subscribers up to which stream delivers an event itself
-	compare     bool // whether each run is done in every way that a message may go
 	where       *deployment.Flags
-}
-
-// way is how messages get to their subscribers in a local cloud.
-type way struct {
-	name     string
-	settings map[string]string
-}
-
-// newWay returns the way of these settings.
-func newWay(name string, fast bool, direct int) way {
-	return way{name, map[string]string{topology.Fast.Env: strconv.FormatBool(fast), topology.Direct.Env: strconv.Itoa(direct)}}
-}
-
-// ways are those of the flags.
-func (p *pipeline) ways() []way {
-	if p.compare {
-		return []way{newWay("by the queue", false, 0), newWay("without the queue", false, p.direct), newWay("the fast way", true, p.direct)}
-	}
-	return []way{newWay("", p.fast, p.direct)}
 }
 
 func pipelineCommand() command {
@@ -68,8 +44,6 @@ func pipelineCommand() command {
 		flags.BoolVar(&p.fast, "fast", false, "let the local cloud go the fast way ("+topology.Fast.Env+")")
 		flags.IntVar(&p.direct, "direct", deployed().direct,
 			"subscribers up to which stream delivers itself in the local cloud ("+topology.Direct.Env+")")
-		flags.BoolVar(&p.compare, "compare", false,
-			"repeat each run in every way: by the stream, without the queue ("+topology.Direct.Env+"), the fast way")
 		flags.BoolVar(&p.aws, "aws", false, "let the local cloud take as long as AWS (scripts/internal/timing)")
 		return p.measure
 	}}
@@ -92,65 +66,29 @@ const (
 func (p *pipeline) measure(ctx context.Context, in input) (report.Report, error) {
 	var columns []string
 	var runs []outcome
-	if p.compare && p.where.Given() {
-		return report.Report{}, errors.New("-compare needs a cloud of its own for each way: no -local, no -stack")
-	}
 	for _, n := range p.connections {
-		for _, w := range p.ways() {
-			r, err := p.run(ctx, n, w, in)
-			if err != nil {
-				return report.Report{}, fmt.Errorf("%d connections %s: %w", n, w.name, err)
-			}
-			runs = append(runs, r)
-			columns = append(columns, p.column(n, w))
+		r, err := p.run(ctx, n, in)
+		if err != nil {
+			return report.Report{}, fmt.Errorf("%d connections: %w", n, err)
 		}
+		runs = append(runs, r)
+		columns = append(columns, fmt.Sprintf("%d subscribers", n))
 	}
 	latency := report.Table{Title: latencyTitle, Key: "percentile", Columns: columns, Rows: rowsOf(runs, percentiles())}
 	pace := "local"
 	if p.aws {
 		pace = "aws"
 	}
-	if p.aws && p.compare {
-		latency.Columns = append(slices.Clone(columns), aloneTitle)
-		latency.Rows = rowsOf(append(slices.Clone(runs), alone(timing.AWS(in.seed))), percentiles())
-	}
 	return report.Report{
 		Settings: report.Settings("operations", p.operations, "chats", p.chats, "rate", p.rate,
 			"duration", p.duration.String(), "text", p.size, "timing", pace,
-			"fast", strconv.FormatBool(p.fast), "direct", p.direct, "compare", strconv.FormatBool(p.compare),
-			"seed", in.seed),
+			"fast", strconv.FormatBool(p.fast), "direct", p.direct, "seed", in.seed),
 		Tables: []report.Table{latency, {Title: countsTitle, Key: "count", Columns: columns, Rows: rowsOf(runs, countsOf())}},
 		Notes: []string{"A latency begins when the message was to be posted, whether or not that was late; " +
 			"the subscribers share the machine with all the rest.",
 			"Lost is what had not arrived when nothing had come for " + p.patience.String() + "."},
-		Plot: &report.Plot{Title: "From publish to receive", Table: latencyTitle, Columns: latency.Columns, Y: "ms"},
+		Plot: &report.Plot{Title: "From publish to receive", Table: latencyTitle, Columns: columns, Y: "ms"},
 	}, nil
-}
-
-// column names a run. If there is one crowd, its size is among the settings.
-func (p *pipeline) column(n int, w way) string {
-	switch {
-	case w.name == "":
-		return fmt.Sprintf("%d subscribers", n)
-	case len(p.connections) == 1:
-		return w.name
-	default:
-		return fmt.Sprintf("%d, %s", n, w.name)
-	}
-}
-
-const aloneTitle = "queue and post alone"
-
-// alone is what the queue and the post of an event take with AWS's timing. By the fast way no
-// event can be faster. What is above it is Subwire's, or an event waits for an earlier one
-// of its topic.
-func alone(aws timing.Profile) outcome {
-	const draws = 200_000
-	delays := hdr.New(1, longest, digits)
-	for range draws {
-		_ = delays.RecordValue(min((aws.FIFO() + aws.Post()).Microseconds(), longest)) // within its range
-	}
-	return outcome{crowd: &crowd{delays: delays}}
 }
 
 // figure is one row of a table, with a value for each run.
@@ -216,7 +154,7 @@ func countsOf() []figure {
 }
 
 // run posts to one crowd, in its own cloud unless the flags name another.
-func (p *pipeline) run(ctx context.Context, connections int, w way, in input) (outcome, error) {
+func (p *pipeline) run(ctx context.Context, connections int, in input) (outcome, error) {
 	var counter *tally
 	var d deployment.Deployment
 	if p.where.Given() {
@@ -226,7 +164,8 @@ func (p *pipeline) run(ctx context.Context, connections int, w way, in input) (o
 		}
 	} else {
 		counter = &tally{}
-		cfg := cloud.Config{Root: in.root, Settings: w.settings}
+		cfg := cloud.Config{Root: in.root, Settings: map[string]string{topology.Fast.Env: strconv.FormatBool(p.fast),
+			topology.Direct.Env: strconv.Itoa(p.direct)}}
 		if p.aws {
 			cfg.Timing = timing.AWS(in.seed)
 		}
