@@ -16,7 +16,7 @@ import (
 // shard, they stay in order: there is one invocation of it at a time, which does not go on
 // to the topic's next event before the one is delivered. Those of a burst go by the queue.
 type direct struct {
-	most   int // targets of an event
+	most   int // targets of an event; with 0 all events go by the queue
 	sender interface {
 		DeliverNow(ctx context.Context, batches []fanout.Batch, patience time.Duration) delivery.Outcome
 	}

@@ -61,7 +61,7 @@ func directly(t *testing.T, subscribers ...string) (handler, *courier, *sent, *m
 	if _, err := store.MarkingSince(t.Context(), time.Now().Add(-24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	h.marking = announce.NewMarking(store, true)
+	h.marking = announce.NewMarking(store)
 	return h, c, out, store
 }
 
@@ -105,7 +105,7 @@ func TestWhichEventsAreDeliveredDirectly(t *testing.T) {
 			func(_ *handler, c *courier) { c.takes = directTimes / 4 }, 4, alone - 4},
 		"SlowPostsAndABurst": {[]string{"a"}, func() string { return inserts(alone+1, "lobby") },
 			func(_ *handler, c *courier) { c.takes = directTimes }, 1, alone},
-		"Off": {[]string{"a"}, old(0), func(h *handler, _ *courier) { h.direct = nil }, 0, 1},
+		"Off": {[]string{"a"}, old(0), func(h *handler, _ *courier) { h.direct = &direct{} }, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -124,7 +124,7 @@ func TestWhichEventsAreDeliveredDirectly(t *testing.T) {
 				if got := len(c.got["a"]); got != tc.direct || len(queued) != tc.queued {
 					t.Errorf("%d were delivered directly, %d queued", got, len(queued))
 				}
-				if marked := !queuedUntil(t, store, "lobby").IsZero(); marked != (tc.queued > 0 && h.direct != nil) {
+				if marked := !queuedUntil(t, store, "lobby").IsZero(); marked != (tc.queued > 0) {
 					t.Errorf("marked: %v", marked)
 				}
 			})
@@ -153,21 +153,17 @@ func TestNothingOvertakesWhatHasNoMark(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, c, out, store := directly(t)
 				subscribeTo(t, store, "a", "lobby")
-				if err := store.StopMarking(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				marking := memory.New()
+				h.marking = announce.NewMarking(marking)
 				if tc.since > 0 {
-					if _, err := store.MarkingSince(t.Context(), time.Now().Add(-tc.since)); err != nil {
+					if _, err := marking.MarkingSince(t.Context(), time.Now().Add(-tc.since)); err != nil {
 						t.Fatal(err)
 					}
 				}
 				fault := tc.fault
-				store.Fault = func(method string) memory.Fault {
-					if method == "MarkingSince" {
-						defer func() { fault = 0 }()
-						return fault
-					}
-					return 0
+				marking.Fault = func(string) memory.Fault {
+					defer func() { fault = 0 }()
+					return fault
 				}
 				var direct []bool
 				for i := range tc.direct {
@@ -191,73 +187,51 @@ func TestNothingOvertakesWhatHasNoMark(t *testing.T) {
 	}
 }
 
-// A process that sends all events by the queue says so, as it marks nothing: once, also if the
-// first answer is an error.
-func TestWhoDoesNotMarkSaysSo(t *testing.T) {
+// While the queue may have an event, later ones go there, too, also from other processes.
+func TestNoEventOvertakesOneInTheQueue(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]memory.Fault{"Once": 0, "NotApplied": memory.NotApplied, "Applied": memory.Applied} {
+	for name, first := range map[string]*direct{"TooMany": nil, "DIRECT=0": {}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h, out, store := setup(t, "a")
-			if _, err := store.MarkingSince(t.Context(), time.Unix(0, 0)); err != nil {
-				t.Fatal(err)
-			}
-			calls := 0
-			store.Fault = func(method string) memory.Fault {
-				if method != "StopMarking" {
-					return 0
-				}
-				if calls++; calls == 1 {
-					return fault
-				}
-				return 0
-			}
-			for i := range 3 {
-				if failed := invoke(t, h, insert(fmt.Sprint(i), "lobby")); failed != nil {
-					t.Fatal(failed)
-				}
-			}
-			now := time.Now().Truncate(time.Millisecond)
-			since, err := store.MarkingSince(t.Context(), now)
-			if want := map[bool]int{false: 1, true: 2}[fault != 0]; err != nil || !since.Equal(now) || calls != want || len(out.messages) != 3 {
-				t.Errorf("since %v, error %v, told %d times, %d queued", since, err, calls, len(out.messages))
-			}
+			synctest.Test(t, func(t *testing.T) { testNotOvertaken(t, first) })
 		})
 	}
 }
 
-// While the queue may have an event, later ones go there, too, also from other processes.
-func TestNoEventOvertakesOneInTheQueue(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h, c, out, store := directly(t)
-		for _, id := range []string{"a", "b", "c"} {
-			subscribeTo(t, store, id, "lobby")
-		}
-		begun := time.Now()
-		if failed := invoke(t, h, insert("1", "lobby")); failed != nil {
-			t.Fatal(failed)
-		}
-		if err := store.DeleteConnection(t.Context(), "c"); err != nil {
-			t.Fatal(err)
-		}
-		other := h
-		other.sent = &recent{}
-		time.Sleep(30 * time.Minute)
-		if failed := invoke(t, other, insert("2", "lobby")); failed != nil {
-			t.Fatal(failed)
-		}
-		if len(out.messages) != 2 || len(c.got) > 0 {
-			t.Fatalf("%d queued, delivered %v", len(out.messages), c.got)
-		}
-		if until := queuedUntil(t, store, "lobby"); until.Sub(begun) < 90*time.Minute {
-			t.Fatalf("marked for %v", until.Sub(begun))
-		}
-		time.Sleep(time.Until(queuedUntil(t, store, "lobby")))
-		if failed := invoke(t, h, insert("3", "lobby")); failed != nil || len(c.got["a"]) != 1 || len(out.messages) != 2 {
-			t.Errorf("failed %v, %d queued, delivered %v", failed, len(out.messages), c.got)
-		}
-	})
+// testNotOvertaken has the first event queued by a process that is like the others, or has
+// settings of its own.
+func testNotOvertaken(t *testing.T, first *direct) {
+	h, c, out, store := directly(t)
+	for _, id := range []string{"a", "b", "c"} {
+		subscribeTo(t, store, id, "lobby")
+	}
+	begun := time.Now()
+	queueing := h
+	if first != nil {
+		queueing.direct = first
+	}
+	if failed := invoke(t, queueing, insert("1", "lobby")); failed != nil {
+		t.Fatal(failed)
+	}
+	if err := store.DeleteConnection(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	other := h
+	other.sent = &recent{}
+	time.Sleep(30 * time.Minute)
+	if failed := invoke(t, other, insert("2", "lobby")); failed != nil {
+		t.Fatal(failed)
+	}
+	if len(out.messages) != 2 || len(c.got) > 0 {
+		t.Fatalf("%d queued, delivered %v", len(out.messages), c.got)
+	}
+	if until := queuedUntil(t, store, "lobby"); until.Sub(begun) < 90*time.Minute {
+		t.Fatalf("marked for %v", until.Sub(begun))
+	}
+	time.Sleep(time.Until(queuedUntil(t, store, "lobby")))
+	if failed := invoke(t, h, insert("3", "lobby")); failed != nil || len(c.got["a"]) != 1 || len(out.messages) != 2 {
+		t.Errorf("failed %v, %d queued, delivered %v", failed, len(out.messages), c.got)
+	}
 }
 
 // A mark that cannot be made sure of fails the event, so it comes again. If it was put all

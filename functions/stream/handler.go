@@ -35,8 +35,8 @@ type handler struct {
 	}
 	checks    connection.Checks // of who is present
 	limits    fanout.Limits
-	direct    *direct              // nil sends all events to the queue
-	marking   *announce.Marking    // of the process; it marks if direct is there
+	direct    *direct
+	marking   *announce.Marking    // of the process
 	sent      *recent              // records that are finished
 	audiences *allowance.Audiences // learn how many targets an event has, for whoever writes the next
 	metrics   *metrics.Meter
@@ -64,8 +64,10 @@ func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventRespo
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
 		defer cancel()
 	}
-	if err := h.marking.Begin(ctx); err != nil { // until then the queue takes all events
-		h.log.WarnContext(ctx, "no answer since when topics are marked", "error", err)
+	if h.direct.most > 0 {
+		if err := h.marking.Begin(ctx); err != nil { // until then the queue takes all events
+			h.log.WarnContext(ctx, "no answer since when topics are marked", "error", err)
+		}
 	}
 	var records []record
 	for i, raw := range b.Records {
@@ -172,16 +174,7 @@ func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 
 func (h handler) send(ctx context.Context, r record, to *listeners) (err error) {
 	defer recovered(&err)
-	if h.direct != nil {
-		return h.sendOrDeliver(ctx, r, to)
-	}
-	// Batches of one event have different targets, so no order is lost.
-	var sum announce.Size
-	err = h.fanout.SendUnordered(ctx, h.plan(ctx, r, to, &sum))
-	if err == nil {
-		h.sentAll(ctx, r, sum, eventSent)
-	}
-	return err
+	return h.sendOrDeliver(ctx, r, to)
 }
 
 // What the log says of an event: that its batches are in the queue, or that it was delivered

@@ -116,7 +116,7 @@ func setup(t *testing.T, subscribers ...string) (handler, *sent, *memory.Store) 
 		}
 	}
 	return handler{log: slog.New(slog.DiscardHandler), product: chat.New(), store: store, fanout: out, dead: &parked{}, sent: &recent{},
-		limits: fanout.Limits{Targets: 10, Bytes: 10_000, Alone: 20_000, Groups: 1}, marking: announce.NewMarking(store, false)}, out, store
+		limits: fanout.Limits{Targets: 10, Bytes: 10_000, Alone: 20_000, Groups: 1}, marking: announce.NewMarking(store), direct: &direct{}}, out, store
 }
 
 // insert is an insert into the messages table.

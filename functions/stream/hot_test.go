@@ -75,7 +75,7 @@ func (q *takeAll) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 func TestTheFirstBatchesLeaveBeforeAHotTopicIsRead(t *testing.T) {
 	t.Parallel()
 	q := &takeAll{sent: make(chan struct{}), groups: map[string]string{}}
-	h := handler{log: slog.New(slog.DiscardHandler), product: chat.New(), store: hotTopic{5000, q.sent}, fanout: queue.New(q, "url"), sent: &recent{}, marking: announce.NewMarking(memory.New(), false),
+	h := handler{log: slog.New(slog.DiscardHandler), product: chat.New(), store: hotTopic{5000, q.sent}, fanout: queue.New(q, "url"), sent: &recent{}, marking: announce.NewMarking(memory.New()), direct: &direct{},
 		limits: fanout.Limits{Targets: 100, Bytes: 60_000, Groups: 4}}
 	if failed := invoke(t, h, insert("1", "lobby")); failed != nil {
 		t.Fatalf("failed %v", failed)

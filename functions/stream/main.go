@@ -22,13 +22,13 @@ func run(p boot.Process, app *subwire.App) error {
 	client := sqs.NewFromConfig(p.AWS)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	store.LargeTopics = topology.LargeTopics.In(p.Settings)
-	var small *direct
+	small := &direct{slow: &recent{}}
 	if !p.QueueOnly() {
 		sender, err := sending.New(p, app, store, client)
 		if err != nil {
 			return err
 		}
-		small = &direct{most: topology.Direct.In(p.Settings), sender: sender, slow: &recent{}}
+		small.most, small.sender = topology.Direct.In(p.Settings), sender
 	}
 	// The URL of the checks is "" for a product without presence, which has none.
 	invocation.Serve(p, handler{
@@ -40,7 +40,7 @@ func run(p boot.Process, app *subwire.App) error {
 		checks:    queue.New(client, p.Queue(topology.ConnectionChecks)),
 		limits:    announce.Limits(p.Settings),
 		direct:    small,
-		marking:   announce.NewMarking(store, small != nil),
+		marking:   announce.NewMarking(store),
 		sent:      &recent{},
 		audiences: allowance.NewAudiences(store, topology.MaxCostPerMinute.In(p.Settings)),
 		metrics:   p.Metrics,

@@ -46,7 +46,7 @@ func (h handler) sendTogether(ctx context.Context, part []record, to *listeners)
 			groups[m.Group] = append(groups[m.Group], m)
 		}
 	}
-	if h.direct != nil && len(groups) > 0 {
+	if len(groups) > 0 {
 		if err := h.beforeQueued(ctx, to); err != nil {
 			return err
 		}

@@ -14,9 +14,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"subwire/shared/announce"
 	"subwire/shared/fanout"
-	"subwire/shared/memory"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
 	"subwire/shared/topology"
@@ -201,8 +199,6 @@ func TestOneInvocationIsNotSlowerThanTenWere(t *testing.T) {
 				begun := time.Now()
 				var running sync.WaitGroup
 				for _, lane := range lanes {
-					h := h
-					h.marking = announce.NewMarking(memory.New(), false)
 					running.Go(func() {
 						for _, row := range lane {
 							h.handle(t.Context(), decode(t, row))

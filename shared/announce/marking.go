@@ -12,45 +12,37 @@ import (
 const longestShift = 2 * time.Hour
 
 // unmarkedFor is how long the queue may have events without a mark of their topic, from when
-// the first process marked: those of the versions that it replaces, which know no marks or
-// were told not to deliver without the queue.
+// the first process asked: those of the release before, which knows no marks.
 var unmarkedFor = longestShift + longestQueued
 
 // askTime is how long an invocation may wait for the store. It can do without the answer.
 const askTime = time.Second
 
 // Marking knows whether everything in the queue is marked, so that what has no mark may be
-// delivered without it. It is for one process, with one invocation at a time.
+// delivered without it. All processes mark, whatever their settings. It is for one process,
+// with one invocation at a time.
 type Marking struct {
 	store pubsub.MarkingStore
-	marks bool
-
-	done  bool // the store was asked, or told
+	known bool
 	since time.Time
 }
 
-// NewMarking returns what a process knows that marks topics, or does not.
-func NewMarking(s pubsub.MarkingStore, marks bool) *Marking { return &Marking{store: s, marks: marks} }
+// NewMarking returns what a process knows that has not asked yet.
+func NewMarking(s pubsub.MarkingStore) *Marking { return &Marking{store: s} }
 
 // Begin is what an invocation calls first. The process's first asks the store since when
-// topics are marked, or says that they are not. After an error the next does so.
+// topics are marked. After an error the next does so.
 func (m *Marking) Begin(ctx context.Context) (err error) {
-	if m.done {
+	if m.known {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	if m.marks {
-		m.since, err = m.store.MarkingSince(ctx, time.Now())
-	} else {
-		err = m.store.StopMarking(ctx)
-	}
-	m.done = err == nil
+	m.since, err = m.store.MarkingSince(ctx, time.Now())
+	m.known = err == nil
 	return err
 }
 
 // All reports whether everything in the queue is marked. Until Begin has succeeded, nobody
 // knows. It is safe for concurrent use, but not beside Begin.
-func (m *Marking) All(now time.Time) bool {
-	return m.marks && m.done && !now.Before(m.since.Add(unmarkedFor))
-}
+func (m *Marking) All(now time.Time) bool { return m.known && !now.Before(m.since.Add(unmarkedFor)) }

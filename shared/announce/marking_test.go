@@ -16,7 +16,7 @@ var waits = time.Duration(topology.Fanout.MaxReceives)*topology.Fanout.Visibilit
 // opensAfter is how long it takes until everything is marked, as far as a new process knows.
 func opensAfter(t *testing.T, s *memory.Store) time.Duration {
 	t.Helper()
-	m := announce.NewMarking(s, true)
+	m := announce.NewMarking(s)
 	if err := m.Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -46,13 +46,6 @@ func TestWhatWasQueuedWithoutAMarkIsWaitedFor(t *testing.T) {
 		if got := opensAfter(t, s); got != 0 {
 			t.Errorf("a much later one waits for %v", got)
 		}
-		without := announce.NewMarking(s, false)
-		if err := without.Begin(t.Context()); err != nil || without.All(time.Now().Add(1000*time.Hour)) {
-			t.Errorf("one that marks nothing: %v", err)
-		}
-		if got := opensAfter(t, s); got != whole {
-			t.Errorf("after it, one waits for %v", got)
-		}
 	})
 }
 
@@ -65,7 +58,7 @@ func TestAsLongAsNobodyKnowsNotAllIsMarked(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := memory.New()
 				begun := time.Now()
-				m := announce.NewMarking(s, true)
+				m := announce.NewMarking(s)
 				calls := 0
 				s.Fault = func(string) memory.Fault { calls++; return fault }
 				if err := m.Begin(t.Context()); err == nil || m.All(begun.Add(24*time.Hour)) {
@@ -81,18 +74,6 @@ func TestAsLongAsNobodyKnowsNotAllIsMarked(t *testing.T) {
 				known := map[memory.Fault]time.Time{memory.NotApplied: begun.Add(time.Hour), memory.Applied: begun}[fault]
 				if m.All(known.Add(waits)) || !m.All(known.Add(2*waits)) || calls != 2 {
 					t.Errorf("asked %d times", calls)
-				}
-				s.Fault = func(string) memory.Fault { return fault }
-				without := announce.NewMarking(s, false)
-				if err := without.Begin(t.Context()); err == nil {
-					t.Fatal("no error")
-				}
-				s.Fault = nil
-				if err := without.Begin(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				if since, err := s.MarkingSince(t.Context(), time.Now().Add(time.Hour)); err != nil || !since.After(time.Now()) {
-					t.Errorf("since %v, %v", since, err)
 				}
 			})
 		})

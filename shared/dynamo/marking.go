@@ -38,14 +38,3 @@ func (s *Store) MarkingSince(ctx context.Context, now time.Time) (time.Time, err
 	}
 	return time.UnixMilli(n), nil
 }
-
-// StopMarking implements pubsub.MarkingStore. It leaves the item without a time: whoever does
-// not deliver events may put items in this table, and delete none.
-func (s *Store) StopMarking(ctx context.Context) error {
-	_, err := call(ctx, s.client.PutItem, &dynamodb.PutItemInput{
-		TableName: &s.tables.Connections, Item: connectionKey(markingID)})
-	if err != nil {
-		return fmt.Errorf("note that topics are not marked: %w", err)
-	}
-	return nil
-}

@@ -337,14 +337,6 @@ func (s *Store) MarkingSince(ctx context.Context, now time.Time) (since time.Tim
 	return since, err
 }
 
-// StopMarking implements pubsub.MarkingStore.
-func (s *Store) StopMarking(ctx context.Context) error {
-	return s.do(ctx, "StopMarking", func() error {
-		s.marking = time.Time{}
-		return nil
-	})
-}
-
 // PutSubscription implements pubsub.Store.
 func (s *Store) PutSubscription(ctx context.Context, sub pubsub.Subscription, op pubsub.Operation,
 	by pubsub.Sent, max int) error {

@@ -30,10 +30,7 @@ type MarkStore interface {
 // MarkingStore remembers since when events are sent to the queue only after their topics have
 // been marked. It knows no topics: it is one time for all.
 type MarkingStore interface {
-	// MarkingSince returns since when that is so: the given time, unless an earlier call said
-	// so and StopMarking was not called since. Times count to the millisecond.
+	// MarkingSince returns since when that is so: the time that the first call gave. It counts
+	// to the millisecond.
 	MarkingSince(ctx context.Context, now time.Time) (time.Time, error)
-
-	// StopMarking says that it is no longer so.
-	StopMarking(ctx context.Context) error
 }

@@ -60,7 +60,7 @@ var coreAccess = map[string][]Permission{
 	},
 	Stream.Name: {
 		{OnStreams, "", []string{"dynamodb:ListStreams"}},         // IAM knows no narrower resource for it
-		{OnTable, Connections.Name, []string{"dynamodb:PutItem"}}, // audiences, and that topics are not marked
+		{OnTable, Connections.Name, []string{"dynamodb:PutItem"}}, // audiences
 		{OnTable, Subscriptions.Name, []string{"dynamodb:Query", "dynamodb:BatchGetItem", // heads of parts
 			"dynamodb:PutItem"}}, // marks
 		{OnQueue, Fanout.Name, []string{"sqs:SendMessage"}},
