@@ -163,8 +163,8 @@ func quotes() map[string]quoted {
 		"rest-5":           rest("5"),
 		"cheap-from":       {report: "cost", note: `pushes of 3\d\d bytes cost at most .* from (\d+) subscribers`},
 		"cheap-from-32":    {report: "cost", note: `pushes of 32768 bytes cost at most .* from (\d+) subscribers`},
-		"metrics-10":       {report: "cost", table: metricTitle, row: "10", column: "%", form: fixed(1)},
-		"metrics-10-plan":  {report: "cost", table: metricTitle, row: "10", column: "stream", over: "USD", factor: 100, form: fixed(0)},
+		"metrics-10":       metricsOf10("%", "", 1, fixed(1)),
+		"metrics-10-plan":  metricsOf10("stream", "USD", 100, fixed(0)),
 		"topic-whole":      largest("whole", "read units/event", rounded(2)),
 		"topic-parts":      largest("in parts", "read units/event", rounded(2)),
 		"topic-events":     largest("whole", "events/s", fixed(2)),
@@ -205,6 +205,10 @@ func largest(row, column string, form func(float64) string) quoted {
 func joins(row string) quoted {
 	return quoted{report: "topic", table: topicDefaults.subscribeTitle(), row: row, column: "% of the busiest key",
 		form: func(v float64) string { return rounded(2)(100 * topicDefaults.subscribes / v) }}
+}
+
+func metricsOf10(column, over string, factor float64, form func(float64) string) quoted {
+	return quoted{report: "cost", table: metricTitle, row: "10", column: column, over: over, factor: factor, form: form}
 }
 
 func idleFigure(way string, form func(float64) string) quoted {
