@@ -35,6 +35,7 @@ costs() {
 	figure ways ways
 	model idle idle
 	model windows windows
+	model abuse abuse -times 3
 }
 
 out=docs/performance

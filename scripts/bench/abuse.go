@@ -106,6 +106,11 @@ func (w wayIn) hourly(t toll) (without, with float64) {
 	return without, min(without, (through+refusals)*hour/1e6)
 }
 
+// amplified reports whether it costs more than twelve subscribes, or brings 1,000 times its bytes.
+func (t toll) amplified(subscribe toll) bool {
+	return t.microdollars() > 12*subscribe.microdollars() || t.units() > 12*subscribe.units() || t.out > 1000*t.in
+}
+
 const abuseTitle = "By way in, once, and in an hour from one address"
 
 func (a *abuse) measure(ctx context.Context) (report.Report, error) {
@@ -118,10 +123,15 @@ func (a *abuse) measure(ctx context.Context) (report.Report, error) {
 	for _, w := range a.ways() {
 		got := tolls[w.name]
 		without, with := w.hourly(got)
-		t.Rows = append(t.Rows, report.NewRow(w.name, float64(got.in), float64(got.out), got.units(), got.microdollars(),
+		label := w.name
+		if got.amplified(tolls[ordinary]) {
+			label = "* " + label
+		}
+		t.Rows = append(t.Rows, report.NewRow(label, float64(got.in), float64(got.out), got.units(), got.microdollars(),
 			w.drawn(got), without, with))
 	}
 	return report.Report{Settings: report.Settings("times", a.times), Tables: []report.Table{t}, Notes: []string{
+		"* costs more than twelve subscribes, in µ$ or units, or brings more than 1,000 times its bytes.",
 		"Units are messages, requests, invocations, and units of reading and writing. A µ$ is a millionth of a " +
 			"dollar; the time of functions is not in it, nor are the pushes to others.",
 		"$/h: what one address makes of it in an hour, at the rates of the stages and of the account, without and with the " +

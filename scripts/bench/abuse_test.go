@@ -16,17 +16,15 @@ func TestNoWayInCostsMuch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	most, mostUnits := 12*tolls[ordinary].microdollars(), 12*tolls[ordinary].units()
 	for _, w := range a.ways() {
 		got := tolls[w.name]
 		cost, drawn := got.microdollars(), w.drawn(got)
 		if drawn < cost && w.mock == "" {
 			t.Errorf("%s: %.2f is drawn, it costs %.2f", w.name, drawn, cost)
 		}
-		amplified := cost > most || got.units() > mostUnits || got.out > 1000*got.in
-		if amplified != slices.Contains(above, w.name) {
-			t.Errorf("%s costs %.2f, twelve subscribes %.2f; %.1f units, of %.1f; %d bytes out for %d", w.name, cost, most,
-				got.units(), mostUnits, got.out, got.in)
+		if got.amplified(tolls[ordinary]) != slices.Contains(above, w.name) {
+			t.Errorf("%s costs %.2f, a subscribe %.2f; %.1f units, of %.1f; %d bytes out for %d", w.name, cost,
+				tolls[ordinary].microdollars(), got.units(), tolls[ordinary].units(), got.out, got.in)
 		}
 		if _, with := w.hourly(got); with > 5 {
 			t.Errorf("%s costs $%.2f an hour", w.name, with)

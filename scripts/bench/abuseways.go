@@ -211,10 +211,10 @@ func (a *abuse) ways() []wayIn {
 		{name: "HTTP: page", request: a.get("/", nil), drawn: overHTTP(0)},
 		{name: asset, request: a.get("/assets/"+largestAsset(a.root), map[string]string{"Accept-Encoding": "gzip"}),
 			drawn: overHTTP(0)},
-		{name: "garbage token", guarded: true, silent: a.times,
+		{name: "garbage token, with AUTH=jwt", guarded: true, silent: a.times,
 			frame: func(int) string { return `{"type":"connection_init","payload":{"authorization":"Bearer a.b.c"}}` },
 			drawn: flat(allowance.Init + allowance.Ending)},
-		{name: "HTTP: garbage token", guarded: true,
+		{name: "HTTP: garbage token, with AUTH=jwt", guarded: true,
 			drawn: overHTTP(0), request: func(ctx context.Context) error {
 				return a.call(ctx, "POST", topology.GraphQLPath, `{"query":"{__typename}"}`, map[string]string{"Authorization": "Bearer a.b.c"})
 			}},

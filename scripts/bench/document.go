@@ -13,7 +13,8 @@ import (
 )
 
 // filled are the documents that have figures, from the repository's root.
-var filled = []string{"README.md", "docs/performance.md", "docs/cost.md", "docs/limits.md", "docs/how-it-works.md", "SECURITY.md"}
+var filled = []string{"README.md", "SECURITY.md", "docs/performance.md", "docs/cost.md", "docs/limits.md",
+	"docs/how-it-works.md", "docs/operations.md"}
 
 // document fills the blocks of all documents. The working directory is the repository's
 // root.

@@ -163,6 +163,13 @@ func quotes() map[string]quoted {
 		"rest-5":           rest("5"),
 		"cheap-from":       {report: "cost", note: `pushes of 3\d\d bytes cost at most .* from (\d+) subscribers`},
 		"cheap-from-32":    {report: "cost", note: `pushes of 32768 bytes cost at most .* from (\d+) subscribers`},
+		"metrics-10":       metricsOf10("%", "", 1, fixed(1)),
+		"metrics-10-plan":  metricsOf10("stream", "USD", 100, fixed(0)),
+		"topic-whole":      largest("whole", "read units/event", rounded(2)),
+		"topic-parts":      largest("in parts", "read units/event", rounded(2)),
+		"topic-events":     largest("whole", "events/s", fixed(2)),
+		"topic-joins":      joins("whole"),
+		"topic-joins-16":   joins("in parts"),
 		"metrics":          {report: "cost", note: `There are (\d+) metrics at most`},
 		"open-heartbeats":  idleFigure("a heartbeat every 8:45", fixed(3)),
 		"open-was":         idleFigure("a ping every 2 min, to a function", fixed(3)),
@@ -185,6 +192,23 @@ func quotes() map[string]quoted {
 
 func ways(column string) quoted {
 	return quoted{report: "ways", table: waysTitle, row: "an event in 10 s", column: column, form: fixed(0)}
+}
+
+// topicDefaults are what bench topic measures without flags.
+var topicDefaults = topicBench{events: 10, subscribes: 1000}
+
+func largest(row, column string, form func(float64) string) quoted {
+	return quoted{report: "topic", table: topicDefaults.readTitle(100_000), row: row, column: column, form: form}
+}
+
+// joins is how many subscribes a second leave the busiest key nothing.
+func joins(row string) quoted {
+	return quoted{report: "topic", table: topicDefaults.subscribeTitle(), row: row, column: "% of the busiest key",
+		form: func(v float64) string { return rounded(2)(100 * topicDefaults.subscribes / v) }}
+}
+
+func metricsOf10(column, over string, factor float64, form func(float64) string) quoted {
+	return quoted{report: "cost", table: metricTitle, row: "10", column: column, over: over, factor: factor, form: form}
 }
 
 func idleFigure(way string, form func(float64) string) quoted {

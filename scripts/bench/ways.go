@@ -64,8 +64,8 @@ func (b *waysBench) measure(ctx context.Context, in input) (report.Report, error
 		Tables:   []report.Table{t},
 		Notes: []string{"The plans, messages and senders are the deployed code; times are those of the forecast, with 5 ms " +
 			"for a write or a query and 10 ms for a request to SQS. CPU takes none.",
-			fmt.Sprintf("The queue and the post alone take %.0f ms at p50, %.0f at p90 and %.0f at p99. What is above that "+
-				"is mostly an event that waits for the one before it in its chat.", at(50), at(90), at(99))},
+			fmt.Sprintf("The queue and the post alone take %.0f ms at p50, %.0f at p90 and %.0f at p99. Above that are the "+
+				"write, the query and the request to SQS, and in fast chats the event before.", at(50), at(90), at(99))},
 		Plot: &report.Plot{Title: waysTitle, Table: waysTitle, Y: "ms",
 			Columns: []string{"p99 by the stream", "p99 the fast way"}},
 	}, nil

@@ -14,7 +14,7 @@ func TestWhatACanaryCosts(t *testing.T) {
 	t.Parallel()
 	const (
 		tries         = 30 * 24 * 60 / 5
-		metered       = 291e-6 / 10 // dollars a try, by make run ARGS=--meter and subwire doctor --local
+		metered       = 228e-6 / 10 // dollars a try, by make run ARGS=--meter and subwire doctor --local
 		seconds       = 2
 		metric, alarm = 0.30, 0.10
 	)

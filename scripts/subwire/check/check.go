@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,7 +38,7 @@ The exit code is 0 if all of them run, and 1 if one does not, or if that is not 
 		Example: `  subwire check --stack subwire-prod
   subwire check --stack subwire-prod --setting MAX_FIELDS=200   # if it is deployed with that`,
 		PreRunE: func(*cobra.Command, []string) (err error) {
-			o.values, err = read(o.settings)
+			_, o.values, err = cli.Settings(o.settings)
 			return err
 		}}
 	where := cli.Deployment(cmd)
@@ -59,20 +57,6 @@ The exit code is 0 if all of them run, and 1 if one does not, or if that is not 
 		return run(cmd.Context(), store, app, o, cmd.OutOrStdout())
 	}
 	return cmd
-}
-
-// read reads settings as a function does.
-func read(pairs []string) (topology.Values, error) {
-	given := map[string]string{}
-	for _, pair := range pairs {
-		name, value, _ := strings.Cut(pair, "=")
-		if !slices.ContainsFunc(topology.Settings(), func(s *topology.Setting) bool { return s.Env == name }) {
-			return nil, fmt.Errorf("there is no setting %q", name)
-		}
-		given[name] = value
-	}
-	values, errs := topology.Read(topology.Settings(), func(name string) string { return given[name] })
-	return values, errors.Join(errs...)
 }
 
 type store interface {

@@ -85,16 +85,3 @@ func TestWhatIsToldOfStoredOperations(t *testing.T) {
 		})
 	}
 }
-
-func TestSettingsAreReadAsAFunctionDoes(t *testing.T) {
-	t.Parallel()
-	values, err := read([]string{"MAX_FIELDS=7", "AUTH=jwt"})
-	if err != nil || topology.MaxFields.In(values) != 7 || topology.Auth.In(values) != topology.JWT {
-		t.Errorf("read %v, %v", values, err)
-	}
-	for _, pair := range []string{"MAX_FIELDS=many", "MAX_FIELDS=0", "NONE=1", ""} {
-		if _, err := read([]string{pair}); err == nil {
-			t.Errorf("%q: no error", pair)
-		}
-	}
-}

@@ -8,11 +8,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"subwire/scripts/internal/deployment"
 	"subwire/scripts/internal/plain"
+	"subwire/shared/topology"
 )
 
 // Deployment adds --local and --stack to a command and its subcommands, which then
@@ -37,6 +40,21 @@ func Output(cmd *cobra.Command, asJSON *bool) {
 	})
 	_ = cmd.RegisterFlagCompletionFunc("output", // it fails only for an unknown flag
 		cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// Settings reads NAME=VALUE pairs as a function reads its environment. It returns what was
+// given, and the values of all settings.
+func Settings(pairs []string) (map[string]string, topology.Values, error) {
+	given := map[string]string{}
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		if !slices.ContainsFunc(topology.Settings(), func(s *topology.Setting) bool { return s.Env == name }) {
+			return nil, nil, fmt.Errorf("there is no setting %q", name)
+		}
+		given[name] = value
+	}
+	values, errs := topology.Read(topology.Settings(), func(name string) string { return given[name] })
+	return given, values, errors.Join(errs...)
 }
 
 // PrintJSON prints each value as one line of JSON that is safe on a terminal.

@@ -24,6 +24,7 @@ import (
 	"subwire/scripts/internal/faults"
 	"subwire/scripts/internal/plain"
 	"subwire/scripts/internal/timing"
+	"subwire/scripts/subwire/cli"
 	"subwire/scripts/subwire/dead"
 	"subwire/shared/products"
 	"subwire/shared/subwire"
@@ -33,6 +34,7 @@ import (
 // options are the flags that are not the cloud's own settings.
 type options struct {
 	app, auth, faults, timing string
+	settings                  []string // NAME=VALUE
 	verbose, console, host    bool
 	try                       subwire.Example // of the app
 }
@@ -77,7 +79,9 @@ until Ctrl-C. make run builds them before.`,
 	flags.StringVar(&o.auth, "auth", topology.Anonymous, "`MODE`: with jwt, viewers need tokens (subwire token)")
 	flags.StringVar(&cfg.Issuer, "issuer", "127.0.0.1:4002", "`ADDRESS` of the issuer of tokens, likewise")
 	flags.StringVar(&cfg.Data, "data", "", "`FOLDER` that keeps data between runs; default in memory")
-	flags.StringVar(&o.faults, "fault", "", "`PLAN` of what goes wrong, such as the example's; sender:fail(TOPIC) is a bug")
+	flags.StringVar(&o.faults, "fault", "", "`PLAN` of what goes wrong, such as the example's; sender:fail(TOPIC) is a bug,\n"+
+		"which a topic of few meets with --setting DIRECT=0 only: stream delivers its events")
+	flags.StringArrayVar(&o.settings, "setting", nil, "`NAME=VALUE` of the functions, if it is not the default (docs/settings.md)")
 	flags.DurationVar(&cfg.Redelivery, "redelivery", 0,
 		"`TIME` after which a queue gives out again what a function failed on, in whole seconds;\n"+
 			"default as on AWS: 3m, and an hour until it is in dead letters")
@@ -106,8 +110,16 @@ func (o *options) set(cfg *cloud.Config) error {
 	if o.host && cfg.Hosts == 0 {
 		cfg.Hosts = 1
 	}
+	if cfg.Settings, _, err = cli.Settings(o.settings); err != nil {
+		return fmt.Errorf("--setting: %w", err)
+	}
+	for _, flag := range []string{topology.App.Env, topology.Auth.Env} {
+		if _, given := cfg.Settings[flag]; given {
+			return fmt.Errorf("--setting: %s is --%s", flag, strings.ToLower(flag))
+		}
+	}
 	if o.verbose {
-		cfg.Settings = map[string]string{"LOG_LEVEL": "debug"}
+		cfg.Settings[topology.LogLevel.Env] = "debug"
 	}
 	if cfg.Tokens = o.auth == topology.JWT; !cfg.Tokens && o.auth != topology.Anonymous {
 		return errors.New("--auth is anonymous or jwt")

@@ -347,6 +347,27 @@ func TestFlagsWithWhichNothingWouldHappen(t *testing.T) {
 	}
 }
 
+// What --setting gives, the functions get; what has a flag of its own is refused.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		given, want string
+	}{
+		{"DIRECT=0", ""}, {"DIRECT=many", "--setting: DIRECT"}, {"NONE=1", "--setting: there is no setting"},
+		{"AUTH=jwt", "--setting: AUTH is --auth"}, {"APP=shop", "--setting: APP is --app"},
+	} {
+		cfg := cloud.Config{HTTP: "127.0.0.1:0", WS: "127.0.0.1:0", Issuer: "127.0.0.1:0"}
+		o := options{app: "chat", auth: "anonymous", timing: "local", settings: []string{tc.given}, verbose: true}
+		err := o.set(&cfg)
+		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: %v", tc.given, err)
+		}
+		if tc.want == "" && (cfg.Settings["DIRECT"] != "0" || cfg.Settings["LOG_LEVEL"] != "debug") {
+			t.Errorf("%s gives the functions %v", tc.given, cfg.Settings)
+		}
+	}
+}
+
 func TestTiming(t *testing.T) {
 	t.Parallel()
 	var local, aws cloud.Config
