@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"subwire/shared/announce"
@@ -20,7 +21,8 @@ type direct struct {
 	sender interface {
 		DeliverNow(ctx context.Context, batches []fanout.Batch, patience time.Duration) delivery.Outcome
 	}
-	slow *recent // topics whose latest delivery was
+	slow *recent      // topics whose latest delivery was
+	hung atomic.Int64 // when a delivery did last, in Unix milliseconds
 }
 
 // How long deliveries may hold up the other topics of their shard.
@@ -32,6 +34,10 @@ const (
 	// take long, the queue takes more, and holds up nobody.
 	directTimes = 2 * time.Second
 
+	// hungFor is how long nothing is delivered directly after code of the product has hung. It
+	// holds up its shard each time, whichever topic it is for, and may run on in this process.
+	hungFor = 10 * time.Minute
+
 	// late is how old a record may be. An older one has been held up, perhaps by its own
 	// delivery: by code of the product that ends the process or never returns. With the
 	// queue it holds up only its own topic.
@@ -42,12 +48,13 @@ const (
 func (h handler) may(r record, to *listeners) bool {
 	now := time.Now()
 	written := r.at
-	if r.event.At.After(written) {
+	if r.event.At.After(written) && !r.event.At.After(now) { // else its writer's clock is wrong
 		written = r.event.At // to the millisecond
 	}
+	hung := time.UnixMilli(h.direct.hung.Load())
 	isLate := !written.IsZero() && !now.Before(written.Add(late))
 	return h.marking.All(now) && !now.Before(to.queued) &&
-		to.sent < alone && now.Before(h.begun.Add(directTimes)) && !isLate
+		to.sent < alone && now.Before(h.begun.Add(directTimes)) && !isLate && now.After(hung.Add(hungFor))
 }
 
 // sendOrDeliver delivers the event, or sends it to the queue.
@@ -99,6 +106,9 @@ func first(next func() (fanout.Batch, error, bool), sum *announce.Size, most int
 func (h handler) deliver(ctx context.Context, r record, to *listeners, few []fanout.Batch, sum announce.Size) error {
 	h.logTargets(ctx, r, few)
 	o := h.direct.sender.DeliverNow(ctx, few, directTime)
+	if o.Hung {
+		h.direct.hung.Store(time.Now().UnixMilli())
+	}
 	sum.Batches = len(o.Left)
 	if len(o.Left) > 0 {
 		if err := h.enqueue(ctx, r, to, fanout.Each(o.Left)); err != nil {

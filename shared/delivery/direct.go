@@ -20,6 +20,9 @@ type Outcome struct {
 	// says nothing of their topic.
 	Slow bool
 
+	// Hung says that some code of the product did not heed its context. It may still run.
+	Hung bool
+
 	others      []became
 	lastRefusal string
 }
@@ -80,7 +83,7 @@ func (s *Sender) DeliverNow(ctx context.Context, batches []fanout.Batch, patienc
 		case <-impatient:
 			impatient, hangs = nil, time.After(hangTime)
 		case <-hangs:
-			o.Slow, left = true, 0
+			o.Slow, o.Hung, left = true, true, 0
 		}
 	}
 	for i, r := range rounds {

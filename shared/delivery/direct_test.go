@@ -176,8 +176,8 @@ func TestCodeThatHangsIsNotWaitedFor(t *testing.T) {
 			Retries: &retries{}, Dead: &retries{}, Workers: 64, Log: slog.New(slog.DiscardHandler)})
 		begun := time.Now()
 		o := s.DeliverNow(t.Context(), decoded(t, message(t, "e", 0, 2), message(t, "e", 2, 2)), atOnce)
-		if took := time.Since(begun); took > 10*time.Second || !o.Slow {
-			t.Errorf("took %v, slow %v", took, o.Slow)
+		if took := time.Since(begun); took > 10*time.Second || !o.Slow || !o.Hung {
+			t.Errorf("took %v, slow %v, hung %v", took, o.Slow, o.Hung)
 		}
 		if diff := cmp.Diff([]string{"0c0", "0c1", "1c2", "1c3"}, names(o.Left)); diff != "" {
 			t.Errorf("left:\n%s", diff)

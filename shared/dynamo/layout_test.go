@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"weak"
 
@@ -902,6 +903,24 @@ func TestKeptRowsStayWithinTheirBound(t *testing.T) {
 		t.Error("a count that begins anew is not kept")
 	}
 	check("with a count that was lost", 7)
+}
+
+// Nobody knows whether a bucket without a count is empty, or its head was lost before its first
+// row came. So it is read again after a while.
+func TestABucketWithoutACountIsSoonReadAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeptRows(keptBytes)
+		k.put("t", 0, 0, ofSize(0))
+		k.put("t", 1, 1, ofSize(1))
+		if !k.has("t", 0, 0) || !k.has("t", 1, 1) {
+			t.Error("they are not kept")
+		}
+		time.Sleep(emptyFor + time.Millisecond)
+		if k.has("t", 0, 0) || !k.has("t", 1, 1) {
+			t.Error("the bucket without a count is kept, or the other is not")
+		}
+	})
 }
 
 // Topics go in the order of their last use, whether that was to read them or to keep them.

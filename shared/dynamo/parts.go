@@ -26,13 +26,17 @@ const (
 
 	// topicBytes is what a topic takes before it has any row: its buckets, as they are
 	// allocated, its name, and its place among the others.
-	topicBytes = 11 << 10
+	topicBytes = 14 << 10
 
 	// rowBytes is what a row takes besides its own text.
 	rowBytes = 300
 
 	// stringBytes is what a string takes besides its text.
 	stringBytes = 16
+
+	// emptyFor is how long a bucket without a count counts as empty. If its head is lost, its
+	// count stays none whatever is put there.
+	emptyFor = 5 * time.Second
 
 	// keptExpired is how long after its expiry a row is kept at least: some readers want what
 	// has expired a moment ago.
@@ -155,7 +159,7 @@ func (q topicQuery) pages(ctx context.Context, p span) (all topicRows) {
 
 // inside returns the rows of the span that are in its part, which has those counts. Buckets
 // that have changed since they were kept are read, and kept. So is one without a count, in which
-// nothing was ever put, or whose head is lost: the first row that is put there makes a count.
+// nothing was ever put, or whose head is lost, but not for long.
 func (q topicQuery) inside(ctx context.Context, p span, counts [pubsub.Buckets]int64) (all spanRows) {
 	part := q
 	part.partition = partKey(q.topic, p.from/bucketsOfPart)
@@ -245,6 +249,7 @@ type keptTopic struct {
 type keptBucket struct {
 	count int64
 	rows  []topicRow // nil if nothing is kept
+	read  int64      // when they were, in Unix milliseconds
 }
 
 func newKeptRows(most int) *keptRows {
@@ -284,8 +289,11 @@ func (k *keptRows) get(topic string, bucket int, count int64) (rows []topicRow, 
 	if !ok || count == neverKept || t.buckets[bucket].count != count {
 		return nil, false
 	}
-	rows = t.buckets[bucket].rows
-	return rows, rows != nil
+	b := t.buckets[bucket]
+	if count == 0 && time.Since(time.UnixMilli(b.read)) > emptyFor {
+		return nil, false
+	}
+	return b.rows, b.rows != nil
 }
 
 func (k *keptRows) has(topic string, bucket int, count int64) bool {
@@ -325,7 +333,7 @@ func (k *keptRows) put(topic string, bucket int, count int64, rows []topicRow) {
 		k.topics.RemoveOldest()
 	}
 	k.grow(t, bytes)
-	*b = keptBucket{count, rows}
+	*b = keptBucket{count, rows, time.Now().UnixMilli()}
 }
 
 // grow counts bytes more of the topic. The caller has the mutex.
