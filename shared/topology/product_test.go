@@ -297,7 +297,7 @@ func TestWhatDeliversEventsFollowsTheSettings(t *testing.T) {
 	}
 }
 
-// What delivers events is the same code in both.
+// What delivers events is the same code in both: it may the same and gets the same settings.
 func TestWhoDeliversMayWhatSenderMay(t *testing.T) {
 	t.Parallel()
 	may := map[string]bool{}
@@ -311,6 +311,11 @@ func TestWhoDeliversMayWhatSenderMay(t *testing.T) {
 			if what := string(p.On) + " " + p.Name + " " + action; !may[what] && !slices.Contains(receive, action) {
 				t.Errorf("stream may not: %s", what)
 			}
+		}
+	}
+	for _, s := range shop.Function(Sender.Name).Settings() {
+		if !slices.Contains(shop.Function(Stream.Name).Settings(), s) {
+			t.Errorf("stream does not get %s", s.Env)
 		}
 	}
 }
