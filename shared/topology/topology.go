@@ -312,6 +312,10 @@ const (
 	BatchBytes   = 60_000
 )
 
+// FastRows is the most subscriptions that who writes a row announces its event to. Reading more
+// would take longer than the stream does, and cost as much again.
+const FastRows = 1000
+
 // StreamTopics is how many topics of a batch the stream function fans out at once.
 const StreamTopics = 32
 
