@@ -80,9 +80,8 @@ func (t toll) units() float64 {
 	return n
 }
 
-// What a refusal costs, in millionths of a dollar each: an invocation, as a line for each second
-// is little of it (metrics.Meter.AddRefusal),
-// and over HTTP the request.
+// What a refusal costs, in millionths of a dollar: an invocation, and over HTTP the request.
+// Refusals share one line of metrics a second (metrics.Meter.AddRefusal), which is not counted.
 const refusedHandshake, refusedRequest = 0.2, 1 + 0.2
 
 // hourly is what one address can cost the owner in an hour by this way in alone, in

@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"subwire/scripts/internal/billing"
-	"subwire/shared/announce"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
 	"subwire/shared/metrics"
@@ -123,7 +122,7 @@ func (m model) event(e pubsub.Event, subs []pubsub.Subscription) (predicted, err
 	usage.Functions[topology.Sender.Name] = m.senders(len(batches), operations, float64(len(subs)), receives)
 	usage.Queues = map[string]billing.Queue{topology.Fanout.Name: {FIFO: true, Sends: sends, Deletes: receives,
 		Receives: max(receives, math.Ceil(float64(bytes)/billing.QueueUnit))}}
-	if m.fast && len(subs) > 0 && len(subs) <= announce.FastRows {
+	if m.fast && len(subs) > 0 && len(subs) <= topology.FastRows {
 		usage = usage.Plus(m.announced(sends, subs))
 	}
 	return predicted{usage, batches}, nil

@@ -41,7 +41,7 @@ func peersCommand() command {
 		flags.IntVar(&b.events, "events", 20, "to measure, after three to warm up")
 		flags.IntVar(&b.size, "text", 100, "`bytes` of a message's text")
 		flags.IntVar(&b.workers, "workers", deployed().workers, "posts in flight at once, for both")
-		flags.IntVar(&b.direct, "direct", 50,
+		flags.IntVar(&b.direct, "direct", deployed().direct,
 			"subscribers up to which Subwire delivers without the queue ("+topology.Direct.Env+")")
 		return b.measure
 	}}

@@ -156,7 +156,7 @@ func (b *topicBench) reading(ctx context.Context, topic *largeTopic, label strin
 		return report.Row{}, err
 	}
 	all, busiest, throttled := topic.used(true)
-	return report.NewRow(label, all/events, 100*busiest/events*b.events/readUnits, b.slower*rate, throttled), nil
+	return report.NewRow(label, all/events, 100*busiest/events*b.events/strictdb.ReadUnits, b.slower*rate, throttled), nil
 }
 
 // changeWorkers is how many changes are made at once, at most.
@@ -203,7 +203,8 @@ func (b *topicBench) subscribed(ctx context.Context, topic *largeTopic, label st
 		return report.Row{}, err
 	}
 	all, busiest, throttled := topic.used(false)
-	return report.NewRow(label, all/count, 100*busiest/count*b.subscribes/writeUnits, b.slower*reached, throttled), nil
+	percent := 100 * busiest / count * b.subscribes / strictdb.WriteUnits
+	return report.NewRow(label, all/count, percent, b.slower*reached, throttled), nil
 }
 
 // atRate makes calls at a rate for that long: each at its time, or as soon as one of the workers

@@ -23,13 +23,6 @@ import (
 
 const largeTopicName = "large"
 
-// What a partition key takes a second ("Best practices for designing and using partition keys
-// effectively").
-const (
-	readUnits  = 3000
-	writeUnits = 1000
-)
-
 // largeTopic is a topic in tables of its own, behind a proxy that throttles and counts.
 type largeTopic struct {
 	units
@@ -59,7 +52,8 @@ func newLargeTopic(ctx context.Context, servers *backend.Backend, parts bool, sl
 		t.free = append(t.free, name)
 	}
 	proxy, err := strictdb.New(strictdb.Config{Prefix: prefix, Tables: topology.Tables(), Throttled: t.refuse,
-		Consumed: t.add, ReadUnits: readUnits / slower, WriteUnits: writeUnits / slower}).Proxy(servers.DynamoDB.Endpoint)
+		Consumed: t.add, ReadUnits: strictdb.ReadUnits / slower, WriteUnits: strictdb.WriteUnits / slower}).
+		Proxy(servers.DynamoDB.Endpoint)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"math"
 	"os"
 	"strconv"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/go-cmp/cmp"
 
+	"subwire/shared/allowance"
 	"subwire/shared/announce"
 	"subwire/shared/dynamo"
 	"subwire/shared/fanout"
@@ -319,24 +321,84 @@ func TestALatestEventOfANewRowIsTheStreams(t *testing.T) {
 	}
 }
 
+// heard keeps the events that a writer announces.
+type heard struct{ events []pubsub.Event }
+
+func (h *heard) Announce(_ context.Context, all []pubsub.Event) { h.events = append(h.events, all...) }
+func (h *heard) Hold(...subwire.Topic)                          {}
+
+// audience is how many subscribers every topic has.
+type audience int
+
+func (a audience) SetAudience(context.Context, string, int, time.Time) error { return nil }
+func (a audience) Audience(context.Context, string) (int, error)             { return int(a), nil }
+
+// A writer pays for the fast way of the events that it announces, and of no other.
+func TestAWriterPaysForWhatItAnnounces(t *testing.T) {
+	t.Parallel()
+	type products struct {
+		app   *subwire.App
+		notes *subwire.Table[note]
+		stays *subwire.Table[stay]
+	}
+	ofNotes := func() (p products) {
+		p.app, p.notes, p.stays = hotel()
+		return p
+	}
+	ofWindows := func() (p products) {
+		p.app, p.stays = windows()
+		return p
+	}
+	of := func(text string) note { return note{Board: "b", ID: "1", Tenant: "x", Text: text} }
+	for name, tc := range map[string]struct {
+		product     func() products
+		subscribers int
+		write       func(context.Context, products) error
+		announced   int // events
+	}{
+		"Inserted": {ofNotes, 10, func(ctx context.Context, p products) error { return p.notes.Insert(ctx, of("plain")) }, 3},
+		"InsertedForMany": {ofNotes, 20 * topology.FastRows,
+			func(ctx context.Context, p products) error { return p.notes.Insert(ctx, of("plain")) }, 3},
+		"Published": {ofNotes, 10, func(ctx context.Context, p products) error {
+			return p.app.Publish(ctx, "rang", "1", of("plain"))
+		}, 2},
+		"PublishedLatest": {ofNotes, 10, func(ctx context.Context, p products) error {
+			return p.app.Publish(ctx, "rang", "1", of("latest"))
+		}, 0},
+		"Latest":      {ofNotes, 10, func(ctx context.Context, p products) error { return p.notes.Insert(ctx, of("latest")) }, 0},
+		"Put":         {ofNotes, 10, func(ctx context.Context, p products) error { return p.notes.Put(ctx, of("plain")) }, 0},
+		"MayChange":   {ofNotes, 10, func(ctx context.Context, p products) error { return p.stays.Insert(ctx, stay{"1", "7"}) }, 0},
+		"WithWindows": {ofWindows, 10, func(ctx context.Context, p products) error { return p.stays.Insert(ctx, stay{"1", "b"}) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cost := func(env subwire.Env) float64 {
+				p := tc.product()
+				env.Tables, env.Audiences = memory.New(), &allowance.Audiences{Store: audience(tc.subscribers)}
+				p.app.MustOpen(env)
+				ctx, tally := allowance.WithTally(t.Context())
+				if err := tc.write(ctx, p); err != nil {
+					t.Fatal(err)
+				}
+				return tally.Take()
+			}
+			fast, want := &heard{}, 0.0
+			more := cost(subwire.Env{Fast: fast}) - cost(subwire.Env{})
+			for _, e := range fast.events {
+				want += allowance.Announced(len(e.Root), min(tc.subscribers, topology.FastRows))
+			}
+			if len(fast.events) != tc.announced || math.Abs(more-want) > 0.05 { // stamps differ in length
+				t.Errorf("announced %d events; %v units more, want %v", len(fast.events), more, want)
+			}
+		})
+	}
+}
+
 // The stream makes lists of a window's events, and what else the row announces has the id that
 // the stream gives it.
 func TestEventsOfAWindowAreTheStreams(t *testing.T) {
 	t.Parallel()
-	app := subwire.New("hotel")
-	app.Fast = true
-	type args struct {
-		Room string `json:"room"`
-	}
-	subwire.Subscribe(app, "listed", subwire.Subscription[args, stay]{Window: time.Second,
-		Topic: func(a args) (subwire.Topic, error) { return subwire.Topic(a.Room), nil }})
-	subwire.Query(app, "none", func(context.Context, subwire.Viewer, struct{}) (bool, error) { return true, nil })
-	stays := subwire.NewTable(app, subwire.TableSpec{Name: "stays", Key: "id", OnlyInserts: true},
-		func(c subwire.Change[stay], emit subwire.Emit) {
-			emit.Windowed("listed")(c.Now, "b")
-			emit(c.Now, "b")
-			emit.Windowed("listed").End("b")
-		})
+	app, stays := windows()
 	out := sent{}
 	fast := &announce.Fast{Store: rows{}, Queue: out, Passes: passes, Limits: limits, Log: slog.New(slog.DiscardHandler)}
 	app.MustOpen(subwire.Env{Tables: memory.New(), Fast: fast})
@@ -351,6 +413,25 @@ func TestEventsOfAWindowAreTheStreams(t *testing.T) {
 			t.Errorf("announced %s, %v", m.Body, err)
 		}
 	}
+}
+
+// windows has events in windows, and one besides.
+func windows() (*subwire.App, *subwire.Table[stay]) {
+	app := subwire.New("hotel")
+	app.Fast = true
+	type args struct {
+		Room string `json:"room"`
+	}
+	subwire.Subscribe(app, "listed", subwire.Subscription[args, stay]{Window: time.Second,
+		Topic: func(a args) (subwire.Topic, error) { return subwire.Topic(a.Room), nil }})
+	subwire.Query(app, "none", func(context.Context, subwire.Viewer, struct{}) (bool, error) { return true, nil })
+	stays := subwire.NewTable(app, subwire.TableSpec{Name: "stays", Key: "id", OnlyInserts: true},
+		func(c subwire.Change[stay], emit subwire.Emit) {
+			emit.Windowed("listed")(c.Now, "b")
+			emit(c.Now, "b")
+			emit.Windowed("listed").End("b")
+		})
+	return app, stays
 }
 
 // A row that changes is the stream's, and what its writer announces to the same topic later does

@@ -13,16 +13,13 @@ import (
 	"subwire/shared/metrics"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
+	"subwire/shared/topology"
 	"subwire/shared/trace"
 )
 
 const (
 	// fastTime bounds what the fast way adds to a write, whatever becomes of it.
 	fastTime = time.Second
-
-	// FastRows is the most subscriptions that an event is announced to. Reading more would
-	// take longer than the stream does, and cost as much again.
-	FastRows = 1000
 
 	// catchUp is how long a topic's events keep going by the stream after one that did: by
 	// then the stream has brought it. The slowest of a hundred events takes the
@@ -124,7 +121,7 @@ func (f *Fast) announce(ctx context.Context, e pubsub.Event) (s Size, err error)
 			continue
 		case err != nil:
 			return s, err
-		case len(rows) == FastRows:
+		case len(rows) == topology.FastRows:
 			return s, errLarge
 		}
 		rows = append(rows, row)

@@ -20,6 +20,7 @@ import (
 	"subwire/shared/metrics/metricstest"
 	"subwire/shared/pubsub"
 	"subwire/shared/queue"
+	"subwire/shared/topology"
 )
 
 var errDown = errors.New("down")
@@ -224,16 +225,16 @@ func TestALargeTopicGoesByTheStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f, w, sums := newFast(t)
-		w.rows = map[string]int{"a": FastRows + 1, "b": FastRows}
+		w.rows = map[string]int{"a": topology.FastRows + 1, "b": topology.FastRows}
 		for range 3 {
 			announceAll(t, f, "a/1")
 			time.Sleep(largeFor/3 - 1)
 		}
-		if len(w.batches) > 0 || w.reads != FastRows+1 || sums()["FastFailed"] > 0 {
+		if len(w.batches) > 0 || w.reads != topology.FastRows+1 || sums()["FastFailed"] > 0 {
 			t.Errorf("sent %d batches after %d rows, counted %v", len(w.batches), w.reads, sums())
 		}
 		announceAll(t, f, "b/1")
-		if len(w.batches) != 1 || w.batches[0].Targets() != FastRows {
+		if len(w.batches) != 1 || w.batches[0].Targets() != topology.FastRows {
 			t.Errorf("sent %d batches", len(w.batches))
 		}
 		time.Sleep(catchUp)

@@ -132,6 +132,35 @@ func TestAWaitForATurnIsMeasured(t *testing.T) {
 	}
 }
 
+// What the calls themselves take does not add up to a wait.
+func TestAskingForTurnsIsNoWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newGroupSender(&gateway{answer: func(context.Context, string) error { return nil }}, &retries{})
+		line := &quickLine{}
+		var lines strings.Builder
+		s.Quota, s.Metrics = pacing.New(line, 8000, slog.New(slog.DiscardHandler)), metrics.New("s", &lines, time.Now)
+		begun := time.Now()
+		if report, err := s.Deliver(t.Context(), []byte(message(t, "e1", 0, 1000))); err != nil || report.Delivered != 1000 {
+			t.Fatalf("got %+v, %v", report, err)
+		}
+		took := time.Since(begun)
+		s.Metrics.Flush()
+		if took < time.Millisecond || strings.Contains(lines.String(), "Paced") {
+			t.Errorf("it asked %d times, in %v; the metrics are %s", line.asked, took, lines.String())
+		}
+	})
+}
+
+// quickLine is free, and answers within half a millisecond.
+type quickLine struct{ asked int }
+
+func (l *quickLine) Reserve(_ context.Context, _ string, t pacing.Turn) (time.Time, error) {
+	l.asked++
+	time.Sleep(time.Millisecond / 2)
+	return t.Earliest, nil
+}
+
 // Hosts have no quota, and their answers say nothing of it.
 func TestPostsToHostsNeedNoTurn(t *testing.T) {
 	t.Parallel()

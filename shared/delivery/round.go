@@ -105,7 +105,9 @@ func (r *round) begin(t *target, e *execution) {
 func (r *round) hand(t *target) {
 	begun := time.Now()
 	may := t.mayPost(r.left)
-	r.paced += time.Since(begun)
+	if took := time.Since(begun); took >= time.Millisecond { // less is the call itself
+		r.paced += took
+	}
 	if !may || !r.sender.slots.take(r.window.trying, t) {
 		t.settle(errTimeUp)
 		return

@@ -182,10 +182,10 @@ func (s *Store) markLarge(ctx context.Context, topic string) {
 	s.layouts.Add(topic, known)
 }
 
-// noteRead marks a topic of which a reader has found TopicPage subscriptions, unless its mark,
-// which lasts until then, is young.
-// So the mark of a topic that has become small is not renewed, and ends.
-// Of a topic that it cannot mark it tries again only after a while, as events wait for it.
+// noteRead marks a topic of which a reader has found TopicPage subscriptions. until is when the
+// mark that the reader has seen ends, the zero time if there is none: a young mark is not renewed.
+// Nor is the mark of a topic that has become small, so it ends. A topic that cannot be marked is
+// tried again only after a while, as events wait for it.
 func (s *Store) noteRead(ctx context.Context, topic string, until time.Time) {
 	if now := time.Now(); s.LargeTopics && until.Before(now.Add(renewPartsAt)) {
 		known, _ := s.layouts.Get(topic)

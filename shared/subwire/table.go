@@ -410,13 +410,13 @@ func (t *Table[T]) put(ctx context.Context, w write, c table.Condition) error {
 	}
 	inTime, cancel := t.bounded(ctx, w.row)
 	defer cancel()
-	defer t.pay(inTime, w)()
+	defer t.pay(inTime, w, c)()
 	err := t.app.env.Tables.PutRow(inTime, t.table, w.row, c)
 	if err == nil {
 		t.logPut(ctx, w.row)
 	}
 	if !errors.Is(err, table.ErrConflict) { // after any other error the row may be there
-		t.announce(ctx, w, err == nil && c.Absent)
+		t.announce(ctx, w, c, err == nil)
 	}
 	return err
 }
@@ -443,22 +443,22 @@ func (t *Table[T]) bounded(ctx context.Context, row table.Row) (context.Context,
 	return context.WithTimeout(ctx, WriteTime)
 }
 
-func (t *Table[T]) pay(ctx context.Context, w write) (tally func()) {
+func (t *Table[T]) pay(ctx context.Context, w write, c table.Condition) (tally func()) {
 	cost := make(chan float64, 1)
-	go func() { cost <- t.cost(ctx, w) }()
+	go func() { cost <- t.cost(ctx, w, c) }()
 	return func() { allowance.Add(ctx, <-cost) }
 }
 
-func (t *Table[T]) cost(ctx context.Context, w write) float64 {
-	sum := t.stored(table.Bytes(w.row))
-	for _, e := range w.events {
+func (t *Table[T]) cost(ctx context.Context, w write, c table.Condition) float64 {
+	sum, mine := t.stored(table.Bytes(w.row)), t.mine(w, c)
+	for i, e := range w.events {
 		if e.topic == "" {
 			continue
 		}
 		targets := t.app.env.Audiences.Of(ctx, e.topic)
 		sum += allowance.FannedOut(len(e.root)) + float64(targets)*allowance.Sent(len(e.root))
-		if t.app.goesFast() {
-			sum += allowance.Announced(len(e.root), targets)
+		if mine != nil && mine[i].topic != "" { // of a larger audience no more is read, and nothing sent
+			sum += allowance.Announced(len(e.root), min(targets, topology.FastRows))
 		}
 	}
 	return sum

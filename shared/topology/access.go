@@ -107,7 +107,8 @@ var directAccess = map[string][]Permission{
 	Stream.Name: {
 		{OnTable, Operations.Name, []string{"dynamodb:GetItem"}},
 		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
-		{OnTable, Subscriptions.Name, []string{"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}},
+		{OnTable, Subscriptions.Name, []string{"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:GetItem",
+			"dynamodb:UpdateItem"}},
 		{OnQueue, Retries.Name, []string{"sqs:SendMessage"}},
 		{OnQueue, RetriesDead.Name, []string{"sqs:SendMessage"}},
 		{OnSockets, "POST", []string{manageConnections}},

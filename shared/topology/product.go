@@ -118,7 +118,7 @@ func (p Product) Functions() []Function {
 
 // queueing is the stream function of a deployment that delivers no event without the queue.
 func (f Function) queueing() Function {
-	f.QueueOnly, f.Callback = true, false
+	f.Delivers, f.Callback = false, false
 	f.Tables, f.Queues = []Table{Connections, Subscriptions}, []Queue{Fanout, StreamDead}
 	return f
 }

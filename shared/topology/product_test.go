@@ -297,6 +297,29 @@ func TestWhatDeliversEventsFollowsTheSettings(t *testing.T) {
 	}
 }
 
+// What delivers events is the same code in both: it may the same and gets the same settings.
+func TestWhoDeliversMayWhatSenderMay(t *testing.T) {
+	t.Parallel()
+	may := map[string]bool{}
+	for _, p := range shop.Access()[Stream.Name] {
+		for _, action := range p.Actions {
+			may[string(p.On)+" "+p.Name+" "+action] = true
+		}
+	}
+	for _, p := range shop.Access()[Sender.Name] {
+		for _, action := range p.Actions {
+			if what := string(p.On) + " " + p.Name + " " + action; !may[what] && !slices.Contains(receive, action) {
+				t.Errorf("stream may not: %s", what)
+			}
+		}
+	}
+	for _, s := range shop.Function(Sender.Name).Settings() {
+		if !slices.Contains(shop.Function(Stream.Name).Settings(), s) {
+			t.Errorf("stream does not get %s", s.Env)
+		}
+	}
+}
+
 // A stream's shards are read side by side, so with more streams more is read.
 func TestEachStreamHasItsOwnConcurrency(t *testing.T) {
 	t.Parallel()

@@ -26,9 +26,12 @@ const (
 const (
 	authenticate = "connect message graphql host"                      // check tokens; connect only those of handshakes
 	serve        = "message graphql host"                              // run clients' operations and check their tokens
-	prepare      = "message graphql stream sender host"                // prepare operations
-	reach        = "message disconnect stream sender"                  // post to sockets of others, or close them
+	prepare      = "message graphql sender host " + delivering         // prepare operations
+	reach        = "message disconnect sender " + delivering           // post to sockets of others, or close them
 	know         = "message graphql stream sender publish canary host" // know the product
+
+	// delivering stands for stream, which gets the setting only if Function.Delivers.
+	delivering = "delivering"
 )
 
 // The settings, with all there is to say of each but its use, which is
@@ -40,7 +43,7 @@ var (
 	App = setting("APP", "chat", anyText(), know,
 		"the product that runs, one of those in `shared/products`; a deployment sets it with `-c app=NAME`")
 
-	Auth = setting("AUTH", Anonymous, oneOf(Anonymous, JWT), authenticate+" stream sender",
+	Auth = setting("AUTH", Anonymous, oneOf(Anonymous, JWT), authenticate+" sender "+delivering,
 		"or `jwt`: everybody needs a token")
 	JWTIssuer    = setting("JWT_ISSUER", "", anyText(), authenticate, "claim `iss`; required with `jwt`")
 	JWTAudience  = setting("JWT_AUDIENCE", "", anyText(), authenticate, "must be in claim `aud`; required with `jwt`")
@@ -153,7 +156,7 @@ var (
 	FanoutGroups = setting("FANOUT_GROUPS", "4", powerOfTwo(1, 256), "message graphql stream publish host",
 		"message groups per topic: a power of two; change it while `fanout.fifo` is empty")
 	// 80 % of "requests per second" in "Amazon API Gateway quotas", so that clients have room.
-	APIRate = setting("API_RATE", "8000", number(0, 1_000_000), "stream sender",
+	APIRate = setting("API_RATE", "8000", number(0, 1_000_000), "sender "+delivering,
 		"posts a second of all senders together, while API Gateway refuses some, and a fifth more while it does not;"+
 			" set it to 80 % of the account's [quota](operations.md#quotas); 0 for no limit")
 	// Fewer than SENDER_WORKERS, so that an event's posts are all under way at once. Beyond,
@@ -166,7 +169,7 @@ var (
 		"whether large topics are stored in [parts](operations.md#large-topics): set it once this release runs everywhere;"+
 			" before a rollback unset it, and wait two and a half hours")
 	// Twice as many sockets; a Lambda environment has 1,024 file descriptors.
-	SenderWorkers = setting("SENDER_WORKERS", "64", number(1, 450), "stream sender host",
+	SenderWorkers = setting("SENDER_WORKERS", "64", number(1, 450), "sender host "+delivering,
 		"posts in flight per process, and as many slow ones")
 	LogLevel = setting("LOG_LEVEL", "info", level(), "connect message disconnect graphql stream sender publish canary host",
 		"`debug`, `info`, `warn` or `error`")

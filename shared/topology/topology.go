@@ -114,7 +114,7 @@ type Function struct {
 	Callback  bool    // whether it gets the management API's endpoint
 	WebSocket bool    // whether it gets the clients' WebSocket URL
 	HTTP      bool    // whether it gets the clients' URL of GraphQL over HTTP
-	QueueOnly bool    // whether it gets no settings of who delivers events, see Product.QueueOnly
+	Delivers  bool    // whether it is stream and delivers events itself: then it gets the settings for that
 
 	// Reserved is how many of the account's concurrent invocations are kept for it; 0
 	// for none.
@@ -157,7 +157,7 @@ var (
 		Tables: []Table{Connections}, Queues: []Queue{ConnectionChecks}}
 	Stream = Function{Name: "stream", Timeout: 60 * time.Second, MemoryMB: oneVCPU, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Fanout, StreamDead, Retries, RetriesDead},
-		Reserved: StreamShards} // for each stream, see Product.Functions
+		Delivers: true, Reserved: StreamShards} // for each stream, see Product.Functions
 	Sender = Function{Name: "sender", Timeout: senderTimeout, MemoryMB: oneVCPU, Callback: true,
 		Tables: []Table{Connections, Subscriptions, Operations}, Queues: []Queue{Retries, RetriesDead},
 		Reserved: 110, AllowLoops: true} // a target that stays busy is queued again, up to its attempts
@@ -311,6 +311,10 @@ const (
 	BatchTargets = 1000
 	BatchBytes   = 60_000
 )
+
+// FastRows is the most subscriptions that who writes a row announces its event to. Reading more
+// would take longer than the stream does, and cost as much again.
+const FastRows = 1000
 
 // StreamTopics is how many topics of a batch the stream function fans out at once.
 const StreamTopics = 32

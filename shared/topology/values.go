@@ -20,7 +20,7 @@ type Setting struct {
 	Bounds     string // of a number or time, as "1 to 1000"; "" for other kinds
 	Meaning    string // Markdown, for a document in docs
 
-	readBy string // names of functions
+	readBy string // names of functions, or delivering
 	hidden bool   // whether errors leave the value out, in case it is the secret itself
 	parse  func(value string) (any, error)
 }
@@ -57,19 +57,15 @@ func (s SettingOf[T]) hide() SettingOf[T] {
 // Settings are those that the function gets.
 func (f Function) Settings() []*Setting {
 	return slices.DeleteFunc(Settings(), func(s *Setting) bool {
-		return !slices.Contains(s.ReadBy(), f.Name) || f.QueueOnly && s.delivers()
+		readers := strings.Fields(s.readBy)
+		return !slices.Contains(readers, f.Name) && !(f.Delivers && slices.Contains(readers, delivering))
 	})
 }
 
-// delivers reports whether only a function that delivers events needs the setting: stream
-// has nothing else in common with sender but what almost every function gets.
-func (s *Setting) delivers() bool {
-	common := []*Setting{App.Setting, LogLevel.Setting, Metrics.Setting}
-	return slices.Contains(s.ReadBy(), Sender.Name) && !slices.Contains(common, s)
+// ReadBy names the functions that may get the setting.
+func (s *Setting) ReadBy() []string {
+	return strings.Fields(strings.Replace(s.readBy, delivering, Stream.Name, 1))
 }
-
-// ReadBy names the functions that get the setting.
-func (s *Setting) ReadBy() []string { return strings.Fields(s.readBy) }
 
 // Values are settings as they were read.
 type Values map[*Setting]any

@@ -27,6 +27,10 @@ const (
 	heldTime  = time.Minute // whoever posted has been ended by then
 )
 
+// lineTime is by how much a line may be later than the time that it has: functions log whole
+// milliseconds, and posts have exact times.
+const lineTime = time.Millisecond
+
 // post is one of the stream function's, whose event is not known yet.
 type post struct {
 	place
@@ -101,7 +105,7 @@ func (r *Recorder) answers(b *batch) {
 		may[l.place] = nil
 	}
 	for _, p := range r.held {
-		if _, is := may[p.place]; is && !p.begin.Before(b.begin) && !p.begin.After(b.end) {
+		if _, is := may[p.place]; is && !p.begin.Before(b.begin) && p.begin.Before(b.end.Add(lineTime)) {
 			may[p.place] = append(may[p.place], p)
 		}
 	}

@@ -18,13 +18,16 @@ type direct struct {
 	began time.Time
 }
 
-func newDirect() direct { return direct{New(chattest.Product), time.Now().Add(-time.Minute)} }
+// newDirect begins in the midst of a millisecond, so that what is cut off of lines' times counts.
+func newDirect() direct {
+	return direct{New(chattest.Product), time.Now().Add(-time.Minute).Truncate(time.Millisecond).Add(400 * time.Microsecond)}
+}
 
 func (d direct) at(step int) time.Time { return d.began.Add(time.Duration(step) * time.Millisecond) }
 
 func (d direct) line(step int, format string, args ...any) {
-	at := d.at(step).Format(time.RFC3339Nano)
-	d.Line(fmt.Appendf(nil, `{"time":%q,"request":"r",%s}`, at, fmt.Sprintf(format, args...)))
+	at := d.at(step).UTC().Format("2006-01-02T15:04:05.000Z")
+	d.Line(fmt.Appendf(nil, `{"timestamp":%q,"request":"r",%s}`, at, fmt.Sprintf(format, args...)))
 }
 
 // begins says that the event goes to the connections' operation 1.
@@ -126,7 +129,7 @@ func TestTheConsoleShowsEventsThatTheStreamDelivers(t *testing.T) {
 			d.ends(5, "f", 1, `{"Delivered":1}`)
 		}, []string{"a 0 "}, []string{`a 200 "2"`}, 1, 0, 1},
 		"PostedLater": {func(d direct) { // the lines are read late
-			d.post(4, "a", "2", 200)
+			d.post(3, "a", "2", 200)
 			d.begins(0, "e", "a")
 			d.ends(2, "e", 1, `{"Retried":1},"others":[{"connection":"a","outcome":"retried"}]`)
 			d.begins(3, "f", "a")
@@ -140,6 +143,19 @@ func TestTheConsoleShowsEventsThatTheStreamDelivers(t *testing.T) {
 			d.Posted("a", []byte(`{"id":"1","type":"next","payload":{"data":"1"}}`), topology.Sender.Name, d.at(1), 200)
 			d.ends(2, "f", 1, `{"Delivered":1}`)
 		}, []string{`a 200 "1"`, "b 0 "}, []string{`a 200 "2"`}, 2, 0, 1},
+		"WithinAMillisecond": {func(d direct) {
+			d.begins(0, "e", "a")
+			d.post(0, "a", "1", 200)
+			d.ends(0, "e", 1, `{"Delivered":1}`)
+			d.post(1, "a", "2", 200) // the millisecond after
+		}, []string{`a 200 "1"`}, nil, 1, 0, 0},
+		"NotInTheNextMillisecond": {func(d direct) {
+			d.begins(0, "e", "a")
+			d.ends(0, "e", 1, `{"Delivered":1}`)
+			d.post(1, "a", "2", 200)
+			d.begins(1, "f", "a")
+			d.ends(1, "f", 1, `{"Delivered":1}`)
+		}, []string{"a 200 "}, []string{`a 200 "2"`}, 2, 0, 0},
 		"KilledAndAgain": {func(d direct) {
 			d.begins(0, "e", "a", "b")
 			d.post(1, "a", "1", 200)

@@ -52,6 +52,9 @@ func (e *event) copied() string {
 	if more := len(ids) - e.announced.batches; more > 0 {
 		return batches(more) + " more, of who came or left between"
 	}
+	if len(ids) == 0 { // none has come yet, or, as of a stack, only lines tell
+		return "announced before: the queue drops what it has"
+	}
 	return "announced before: the queue drops it"
 }
 

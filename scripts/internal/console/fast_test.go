@@ -3,6 +3,8 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,11 +12,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/scripts/internal/lambdart"
+	"subwire/scripts/internal/story"
 	"subwire/shared/chat/chattest"
 	"subwire/shared/fanout"
 	"subwire/shared/pubsub"
 	"subwire/shared/topology"
 )
+
+// What is read of a stack, which logs at level info, is what its logs are asked for.
+func TestAStacksLinesAreRead(t *testing.T) {
+	t.Parallel()
+	read := slices.Sorted(maps.Keys(readers))
+	told := slices.Sorted(slices.Values(append(slices.Clone(story.Told), story.Delivering))) // the last at level debug
+	if diff := cmp.Diff(told, read); diff != "" {
+		t.Errorf("lines (-asked for +read):\n%s", diff)
+	}
+}
 
 // A trace shows both announcements of an event, and what became of the stream function's.
 func TestTheTraceOfAnEventThatItsWriterAnnounced(t *testing.T) {
@@ -25,6 +38,7 @@ func TestTheTraceOfAnEventThatItsWriterAnnounced(t *testing.T) {
 		came  []string // ids of the queue's messages that a sender got
 		later string   // what the stream function's span says
 	}{
+		"NoneSeen":         {nil, "announced before: the queue drops what it has"},
 		"TheSame":          {[]string{"m1", "m2"}, "announced before: the queue drops it"},
 		"ReceivedAgain":    {[]string{"m1", "m2", "m1"}, "announced before: the queue drops it"},
 		"AnotherPlan":      {[]string{"m1", "m2", "m3"}, "1 batch more, of who came or left between"},

@@ -159,22 +159,25 @@ func (r *Recorder) Line(text []byte) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch l.What {
-	case story.Written:
-		r.remember(l.Trace)
-		r.writes[l.Trace] = written{l.At, l.Request, l.Table}
-		r.rate(l.Table).add(time.Now(), 1)
-	case story.Announced:
-		r.announced(l)
-	case story.Sent:
-		r.sent(l)
-	case story.Delivered:
-		r.reported(l)
-	case story.Delivering:
-		r.directly(l)
-	case story.DeliveredDirectly:
-		r.deliveredDirectly(l)
+	if read := readers[l.What]; read != nil {
+		read(r, l)
 	}
+}
+
+// readers are by the messages of the lines that they read.
+var readers = map[string]func(*Recorder, story.Line){
+	story.Written:           (*Recorder).wrote,
+	story.Announced:         (*Recorder).announced,
+	story.Sent:              (*Recorder).sent,
+	story.Delivered:         (*Recorder).reported,
+	story.Delivering:        (*Recorder).directly,
+	story.DeliveredDirectly: (*Recorder).deliveredDirectly,
+}
+
+func (r *Recorder) wrote(l story.Line) {
+	r.remember(l.Trace)
+	r.writes[l.Trace] = written{l.At, l.Request, l.Table}
+	r.rate(l.Table).add(time.Now(), 1)
 }
 
 func (r *Recorder) sent(l story.Line) {

@@ -27,6 +27,9 @@ const (
 	DeliveredDirectly = "event delivered"
 )
 
+// Told are the messages that a stack's functions log as they are deployed, at level info.
+var Told = []string{Written, Announced, Sent, Delivered, DeliveredDirectly}
+
 // Line is a line of a function's log. Members that it does not have are zero.
 type Line struct {
 	At       time.Time `json:"timestamp"`

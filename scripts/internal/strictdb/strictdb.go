@@ -51,12 +51,18 @@ type Config struct {
 	// Consumed, unless nil, is called for each access that has succeeded, before its answer leaves.
 	Consumed func(Use)
 
-	// Units per second of one partition key; a negative number means no limit.
-	// Default 3,000 and 1,000 ("Best practices for designing and using partition keys
-	// effectively"). "Burst and adaptive capacity" speaks of up to five minutes of
-	// unused units, on a best-effort basis; here it is one second.
+	// Units per second of one partition key; 0 means the constants, and a negative number no
+	// limit. "Burst and adaptive capacity" speaks of up to five minutes of unused units, on a
+	// best-effort basis; here it is one second.
 	ReadUnits, WriteUnits float64
 }
+
+// What a partition key takes a second ("Best practices for designing and using partition keys
+// effectively").
+const (
+	ReadUnits  = 3000
+	WriteUnits = 1000
+)
 
 // Use is what an access of an item, or of the items of a partition key, has taken.
 type Use struct {
@@ -82,7 +88,8 @@ func New(cfg Config) *DB {
 		cfg.Hold = holds(cfg.Seed)
 	}
 	d := &DB{cfg: cfg, tables: map[string]topology.Table{}, locks: newLocks(),
-		reads: newMeters(cmp.Or(cfg.ReadUnits, 3000)), writes: newMeters(cmp.Or(cfg.WriteUnits, 1000))}
+		reads:  newMeters(cmp.Or(cfg.ReadUnits, ReadUnits)),
+		writes: newMeters(cmp.Or(cfg.WriteUnits, WriteUnits))}
 	for _, t := range cfg.Tables {
 		d.tables[cfg.Prefix+t.Name] = t
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,8 +40,7 @@ const (
 )
 
 // pattern chooses the lines that tell of events ("Filter pattern syntax for metric filters").
-var pattern = fmt.Sprintf(`{ $.msg = %q || $.msg = %q || $.msg = %q || $.msg = %q }`,
-	story.Written, story.Sent, story.Delivered, story.DeliveredDirectly)
+var pattern = "{ $.msg = \"" + strings.Join(story.Told, "\" || $.msg = \"") + "\" }"
 
 // tail follows the logs of a stack's functions.
 type tail struct {

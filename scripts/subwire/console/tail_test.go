@@ -194,7 +194,8 @@ func TestALogThatCannotBeRead(t *testing.T) {
 // The pattern asks for the lines that the recorder reads, by the messages that functions log.
 func TestThePattern(t *testing.T) {
 	t.Parallel()
-	const want = `{ $.msg = "row written" || $.msg = "event sent" || $.msg = "batch delivered" || $.msg = "event delivered" }`
+	const want = `{ $.msg = "row written" || $.msg = "event announced" || $.msg = "event sent" || ` +
+		`$.msg = "batch delivered" || $.msg = "event delivered" }`
 	if pattern != want {
 		t.Errorf("pattern is %s", pattern)
 	}
