@@ -289,7 +289,6 @@ func (m *measuredCloud) compare(t *testing.T) {
 		{"outcomes", s["Posted"] + s["Gone"] + s["Expired"] + s["Skipped"] + s["Retried"], s["Targets"] + s["Retried"]},
 		{"busy", s["Busy"], int(m.busy.Load())},
 		{"gone", 2 * s["Gone"], int(m.gone.Load())},
-		{"retried", s["Retried"], int(u.Queues[topology.Retries.Name].Sends)},
 		{"executions", s["Executions"], 5 + 1 + 1 + 2},
 		{"parked", s["Parked"], m.letters(topology.StreamDead) + m.letters(topology.RetriesDead)},
 		// A query is answered by two messages; of the failed operations one was over HTTP.
@@ -299,6 +298,10 @@ func (m *measuredCloud) compare(t *testing.T) {
 		if c.got != c.want {
 			t.Errorf("%s: %d, want %d", c.what, c.got, c.want)
 		}
+	}
+	// On a busy machine several targets may go to the queue in one request.
+	if got, sends := s["Retried"], int(u.Queues[topology.Retries.Name].Sends); got < sends || sends == 0 {
+		t.Errorf("retried: %d, in %d requests", got, sends)
 	}
 	if t.Failed() {
 		t.Logf("metrics %v\nusage %+v", s, u)
