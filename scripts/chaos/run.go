@@ -118,7 +118,8 @@ type check struct {
 //     before the subscription that delivered it was known to be stored: it is
 //     then replayed, or planned again for the present subscribers. It may be
 //     late if the current state was told before, as often as the sender logged
-//     that it queued a target on retries, if it was in dead letters, or if SQS
+//     that it queued a target on retries, or stream that it left targets to
+//     the queue after a try, if it was in dead letters, or if SQS
 //     was unavailable before it arrived: ElasticMQ restores a queue in another
 //     order. By the fast way, it may also be late if its writer did not announce
 //     it: what was announced is in the order of the posts, of which there is one
