@@ -3,7 +3,6 @@ package dynamo
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -83,10 +82,6 @@ func micros(t time.Time) types.AttributeValue { return number(t.UnixMicro()) }
 
 // endOf is where the line ends. It is false for one that has not begun.
 func endOf(line attributes) (time.Time, bool) {
-	ends, _ := line["ends"].(*types.AttributeValueMemberN)
-	if ends == nil {
-		return time.Time{}, false
-	}
-	n, err := strconv.ParseInt(ends.Value, 10, 64)
-	return time.UnixMicro(n), err == nil
+	n, ok := numberOf(line, "ends")
+	return time.UnixMicro(n), ok
 }

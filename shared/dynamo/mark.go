@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
 	"strings"
 	"time"
 
@@ -54,10 +53,9 @@ func (s *Store) MarkedSubscriptions(ctx context.Context, topic string, now time.
 // sure of its ttl.
 func decodeMark(item attributes) (m pubsub.Mark, ok bool) {
 	key, _ := item["subscriber"].(*types.AttributeValueMemberS)
-	ttl, _ := item["ttl"].(*types.AttributeValueMemberN)
-	if key == nil || ttl == nil || !strings.HasPrefix(key.Value, markPrefix) {
+	seconds, ok := numberOf(item, "ttl")
+	if key == nil || !ok || !strings.HasPrefix(key.Value, markPrefix) {
 		return m, false
 	}
-	seconds, err := strconv.ParseInt(ttl.Value, 10, 64)
-	return pubsub.Mark{Name: key.Value[len(markPrefix):], Expires: time.Unix(seconds, 0)}, err == nil
+	return pubsub.Mark{Name: key.Value[len(markPrefix):], Expires: time.Unix(seconds, 0)}, true
 }

@@ -3,7 +3,6 @@ package dynamo
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -28,13 +27,9 @@ func (s *Store) MarkingSince(ctx context.Context, now time.Time) (time.Time, err
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ask since when topics are marked: %w", err)
 	}
-	since, _ := out.Attributes["since"].(*types.AttributeValueMemberN)
-	if since == nil {
+	since, ok := numberOf(out.Attributes, "since")
+	if !ok {
 		return time.Time{}, fmt.Errorf("ask since when topics are marked: no time in the answer")
 	}
-	n, err := strconv.ParseInt(since.Value, 10, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("ask since when topics are marked: %w", err)
-	}
-	return time.UnixMilli(n), nil
+	return time.UnixMilli(since), nil
 }

@@ -34,9 +34,9 @@ func (s *Store) Spend(ctx context.Context, payer string, window time.Time, units
 	if err != nil {
 		return 0, fmt.Errorf("count what was spent: %w", err)
 	}
-	spent, _ := out.Attributes["units"].(*types.AttributeValueMemberN)
-	if spent == nil {
+	spent, ok := numberOf(out.Attributes, "units")
+	if !ok {
 		return 0, fmt.Errorf("count what was spent: no sum in the answer")
 	}
-	return strconv.Atoi(spent.Value)
+	return int(spent), nil
 }
