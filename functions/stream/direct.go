@@ -57,8 +57,9 @@ func (h handler) may(r record, to *listeners) bool {
 		to.sent < alone && now.Before(h.begun.Add(directTimes)) && !isLate && now.After(hung.Add(hungFor))
 }
 
-// sendOrDeliver delivers the event, or sends it to the queue.
-func (h handler) sendOrDeliver(ctx context.Context, r record, to *listeners) error {
+// send delivers the event, or sends it to the queue.
+func (h handler) send(ctx context.Context, r record, to *listeners) (err error) {
+	defer recovered(&err)
 	var sum announce.Size
 	next, stop := iter.Pull2(h.batches(ctx, r, to.all(ctx), h.product.Passes(r.event), &sum))
 	defer stop()

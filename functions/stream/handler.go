@@ -172,11 +172,6 @@ func (h handler) fanOut(ctx context.Context, r record, to *listeners) error {
 	return err
 }
 
-func (h handler) send(ctx context.Context, r record, to *listeners) (err error) {
-	defer recovered(&err)
-	return h.sendOrDeliver(ctx, r, to)
-}
-
 // What the log says of an event: that its batches are in the queue, or that it was delivered
 // without. What could not be delivered is in batches.
 const (
