@@ -244,7 +244,7 @@ func TestWhoDeliversKnowsTheSockets(t *testing.T) {
 		for _, name := range []string{topology.CallbackEnv, topology.Retries.Env, topology.RetriesDead.Env, topology.Operations.Env(),
 			topology.HostKey.Env, topology.SenderWorkers.Env} {
 			if _, told := env[name]; told == tmpl.app.QueueOnly {
-				t.Errorf("with QueueOnly %v, stream of %s is told %s: %v", tmpl.app.QueueOnly, tmpl.app.Name, name, told)
+				t.Errorf("with QueueOnly %v, stream of %s gets %s: %v", tmpl.app.QueueOnly, tmpl.app.Name, name, told)
 			}
 		}
 	}

@@ -156,7 +156,7 @@ type Observer struct {
 	Ended   func(connectionID string, code int, reason string)
 	Handled func(connectionID, body string, at time.Time, took time.Duration, ok bool) // a message from the client
 
-	// Posted is told of a post that began at that time, and of the gateway's own messages. by
+	// Posted gets each post, with the time it began, and the gateway's own messages. by
 	// is the session token of the caller's credentials; "" for none.
 	Posted func(connectionID string, frame []byte, by string, at time.Time, status int)
 }

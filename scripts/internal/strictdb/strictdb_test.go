@@ -452,7 +452,7 @@ func TestAnIndexAndItsTableDoNotThrottleEachOther(t *testing.T) {
 	}
 }
 
-// What a call takes is told once, by partition key; of one that fails nothing is.
+// Each call reports what it consumed once, by partition key; a call that fails reports nothing.
 func TestWhatIsConsumedIsTold(t *testing.T) {
 	t.Parallel()
 	told := map[string]float64{}
