@@ -2,8 +2,6 @@
 package main
 
 import (
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"subwire/functions/internal/invocation"
 	"subwire/shared/allowance"
 	"subwire/shared/auth"
@@ -28,7 +26,7 @@ func run(p boot.Process) error {
 		edge: guard,
 		connector: connection.Connector{
 			Connections:    store,
-			Checks:         queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
+			Checks:         queue.New(queue.NewClient(p.AWS), p.Queue(topology.ConnectionChecks)),
 			Origins:        topology.AllowedOrigins.In(settings),
 			RequireOrigin:  topology.RequireOrigin.In(settings),
 			MaxConnections: topology.MaxConnections.In(settings),

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"subwire/functions/internal/invocation"
 	"subwire/shared/boot"
 	"subwire/shared/connection"
@@ -22,7 +20,7 @@ func run(p boot.Process) error {
 		disconnector: connection.Disconnector{
 			Connections: store,
 			Gateway:     p.Gateway(store, 1),
-			Checks:      queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks)),
+			Checks:      queue.New(queue.NewClient(p.AWS), p.Queue(topology.ConnectionChecks)),
 			Metrics:     p.Metrics,
 		},
 	}.handle)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"subwire/functions/internal/operations"
 	"subwire/shared/boot"
@@ -88,7 +87,7 @@ func newServer(p boot.Process, app *subwire.App) (*server, error) {
 
 // build puts the process together on AWS.
 func (s *server) build(o operations.Operations, app *subwire.App) {
-	queues := sqs.NewFromConfig(s.AWS)
+	queues := queue.NewClient(s.AWS)
 	s.host, s.sockets = process.New(process.Parts{
 		Store:     o.Store,
 		Executor:  o.Executor,

@@ -2,8 +2,6 @@
 package main
 
 import (
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"subwire/functions/internal/fast"
 	"subwire/functions/internal/invocation"
 	"subwire/shared/boot"
@@ -24,7 +22,7 @@ func run(p boot.Process, app *subwire.App) error {
 	invocation.Serve(p, handler{
 		log:     p.Log,
 		app:     app,
-		dead:    queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.EventsDead)),
+		dead:    queue.New(queue.NewClient(p.AWS), p.Queue(topology.EventsDead)),
 		metrics: p.Metrics,
 	}.handle)
 	return nil

@@ -2,13 +2,12 @@
 package main
 
 import (
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"subwire/functions/internal/invocation"
 	"subwire/functions/internal/sending"
 	"subwire/shared/boot"
 	"subwire/shared/dynamo"
 	"subwire/shared/products"
+	"subwire/shared/queue"
 	"subwire/shared/subwire"
 	"subwire/shared/topology"
 )
@@ -17,7 +16,7 @@ func main() { boot.MainOf(topology.Sender, products.App, run) }
 
 func run(p boot.Process, app *subwire.App) error {
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
-	sender, err := sending.New(p, app, store, sqs.NewFromConfig(p.AWS))
+	sender, err := sending.New(p, app, store, queue.NewClient(p.AWS))
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,6 @@
 package main
 
 import (
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"subwire/functions/internal/invocation"
 	"subwire/functions/internal/sending"
 	"subwire/shared/allowance"
@@ -19,7 +17,7 @@ import (
 func main() { boot.MainOf(topology.Stream, products.App, run) }
 
 func run(p boot.Process, app *subwire.App) error {
-	client := sqs.NewFromConfig(p.AWS)
+	client := queue.NewClient(p.AWS)
 	store := dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	store.LargeTopics = topology.LargeTopics.In(p.Settings)
 	small := &direct{slow: &recent{}}

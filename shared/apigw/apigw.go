@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 
 	"subwire/shared/pubsub"
+	"subwire/shared/sdkhttp"
 )
 
 // callTimeout bounds one call. The SDK sets no bound of its own.
@@ -64,7 +65,7 @@ func newSDK(awsCfg aws.Config, callbackURL string, maxConns int, hashed bool) *C
 		// The SDK's retries share one budget. 1 % of slow clients would use it up and
 		// stall the posts to all others for seconds.
 		o.Retryer = aws.NopRetryer{}
-		o.HTTPClient = pooled(awsCfg.HTTPClient, maxConns)
+		o.HTTPClient = sdkhttp.Wrap(pooled(awsCfg.HTTPClient, maxConns))
 		if hashed {
 			o.APIOptions = append(o.APIOptions, v4.AddContentSHA256HeaderMiddleware)
 		}

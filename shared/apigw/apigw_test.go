@@ -55,7 +55,6 @@ func startClient(t *testing.T, build func(aws.Config, string, int) *Client, h ht
 
 // closeIdle closes kept connections.
 func closeIdle(c *Client) {
-	c.api.Options().HTTPClient.(*awshttp.BuildableClient).GetTransport().CloseIdleConnections()
 	if c.poster != nil {
 		c.poster.pool.close()
 	}
@@ -197,14 +196,13 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-func TestNewKeepsConnectionsForEveryWorker(t *testing.T) {
+func TestThePoolKeepsConnectionsForEveryWorker(t *testing.T) {
 	t.Parallel()
-	cfg := testConfig()
-	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
 		tr.DisableCompression = true // stands for the settings to keep
 	})
 	for _, n := range []int{4, 512} {
-		tr := New(cfg, "https://example.com/prod", n).api.Options().HTTPClient.(*awshttp.BuildableClient).GetTransport()
+		tr := pooled(client, n).(*awshttp.BuildableClient).GetTransport()
 		if tr.MaxIdleConnsPerHost < n || tr.MaxIdleConns < n || !tr.DisableCompression {
 			t.Errorf("maxConns %d: MaxIdleConns %d, MaxIdleConnsPerHost %d, configured settings kept: %v",
 				n, tr.MaxIdleConns, tr.MaxIdleConnsPerHost, tr.DisableCompression)

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	lru "github.com/hashicorp/golang-lru/v2"
+
+	"subwire/shared/sdkhttp"
 )
 
 // Tables are the physical names of the tables. A caller that uses no method
@@ -44,7 +46,10 @@ func NewClient(cfg aws.Config) *dynamodb.Client {
 // client's, which give up after a few tries; the retry tokens that all calls share
 // there are used up in the first second of an incident.
 func New(client *dynamodb.Client, tables Tables) *Store {
-	once := dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
+	once := dynamodb.New(client.Options(), func(o *dynamodb.Options) {
+		o.Retryer = aws.NopRetryer{}
+		o.HTTPClient = sdkhttp.Wrap(o.HTTPClient)
+	})
 	return &Store{client: once, tables: tables, operationEnds: newCache[int64](knownOperations),
 		layouts: newCache[layout](knownLayouts), kept: newKeptRows(keptBytes)}
 }

@@ -10,7 +10,8 @@ import (
 var ErrBudget = errors.New("the operation has read as much as it may")
 
 // Budget is how many bytes an operation may still read. All its resolvers draw on it
-// before they read. A nil Budget is unlimited.
+// before they read. A read that is repeated, as its answer was lost, counts once: no
+// client can make it so. A nil Budget is unlimited.
 type Budget struct {
 	left  atomic.Int64
 	spent atomic.Bool

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 
+	"subwire/shared/sdkhttp"
 	"subwire/shared/topology"
 )
 
@@ -86,6 +87,11 @@ const maxReason = 300
 type Publisher struct {
 	client Client
 	url    string
+}
+
+// NewClient returns a client for New.
+func NewClient(cfg aws.Config) *sqs.Client {
+	return sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.HTTPClient = sdkhttp.Wrap(cfg.HTTPClient) })
 }
 
 // New returns a Publisher for the queue at the given URL.

@@ -2,8 +2,6 @@
 package fast
 
 import (
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"subwire/shared/announce"
 	"subwire/shared/boot"
 	"subwire/shared/dynamo"
@@ -17,6 +15,6 @@ func New(p boot.Process, app *subwire.App, store *dynamo.Store) *announce.Fast {
 	if !p.Fast() {
 		return nil
 	}
-	return &announce.Fast{Store: store, Queue: queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.Fanout)),
+	return &announce.Fast{Store: store, Queue: queue.New(queue.NewClient(p.AWS), p.Queue(topology.Fanout)),
 		Passes: app.Passes, Limits: announce.Limits(p.Settings), Log: p.Log, Metrics: p.Metrics}
 }

@@ -3,8 +3,6 @@
 package operations
 
 import (
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"subwire/functions/internal/fast"
 	"subwire/shared/allowance"
 	"subwire/shared/auth"
@@ -35,7 +33,7 @@ func New(p boot.Process, app *subwire.App, limits gql.Limits) (o Operations, err
 	cost := topology.MaxCostPerMinute.In(p.Settings)
 	o.Store = dynamo.New(dynamo.NewClient(p.AWS), p.Tables())
 	o.Allowance, o.Audiences = allowance.New(o.Store, cost, p.Log), allowance.NewAudiences(o.Store, cost)
-	o.Checks = queue.New(sqs.NewFromConfig(p.AWS), p.Queue(topology.ConnectionChecks))
+	o.Checks = queue.New(queue.NewClient(p.AWS), p.Queue(topology.ConnectionChecks))
 	revoker := connection.Revoker{Quotas: o.Store, Checks: o.Checks}
 	schema, err := app.Open(subwire.Env{Tables: o.Store, Anonymous: topology.Auth.In(p.Settings) == topology.Anonymous,
 		Audiences: o.Audiences, Log: p.Log, Fast: fast.New(p, app, o.Store), Revoke: revoker.Revoke})

@@ -2,8 +2,6 @@
 package sending
 
 import (
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"subwire/shared/boot"
 	"subwire/shared/delivery"
 	"subwire/shared/dynamo"
@@ -16,7 +14,7 @@ import (
 
 // New builds a sender of the product's events from the settings. It does no network I/O.
 // Errors are those of settings that no function can start with.
-func New(p boot.Process, app *subwire.App, store *dynamo.Store, queues *sqs.Client) (*delivery.Sender, error) {
+func New(p boot.Process, app *subwire.App, store *dynamo.Store, queues queue.Client) (*delivery.Sender, error) {
 	anonymous := topology.Auth.In(p.Settings) == topology.Anonymous
 	schema, err := app.Open(subwire.Env{Tables: store, Anonymous: anonymous, Log: p.Log})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"subwire/scripts/internal/jars"
 	"subwire/scripts/internal/lockfile"
+	"subwire/shared/sdkhttp"
 )
 
 // Region and account that both servers pretend to be in.
@@ -123,6 +124,7 @@ func awsConfig(services endpoints) aws.Config {
 			return aws.Credentials{AccessKeyID: AccessKey, SecretAccessKey: SecretKey}, nil
 		}),
 		ConfigSources: []any{services},
+		HTTPClient:    sdkhttp.Wrap(nil),
 	}
 }
 

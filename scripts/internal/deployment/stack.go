@@ -17,6 +17,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"subwire/shared/products"
+	"subwire/shared/sdkhttp"
 	"subwire/shared/topology"
 )
 
@@ -30,6 +31,7 @@ func findStack(ctx context.Context, name string) (Deployment, error) {
 	if err != nil {
 		return Deployment{}, fmt.Errorf("read AWS configuration: %w", err)
 	}
+	cfg.HTTPClient = sdkhttp.Wrap(cfg.HTTPClient)
 	if err := usable(ctx, cfg); err != nil {
 		return Deployment{}, err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"subwire/shared/sdkhttp"
 	"subwire/shared/topology"
 )
 
@@ -64,7 +65,7 @@ func before(t *testing.T, cfg Config) *backed {
 		transport.CloseIdleConnections()
 	})
 	b.client = dynamodb.New(dynamodb.Options{BaseEndpoint: &front.URL, Region: "us-east-1", Retryer: aws.NopRetryer{},
-		HTTPClient: &http.Client{Transport: transport},
+		HTTPClient: sdkhttp.Wrap(&http.Client{Transport: transport}),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
 		})})
