@@ -43,7 +43,7 @@ test('the server says who wrote what, whatever the names are', async () => {
   await other.reads('mine');
   await other.write('yours');
   for (const [w, own] of [[ada, 'mine'], [other, 'yours']]) {
-    await w.page.waitForFunction(() => document.querySelectorAll('.message:not(.draft)').length === 2);
+    await w.has(2);
     assert.deepEqual(await w.page.locator('.own .bubble p').allTextContents(), [own]);
     w.checkClean();
   }

@@ -18,11 +18,11 @@ test('another of the same name is another person', async () => {
   const ada = await join('names', 'Ada'), other = await join('names', 'Ada');
   await ada.write('from one');
   await other.write('from the other');
-  for (const w of [ada, other]) await w.page.waitForFunction(() => document.querySelectorAll('.message:not(.draft)').length === 2);
+  for (const w of [ada, other]) await w.has(2);
   assert.deepEqual(await own(ada), ['from one']);
   assert.deepEqual(await own(other), ['from the other']);
   await ada.page.reload();
-  await ada.page.waitForFunction(() => document.querySelectorAll('.message:not(.draft)').length === 2);
+  await ada.has(2);
   assert.deepEqual(await own(ada), ['from one']);
 });
 
@@ -44,7 +44,7 @@ test('another’s message with the text of a draft is not taken for it', async (
   await ada.page.getByText('Waiting for the network').waitFor();
   await ada.page.unroute('**/graphql');
   await ada.page.evaluate(() => dispatchEvent(new Event('online')));
-  await ada.page.waitForFunction(() => document.querySelectorAll('.message:not(.draft)').length === 3);
+  await ada.has(3);
   assert.deepEqual([await own(ada), await ada.texts()], [['same'], ['same', 'later', 'same']]);
 });
 
@@ -56,7 +56,9 @@ test('a button opens the chat as somebody else', async () => {
   assert.equal(new Set(names).size, 3, `the people are ${names}`);
   assert.equal(new URL(other.page.url()).hash, '');
   await ada.write('mine');
+  await other.reads('mine'); // it comes first
   await other.write('yours');
+  for (const w of [ada, other]) await w.has(2);
   for (const w of [ada, other]) await w.reads('mine', 'yours');
   assert.deepEqual([await own(ada), await own(other)], [['mine'], ['yours']]);
   await other.page.locator('.sender', { hasText: 'Ada' }).waitFor();

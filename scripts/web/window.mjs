@@ -68,6 +68,9 @@ function watch(page, origin) {
         JSON.stringify(texts),
       ).catch(async () => assert.deepEqual(await user.texts(), texts));
     },
+    /** Waits until there are n messages and no draft: until a draft is answered, its message may be another's. */
+    has: (n) => page.waitForFunction(
+      (n) => document.querySelectorAll('.message').length === n && !document.querySelector('.draft'), n),
     texts: () => page.locator('.bubble p').allTextContents(),
     drafts: () => page.locator('.draft').count(),
     /** Tells the page that its tab is shown or hidden, as the browser does. */
