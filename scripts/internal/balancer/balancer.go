@@ -15,6 +15,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"subwire/scripts/internal/awsproxy"
 )
 
 // Config says how strict the balancer is. All of it may be left out.
@@ -84,6 +86,7 @@ func (b *Balancer) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host // a load balancer keeps it, and signatures cover it
 	r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
 	r.SetXForwarded()
+	awsproxy.KeepEnd(r.Out)
 }
 
 // choose takes healthy targets in turn.
