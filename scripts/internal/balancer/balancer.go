@@ -57,7 +57,8 @@ func New(cfg Config) *Balancer {
 	b.proxy = &httputil.ReverseProxy{
 		Rewrite:       b.rewrite,
 		FlushInterval: -1, // event streams are passed on as they come
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+		// A target must not be the one that closes an idle connection: a request may be on its way.
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: cfg.Idle, DisableCompression: true},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			cfg.Log.Debug("target did not answer", "error", err)
 			w.WriteHeader(http.StatusBadGateway)
