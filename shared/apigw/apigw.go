@@ -65,7 +65,7 @@ func newSDK(awsCfg aws.Config, callbackURL string, maxConns int, hashed bool) *C
 		// The SDK's retries share one budget. 1 % of slow clients would use it up and
 		// stall the posts to all others for seconds.
 		o.Retryer = aws.NopRetryer{}
-		o.HTTPClient = sdkhttp.Wrap(pooled(awsCfg.HTTPClient, maxConns))
+		o.HTTPClient = sdkhttp.Wrap(pooled(o.HTTPClient, maxConns))
 		if hashed {
 			o.APIOptions = append(o.APIOptions, v4.AddContentSHA256HeaderMiddleware)
 		}
@@ -77,9 +77,6 @@ func newSDK(awsCfg aws.Config, callbackURL string, maxConns int, hashed bool) *C
 // the SDK keeps its settings, such as the certificates it trusts; any other is the
 // caller's to tune.
 func pooled(client aws.HTTPClient, n int) aws.HTTPClient {
-	if client == nil {
-		client = awshttp.NewBuildableClient()
-	}
 	b, ok := client.(*awshttp.BuildableClient)
 	if !ok {
 		return client

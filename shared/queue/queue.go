@@ -91,7 +91,7 @@ type Publisher struct {
 
 // NewClient returns a client for New.
 func NewClient(cfg aws.Config) *sqs.Client {
-	return sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.HTTPClient = sdkhttp.Wrap(cfg.HTTPClient) })
+	return sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.HTTPClient = sdkhttp.Wrap(o.HTTPClient) })
 }
 
 // New returns a Publisher for the queue at the given URL.

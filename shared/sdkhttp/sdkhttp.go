@@ -3,10 +3,10 @@
 // The SDK wraps a body in a reader of its own (safeReadCloser of smithy-go). net/http
 // does not know that the body is in memory: it sends the headers and the body apart, and
 // looks for more of the body after that. Where the process gets little CPU, the answer
-// may have come by then. The SDK has closed the body, the wrapper says so by an error
-// instead of an end, and net/http closes the connection on which the answer arrives. So
-// a call fails that was served: a write must be repeated, and a message that was received
-// stays hidden until its visibility timeout.
+// may have begun by then. The SDK has closed the body, the wrapper says so by an error
+// instead of an end, and net/http closes the connection on which the answer arrives. If
+// the rest of it is still on its way, a call fails that was served: a write must be
+// repeated, and a message that was received stays hidden until its visibility timeout.
 package sdkhttp
 
 import (
@@ -20,7 +20,9 @@ import (
 )
 
 // Wrap returns a client that reads a request's body into memory, and sends it with the
-// headers in one write if both fit into 4 KB. A nil client is the SDK's.
+// headers in one write if both fit into 4 KB. A nil client is the SDK's. In the options of
+// a service's client it is given theirs, not the configuration's: the SDK has set time-outs
+// on that, and sets none on what this returns.
 func Wrap(next aws.HTTPClient) aws.HTTPClient {
 	if next == nil {
 		next = awshttp.NewBuildableClient()

@@ -51,7 +51,6 @@ type wire struct {
 	head  []byte     // of the first request, as far as it was read
 	whole bool       // whether head is complete
 	calls int        // begun so far
-	busy  bool       // a call is being answered
 	idle  Idle       // takes effect once the answer has been written
 }
 
@@ -88,7 +87,8 @@ func (c *wire) Write(p []byte) (int, error) {
 	defer c.mu.Unlock()
 	if idle := c.idle; idle.Answer || idle.Cut {
 		c.idle = Idle{}
-		time.AfterFunc(idle.After, func() { c.strike(idle) })
+		calls := c.calls
+		time.AfterFunc(idle.After, func() { c.strike(idle, calls) })
 	}
 	return n, err
 }
@@ -105,7 +105,6 @@ func (c *wire) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls++
-	c.busy = true
 }
 
 // end sets what happens to the connection once the answer, which comes later, has
@@ -116,13 +115,14 @@ func (c *wire) end(idle Idle) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.busy, c.idle = false, idle
+	c.idle = idle
 }
 
-func (c *wire) strike(idle Idle) {
+// strike breaks the connection, unless more calls have begun than these.
+func (c *wire) strike(idle Idle, calls int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.busy {
+	if c.calls > calls {
 		return
 	}
 	if idle.Answer {

@@ -25,7 +25,10 @@ func New(endpoint string) (*httputil.ReverseProxy, error) {
 		return nil, fmt.Errorf("parse endpoint: %w", err)
 	}
 	return &httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			KeepEnd(r.Out)
+		},
 		Transport: &http.Transport{MaxIdleConnsPerHost: connections},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
 			w.WriteHeader(http.StatusBadGateway) // the server is down, or the caller has gone
@@ -44,4 +47,29 @@ func Operation(r *http.Request) (service, operation string) {
 func SetBody(r *http.Request, body []byte) {
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+}
+
+// KeepEnd lets the body of a request that is passed on say that it has ended, even when the
+// server that it came to has closed it. That server does so as soon as the answer begins.
+// net/http, which looks for more of a body after it has sent it, may do that later. It takes
+// anything but the end for a fault, and closes the connection that the rest of the answer
+// comes on.
+func KeepEnd(r *http.Request) {
+	if r.Body != nil {
+		r.Body = &ending{ReadCloser: r.Body}
+	}
+}
+
+type ending struct {
+	io.ReadCloser
+	ended bool
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	if e.ended {
+		return 0, io.EOF
+	}
+	n, err := e.ReadCloser.Read(p)
+	e.ended = err == io.EOF
+	return n, err
 }

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"subwire/scripts/internal/awsproxy"
 )
 
 // Config says how strict the balancer is. All of it may be left out.
@@ -55,7 +57,8 @@ func New(cfg Config) *Balancer {
 	b.proxy = &httputil.ReverseProxy{
 		Rewrite:       b.rewrite,
 		FlushInterval: -1, // event streams are passed on as they come
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+		// A target must not be the one that closes an idle connection: a request may be on its way.
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: cfg.Idle, DisableCompression: true},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			cfg.Log.Debug("target did not answer", "error", err)
 			w.WriteHeader(http.StatusBadGateway)
@@ -84,6 +87,7 @@ func (b *Balancer) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host // a load balancer keeps it, and signatures cover it
 	r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
 	r.SetXForwarded()
+	awsproxy.KeepEnd(r.Out)
 }
 
 // choose takes healthy targets in turn.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -175,6 +176,35 @@ func TestASilentSocketIsCut(t *testing.T) {
 	if _, _, err := c.Read(t.Context()); err == nil || websocket.CloseStatus(err) != -1 {
 		t.Errorf("got %v, want a cut", err)
 	}
+}
+
+func TestAnIdleConnectionToATargetIsClosed(t *testing.T) {
+	var closed atomic.Bool
+	target := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			w.Header().Set("Connection", "close")
+		}
+	}))
+	kept := map[net.Conn]bool{}
+	var mu sync.Mutex
+	target.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch state {
+		case http.StateIdle: // no health check's
+			kept[c] = true
+		case http.StateClosed:
+			closed.Store(closed.Load() || kept[c])
+		}
+	}
+	target.Start()
+	defer target.Close()
+	b, _ := start(t, Config{Idle: 20 * time.Millisecond}, &backend{Server: target})
+	w := httptest.NewRecorder() // no client's connection, as that may be silent for as long
+	if b.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil)); w.Code != http.StatusOK {
+		t.Fatalf("got %d", w.Code)
+	}
+	await(t, "the connection is closed", closed.Load)
 }
 
 func TestOnlyTheNamedSocketIsCut(t *testing.T) {
