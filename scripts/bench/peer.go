@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
 	"subwire/shared/apigw"
@@ -115,10 +114,11 @@ func newPeer(s peerSetup) (*peer, error) {
 	tables.BaseEndpoint = &s.DynamoDB
 	store := dynamo.New(dynamo.NewClient(tables), dynamo.Tables{Connections: s.Tables[topology.Connections.Name],
 		Subscriptions: s.Tables[topology.Subscriptions.Name], Operations: s.Tables[topology.Operations.Name]})
-	client := sqs.NewFromConfig(servers, func(o *sqs.Options) { o.BaseEndpoint = &s.SQS })
+	queues := servers.Copy()
+	queues.BaseEndpoint = &s.SQS
 	return &peer{
 		store:  store,
-		fanout: queue.New(client, s.Queues[topology.Fanout.Name]),
+		fanout: queue.New(queue.NewClient(queues), s.Queues[topology.Fanout.Name]),
 		limits: deployed().limits,
 		direct: s.Direct,
 		sender: newSender(store, apigw.New(cfg, s.Gateway, 2*s.Workers), s.Workers),
