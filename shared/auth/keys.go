@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/golang-jwt/jwt/v5"
 
+	"subwire/shared/sdkhttp"
 	"subwire/shared/topology"
 )
 
@@ -83,7 +84,7 @@ func (c Config) keys(awsCfg aws.Config) (keys, error) {
 		return &remoteKeys{url: c.KeysURL, algorithm: c.Algorithm, lock: make(chan struct{}, 1),
 			client: &http.Client{Timeout: fetchTime}, log: slog.Default()}, nil
 	case isParameter:
-		return &parameter{client: ssm.NewFromConfig(awsCfg), name: name, parse: parse}, nil
+		return &parameter{client: newParameters(awsCfg), name: name, parse: parse}, nil
 	}
 	key, err := parse([]byte(c.Key))
 	if err != nil {
@@ -136,7 +137,11 @@ func (p *parameter) read(ctx context.Context) (any, error) {
 
 // ReadParameter returns the text of a parameter, decrypted. It takes three seconds at most.
 func ReadParameter(ctx context.Context, cfg aws.Config, name string) (string, error) {
-	return readParameter(ctx, ssm.NewFromConfig(cfg), name)
+	return readParameter(ctx, newParameters(cfg), name)
+}
+
+func newParameters(cfg aws.Config) *ssm.Client {
+	return ssm.NewFromConfig(cfg, func(o *ssm.Options) { o.HTTPClient = sdkhttp.Wrap(cfg.HTTPClient) })
 }
 
 func readParameter(ctx context.Context, client *ssm.Client, name string) (string, error) {

@@ -31,15 +31,21 @@ func (p *pen) send(b []byte, to io.Writer) (sent int, err error) {
 		if less := p.allowed(); less < allowed {           // in the meantime
 			_ = p.to.SetWriteDeadline(time.Now().Add(less))
 		}
-		n, err := to.Write(part)
+		n, err := p.offer(part, to)
 		if sent += n; err != nil {
 			return sent, err
 		}
-		if p.sock != nil {
-			p.sock.moved.Store(time.Now().UnixNano())
-		}
 	}
 	return sent, nil
+}
+
+// offer writes a part, and notes that the client has not taken it yet.
+func (p *pen) offer(part []byte, to io.Writer) (int, error) {
+	if p.sock != nil {
+		p.sock.offered.Store(time.Now().UnixNano())
+		defer p.sock.offered.Store(0)
+	}
+	return to.Write(part)
 }
 
 // allowed is how long a part may take.

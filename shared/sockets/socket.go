@@ -41,9 +41,10 @@ type socket struct {
 	transport
 
 	heard atomic.Int64 // when the client last sent a byte, in Unix ns
-	moved atomic.Int64 // when it last took something, likewise
 	spoke atomic.Bool  // it has sent a message
 	busy  atomic.Bool  // a handler has its message, so nothing is read
+
+	offered atomic.Int64 // since when the client has not taken what it is given, in Unix ns; 0: it is given nothing
 
 	born, nextPing, pinged time.Time // of Set.Run alone, once the socket is listed
 
@@ -51,7 +52,6 @@ type socket struct {
 	queue   [][]byte
 	queued  int           // bytes of the queue and of what is being written
 	writing bool          // drainQueue runs
-	since   time.Time     // the present write began; zero if there is none
 	room    chan struct{} // closed when the queue has been taken; nil if nobody waits for it
 	closing bool          // nothing is queued any more
 	why     transportws.CloseError
@@ -120,12 +120,14 @@ func (s *socket) post(ctx context.Context, frame []byte) error {
 	return nil
 }
 
-// patience is how much longer to wait for the client to take something.
+// patience is how much longer to wait for the client to take something. The time in which
+// it is given nothing, such as while its frames are compressed, is not its fault.
 func (s *socket) patience() time.Duration {
-	if s.since.IsZero() { // the writer is about to take the queue
+	offered := s.offered.Load()
+	if offered == 0 {
 		return s.set.Patience
 	}
-	return s.set.Patience - time.Since(time.Unix(0, max(s.since.UnixNano(), s.moved.Load())))
+	return s.set.Patience - time.Since(time.Unix(0, offered))
 }
 
 // full reports whether n bytes more are too much for the socket, or for the process if
@@ -200,12 +202,11 @@ func (s *socket) drainQueue() {
 			return
 		}
 		frames := s.queue
-		s.queue, s.since = nil, time.Now()
+		s.queue = nil
 		s.release()
 		s.mu.Unlock()
 		err := s.write(frames)
 		s.mu.Lock()
-		s.since = time.Time{}
 		for i, frame := range frames {
 			s.count(-len(frame))
 			frames[i] = nil

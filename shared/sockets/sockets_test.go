@@ -150,6 +150,15 @@ func wait[T any](t *testing.T, c <-chan T) T {
 	panic("unreachable")
 }
 
+func await(t *testing.T, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing happened")
+		}
+	}
+}
+
 func dial(t *testing.T, address string, mode websocket.CompressionMode) *websocket.Conn {
 	t.Helper()
 	conn, _, err := websocket.Dial(t.Context(), "ws://"+address+"/", &websocket.DialOptions{
@@ -203,7 +212,7 @@ func TestConversation(t *testing.T) {
 		"Plain": websocket.CompressionDisabled, "Compressed": websocket.CompressionNoContextTakeover} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, address := serve(t, Config{})
+			f, address := serve(t, Config{Patience: time.Hour}) // the client gets no more CPU than this machine has
 			conn := dial(t, address, mode)
 			id := wait(t, f.opened)
 			say(t, conn, initText)
@@ -211,13 +220,15 @@ func TestConversation(t *testing.T) {
 				t.Fatal(got, err)
 			}
 			large := strings.Repeat("large ", 10_000)
-			go func() { // more than fits into any buffer
+			var posts sync.WaitGroup
+			t.Cleanup(posts.Wait)
+			posts.Go(func() { // more than fits into any buffer
 				for i := range 100 {
 					if err := f.set.Post(t.Context(), id, fmt.Appendf(nil, "%d %s", i, large)); err != nil {
 						t.Errorf("post: %v", err)
 					}
 				}
-			}()
+			})
 			for i := range 100 {
 				if got, err := hear(t, conn); err != nil || got != fmt.Sprintf("%d %s", i, large) {
 					t.Fatalf("frame %d has %d bytes, error %v", i, len(got), err)
@@ -270,9 +281,7 @@ func TestClosesHaveTheirRealCodes(t *testing.T) {
 			f, address := serve(t, c)
 			conn := dial(t, address, websocket.CompressionDisabled)
 			id := wait(t, f.opened)
-			for f.set.find(id) == nil { // the client may be faster than the listing
-				time.Sleep(time.Millisecond)
-			}
+			await(t, func() bool { return f.set.find(id) != nil }) // the client may be faster than the listing
 			tc.do(t, f, id, conn)
 			wantClose(t, conn, tc.code, tc.reason)
 			wait(t, f.closed)
@@ -283,9 +292,9 @@ func TestClosesHaveTheirRealCodes(t *testing.T) {
 // A small message must not unpack to any size.
 func TestCompressionBomb(t *testing.T) {
 	t.Parallel()
-	f, address := serve(t, Config{MaxMessage: 64 << 10, InitTimeout: time.Hour, MessageTimeout: time.Hour}) // packing takes long
+	f, address := serve(t, Config{MaxMessage: 64 << 10})
 	conn := dial(t, address, websocket.CompressionNoContextTakeover)
-	_ = conn.Write(t.Context(), websocket.MessageText, make([]byte, 50<<20)) // the server stops reading
+	say(t, conn, string(make([]byte, 1<<20))) // packed, it is one packet
 	wantClose(t, conn, 1009, "")
 	wait(t, f.closed)
 	if len(f.got) != 0 {
@@ -315,9 +324,7 @@ func TestAClientThatReadsNothingIsClosed(t *testing.T) {
 	f, address := serve(t, Config{Patience: 50 * time.Millisecond, MaxQueue: 10})
 	dial(t, address, websocket.CompressionDisabled)
 	id := wait(t, f.opened)
-	for f.set.find(id) == nil {
-		time.Sleep(time.Millisecond)
-	}
+	await(t, func() bool { return f.set.find(id) != nil })
 	frame := bytes.Repeat([]byte("a"), 1<<20)
 	for n := 0; ; n++ {
 		err := f.set.Post(t.Context(), id, frame)
@@ -378,15 +385,11 @@ func TestTheHandshakeIsSpelledAsTheRFCSpellsIt(t *testing.T) {
 
 func TestAClientThatAnswersPingsStays(t *testing.T) {
 	t.Parallel()
-	f, address := serve(t, Config{PingInterval: 500 * time.Millisecond})
-	pings := make(chan struct{}, 100)
-	conn, _, err := websocket.Dial(t.Context(), "ws://"+address, &websocket.DialOptions{Subprotocols: []string{transportws.Name},
-		OnPingReceived: func(context.Context, []byte) bool { pings <- struct{}{}; return true }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.CloseNow() }()
+	f, address := serve(t, Config{PingInterval: 24 * time.Hour}) // so Run never looks, and the test does
+	conn := dial(t, address, websocket.CompressionDisabled)
+	id := wait(t, f.opened)
 	say(t, conn, initText)
+	wait(t, f.got)
 	go func() {
 		for {
 			if _, _, err := conn.Read(context.Background()); err != nil {
@@ -394,9 +397,17 @@ func TestAClientThatAnswersPingsStays(t *testing.T) {
 			}
 		}
 	}()
-	for range 4 {
-		wait(t, pings)
+	sock := f.set.find(id)
+	look := func() {
+		sock.nextPing = time.Time{}
+		sock.look(time.Now())
 	}
+	for range 4 {
+		before := sock.pinged
+		await(t, func() bool { look(); return sock.pinged.After(before) }) // none while something is written
+		await(t, func() bool { return sock.heard.Load() >= sock.pinged.UnixNano() })
+	}
+	look()
 	if f.set.Len() != 1 || len(f.closed) != 0 {
 		t.Error("it was closed")
 	}

@@ -73,7 +73,6 @@ func newAPI(t *testing.T, cfg Config) *api {
 			t.Error(err)
 		}
 		a.server.Close()
-		http.DefaultClient.CloseIdleConnections()
 	})
 	return a
 }
@@ -121,7 +120,7 @@ func (a *api) request(method, path, body, authorization string) *http.Response {
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := a.server.Client().Do(req)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -251,7 +250,7 @@ func TestOnlyTheSubprotocolHeaderOfConnectReachesTheClient(t *testing.T) {
 			} {
 				req.Header.Set(name, value)
 			}
-			resp, err := http.DefaultClient.Do(req) // no WebSocket client would accept all of these answers
+			resp, err := a.server.Client().Do(req) // no WebSocket client would accept all of these answers
 			if err != nil {
 				t.Fatal(err)
 			}

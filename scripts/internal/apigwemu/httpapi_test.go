@@ -194,7 +194,11 @@ func TestTheFunctionsAnswerBecomesTheResponse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			resp := serve(t, tt.f, Limits{HTTPTimeout: 20 * time.Millisecond}, httptest.NewRequest("GET", "/", nil))
+			limits := Limits{}
+			if name == "time-out" {
+				limits.HTTPTimeout = 20 * time.Millisecond
+			}
+			resp := serve(t, tt.f, limits, httptest.NewRequest("GET", "/", nil))
 			body, _ := io.ReadAll(resp.Body)
 			got := response{resp.StatusCode, resp.Header.Get("Content-Type"), string(body), resp.Header["Set-Cookie"]}
 			if diff := cmp.Diff(tt.want, got); diff != "" {

@@ -232,9 +232,9 @@ func (l listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: inner, b: l.b}
-	c.idle = time.AfterFunc(l.b.cfg.Idle, func() { c.Close() })
 	l.b.mu.Lock()
+	defer l.b.mu.Unlock()
+	c.idle = time.AfterFunc(l.b.cfg.Idle, func() { c.Close() }) // which waits for the mutex
 	l.b.conns[c] = true
-	l.b.mu.Unlock()
 	return c, nil
 }

@@ -39,8 +39,8 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 func (c *conn) Close() error {
-	c.idle.Stop()
 	c.b.mu.Lock()
+	c.idle.Stop()
 	delete(c.b.conns, c)
 	c.b.mu.Unlock()
 	return c.Conn.Close()

@@ -43,11 +43,12 @@ func TestAnIdleProcessIsFrozen(t *testing.T) {
 	}
 }
 
-// TestAFrozenProcessIsToldOfItsEnd and ends within its grace period, or else it would
-// be killed.
+// TestAFrozenProcessIsToldOfItsEnd and ends by itself. It has all the time, as it may get
+// no CPU within the usual grace.
 func TestAFrozenProcessIsToldOfItsEnd(t *testing.T) {
 	t.Parallel()
 	f := start(t, Config{Freeze: true})
+	f.grace = time.Hour
 	awaitStopped(t, mustInvoke(t, f, "echo", "").PID)
 	p := f.idle[0]
 	f.Stop()

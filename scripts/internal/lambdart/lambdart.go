@@ -99,6 +99,7 @@ type Function struct {
 	pool     *pool         // of concurrency
 	machine  chan struct{} // one element per busy process, up to Processes; nil for no limit
 	stopping chan struct{} // closed by Stop
+	grace    time.Duration // stopGrace, but for tests
 	stop     sync.Once
 	living   sync.WaitGroup // processes
 	running  sync.WaitGroup // invocations and the server
@@ -146,6 +147,7 @@ func New(cfg Config) (*Function, error) {
 		address:   listener.Addr().String(),
 		pool:      pool,
 		stopping:  make(chan struct{}),
+		grace:     stopGrace,
 		output:    &sharedWriter{w: cfg.Output},
 		processes: map[string]*process{},
 	}
@@ -460,7 +462,7 @@ func (f *Function) Stop() {
 		close(f.stopping)
 		f.mu.Unlock()
 		f.signalAll(syscall.SIGTERM)
-		impatient := time.AfterFunc(stopGrace, func() { f.signalAll(syscall.SIGKILL) })
+		impatient := time.AfterFunc(f.grace, func() { f.signalAll(syscall.SIGKILL) })
 		f.living.Wait()
 		impatient.Stop()
 		f.server.Close() // after the processes, which would otherwise complain

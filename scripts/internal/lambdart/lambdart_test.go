@@ -235,15 +235,18 @@ func TestFailuresOfTheFunction(t *testing.T) {
 		"panic":           {"panic", "nil map", time.Minute, "string", "nil map", false},
 		"exit":            {"exit", "", time.Minute, "Runtime.ExitError", "Runtime exited without providing a reason", false},
 		"large response":  {"large", "", time.Minute, "Function.ResponseSizeTooLarge", "6291456", false},
-		"hang until time": {"hang", "", 2 * time.Second, "Sandbox.Timedout", "Task timed out after 2.00 seconds", false},
+		"hang until time": {"hang", "", 20 * time.Millisecond, "Sandbox.Timedout", "Task timed out after 0.02 seconds", false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := start(t, Config{Timeout: tt.timeout})
+			f := start(t, Config{})
 			before := mustInvoke(t, f, "echo", "")
+			usual := f.cfg.Timeout
+			f.cfg.Timeout = tt.timeout
 			_, err := invoke(t.Context(), f, tt.do, tt.text)
 			functionError(t, err, tt.kind, tt.want)
+			f.cfg.Timeout = usual
 			after := mustInvoke(t, f, "echo", "")
 			if survived := before.PID == after.PID; survived != tt.survives {
 				t.Errorf("process used again: %v, want %v", survived, tt.survives)
@@ -595,24 +598,35 @@ func TestAShareOfTheInvocationsIsShifted(t *testing.T) {
 
 func TestStopLeavesNothing(t *testing.T) {
 	t.Parallel()
-	e := listen(t)
-	f := start(t, Config{})
-	deaf, doneDeaf := hold(t, f, e, "deaf") // to SIGTERM
-	busy, doneBusy := hold(t, f, e, "hold")
-	mustInvoke(t, f, "dial", e.Addr().String())
-	idle := e.accept()
+	for name, tt := range map[string]struct {
+		do    string // by the busy process
+		grace time.Duration
+		end   string
+	}{
+		"by SIGTERM":              {"hold", time.Hour, "terminated"},
+		"even what is deaf to it": {"deaf", stopGrace, "killed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := listen(t)
+			f := start(t, Config{})
+			f.grace = tt.grace
+			busy, done := hold(t, f, e, tt.do)
+			mustInvoke(t, f, "dial", e.Addr().String())
+			idle := e.accept()
 
-	f.Stop()
-	for _, c := range []net.Conn{deaf, busy, idle} {
-		waitForDeath(t, c)
-	}
-	functionError(t, (<-doneDeaf).err, "Runtime.ExitError", "killed")
-	functionError(t, (<-doneBusy).err, "Runtime.ExitError", "terminated")
-	if _, err := invoke(t.Context(), f, "echo", ""); !errors.Is(err, ErrStopped) {
-		t.Errorf("after Stop: error is %v, want %v", err, ErrStopped)
-	}
-	if n := len(f.processes) + len(f.idle); n != 0 {
-		t.Errorf("%d processes are still known", n)
+			f.Stop()
+			for _, c := range []net.Conn{busy, idle} {
+				waitForDeath(t, c)
+			}
+			functionError(t, (<-done).err, "Runtime.ExitError", tt.end)
+			if _, err := invoke(t.Context(), f, "echo", ""); !errors.Is(err, ErrStopped) {
+				t.Errorf("after Stop: error is %v, want %v", err, ErrStopped)
+			}
+			if n := len(f.processes) + len(f.idle); n != 0 {
+				t.Errorf("%d processes are still known", n)
+			}
+		})
 	}
 }
 

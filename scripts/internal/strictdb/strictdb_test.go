@@ -461,16 +461,16 @@ func TestWhatIsConsumedIsTold(t *testing.T) {
 		told[fmt.Sprint(u.Table, " ", u.Partition, " ", u.Sort, " ", u.Read)] += u.Units
 	}})
 	b.answer = func(op string) string {
-		units := map[string]int{"PutItem": 3, "GetItem": 7}[op]
+		units := map[string]int{"PutItem": 3, "UpdateItem": 4000, "GetItem": 7}[op] // the update those of a thousand seconds
 		return fmt.Sprintf(`{"ConsumedCapacity":{"TableName":"x-t","CapacityUnits":%d}}`, units)
 	}
-	if err := errors.Join(b.put(t.Context(), "1"), b.put(t.Context(), "2"), b.get(t.Context(), "1")); err != nil {
+	if err := errors.Join(b.put(t.Context(), "1"), b.update(t.Context(), "2"), b.get(t.Context(), "1")); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.put(t.Context(), "3"); err == nil {
 		t.Error("a put beyond the throughput succeeded")
 	}
-	if want := map[string]float64{"t p 1 false": 3, "t p 2 false": 3, "t p 1 true": 7}; !maps.Equal(told, want) {
+	if want := map[string]float64{"t p 1 false": 3, "t p 2 false": 4000, "t p 1 true": 7}; !maps.Equal(told, want) {
 		t.Errorf("told of %v, want %v", told, want)
 	}
 }

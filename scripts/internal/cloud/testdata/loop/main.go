@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"subwire/shared/queue"
 )
 
 func main() {
@@ -19,7 +21,7 @@ func main() {
 		}
 		url := os.Getenv("QUEUE")
 		for _, r := range e.Records {
-			if _, err := sqs.NewFromConfig(cfg).SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &r.Body}); err != nil {
+			if _, err := queue.NewClient(cfg).SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &r.Body}); err != nil {
 				return err
 			}
 		}
