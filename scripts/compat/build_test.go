@@ -1,6 +1,6 @@
 // Package compat tests that this release and the one before run side by side, during
 // a function-by-function deployment and after a rollback. It has only tests, which
-// build the functions of both.
+// build the functions and hosts of both.
 package compat
 
 import (

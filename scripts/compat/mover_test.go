@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/oklog/ulid/v2"
@@ -15,7 +16,7 @@ import (
 )
 
 // mover is a client with a subscription. When its node leaves, it connects to another one
-// and resumes.
+// and resumes. Any other end of its socket fails the test.
 type mover struct {
 	*load
 	stop   context.CancelFunc
@@ -32,12 +33,17 @@ func (l *load) move(t *testing.T) (source, error) {
 	m := &mover{load: l, stop: stop, events: make(chan json.RawMessage, 1<<14), newest: ulid.Make().String(), seen: map[string]bool{}}
 	go func() {
 		defer close(m.events)
-		for leaves := true; leaves; {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for leaves := true; leaves; <-tick.C {
 			m.err = m.connect(ctx)
 			closed, _ := errors.AsType[*wsclient.ClosedError](m.err)
 			refused, _ := errors.AsType[*wsclient.RefusedError](m.err)
 			leaves = closed != nil && closed.Code == int(websocket.StatusServiceRestart) ||
-				refused != nil && refused.Status == http.StatusServiceUnavailable
+				refused != nil && refused.Status >= http.StatusInternalServerError
+		}
+		if ctx.Err() == nil {
+			t.Errorf("a client of %s has ended: %v", l.chat, m.err)
 		}
 	}()
 	t.Cleanup(func() { _ = m.Complete(ctx) })
