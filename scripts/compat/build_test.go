@@ -1,6 +1,6 @@
 // Package compat tests that this release and the one before run side by side, during
 // a function-by-function deployment and after a rollback. It has only tests, which
-// build the functions of both.
+// build the functions and hosts of both.
 package compat
 
 import (
@@ -41,7 +41,10 @@ func needHistory(t *testing.T) {
 	}
 }
 
-// buildPrevious returns a folder with the previous release's functions. It stays in
+// programs are what a release consists of: its functions and the other host.
+func programs() []topology.Function { return append(topology.Functions(), topology.Host) }
+
+// buildPrevious returns a folder with the previous release's programs. It stays in
 // .cache, as its content cannot change.
 func buildPrevious(t *testing.T) string {
 	t.Helper()
@@ -49,12 +52,13 @@ func buildPrevious(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(folder); err == nil {
+	last := programs()[len(programs())-1] // to be put there: then all are
+	if _, err := os.Stat(filepath.Join(folder, last.Name)); err == nil {
 		return folder
 	} else if !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	source, archive := t.TempDir(), filepath.Join(t.TempDir(), "source.tar")
@@ -66,21 +70,21 @@ func buildPrevious(t *testing.T) string {
 	}
 	defer os.RemoveAll(unfinished)
 	build(t, source, unfinished)
-	if err := os.Rename(unfinished, folder); err != nil {
-		if _, there := os.Stat(folder); there != nil { // another test may have been faster
+	for _, p := range programs() { // another test may put the same there
+		if err := os.Rename(filepath.Join(unfinished, p.Name), filepath.Join(folder, p.Name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return folder
 }
 
-// build builds the functions of a source tree into the folder, like scripts/build.sh.
+// build builds the programs of a source tree into the folder, like scripts/build.sh.
 func build(t *testing.T, source, folder string) {
 	t.Helper()
-	for _, f := range topology.Functions() {
+	for _, p := range programs() {
 		run(t, filepath.Join(source, "functions"), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
 			"-gcflags", "all=-dwarf=false", "-ldflags", "-s -w",
-			"-o", filepath.Join(folder, f.Name), "./"+f.Name)
+			"-o", filepath.Join(folder, p.Name), "./"+p.Name)
 	}
 }
 
@@ -94,23 +98,23 @@ func run(t *testing.T, folder, name string, args ...string) {
 	}
 }
 
-// installed is a root for a local cloud with replaceable functions.
+// installed is a root for a local cloud with replaceable programs.
 type installed struct {
 	root     string
 	releases map[string]string // folder by release
 }
 
-// install puts a release of the function in place, for processes that start from now on.
-func (i installed) install(function, release string) error {
-	at := filepath.Join(i.root, "bin", "local", function, "bootstrap")
+// install puts a release of the program in place, for processes that start from now on.
+func (i installed) install(program, release string) error {
+	at := filepath.Join(i.root, "bin", "local", program, "bootstrap")
 	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 		return err
 	}
-	if err := os.Symlink(filepath.Join(i.releases[release], function), at+".new"); err != nil {
+	if err := os.Symlink(filepath.Join(i.releases[release], program), at+".new"); err != nil {
 		return err
 	}
 	if err := os.Rename(at+".new", at); err != nil {
-		return fmt.Errorf("install %s: %w", function, err)
+		return fmt.Errorf("install %s: %w", program, err)
 	}
 	return nil
 }

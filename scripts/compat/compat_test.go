@@ -53,7 +53,8 @@ type listener struct {
 	got  []string
 }
 
-func start(t *testing.T) *site {
+// start starts a cloud of the previous release, with that many nodes.
+func start(t *testing.T, nodes int) *site {
 	t.Helper()
 	s := &site{logs: &lockedBuffer{}, installed: installed{root: t.TempDir(), releases: map[string]string{
 		before: buildPrevious(t), now: t.TempDir(), absent: t.TempDir()}}}
@@ -68,13 +69,14 @@ func start(t *testing.T) *site {
 	if err == nil {
 		err = os.Symlink(jars, filepath.Join(s.root, ".cache", "jars"))
 	}
-	for _, f := range topology.Functions() {
+	for _, p := range programs() {
 		if err == nil {
-			err = s.install(f.Name, before)
+			err = s.install(p.Name, before)
 		}
 	}
 	if err == nil {
-		s.Cloud, err = cloud.Start(t.Context(), cloud.Config{Root: s.root, Output: s.logs, Redelivery: time.Second, Replaces: true,
+		s.Cloud, err = cloud.Start(t.Context(), cloud.Config{Root: s.root, Hosts: nodes, Output: s.logs,
+			Redelivery: time.Second, Replaces: true,
 			Settings: map[string]string{topology.InitTimeout.Env: "5m"}})
 	}
 	if err != nil {
@@ -214,7 +216,7 @@ func TestTwoReleasesRunSideBySide(t *testing.T) {
 	}
 	t.Parallel()
 	needHistory(t)
-	s := start(t)
+	s := start(t, 0)
 	step := func(name string, release string, functions ...topology.Function) *listener {
 		s.deploy(t, release, functions...)
 		l := s.subscribe(t, name)

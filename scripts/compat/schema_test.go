@@ -14,7 +14,6 @@ import (
 
 	"subwire/scripts/internal/cloud"
 	"subwire/scripts/internal/wsclient"
-	"subwire/shared/dynamo"
 	"subwire/shared/pubsub"
 	"subwire/shared/subwire"
 	"subwire/shared/topology"
@@ -221,8 +220,7 @@ func (s *site) check(t *testing.T, release string) (said string, code int) {
 // listed counts the subscriptions of the topic.
 func (s *site) listed(t *testing.T) (n int) {
 	t.Helper()
-	store := dynamo.New(dynamo.NewClient(s.Backend.AWS()), dynamo.Tables{Subscriptions: s.Tables[topology.Subscriptions.Name]})
-	for _, err := range store.Subscriptions(t.Context(), "a", time.Now()) {
+	for _, err := range s.store().Subscriptions(t.Context(), "a", time.Now()) {
 		if err != nil {
 			t.Fatal(err)
 		}

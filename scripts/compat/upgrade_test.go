@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"subwire/scripts/internal/wsclient"
 	"subwire/shared/topology"
@@ -36,11 +38,12 @@ func TestAnUpgradeAndARollbackUnderLoad(t *testing.T) {
 	}
 	t.Parallel()
 	needHistory(t)
-	s := start(t)
+	s := start(t, 0)
 	const chats, perStep = 3, 25 // messages in each chat
 	var loads []*load
 	for i := range chats {
 		l := &load{site: s, chat: fmt.Sprintf("room-%d", i)}
+		l.join = l.stay
 		l.listen(t, "first")
 		l.listen(t, "second")
 		loads = append(loads, l)
@@ -83,6 +86,9 @@ func TestAnUpgradeAndARollbackUnderLoad(t *testing.T) {
 type load struct {
 	*site
 	chat      string
+	url       string           // where clients connect, if not at the cloud's
+	every     <-chan time.Time // when to write the next message; nil for at once
+	join      func(t *testing.T) (source, error)
 	listeners []*follower
 
 	mu      sync.Mutex
@@ -96,7 +102,13 @@ type load struct {
 type follower struct {
 	name  string
 	begun int
-	*wsclient.Subscription
+	source
+}
+
+// source is a subscription to the chat.
+type source interface {
+	Next(ctx context.Context) (json.RawMessage, error)
+	Complete(ctx context.Context) error
 }
 
 // write writes messages, one after the other, until ctx ends or one fails.
@@ -113,6 +125,9 @@ func (l *load) write(ctx context.Context) {
 		l.mu.Unlock()
 		if err != nil {
 			return
+		}
+		if l.every != nil {
+			<-l.every
 		}
 	}
 }
@@ -144,24 +159,29 @@ func (l *load) awaitWritten(t *testing.T, n int) {
 // listen subscribes and waits until the subscription is listed.
 func (l *load) listen(t *testing.T, name string) *follower {
 	t.Helper()
-	c, err := wsclient.Dial(within(t), l.WSURL, wsclient.Options{})
-	var sub *wsclient.Subscription
-	if err == nil {
-		t.Cleanup(c.Close)
-		sub, err = c.Subscribe(within(t), wsclient.Operation{
-			Query:     `subscription ($chat: ID!) { newMessage(chatId: $chat) { content } }`,
-			Variables: map[string]any{"chat": l.chat}})
-	}
+	sub, err := l.join(t)
 	if err != nil {
 		t.Fatalf("%s in %s: %v\n%s", name, l.chat, err, l.logs)
 	}
-	f := &follower{name: name, Subscription: sub}
+	f := &follower{name: name, source: sub}
 	l.listeners = append(l.listeners, f)
 	l.awaitListed(t)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f.begun = l.begun
 	return f
+}
+
+// stay subscribes on one connection, which must not end.
+func (l *load) stay(t *testing.T) (source, error) {
+	c, err := wsclient.Dial(within(t), cmp.Or(l.url, l.WSURL), wsclient.Options{})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(c.Close)
+	return c.Subscribe(within(t), wsclient.Operation{
+		Query:     `subscription ($chat: ID!) { newMessage(chatId: $chat) { content } }`,
+		Variables: map[string]any{"chat": l.chat}})
 }
 
 func (l *load) leave(t *testing.T, f *follower) {
