@@ -141,7 +141,7 @@ func ReadParameter(ctx context.Context, cfg aws.Config, name string) (string, er
 }
 
 func newParameters(cfg aws.Config) *ssm.Client {
-	return ssm.NewFromConfig(cfg, func(o *ssm.Options) { o.HTTPClient = sdkhttp.Wrap(cfg.HTTPClient) })
+	return ssm.NewFromConfig(cfg, func(o *ssm.Options) { o.HTTPClient = sdkhttp.Wrap(o.HTTPClient) })
 }
 
 func readParameter(ctx context.Context, client *ssm.Client, name string) (string, error) {
