@@ -250,7 +250,7 @@ func transports(t *testing.T) map[string]struct{ server, client *tls.Config } {
 func trusting(t *testing.T, url string, config *tls.Config) *Client {
 	t.Helper()
 	cfg := testConfig()
-	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) { tr.TLSClientConfig = config })
+	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) { tr.TLSClientConfig = config.Clone() })
 	c := New(cfg, url, 4)
 	t.Cleanup(func() { closeIdle(c) })
 	return c
