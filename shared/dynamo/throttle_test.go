@@ -140,6 +140,13 @@ func bubble(t *testing.T, s *Store, judge func(string) (fault, string), test fun
 	})
 }
 
+// still is a bubble without faults: however little CPU the server gets, no request is given
+// up or repeated for want of an answer.
+func still(t *testing.T, s *Store, test func(t *testing.T, s *Store)) {
+	t.Helper()
+	bubble(t, s, func(string) (fault, string) { return noFault, "" }, test)
+}
+
 func TestEveryCallOutlastsAnIncident(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]fault{"NotApplied": notApplied, "Applied": applied} {

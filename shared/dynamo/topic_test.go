@@ -76,10 +76,15 @@ func newTopic(t testing.TB, n int, before func(string, bool) string) *Store {
 func TestAHotTopicIsReadSideBySideAndFromItsFirstPage(t *testing.T) {
 	t.Parallel()
 	const n = 9500
-	var asked sync.WaitGroup
-	asked.Add(1 + TopicReaders)
 	var mu sync.Mutex
-	left := TopicReaders
+	left, missing, all := TopicReaders, 1+TopicReaders, make(chan struct{})
+	arrive := func() { // a WaitGroup does not reach out of a bubble
+		mu.Lock()
+		defer mu.Unlock()
+		if missing--; missing == 0 {
+			close(all)
+		}
+	}
 	s := newTopic(t, n, func(_ string, first bool) string {
 		if !first {
 			mu.Lock()
@@ -87,36 +92,40 @@ func TestAHotTopicIsReadSideBySideAndFromItsFirstPage(t *testing.T) {
 			left--
 			mu.Unlock()
 			if wait {
-				asked.Done()
-				asked.Wait()
+				arrive()
+				<-all
 			}
 		}
 		return ""
 	})
-	seen := map[string]bool{}
-	for sub, err := range s.Subscriptions(t.Context(), "t", time.Now()) {
-		if err != nil {
-			t.Fatal(err)
+	still(t, s, func(t *testing.T, s *Store) {
+		seen := map[string]bool{}
+		for sub, err := range s.Subscriptions(t.Context(), "t", time.Now()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen[sub.ConnectionID] {
+				t.Fatalf("%s comes twice", sub.ConnectionID)
+			}
+			if seen[sub.ConnectionID] = true; len(seen) == 1 {
+				arrive()
+			}
 		}
-		if seen[sub.ConnectionID] {
-			t.Fatalf("%s comes twice", sub.ConnectionID)
+		if len(seen) != n {
+			t.Errorf("%d subscriptions of %d", len(seen), n)
 		}
-		if seen[sub.ConnectionID] = true; len(seen) == 1 {
-			asked.Done()
-		}
-	}
-	if len(seen) != n {
-		t.Errorf("%d subscriptions of %d", len(seen), n)
-	}
+	})
 }
 
 func TestASmallTopicIsOneQuery(t *testing.T) {
 	t.Parallel()
 	queries := 0
 	s := newTopic(t, TopicPage, func(string, bool) string { queries++; return "" })
-	if n := countRows(t, s, "t"); n != TopicPage || queries != 1 {
-		t.Errorf("%d subscriptions by %d queries", n, queries)
-	}
+	still(t, s, func(t *testing.T, s *Store) {
+		if n := countRows(t, s, "t"); n != TopicPage || queries != 1 {
+			t.Errorf("%d subscriptions by %d queries", n, queries)
+		}
+	})
 }
 
 func TestTheReadersEndWithTheCaller(t *testing.T) {
@@ -137,16 +146,18 @@ func TestTheReadersEndWithTheCaller(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n, failed := 0, false
-			for _, err := range newTopic(t, 20_000, tc.before).Subscriptions(t.Context(), "t", time.Now()) {
-				failed = err != nil
-				if n++; n == tc.enough {
-					break
+			still(t, newTopic(t, 20_000, tc.before), func(t *testing.T, s *Store) {
+				n, failed := 0, false
+				for _, err := range s.Subscriptions(t.Context(), "t", time.Now()) {
+					failed = err != nil
+					if n++; n == tc.enough {
+						break
+					}
 				}
-			}
-			if failed != tc.fails {
-				t.Errorf("failed: %v, after %d", failed, n)
-			}
+				if failed != tc.fails {
+					t.Errorf("failed: %v, after %d", failed, n)
+				}
+			})
 		})
 	}
 }
@@ -228,9 +239,11 @@ func TestAHotTopicOutlastsThrottledPages(t *testing.T) {
 		}
 		return ""
 	})
-	if n := countRows(t, s, "t"); n != 9500 || len(asked) < 9 {
-		t.Errorf("%d subscriptions, %d pages throttled", n, len(asked))
-	}
+	still(t, s, func(t *testing.T, s *Store) {
+		if n := countRows(t, s, "t"); n != 9500 || len(asked) < 9 {
+			t.Errorf("%d subscriptions, %d pages throttled", n, len(asked))
+		}
+	})
 }
 
 // BenchmarkSubscriptions reads a topic of 100,000. It reports the largest heap in use,
