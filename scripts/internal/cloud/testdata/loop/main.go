@@ -21,7 +21,8 @@ func main() {
 		}
 		url := os.Getenv("QUEUE")
 		for _, r := range e.Records {
-			if _, err := queue.NewClient(cfg).SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &r.Body}); err != nil {
+			again := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &r.Body}
+			if _, err := queue.NewClient(cfg).SendMessage(ctx, again); err != nil {
 				return err
 			}
 		}
