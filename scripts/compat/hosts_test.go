@@ -23,8 +23,8 @@ import (
 )
 
 // writeEvery is how often a message is written: a client that resumes gets those of 15 s
-// again, and may get 500.
-const writeEvery = 50 * time.Millisecond
+// again and what it missed, and may get 500.
+const writeEvery = 100 * time.Millisecond
 
 // Nodes of each release behind functions of each, and beside one another while they are
 // replaced, there and back. Clients stay, come and go, and resume when their node leaves.
@@ -42,7 +42,7 @@ func TestNodesOfTwoReleasesRunSideBySide(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.shift(t, now, 1)
-	const chats, perStep = 2, 20 // messages in each chat
+	const chats, perStep = 2, 10 // messages in each chat
 	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
 	defer writers.Wait()
