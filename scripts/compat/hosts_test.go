@@ -22,9 +22,9 @@ import (
 	"subwire/shared/topology"
 )
 
-// writeEvery is how often a message is written: a client that resumes gets those of 15 s
-// again, and may get 500.
-const writeEvery = 50 * time.Millisecond
+// burstEvery is how often a burst of messages is written: a client that resumes gets those of
+// 15 s again and what it missed, and may get 500.
+const burstEvery = 500 * time.Millisecond
 
 // Nodes of each release behind functions of each, and beside one another while they are
 // replaced, there and back. Clients stay, come and go, and resume when their node leaves.
@@ -42,14 +42,14 @@ func TestNodesOfTwoReleasesRunSideBySide(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.shift(t, now, 1)
-	const chats, perStep = 2, 20 // messages in each chat
+	const chats, perStep = 2, 10 // messages in each chat
 	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
 	defer writers.Wait()
 	defer stop()
 	var loads []*load
 	for i := range chats {
-		l := &load{site: s, chat: fmt.Sprintf("room-%d", i), every: time.Tick(writeEvery)}
+		l := &load{site: s, chat: fmt.Sprintf("room-%d", i), bursts: time.Tick(burstEvery)}
 		l.join = l.move
 		l.listen(t, "first")
 		loads = append(loads, l)

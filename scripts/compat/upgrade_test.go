@@ -87,7 +87,7 @@ type load struct {
 	*site
 	chat      string
 	url       string           // where clients connect, if not at the cloud's
-	every     <-chan time.Time // when to write the next message; nil for at once
+	bursts    <-chan time.Time // when to write the next burst; nil for messages without a pause
 	join      func(t *testing.T) (source, error)
 	listeners []*follower
 
@@ -96,6 +96,9 @@ type load struct {
 	written []string // contents of those that were answered, in order
 	err     error    // of the mutation that failed
 }
+
+// burst is how many messages are written without a pause.
+const burst = 5
 
 // follower is a client with a subscription. It may get what was being written when it
 // subscribed, and must get everything after its first and after what was begun then.
@@ -126,8 +129,8 @@ func (l *load) write(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		if l.every != nil {
-			<-l.every
+		if l.bursts != nil && len(l.written)%burst == 0 {
+			<-l.bursts
 		}
 	}
 }
