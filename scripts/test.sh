@@ -39,18 +39,18 @@ scripts/allocs.sh
 # The store's and the pipeline's tests need DynamoDB Local and ElasticMQ, which
 # withbackend starts for them.
 step "race detector, with DynamoDB Local and ElasticMQ"
-(cd shared && go run ../scripts/withbackend go test -race -timeout 20m ./...)
-(cd scripts && GOWORK=off go test -race -timeout 20m $(GOWORK=off go list ./... | grep -v -e /chaos -e /e2e -e /langdiff))
-(cd scripts/bench && GOWORK=off go test -race -timeout 20m ./...)
+(cd shared && go run ../scripts/withbackend go test -race -timeout 30m ./...)
+(cd scripts && GOWORK=off go test -race -timeout 30m $(GOWORK=off go list ./... | grep -v -e /chaos -e /e2e -e /langdiff))
+(cd scripts/bench && GOWORK=off go test -race -timeout 30m ./...)
 
 # Alone and without the race detector: the emulators are in their process, and ten
 # times slower they would dominate the tests.
 step "the whole pipeline"
-(cd scripts && GOWORK=off go test -count=1 -timeout 20m ./e2e)
+(cd scripts && GOWORK=off go test -count=1 -timeout 30m ./e2e)
 
 # Without what does not differ: notOnHost in scripts/e2e says what, and why.
 step "the whole pipeline, with sockets held by hosts"
-(cd scripts && SUBWIRE_HOST=1 GOWORK=off go test -count=1 -timeout 20m ./e2e)
+(cd scripts && SUBWIRE_HOST=1 GOWORK=off go test -count=1 -timeout 30m ./e2e)
 
 step "faults at random"
-(cd scripts && GOWORK=off go test -timeout 20m ./chaos)
+(cd scripts && GOWORK=off go test -timeout 30m ./chaos)

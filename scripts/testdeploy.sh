@@ -10,4 +10,4 @@ set -- python
 scripts/build.sh local
 (cd infra && GOWORK=off go build -o ../bin/infra .)
 cd scripts
-SUBWIRE_DEPLOY=1 GOWORK=off exec go test -v -count=1 -timeout 10m ./deploy
+SUBWIRE_DEPLOY=1 GOWORK=off exec go test -v -count=1 -timeout 30m ./deploy
