@@ -24,6 +24,9 @@ import (
 // a service's client it is given theirs, not the configuration's: the SDK has set time-outs
 // on that, and sets none on what this returns.
 func Wrap(next aws.HTTPClient) aws.HTTPClient {
+	if _, ok := next.(client); ok {
+		return next // a configuration may have it, and a service's client again
+	}
 	if next == nil {
 		next = awshttp.NewBuildableClient()
 	}

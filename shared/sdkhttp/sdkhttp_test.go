@@ -160,3 +160,10 @@ func TestARequestThatCannotBeReadIsNotSent(t *testing.T) {
 		})
 	}
 }
+
+func TestABodyIsCopiedOnce(t *testing.T) {
+	t.Parallel()
+	if once := Wrap(&answering{}); Wrap(once) != once {
+		t.Error("a wrapped client is wrapped again")
+	}
+}
