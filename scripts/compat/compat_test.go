@@ -53,9 +53,15 @@ type listener struct {
 	got  []string
 }
 
-// start starts a cloud of the previous release, with that many nodes.
+// start starts a cloud of the previous release, with that many nodes, beside other tests.
+// It skips the test where it cannot run.
 func start(t *testing.T, nodes int) *site {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts servers")
+	}
+	t.Parallel()
+	needHistory(t)
 	s := &site{logs: &lockedBuffer{}, installed: installed{root: t.TempDir(), releases: map[string]string{
 		before: buildPrevious(t), now: t.TempDir(), absent: t.TempDir()}}}
 	build(t, root, s.releases[now])
@@ -211,11 +217,6 @@ func (s *site) waiting(t *testing.T, q topology.Queue) (n int) {
 // make, with clients that stay connected throughout. Each release reads rows and
 // batches of the other.
 func TestTwoReleasesRunSideBySide(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts servers")
-	}
-	t.Parallel()
-	needHistory(t)
 	s := start(t, 0)
 	step := func(name string, release string, functions ...topology.Function) *listener {
 		s.deploy(t, release, functions...)

@@ -31,11 +31,6 @@ const burstEvery = 500 * time.Millisecond
 // Messages are written all the while. Nothing is lost, nothing is out of order without a
 // retry, and nothing is parked.
 func TestNodesOfTwoReleasesRunSideBySide(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts servers")
-	}
-	t.Parallel()
-	needHistory(t)
 	s := start(t, 2)
 	// So long ago that this release's stream delivers to nodes itself.
 	if _, err := s.store().MarkingSince(t.Context(), time.Now().Add(-24*time.Hour)); err != nil {

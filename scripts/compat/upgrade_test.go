@@ -33,11 +33,6 @@ func (s *site) shift(t *testing.T, release string, share float64) {
 // No mutation fails, nothing is lost, nothing is out of order without a retry, and nothing is
 // parked.
 func TestAnUpgradeAndARollbackUnderLoad(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts servers")
-	}
-	t.Parallel()
-	needHistory(t)
 	s := start(t, 0)
 	const chats, perStep = 3, 25 // messages in each chat
 	var loads []*load
