@@ -24,9 +24,9 @@ const first = "4e781ca79519dcf1bdab4fa1083ab8935efeb990"
 
 const root = "../.."
 
-// needHistory skips the test in a clone that ends before the commit. One with the first
-// commit of all has the whole history: if the previous release is not in it, no clone can
-// test with it.
+// needHistory skips the test in a shallow clone that lacks the previous release. A clone
+// that has the very first commit has the whole history: if the previous release is not in
+// it, no clone can test with it.
 func needHistory(t *testing.T) {
 	t.Helper()
 	has := func(commit string) bool {
@@ -35,9 +35,9 @@ func needHistory(t *testing.T) {
 	switch {
 	case has(previous):
 	case has(first):
-		t.Fatalf("the previous release, %s, is no commit of this history", previous)
+		t.Fatalf("commit %s of the previous release is not in this history", previous)
 	default:
-		t.Skipf("this clone has not the previous release, %s; fetch the whole history to test with it", previous)
+		t.Skipf("this clone lacks commit %s of the previous release; fetch the whole history to test with it", previous)
 	}
 }
 
