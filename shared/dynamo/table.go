@@ -16,7 +16,9 @@ import (
 
 // CreateTable creates a table under a physical name unless it exists, and returns when
 // it can be used. A deployment's stack creates its tables; this is for the local cloud
-// and for tests.
+// and for tests. It leaves t.TTL to the stack: DynamoDB Local deletes expired items within
+// half a minute, DynamoDB within days, and shows them until then ("Working with expired
+// items").
 func CreateTable(ctx context.Context, client *dynamodb.Client, t topology.Table, name string) error {
 	in := &dynamodb.CreateTableInput{TableName: &name, BillingMode: types.BillingModePayPerRequest}
 	in.KeySchema = keySchema(in, t.Key, t.Sort)
@@ -40,10 +42,7 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, t topology.Table,
 	if err := ready.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name}, time.Minute); err != nil {
 		return fmt.Errorf("create table %s: %w", name, err)
 	}
-	if err := enableStream(ctx, client, in, name); err != nil {
-		return err
-	}
-	return enableTTL(ctx, client, t.TTL, name)
+	return enableStream(ctx, client, in, name)
 }
 
 // enableStream gives a table the stream that it would be created with, unless it has one:
@@ -85,28 +84,4 @@ func keySchema(in *dynamodb.CreateTableInput, partition, sort string) (schema []
 		}
 	}
 	return schema
-}
-
-// enableTTL makes the table expire items by the attribute, unless that is "" or already
-// set, which DynamoDB would refuse.
-func enableTTL(ctx context.Context, client *dynamodb.Client, attribute, table string) error {
-	if attribute == "" {
-		return nil
-	}
-	now, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &table})
-	if err != nil {
-		return fmt.Errorf("describe TTL of %s: %w", table, err)
-	}
-	if now.TimeToLiveDescription.TimeToLiveStatus == types.TimeToLiveStatusEnabled {
-		return nil
-	}
-	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
-		TableName: &table,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{
-			AttributeName: &attribute, Enabled: aws.Bool(true)},
-	})
-	if err != nil {
-		return fmt.Errorf("enable TTL of %s: %w", table, err)
-	}
-	return nil
 }

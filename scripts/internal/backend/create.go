@@ -24,9 +24,6 @@ func (b *Backend) CreateTables(ctx context.Context, tables []topology.Table, pre
 	for _, table := range tables {
 		name := prefix + table.Name
 		names[table.Name] = name
-		// DynamoDB Local deletes expired items within half a minute. DynamoDB deletes
-		// them within days, and shows them until then ("Working with expired items").
-		table.TTL = ""
 		all.Go(func() error { return dynamo.CreateTable(ctx, client, table, name) })
 	}
 	if err := all.Wait(); err != nil {

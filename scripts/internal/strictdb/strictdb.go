@@ -15,7 +15,7 @@
 //   - Shards of streams differ: package esm takes care of that.
 //
 // The page does not mention expired items: DynamoDB Local deletes them within half a
-// minute, so package backend creates its tables without TTL. DynamoDB Local itself
+// minute, so dynamo.CreateTable makes tables without TTL. DynamoDB Local itself
 // enforces the sizes of items (400 KB), pages and batches, and all expressions. A
 // transaction takes about as long here as in the cloud.
 package strictdb
