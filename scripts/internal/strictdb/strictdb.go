@@ -23,6 +23,7 @@ package strictdb
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -80,6 +81,7 @@ type DB struct {
 	reads      meters
 	writes     meters
 	exceptions throttles
+	turns      turns
 }
 
 // New returns a DB with nothing in progress.
@@ -88,6 +90,7 @@ func New(cfg Config) *DB {
 		cfg.Hold = holds(cfg.Seed)
 	}
 	d := &DB{cfg: cfg, tables: map[string]topology.Table{}, locks: newLocks(),
+		turns:  turns{tables: map[string]chan struct{}{}},
 		reads:  newMeters(cmp.Or(cfg.ReadUnits, ReadUnits)),
 		writes: newMeters(cmp.Or(cfg.WriteUnits, WriteUnits))}
 	for _, t := range cfg.Tables {
@@ -127,6 +130,14 @@ func (d *DB) Proxy(endpoint string) (http.Handler, error) {
 			return
 		}
 		d.serve(c, func(body []byte) *answer {
+			if !c.read {
+				end, err := d.turns.take(r.Context(), c.accesses[0].table)
+				if err != nil {
+					return &answer{status: http.StatusBadRequest} // the caller has gone
+				}
+				defer end()
+				r = r.WithContext(context.WithoutCancel(r.Context())) // DynamoDB Local carries it out anyway
+			}
 			awsproxy.SetBody(r, awsproxy.AskForCapacity(body))
 			r.Header.Set("Accept-Encoding", "identity") // so that the answer can be read here
 			a := &answer{header: http.Header{}}
