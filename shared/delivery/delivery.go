@@ -149,7 +149,7 @@ func (s *Sender) Deliver(ctx context.Context, body []byte) (Report, error) {
 // a newer release fails, so it waits for the newer sender.
 func (s *Sender) begin(w *window, r *round) *round {
 	r.sender, r.window = s, w
-	r.idle, r.endings, r.done = make(chan *target), map[string]*ending{}, make(chan struct{})
+	r.idle, r.done = make(chan *target), make(chan struct{})
 	if err := r.decode(); err != nil {
 		if r.err = err; !errors.Is(err, fanout.ErrNewer) {
 			if r.err = s.park(w.trying, r.body, err.Error()); r.err == nil {

@@ -59,7 +59,7 @@ func (t *target) endConnection(outcome state) {
 	t.enter(straggling)
 	r := t.round
 	r.work.Go(func() {
-		if err := r.endOnce(t.ConnectionID, outcome); err != nil {
+		if err := r.window.endOnce(r.sender, t.ConnectionID, outcome); err != nil {
 			r.sender.Log.WarnContext(r.traced, "connection not ended", "connection", t.ConnectionID, "error", err)
 			t.err = err
 			t.enter(failed)
@@ -92,26 +92,27 @@ type ending struct {
 	err  error
 }
 
-// endOnce ends a connection once per batch; all its targets share what came of it.
-func (r *round) endOnce(connectionID string, outcome state) error {
-	r.mu.Lock()
-	e, begun := r.endings[connectionID]
+// endOnce ends a connection once per invocation; its targets in all batches share what came
+// of it. A process that has ten of them must not write its row ten times at once.
+func (w *window) endOnce(s *Sender, connectionID string, outcome state) error {
+	w.mu.Lock()
+	e, begun := w.endings[connectionID]
 	if !begun {
 		e = &ending{done: make(chan struct{})}
-		r.endings[connectionID] = e
+		w.endings[connectionID] = e
 	}
-	r.mu.Unlock()
+	w.mu.Unlock()
 	if begun {
 		<-e.done
 		return e.err
 	}
 	defer close(e.done)
-	ctx, cancel := context.WithTimeout(r.window.posting, endTime)
+	ctx, cancel := context.WithTimeout(w.posting, endTime)
 	defer cancel()
 	select {
-	case r.sender.endings <- struct{}{}:
-		e.err = r.sender.endConnection(ctx, connectionID, outcome)
-		<-r.sender.endings
+	case s.endings <- struct{}{}:
+		e.err = s.endConnection(ctx, connectionID, outcome)
+		<-s.endings
 	case <-ctx.Done():
 		e.err = fmt.Errorf("end connection: %w", ctx.Err())
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -177,6 +178,45 @@ func TestTheRowOfAGoneConnectionIsUnlisted(t *testing.T) {
 	want := []pubsub.Subscription{{ConnectionID: "orphan", OperationID: "s", Topic: "t", At: at}}
 	if diff := cmp.Diff(want, rows); diff != "" || report.Gone != 1 {
 		t.Error(report, diff)
+	}
+}
+
+// dying are operations whose connections take their time to be deleted.
+type dying struct {
+	operations
+	deletions *atomic.Int32
+	failures  int32 // of the first deletions
+}
+
+func (d dying) DeleteConnection(ctx context.Context, _ string) error {
+	var err error
+	if d.deletions.Add(1) <= d.failures {
+		err = errors.New("not deleted")
+	}
+	return after(ctx, 50*time.Millisecond, err)
+}
+
+func TestAnInvocationEndsAConnectionOnce(t *testing.T) {
+	t.Parallel()
+	for name, failures := range map[string]int32{"AtTheFirstTry": 0, "AtTheThird": 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g, q := &gateway{answer: func(context.Context, string) error { return pubsub.ErrGone }}, &retries{}
+				s, deletions := newGroupSender(g, q), new(atomic.Int32)
+				s.Store = dying{s.Store.(operations), deletions, failures}
+				one := []string{message(t, "e1", 0, 1), message(t, "e2", 0, 1)}
+				other := strings.NewReplacer(`"c0","s"`, `"c0","u"`).Replace // another operation of the connection
+				for i, r := range s.DeliverGroups(t.Context(), [][]string{one, {other(one[0]), other(one[1])}}) {
+					if r.Err != nil {
+						t.Errorf("group %d: %v", i, r.Err)
+					}
+				}
+				if n := deletions.Load(); n != 1+failures || len(q.batches) > 0 {
+					t.Errorf("%d deletions and %d batches queued, want %d and 0", n, len(q.batches), 1+failures)
+				}
+			})
+		})
 	}
 }
 

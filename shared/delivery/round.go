@@ -33,9 +33,6 @@ type round struct {
 	noTurn    atomic.Bool    // whether a target got no turn to post in time
 	work      sync.WaitGroup // goroutines that may change a target; without any, each has its outcome
 
-	mu      sync.Mutex
-	endings map[string]*ending // guarded by mu; by connection
-
 	done        chan struct{} // closed when what follows is known
 	report      Report
 	err         error

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -15,6 +16,9 @@ const lastPosts = slowTime
 type window struct {
 	trying, posting context.Context
 	stop, close     context.CancelFunc // end trying; end both
+
+	mu      sync.Mutex
+	endings map[string]*ending // guarded by mu; by connection
 }
 
 // open returns the window of an invocation that has the time of ctx. It can be stopped
@@ -46,5 +50,5 @@ func (s *Sender) watch(ctx, trying context.Context, stop context.CancelFunc) *wi
 	return &window{trying: trying, posting: posting, stop: stop, close: func() {
 		cut()
 		stop()
-	}}
+	}, endings: map[string]*ending{}}
 }
