@@ -35,7 +35,7 @@ type faulty struct {
 }
 
 func (c faulty) Do(r *http.Request) (*http.Response, error) {
-	f, answer := c.judge(strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810."))
+	f, answer := c.judge(actionOf(r))
 	if f != notApplied {
 		out, err := c.send.RoundTrip(r)
 		if f == noFault || err != nil {
@@ -59,6 +59,10 @@ func (c faulty) Do(r *http.Request) (*http.Response, error) {
 		Body: io.NopCloser(bytes.NewReader([]byte(answer))), Request: r}, nil
 }
 
+func actionOf(r *http.Request) string {
+	return strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")
+}
+
 // failing returns the store with a faulty client.
 func failing(s *Store, send http.RoundTripper, judge func(string) (fault, string)) *Store {
 	o := s.client.Options()
@@ -66,6 +70,36 @@ func failing(s *Store, send http.RoundTripper, judge func(string) (fault, string
 	broken := New(dynamodb.New(o), s.tables)
 	broken.page, broken.LargeTopics = s.page, s.LargeTopics
 	return broken
+}
+
+// answered counts the requests that were answered, by action. One whose answer is late is
+// given up and sent again, and must not count twice.
+type answered struct {
+	mu       sync.Mutex
+	requests map[string]int
+}
+
+func (a *answered) RoundTrip(r *http.Request) (*http.Response, error) {
+	out, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(out.Body)
+	_ = out.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.requests[actionOf(r)]++
+	return out, nil
+}
+
+// counting returns the store with its count.
+func counting(s *Store) (*Store, *answered) {
+	a := &answered{requests: map[string]int{}}
+	return failing(s, a, func(string) (fault, string) { return noFault, "" }), a
 }
 
 // A quarter of all requests fail. Half of these are not applied, as when DynamoDB

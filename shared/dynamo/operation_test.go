@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,18 +17,11 @@ var largeOperation = pubsub.Operation{Document: "subscription { a } #" + strings
 // that has just started.
 type process struct {
 	*Store
-	requests map[string]int // by action
+	*answered
 }
 
-func newProcess(s *Store) process {
-	p := process{requests: map[string]int{}}
-	var mu sync.Mutex
-	p.Store = failing(s, http.DefaultTransport, func(action string) (fault, string) {
-		mu.Lock()
-		defer mu.Unlock()
-		p.requests[action]++
-		return noFault, ""
-	})
+func newProcess(s *Store) (p process) {
+	p.Store, p.answered = counting(s)
 	return p
 }
 

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -97,25 +96,18 @@ func TestARevocationReadsNoTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var mu sync.Mutex
-	requests := map[string]int{}
-	counted := failing(s, http.DefaultTransport, func(action string) (fault, string) {
-		mu.Lock()
-		defer mu.Unlock()
-		requests[action]++
-		return noFault, ""
-	})
+	counted, answered := counting(s)
 	n, err := connection.Revoker{Quotas: counted, Checks: endAll{s}}.Revoke(t.Context(), "ada")
-	if err != nil || n != 30 || !maps.Equal(requests, map[string]int{"UpdateItem": 65}) {
-		t.Errorf("%d connections, %v, %v", n, requests, err)
+	if err != nil || n != 30 || !maps.Equal(answered.requests, map[string]int{"UpdateItem": 65}) {
+		t.Errorf("%d connections, %v, %v", n, answered.requests, err)
 	}
-	requests = map[string]int{}
+	clear(answered.requests)
 	if err := (endAll{counted}).SendEach(t.Context(), [][]byte{[]byte(`{"connectionId":"1","expires":1,"revoked":true}`)}); err != nil {
 		t.Error(err)
 	}
-	if allowed := []string{"UpdateItem", "DeleteItem", "BatchWriteItem"}; slices.ContainsFunc(slices.Collect(maps.Keys(requests)),
-		func(action string) bool { return !slices.Contains(allowed, action) }) || len(requests) == 0 {
-		t.Errorf("to end one: %v", requests)
+	if allowed := []string{"UpdateItem", "DeleteItem", "BatchWriteItem"}; slices.ContainsFunc(slices.Collect(maps.Keys(answered.requests)),
+		func(action string) bool { return !slices.Contains(allowed, action) }) || len(answered.requests) == 0 {
+		t.Errorf("to end one: %v", answered.requests)
 	}
 	left := 0
 	for c, err := range s.Connections(t.Context()) {
