@@ -6,7 +6,10 @@ import { launch, openWindow } from './window.mjs';
 export let cloud, browser;
 /** Those that are open, also through a page's own button: a test adds them. */
 export const windows = [];
-before(async () => ([cloud, browser] = await Promise.all([startCloud(), launch()])));
+before(async () => {
+  browser = await launch(); // first, so that it is closed if there is no cloud
+  cloud = await startCloud();
+});
 after(async () => Promise.all([browser?.close(), cloud?.stop()]));
 afterEach(async () => {
   await cloud.put('/gateway/up'); // in case a failed test left it down
