@@ -4,7 +4,10 @@ import { startCloud } from './cloud.mjs';
 import { artefacts, launch, openWindow } from './window.mjs';
 
 let cloud, browser;
-before(async () => ([cloud, browser] = await Promise.all([startCloud('--auth', 'jwt'), launch()])));
+before(async () => {
+  browser = await launch();
+  cloud = await startCloud('--auth', 'jwt');
+});
 after(async () => Promise.all([browser?.close(), cloud?.stop()]));
 
 const enter = async (chat, token) => {

@@ -7,7 +7,7 @@ export let cloud, browser;
 /** Those that are open, also through a page's own button: a test adds them. */
 export const windows = [];
 before(async () => {
-  browser = await launch(); // first, so that it is closed if there is no cloud
+  browser = await launch();
   cloud = await startCloud();
 });
 after(async () => Promise.all([browser?.close(), cloud?.stop()]));

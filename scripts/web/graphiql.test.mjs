@@ -4,7 +4,11 @@ import { startCloud } from './cloud.mjs';
 import { artefacts, checkAxe, launch, openWindow } from './window.mjs';
 
 let cloud, guarded, browser;
-before(async () => ([cloud, guarded, browser] = await Promise.all([startCloud(), startCloud('--auth', 'jwt'), launch()])));
+before(async () => {
+  browser = await launch();
+  cloud = await startCloud();
+  guarded = await startCloud('--auth', 'jwt');
+});
 after(async () => Promise.all([browser?.close(), cloud?.stop(), guarded?.stop()]));
 
 /** GraphiQL as its user sees it. Its document is that of the page, or the given one. */

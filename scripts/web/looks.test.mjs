@@ -4,7 +4,10 @@ import { startCloud } from './cloud.mjs';
 import { artefacts, checkAxe, checkWidth, launch, openWindow } from './window.mjs';
 
 let cloud, browser;
-before(async () => ([cloud, browser] = await Promise.all([startCloud(), launch()])));
+before(async () => {
+  browser = await launch();
+  cloud = await startCloud();
+});
 after(async () => Promise.all([browser?.close(), cloud?.stop()]));
 
 const talk = [

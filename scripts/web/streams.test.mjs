@@ -5,7 +5,10 @@ import { startCloud } from './cloud.mjs';
 import { launch } from './window.mjs';
 
 let cloud, browser;
-before(async () => ([cloud, browser] = await Promise.all([startCloud('--host'), launch()])));
+before(async () => {
+  browser = await launch();
+  cloud = await startCloud('--host');
+});
 after(async () => Promise.all([browser?.close(), cloud?.stop()]));
 
 const listen = (chatId) => `${cloud.streams}?${new URLSearchParams({
