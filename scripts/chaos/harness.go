@@ -584,3 +584,14 @@ func (h *Harness) Announced() int {
 }
 
 func (h *Harness) Met() map[string]int { return h.cloud.Injector.Met() }
+
+// again counts the faults that made records or messages come again: those that are read twice,
+// and processes that were killed.
+func (h *Harness) again() (n int) {
+	for fault, times := range h.Met() {
+		if fault == "stream:duplicate" || strings.HasSuffix(fault, ":kill") {
+			n += times
+		}
+	}
+	return n
+}
