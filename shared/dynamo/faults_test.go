@@ -63,6 +63,20 @@ func actionOf(r *http.Request) string {
 	return strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")
 }
 
+// exchange sends a request and reads the whole answer, whose body can be read again.
+func exchange(r *http.Request) (out *http.Response, body []byte, err error) {
+	if out, err = http.DefaultTransport.RoundTrip(r); err != nil {
+		return nil, nil, err
+	}
+	body, err = io.ReadAll(out.Body)
+	_ = out.Body.Close()
+	if err != nil {
+		return nil, nil, err
+	}
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	return out, body, nil
+}
+
 // failing returns the store with a faulty client.
 func failing(s *Store, send http.RoundTripper, judge func(string) (fault, string)) *Store {
 	o := s.client.Options()
@@ -80,16 +94,10 @@ type answered struct {
 }
 
 func (a *answered) RoundTrip(r *http.Request) (*http.Response, error) {
-	out, err := http.DefaultTransport.RoundTrip(r)
+	out, _, err := exchange(r)
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(out.Body)
-	_ = out.Body.Close()
-	if err != nil {
-		return nil, err
-	}
-	out.Body = io.NopCloser(bytes.NewReader(body))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.requests[actionOf(r)]++

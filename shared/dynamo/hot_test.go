@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,19 +37,13 @@ func (m *metered) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, read := partitions(strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810."), body)
+	keys, read := partitions(actionOf(r), body)
 	body = append([]byte(`{"ReturnConsumedCapacity":"TOTAL",`), body[1:]...)
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	out, err := http.DefaultTransport.RoundTrip(r)
+	out, answer, err := exchange(r)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := io.ReadAll(out.Body)
-	_ = out.Body.Close()
-	if err != nil {
-		return nil, err
-	}
-	out.Body = io.NopCloser(bytes.NewReader(answer))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, key := range keys {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"subwire/shared/storetest"
 	"subwire/shared/topology"
@@ -78,11 +80,8 @@ func (e eager) sweep(ctx context.Context, name string, table topology.Table, now
 			return err
 		}
 		for _, item := range page.Items {
-			key := attributes{table.Key: item[table.Key]}
-			if table.Sort != "" {
-				key[table.Sort] = item[table.Sort]
-			}
-			_, err := e.server.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &name, Key: key,
+			maps.DeleteFunc(item, func(name string, _ types.AttributeValue) bool { return name != table.Key && name != table.Sort })
+			_, err := e.server.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &name, Key: item,
 				ConditionExpression:       aws.String("#ttl < :now"),
 				ExpressionAttributeNames:  map[string]string{"#ttl": table.TTL},
 				ExpressionAttributeValues: attributes{":now": number(now)}})

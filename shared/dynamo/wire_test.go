@@ -48,7 +48,7 @@ func scripted(t *testing.T, answers ...answer) (*Store, *[]request) {
 	var got []request
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		raw, _ := io.ReadAll(r.Body)
-		req := request{action: strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")}
+		req := request{action: actionOf(r)}
 		if err := json.Unmarshal(raw, &req.body); err != nil {
 			t.Errorf("request is no JSON: %v", err)
 		}
