@@ -85,13 +85,13 @@ test('a window without a network says so at once, and is live as soon as there i
   for (const w of [ada, bob]) await w.reads('meanwhile', 'kept');
 });
 
-// watchSockets returns what the page says on its sockets, a list for each.
-function watchSockets(page) {
+// watchSockets returns what the page says on its sockets, or hears, a list for each.
+function watchSockets(page, event = 'framesent') {
   const sockets = [];
   page.on('websocket', (socket) => {
-    const sent = [];
-    sockets.push(sent);
-    socket.on('framesent', ({ payload }) => sent.push(JSON.parse(payload).type));
+    const types = [];
+    sockets.push(types);
+    socket.on(event, ({ payload }) => types.push(JSON.parse(payload).type));
   });
   return sockets;
 }
@@ -106,21 +106,20 @@ async function eventually(condition, what) {
 
 test('a window that is looked at again asks whether the server is there', async () => {
   const ada = await open();
-  const sockets = watchSockets(ada.page), heard = [];
-  ada.page.on('websocket', (s) => s.on('framereceived', ({ payload }) => heard.push(JSON.parse(payload).type)));
+  const sockets = watchSockets(ada.page), heard = watchSockets(ada.page, 'framereceived');
   await ada.page.clock.install();
   await ada.join('awake', 'Ada');
   await ada.isLive();
   const asks = () => sockets[0].includes('ping');
-  while (!asks()) { // again if something of the start has come since, as it does not ask then
-    const before = heard.length;
+  while (!asks()) { // a late answer to the join also tells it that the server is there: then look again
+    const before = heard[0].length;
     await ada.show(false);
     await ada.page.clock.fastForward(40_000);
     assert.ok(!asks(), 'it asks while nobody looks');
     await ada.show(true);
-    await eventually(() => asks() || heard.length > before, 'it does not ask');
+    await eventually(() => asks() || heard[0].length > before, 'it does not ask');
   }
-  await eventually(() => heard.includes('pong'), 'there is no answer');
+  await eventually(() => heard[0].includes('pong'), 'the server does not answer');
   await ada.page.clock.fastForward(20_000);
   await ada.isLive();
   assert.equal(sockets.length, 1);

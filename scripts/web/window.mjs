@@ -10,7 +10,7 @@ export const artefacts = fileURLToPath(new URL('../../.cache/web/', import.meta.
 const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-/** Returns the browser. Launch it before a cloud: if that does not start, it is closed all the same. */
+/** Returns the browser. Launch it before the cloud, so that it is closed even if the cloud does not start. */
 export const launch = () =>
   chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
 
