@@ -235,8 +235,8 @@ func settle(t *testing.T, h *Harness, failed int, duplicates float64) (redriven 
 	// What is sent again after the end are both of its messages. What comes by the queue of
 	// retries may come after the end, too. The ends are posted at once, so one fault may send
 	// all of them again.
-	duplicates += float64(h.again() - before)
-	if most := 2 * (duplicates*float64(f.Completed) + float64(f.Overtaken)); f.Completed > 0 && float64(f.Strays) > most {
+	repeats := duplicates + float64(h.again()-before)
+	if most := 2 * (repeats*float64(f.Completed) + float64(f.Overtaken)); f.Completed > 0 && float64(f.Strays) > most {
 		t.Errorf("%d messages came after the ends of %d subscriptions, more than %.1f", f.Strays, f.Completed, most)
 	}
 	if all := pairs(run); f.Owed == 0 || all > 0 && f.Owed != all {
