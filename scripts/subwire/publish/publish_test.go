@@ -2,13 +2,19 @@ package publish
 
 import (
 	"encoding/json"
+	"errors"
+	"flag"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
 	"subwire/scripts/internal/backend"
@@ -136,28 +142,104 @@ func TestEventsThatAreRefused(t *testing.T) {
 	}
 }
 
-// docs/publishing.md shows one row; other languages write what it says.
+// Other languages write what docs/publishing.md says: its command, with its row in
+// event.json, writes an event, and drops what is not newer.
 func TestTheRowOfTheDocumentIsAnEvent(t *testing.T) {
 	t.Parallel()
+	d := start(t)
 	document, err := os.ReadFile("../../../docs/publishing.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(document), "\n```json\n")
-	text, _, _ := strings.Cut(rest, "\n```\n")
+	_, byHand, _ := strings.Cut(string(document), "\n## A row by hand\n")
+	in := documentedPut(t, block(t, byHand, "json"), block(t, byHand, "sh"))
+	name := d.Tables[subwire.InboxTable]
+	in.TableName = &name
+
+	e := understood(t, in.Item)
+	if e.Topic != "courier/carl" || e.Latest != table.Text(in.Item, "group") || table.Text(in.Item, "id") != "latest" {
+		t.Errorf("it is %+v", e)
+	}
+	if got, want := table.Text(in.Item, "group"), table.Text(in.Item, "event")+"/carl"; got != want {
+		t.Errorf("the group is %q, want %q", got, want)
+	}
+	var row struct {
+		TTL int64 `dynamodbav:"ttl"`
+	}
+	if err := table.Decode(in.Item, &row); err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(time.Unix(row.TTL, 0)); left <= 0 || left > time.Hour {
+		t.Errorf("it is deleted in %s, want an hour", left)
+	}
+
+	db := dynamodb.NewFromConfig(d.AWS)
+	if _, err := db.PutItem(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{table.Text(in.Item, "newest"): table.Text(in.Item, "data")}, published(t, d)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	var dropped *types.ConditionalCheckFailedException
+	if _, err := db.PutItem(t.Context(), in); !errors.As(err, &dropped) {
+		t.Errorf("the same event again: %v, want a failed condition", err)
+	}
+}
+
+// block returns the first code block of that language.
+func block(t *testing.T, document, language string) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(document, "\n```"+language+"\n")
+	text, _, found := strings.Cut(rest, "\n```\n")
+	if !found {
+		t.Fatalf("docs/publishing.md has no row by hand as %s", language)
+	}
+	return text
+}
+
+// documentedPut returns what the command asks of DynamoDB, with the row in event.json.
+// It runs in a shell whose aws prints its arguments.
+func documentedPut(t *testing.T, row, command string) *dynamodb.PutItemInput {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "bash", "-euc", "aws() { printf '%s\\0' \"$@\"; }\n"+command)
+	cmd.Dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(cmd.Dir, "event.json"), []byte(row), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("run the document's command: %v", err)
+	}
+	args := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+	if len(args) < 2 || args[0] != "dynamodb" || args[1] != "put-item" {
+		t.Fatalf("the command is aws %q", args)
+	}
+	options := flag.NewFlagSet("put-item", flag.ContinueOnError)
+	_ = options.String("table-name", "", "")
+	item := options.String("item", "", "")
+	condition := options.String("condition-expression", "", "")
+	names := options.String("expression-attribute-names", "", "")
+	values := options.String("expression-attribute-values", "", "")
+	if err := options.Parse(args[2:]); err != nil {
+		t.Fatal(err)
+	}
+	in := &dynamodb.PutItemInput{ConditionExpression: condition, Item: attributes(t, *item), ExpressionAttributeValues: attributes(t, *values)}
+	if err := json.Unmarshal([]byte(*names), &in.ExpressionAttributeNames); err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// attributes reads DynamoDB's JSON.
+func attributes(t *testing.T, text string) table.Row {
+	t.Helper()
 	var image map[string]events.DynamoDBAttributeValue
 	if err := json.Unmarshal([]byte(text), &image); err != nil {
-		t.Fatalf("docs/publishing.md has no row as JSON: %v", err)
+		t.Fatalf("%s: %v", text, err)
 	}
 	row, err := table.FromImage(image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := understood(t, row)
-	if e.Topic != "courier/carl" || e.Latest != table.Text(row, "group") || table.Text(row, "id") != "latest" || !table.Has(row, "newest") {
-		t.Errorf("it is %+v", e)
-	}
-	if group, want := table.Text(row, "group"), table.Text(row, "event")+"/carl"; group != want || !table.Has(row, "ttl") {
-		t.Errorf("the group is %q, want %q", group, want)
-	}
+	return row
 }
