@@ -1,7 +1,8 @@
 // Package balancer stands for the load balancer before the hosts: it passes requests and
 // upgraded connections to targets in turn, without stickiness. Like an Application Load
-// Balancer it sends new requests to healthy targets only, and cuts a connection on which
-// nothing was said for a while ("Application Load Balancers", attribute
+// Balancer it sends new requests to healthy targets only, or to all if none is healthy
+// ("Health checks for Application Load Balancer target groups"), and cuts a connection on
+// which nothing was said for a while ("Application Load Balancers", attribute
 // idle_timeout.timeout_seconds). It changes nothing that passes.
 package balancer
 
@@ -67,8 +68,8 @@ func New(cfg Config) *Balancer {
 	return b
 }
 
-// ServeHTTP passes the request to the next healthy target: 503 if there is none, 502 if
-// it does not answer.
+// ServeHTTP passes the request to the next target: 503 if there is none, 502 if it does
+// not answer.
 func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	address, ok := b.choose()
 	if !ok {
@@ -90,11 +91,11 @@ func (b *Balancer) rewrite(r *httputil.ProxyRequest) {
 	awsproxy.KeepEnd(r.Out)
 }
 
-// choose takes healthy targets in turn.
+// choose takes healthy targets in turn, or all if none is healthy.
 func (b *Balancer) choose() (address string, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.down {
+	if b.down || len(b.targets) == 0 {
 		return "", false
 	}
 	for range b.targets {
@@ -103,7 +104,8 @@ func (b *Balancer) choose() (address string, ok bool) {
 			return t.address, true
 		}
 	}
-	return "", false
+	b.next++
+	return b.targets[b.next%len(b.targets)].address, true
 }
 
 // Add begins to check a target, which gets requests once it is healthy.
@@ -129,13 +131,21 @@ func (b *Balancer) Remove(address string) {
 	})
 }
 
+// unhealthyAfter is how many checks in a row a healthy target fails until it gets no more
+// requests: UnhealthyThresholdCount in infra/host.go. One that is new passes one check.
+const unhealthyAfter = 3
+
 func (b *Balancer) check(ctx context.Context, t *target) {
 	tick := time.NewTicker(b.cfg.Checks)
 	defer tick.Stop()
-	for {
-		healthy := b.healthy(ctx, t.address)
+	for failed := unhealthyAfter; ; {
+		if b.passes(ctx, t.address) {
+			failed = 0
+		} else {
+			failed++
+		}
 		b.mu.Lock()
-		t.healthy = healthy
+		t.healthy = failed < unhealthyAfter
 		b.mu.Unlock()
 		select {
 		case <-tick.C:
@@ -145,7 +155,7 @@ func (b *Balancer) check(ctx context.Context, t *target) {
 	}
 }
 
-func (b *Balancer) healthy(ctx context.Context, address string) bool {
+func (b *Balancer) passes(ctx context.Context, address string) bool {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/healthz", nil)
 	if err != nil {
 		return false
@@ -158,8 +168,7 @@ func (b *Balancer) healthy(ctx context.Context, address string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// Healthy returns the addresses of the targets that get requests: those that answer a GET of
-// /healthz with 200.
+// Healthy returns the addresses of the targets that answer a GET of /healthz with 200.
 func (b *Balancer) Healthy() (all []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

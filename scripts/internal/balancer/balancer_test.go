@@ -152,8 +152,47 @@ func TestTargetsAreTakenInTurn(t *testing.T) {
 		t.Errorf("got %s", body)
 	}
 	b.Remove(two.address())
+	if _, body := get(t, url); body != "one" {
+		t.Errorf("without healthy targets: got %s", body)
+	}
+	b.Remove(one.address())
 	if status, _ := get(t, url); status != http.StatusServiceUnavailable {
 		t.Errorf("without targets: %d", status)
+	}
+}
+
+func TestATargetFailsThreeChecksInARow(t *testing.T) {
+	asked, answers := make(chan bool), make(chan int)
+	target := &backend{Server: httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- true: // by then the answers before count
+		case <-r.Context().Done():
+			return
+		}
+		select {
+		case status := <-answers:
+			w.WriteHeader(status)
+		case <-r.Context().Done():
+		}
+	}))}
+	t.Cleanup(target.Close)
+	b, _ := start(t, Config{})
+	b.checker.Timeout = 0
+	b.Add(target.address())
+	for i, check := range []struct {
+		healthy bool // before its answer
+		answer  int
+	}{
+		{false, 500}, {false, 200}, // one is enough for a new target
+		{true, 500}, {true, 500}, {true, 200},
+		{true, 500}, {true, 404}, {true, 500},
+		{false, 200}, {true, 200},
+	} {
+		<-asked
+		if healthy := len(b.Healthy()) == 1; healthy != check.healthy {
+			t.Errorf("before check %d: healthy %t, want %t", i, healthy, check.healthy)
+		}
+		answers <- check.answer
 	}
 }
 
