@@ -165,7 +165,7 @@ func (t tool) list(ctx context.Context, o options) error {
 	return w.Flush()
 }
 
-func stamp(t time.Time) string { return t.Format(time.DateTime) }
+func stamp(t time.Time) string { return t.Format(time.DateTime + "Z07:00") }
 
 func (t tool) show(ctx context.Context, o options) error {
 	found, err := t.store.Connection(ctx, o.id)

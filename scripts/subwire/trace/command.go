@@ -154,7 +154,7 @@ func (s tale) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TIME\tFUNCTION\tWHAT\t\tREQUEST")
 	for _, step := range s.Steps {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", step.At.UTC().Format("2006-01-02 15:04:05.000"), plain.Text(step.Function),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", step.At.UTC().Format("2006-01-02 15:04:05.000Z07:00"), plain.Text(step.Function),
 			plain.Text(step.What), plain.Text(step.Detail), plain.Text(step.Request))
 	}
 	if err := w.Flush(); err != nil {

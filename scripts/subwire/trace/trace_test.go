@@ -201,12 +201,12 @@ func TestAStoryIsToldInOrderAndSafely(t *testing.T) {
 	if err := newTale(lines).print(&out); err != nil {
 		t.Fatal(err)
 	}
-	const want = `TIME                     FUNCTION  WHAT                                                                                                 REQUEST
-2026-11-28 20:00:00.001  f         row written      table t, event 01A                                                                  r1
-2026-11-28 20:00:00.001  f         event announced  event 01A, 1 batches, 4 targets                                                     r1
-2026-11-28 20:00:00.002  f         event sent       event 01A, 1 batches, 4 targets, 0 ms after the write                               r2
-2026-11-28 20:00:00.003  f         batch delivered  event 01A, group 1, 2 delivered, 1 to be retried, c retried status 429              r3
-2026-11-28 20:00:00.004  "\x1b[2J" batch parked    "\x1b[2J"                                                                           "\x1b[2J"
+	const want = `TIME                      FUNCTION  WHAT                                                                                                 REQUEST
+2026-11-28 20:00:00.001Z  f         row written      table t, event 01A                                                                  r1
+2026-11-28 20:00:00.001Z  f         event announced  event 01A, 1 batches, 4 targets                                                     r1
+2026-11-28 20:00:00.002Z  f         event sent       event 01A, 1 batches, 4 targets, 0 ms after the write                               r2
+2026-11-28 20:00:00.003Z  f         batch delivered  event 01A, group 1, 2 delivered, 1 to be retried, c retried status 429              r3
+2026-11-28 20:00:00.004Z  "\x1b[2J" batch parked    "\x1b[2J"                                                                           "\x1b[2J"
 
 4 targets: 2 delivered, 2 without an outcome yet
 `
