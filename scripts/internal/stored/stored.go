@@ -93,7 +93,7 @@ const Consequence = "their subscriptions end with an error at the next event, an
 // Text is the operation in three lines.
 func (o Outdated) Text() string {
 	return fmt.Sprintf("%s\n  %s\n  %s: %s\n  in use until %s at the latest", o.Document, o.Key, o.Code, o.Reason,
-		o.Expires.UTC().Format(time.DateTime + "Z07:00"))
+		o.Expires.UTC().Format(time.DateTime+"Z07:00"))
 }
 
 // shown is how much of a line is printed, in bytes.
