@@ -57,10 +57,7 @@ type Fast struct {
 	all  time.Time            // until when those of all topics do
 }
 
-var (
-	errLarge = errors.New("topic has too many subscriptions")
-	errPanic = errors.New("panic")
-)
+var errLarge = errors.New("topic has too many subscriptions")
 
 // Announce announces the events of one write, which is committed. Those of one topic are in
 // order; topics go side by side. It returns within a second or so, and what it did not announce
@@ -111,7 +108,7 @@ func (f *Fast) lane(ctx context.Context, topic string, lane []pubsub.Event) {
 func (f *Fast) announce(ctx context.Context, e pubsub.Event) (s Size, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errPanic, p)
+			err = fmt.Errorf("panic: %s", pubsub.PanicText(p))
 		}
 	}()
 	var rows []pubsub.Subscription
