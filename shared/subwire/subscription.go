@@ -60,9 +60,9 @@ type Subscription[A, E any] struct {
 
 	// Window makes the field a list. It gets what Emit.Windowed announces to it: events that
 	// were written within that time of each other come in one list, with one post and one
-	// execution. Nothing waits for it: what one read of the table's stream
-	// brings is joined, and that is read four times a second. A list has 1 to 10 events,
-	// in their order. All other functions here get its events one by one. At most MaxWindow.
+	// execution. Nothing waits for it: what one read of the table's stream brings is joined,
+	// and the stream is read four times a second. A list has 1 to 10 events, in their order.
+	// All other functions here get its events one by one. It is at most MaxWindow.
 	Window time.Duration
 
 	// Newest names what an event is the newest of: a list has only the last event of each
