@@ -87,9 +87,12 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 	if s.Filter != nil || s.Visible != nil {
 		a.filters[name] = newFilter(s)
 	}
-	if s.Window < 0 || s.Window > MaxWindow || s.Window == 0 && s.Newest != nil {
-		a.errs = append(a.errs, fmt.Errorf("subscription %s: its Window is %v, not more than 0 and at most %v",
+	if s.Window < 0 || s.Window > MaxWindow {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: its Window is %v; 0 to %v are allowed",
 			name, s.Window, MaxWindow))
+	}
+	if s.Newest != nil && s.Window == 0 {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: Newest needs a Window", name))
 	}
 	if s.Window > 0 {
 		a.windows[name] = newWindow(s)
