@@ -608,6 +608,9 @@ func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) 
 // PutMark implements pubsub.MarkStore.
 func (s *Store) PutMark(ctx context.Context, topic string, m pubsub.Mark) error {
 	return s.do(ctx, "PutMark", func() error {
+		if pubsub.IsPresence(topic) {
+			return errors.New("a topic of presence has no marks")
+		}
 		if s.marks[topic] == nil {
 			s.marks[topic] = map[string]time.Time{}
 		}
