@@ -363,15 +363,16 @@ func TestAWindowThatMakesNoSense(t *testing.T) {
 	t.Parallel()
 	newest := func(tick) string { return "" }
 	for name, tt := range map[string]struct {
-		s    subwire.Subscription[marketArgs, tick]
-		want string
+		window time.Duration
+		newest func(tick) string
+		want   string
 	}{
-		"Negative":      {subwire.Subscription[marketArgs, tick]{Window: -1}, "its Window is -1ns"},
-		"TooLong":       {subwire.Subscription[marketArgs, tick]{Window: subwire.MaxWindow + 1}, "its Window is 1.000000001s"},
-		"NewestWithout": {subwire.Subscription[marketArgs, tick]{Newest: newest}, "Newest needs a Window"},
+		"Negative":      {window: -1, want: "its Window is -1ns"},
+		"TooLong":       {window: subwire.MaxWindow + 1, want: "its Window is 1.000000001s"},
+		"NewestWithout": {newest: newest, want: "Newest needs a Window"},
 	} {
-		s := tt.s
-		s.Topic = func(a marketArgs) (subwire.Topic, error) { return a.Market, nil }
+		topic := func(a marketArgs) (subwire.Topic, error) { return a.Market, nil }
+		s := subwire.Subscription[marketArgs, tick]{Topic: topic, Window: tt.window, Newest: tt.newest}
 		app := subwire.New("x")
 		subwire.Query(app, "none", func(context.Context, subwire.Viewer, struct{}) (bool, error) { return true, nil })
 		subwire.Subscribe(app, "ticks", s)
