@@ -13,16 +13,16 @@ import (
 	"subwire/shared/fanout"
 )
 
-// direct delivers small events without the queue. So far as a topic's events go by one
-// shard, they stay in order: there is one invocation of it at a time, which does not go on
-// to the topic's next event before the one is delivered. Those of a burst go by the queue.
+// direct delivers small events without the queue. As far as a topic's events go by one
+// shard, they stay in order: a shard has one invocation at a time, which does not go on to
+// the topic's next event before this one is delivered. Those of a burst go by the queue.
 type direct struct {
 	most   int // targets of an event; with 0 all events go by the queue
 	sender interface {
 		DeliverNow(ctx context.Context, batches []fanout.Batch, patience time.Duration) delivery.Outcome
 	}
-	slow *recent      // topics whose latest delivery was
-	hung atomic.Int64 // when a delivery did last, in Unix milliseconds
+	slow *recent      // topics whose latest delivery was slow
+	hung atomic.Int64 // when a delivery last hung, in Unix milliseconds
 }
 
 // How long deliveries may hold up the other topics of their shard.
@@ -47,14 +47,24 @@ const (
 // may reports whether the record's event may be delivered directly, if it is small.
 func (h handler) may(r record, to *listeners) bool {
 	now := time.Now()
-	written := r.at
-	if r.event.At.After(written) && !r.event.At.After(now) { // else its writer's clock is wrong
-		written = r.event.At // to the millisecond
-	}
 	hung := time.UnixMilli(h.direct.hung.Load())
-	isLate := !written.IsZero() && !now.Before(written.Add(late))
-	return h.marking.All(now) && !now.Before(to.queued) &&
-		to.sent < alone && now.Before(h.begun.Add(directTimes)) && !isLate && now.After(hung.Add(hungFor))
+	return h.marking.All(now) &&
+		!now.Before(to.queued) &&
+		to.sent < alone &&
+		now.Before(h.begun.Add(directTimes)) &&
+		now.After(hung.Add(hungFor)) &&
+		!r.isLate(now)
+}
+
+// isLate reports whether the record is too old to be delivered directly. The commit's time is
+// in whole seconds. The event's is in milliseconds, and counts unless its writer's clock is
+// wrong.
+func (r record) isLate(now time.Time) bool {
+	written := r.at
+	if r.event.At.After(written) && !r.event.At.After(now) {
+		written = r.event.At
+	}
+	return !written.IsZero() && !now.Before(written.Add(late))
 }
 
 // send delivers the event, or sends it to the queue.
@@ -79,7 +89,11 @@ func (h handler) send(ctx context.Context, r record, to *listeners) (err error) 
 				return
 			}
 		}
-		for b, err, more := next(); more && yield(b, err); b, err, more = next() {
+		for {
+			b, err, more := next()
+			if !more || !yield(b, err) {
+				return
+			}
 		}
 	}
 	if err := h.enqueue(ctx, r, to, rest); err != nil {
@@ -89,8 +103,8 @@ func (h handler) send(ctx context.Context, r record, to *listeners) (err error) 
 	return nil
 }
 
-// first takes batches until there are no more, or until they have more than that many targets,
-// as sum adds them up.
+// first takes batches until there are no more, or until they have more than most targets, as
+// sum adds them up.
 func first(next func() (fanout.Batch, error, bool), sum *announce.Size, most int) (few []fanout.Batch, err error) {
 	for sum.Targets <= most {
 		b, err, more := next()
@@ -117,14 +131,23 @@ func (h handler) deliver(ctx context.Context, r record, to *listeners, few []fan
 		}
 	}
 	h.sentAll(ctx, r, sum, eventDelivered, o.Attrs()...)
-	if !o.Slow {
-		h.direct.slow.forget(to.topic)
-	} else if !h.direct.slow.has(to.topic) {
-		h.direct.slow.add(to.topic)
-	} else if err := h.beforeQueued(ctx, to); err != nil { // the next event tries again
-		h.log.WarnContext(ctx, "topic not marked", "event", r.event.ID, "error", err)
-	}
+	h.noteSlow(ctx, r, to, o.Slow)
 	return nil
+}
+
+// noteSlow notes whether the topic's delivery was slow. If it was the one before, too, the topic
+// gets its mark.
+func (h handler) noteSlow(ctx context.Context, r record, to *listeners, isSlow bool) {
+	switch slow := h.direct.slow; {
+	case !isSlow:
+		slow.forget(to.topic)
+	case !slow.has(to.topic):
+		slow.add(to.topic)
+	default:
+		if err := h.beforeQueued(ctx, to); err != nil { // the next event tries again
+			h.log.WarnContext(ctx, "topic not marked", "event", r.event.ID, "error", err)
+		}
+	}
 }
 
 // task is what the log says of an execution.

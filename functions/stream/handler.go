@@ -66,7 +66,7 @@ func (h handler) handle(ctx context.Context, b batch) (events.DynamoDBEventRespo
 	}
 	if h.direct.most > 0 {
 		if err := h.marking.Begin(ctx); err != nil { // until then the queue takes all events
-			h.log.WarnContext(ctx, "no answer since when topics are marked", "error", err)
+			h.log.WarnContext(ctx, "not known since when topics are marked", "error", err)
 		}
 	}
 	var records []record

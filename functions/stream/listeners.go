@@ -43,16 +43,10 @@ type listeners struct {
 }
 
 func (l *listeners) all(ctx context.Context) iter.Seq2[pubsub.Subscription, error] {
-	if !time.Now().Before(l.until) {
-		return l.read(ctx)
+	if time.Now().Before(l.until) {
+		return fanout.Each(l.rows)
 	}
-	return func(yield func(pubsub.Subscription, error) bool) {
-		for _, s := range l.rows {
-			if !yield(s, nil) {
-				return
-			}
-		}
-	}
+	return l.read(ctx)
 }
 
 // read yields the subscriptions as they are read. It keeps them if they are few and

@@ -6,8 +6,8 @@ import "sync"
 // that comes back needs only its own.
 const recentIDs = 10_000
 
-// recent remembers ids: at least the latest recentIDs that were looked up, at most
-// twice as many. It is safe for concurrent use.
+// recent remembers ids, or names of topics: at least the latest recentIDs that were looked up,
+// at most twice as many. It is safe for concurrent use.
 type recent struct {
 	mu         sync.Mutex
 	young, old map[string]bool // young replaces old when it is full

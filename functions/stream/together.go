@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"iter"
 	"slices"
 	"sync"
 
 	"subwire/shared/announce"
+	"subwire/shared/fanout"
 	"subwire/shared/queue"
 	"subwire/shared/trace"
 )
@@ -68,7 +68,7 @@ func (h handler) sendGroups(ctx context.Context, groups map[string][]queue.Messa
 	var failed []error
 	for _, msgs := range groups {
 		sending.Go(func() {
-			if err := h.fanout.SendInOrder(ctx, each(msgs)); err != nil {
+			if err := h.fanout.SendInOrder(ctx, fanout.Each(msgs)); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				failed = append(failed, err)
@@ -77,14 +77,4 @@ func (h handler) sendGroups(ctx context.Context, groups map[string][]queue.Messa
 	}
 	sending.Wait()
 	return errors.Join(failed...)
-}
-
-func each(msgs []queue.Message) iter.Seq2[queue.Message, error] {
-	return func(yield func(queue.Message, error) bool) {
-		for _, m := range msgs {
-			if !yield(m, nil) {
-				return
-			}
-		}
-	}
 }

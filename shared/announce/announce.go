@@ -1,7 +1,10 @@
 // Package announce turns an event and the subscriptions of its topic into the messages that
 // bring it to them by the queue of the fan-out. Whoever announces an event uses it, so an
 // event that is announced twice to the same subscriptions has the same messages, and the
-// queue drops the second. It reads nothing and sends nothing itself.
+// queue drops the second.
+//
+// It also has the fast way (Fast), and says which topics may have events in that queue
+// (QueuedMark, Marking). The store and the queue are its callers'.
 package announce
 
 import (
@@ -21,7 +24,8 @@ func Limits(settings topology.Values) fanout.Limits {
 		OfConnection: topology.MaxOfTopic.In(settings)}
 }
 
-// Size is what an event was planned into, and how many subscriptions did not want it.
+// Size is how many batches and targets an event was planned into, and how many subscriptions
+// did not want it.
 type Size struct{ Batches, Targets, Filtered int }
 
 // Event is an event to announce.

@@ -22,8 +22,8 @@ const (
 	fastTime = time.Second
 
 	// catchUp is how long a topic's events keep going by the stream after one that did: by
-	// then the stream has brought it. The slowest of a hundred events takes the
-	// stream a fraction of that.
+	// then the stream has brought it. The slowest of a hundred events takes the stream a
+	// fraction of that.
 	catchUp = 5 * time.Second
 
 	// largeFor is how long a topic with more subscriptions counts as large.
@@ -38,8 +38,7 @@ const (
 // So nothing depends on it. A nil Fast announces nothing.
 //
 // The events of one writer come in order. One that the fast way did not announce comes by the
-// stream, so the topic's next events of this process do as well, until there has been none for a
-// while.
+// stream, and so do the topic's next events of this process, until it has had none for a while.
 type Fast struct {
 	Store interface {
 		Subscriptions(ctx context.Context, topic string, now time.Time) iter.Seq2[pubsub.Subscription, error]
@@ -57,10 +56,7 @@ type Fast struct {
 	all  time.Time            // until when those of all topics do
 }
 
-var (
-	errLarge = errors.New("topic has too many subscriptions")
-	errPanic = errors.New("panic")
-)
+var errLarge = errors.New("topic has too many subscriptions")
 
 // Announce announces the events of one write, which is committed. Those of one topic are in
 // order; topics go side by side. It returns within a second or so, and what it did not announce
@@ -106,12 +102,12 @@ func (f *Fast) lane(ctx context.Context, topic string, lane []pubsub.Event) {
 	}
 }
 
-// announce sends the event's messages. All of its subscriptions are read before: of a topic that
-// is too large, or cannot be read, nobody gets it twice.
+// announce sends the event's messages, once all subscriptions are read: of a topic that is too
+// large, or cannot be read, nobody gets it twice.
 func (f *Fast) announce(ctx context.Context, e pubsub.Event) (s Size, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errPanic, p)
+			err = fmt.Errorf("panic: %s", pubsub.PanicText(p))
 		}
 	}()
 	var rows []pubsub.Subscription
@@ -126,8 +122,12 @@ func (f *Fast) announce(ctx context.Context, e pubsub.Event) (s Size, err error)
 		}
 		rows = append(rows, row)
 	}
-	event := Event{Event: e, Subscriptions: fanout.Each(rows), Passes: f.Passes(e),
-		LeaveOut: func(error) error { return nil }} // the stream parks the event for it
+	event := Event{
+		Event:         e,
+		Subscriptions: fanout.Each(rows),
+		Passes:        f.Passes(e),
+		LeaveOut:      func(error) error { return nil }, // the stream parks the event for it
+	}
 	return s, f.Queue.SendUnordered(ctx, Messages(event.Batches(f.Limits, &s), func() {}))
 }
 
@@ -147,9 +147,9 @@ func (f *Fast) hold(topic string, d time.Duration) {
 	now := time.Now()
 	until := now.Add(d)
 	if len(f.held) >= mostHeld {
-		for topic, until := range f.held {
-			if !now.Before(until) {
-				delete(f.held, topic)
+		for other, ends := range f.held {
+			if !now.Before(ends) {
+				delete(f.held, other)
 			}
 		}
 	}
@@ -167,8 +167,8 @@ func (f *Fast) hold(topic string, d time.Duration) {
 	}
 }
 
-// isHeld reports whether the topic's events go by the stream. The one that is asked for then
-// does, so the topic stays held for it.
+// isHeld reports whether the topic's events go by the stream. If so, the event that is asked for
+// does, too, and the topic stays held for it.
 func (f *Fast) isHeld(topic string) bool {
 	now := time.Now()
 	f.mu.Lock()

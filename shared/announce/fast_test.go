@@ -1,6 +1,7 @@
 package announce
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -264,6 +265,18 @@ func TestMoreTopicsThanAreRemembered(t *testing.T) {
 			t.Errorf("%d topics are remembered (-want +got):\n%s", len(f.held), diff)
 		}
 	})
+}
+
+// What panicked may say more than ids.
+func TestALogHasNoValueOfAPanic(t *testing.T) {
+	t.Parallel()
+	f, _, _ := newFast(t)
+	var lines bytes.Buffer
+	f.Log = slog.New(slog.NewTextHandler(&lines, nil))
+	announceAll(t, f, "bug/1")
+	if log := lines.String(); !strings.Contains(log, "event=bug/1") || strings.Contains(log, "index out of range") {
+		t.Error(log)
+	}
 }
 
 // Only the stream reports a row that cannot be decoded, or a target that is too large.

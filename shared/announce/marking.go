@@ -18,20 +18,20 @@ var unmarkedFor = longestShift + longestQueued
 // askTime is how long an invocation may wait for the store. It can do without the answer.
 const askTime = time.Second
 
-// Marking knows whether everything in the queue is marked, so that what has no mark may be
-// delivered without it. All processes mark, whatever their settings. It is for one process,
-// with one invocation at a time.
+// Marking knows whether each topic with events in the queue has its QueuedMark, so that events
+// of the others may be delivered without the queue. All processes mark, whatever their
+// settings. It is for one process, with one invocation at a time.
 type Marking struct {
 	store pubsub.MarkingStore
 	known bool
 	since time.Time
 }
 
-// NewMarking returns what a process knows that has not asked yet.
+// NewMarking returns the Marking of a process that has not asked the store yet.
 func NewMarking(s pubsub.MarkingStore) *Marking { return &Marking{store: s} }
 
-// Begin is what an invocation calls first. The process's first asks the store since when
-// topics are marked. After an error the next does so.
+// Begin is what an invocation calls first. The process's first call asks the store since when
+// topics are marked. After an error the next call asks again.
 func (m *Marking) Begin(ctx context.Context) (err error) {
 	if m.known {
 		return nil

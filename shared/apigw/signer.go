@@ -24,7 +24,7 @@ type signer struct {
 	region string
 	host   string // as in the Host header
 	path   string // as sent, up to the connection id
-	signed string // the same as signed, that is escaped once more
+	signed string // the same as it is signed: escaped once more
 	hashed bool   // whether requests have the header sigv4.BodyHash
 	latest atomic.Pointer[second]
 }

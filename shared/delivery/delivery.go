@@ -134,6 +134,16 @@ func (r *Report) count(outcome state) {
 	}
 }
 
+// add adds the targets of another batch.
+func (r *Report) add(other Report) {
+	r.Delivered += other.Delivered
+	r.Gone += other.Gone
+	r.Expired += other.Expired
+	r.Retried += other.Retried
+	r.Parked += other.Parked
+	r.Skipped += other.Skipped
+}
+
 // Deliver brings an encoded batch to all its targets, at least once. What is not a
 // batch is parked. An error means that some targets could neither be served nor kept,
 // or that ctx ended before they were tried: deliver the message again.

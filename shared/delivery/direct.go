@@ -28,16 +28,7 @@ type Outcome struct {
 }
 
 // Attrs are what the log says of the outcome, as of one that came by the queue.
-func (o Outcome) Attrs() []any {
-	attrs := []any{"outcome", o.Report}
-	if o.lastRefusal != "" {
-		attrs = append(attrs, "last refusal", o.lastRefusal)
-	}
-	if o.others != nil {
-		attrs = append(attrs, "others", o.others)
-	}
-	return attrs
-}
+func (o Outcome) Attrs() []any { return appendOutcome(nil, o.Report, o.lastRefusal, o.others) }
 
 // hangTime is how much longer than its patience a delivery may take: until begun posts have
 // ended and what was not served is queued. Beyond that some code of the product does not
@@ -45,10 +36,10 @@ func (o Outcome) Attrs() []any {
 const hangTime = lastPosts + queueTime + time.Second
 
 // DeliverNow brings an event to the targets of its batches, which are in no queue. It begins
-// no try after the given patience, and does not wait for code that hangs: what that keeps
-// from being served is left, and nothing more is posted of it. The targets of a batch that
-// cannot be encoded are left, too. If something is left and the batches come again in this
-// process, it skips whom it served.
+// no try when its patience is over, and does not wait for code that hangs: the batches that
+// this keeps from ending are left, and nothing more is posted of them. The targets of a batch
+// that cannot be encoded are left, too. If something is left and the batches come again in
+// this process, it skips whom it served.
 func (s *Sender) DeliverNow(ctx context.Context, batches []fanout.Batch, patience time.Duration) (o Outcome) {
 	w := s.openFor(ctx, patience)
 	defer w.close()
@@ -57,33 +48,35 @@ func (s *Sender) DeliverNow(ctx context.Context, batches []fanout.Batch, patienc
 		round *round
 	}
 	ends := make(chan ended, len(batches))
-	rounds := make([]*round, len(batches)) // those that have ended
-	left := 0
+	running := 0
 	for i, b := range batches {
 		body, _, err := fanout.Encode(b)
 		if err != nil {
-			continue
+			continue // it is left
 		}
-		left++
+		running++
 		go func() {
 			r := s.begin(w, &round{body: body, direct: true})
 			<-r.done
 			ends <- ended{i, r}
 		}()
 	}
+	rounds := make([]*round, len(batches)) // those that have ended
 	impatient := w.trying.Done()
-	var hangs <-chan time.Time // once that is over
-	for left > 0 {
+	var hangs <-chan time.Time // begins when the patience is over
+	for running > 0 && !o.Hung {
 		select {
 		case e := <-ends:
-			o.add(e.round)
-			o.Slow = o.Slow || w.trying.Err() != nil && !e.round.noTurn.Load()
+			running--
 			rounds[e.batch] = e.round
-			left--
+			o.add(e.round)
+			if w.trying.Err() != nil && !e.round.noTurn.Load() {
+				o.Slow = true
+			}
 		case <-impatient:
 			impatient, hangs = nil, time.After(hangTime)
 		case <-hangs:
-			o.Slow, o.Hung, left = true, true, 0
+			o.Slow, o.Hung = true, true
 		}
 	}
 	for i, r := range rounds {
@@ -103,15 +96,7 @@ func (s *Sender) DeliverNow(ctx context.Context, batches []fanout.Batch, patienc
 
 // add adds what became of one batch.
 func (o *Outcome) add(r *round) {
-	for _, sum := range []struct {
-		to *int
-		n  int
-	}{
-		{&o.Report.Delivered, r.report.Delivered}, {&o.Report.Gone, r.report.Gone}, {&o.Report.Expired, r.report.Expired},
-		{&o.Report.Retried, r.report.Retried}, {&o.Report.Parked, r.report.Parked}, {&o.Report.Skipped, r.report.Skipped},
-	} {
-		*sum.to += sum.n
-	}
+	o.Report.add(r.report)
 	if left := append(r.in(untried), r.in(failed)...); len(left) > 0 {
 		o.Left = append(o.Left, r.batchOf(left, 0))
 	}

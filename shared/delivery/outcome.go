@@ -37,18 +37,25 @@ type became struct {
 
 // logOutcome logs what became of the batch, and of those of its targets that did not get it.
 func (r *round) logOutcome() {
-	attrs := []any{"event", r.batch.Event.ID, "range", r.batch.Range, "attempt", r.batch.Attempt,
-		"outcome", r.report}
-	if r.lastRefusal != "" {
-		attrs = append(attrs, "last refusal", r.lastRefusal)
-	}
-	if others := r.others(); others != nil {
-		attrs = append(attrs, "others", others)
-	}
+	attrs := make([]any, 0, 12)
+	attrs = append(attrs, "event", r.batch.Event.ID, "range", r.batch.Range, "attempt", r.batch.Attempt)
+	attrs = appendOutcome(attrs, r.report, r.lastRefusal, r.others())
 	r.sender.Log.InfoContext(r.traced, "batch delivered", attrs...)
 }
 
-// others are those of its targets that were not simply delivered to.
+// appendOutcome appends what the log says of any outcome.
+func appendOutcome(attrs []any, report Report, lastRefusal string, others []became) []any {
+	attrs = append(attrs, "outcome", report)
+	if lastRefusal != "" {
+		attrs = append(attrs, "last refusal", lastRefusal)
+	}
+	if others != nil {
+		attrs = append(attrs, "others", others)
+	}
+	return attrs
+}
+
+// others are those of the batch's targets that were not simply delivered to, at most maxListed.
 func (r *round) others() (others []became) {
 	for i := range r.targets {
 		t := &r.targets[i]

@@ -3,11 +3,9 @@ package dynamo
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // How many targets a topic's events have is kept in the connections table, like what a
@@ -33,13 +31,10 @@ func (s *Store) Audience(ctx context.Context, topic string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("get audience: %w", err)
 	}
-	ttl, _ := out.Item["ttl"].(*types.AttributeValueMemberN)
-	targets, _ := out.Item["targets"].(*types.AttributeValueMemberN)
-	if ttl == nil || targets == nil {
+	expires, ok := numberOf(out.Item, "ttl")
+	if !ok || expires <= time.Now().Unix() {
 		return 0, nil
 	}
-	if expires, err := strconv.ParseInt(ttl.Value, 10, 64); err != nil || expires <= time.Now().Unix() {
-		return 0, err
-	}
-	return strconv.Atoi(targets.Value)
+	targets, _ := numberOf(out.Item, "targets")
+	return int(targets), nil
 }

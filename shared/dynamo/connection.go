@@ -315,7 +315,7 @@ func (s *Store) Acknowledge(ctx context.Context, id string, a pubsub.Acknowledge
 // connection. After a failure on the way, the connection is gone for readers, and
 // another call finishes the work.
 func (s *Store) DeleteConnection(ctx context.Context, id string) error {
-	item, err := s.mark(ctx, id, "attribute_exists(id)", attributes{":yes": boolean(true)})
+	item, err := s.markClosing(ctx, id, "attribute_exists(id)", attributes{":yes": boolean(true)})
 	if _, missing := failedCondition(err); missing {
 		return nil
 	}
@@ -329,7 +329,7 @@ func (s *Store) DeleteConnection(ctx context.Context, id string) error {
 // DeleteConnection: if it were deleted at once and the answer lost, nobody would know
 // whose count it is in.
 func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, error) {
-	item, err := s.mark(ctx, id, "acknowledged = :no", attributes{":yes": boolean(true), ":no": boolean(false)})
+	item, err := s.markClosing(ctx, id, "acknowledged = :no", attributes{":yes": boolean(true), ":no": boolean(false)})
 	if old, failed := failedCondition(err); failed {
 		return len(old) == 0, nil // otherwise it is acknowledged
 	}
@@ -342,9 +342,9 @@ func (s *Store) DeleteUnacknowledged(ctx context.Context, id string) (bool, erro
 	return true, nil
 }
 
-// mark begins the deletion of a connection and returns its new state. If the condition
+// markClosing begins the deletion of a connection and returns its new state. If the condition
 // fails it returns the item, if there is one.
-func (s *Store) mark(ctx context.Context, id, condition string, values attributes) (connectionItem, error) {
+func (s *Store) markClosing(ctx context.Context, id, condition string, values attributes) (connectionItem, error) {
 	marked, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
 		TableName: &s.tables.Connections, Key: connectionKey(id),
 		UpdateExpression:                    aws.String("SET closing = :yes"),

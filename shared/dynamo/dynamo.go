@@ -1,6 +1,6 @@
 // Package dynamo keeps connections, subscriptions, operations and the rows of products
-// in DynamoDB. It implements pubsub.Store, table.Store, allowance.Store and pacing.Line. It
-// decides nothing about protocols or delivery.
+// in DynamoDB. It implements all contracts of storetest.Store: those of pubsub and
+// allowance, table.Store and pacing.Line. It decides nothing about protocols or delivery.
 //
 // Times are kept to the millisecond, expiries to the second, as TTL demands.
 package dynamo
@@ -21,7 +21,7 @@ type Tables struct {
 	Products map[string]string // by logical name
 }
 
-// Store implements pubsub.Store and table.Store. It is safe for concurrent use.
+// Store is the store on one deployment's tables. It is safe for concurrent use.
 type Store struct {
 	// LargeTopics says that topics may get parts (layout.go). Every store reads those that
 	// there are. Set it before the first call.

@@ -59,6 +59,8 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
 }
 
+func boolean(b bool) types.AttributeValue { return &types.AttributeValueMemberBOOL{Value: b} }
+
 // numberOf is the whole number in an attribute. It is false if there is none.
 func numberOf(item attributes, name string) (int64, bool) {
 	v, _ := item[name].(*types.AttributeValueMemberN)
@@ -68,5 +70,3 @@ func numberOf(item attributes, name string) (int64, bool) {
 	n, err := strconv.ParseInt(v.Value, 10, 64)
 	return n, err == nil
 }
-
-func boolean(b bool) types.AttributeValue { return &types.AttributeValueMemberBOOL{Value: b} }

@@ -72,8 +72,8 @@ const (
 // layout is what a process knows of where a topic's rows are.
 type layout struct {
 	until  time.Time // until when it has parts at least
-	looked time.Time
-	rows   int // that the process has put outside of parts, or times that it has tried to mark it
+	looked time.Time // when the process last looked for the mark, or a reader tried to put it
+	rows   int       // that the process has put outside of parts since the time below
 	since  time.Time
 }
 
@@ -123,15 +123,17 @@ func (s *Store) inParts(ctx context.Context, sub pubsub.Subscription) (parts int
 	return parts
 }
 
-// partsUntil is until when the topic has parts at least. The zero time may also say that
-// the mark is not long there, or cannot be read. It looks if it does not know enough.
+// partsUntil is until when the topic has parts at least. It looks for the mark if what it knows
+// ends before enough. The zero time may also mean that the mark has only just been put, or
+// cannot be read.
 func (s *Store) partsUntil(ctx context.Context, topic string, enough time.Time) time.Time {
 	known, _ := s.layouts.Get(topic)
 	if !known.until.Before(enough) || time.Since(known.looked) < lookAgain {
 		return known.until
 	}
 	var out *dynamodb.GetItemOutput
-	_, err := attempt(ctx, func(ctx context.Context) (err error) { // another would hold up the caller for an optimisation
+	// One attempt only: another would hold up the caller for an optimisation.
+	_, err := attempt(ctx, func(ctx context.Context) (err error) {
 		out, err = s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.tables.Subscriptions,
 			Key: attributes{"topic": text(topic), "subscriber": text(markPrefix + PartsMark)}})
 		return err
@@ -168,7 +170,8 @@ func (s *Store) noteListed(ctx context.Context, sub pubsub.Subscription, running
 	}
 }
 
-// markLarge gives the topic parts for a time, if it can: who comes next tries again.
+// markLarge gives the topic parts for a time, if it can. If not, a later reader tries again, or
+// a process that puts as many rows.
 func (s *Store) markLarge(ctx context.Context, topic string) {
 	until := time.Now().Add(partsFor).Truncate(time.Second)
 	_, err := attempt(ctx, func(ctx context.Context) error {
@@ -224,12 +227,13 @@ func countName(bucket int) string { return fmt.Sprintf("b%02x", bucket) }
 
 // heads reads the counts of all buckets of the topic; 0 for one that never had a row.
 func (s *Store) heads(ctx context.Context, topic string) (counts [pubsub.Buckets]int64, err error) {
-	left := map[string]types.KeysAndAttributes{}
-	keys := make([]map[string]types.AttributeValue, topicParts)
+	keys := make([]attributes, topicParts)
 	for i := range keys {
 		keys[i] = headOf(partKey(topic, i))
 	}
-	left[s.tables.Subscriptions] = types.KeysAndAttributes{Keys: keys, ConsistentRead: aws.Bool(true)}
+	left := map[string]types.KeysAndAttributes{
+		s.tables.Subscriptions: {Keys: keys, ConsistentRead: aws.Bool(true)},
+	}
 	err = retry(ctx, func(ctx context.Context) error {
 		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: left})
 		if err != nil {
@@ -254,16 +258,14 @@ const neverKept = -1
 
 // decodeHead takes over the counts of a head, which are all that it has by such names.
 func decodeHead(head attributes, counts *[pubsub.Buckets]int64) {
-	for name, value := range head {
+	for name := range head {
 		bucket, err := strconv.ParseUint(strings.TrimPrefix(name, "b"), 16, 8)
 		if err != nil || name != countName(int(bucket)) {
 			continue
 		}
 		counts[bucket] = neverKept
-		if n, ok := value.(*types.AttributeValueMemberN); ok {
-			if count, err := strconv.ParseInt(n.Value, 10, 64); err == nil && count > 0 {
-				counts[bucket] = count
-			}
+		if count, ok := numberOf(head, name); ok && count > 0 {
+			counts[bucket] = count
 		}
 	}
 }

@@ -44,8 +44,8 @@ const (
 )
 
 // allWithParts yields the rows of a topic that has parts. first is the first page of those
-// outside. Some spans are read at once, and come one after the other; in each, the
-// rows of both places are in the order of their keys.
+// outside. Some spans are read at once, and come one after the other; in each, the rows of
+// both places are in the order of their keys.
 func (q topicQuery) allWithParts(ctx context.Context, first topicRows,
 	yield func(pubsub.Subscription, error) bool) {
 	counts, err := q.store.heads(ctx, q.topic)
@@ -83,10 +83,8 @@ func (q topicQuery) allWithParts(ctx context.Context, first topicRows,
 			return
 		}
 	}
-	for _, err := range first.bad {
-		if first.next == nil && !yield(pubsub.Subscription{}, err) {
-			return
-		}
+	if first.next == nil { // otherwise the spans have told of its bad rows
+		topicRows{bad: first.bad}.yield(yield)
 	}
 }
 
@@ -121,7 +119,7 @@ func (q topicQuery) both(ctx context.Context, p span, first topicRows, counts [p
 }
 
 // outside returns the rows of the span that are not in parts: of the first page, if there is
-// no other. Rows that cannot be decoded are then told with that page.
+// no other. allWithParts then tells of those that cannot be decoded.
 func (q topicQuery) outside(ctx context.Context, p span, first topicRows) (all spanRows) {
 	if first.next != nil {
 		read := q.pages(ctx, p)

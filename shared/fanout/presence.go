@@ -88,7 +88,8 @@ func whoCame(changes []pubsub.PresenceChange) (came []pubsub.Subscription, chang
 	return came, changed
 }
 
-// Each yields subscriptions as Plan takes them, or batches as it returns them.
+// Each yields them all, without an error: subscriptions as Plan takes them, or batches as it
+// returns them.
 func Each[T any](all []T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for _, one := range all {

@@ -130,7 +130,7 @@ func (x *index) leave(t *topic) {
 }
 
 // put lists the entry instead of any with its id, which has ended. The caller holds the
-// connection, has entered the entry's topics.
+// connection and has entered the entry's topics.
 func (x *index) put(e *entry, op pubsub.Operation) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -164,11 +164,9 @@ func (l *Listing) list(ctx context.Context, s pubsub.Subscription, op pubsub.Ope
 		if err := l.Store.PutOperation(ctx, s.OperationKey, op, s.Expires); err != nil {
 			return fmt.Errorf("put operation of subscription: %w", err)
 		}
-	}
-	s.At, s.LookFirst = time.UnixMilli(by.At.UnixMilli()), false
-	if s.Topic != "" {
 		s.Replaying = ""
 	}
+	s.At, s.LookFirst = time.UnixMilli(by.At.UnixMilli()), false
 	l.index.put(&entry{sub: s, by: by.ID, bucket: pubsub.Bucket(s.ConnectionID)}, op)
 	return nil
 }

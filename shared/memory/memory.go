@@ -1,7 +1,7 @@
 // Package memory keeps connections, subscriptions, operations and the rows of products
-// in memory: a fake of the real store for tests. It implements pubsub.Store, table.Store,
-// allowance.Store and pacing.Line, can fail on demand, and shows what it holds. It is not for
-// production: it has one lock, and never expires anything.
+// in memory: a fake of the real store for tests. It implements all contracts of
+// storetest.Store, can fail on demand, and shows what it holds. It is not for production: it
+// has one lock, and never expires anything.
 package memory
 
 import (
@@ -57,7 +57,7 @@ type Store struct {
 	spent       map[spending]int
 	audiences   map[string]audience     // by topic
 	lines       map[string]time.Time    // where they end
-	marking     time.Time               // since when; zero for not
+	marking     time.Time               // MarkingSince; zero before its first call
 	changes     []pubsub.PresenceChange // of the call that has the lock
 }
 
@@ -608,6 +608,9 @@ func (s *Store) Subscriptions(ctx context.Context, topic string, now time.Time) 
 // PutMark implements pubsub.MarkStore.
 func (s *Store) PutMark(ctx context.Context, topic string, m pubsub.Mark) error {
 	return s.do(ctx, "PutMark", func() error {
+		if pubsub.IsPresence(topic) {
+			return errors.New("a topic of presence has no marks")
+		}
 		if s.marks[topic] == nil {
 			s.marks[topic] = map[string]time.Time{}
 		}

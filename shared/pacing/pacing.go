@@ -4,7 +4,8 @@
 // comes waits for at most one chunk of each other process. ("GCRA", the leaky bucket as a
 // meter in virtual time, of ITU-T I.371.)
 //
-// It knows neither the store nor what is requested.
+// The shares are those of API Gateway's quota, for posts to clients. It makes no request
+// itself, and does not know the store.
 package pacing
 
 import (
@@ -34,9 +35,9 @@ type Turn struct {
 // reserves what is later than the end of an invocation, and none lasts longer than this. So
 // what ends later is of a process whose clock is wrong, even if who asks has little time: a
 // delivery of half a second must not begin a line anew that is as long as a sender's
-// invocation. (AWS refuses a request whose clock is wrong by more than five
-// minutes, so such a process reserves nothing: "Elements of an AWS API request signature".)
-// If two clocks differ by more, neither process waits for the other: each makes as many
+// invocation. (AWS refuses a request whose clock is wrong by more than five minutes, so such
+// a process reserves nothing: "Elements of an AWS API request signature".) If two clocks
+// differ by more than Broken, neither process waits for the other: each makes as many
 // requests as all may make, until refusals slow them down.
 const Broken = time.Minute
 
@@ -91,8 +92,8 @@ type Limiter struct {
 	turn   turn
 	waited time.Duration // for the last turn
 	own    time.Time     // where a line of this process alone would end
-	shut   time.Time     // until then, it is known that there is no turn in time
-	short  time.Duration // for whoever has no more time than this
+	shut   time.Time     // until then, nobody gets a turn in time who has
+	short  time.Duration // no more time than this
 
 	mu   sync.Mutex
 	cost cost // guarded by mu
@@ -106,19 +107,25 @@ type turn struct {
 	until time.Time     // when they are void
 }
 
-// New returns a limiter for requests a second of all processes together, or nil for 0.
+// New returns a limiter of rate requests a second for all processes together, or nil for 0.
 func New(line Line, rate int, log *slog.Logger) *Limiter {
 	if rate == 0 {
 		return nil
 	}
 	r, now := float64(rate), time.Now()
-	return &Limiter{line: line, rate: r, log: log, asking: make(chan struct{}, 1),
-		free: bucket{rate: r * freeShare, burst: max(1, r*freeBurst), level: max(1, r*freeBurst), at: now},
-		cost: cost{factor: lowest, since: now}}
+	burst := max(1, r*freeBurst)
+	return &Limiter{
+		line:   line,
+		rate:   r,
+		log:    log,
+		asking: make(chan struct{}, 1),
+		free:   bucket{rate: r * freeShare, burst: burst, level: burst, at: now},
+		cost:   cost{factor: lowest, since: now},
+	}
 }
 
 // Wait waits until a request may be made, or returns false if it may not be made before
-// ctx ends. More is how many will follow soon, as far as the caller knows.
+// ctx ends. more is how many will follow soon, as far as the caller knows.
 func (l *Limiter) Wait(ctx context.Context, more int) bool {
 	if l == nil {
 		return true
@@ -168,8 +175,8 @@ func timeLeft(ctx context.Context, now time.Time) time.Duration {
 	return longestLine
 }
 
-// reserve takes a turn, for what the process was given without one, too. Without an answer
-// it goes on by itself for a second, slowly.
+// reserve takes a turn, which also pays for the requests that were made without one. If the
+// line does not answer, the process goes on by itself for a second, slowly.
 func (l *Limiter) reserve(ctx context.Context, now time.Time, want int) bool {
 	has := timeLeft(ctx, now)
 	if now.Before(l.shut) && has <= l.short {

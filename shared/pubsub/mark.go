@@ -17,7 +17,7 @@ type Mark struct {
 // MarkStore keeps marks of topics. Only releases that know marks see them.
 type MarkStore interface {
 	// PutMark makes the topic's mark last until m.Expires, unless it lasts longer already.
-	// A topic of presence has none.
+	// For a topic of presence, which has no marks, it returns an error.
 	PutMark(ctx context.Context, topic string, m Mark) error
 
 	// MarkedSubscriptions yields what Subscriptions does. Before the first subscription, or

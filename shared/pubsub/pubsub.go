@@ -191,8 +191,8 @@ const MaxTopics = 10
 // with it: a client's arguments could make one that is part of another.
 const PartPrefix = "parts/"
 
-// IsTopic reports whether a topic can be subscribed to. Reading the subscribers of any
-// other would fail for ever.
+// IsTopic reports whether a topic can be subscribed to. Reading the subscribers of one that is
+// empty or too long would fail for ever.
 func IsTopic(topic string) bool {
 	return topic != "" && len(topic) <= MaxTopicBytes && !strings.HasPrefix(topic, PartPrefix)
 }

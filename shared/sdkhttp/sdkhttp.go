@@ -20,9 +20,9 @@ import (
 )
 
 // Wrap returns a client that reads a request's body into memory, and sends it with the
-// headers in one write if both fit into 4 KB. A nil client is the SDK's. In the options of
-// a service's client it is given theirs, not the configuration's: the SDK has set time-outs
-// on that, and sets none on what this returns.
+// headers in one write if both fit into 4 KB. A nil client is the SDK's. Give it the HTTP
+// client from the options of a service's client, on which the SDK has set its time-outs: it
+// sets none on what Wrap returns.
 func Wrap(next aws.HTTPClient) aws.HTTPClient {
 	if _, ok := next.(client); ok {
 		return next // a configuration may have it, and a service's client again

@@ -62,6 +62,14 @@ var markTests = []test{
 		marks, _ = marked(t, s, topic, last)
 		equal(t, "marks that have expired", marks, []pubsub.Mark(nil))
 	}},
+	{"are refused for a topic of presence", func(t *testing.T, s Store) {
+		topic := pubsub.PresencePrefix + unique("topic")
+		if s.PutMark(t.Context(), topic, pubsub.Mark{Name: "a", Expires: time.Now().Add(time.Hour)}) == nil {
+			t.Error("it got one")
+		}
+		marks, _ := marked(t, s, topic, time.Now())
+		equal(t, "marks", marks, []pubsub.Mark(nil))
+	}},
 	{"are the topic's own", func(t *testing.T, s Store) {
 		topic := unique("topic")
 		check(t, "PutMark", s.PutMark(t.Context(), topic, pubsub.Mark{Name: "a", Expires: time.Now().Add(time.Hour)}), nil)

@@ -1,6 +1,6 @@
-// Package storetest is the conformance suite of the store: what pubsub.Store,
-// table.Store, allowance.Store and pacing.Line promise, each promise a subtest. It uses
-// only those contracts, so every implementation runs the same suite.
+// Package storetest is the conformance suite of the store: what its contracts promise, each
+// promise a subtest. It uses only those contracts, so every implementation runs the same
+// suite.
 package storetest
 
 import (
@@ -22,6 +22,7 @@ import (
 	"subwire/shared/table"
 )
 
+// Store is all contracts that a store fulfils.
 type Store interface {
 	pubsub.Store
 	pubsub.MarkStore

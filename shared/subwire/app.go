@@ -57,16 +57,16 @@ type Topic = string
 // App is a product. Its functions run in any process, and keep nothing in memory. All of
 // it is declared before Open.
 //
-// By the fast way (setting FAST) who writes a row announces its events itself, before the
+// By the fast way (setting FAST) whoever writes a row announces its events itself, before the
 // mutation is answered, and the stream announces them again. It is for events that stand for
-// themselves: of tables with OnlyInserts and of Inboxes, but Latest ones. Subscribers must bear
-// what it brings with it. An event may come again after later ones, as when somebody subscribes
-// meanwhile, so they tell by its id what they have. Events of two writers, and Latest events
-// among others, may come in another order than that of the table.
+// themselves: those of tables with OnlyInserts and of Inboxes, except Latest and Windowed ones.
+// Subscribers must bear what it brings with it. An event may come again after later ones, as
+// when somebody subscribes meanwhile, so they tell by its id what they have. Events of two
+// writers, and Latest events among others, may come in another order than that of the table.
 type App struct {
 	Claims []string // of tokens, that the product's rules look at; of others CLAIMS says whether they are kept
 	Tenant string   // claim that names a viewer's tenant, or "": a viewer gets its own tenant's events only (see Emit.In)
-	Fast   bool     // whether a deployment may choose the fast way for it, see below
+	Fast   bool     // whether a deployment may choose the fast way for it, see above
 	Paths  []string // of its pages, in the syntax of "Create routes for HTTP APIs"
 	Try    Example  // what somebody new begins with
 	Canary Canary   // how a running deployment is tried; the zero value if it is not

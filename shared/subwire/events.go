@@ -41,8 +41,8 @@ type end struct{}
 // Latest announces an event of which only the newest counts, such as a position or that
 // somebody is typing. It may be left out when another Latest event for the same topic
 // follows it at once, with no other kind of event for the topic in between: one of the same
-// row of a table, or of the same group of an Inbox.
-// The newest is always sent, and Latest events keep their place among all others.
+// row of a table, or of the same group of an Inbox. The newest is always sent, and Latest
+// events keep their place among all others.
 func (e Emit) Latest(event any, topics ...Topic) { e(latest{event}, topics...) }
 
 // latest is what Latest emits.
@@ -108,12 +108,12 @@ func decodeChanges[T any](a *App, s *spec, changes func(Change[T], Emit) error) 
 			if isLatest {
 				event = newest.event
 			}
-			root, failed := encode(event)
-			err = errors.Join(err, failed)
+			root, wrong := encode(event)
+			err = errors.Join(err, wrong)
 			e := emitted{root: root, end: ends, latest: isLatest}
 			if field != "" {
-				e, failed = a.listed(field, e)
-				err = errors.Join(err, failed)
+				e, wrong = a.listed(field, e)
+				err = errors.Join(err, wrong)
 			}
 			all = e.to(all, subscribable(topics, field, topicOf))
 		})

@@ -46,8 +46,9 @@ func filterOf[A, E any](name string, arguments []string, s Subscription[A, E]) *
 			return name + " " + string(text), nil
 		},
 		Passes: func(v Viewer, given map[string]any, event any) bool {
-			args, err := argumentsOf[A](only(given))
-			return err != nil || s.passes(v, args, len(only(given)) > 0, event.(E))
+			chosen := only(given)
+			args, err := argumentsOf[A](chosen)
+			return err != nil || s.passes(v, args, len(chosen) > 0, event.(E))
 		},
 	}
 }

@@ -60,9 +60,9 @@ type Subscription[A, E any] struct {
 
 	// Window makes the field a list. It gets what Emit.Windowed announces to it: events that
 	// were written within that time of each other come in one list, with one post and one
-	// execution. Nothing waits for it: what one read of the table's stream
-	// brings is joined, and that is read four times a second. A list has 1 to 10 events,
-	// in their order. All other functions here get its events one by one. At most MaxWindow.
+	// execution. Nothing waits for it: what one read of the table's stream brings is joined,
+	// and the stream is read four times a second. A list has 1 to 10 events, in their order.
+	// All other functions here get its events one by one. It is at most MaxWindow.
 	Window time.Duration
 
 	// Newest names what an event is the newest of: a list has only the last event of each
@@ -87,9 +87,12 @@ func Subscribe[A, E any](a *App, name string, s Subscription[A, E]) {
 	if s.Filter != nil || s.Visible != nil {
 		a.filters[name] = newFilter(s)
 	}
-	if s.Window < 0 || s.Window > MaxWindow || s.Window == 0 && s.Newest != nil {
-		a.errs = append(a.errs, fmt.Errorf("subscription %s: its Window is %v, not more than 0 and at most %v",
+	if s.Window < 0 || s.Window > MaxWindow {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: its Window is %v; 0 to %v are allowed",
 			name, s.Window, MaxWindow))
+	}
+	if s.Newest != nil && s.Window == 0 {
+		a.errs = append(a.errs, fmt.Errorf("subscription %s: Newest needs a Window", name))
 	}
 	if s.Window > 0 {
 		a.windows[name] = newWindow(s)

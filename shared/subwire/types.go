@@ -421,5 +421,5 @@ func setNumber(to reflect.Value, v float64) error {
 	return nil
 }
 
-// nonNullList is the type of a list, of which neither the list nor an item is null.
+// nonNullList is the type of a list of such items that is never null itself.
 func nonNullList(of graphql.Output) graphql.Output { return graphql.NewNonNull(graphql.NewList(of)) }

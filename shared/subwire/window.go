@@ -16,8 +16,8 @@ import (
 // to whoever resumes (pubsub.SettleTime).
 const MaxWindow = time.Second
 
-// Windowed announces events to the subscription with that name, which has a Window. They are
-// others than those to the same topics without it:
+// Windowed announces events to the subscription with that name, which has a Window. Those that
+// are emitted to the same topics without Windowed do not come there:
 //
 //	emit(o, orderTopic(o.ID), shopTopic(o.ShopID))
 //	emit.Windowed("orderBoard")(o, shopTopic(o.ShopID))

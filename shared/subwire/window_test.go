@@ -361,16 +361,22 @@ func TestWindowsBelongToTenants(t *testing.T) {
 
 func TestAWindowThatMakesNoSense(t *testing.T) {
 	t.Parallel()
-	for name, s := range map[string]subwire.Subscription[marketArgs, tick]{
-		"Negative":      {Window: -1},
-		"TooLong":       {Window: subwire.MaxWindow + 1},
-		"NewestWithout": {Newest: func(tick) string { return "" }},
+	newest := func(tick) string { return "" }
+	for name, tt := range map[string]struct {
+		window time.Duration
+		newest func(tick) string
+		want   string
+	}{
+		"Negative":      {window: -1, want: "its Window is -1ns"},
+		"TooLong":       {window: subwire.MaxWindow + 1, want: "its Window is 1.000000001s"},
+		"NewestWithout": {newest: newest, want: "Newest needs a Window"},
 	} {
-		s.Topic = func(a marketArgs) (subwire.Topic, error) { return a.Market, nil }
+		topic := func(a marketArgs) (subwire.Topic, error) { return a.Market, nil }
+		s := subwire.Subscription[marketArgs, tick]{Topic: topic, Window: tt.window, Newest: tt.newest}
 		app := subwire.New("x")
 		subwire.Query(app, "none", func(context.Context, subwire.Viewer, struct{}) (bool, error) { return true, nil })
 		subwire.Subscribe(app, "ticks", s)
-		if _, err := app.Open(subwire.Env{}); err == nil || !strings.Contains(err.Error(), "its Window is") {
+		if _, err := app.Open(subwire.Env{}); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -31,6 +31,15 @@ var (
 
 const manageConnections = "execute-api:ManageConnections"
 
+// deliverRows is what whoever delivers events does with the core's rows: it loads operations, and
+// ends subscriptions and connections.
+var deliverRows = []Permission{
+	{OnTable, Operations.Name, []string{"dynamodb:GetItem"}},
+	{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
+	{OnTable, Subscriptions.Name, []string{"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:GetItem",
+		"dynamodb:UpdateItem"}},
+}
+
 // coreAccess says what each function may do with what is the core's, by its name. A
 // batch needs its own action.
 var coreAccess = map[string][]Permission{
@@ -66,17 +75,13 @@ var coreAccess = map[string][]Permission{
 		{OnQueue, Fanout.Name, []string{"sqs:SendMessage"}},
 		{OnQueue, StreamDead.Name, []string{"sqs:SendMessage"}},
 	},
-	Sender.Name: {
-		{OnTable, Operations.Name, []string{"dynamodb:GetItem"}},
-		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
-		{OnTable, Subscriptions.Name, []string{"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:GetItem",
-			"dynamodb:UpdateItem"}},
+	Sender.Name: slices.Concat(deliverRows, []Permission{
 		{OnQueue, Fanout.Name, receive},
 		{OnQueue, Retries.Name, append([]string{"sqs:SendMessage"}, receive...)},
 		{OnQueue, RetriesDead.Name, []string{"sqs:SendMessage"}},
 		{OnSockets, "POST", []string{manageConnections}},
 		{OnSockets, "DELETE", []string{manageConnections}},
-	},
+	}),
 	Canary.Name: {}, // it is a client
 	Publish.Name: {
 		{OnTable, InboxTable, []string{"dynamodb:PutItem"}},
@@ -85,8 +90,8 @@ var coreAccess = map[string][]Permission{
 	},
 }
 
-// What a function may do with the rows of a product. Who delivers events reads what a result
-// shows besides its event.
+// What a function may do with the rows of a product. Whoever delivers events reads what a
+// result shows besides its event.
 var (
 	readRows      = []string{"dynamodb:GetItem", "dynamodb:Query"}
 	readWriteRows = append([]string{"dynamodb:PutItem", "dynamodb:DeleteItem"}, readRows...)
@@ -104,16 +109,12 @@ var presenceAccess = map[string][]Permission{
 // directAccess is what stream may do besides, unless all events go by the queue: what sender
 // may, but for its queues' messages.
 var directAccess = map[string][]Permission{
-	Stream.Name: {
-		{OnTable, Operations.Name, []string{"dynamodb:GetItem"}},
-		{OnTable, Connections.Name, []string{"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
-		{OnTable, Subscriptions.Name, []string{"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:GetItem",
-			"dynamodb:UpdateItem"}},
+	Stream.Name: slices.Concat(deliverRows, []Permission{
 		{OnQueue, Retries.Name, []string{"sqs:SendMessage"}},
 		{OnQueue, RetriesDead.Name, []string{"sqs:SendMessage"}},
 		{OnSockets, "POST", []string{manageConnections}},
 		{OnSockets, "DELETE", []string{manageConnections}},
-	},
+	}),
 }
 
 // fastAccess is what functions that write rows may do besides, if they announce the events

@@ -85,22 +85,22 @@ func (p Product) coreTables() []Table {
 func (p Product) Functions() []Function {
 	all := Functions()
 	for i, f := range all {
-		if f.Name == Stream.Name && p.QueueOnly {
-			f = f.queueing()
-			all[i] = f
-		}
 		if f.Name == Stream.Name {
-			all[i].Reserved = StreamShards * len(p.StreamMappings())
+			if p.QueueOnly {
+				f = f.queueing()
+			}
+			f.Reserved = StreamShards * len(p.StreamMappings())
+			if p.Presence != "" {
+				f.Queues = slices.Concat(f.Queues, []Queue{ConnectionChecks})
+			}
 		}
 		if p.rowAccess()[f.Name] != nil {
-			all[i].Tables = slices.Concat(f.Tables, p.Tables)
+			f.Tables = slices.Concat(f.Tables, p.Tables)
 		}
 		if p.Fast && fastAccess[f.Name] != nil {
-			all[i] = all[i].announcing()
+			f = f.announcing()
 		}
-		if f.Name == Stream.Name && p.Presence != "" {
-			all[i].Queues = slices.Concat(f.Queues, []Queue{ConnectionChecks})
-		}
+		all[i] = f
 	}
 	if p.Inputs {
 		publish := Publish

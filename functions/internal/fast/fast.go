@@ -10,11 +10,18 @@ import (
 	"subwire/shared/topology"
 )
 
-// New returns nil, which announces nothing, for a deployment that does not go the fast way.
+// New returns what announces the events of the product's rows. It is nil, which announces
+// nothing, in a deployment that does not go the fast way.
 func New(p boot.Process, app *subwire.App, store *dynamo.Store) *announce.Fast {
 	if !p.Fast() {
 		return nil
 	}
-	return &announce.Fast{Store: store, Queue: queue.New(queue.NewClient(p.AWS), p.Queue(topology.Fanout)),
-		Passes: app.Passes, Limits: announce.Limits(p.Settings), Log: p.Log, Metrics: p.Metrics}
+	return &announce.Fast{
+		Store:   store,
+		Queue:   queue.New(queue.NewClient(p.AWS), p.Queue(topology.Fanout)),
+		Passes:  app.Passes,
+		Limits:  announce.Limits(p.Settings),
+		Log:     p.Log,
+		Metrics: p.Metrics,
+	}
 }

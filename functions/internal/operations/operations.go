@@ -35,8 +35,14 @@ func New(p boot.Process, app *subwire.App, limits gql.Limits) (o Operations, err
 	o.Allowance, o.Audiences = allowance.New(o.Store, cost, p.Log), allowance.NewAudiences(o.Store, cost)
 	o.Checks = queue.New(queue.NewClient(p.AWS), p.Queue(topology.ConnectionChecks))
 	revoker := connection.Revoker{Quotas: o.Store, Checks: o.Checks}
-	schema, err := app.Open(subwire.Env{Tables: o.Store, Anonymous: topology.Auth.In(p.Settings) == topology.Anonymous,
-		Audiences: o.Audiences, Log: p.Log, Fast: fast.New(p, app, o.Store), Revoke: revoker.Revoke})
+	schema, err := app.Open(subwire.Env{
+		Tables:    o.Store,
+		Anonymous: topology.Auth.In(p.Settings) == topology.Anonymous,
+		Audiences: o.Audiences,
+		Log:       p.Log,
+		Fast:      fast.New(p, app, o.Store),
+		Revoke:    revoker.Revoke,
+	})
 	if err != nil {
 		return o, err
 	}
