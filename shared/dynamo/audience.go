@@ -3,9 +3,11 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // How many targets a topic's events have is kept in the connections table, like what a
@@ -31,10 +33,13 @@ func (s *Store) Audience(ctx context.Context, topic string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("get audience: %w", err)
 	}
-	expires, ok := numberOf(out.Item, "ttl")
-	if !ok || expires <= time.Now().Unix() {
+	ttl, _ := out.Item["ttl"].(*types.AttributeValueMemberN)
+	targets, _ := out.Item["targets"].(*types.AttributeValueMemberN)
+	if ttl == nil || targets == nil {
 		return 0, nil
 	}
-	targets, _ := numberOf(out.Item, "targets")
-	return int(targets), nil
+	if expires, err := strconv.ParseInt(ttl.Value, 10, 64); err != nil || expires <= time.Now().Unix() {
+		return 0, err
+	}
+	return strconv.Atoi(targets.Value)
 }
