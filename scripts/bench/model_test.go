@@ -209,7 +209,8 @@ func TestSmallTopicsCostThirtyPercentLessThanAppSyncForTheSameWork(t *testing.T)
 		theirs := appSync(prices, n, frameBytes(withText(100))).Total() + prices.Of(write).Total()
 		ours, queued := prices.Of(e.usage).Total(), prices.Of(predict(t, byQueue, 100, n).usage).Total()
 		if ours > 0.7*theirs || ours > queued {
-			t.Errorf("%d subscribers: $%v a million events, $%v by the queue; AppSync's are $%v", n, ours*1e6, queued*1e6, theirs*1e6)
+			t.Errorf("%d subscribers: $%v a million events, by the queue $%v, AppSync's $%v",
+				n, ours*1e6, queued*1e6, theirs*1e6)
 		}
 	}
 }
