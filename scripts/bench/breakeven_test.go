@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -57,6 +58,31 @@ func TestTheBreakEvenIsWhereItSays(t *testing.T) {
 	}
 	if h.err != nil {
 		t.Error(h.err)
+	}
+}
+
+// What README.md and docs/cost.md say of the host's price.
+func TestTheDocumentsHaveThePriceOfTheHost(t *testing.T) {
+	t.Parallel()
+	h, _ := unflagged(t)
+	least := fmt.Sprintf("$%.0f a month", h.fargate(0, 0).Total())
+	from := rounded(2)(float64(h.cheaperFrom(0)))
+	for _, tc := range []struct{ document, text string }{
+		{"README.md", "cost " + least},
+		{"README.md", "from some " + from + " sockets that are always open, or 40 million pushes a month"},
+		{"docs/cost.md", least + " for up to a few hundred"},
+		{"docs/hosts.md", least + ": two tasks and a load balancer"},
+	} {
+		page, err := os.ReadFile("../../" + tc.document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(page), tc.text) {
+			t.Errorf("%s does not say %q", tc.document, tc.text)
+		}
+	}
+	if few, more := h.cheaperFrom(40e6), h.cheaperFrom(30e6); few > 500 || more < 500 {
+		t.Errorf("with 40 million pushes the host costs less from %d sockets on, with 30 from %d", few, more)
 	}
 }
 

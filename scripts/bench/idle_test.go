@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -33,6 +34,40 @@ func TestAnIdleSocketCostsAtMost(t *testing.T) {
 	for _, row := range table.Rows {
 		if free := table.Value(row.Label, "functions") == 0; free == strings.HasSuffix(row.Label, "function") {
 			t.Errorf("%s: functions cost $%v", row.Label, table.Value(row.Label, "functions"))
+		}
+	}
+}
+
+// What sentences say of an open socket's price is the model's.
+func TestTheDocumentsHaveThePriceOfASocket(t *testing.T) {
+	t.Parallel()
+	prices := billing.USEast1()
+	r, err := (&idle{model: typical(), prices: prices}).measure(t.Context(), input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := func(column string) float64 { return r.Find(idleTitle).Value("a heartbeat every 8:45", column) }
+	const asks = 60 // an hour, by a page that is visible: a ping and its pong
+	for document, texts := range map[string][]string{
+		"README.md": {
+			fmt.Sprintf("| a million minutes of open sockets | $%.2f, and $%.2f for heartbeats | $%.2f |",
+				prices.ConnectionMinute.Of(1e6), ours("messages")/month.Minutes()*1e6, prices.AppSyncMinute.Of(1e6)),
+			fmt.Sprintf("[$%.3f a month](docs/cost.md#an-idle-socket)", ours("open")),
+		},
+		"docs/cost.md": {
+			fmt.Sprintf("$%.3f a month, one subscription included", ours("connecting")),
+			fmt.Sprintf("AppSync charges for the minutes alone: $%.4f.", prices.AppSyncMinute.Of(month.Minutes())),
+			fmt.Sprintf("at most $%.5f for each hour in which it is visible", prices.Message.Of(2*asks)),
+		},
+	} {
+		page, err := os.ReadFile("../../" + document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range texts {
+			if !strings.Contains(string(page), text) {
+				t.Errorf("%s does not say %q", document, text)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -84,6 +85,16 @@ func TestSentencesAboutTablesAreTrue(t *testing.T) {
 				last, first := t.Value(two, "s to the last"), t.Value(two, "s to the other's last")
 				return last < 1.05*t.Value("paced", "s to the last") && first > 0.9*last
 			}},
+		{"docs/cost.md", "so of a topic of 1,000 the meter reads 9 % more units", "cost", func(r report.Report) bool {
+			t := r.Find(checkTitle)
+			last := len(t.Columns) - 1
+			for _, row := range t.Rows {
+				if row.Label == "subscriptions read, units" {
+					return strings.HasPrefix(t.Columns[last-3], "1000:") && math.Round(row.Cells[last][0]) == 9
+				}
+			}
+			return false
+		}},
 	} {
 		text, err := os.ReadFile(tc.document)
 		if err != nil {

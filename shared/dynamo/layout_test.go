@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"reflect"
 	"runtime"
 	"slices"
@@ -961,6 +962,30 @@ func TestTopicsWithoutRowsStayWithinTheBound(t *testing.T) {
 		t.Errorf("with rows %d bytes are kept", k.bytes)
 	}
 }
+
+// What docs/operations.md says of large topics in numbers.
+func TestTheDocumentHasTheNumbersOfLargeTopics(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		fmt.Sprintf("over %d partition keys", topicParts),
+		fmt.Sprintf("one process lists %d subscriptions of it within a minute, or when `stream` finds %d,%03d,",
+			manyRows, TopicPage/1000, TopicPage%1000),
+		fmt.Sprintf("for %s to %s after it was last, at %d read units", hours(renewPartsAt), hours(partsFor), topicParts+1),
+		fmt.Sprintf("keeps %d MB of them", keptBytes>>20),
+		fmt.Sprintf("or %d,%d00 topics without any.", keptBytes/topicBytes/1000, keptBytes/topicBytes/100%10),
+		fmt.Sprintf("at the latest after %.0f seconds", emptyFor.Seconds()),
+	} {
+		if !strings.Contains(string(page), text) {
+			t.Errorf("docs/operations.md does not say %q", text)
+		}
+	}
+}
+
+func hours(d time.Duration) string { return fmt.Sprintf("%g hours", d.Hours()) }
 
 // Rows count for at least what they allocate.
 func TestKeptRowsCountAsWhatTheyTake(t *testing.T) {

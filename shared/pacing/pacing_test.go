@@ -116,6 +116,38 @@ func TestAFewRequestsNeedNoTurn(t *testing.T) {
 	})
 }
 
+// What a process makes at once without a turn, as docs/limits.md says it.
+func TestLittleWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		many, requests int
+		wait           time.Duration
+	}{
+		"Alone":               {0, 100, 0},
+		"MoreThanThat":        {0, 101, 5 * time.Second},
+		"BesideMany":          {300, 50, 0},
+		"BesideManyAndNotFew": {300, 51, 4 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				_, l := busyLine(t, 5*time.Second)
+				var many sync.WaitGroup
+				if tc.many > 0 {
+					many.Go(func() { play(t.Context(), l, tc.many) })
+					time.Sleep(time.Second)
+				}
+				begun := time.Now()
+				made := play(t.Context(), l, tc.requests)
+				if took := time.Since(begun).Round(100 * time.Millisecond); made != tc.requests || took != tc.wait {
+					t.Errorf("%d requests took %v, want %v", made, took, tc.wait)
+				}
+				many.Wait()
+			})
+		})
+	}
+}
+
 // Who comes to a busy line waits for no more than a chunk of each process.
 func TestANewcomerWaitsForAChunkOfEach(t *testing.T) {
 	t.Parallel()

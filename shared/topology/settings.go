@@ -162,8 +162,9 @@ var (
 	// Fewer than SENDER_WORKERS, so that an event's posts are all under way at once. Beyond,
 	// the queue costs little of a push.
 	Direct = setting("DIRECT", "50", number(0, 100), "stream",
-		"subscriptions up to which `stream` delivers an event itself, without `fanout.fifo` and `sender`; 50 costs "+
-			"[least](cost.md#a-million-pushes); 0 for none")
+		"subscriptions up to which `stream` delivers an event itself, without `fanout.fifo` and `sender`, for "+
+			"[less](cost.md#a-million-pushes); more would hold up the others of a shard for longer;"+
+			" 0 for none")
 	// The release before does not read parts.
 	LargeTopics = setting("LARGE_TOPICS", "false", boolean(), "message stream",
 		"whether large topics are stored in [parts](operations.md#large-topics): set it once this release runs everywhere;"+

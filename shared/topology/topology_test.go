@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +115,16 @@ func TestPingsAndHeartbeatsLeaveRoomForFrames(t *testing.T) {
 	}
 	if rate > SocketRate/4 {
 		t.Errorf("%d of %d messages a second are for them", rate, SocketRate)
+	}
+	limits, err := os.ReadFile("../../docs/limits.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pings, heartbeats := Mocks["ping"].Rate, Mocks["pong"].Rate
+	says := fmt.Sprintf("at most %d a second, and takes %d heartbeats a second: those of %d,000 sockets with a ping "+
+		"every 2 minutes, and of %d,000 with a heartbeat every 8:45", pings, heartbeats, pings*120/1000, heartbeats*525/1000)
+	if !strings.Contains(string(limits), says) {
+		t.Errorf("docs/limits.md does not say %q", says)
 	}
 	if got := Mocks["ping"].Answer; got != `{"type":"pong"}` {
 		t.Errorf("a ping is answered by %s", got)
