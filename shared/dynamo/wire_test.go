@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ type request struct {
 // requests it got, to be read after the store's calls have returned.
 func scripted(t *testing.T, answers ...answer) (*Store, *[]request) {
 	t.Helper()
+	var mu sync.Mutex // nothing else orders a request after one whose connection was dropped
 	var got []request
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		raw, _ := io.ReadAll(r.Body)
@@ -52,6 +54,8 @@ func scripted(t *testing.T, answers ...answer) (*Store, *[]request) {
 		if err := json.Unmarshal(raw, &req.body); err != nil {
 			t.Errorf("request is no JSON: %v", err)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		got = append(got, req)
 		if len(got) > len(answers) {
 			t.Errorf("request %d, a %s, is one too many", len(got), req.action)
