@@ -217,10 +217,13 @@ func decodeList[E any](root json.RawMessage) (any, error) {
 // ofList is f for a list: it passes if one of its events does, and the execution leaves out
 // the others.
 func (f filter) ofList(decode func(json.RawMessage) (any, error)) filter {
-	one := f.passes
+	one := f
 	f.event = decode
 	f.passes = func(v Viewer, arguments, list any) bool {
-		return slices.ContainsFunc(list.([]any), func(event any) bool { return one(v, arguments, event) })
+		return slices.ContainsFunc(list.([]any), func(event any) bool { return one.passes(v, arguments, event) })
+	}
+	f.sees = func(v Viewer, list any) bool {
+		return slices.ContainsFunc(list.([]any), func(event any) bool { return one.sees(v, event) })
 	}
 	return f
 }
