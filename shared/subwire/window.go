@@ -138,7 +138,7 @@ func (s Subscription[A, E]) named(field string) Subscription[A, E] {
 // filter alike share an execution.
 func (s Subscription[A, E]) list(sub gql.Subscription) gql.Subscription {
 	one := sub
-	sub.Type = nonNullList(one.Type)
+	sub.Type = eventList(one.Type)
 	sub.Root = decodeList[E]
 	passing := func(_ Viewer, _ map[string]any, list any) []any { return list.([]any) }
 	if filter := one.Filter; filter != nil {
