@@ -37,6 +37,7 @@ type record struct {
 	err      error                  // why it cannot become an event
 	replaced []string               // ids of the records that are left out for this one, see newest
 	shared   []record               // those whose list the event is, in order; nil for one alone, see joined
+	whole    []record               // those and the ones that they replace there, in order
 }
 
 // errPanic is a bug that one record triggers: it must not fail the others.

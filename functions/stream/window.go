@@ -111,7 +111,7 @@ func (l *list) record() record {
 	shared, replaced := newestOfKeys(l.records)
 	r := shared[len(shared)-1]
 	r.place, r.sequence = l.records[0].place, l.records[0].sequence
-	r.shared, r.replaced = shared, replaced
+	r.shared, r.replaced, r.whole = shared, replaced, l.records
 	r.event.Root = concatenated(shared)
 	if !r.event.At.IsZero() {
 		r.event.At = l.first
@@ -166,9 +166,9 @@ func (h handler) logJoined(ctx context.Context, all []record, r record) {
 }
 
 // apart sends the events of a list that cannot be sent one by one: what is wrong with one of
-// them is nothing to the others.
+// them is nothing to the others, nor to those that it would have replaced.
 func (h handler) apart(ctx context.Context, r record, to *listeners) error {
-	for _, one := range r.shared {
+	for _, one := range r.whole {
 		if err := h.fanOut(ctx, one, to); err != nil {
 			return err
 		}

@@ -82,13 +82,14 @@ func mostStraggle(rounds []*round) bool {
 	return 2*straggled > targets
 }
 
-// failed reports whether the round is known to have failed.
+// failed reports whether the round is known to have failed, or to be about to. Of the targets
+// that are left to its message that is known before it is done: once none is in order any more.
 func (r *round) failed() bool {
 	select {
 	case <-r.done:
 		return r.err != nil
 	default:
-		return false
+		return r.broken.Load()
 	}
 }
 

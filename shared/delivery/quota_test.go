@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -309,4 +310,49 @@ func TestAWaitForAnEarlierEventIsSlow(t *testing.T) {
 		}
 		earlier.Wait()
 	})
+}
+
+// What gets no turn comes again through its group, and what follows it there must not come
+// first: by then others may have left room.
+func TestNothingOvertakesWhatGotNoTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gateway{answer: func(context.Context, string) error { return nil }}
+		s := newGroupSender(g, &retries{})
+		s.Executor = slowExecutor{s.Executor} // meanwhile there is room again
+		_, s.Quota = turns(t, 40*time.Second)
+		report, err := s.Deliver(t.Context(), []byte(message(t, "e0", 1000, 100)))
+		if report.Delivered != 100 || err != nil { // that is all that needs no turn
+			t.Fatalf("got %+v, %v", report, err)
+		}
+		group := []string{message(t, "e1", 0, 20), message(t, "e2", 10, 10)}
+		for range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			result := s.DeliverGroups(ctx, [][]string{group})[0]
+			cancel()
+			if group = group[result.Done:]; len(group) == 0 {
+				break
+			}
+			time.Sleep(20 * time.Second)
+		}
+		for i := 10; i < 20; i++ {
+			got := strings.Join(g.frames[fmt.Sprint("c", i)], "")
+			if len(group) > 0 || strings.Count(got, `"e`) != 2 || strings.Index(got, `"e1"`) > strings.Index(got, `"e2"`) {
+				t.Errorf("c%d got %s; %d messages are left", i, got, len(group))
+			}
+		}
+	})
+}
+
+// slowExecutor takes a tenth of a second to execute.
+type slowExecutor struct{ pubsub.Executor }
+
+func (e slowExecutor) Prepare(op pubsub.Operation) (pubsub.Executable, error) {
+	x, err := e.Executor.Prepare(op)
+	run := x.Run
+	x.Run = func(ctx context.Context, event *pubsub.Event) (json.RawMessage, error) {
+		time.Sleep(100 * time.Millisecond)
+		return run(ctx, event)
+	}
+	return x, err
 }

@@ -31,6 +31,7 @@ type round struct {
 	posted    atomic.Int64   // when a post last succeeded, Unix ms; 0 for none
 	straggled atomic.Int64   // targets that are, or were, in the state straggling
 	noTurn    atomic.Bool    // whether a target got no turn to post in time
+	broken    atomic.Bool    // whether a target is left to the message, which will fail
 	work      sync.WaitGroup // goroutines that may change a target; without any, each has its outcome
 
 	done        chan struct{} // closed when what follows is known

@@ -92,6 +92,8 @@ func (t *target) enter(next state) {
 	case straggling:
 		t.before, t.self = r.sender.stragglers.join(placeOf(t))
 		r.straggled.Add(1)
+	case untried:
+		r.broken.Store(r.batch.Attempt == 0)
 	}
 	switch last { // only now, as what waits for it goes on at once
 	case inOrder:

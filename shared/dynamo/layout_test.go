@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -1096,4 +1097,40 @@ func TestAReadOfATopicWithPartsEndsWithItsContext(t *testing.T) {
 			t.Errorf("request %d: %d subscriptions, then %v", step, n, failed)
 		}
 	}
+}
+
+// Whoever finds a connection gone ends it within two seconds, or tries again later: see
+// endTime in package delivery. A client may have a subscription for each of a thousand large
+// topics.
+func TestAConnectionInManyPartsEndsInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		far := dynamodb.Options{Region: "us-east-1", HTTPClient: distant(5 * time.Millisecond)}
+		s := New(dynamodb.New(far), Tables{})
+		operations := map[string]runningItem{}
+		for i := range 100 {
+			r := runningItem{Parts: 1<<pubsub.MaxTopics - 1}
+			for n := range pubsub.MaxTopics {
+				r.Union = append(r.Union, fmt.Sprint("t", i, "/", n))
+			}
+			r.Topic = r.Union[0]
+			operations[fmt.Sprint(i)] = r
+		}
+		begun := time.Now()
+		if err := s.deleteAllRows(t.Context(), "c", operations); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// distant is a server that answers anything after that time.
+type distant time.Duration
+
+func (d distant) Do(r *http.Request) (*http.Response, error) {
+	time.Sleep(time.Duration(d))
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(ok)),
+		Request: r}, nil
 }

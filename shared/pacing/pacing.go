@@ -73,6 +73,9 @@ const (
 	// once, as it may get no other in its time.
 	longWait = time.Second
 
+	// longTurn bounds that at a low rate: nobody gets a turn that lasts longer than its time.
+	longTurn = 5 * time.Second
+
 	// longestLine is how far ahead a request may be for a caller without a deadline.
 	longestLine = 30 * time.Second
 
@@ -184,10 +187,10 @@ func (l *Limiter) reserve(ctx context.Context, now time.Time, want int) bool {
 	}
 	chunk := max(1, int(l.rate*chunkShare))
 	n := min(chunk, max(want, chunk/4))
-	if l.waited > longWait {
-		n = max(n, want)
-	}
 	gap := l.gap(now)
+	if l.waited > longWait {
+		n = max(n, min(want, int(longTurn/gap)))
+	}
 	t := Turn{
 		Earliest: now.Add(-gap * time.Duration(min(mostIdle, l.rate*idleShare))),
 		Latest:   now.Add(has - gap*time.Duration(n)),

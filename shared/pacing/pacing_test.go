@@ -3,6 +3,7 @@ package pacing_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -325,6 +326,29 @@ func TestNoTurnInALittleTime(t *testing.T) {
 			t.Errorf("made %d with more time", made)
 		}
 	})
+}
+
+// Who needs more than there is time for gets what there is, at any rate, also after a long wait.
+func TestMoreThanThereIsTimeFor(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []int{30, 300, rate} {
+		t.Run(fmt.Sprint(rate), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store, _ := busyLine(t, 2*time.Second)
+				l := pacing.New(store, rate, quiet)
+				ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
+				defer cancel()
+				made := 0
+				for more := 999; l.Wait(ctx, more); more = (more + 999) % 1000 { // batches, one after the other
+					made++
+				}
+				if due := 10 * rate * 12 / 10; made < due*9/10 {
+					t.Errorf("made %d, %d are due", made, due)
+				}
+			})
+		})
+	}
 }
 
 // A line may be as long as an invocation. Who has less time does not begin it anew.

@@ -272,6 +272,52 @@ func TestAFilterThatPanicsIsTheFaultOfItsSubscriptionAlone(t *testing.T) {
 	}
 }
 
+// A filter that another release stored says nothing of what its viewer may see.
+func TestAFilterThatCannotBeDecodedShowsNothingMore(t *testing.T) {
+	t.Parallel()
+	app := ticker()
+	executor(t, app)
+	passes := app.Passes(*joinedTicks(tick{Price: 1, Of: "ada"}))
+	for filter, least := range map[string]string{"Known": `"least":1`, "Unknown": `"least":"low"`} {
+		for id, want := range map[string]bool{"ada": true, "bob": false} {
+			if got := passes(`*ticks {`+least+`}`, pubsub.Viewer{ID: id}); got != want {
+				t.Errorf("%s for %s: %t", filter, id, got)
+			}
+		}
+	}
+}
+
+// Rights that cannot be judged are none.
+func TestNobodySeesWhatVisiblePanicsFor(t *testing.T) {
+	t.Parallel()
+	app := subwire.New("visible")
+	first := func(v subwire.Viewer, _ event) bool { // careless: not everybody has a claim
+		var rooms []string
+		v.Claim("rooms", &rooms)
+		return rooms[0] == "a"
+	}
+	topic := func(struct{}) (subwire.Topic, error) { return "all", nil }
+	subwire.Query(app, "none", func(context.Context, subwire.Viewer, struct{}) (bool, error) { return true, nil })
+	subwire.Subscribe(app, "one", subwire.Subscription[struct{}, event]{Topic: topic, Visible: first})
+	subwire.Subscribe(app, "list", subwire.Subscription[struct{}, event]{Topic: topic, Visible: first, Window: 1})
+	e := executor(t, app)
+	for field, root := range map[string]string{"one": `{"n":1}`, "list": `[{"n":1}]`} {
+		x, err := e.Prepare(pubsub.Operation{Document: `subscription { ` + field + ` { n } }`})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for claims, want := range map[string]bool{`{"rooms":["a"]}`: true, `{"rooms":["b"]}`: false, `{}`: false} {
+			v, event := pubsub.Viewer{ID: "ada", Claims: claims}, pubsub.Event{ID: "1", Root: json.RawMessage(root)}
+			if live := app.Passes(event)(x.Filter, v); live != want {
+				t.Errorf("%s for %s: %t", field, claims, live)
+			}
+			if state := x.Passes(v, &event); state != want {
+				t.Errorf("state of %s for %s: %t", field, claims, state)
+			}
+		}
+	}
+}
+
 // Whatever is given of a filter, an event and the current state are judged alike.
 func TestAFilterJudgesEventsAndStatesAlike(t *testing.T) {
 	t.Parallel()

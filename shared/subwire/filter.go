@@ -48,7 +48,7 @@ func filterOf[A, E any](name string, arguments []string, s Subscription[A, E]) *
 		Passes: func(v Viewer, given map[string]any, event any) bool {
 			chosen := only(given)
 			args, err := argumentsOf[A](chosen)
-			return err != nil || s.passes(v, args, len(chosen) > 0, event.(E))
+			return s.passes(v, args, err == nil && len(chosen) > 0, event.(E))
 		},
 	}
 }
@@ -58,6 +58,7 @@ type filter struct {
 	event     func(root json.RawMessage) (any, error)
 	arguments func(text string) (any, error)
 	passes    func(v Viewer, arguments, event any) bool
+	sees      func(v Viewer, event any) bool // what is left to ask if there are no arguments
 }
 
 // choice is the arguments of a filter, and whether there are any.
@@ -68,7 +69,18 @@ type choice[A any] struct {
 
 // passes asks Visible, and Filter if the client chose anything.
 func (s Subscription[A, E]) passes(v Viewer, arguments A, chose bool, event E) bool {
-	return (s.Visible == nil || s.Visible(v, event)) && (s.Filter == nil || !chose || s.Filter(arguments, event))
+	return s.sees(v, event) && (s.Filter == nil || !chose || s.Filter(arguments, event))
+}
+
+// sees asks Visible. If that panics, the viewer does not see the event: nobody has said that
+// it may.
+func (s Subscription[A, E]) sees(v Viewer, event E) (sees bool) {
+	defer func() {
+		if recover() != nil {
+			sees = false
+		}
+	}()
+	return s.Visible == nil || s.Visible(v, event)
 }
 
 func newFilter[A, E any](s Subscription[A, E]) filter {
@@ -86,6 +98,7 @@ func newFilter[A, E any](s Subscription[A, E]) filter {
 			c := arguments.(choice[A])
 			return s.passes(v, c.arguments, c.any, event.(E))
 		},
+		sees: func(v Viewer, event any) bool { return s.sees(v, event.(E)) },
 	}
 	if s.Window > 0 {
 		return f.ofList(decodeList[E])
@@ -98,10 +111,11 @@ func newFilter[A, E any](s Subscription[A, E]) filter {
 const keptFilters = 100_000
 
 // Passes returns a function that reports whether a stored filter lets the event pass. It
-// decodes the event once for all filters. What cannot be decoded passes, as the execution
-// tells what is wrong; so does a filter of a field that the product does not have, as it
-// may be of another release; and so does one that panics: a client chooses its arguments,
-// and must not keep the event from the others.
+// decodes the event once for all filters. An event that cannot be decoded passes, as the
+// execution tells what is wrong; so does a filter of a field that the product does not have,
+// as it may be of another release. Arguments that cannot be decoded, or that make Filter panic,
+// choose nothing: a client chooses them, and must not keep the event from the others. Visible
+// is asked whatever they are.
 func (a *App) Passes(e pubsub.Event) func(stored string, v Viewer) bool {
 	events := map[string]any{} // by the field's name
 	return func(stored string, v Viewer) (passes bool) {
@@ -121,7 +135,13 @@ func (a *App) Passes(e pubsub.Event) func(stored string, v Viewer) bool {
 			arguments = orNil(f.arguments(text))
 			a.decoded.Add(stored, arguments)
 		}
-		return event == nil || arguments == nil || f.passes(v, arguments, event)
+		switch {
+		case event == nil:
+			return true
+		case arguments == nil: // an earlier release may have taken what this one does not
+			return f.sees(v, event)
+		}
+		return f.passes(v, arguments, event)
 	}
 }
 

@@ -55,7 +55,8 @@ type Subscription[A, E any] struct {
 	Filter func(A, E) bool
 
 	// Visible reports whether a viewer sees an event; the others do not learn that there
-	// was one. It is asked for each distinct viewer and event, and does no I/O.
+	// was one. It is asked for each distinct viewer and event, and does no I/O. Whom it
+	// panics for does not see it.
 	Visible func(Viewer, E) bool
 
 	// Window makes the field a list. It gets what Emit.Windowed announces to it: events that

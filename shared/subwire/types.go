@@ -421,5 +421,11 @@ func setNumber(to reflect.Value, v float64) error {
 	return nil
 }
 
-// nonNullList is the type of a list of such items that is never null itself.
-func nonNullList(of graphql.Output) graphql.Output { return graphql.NewNonNull(graphql.NewList(of)) }
+// eventList is the type of a list of such events. An item is null if its event cannot be shown:
+// what is wrong with one of them is nothing to the others.
+func eventList(of graphql.Output) graphql.Output {
+	if required, is := of.(*graphql.NonNull); is {
+		of = required.OfType.(graphql.Output)
+	}
+	return graphql.NewNonNull(graphql.NewList(of))
+}

@@ -138,7 +138,7 @@ func (s Subscription[A, E]) named(field string) Subscription[A, E] {
 // filter alike share an execution.
 func (s Subscription[A, E]) list(sub gql.Subscription) gql.Subscription {
 	one := sub
-	sub.Type = nonNullList(one.Type)
+	sub.Type = eventList(one.Type)
 	sub.Root = decodeList[E]
 	passing := func(_ Viewer, _ map[string]any, list any) []any { return list.([]any) }
 	if filter := one.Filter; filter != nil {
@@ -217,10 +217,13 @@ func decodeList[E any](root json.RawMessage) (any, error) {
 // ofList is f for a list: it passes if one of its events does, and the execution leaves out
 // the others.
 func (f filter) ofList(decode func(json.RawMessage) (any, error)) filter {
-	one := f.passes
+	one := f
 	f.event = decode
 	f.passes = func(v Viewer, arguments, list any) bool {
-		return slices.ContainsFunc(list.([]any), func(event any) bool { return one(v, arguments, event) })
+		return slices.ContainsFunc(list.([]any), func(event any) bool { return one.passes(v, arguments, event) })
+	}
+	f.sees = func(v Viewer, list any) bool {
+		return slices.ContainsFunc(list.([]any), func(event any) bool { return one.sees(v, event) })
 	}
 	return f
 }

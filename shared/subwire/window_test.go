@@ -233,6 +233,29 @@ func TestAnOperationGetsWhatPassesOfAList(t *testing.T) {
 	}
 }
 
+// A field that fails for one event of a list keeps none of the others from anybody.
+func TestAnEventThatCannotBeShownIsNullInItsList(t *testing.T) {
+	t.Parallel()
+	app := ticker()
+	subwire.Field(app, "author", func(_ context.Context, _ func() subwire.Viewer, of tick) (string, error) {
+		if of.Price == 2 {
+			return "", subwire.Invalid("Nobody knows.")
+		}
+		return "ada", nil
+	})
+	x, err := executor(t, app).Prepare(pubsub.Operation{Document: `subscription { ticks(market: "m") { author } }`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := joinedTicks(tick{Price: 1}, tick{Price: 2}, tick{Price: 3})
+	got, err := x.Run(pubsub.WithViewer(t.Context(), pubsub.Viewer{}), event)
+	for _, want := range []string{`"ticks":[{"author":"ada"},null,{"author":"ada"}]`, `"path":["ticks",1,"author"]`} {
+		if err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("got %s, %v; want %s in it", got, err, want)
+		}
+	}
+}
+
 // Different filters see different parts of a list, so they share no execution; an event to
 // resume after is no part of it.
 func TestFiltersOfAListArePartOfTheOperation(t *testing.T) {
