@@ -154,7 +154,8 @@ func TestReadsThatAResumeReliesOnAreConsistent(t *testing.T) {
 	t.Parallel()
 	s, got := scripted(t, answer{200, ok}, answer{200, ok})
 	still(t, s, func(t *testing.T, s *Store) {
-		if _, err := s.QueryRows(t.Context(), storetest.Rows, table.Query{Partition: "1", After: "0", Limit: 5, RowBytes: 1}); err != nil {
+		q := table.Query{Partition: "1", After: "0", Limit: 5, RowBytes: 1}
+		if _, err := s.QueryRows(t.Context(), storetest.Rows, q); err != nil {
 			t.Fatal(err)
 		}
 		for _, err := range s.Subscriptions(t.Context(), "t", time.Now()) {
@@ -290,7 +291,8 @@ func TestRowsArePutInTheOrderOfTheirTopics(t *testing.T) {
 		}
 		s, got := scripted(t, append(answers, answer{200, "entry"})...)
 		still(t, s, func(t *testing.T, s *Store) {
-			if err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, pubsub.Sent{At: time.UnixMilli(1), ID: "m"}, 9); err != nil {
+			by := pubsub.Sent{At: time.UnixMilli(1), ID: "m"}
+			if err := s.PutSubscription(t.Context(), sub, pubsub.Operation{}, by, 9); err != nil {
 				t.Fatal(err)
 			}
 		})
