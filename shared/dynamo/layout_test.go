@@ -538,33 +538,36 @@ func TestHeadsThatWereNotReadAreAskedForAgain(t *testing.T) {
 	})
 }
 
+// A mark is tried to put, or looked for, once: so no answer may be late.
 func TestATopicIsMarkedWhenItIsLarge(t *testing.T) {
 	t.Parallel()
-	large := func(s *Store) bool {
+	large := func(t *testing.T, s *Store) bool {
 		return New(s.client, s.tables).partsUntil(t.Context(), "t", time.Now()).After(time.Now())
 	}
 	t.Run("by a process that puts many rows", func(t *testing.T) {
 		t.Parallel()
 		s := localStore(t)
 		s.LargeTopics = true
-		m := &members{t: t, s: s, topic: "t", there: map[string]bool{}}
-		m.join()
-		known, _ := s.layouts.Get("t")
-		if known.rows != 1 {
-			t.Fatalf("%d rows are counted", known.rows)
-		}
-		known.rows, known.since = manyRows-2, time.Now().Add(time.Hour) // however slow the machine is
-		s.layouts.Add("t", known)
-		m.join()
-		if large(s) {
-			t.Error("it is marked too early")
-		}
-		m.join()
-		if !large(s) {
-			t.Error("it is not marked")
-		}
-		m.join()
-		m.check(New(s.client, s.tables), "then")
+		still(t, s, func(t *testing.T, s *Store) {
+			m := &members{t: t, s: s, topic: "t", there: map[string]bool{}}
+			m.join()
+			known, _ := s.layouts.Get("t")
+			if known.rows != 1 {
+				t.Fatalf("%d rows are counted", known.rows)
+			}
+			known.rows = manyRows - 2
+			s.layouts.Add("t", known)
+			m.join()
+			if large(t, s) {
+				t.Error("it is marked too early")
+			}
+			m.join()
+			if !large(t, s) {
+				t.Error("it is not marked")
+			}
+			m.join()
+			m.check(New(s.client, s.tables), "then")
+		})
 	})
 	for _, on := range []bool{true, false} {
 		t.Run(fmt.Sprint("by a reader: ", on), func(t *testing.T) {
@@ -580,14 +583,16 @@ func TestATopicIsMarkedWhenItIsLarge(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			reader := New(s.client, s.tables)
-			reader.LargeTopics = on
-			if n := countRows(t, reader, "t"); n != TopicPage+1 || large(s) != on {
-				t.Errorf("%d subscriptions; marked: %t", n, large(s))
-			}
-			if n := countRows(t, reader, "t"); n != TopicPage+1 {
-				t.Errorf("then %d subscriptions", n)
-			}
+			still(t, s, func(t *testing.T, s *Store) {
+				reader := New(s.client, s.tables)
+				reader.LargeTopics = on
+				if n := countRows(t, reader, "t"); n != TopicPage+1 || large(t, s) != on {
+					t.Errorf("%d subscriptions; marked: %t", n, large(t, s))
+				}
+				if n := countRows(t, reader, "t"); n != TopicPage+1 {
+					t.Errorf("then %d subscriptions", n)
+				}
+			})
 		})
 	}
 }
@@ -607,25 +612,28 @@ func TestExpiredRowsDoNotMakeATopicLarge(t *testing.T) {
 			t.Parallel()
 			h := newHot(t, TopicPage+10, false) // of the same rows, some then live
 			h.s.LargeTopics = true
-			until := time.Now().Add(tt.parts).Truncate(time.Second)
-			if tt.parts > 0 {
-				if err := h.s.PutMark(t.Context(), "hot", pubsub.Mark{Name: PartsMark, Expires: until}); err != nil {
-					t.Fatal(err)
+			still(t, h.s, func(t *testing.T, s *Store) {
+				h.TB, h.s = t, s
+				until := time.Now().Add(tt.parts).Truncate(time.Second)
+				if tt.parts > 0 {
+					if err := h.s.PutMark(t.Context(), "hot", pubsub.Mark{Name: PartsMark, Expires: until}); err != nil {
+						t.Fatal(err)
+					}
 				}
-			}
-			later := time.Now().Add(30 * time.Second)
-			h.expire(TopicPage+10-tt.live, later)
-			n := 0
-			for _, err := range h.s.Subscriptions(t.Context(), "hot", later) {
-				if err != nil {
-					t.Fatal(err)
+				later := time.Now().Add(30 * time.Second)
+				h.expire(TopicPage+10-tt.live, later)
+				n := 0
+				for _, err := range h.s.Subscriptions(t.Context(), "hot", later) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					n++
 				}
-				n++
-			}
-			known := New(h.s.client, h.s.tables).partsUntil(t.Context(), "hot", later)
-			if marked := known.After(later.Add(renewPartsAt)); n != tt.live || marked != tt.marked {
-				t.Errorf("%d of %d subscriptions; parts until %v, marked: %t, want %t", n, tt.live, known, marked, tt.marked)
-			}
+				known := New(h.s.client, h.s.tables).partsUntil(t.Context(), "hot", later)
+				if marked := known.After(later.Add(renewPartsAt)); n != tt.live || marked != tt.marked {
+					t.Errorf("%d of %d subscriptions; parts until %v, marked: %t, want %t", n, tt.live, known, marked, tt.marked)
+				}
+			})
 		})
 	}
 }
@@ -686,21 +694,24 @@ func TestOnlyALargeTopicKeepsItsParts(t *testing.T) {
 			t.Parallel()
 			h := newHot(t, tt.subscribers, false)
 			h.s.LargeTopics = true
-			until := time.Now().Add(tt.left).Truncate(time.Second)
-			if err := h.s.PutMark(t.Context(), "hot", pubsub.Mark{Name: PartsMark, Expires: until}); err != nil {
-				t.Fatal(err)
-			}
-			h.event()
-			var now time.Time
-			marked := func(m pubsub.Mark) { now = m.Expires }
-			for _, err := range h.s.MarkedSubscriptions(t.Context(), "hot", time.Now(), marked) {
-				if err != nil {
+			still(t, h.s, func(t *testing.T, s *Store) {
+				h.TB, h.s = t, s
+				until := time.Now().Add(tt.left).Truncate(time.Second)
+				if err := h.s.PutMark(t.Context(), "hot", pubsub.Mark{Name: PartsMark, Expires: until}); err != nil {
 					t.Fatal(err)
 				}
-			}
-			if renewed := now.After(until); renewed != tt.renewed || now.Before(until) {
-				t.Errorf("parts until %v, then until %v; renewed: %t, want %t", until, now, renewed, tt.renewed)
-			}
+				h.event()
+				var now time.Time
+				marked := func(m pubsub.Mark) { now = m.Expires }
+				for _, err := range h.s.MarkedSubscriptions(t.Context(), "hot", time.Now(), marked) {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if renewed := now.After(until); renewed != tt.renewed || now.Before(until) {
+					t.Errorf("parts until %v, then until %v; renewed: %t, want %t", until, now, renewed, tt.renewed)
+				}
+			})
 		})
 	}
 }
