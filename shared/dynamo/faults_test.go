@@ -63,9 +63,12 @@ func actionOf(r *http.Request) string {
 	return strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")
 }
 
+// alone keeps no connection, which would not end with its bubble.
+var alone = &http.Transport{DisableKeepAlives: true}
+
 // exchange sends a request and reads the whole answer, whose body can be read again.
 func exchange(r *http.Request) (out *http.Response, body []byte, err error) {
-	if out, err = http.DefaultTransport.RoundTrip(r); err != nil {
+	if out, err = alone.RoundTrip(r); err != nil {
 		return nil, nil, err
 	}
 	body, err = io.ReadAll(out.Body)

@@ -35,32 +35,35 @@ func storedUntil(t *testing.T, s *Store, key string) int64 {
 	return end
 }
 
+// A write that gets no answer is looked for, so the looks are counted where none lacks one.
 func TestASharedOperationIsWrittenOnceAnHour(t *testing.T) {
 	t.Parallel()
-	s, first := localStore(t), time.Now().Add(time.Hour)
-	a, b := newProcess(s), newProcess(s)
-	for i, step := range []struct {
-		process
-		later      time.Duration // than first
-		gets, puts int           // until now
-	}{
-		{a, 0, 1, 1},
-		{a, operationInterval / 2, 1, 1},
-		{b, operationInterval / 2, 1, 0},
-		{a, operationInterval, 1, 1},
-		{a, operationInterval + time.Second, 2, 2},
-		{b, operationInterval + time.Second, 2, 0},
-		{b, -time.Hour, 2, 0},
-	} {
-		for range 50 {
-			if err := step.PutOperation(t.Context(), "k", largeOperation, first.Add(step.later)); err != nil {
-				t.Fatal(err)
+	still(t, localStore(t), func(t *testing.T, s *Store) {
+		first := time.Now().Add(time.Hour)
+		a, b := newProcess(s), newProcess(s)
+		for i, step := range []struct {
+			process
+			later      time.Duration // than first
+			gets, puts int           // until now
+		}{
+			{a, 0, 1, 1},
+			{a, operationInterval / 2, 1, 1},
+			{b, operationInterval / 2, 1, 0},
+			{a, operationInterval, 1, 1},
+			{a, operationInterval + time.Second, 2, 2},
+			{b, operationInterval + time.Second, 2, 0},
+			{b, -time.Hour, 2, 0},
+		} {
+			for range 50 {
+				if err := step.PutOperation(t.Context(), "k", largeOperation, first.Add(step.later)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if gets, puts := step.requests["GetItem"], step.requests["PutItem"]; gets != step.gets || puts != step.puts {
+				t.Errorf("step %d: the process has looked %d times and written %d times", i, gets, puts)
 			}
 		}
-		if gets, puts := step.requests["GetItem"], step.requests["PutItem"]; gets != step.gets || puts != step.puts {
-			t.Errorf("step %d: the process has looked %d times and written %d times", i, gets, puts)
-		}
-	}
+	})
 }
 
 // Processes put it for subscriptions that expire at random, some of them without knowing
@@ -73,7 +76,7 @@ func TestAnOperationOutlivesEverySubscription(t *testing.T) {
 		if luck.IntN(20) == 0 {
 			processes[luck.IntN(len(processes))] = newProcess(s)
 		}
-		expires := start.Add(time.Duration(i)*time.Minute + rand.N(3*time.Hour))
+		expires := start.Add(time.Duration(i)*time.Minute + time.Duration(luck.Int64N(int64(3*time.Hour))))
 		if err := processes[luck.IntN(len(processes))].PutOperation(t.Context(), "k", largeOperation, expires); err != nil {
 			t.Fatal(err)
 		}
@@ -108,8 +111,8 @@ func TestAnOperationIsStoredWhateverFails(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s, failed, gets := localStore(t), false, 0
-			broken := failing(s, http.DefaultTransport, func(action string) (fault, string) {
+			failed, gets := false, 0
+			bubble(t, localStore(t), func(action string) (fault, string) {
 				if action == "GetItem" {
 					gets++
 				}
@@ -118,21 +121,22 @@ func TestAnOperationIsStoredWhateverFails(t *testing.T) {
 					return tt.fault, tt.answer
 				}
 				return noFault, ""
+			}, func(t *testing.T, broken *Store) { // whose looks no late answer adds to
+				expires := time.Now().Add(time.Hour)
+				err := broken.PutOperation(t.Context(), "k", largeOperation, expires)
+				if (err != nil) != tt.fails || gets != tt.gets {
+					t.Errorf("error %v, after %d looks", err, gets)
+				}
+				if written := storedUntil(t, broken, "k") > 0; written != tt.written {
+					t.Errorf("it is stored: %t", written)
+				}
+				if err := broken.PutOperation(t.Context(), "k", largeOperation, expires); err != nil {
+					t.Error(err)
+				}
+				if storedUntil(t, broken, "k") < expires.Add(operationMargin).Unix() {
+					t.Error("after the second call it is not stored")
+				}
 			})
-			expires := time.Now().Add(time.Hour)
-			err := broken.PutOperation(t.Context(), "k", largeOperation, expires)
-			if (err != nil) != tt.fails || gets != tt.gets {
-				t.Errorf("error %v, after %d looks", err, gets)
-			}
-			if written := storedUntil(t, s, "k") > 0; written != tt.written {
-				t.Errorf("it is stored: %t", written)
-			}
-			if err := broken.PutOperation(t.Context(), "k", largeOperation, expires); err != nil {
-				t.Error(err)
-			}
-			if storedUntil(t, s, "k") < expires.Add(operationMargin).Unix() {
-				t.Error("after the second call it is not stored")
-			}
 		})
 	}
 }

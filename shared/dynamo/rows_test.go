@@ -54,9 +54,11 @@ func TestAPutThatIsRepeatedDoesNotConflictWithItself(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := s.PutRow(t.Context(), storetest.Singles, row, condition); !errors.Is(err, tt.want) {
-					t.Errorf("%+v: got error %v, want %v", condition, err, tt.want)
-				}
+				still(t, s, func(t *testing.T, s *Store) {
+					if err := s.PutRow(t.Context(), storetest.Singles, row, condition); !errors.Is(err, tt.want) {
+						t.Errorf("%+v: got error %v, want %v", condition, err, tt.want)
+					}
+				})
 				if want := slices.Repeat([]string{"PutItem"}, len(tt.answers)); !slices.Equal(actions(*got), want) {
 					t.Errorf("%+v: requests %q, want %q", condition, actions(*got), want)
 				}
@@ -100,18 +102,20 @@ func TestAReadOfRowsNeverTakesMoreThanItsBudget(t *testing.T) {
 			server := httptest.NewServer(rows)
 			defer server.Close()
 			s := New(newClient(server.URL), Tables{})
-			ctx := pubsub.WithBudget(t.Context(), budget)
-			q := table.Query{Partition: "1", Limit: limit, RowBytes: longest}
-			if found, err := s.QueryRows(ctx, storetest.Rows, q); len(found) != limit || err != nil || rows.pages != 1 {
-				t.Errorf("the first read has %d rows in %d pages, %v", len(found), rows.pages, err)
-			}
-			err := error(nil)
-			for err == nil {
-				_, err = s.QueryRows(ctx, storetest.Rows, q)
-			}
-			if !errors.Is(err, pubsub.ErrBudget) || rows.cost > budget || rows.cost <= budget-longest {
-				t.Errorf("%d bytes of %d were read, %v", rows.cost, budget, err)
-			}
+			still(t, s, func(t *testing.T, s *Store) {
+				ctx := pubsub.WithBudget(t.Context(), budget)
+				q := table.Query{Partition: "1", Limit: limit, RowBytes: longest}
+				if found, err := s.QueryRows(ctx, storetest.Rows, q); len(found) != limit || err != nil || rows.pages != 1 {
+					t.Errorf("the first read has %d rows in %d pages, %v", len(found), rows.pages, err)
+				}
+				err := error(nil)
+				for err == nil {
+					_, err = s.QueryRows(ctx, storetest.Rows, q)
+				}
+				if !errors.Is(err, pubsub.ErrBudget) || rows.cost > budget || rows.cost <= budget-longest {
+					t.Errorf("%d bytes of %d were read, %v", rows.cost, budget, err)
+				}
+			})
 		})
 	}
 }
@@ -121,28 +125,32 @@ func TestAMissingRowIsNotReadForNothing(t *testing.T) {
 	t.Parallel()
 	const units = 3
 	s, _ := scripted(t, slices.Repeat([]answer{{200, ok}}, units)...)
-	ctx := pubsub.WithBudget(t.Context(), units*4096)
-	for range units {
-		if _, err := s.GetRow(ctx, storetest.Singles, table.Key{Partition: "1"}, 1); !errors.Is(err, table.ErrNotFound) {
-			t.Errorf("got error %v, want ErrNotFound", err)
+	still(t, s, func(t *testing.T, s *Store) {
+		ctx := pubsub.WithBudget(t.Context(), units*4096)
+		for range units {
+			if _, err := s.GetRow(ctx, storetest.Singles, table.Key{Partition: "1"}, 1); !errors.Is(err, table.ErrNotFound) {
+				t.Errorf("got error %v, want ErrNotFound", err)
+			}
 		}
-	}
-	if _, err := s.GetRow(ctx, storetest.Singles, table.Key{Partition: "1"}, 1); !errors.Is(err, pubsub.ErrBudget) {
-		t.Errorf("got error %v, want ErrBudget", err)
-	}
+		if _, err := s.GetRow(ctx, storetest.Singles, table.Key{Partition: "1"}, 1); !errors.Is(err, pubsub.ErrBudget) {
+			t.Errorf("got error %v, want ErrBudget", err)
+		}
+	})
 }
 
 func TestOnlyReadsOfAnIndexMayLagBehind(t *testing.T) {
 	t.Parallel()
 	s, got := scripted(t, slices.Repeat([]answer{{200, ok}}, 3)...)
-	q := table.Query{Partition: "1", Limit: 1, RowBytes: 1}
-	_, errGet := s.GetRow(t.Context(), storetest.Singles, table.Key{Partition: "1"}, 1)
-	_, errTable := s.QueryRows(t.Context(), storetest.Rows, q)
-	q.Index = "byTag"
-	_, errIndex := s.QueryRows(t.Context(), storetest.Rows, q)
-	if !errors.Is(errGet, table.ErrNotFound) || errTable != nil || errIndex != nil {
-		t.Fatal(errGet, errTable, errIndex)
-	}
+	still(t, s, func(t *testing.T, s *Store) {
+		q := table.Query{Partition: "1", Limit: 1, RowBytes: 1}
+		_, errGet := s.GetRow(t.Context(), storetest.Singles, table.Key{Partition: "1"}, 1)
+		_, errTable := s.QueryRows(t.Context(), storetest.Rows, q)
+		q.Index = "byTag"
+		_, errIndex := s.QueryRows(t.Context(), storetest.Rows, q)
+		if !errors.Is(errGet, table.ErrNotFound) || errTable != nil || errIndex != nil {
+			t.Fatal(errGet, errTable, errIndex)
+		}
+	})
 	for i, want := range []bool{true, true, false} {
 		if consistent := (*got)[i].body["ConsistentRead"]; consistent != want {
 			t.Errorf("request %d: ConsistentRead is %v, want %t", i, consistent, want)
@@ -219,9 +227,11 @@ func TestAnUpdateWithoutAnAnswerIsNotMadeTwice(t *testing.T) {
 		"Throttled":  {[]answer{{400, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}`}, changed}, true},
 	} {
 		s, _ := scripted(t, tt.answers...)
-		err := s.PutRow(t.Context(), storetest.Singles, row, table.Condition{Version: &version})
-		if err == nil || errors.Is(err, table.ErrConflict) != tt.conflict {
-			t.Errorf("%s: %v", name, err)
-		}
+		still(t, s, func(t *testing.T, s *Store) {
+			err := s.PutRow(t.Context(), storetest.Singles, row, table.Condition{Version: &version})
+			if err == nil || errors.Is(err, table.ErrConflict) != tt.conflict {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
 	}
 }

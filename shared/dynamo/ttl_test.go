@@ -51,7 +51,7 @@ func (e eager) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	answer, err := http.DefaultTransport.RoundTrip(r)
+	answer, _, err := exchange(r)
 	now := time.Now().Unix()
 	past := func(number [][]byte) bool {
 		at, _ := strconv.ParseInt(string(number[1]), 10, 64)
@@ -60,8 +60,9 @@ func (e eager) Do(r *http.Request) (*http.Response, error) {
 	if err != nil || !slices.ContainsFunc(seconds.FindAllSubmatch(body, -1), past) {
 		return answer, err
 	}
+	ctx := context.WithoutCancel(r.Context()) // the store's time for a request is DynamoDB's, not the sweep's
 	for name, table := range e.tables {
-		if err := e.sweep(r.Context(), name, table, now); err != nil {
+		if err := e.sweep(ctx, name, table, now); err != nil {
 			return nil, fmt.Errorf("delete what has expired in %s: %w", name, err)
 		}
 	}

@@ -6,18 +6,24 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
 // waiting runs a put until it waits for its turn or is inside.
 func (b *backed) waiting(ctx context.Context, sort string) (done chan error) {
 	done = make(chan error, 1)
 	go func() { done <- b.put(ctx, sort) }()
-	for begun := false; !begun; runtime.Gosched() {
-		b.locks.mu.Lock()
-		begun = b.locks.items[itemKey{name, "p", sort}] != nil
-		b.locks.mu.Unlock()
+	for !b.writes(sort) {
+		runtime.Gosched()
 	}
 	return done
+}
+
+// writes reports whether a call has the item.
+func (b *backed) writes(sort string) bool {
+	b.locks.mu.Lock()
+	defer b.locks.mu.Unlock()
+	return b.locks.items[itemKey{name, "p", sort}] != nil
 }
 
 // received is how many calls the server has had.
@@ -45,6 +51,12 @@ func TestAWriteWhoseCallerLeavesIsNotQueuedInDynamoDBLocal(t *testing.T) {
 	give()
 	if err := <-left; err == nil {
 		t.Error("a write was answered although all turns were taken")
+	}
+	for late := time.Now().Add(time.Minute); b.writes("impatient"); runtime.Gosched() { // the server notices later
+		if time.Now().After(late) {
+			t.Error("a write whose caller has left still waits")
+			break
+		}
 	}
 	leave() // those inside are carried out all the same, and keep their turns until then
 	first.Wait()
