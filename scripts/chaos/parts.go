@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -53,7 +54,6 @@ type key struct{ partition, sort string }
 type parts struct {
 	mu       sync.Mutex   // guards what follows
 	complete map[key]bool // false for a row that was written after its part's head
-	found    int          // complete rows that looks have found
 }
 
 // wrote notes a write of an item.
@@ -83,16 +83,13 @@ func (p *parts) settle(s *snapshot) {
 	defer p.mu.Unlock()
 	s.rows = slices.DeleteFunc(s.rows, func(r row) bool {
 		k, inPart := s.parts[r]
-		if inPart && p.complete[k] {
-			p.found++
-		}
 		return inPart && !p.complete[k]
 	})
 }
 
-// used reports whether a look has found a row in a part.
+// used reports whether there has been a complete row.
 func (p *parts) used() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.found > 0
+	return slices.Contains(slices.Collect(maps.Values(p.complete)), true)
 }
