@@ -8,7 +8,7 @@ need go node npm python3
 set -- python
 . scripts/infratools.sh
 
-(cd infra && GOWORK=off go vet ./... && GOWORK=off go build -o ../bin/infra . && GOWORK=off go test ./...)
+(cd infra && GOWORK=off go vet ./... && GOWORK=off go build -o ../bin/infra . && GOWORK=off go test -count=1 ./...)
 
 # The functions as built for this machine: their code does not matter here.
 [ -x bin/local/canary/bootstrap ] || scripts/build.sh local
