@@ -57,11 +57,15 @@ func (e eager) Do(r *http.Request) (*http.Response, error) {
 		at, _ := strconv.ParseInt(string(number[1]), 10, 64)
 		return at < now
 	}
-	if err != nil || !slices.ContainsFunc(seconds.FindAllSubmatch(body, -1), past) {
+	writes := []string{"PutItem", "UpdateItem", "BatchWriteItem", "TransactWriteItems"}
+	if err != nil || !slices.Contains(writes, actionOf(r)) || !slices.ContainsFunc(seconds.FindAllSubmatch(body, -1), past) {
 		return answer, err
 	}
 	ctx := context.WithoutCancel(r.Context()) // the store's time for a request is DynamoDB's, not the sweep's
 	for name, table := range e.tables {
+		if !bytes.Contains(body, []byte(`"`+name+`"`)) {
+			continue
+		}
 		if err := e.sweep(ctx, name, table, now); err != nil {
 			return nil, fmt.Errorf("delete what has expired in %s: %w", name, err)
 		}
