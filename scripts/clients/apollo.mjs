@@ -32,7 +32,8 @@ const failing = new ApolloLink((operation, forward) =>
     }),
   ),
 );
-const http = ApolloLink.from([new RetryLink({ attempts: { max: 20 } }), failing, new HttpLink({ uri: httpUrl })]);
+const retry = new RetryLink({ attempts: { max: 20 }, delay: { max: 5_000 } }); // by default the delays double for ever
+const http = ApolloLink.from([retry, failing, new HttpLink({ uri: httpUrl })]);
 const client = new ApolloClient({
   link: ApolloLink.split(isSubscription, new GraphQLWsLink(socket), http),
   cache: new InMemoryCache(),

@@ -75,11 +75,15 @@ func TestAMutationThatIsSentAgainIsAppliedOnce(t *testing.T) {
 	}
 }
 
-// lossy is a proxy in front of the HTTP API that loses requests and answers of mutations.
+// lossy is a proxy in front of the HTTP API that loses requests and answers of mutations, but
+// no more than some in a row: clients give up, or wait for long.
 type lossy struct {
 	mu           sync.Mutex
 	applied, not int
+	inARow       int
 }
+
+const mostInARow = 8
 
 func (l *lossy) start(t *testing.T) (target string) {
 	t.Helper()
@@ -92,11 +96,16 @@ func (l *lossy) start(t *testing.T) (target string) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		roll := rand.IntN(4)
 		l.mu.Lock()
+		if l.inARow++; l.inARow > mostInARow {
+			roll = 2
+		}
 		switch roll {
 		case 0:
 			l.applied++
 		case 1:
 			l.not++
+		default:
+			l.inARow = 0
 		}
 		l.mu.Unlock()
 		switch roll {
