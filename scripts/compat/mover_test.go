@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,10 +14,11 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"subwire/scripts/internal/wsclient"
+	"subwire/shared/pubsub"
 )
 
 // mover is a client with a subscription. When its node leaves, it connects to another one
-// and resumes. Any other end of its socket fails the test.
+// and resumes; so it does when it is told to try again. Any other end fails the test.
 type mover struct {
 	*load
 	stop   context.CancelFunc
@@ -39,8 +41,10 @@ func (l *load) move(t *testing.T) (source, error) {
 			m.err = m.connect(ctx)
 			closed, _ := errors.AsType[*wsclient.ClosedError](m.err)
 			refused, _ := errors.AsType[*wsclient.RefusedError](m.err)
+			failed, _ := errors.AsType[*wsclient.OperationError](m.err) // the store is busy
 			leaves = closed != nil && closed.Code == int(websocket.StatusServiceRestart) ||
-				refused != nil && refused.Status >= http.StatusInternalServerError
+				refused != nil && refused.Status >= http.StatusInternalServerError ||
+				failed != nil && bytes.Contains(failed.Errors, []byte(pubsub.CodeUnavailable))
 		}
 		if ctx.Err() == nil {
 			t.Errorf("a client of %s has ended: %v", l.chat, m.err)
